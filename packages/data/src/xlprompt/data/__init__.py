@@ -1,0 +1,20 @@
+"""Tasks, languages and where their data come from, in one schema.
+
+The names below are enough to load a task's examples. Turning examples into token ids and batches is done by the
+modules `xlprompt.data.encoding` and `xlprompt.data.batches`, which are imported by name because they need torch.
+"""
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.languages import LANGUAGES, STUDY_LANGUAGES, Language, language
+from xlprompt.data.tasks import TASKS, Task, task
+
+__all__ = [
+    "LANGUAGES",
+    "STUDY_LANGUAGES",
+    "TASKS",
+    "DataError",
+    "Language",
+    "Task",
+    "language",
+    "task",
+]

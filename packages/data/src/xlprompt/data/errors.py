@@ -1,0 +1,46 @@
+"""The one exception of this package.
+
+Every complaint about data says which file (and line) is wrong, what is wrong with it, and what to do. Nothing
+here decides whether a problem is fatal: readers raise or collect it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DataError(ValueError):
+    """Data that cannot be used as it is.
+
+    ``str()`` of it is ``<file>:<line>: <message>. <fix>`` without the parts that are not known.
+
+    Args:
+        message: What is wrong, without a full stop.
+        file: The file or folder it is wrong in.
+        line: The line of `file`, counted from 1.
+        fix: What the user can do, as a sentence.
+    """
+
+    def __init__(
+        self, message: str, *, file: str | Path | None = None, line: int | None = None, fix: str | None = None
+    ) -> None:
+        self.message = message
+        self.file = None if file is None else str(file)
+        self.line = line
+        self.fix = fix
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        """Join place, message and fix into one line."""
+        place = "" if self.file is None else f"{self.file}: "
+        if self.file is not None and self.line is not None:
+            place = f"{self.file}:{self.line}: "
+        return f"{place}{self.message}." + (f" {self.fix}" if self.fix else "")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the keyword arguments when a worker process hands the error back."""
+        return _rebuild, (self.message, self.file, self.line, self.fix)
+
+
+def _rebuild(message: str, file: str | None, line: int | None, fix: str | None) -> DataError:
+    return DataError(message, file=file, line=line, fix=fix)

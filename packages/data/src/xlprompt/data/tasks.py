@@ -1,0 +1,120 @@
+"""The task table: labels, languages and metric of each benchmark task.
+
+A task is a row. Where its files are and what they look like is the business of `sources`; how a score is
+computed that of the evaluation package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Literal
+
+from xlprompt.data.errors import DataError
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes:
+        name: Short name, as in recipes, file names and Make targets.
+        kind: "pair" (two texts, one label) or "tagging" (one label a word).
+        labels: Label names; a label's number is its place here.
+        metric: Main metric, "accuracy" or "entity_f1".
+        languages: The benchmark's own languages. A source may hold more, or fewer.
+        text_columns: Names of the text columns in the benchmark's JSON Lines and hub tables; for tagging, the
+            column of words and that of tags.
+        label_words: One word for each label, for heads that read the language model's vocabulary.
+        version: Moves when a change here, or in how the task's files are read, could move a score.
+    """
+
+    name: str
+    kind: Literal["pair", "tagging"]
+    labels: tuple[str, ...]
+    metric: Literal["accuracy", "entity_f1"]
+    languages: tuple[str, ...]
+    text_columns: tuple[str, str]
+    label_words: tuple[str, ...]
+    version: int
+
+
+# Languages: google-research/xtreme, evaluate.py. Label orders: the hub's ClassLabel orders of facebook/xnli,
+# google-research-datasets/paws-x and unimelb-nlp/wikiann; UPOS alphabetically, as in google/xtreme.
+_ROWS = (
+    Task(
+        name="xnli",
+        kind="pair",
+        labels=("entailment", "neutral", "contradiction"),
+        metric="accuracy",
+        languages=tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split()),
+        text_columns=("premise", "hypothesis"),
+        label_words=("yes", "maybe", "no"),
+        version=1,
+    ),
+    Task(
+        name="pawsx",
+        kind="pair",
+        labels=("different", "paraphrase"),
+        metric="accuracy",
+        languages=tuple("de en es fr ja ko zh".split()),
+        text_columns=("sentence1", "sentence2"),
+        label_words=("no", "yes"),
+        version=1,
+    ),
+    Task(
+        name="ner",
+        kind="tagging",
+        labels=("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"),
+        metric="entity_f1",
+        languages=tuple(
+            "af ar bg bn de el en es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr ms my nl pt ru sw ta te th "
+            "tl tr ur vi yo zh".split()
+        ),
+        text_columns=("tokens", "tags"),
+        label_words=("other", "person", "surname", "organization", "company", "place", "area"),
+        version=1,
+    ),
+    Task(
+        name="pos",
+        kind="tagging",
+        labels=tuple(
+            "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
+        ),
+        metric="accuracy",
+        languages=tuple(
+            "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo "
+            "zh".split()
+        ),
+        text_columns=("tokens", "tags"),
+        label_words=tuple(
+            "adjective preposition adverb auxiliary conjunction determiner interjection noun number particle "
+            "pronoun name punctuation because symbol verb other".split()
+        ),
+        version=1,
+    ),
+)
+
+TASKS: Mapping[str, Task] = MappingProxyType({row.name: row for row in _ROWS})
+
+
+def task(name: str) -> Task:
+    """Look a task up by its name.
+
+    Args:
+        name: One of `TASKS`.
+
+    Returns:
+        The row of the table.
+
+    Raises:
+        DataError: No such task; the message names the nearest one, or all.
+    """
+    row = TASKS.get(name)
+    if row is not None:
+        return row
+    near = get_close_matches(name.lower(), TASKS, n=1, cutoff=0.5)
+    fix = f"Did you mean {near[0]}?" if near else f"Tasks: {', '.join(TASKS)}."
+    raise DataError(f"unknown task {name!r}", fix=fix)
