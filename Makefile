@@ -1,0 +1,111 @@
+# The front door of xlprompt: `make` lists what there is. A target that needs the environment makes it first.
+
+# Variables, on the command line or exported; one given empty counts as not given. `make help` prints these lines.
+#: SCALE   mini        mini: anywhere, in minutes; paper: facebook/xglm-564M on the data sets of the hub
+#: MODEL   (recipe)    facebook/xglm-564M, gemma-3-270m, any hub id, or a folder in transformers' format
+#: DATA    (recipe)    hub, or a folder with the official files or JSON Lines (see make data-check)
+#: SEED    (recipe)    seed of initialization and batch order
+#: LIMIT   (all)       number of training examples to use
+#: RECIPE  (by scale)  another recipe instead of experiments/SCALE/TASK-prompt.yaml
+#: ARGS    (none)      more arguments for the command behind the target, such as ARGS="--steps 400"
+#: PORT    (free)      port of make ui
+#: PYTHON  python3     the Python (3.11 or newer) that .venv is made with
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+quote = '$(subst ','\'',$(1))'
+# $(call option,--model,$(MODEL)): the option with its quoted value, or nothing when the value is blank.
+option = $(if $(strip $(2)),$(1) $(call quote,$(2)))
+
+scale = $(or $(strip $(SCALE)),mini)
+python = $(call quote,$(if $(strip $(PYTHON)),$(PYTHON),python3))
+bin := .venv/bin
+# The stamp is written last, so an interrupted set-up leaves none and is begun anew.
+ready := .venv/.ready
+packages := data models evaluation training cli
+
+recipe = $(call quote,$(if $(strip $(RECIPE)),$(RECIPE),experiments/$(scale)/$(1)-prompt.yaml))
+train = $(strip $(bin)/xlprompt train $(call recipe,$(1)) $(call option,--model,$(MODEL)) \
+    $(call option,--data,$(DATA)) $(call option,--seed,$(SEED)) $(call option,--limit,$(LIMIT)) $(ARGS))
+
+.PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt ui params data-check doctor \
+    test test-slow lint format bench lock clean
+
+help: ## List the targets and the variables
+	@echo "xlprompt: cross-lingual prompt tuning of decoder language models"
+	@echo
+	@echo "Targets:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "Variables and their defaults, as in: make xnli-prompt DATA=../data LIMIT=2000"
+	@sed -n 's/^#: /  /p' Makefile
+
+setup: $(ready) ## Make .venv from requirements.lock (every target below that needs it does so by itself)
+
+$(ready): requirements.lock $(foreach p,$(packages),packages/$(p)/pyproject.toml)
+	@command -v $(python) >/dev/null || { echo "There is no "$(python)" here. Install Python 3.11 or newer," \
+	    "or name the one to use: make setup PYTHON=python3.11" >&2; exit 1; }
+	@$(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo $(python)" is older than Python 3.11." \
+	    "Install a newer one and name it: make setup PYTHON=python3.11" >&2; exit 1; }
+	@$(python) -c 'import ensurepip, venv' 2>/dev/null || { echo $(python)" cannot make virtual environments." \
+	    "Install its venv package (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Setting up .venv from requirements.lock (once; a few minutes)"
+	@test -e $@ || $(python) -m venv --clear .venv
+	@rm -f $@
+	@$(bin)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(bin)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	    $(foreach p,$(packages),--editable packages/$(p))
+	@touch $@
+
+xnli-prompt: $(ready) ## Tune prompts on English XNLI (inference), score every language
+	@$(call train,xnli)
+
+pawsx-prompt: $(ready) ## Tune prompts on English PAWS-X (paraphrases), score every language
+	@$(call train,pawsx)
+
+ner-prompt: $(ready) ## Tune prompts on English WikiANN (named entities), score every language
+	@$(call train,ner)
+
+pos-prompt: $(ready) ## Tune prompts on English UD (parts of speech), score every language
+	@$(call train,pos)
+
+ui: $(ready) ## Open the MLflow UI on the runs in mlruns/
+	@$(strip $(bin)/xlprompt ui $(call option,--port,$(PORT)) $(ARGS))
+
+params: $(ready) ## Count trainable parameters of MODEL, no weights needed; ARGS="--prompt-length 20"
+	@$(strip $(bin)/xlprompt params $(call option,--model,$(MODEL)) $(ARGS))
+
+data-check: $(ready) ## Say what the folder DATA holds and what is wrong with it
+	@test -n $(call quote,$(strip $(DATA))) || { echo "Name the folder to check: make data-check DATA=../data" >&2; exit 1; }
+	@$(strip $(bin)/xlprompt data check $(call quote,$(DATA)) $(ARGS))
+
+doctor: $(ready) ## Check this machine, the environment, the caches and the MLflow store
+	@$(strip $(bin)/xlprompt doctor $(ARGS))
+
+test: $(ready) ## Run the unit and integration tests; ARGS="-k word" picks some
+	@$(bin)/python -m pytest $(ARGS)
+
+test-slow: $(ready) ## Run the slow tests (minutes)
+	@$(bin)/python -m pytest -m slow $(ARGS)
+
+lint: $(ready) ## Check style, types and the import direction (ruff, mypy, import-linter)
+	@$(bin)/ruff check
+	@$(bin)/ruff format --check
+	@$(bin)/mypy
+	@$(bin)/lint-imports
+
+format: $(ready) ## Format the code and fix what ruff can fix
+	@$(bin)/ruff format
+	@$(bin)/ruff check --fix
+
+bench: $(ready) ## Measure training and evaluation against PEFT (tokens per second, peak memory)
+	@$(strip $(bin)/python experiments/bench/bench.py $(ARGS))
+
+lock: ## Renew requirements.lock from the pyproject.tomls, in a throw-away environment
+	@PYTHON=$(python) .ci/lock
+
+clean: ## Delete caches and build products (not .venv, not mlruns/)
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist packages/*/build packages/*/dist
+	@find packages tests experiments -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

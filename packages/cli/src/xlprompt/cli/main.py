@@ -1,0 +1,78 @@
+"""Entry point of the command `xlprompt`: finds subcommands, and says in one line what went wrong.
+
+A subcommand lives in the module of its name and is imported when it is asked for. Those modules import the
+heavy libraries inside their functions, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+COMMANDS = ("train", "evaluate", "params", "data", "doctor", "ui")
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class XlpromptGroup(click.Group):
+    """A group that imports a subcommand when it is needed and turns known errors into one red line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the subcommands, in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command object called `command` in the module named after the subcommand."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"xlprompt.cli.{cmd_name}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the subcommand; an error that xlprompt raised on purpose ends in a message and exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.secho("Interrupted.", fg="red", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
+        except Exception as error:
+            if ctx.params.get("debug") or not _is_for_the_user(error):
+                raise
+            click.secho(f"Error: {error}", fg="red", err=True)
+            ctx.exit(EXIT_USER_ERROR)
+
+
+def _is_for_the_user(error: Exception) -> bool:
+    """Whether xlprompt raised it to be read, as a DataError; anything else is a bug and keeps its traceback."""
+    return type(error).__module__.split(".")[0] == "xlprompt"
+
+
+def _version() -> str:
+    try:
+        return version("xlprompt-cli")
+    except PackageNotFoundError:
+        return "unknown (not installed; run: make setup)"
+
+
+@click.group(
+    cls=XlpromptGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(_version(), "-V", "--version", prog_name="xlprompt")
+@click.option("--debug", is_flag=True, envvar="XLPROMPT_DEBUG", help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Tune prompts for a multilingual decoder language model on English, and see what transfers.
+
+    A prompt is a few trained keys and values in front of every layer of a frozen model. Train one on a
+    task in English, and xlprompt scores it on every language that the data have.
+
+    \b
+    A first run, and a look at it:
+      xlprompt train experiments/mini/xnli-prompt.yaml --data DATA --model gemma-3-270m --limit 2000
+      xlprompt ui
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("xlprompt").setLevel(logging.DEBUG if debug else logging.INFO)

@@ -1,0 +1,129 @@
+"""`xlprompt ui`: the MLflow UI on this machine's runs.
+
+Starts MLflow's own server on the sqlite store, reachable from this machine only, and stops it at Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from xlprompt.cli.options import mlruns_option
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+HOST = "127.0.0.1"
+FIRST_PORT = 5000  # MLflow's own default
+PORTS_TRIED = 50
+START_SECONDS = 120.0  # a cold disk takes MLflow some twenty seconds
+
+
+@click.command("ui", short_help="Open the MLflow UI on the runs.")
+@mlruns_option
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help=f"Default: the first free one from {FIRST_PORT} on."
+)
+def command(mlruns: Path, port: int | None) -> None:
+    """Open the MLflow UI on the runs in the store, on 127.0.0.1 only. Ctrl-C stops it.
+
+    \b
+    Examples:
+      xlprompt ui
+      xlprompt ui --port 5005 --mlruns other/mlruns
+    """
+    from xlprompt.training.tracker import open_store, store_uri
+
+    port = _choose_port(port)
+    open_store(mlruns)  # here and not by the server, whose workers would race for it
+    server = _start_server(store_uri(mlruns), mlruns, port)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+    try:
+        _wait_until_up(server, port)
+        click.echo(f"MLflow UI: http://{HOST}:{port}  (Ctrl-C stops it)")
+        status = server.wait()
+    finally:
+        _stop(server)
+    raise click.ClickException(
+        f"The MLflow server stopped by itself (exit code {status}); its messages are above."
+    )
+
+
+def _choose_port(wanted: int | None) -> int:
+    if wanted is not None:
+        if not _is_free(wanted):
+            raise click.ClickException(
+                f"Port {wanted} is taken by another program. Choose another with --port, "
+                "or leave --port away and a free one is taken."
+            )
+        return wanted
+    for port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
+        if _is_free(port):
+            return port
+    raise click.ClickException(
+        f"No port from {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1} is free. Name one with --port."
+    )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As the server does; without it a port that was closed a moment ago would look taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _start_server(uri: str, mlruns: Path, port: int) -> subprocess.Popen[bytes]:
+    command_line = [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", uri, "--default-artifact-root", (mlruns / "artifacts").resolve().as_uri()),
+        *("--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"),
+    ]
+    environment = {
+        **os.environ,
+        # Its job queue serves LLM judges, which runs here do not use; it would cost processes and memory.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    # A group of its own, so that stopping reaches the workers too.
+    return subprocess.Popen(command_line, env=environment, start_new_session=True)
+
+
+def _wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    if server.poll() is None:
+        raise click.ClickException(f"The MLflow server did not answer within {START_SECONDS:.0f} seconds.")
+
+
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End the server and its workers: kindly, and after ten seconds by force."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+            server.wait(timeout=10)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
