@@ -1,0 +1,78 @@
+"""Fingerprints of what an encoding is made from: the rows and the tokenizer.
+
+Equal inputs have equal fingerprints on any machine and in any process. Which files the rows came from, and at
+which revision, is the source's business and not known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerFast
+
+# Writing out a vocabulary of 262,144 words takes 0.3 s, and a run encodes some 20 languages with it.
+_KNOWN_TOKENIZERS: weakref.WeakKeyDictionary[PreTrainedTokenizerFast, tuple[int, str]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def fingerprint_of(parts: object) -> str:
+    """Hashes anything JSON can hold, independent of the order of keys.
+
+    Args:
+        parts: Nested dicts, lists, strings, numbers, booleans and None.
+
+    Returns:
+        A sha256 in hexadecimal.
+    """
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def rows_fingerprint(dataset: Dataset, columns: Sequence[str]) -> str:
+    """Hashes the content of a dataset's columns, values and types, in row order.
+
+    Args:
+        dataset: Any dataset; selected or sliced ones hash like a fresh copy of the same rows.
+        columns: The columns that count.
+
+    Returns:
+        A sha256 in hexadecimal.
+    """
+    table = dataset.select_columns(list(columns)).with_format("arrow")[:].combine_chunks()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Hashes all that decides which ids a text becomes: the backend's own serialization and the specials.
+
+    The result is remembered for each tokenizer object until tokens are added to it.
+
+    Args:
+        tokenizer: A fast tokenizer (one with a `backend_tokenizer`).
+
+    Returns:
+        A sha256 in hexadecimal.
+    """
+    size = len(tokenizer)
+    known = _KNOWN_TOKENIZERS.get(tokenizer)
+    if known is not None and known[0] == size:
+        return known[1]
+    serialized = tokenizer.backend_tokenizer.to_str()
+    # Before this key stand the truncation and padding of the latest call, which say nothing of the ids.
+    body = serialized[serialized.index('"added_tokens"') :]
+    specials = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    value = fingerprint_of([hashlib.sha256(body.encode()).hexdigest(), specials])
+    _KNOWN_TOKENIZERS[tokenizer] = (size, value)
+    return value
