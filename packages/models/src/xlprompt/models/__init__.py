@@ -1,0 +1,31 @@
+"""Decoder backbones with layer-wise prompts, task heads and the parameter budget."""
+
+from xlprompt.models.attention import prompted_attention
+from xlprompt.models.backbones import Backbone, load_backbone, load_config, load_tokenizer
+from xlprompt.models.budget import ParameterBudget, parameter_budget
+from xlprompt.models.cache import cache_dir
+from xlprompt.models.errors import ModelError
+from xlprompt.models.heads import HeadSettings
+from xlprompt.models.known import GEMMA, KNOWN_MODELS, canonical_name
+from xlprompt.models.prompts import PromptSettings
+from xlprompt.models.task_model import TaskModel, build_task_model, text_initialisation
+
+__all__ = [
+    "GEMMA",
+    "KNOWN_MODELS",
+    "Backbone",
+    "HeadSettings",
+    "ModelError",
+    "ParameterBudget",
+    "PromptSettings",
+    "TaskModel",
+    "build_task_model",
+    "cache_dir",
+    "canonical_name",
+    "load_backbone",
+    "load_config",
+    "load_tokenizer",
+    "parameter_budget",
+    "prompted_attention",
+    "text_initialisation",
+]

@@ -1,0 +1,227 @@
+"""Attention with prompt keys and values in front of the text's.
+
+One function, `prompted_attention`, serves every backbone: transformers' attention interface calls it for
+decoders that use that interface, and `XGLMAttention` calls it for XGLM, whose code in transformers is eager
+only. Prompts come in as plain tensors, never as a `Cache`, so gradient checkpointing and transformers
+releases cannot lose them.
+
+Sequences are padded on the right. A causal decoder's real tokens never see what stands to their right, so no
+padding mask exists here; what padded positions compute is never read.
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AttentionInterface
+
+from xlprompt.models.errors import ModelError
+
+ATTENTION_NAME = "xlprompt"
+
+# Attention written out (two products and a softmax) trains faster than SDPA on a CPU while the score matrix
+# is small; `make bench` prints both. Above this many keys SDPA's smaller memory wins.
+WRITTEN_OUT_MAX_KEYS = 512
+
+
+@dataclass
+class KeyValueRecorder:
+    """Collects each layer's keys and values of its text, `[batch, kv head, time, head dim]` each."""
+
+    states: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=256)
+def causal_mask(
+    queries: int, prompt_length: int, window: int | None, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Additive mask `[queries, prompt_length + queries]`: 0 where a query may look, minus infinity elsewhere.
+
+    Every query sees every prompt slot, whatever the sliding window: a prompt is part of the layer, not of the
+    text.
+
+    Args:
+        queries: Number of text positions.
+        prompt_length: Number of prompt slots in front of the text.
+        window: Sliding window in positions (a query sees itself and the `window - 1` before it), or None.
+        dtype: Floating type of the mask.
+        device: Where the mask lies.
+    """
+    position = torch.arange(queries, device=device)
+    distance = position[:, None] - position[None, :]
+    visible = distance >= 0
+    if window is not None:
+        visible &= distance < window
+    mask = torch.zeros(queries, prompt_length + queries, dtype=dtype, device=device)
+    mask[:, prompt_length:].masked_fill_(~visible, float("-inf"))
+    return mask
+
+
+def prompted_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None = None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    layer_prompts: Tensor | None = None,
+    recorder: KeyValueRecorder | None = None,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Causal attention over a layer's prompt and the text, as transformers' attention interface calls it.
+
+    Args:
+        module: The attention module that calls; its `layer_idx` picks the layer's prompt.
+        query: `[batch, head, time, head dim]`.
+        key: `[batch, kv head, time, head dim]`.
+        value: Like `key`.
+        attention_mask: Unused (see the module's text); transformers passes None for this implementation.
+        scaling: Factor on the scores; 1 / sqrt(head dim) when None.
+        dropout: Dropout probability on the attention weights (the caller passes 0 when it does not train).
+        sliding_window: Window of a local layer, or None.
+        softcap: Tanh cap on the scores (Gemma 2), or None.
+        s_aux: Attention sinks (gpt-oss); refused, as they change the softmax.
+        layer_prompts: `[layer, 2, kv head, prompt length, head dim]`, or None.
+        recorder: Where to note the text's own keys and values, or None.
+
+    Returns:
+        `[batch, time, head, head dim]`, and None for the weights.
+
+    Raises:
+        ModelError: The model uses attention sinks.
+    """
+    if s_aux is not None:
+        raise ModelError(
+            "this backbone uses attention sinks, which prompts in every layer do not support yet"
+        )
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    if recorder is not None:
+        recorder.states[layer] = (key, value)
+
+    batch, heads, time, head_dim = query.shape
+    prompt_length = 0
+    if layer_prompts is not None:
+        prompt_length = layer_prompts.shape[3]
+        prompt = layer_prompts[layer][:, None].expand(
+            2, batch, -1, -1, -1
+        )  # [2, batch, kv head, prompt, head dim]
+        key = torch.cat((prompt[0], key), dim=2)
+        value = torch.cat((prompt[1], value), dim=2)
+    if sliding_window is not None and sliding_window >= time:
+        sliding_window = None
+    scale = 1.0 / math.sqrt(head_dim) if scaling is None else scaling
+
+    if softcap is not None or _written_out_is_faster(query, key):
+        mask = causal_mask(time, prompt_length, sliding_window, query.dtype, query.device)
+        output = _attention_written_out(query, key, value, mask, scale, dropout, softcap)
+    elif prompt_length == 0 and sliding_window is None:
+        output = functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            dropout_p=dropout,
+            is_causal=True,
+            scale=scale,
+            enable_gqa=heads != key.shape[1],
+        )
+    else:
+        mask = causal_mask(time, prompt_length, sliding_window, query.dtype, query.device)
+        output = functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=dropout,
+            scale=scale,
+            enable_gqa=heads != key.shape[1],
+        )
+    return output.transpose(1, 2), None
+
+
+def _written_out_is_faster(query: Tensor, key: Tensor) -> bool:
+    """On a CPU, when gradients are wanted and the score matrix is small; a GPU's fused kernels always win."""
+    return query.device.type == "cpu" and torch.is_grad_enabled() and key.shape[2] <= WRITTEN_OUT_MAX_KEYS
+
+
+def _attention_written_out(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    scale: float,
+    dropout: float,
+    softcap: float | None,
+) -> Tensor:
+    """Softmax(query key^T) value; grouped heads are folded into the query axis, so no key is repeated."""
+    batch, heads, time, head_dim = query.shape
+    kv_heads, keys = key.shape[1], key.shape[2]
+    groups = heads // kv_heads
+    folded = (query * scale).reshape(batch, kv_heads, groups * time, head_dim)
+    scores = folded @ key.transpose(2, 3)  # [batch, kv head, group * time, keys]
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    scores = scores.view(batch, kv_heads, groups, time, keys) + mask
+    weights = functional.dropout(functional.softmax(scores, dim=-1), dropout)
+    output = weights.view(batch, kv_heads, groups * time, keys) @ value
+    return output.view(batch, heads, time, head_dim)
+
+
+class XGLMAttention(nn.Module):
+    """XGLM's self-attention by `prompted_attention`, with the weights and names of transformers' module.
+
+    With `fuse`, the three input projections become one product (their weights turn into views of one matrix):
+    faster, and right for a frozen backbone. Do not export a fused module's weights; they share storage.
+    """
+
+    def __init__(self, original: nn.Module, layer_idx: int) -> None:
+        """Take over the projections of `original`, a transformers `XGLMAttention`."""
+        super().__init__()
+        self.layer_idx = layer_idx
+        self.num_heads: int = original.num_heads  # type: ignore[assignment]
+        self.head_dim: int = original.head_dim  # type: ignore[assignment]
+        self.dropout: float = original.dropout  # type: ignore[assignment]
+        self.q_proj: nn.Linear = original.q_proj  # type: ignore[assignment]
+        self.k_proj: nn.Linear = original.k_proj  # type: ignore[assignment]
+        self.v_proj: nn.Linear = original.v_proj  # type: ignore[assignment]
+        self.out_proj: nn.Linear = original.out_proj  # type: ignore[assignment]
+        self.register_buffer("fused_weight", None, persistent=False)
+        self.register_buffer("fused_bias", None, persistent=False)
+
+    @torch.no_grad()
+    def fuse(self) -> None:
+        """Lay the weights of the three input projections into one matrix and let them be views of it."""
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        self.fused_weight = torch.cat([projection.weight for projection in projections])
+        self.fused_bias = torch.cat([projection.bias for projection in projections])
+        for projection, weight, bias in zip(
+            projections, self.fused_weight.chunk(3), self.fused_bias.chunk(3), strict=True
+        ):
+            projection.weight.data, projection.bias.data = weight, bias
+
+    def forward(self, hidden_states: Tensor, **kwargs: object) -> tuple[Tensor, None]:
+        """Attend within `hidden_states`, `[batch, time, hidden]`, and to `kwargs["layer_prompts"]`."""
+        batch, time, hidden = hidden_states.shape
+        if self.fused_weight is not None:
+            projected = functional.linear(hidden_states, self.fused_weight, self.fused_bias).split(
+                hidden, dim=-1
+            )
+        else:
+            projected = (self.q_proj(hidden_states), self.k_proj(hidden_states), self.v_proj(hidden_states))
+        query, key, value = (
+            states.view(batch, time, self.num_heads, self.head_dim).transpose(1, 2) for states in projected
+        )
+        dropout = self.dropout if self.training else 0.0
+        output, _ = prompted_attention(self, query, key, value, dropout=dropout, **kwargs)  # type: ignore[arg-type]
+        return self.out_proj(output.reshape(batch, time, hidden)), None
+
+
+# No mask function is registered for this name, so transformers builds no mask and passes None.
+AttentionInterface.register(ATTENTION_NAME, prompted_attention)

@@ -1,0 +1,139 @@
+"""The parameter budget: what trains, and what share of the backbone that is.
+
+Sizes come from a configuration alone (the model is built without memory on torch's meta device), so the
+budget of a 7.5 B model is told in seconds, offline, before anybody downloads it.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModel, PreTrainedConfig
+
+from xlprompt.models.backbones import load_config
+from xlprompt.models.heads import HeadSettings
+from xlprompt.models.known import KNOWN_MODELS, canonical_name
+from xlprompt.models.prompts import PromptSettings, PromptShape
+
+
+@dataclass(frozen=True)
+class ParameterBudget:
+    """Parameters by part; `total_params` is the backbone's, and percentages are shares of it.
+
+    Attributes:
+        model: Name of the backbone.
+        scheme: The prompt's scheme, or None without a prompt.
+        prompt_length: Its length, 0 without a prompt.
+        embedding_params: Rows times width of the (tied) embedding.
+        attention_params: The layers' attention projections and their norms.
+        feed_forward_params: The layers' feed-forward weights.
+        norm_params: Everything else: layer norms.
+        total_params: Sum of the four above.
+        prompt_params: The prompt's.
+        head_params: The head's.
+        trainable_params: Prompt and head.
+    """
+
+    model: str
+    scheme: str | None
+    prompt_length: int
+    embedding_params: int
+    attention_params: int
+    feed_forward_params: int
+    norm_params: int
+    total_params: int
+    prompt_params: int
+    head_params: int
+    trainable_params: int
+
+    @property
+    def trainable_percent(self) -> float:
+        """Trainable parameters in percent of all of the backbone's."""
+        return 100 * self.trainable_params / self.total_params
+
+    @property
+    def total_params_no_embeddings(self) -> int:
+        """The backbone's parameters without the embedding."""
+        return self.total_params - self.embedding_params
+
+    @property
+    def trainable_percent_no_embeddings(self) -> float:
+        """Trainable parameters in percent of the backbone's without the embedding."""
+        return 100 * self.trainable_params / self.total_params_no_embeddings
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as plain values; percentages rounded to three places."""
+        return {
+            **asdict(self),
+            "total_params_no_embeddings": self.total_params_no_embeddings,
+            "trainable_percent": round(self.trainable_percent, 3),
+            "trainable_percent_no_embeddings": round(self.trainable_percent_no_embeddings, 3),
+        }
+
+
+def count_parameters(
+    model: nn.Module, *, name: str, prompt: PromptSettings | None, prompt_params: int, head_params: int
+) -> ParameterBudget:
+    """Sort the parameters of a transformers base model into parts and add what trains."""
+    parts = {"embedding": 0, "attention": 0, "feed_forward": 0, "norm": 0}
+    for path, parameter in model.named_parameters():
+        parts[_part(path)] += parameter.numel()
+    return ParameterBudget(
+        model=name,
+        scheme=None if prompt is None else prompt.scheme,
+        prompt_length=0 if prompt is None else prompt.length,
+        **{f"{part}_params": number for part, number in parts.items()},
+        total_params=sum(parts.values()),
+        prompt_params=prompt_params,
+        head_params=head_params,
+        trainable_params=prompt_params + head_params,
+    )
+
+
+def parameter_budget(
+    model: str, *, num_labels: int, prompt: PromptSettings | None, head: HeadSettings | None = None
+) -> ParameterBudget:
+    """The budget of prompt tuning on a model, without its weights.
+
+    Args:
+        model: A known name (needs no network), a folder, or a hub id (reads its `config.json`).
+        num_labels: Labels of the task.
+        prompt: The prompt, or None for the head alone.
+        head: The head; linear when None.
+
+    Raises:
+        ModelError: The configuration can't be read.
+    """
+    known = KNOWN_MODELS.get(canonical_name(model))
+    config = known() if known else load_config(model)
+    with torch.device("meta"):
+        built = AutoModel.from_config(config)
+    shape = prompt_shape(config)
+    sizes = {} if prompt is None else shape.sizes(prompt)
+    linear = head is None or head.kind == "linear"
+    return count_parameters(
+        built,
+        name=canonical_name(model),
+        prompt=prompt,
+        prompt_params=sum(torch.Size(size).numel() for size in sizes.values()),
+        head_params=(shape.hidden_size + 1) * num_labels if linear else 0,
+    )
+
+
+def prompt_shape(config: PreTrainedConfig) -> PromptShape:
+    """What a prompt must fit, read from a configuration (a loaded `Backbone` measures it instead)."""
+    heads = config.num_attention_heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return PromptShape(config.num_hidden_layers, kv_heads, head_dim, config.hidden_size)
+
+
+def _part(path: str) -> str:
+    if "embed" in path:
+        return "embedding"
+    if "attn." in path or "attention." in path:
+        return "attention"
+    if "norm" in path:
+        return "norm"
+    return "feed_forward"

@@ -1,0 +1,82 @@
+"""Heads that turn the hidden state at a read-out position into label logits.
+
+One head serves both kinds of task: a sentence pair has one read-out, a tagged sentence one per word.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedTokenizerFast
+
+from xlprompt.models.errors import ModelError
+
+
+class HeadSettings(BaseModel):
+    """Which head reads the hidden states."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["linear", "verbalizer"] = Field(
+        "linear",
+        description="a trained linear layer, or the backbone's own embedding of label words (trains nothing)",
+    )
+
+
+class LinearHead(nn.Module):
+    """A linear layer on hidden states, in float32; `hidden * labels + labels` parameters."""
+
+    def __init__(self, hidden_size: int, num_labels: int, generator: torch.Generator) -> None:
+        """Draw the weights from normal(0, 1 / sqrt(hidden size)); the bias starts at zero."""
+        super().__init__()
+        self.weight = nn.Parameter(
+            torch.randn(num_labels, hidden_size, generator=generator) * hidden_size**-0.5
+        )
+        self.bias = nn.Parameter(torch.zeros(num_labels))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`[read-outs, hidden]` to logits `[read-outs, labels]`."""
+        return functional.linear(hidden.float(), self.weight, self.bias)
+
+
+class VerbalizerHead(nn.Module):
+    """The tied language-model head, restricted to one word per label; nothing in it trains."""
+
+    weight: Tensor
+
+    def __init__(self, rows: Tensor) -> None:
+        """Take the label words' rows of the embedding, `[labels, hidden]`."""
+        super().__init__()
+        self.register_buffer("weight", rows.detach().float().clone(), persistent=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`[read-outs, hidden]` to logits `[read-outs, labels]`."""
+        return functional.linear(hidden.float(), self.weight)
+
+
+def label_word_ids(tokenizer: PreTrainedTokenizerFast, label_words: Sequence[str]) -> list[int]:
+    """The first subtoken of each label word, as it stands inside a sentence.
+
+    Raises:
+        ModelError: Two words share their first subtoken, or a word has none.
+    """
+    ids: list[int] = []
+    for word in label_words:
+        pieces = tokenizer(f" {word}", add_special_tokens=False).input_ids
+        # SentencePiece tokenizers may cut the space off as a piece of its own, which would be the same for
+        # all words.
+        pieces = [piece for piece in pieces if tokenizer.decode([piece]).strip()]
+        if not pieces:
+            raise ModelError(f"label word {word!r} has no subtoken in this tokenizer; choose another")
+        ids.append(pieces[0])
+    for index, first in enumerate(ids):
+        if first in ids[:index]:
+            other = label_words[ids.index(first)]
+            raise ModelError(
+                f"label words {other!r} and {label_words[index]!r} start with the same subtoken in this "
+                "tokenizer; choose others or use the linear head"
+            )
+    return ids

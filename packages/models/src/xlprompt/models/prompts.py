@@ -1,0 +1,132 @@
+"""Trainable prompts in four schemes, their initialisation and the tensors that a backbone consumes.
+
+| scheme | trains | parameters at length P (L layers, width D, K key-value heads of size H) |
+|---|---|---|
+| `layers` | a key and a value for every slot in every layer (P-tuning v2) | P x 2 x L x K x H |
+| `input` | an embedding for every slot in front of the text (soft prompt) | P x D |
+| `both` | `layers` and `input` together | their sum |
+| `hidden` | the hidden state of every slot at the entry of every layer | P x L x D |
+
+Schemes follow Liu et al. 2022 (P-tuning v2, arXiv 2110.07602) for `layers`, Lester et al. 2021 (arXiv
+2104.08691) for `input`. This module knows nothing of tokenizers or data.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+Scheme = Literal["layers", "input", "both", "hidden"]
+
+DEFAULT_PROMPT_TEXT = (
+    "Read the following text, in whatever language it is written, and decide which label fits it best."
+)
+
+
+class PromptSettings(BaseModel):
+    """What kind of prompt is trained and where it starts from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scheme: Scheme = Field("layers", description="where the prompt acts: layers, input, both or hidden")
+    length: int = Field(15, ge=1, le=1024, description="slots; each costs attention time in every layer")
+    init: Literal["normal", "text"] = Field(
+        "normal", description="start from a normal distribution or from what the backbone computes for `text`"
+    )
+    std: float = Field(0.02, gt=0, description="standard deviation of the normal initialisation")
+    text: str = Field(DEFAULT_PROMPT_TEXT, min_length=1, description="text of the text initialisation")
+    shift_positions: bool = Field(
+        True,
+        description="the text's positions start behind the prompt, as if it were text (P-tuning v2, PEFT)",
+    )
+
+    @property
+    def trains_layers(self) -> bool:
+        """Whether keys and values are trained."""
+        return self.scheme in ("layers", "both")
+
+    @property
+    def trains_input(self) -> bool:
+        """Whether input embeddings are trained."""
+        return self.scheme in ("input", "both")
+
+    @property
+    def slots(self) -> int:
+        """Positions that the text moves by when `shift_positions` is on."""
+        return 2 * self.length if self.scheme == "both" else self.length
+
+
+@dataclass(frozen=True)
+class PromptShape:
+    """The sizes of a backbone that a prompt must fit."""
+
+    num_layers: int
+    num_kv_heads: int
+    head_dim: int
+    hidden_size: int
+
+    def sizes(self, settings: PromptSettings) -> dict[str, tuple[int, ...]]:
+        """Shapes of the prompt's parameters by name."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        if settings.trains_layers:
+            shapes["layers"] = (self.num_layers, 2, self.num_kv_heads, settings.length, self.head_dim)
+        if settings.trains_input:
+            shapes["input"] = (settings.length, self.hidden_size)
+        if settings.scheme == "hidden":
+            shapes["hidden"] = (self.num_layers, settings.length, self.hidden_size)
+        return shapes
+
+
+@dataclass(frozen=True)
+class PromptTensors:
+    """A prompt in the backbone's dtype, ready for one or more forward passes.
+
+    Attributes:
+        layers: `[layer, 2, kv head, length, head dim]`: keys and values, or None.
+        input: `[length, hidden]`: embeddings in front of the text's, on their scaled range, or None.
+        hidden: `[layer, length, hidden]`: hidden states at the entry of each layer, or None.
+        position_offset: Position of the text's first token.
+    """
+
+    layers: Tensor | None = None
+    input: Tensor | None = None
+    hidden: Tensor | None = None
+    position_offset: int = 0
+
+    @property
+    def input_slots(self) -> int:
+        """Slots that run through the layers as tokens do."""
+        if self.input is not None:
+            return self.input.shape[0]
+        return 0 if self.hidden is None else self.hidden.shape[1]
+
+
+class Prompts(nn.Module):
+    """The trainable parameters of a prompt, kept in float32 and cast once a forward pass."""
+
+    def __init__(
+        self,
+        settings: PromptSettings,
+        shape: PromptShape,
+        start: dict[str, Tensor],
+        generator: torch.Generator,
+    ) -> None:
+        """Start from `start` (name to tensor) where it holds a parameter, else from normal(0, std)."""
+        super().__init__()
+        self.settings = settings
+        for name, size in shape.sizes(settings).items():
+            if name in start:
+                value = start[name].detach().to("cpu", torch.float32, copy=True)
+                if tuple(value.shape) != size:
+                    raise ValueError(f"prompt {name!r} must be of shape {size}, got {tuple(value.shape)}")
+            else:
+                value = torch.randn(size, generator=generator) * settings.std
+            self.register_parameter(name, nn.Parameter(value))
+
+    def forward(self, dtype: torch.dtype) -> PromptTensors:
+        """Cast to `dtype`; gradients flow back to the float32 parameters."""
+        cast = {name: parameter.to(dtype) for name, parameter in self.named_parameters()}
+        offset = self.settings.slots if self.settings.shift_positions else 0
+        return PromptTensors(**cast, position_offset=offset)

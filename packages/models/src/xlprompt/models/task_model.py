@@ -1,0 +1,183 @@
+"""A backbone, a prompt and a head, put together for one task by prompt tuning.
+
+The backbone is frozen; the prompt and the head train in float32. What a batch is, and where it comes from, is
+not known here: tensors of ids and read-out positions come in, logits come out.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
+
+from xlprompt.models.attention import KeyValueRecorder
+from xlprompt.models.backbones import Backbone
+from xlprompt.models.budget import ParameterBudget, count_parameters
+from xlprompt.models.errors import ModelError
+from xlprompt.models.heads import HeadSettings, LinearHead, VerbalizerHead, label_word_ids
+from xlprompt.models.prompts import Prompts, PromptSettings
+
+
+class TaskModel(nn.Module):
+    """Logits at chosen positions of right-padded text."""
+
+    def __init__(
+        self, backbone: Backbone, prompts: Prompts | None, head: LinearHead | VerbalizerHead
+    ) -> None:
+        """Freeze the backbone and put the parts together."""
+        super().__init__()
+        backbone.freeze()
+        self.backbone, self.prompts, self.head = backbone, prompts, head
+
+    def forward(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Classify read-out positions.
+
+        Args:
+            input_ids: `[batch, time]`, padded on the right.
+            rows: `[read-outs]`, the batch row of each read-out.
+            columns: `[read-outs]`, its position in the row.
+
+        Returns:
+            `[read-outs, labels]`, float32.
+        """
+        prompt = None if self.prompts is None else self.prompts(self.backbone.dtype)
+        hidden = self.backbone(input_ids, prompt)
+        # One index_select: on a CPU its backward is many times faster than that of hidden[rows, columns].
+        return self.head(hidden.flatten(0, 1).index_select(0, rows * input_ids.shape[1] + columns))
+
+    def prompt_parameters(self) -> list[nn.Parameter]:
+        """The prompt's trainable parameters."""
+        return [] if self.prompts is None else list(self.prompts.parameters())
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """The head's trainable parameters."""
+        return list(self.head.parameters())
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """Copies of everything that trains, by name: what a prompt checkpoint holds."""
+        return {
+            name: parameter.detach().to("cpu", copy=True)
+            for name, parameter in self.named_parameters()
+            if parameter.requires_grad
+        }
+
+    @torch.no_grad()
+    def load_trainable_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put back what `trainable_state` gave.
+
+        Raises:
+            ModelError: Names or shapes are not this model's.
+        """
+        own = {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+        theirs = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        ours = {name: tuple(parameter.shape) for name, parameter in own.items()}
+        if theirs != ours:
+            raise ModelError(f"this state does not fit the model: it holds {theirs}, the model trains {ours}")
+        for name, parameter in own.items():
+            parameter.copy_(state[name])
+
+    def budget(self) -> ParameterBudget:
+        """Parameters by part."""
+        settings = None if self.prompts is None else self.prompts.settings
+        return count_parameters(
+            self.backbone.model,
+            name=self.backbone.name,
+            prompt=settings,
+            prompt_params=sum(parameter.numel() for parameter in self.prompt_parameters()),
+            head_params=sum(parameter.numel() for parameter in self.head_parameters()),
+        )
+
+
+def build_task_model(
+    backbone: Backbone,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    num_labels: int,
+    label_words: Sequence[str] | None = None,
+    prompt: PromptSettings | None,
+    head: HeadSettings,
+    seed: int,
+) -> TaskModel:
+    """Make a task model whose prompt and head start the same for the same seed, on any device.
+
+    Args:
+        backbone: The decoder; it is frozen.
+        tokenizer: Its tokenizer, for the text initialisation and the verbalizer.
+        num_labels: Number of labels.
+        label_words: One word per label, for the verbalizer.
+        prompt: The prompt, or None to train the head alone.
+        head: Which head.
+        seed: Seed of the random initialisation.
+
+    Raises:
+        ModelError: The verbalizer's words are missing or clash.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    prompts = None
+    if prompt is not None:
+        start = text_initialisation(backbone, tokenizer, prompt) if prompt.init == "text" else {}
+        prompts = Prompts(prompt, backbone.shape, start, generator)
+    head_module: LinearHead | VerbalizerHead
+    if head.kind == "linear":
+        head_module = LinearHead(backbone.hidden_size, num_labels, generator)
+    else:
+        if label_words is None or len(label_words) != num_labels:
+            raise ModelError(f"the verbalizer needs one label word for each of the {num_labels} labels")
+        ids = torch.tensor(label_word_ids(tokenizer, label_words), device=backbone.device)
+        head_module = VerbalizerHead(backbone.embedding.weight[ids])
+    return TaskModel(backbone, prompts, head_module).to(backbone.device)
+
+
+@torch.no_grad()
+def text_initialisation(
+    backbone: Backbone, tokenizer: PreTrainedTokenizerFast, settings: PromptSettings
+) -> dict[str, Tensor]:
+    """What the backbone itself computes for `settings.text`, as the start of each prompt parameter.
+
+    The text is cut, or repeated, to the prompt's length. Keys and values are those of the text's own tokens,
+    positions and all, so that with shifted positions an untrained `layers` prompt acts exactly as if the text
+    stood in front.
+
+    Returns:
+        Tensors by parameter name, in the backbone's dtype.
+    """
+    lead = tokenizer("").input_ids
+    words = tokenizer(settings.text, add_special_tokens=False).input_ids
+    if not words:
+        raise ModelError("prompt.text has no tokens in this tokenizer; write a sentence")
+    ids = [*lead, *itertools.islice(itertools.cycle(words), settings.length)][: settings.length]
+    input_ids = torch.tensor([ids], device=backbone.device)
+    was_training = backbone.training
+    backbone.eval()
+    try:
+        return _computed_for(backbone, input_ids, settings)
+    finally:
+        backbone.train(was_training)
+
+
+def _computed_for(backbone: Backbone, input_ids: Tensor, settings: PromptSettings) -> dict[str, Tensor]:
+    start: dict[str, Tensor] = {}
+    if settings.trains_layers:
+        recorder = KeyValueRecorder()
+        backbone(input_ids, recorder=recorder)
+        start["layers"] = torch.stack(
+            [torch.stack((key[0], value[0])) for _, (key, value) in sorted(recorder.states.items())]
+        )
+    if settings.trains_input:
+        start["input"] = backbone.embedding(input_ids)[0]
+    if settings.scheme == "hidden":
+        entries: list[Tensor] = []
+        hooks = [
+            layer.register_forward_pre_hook(lambda _, arguments: entries.append(arguments[0][0]))
+            for layer in backbone.decoder_layers
+        ]
+        try:
+            backbone(input_ids)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        # The first entry is embedding plus position in XGLM; positions are added again, so start from the
+        # embedding.
+        start["hidden"] = torch.stack((backbone.embedding(input_ids)[0], *entries[1:]))
+    return start

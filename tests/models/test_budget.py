@@ -1,0 +1,61 @@
+"""The parameter budget against published counts and loaded models."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from xlprompt.models import PromptSettings, build_task_model, load_backbone, load_tokenizer, parameter_budget
+from xlprompt.models.heads import HeadSettings
+
+# Parameter counts of the XGLM release (fairseq examples/xglm) and, for 564M, the count without embedding.
+PUBLISHED = {
+    "facebook/xglm-564M": 564_463_616,
+    "facebook/xglm-1.7B": 1_732_907_008,
+    "facebook/xglm-2.9B": 2_941_505_536,
+    "facebook/xglm-7.5B": 7_492_771_840,
+}
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_known_sizes_count_as_published(model: str) -> None:
+    assert parameter_budget(model, num_labels=3, prompt=None).total_params == PUBLISHED[model]
+
+
+def test_length_15_on_the_smallest_xglm_is_the_papers_share() -> None:
+    budget = parameter_budget("xglm-564M", num_labels=3, prompt=PromptSettings(length=15)).to_dict()
+    assert budget["prompt_params"] == 737_280
+    assert budget["head_params"] == 3_075
+    assert budget["trainable_percent"] == 0.131
+    assert budget["total_params_no_embeddings"] == 302_311_424
+
+
+@pytest.mark.parametrize("scheme", ["layers", "input", "both", "hidden"])
+def test_the_budget_from_a_configuration_is_that_of_the_loaded_model(
+    scheme: str, request: pytest.FixtureRequest
+) -> None:
+    for fixture in ("tiny_xglm", "tiny_gemma", "tiny_llama"):
+        folder = str(request.getfixturevalue(fixture))
+        prompt = PromptSettings(scheme=scheme, length=7)
+        model = build_task_model(
+            load_backbone(folder),
+            load_tokenizer(folder),
+            num_labels=4,
+            prompt=prompt,
+            head=HeadSettings(),
+            seed=0,
+        )
+        assert parameter_budget(folder, num_labels=4, prompt=prompt) == model.budget()
+
+
+def test_parts_add_up(tiny_gemma: Path) -> None:
+    budget = parameter_budget(str(tiny_gemma), num_labels=2, prompt=None)
+    parts = (budget.embedding_params, budget.attention_params, budget.feed_forward_params, budget.norm_params)
+    assert sum(parts) == budget.total_params
+    assert budget.embedding_params == load_backbone(str(tiny_gemma)).embedding.weight.numel()
+
+
+def test_the_largest_size_is_counted_without_its_memory() -> None:
+    started = time.perf_counter()
+    parameter_budget("xglm-7.5B", num_labels=3, prompt=PromptSettings())
+    assert time.perf_counter() - started < 60  # allocating 30 GB would not end here at all

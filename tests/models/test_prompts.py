@@ -1,0 +1,147 @@
+"""Prompt schemes, their initialisation and what they cost."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from xlprompt.models import (
+    HeadSettings,
+    PromptSettings,
+    TaskModel,
+    build_task_model,
+    load_backbone,
+    load_tokenizer,
+)
+
+SCHEMES = ["layers", "input", "both", "hidden"]
+FOLDERS = ["tiny_xglm", "tiny_gemma", "tiny_llama"]
+
+
+@pytest.fixture(params=FOLDERS)
+def folder(request: pytest.FixtureRequest) -> Path:
+    return request.getfixturevalue(request.param)
+
+
+def task_model(folder: Path, *, seed: int = 0, **settings: object) -> TaskModel:
+    backbone = load_backbone(str(folder), dtype="float32")
+    tokenizer = load_tokenizer(str(folder))
+    prompt = PromptSettings(**{"length": 4, **settings})
+    return build_task_model(backbone, tokenizer, num_labels=3, prompt=prompt, head=HeadSettings(), seed=seed)
+
+
+def readout(model: TaskModel, ids: Tensor) -> Tensor:
+    rows = torch.arange(len(ids))
+    return model(ids, rows, torch.full_like(rows, ids.shape[1] - 1))
+
+
+@pytest.fixture
+def ids() -> Tensor:
+    return torch.randint(4, 100, (2, 12), generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_only_prompt_and_head_train(folder: Path, ids: Tensor, scheme: str) -> None:
+    model = task_model(folder, scheme=scheme)
+    readout(model, ids).square().sum().backward()
+    trained = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert trained == set(model.trainable_state())
+    for name in trained:
+        gradient = model.get_parameter(name).grad
+        assert gradient.dtype == torch.float32
+        assert gradient.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_slot_of_every_layer_gets_a_gradient(folder: Path, ids: Tensor, scheme: str) -> None:
+    model = task_model(folder, scheme=scheme)
+    rows = torch.arange(len(ids))
+    # Read at the first token: its sliding window still holds slots that run as tokens.
+    model(ids, rows, torch.zeros_like(rows)).square().sum().backward()
+    for parameter in model.prompt_parameters():
+        assert (parameter.grad.abs().sum(-1) > 0).all()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_parameter_counts_follow_the_formulas(folder: Path, scheme: str) -> None:
+    model = task_model(folder, scheme=scheme)
+    of = model.backbone
+    layers = 4 * 2 * of.num_layers * of.num_kv_heads * of.head_dim
+    inputs = 4 * of.hidden_size
+    expected = {"layers": layers, "input": inputs, "both": layers + inputs, "hidden": of.num_layers * inputs}
+    budget = model.budget()
+    assert budget.prompt_params == expected[scheme]
+    assert budget.head_params == 3 * (of.hidden_size + 1)
+    assert budget.total_params == sum(parameter.numel() for parameter in of.parameters())
+    assert budget.trainable_params == budget.prompt_params + budget.head_params
+
+
+@pytest.mark.parametrize("scheme", ["layers", "input", "hidden"])
+def test_text_initialisation_acts_as_the_text_itself(folder: Path, ids: Tensor, scheme: str) -> None:
+    model = task_model(folder, scheme=scheme, init="text", text="A woman reads a book.", length=6)
+    tokenizer = load_tokenizer(str(folder))
+    text = [
+        *tokenizer("").input_ids,
+        *tokenizer("A woman reads a book.", add_special_tokens=False).input_ids,
+    ][:6]
+    assert len(text) == 6
+    with torch.no_grad():
+        prompted = model.backbone(ids, model.prompts(torch.float32))
+        running = torch.cat((torch.tensor([text, text]), ids), dim=1)
+        whole = model.backbone(running)[:, 6:]
+    if folder.name.startswith(
+        "gemma"
+    ):  # behind 8 tokens the text itself leaves the sliding window; a prompt never does
+        prompted, whole = prompted[:, :2], whole[:, :2]
+    torch.testing.assert_close(prompted, whole, atol=1e-5, rtol=0)
+
+
+def test_a_short_text_is_repeated_to_the_prompts_length(tiny_xglm: Path) -> None:
+    model = task_model(tiny_xglm, scheme="input", init="text", text="book", length=12)
+    rows = model.prompts.input
+    assert rows.shape == (12, 32)
+    pieces = len(load_tokenizer(str(tiny_xglm))("book", add_special_tokens=False).input_ids)
+    torch.testing.assert_close(rows[1], rows[1 + pieces])
+
+
+def test_the_same_seed_gives_the_same_start_and_another_seed_another(tiny_xglm: Path) -> None:
+    first, again, other = (task_model(tiny_xglm, seed=seed).trainable_state() for seed in (1, 1, 2))
+    for name in first:
+        assert torch.equal(first[name], again[name])
+    assert not torch.equal(first["prompts.layers"], other["prompts.layers"])
+
+
+def test_state_goes_out_and_in_unchanged(tiny_xglm: Path, ids: Tensor) -> None:
+    source, target = task_model(tiny_xglm, seed=1), task_model(tiny_xglm, seed=2)
+    target.load_trainable_state(source.trainable_state())
+    with torch.no_grad():
+        assert torch.equal(readout(source, ids), readout(target, ids))
+
+
+def test_a_state_of_another_shape_is_refused(tiny_xglm: Path) -> None:
+    state = task_model(tiny_xglm, length=5).trainable_state()
+    with pytest.raises(ValueError, match="does not fit"):
+        task_model(tiny_xglm, length=4).load_trainable_state(state)
+
+
+def test_a_prompt_in_bfloat16_trains_in_float32(tiny_xglm: Path, ids: Tensor) -> None:
+    backbone = load_backbone(str(tiny_xglm))
+    tokenizer = load_tokenizer(str(tiny_xglm))
+    model = build_task_model(
+        backbone, tokenizer, num_labels=3, prompt=PromptSettings(length=4), head=HeadSettings(), seed=0
+    )
+    assert backbone.dtype == torch.bfloat16
+    logits = readout(model, ids)
+    logits.sum().backward()
+    assert logits.dtype == model.prompts.layers.dtype == model.prompts.layers.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"length": 0}, {"scheme": "everywhere"}, {"std": 0}, {"lenght": 4}, {"init": "text", "text": ""}],
+)
+def test_settings_refuse_what_makes_no_sense(settings: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        PromptSettings(**settings)
