@@ -4,8 +4,10 @@ The names below are enough to load a task's examples. Turning examples into toke
 modules `xlprompt.data.encoding` and `xlprompt.data.batches`, which are imported by name because they need torch.
 """
 
+from xlprompt.data.check import FolderReport, Found, Problem, check_folder
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import LANGUAGES, STUDY_LANGUAGES, Language, language
+from xlprompt.data.sources import Source, open_source
 from xlprompt.data.tasks import TASKS, Task, task
 
 __all__ = [
@@ -13,8 +15,14 @@ __all__ = [
     "STUDY_LANGUAGES",
     "TASKS",
     "DataError",
+    "FolderReport",
+    "Found",
     "Language",
+    "Problem",
+    "Source",
     "Task",
+    "check_folder",
     "language",
+    "open_source",
     "task",
 ]

@@ -13,17 +13,19 @@ class DataError(ValueError):
     """Data that cannot be used as it is.
 
     ``str()`` of it is ``<file>:<line>: <message>. <fix>`` without the parts that are not known.
-
-    Args:
-        message: What is wrong, without a full stop.
-        file: The file or folder it is wrong in.
-        line: The line of `file`, counted from 1.
-        fix: What the user can do, as a sentence.
     """
 
     def __init__(
         self, message: str, *, file: str | Path | None = None, line: int | None = None, fix: str | None = None
     ) -> None:
+        """Say what is wrong and where.
+
+        Args:
+            message: What is wrong, without a full stop.
+            file: The file or folder it is wrong in.
+            line: The line of `file`, counted from 1.
+            fix: What the user can do, as a sentence.
+        """
         self.message = message
         self.file = None if file is None else str(file)
         self.line = line

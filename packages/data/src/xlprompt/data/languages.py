@@ -98,7 +98,8 @@ _ROWS = (
 
 LANGUAGES: Mapping[str, Language] = MappingProxyType({row.code: row for row in _ROWS})
 
-STUDY_LANGUAGES: tuple[str, ...] = tuple("en ru zh de es fr ja el ko fi tr ar vi th bg hi ur sw te eu".split())
+_STUDY = "en ru zh de es fr ja el ko fi tr ar vi th bg hi ur sw te eu"
+STUDY_LANGUAGES: tuple[str, ...] = tuple(_STUDY.split())
 """The study's 20: XNLI's 15, PAWS-X's ja and ko, and fi, te, eu for spread of family and resource level."""
 
 
@@ -120,7 +121,7 @@ def language(code: str) -> Language:
     by_name = {known.name.lower(): known.code for known in _ROWS}
     wanted = code.lower()
     near = [*get_close_matches(wanted, LANGUAGES, n=3, cutoff=0.5)]
-    near += [by_name[name] for name in get_close_matches(wanted, by_name, n=3, cutoff=0.7)]
+    near += [by_name[name] for name in get_close_matches(wanted, by_name, n=3, cutoff=0.8)]
     if near:
         listed = ", ".join(f"{match} ({LANGUAGES[match].name})" for match in dict.fromkeys(near))
         fix = f"Did you mean {listed}?"

@@ -41,6 +41,10 @@ class Task:
     version: int
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 # Languages: google-research/xtreme, evaluate.py. Label orders: the hub's ClassLabel orders of facebook/xnli,
 # google-research-datasets/paws-x and unimelb-nlp/wikiann; UPOS alphabetically, as in google/xtreme.
 _ROWS = (
@@ -49,7 +53,7 @@ _ROWS = (
         kind="pair",
         labels=("entailment", "neutral", "contradiction"),
         metric="accuracy",
-        languages=tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split()),
+        languages=_words("ar bg de el en es fr hi ru sw th tr ur vi zh"),
         text_columns=("premise", "hypothesis"),
         label_words=("yes", "maybe", "no"),
         version=1,
@@ -59,7 +63,7 @@ _ROWS = (
         kind="pair",
         labels=("different", "paraphrase"),
         metric="accuracy",
-        languages=tuple("de en es fr ja ko zh".split()),
+        languages=_words("de en es fr ja ko zh"),
         text_columns=("sentence1", "sentence2"),
         label_words=("no", "yes"),
         version=1,
@@ -69,9 +73,9 @@ _ROWS = (
         kind="tagging",
         labels=("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"),
         metric="entity_f1",
-        languages=tuple(
-            "af ar bg bn de el en es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr ms my nl pt ru sw ta te th "
-            "tl tr ur vi yo zh".split()
+        languages=_words(
+            "af ar bg bn de el en es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr ms my nl pt ru "
+            "sw ta te th tl tr ur vi yo zh"
         ),
         text_columns=("tokens", "tags"),
         label_words=("other", "person", "surname", "organization", "company", "place", "area"),
@@ -80,18 +84,16 @@ _ROWS = (
     Task(
         name="pos",
         kind="tagging",
-        labels=tuple(
-            "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
-        ),
+        labels=_words("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X"),
         metric="accuracy",
-        languages=tuple(
+        languages=_words(
             "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo "
-            "zh".split()
+            "zh"
         ),
         text_columns=("tokens", "tags"),
-        label_words=tuple(
+        label_words=_words(
             "adjective preposition adverb auxiliary conjunction determiner interjection noun number particle "
-            "pronoun name punctuation because symbol verb other".split()
+            "pronoun name punctuation because symbol verb other"
         ),
         version=1,
     ),

@@ -1,0 +1,199 @@
+"""A look through a data folder before anything is trained: what is there, and everything wrong with it.
+
+Loading stops at the first problem; this goes on, so a user can mend a folder in one go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.languages import in_study_order
+from xlprompt.data.sources.folder import ambiguous, empty
+from xlprompt.data.sources.formats import READERS
+from xlprompt.data.sources.inventory import take_inventory
+from xlprompt.data.sources.parts import SPLITS, Part
+from xlprompt.data.sources.rows import Pair, Sentence, Skipped
+from xlprompt.data.tasks import TASKS
+
+MOST_PROBLEMS_A_FILE = 20
+"""Further problems of a file are counted, not listed."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One task, language and split that is there.
+
+    Attributes:
+        task: Task name.
+        language: Language code.
+        split: "train", "validation" or "test".
+        format: What kind of file it is.
+        count: Usable rows.
+        files: Files, relative to the folder.
+        skipped: Rows left out on purpose, by reason; they are no problems.
+    """
+
+    task: str
+    language: str
+    split: str
+    format: str
+    count: int
+    files: tuple[str, ...]
+    skipped: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that has to be mended before the file can be used.
+
+    Attributes:
+        file: File, relative to the folder; None if it is the folder itself.
+        line: Line, from 1; None where there is none.
+        message: What is wrong.
+        fix: What to do; may be empty.
+    """
+
+    file: str | None
+    line: int | None
+    message: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class FolderReport:
+    """What `check_folder` saw.
+
+    Attributes:
+        folder: The folder as it was given.
+        found: What is there, by task, then language in the study's order, then split.
+        problems: Everything wrong, by file and line.
+        warnings: What a user should know but need not mend, as sentences.
+    """
+
+    folder: str
+    found: list[Found]
+    problems: list[Problem]
+    warnings: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain dictionaries and lists, for JSON."""
+        return asdict(self)
+
+
+@dataclass
+class _Problems:
+    """Problems so far, each once, bounded a file."""
+
+    root: Path
+    listed: dict[Problem, None] = field(default_factory=dict)
+    seen: set[tuple[str | None, int | None, str]] = field(default_factory=set)
+    by_file: Counter[str | None] = field(default_factory=Counter)
+
+    def add(self, error: DataError) -> None:
+        path = None if error.file is None else Path(error.file)
+        file = None if path is None or path == self.root else _relative(path, self.root)
+        key = (file, error.line, error.message)
+        # One XNLI file is read once a language, and meets a damaged line each time.
+        if key in self.seen:
+            return
+        self.seen.add(key)
+        self.by_file[file] += 1
+        if file is None or self.by_file[file] <= MOST_PROBLEMS_A_FILE:
+            self.listed[Problem(file, error.line, error.message, error.fix or "")] = None
+
+    def finish(self) -> list[Problem]:
+        more = [
+            Problem(
+                file, None, f"{count - MOST_PROBLEMS_A_FILE} further problems", "Mend those listed first."
+            )
+            for file, count in self.by_file.items()
+            if file is not None and count > MOST_PROBLEMS_A_FILE
+        ]
+        # Without a line (the note on further ones) a problem comes last in its file.
+        return sorted(
+            [*self.listed, *more],
+            key=lambda problem: (problem.file or "", problem.line is None, problem.line or 0),
+        )
+
+
+def check_folder(path: str | Path) -> FolderReport:
+    """Read everything in a data folder and report on it.
+
+    Args:
+        path: Any folder that a source can be opened on.
+
+    Returns:
+        What was found and all problems. A folder in which nothing was found has a problem that says so.
+
+    Raises:
+        DataError: There is no such folder, or it is no folder.
+    """
+    folder = Path(path).expanduser()
+    inventory = take_inventory(folder)
+    problems = _Problems(inventory.root)
+    for problem in inventory.problems:
+        problems.add(problem)
+    if not inventory.parts and not inventory.problems:
+        problems.add(DataError("no benchmark data in this folder", file=inventory.root))
+    found: list[Found] = []
+    warnings = list(inventory.left_out)
+    for task in TASKS:
+        codes = {code for name, code, _ in inventory.parts if name == task}
+        for code in in_study_order(codes):
+            texts: dict[str, Counter[bytes]] = {}
+            for split in SPLITS:
+                parts = inventory.parts.get((task, code, split), [])
+                if len(parts) > 1:
+                    problems.add(ambiguous(parts, inventory.root))
+                for part in parts:
+                    there, texts[split] = _read(part, inventory.root, problems)
+                    found.append(there)
+            warnings += _repeats(task, code, texts)
+    return FolderReport(folder.as_posix(), found, problems.finish(), warnings)
+
+
+def _read(part: Part, root: Path, problems: _Problems) -> tuple[Found, Counter[bytes]]:
+    """Read a part to its end; return what it holds and how often each text occurs."""
+    texts: Counter[bytes] = Counter()
+    skipped: Counter[str] = Counter()
+    has_problems = False
+    for outcome in READERS[part.format](part):
+        if isinstance(outcome, DataError):
+            has_problems = True
+            problems.add(outcome)
+        elif isinstance(outcome, Skipped):
+            skipped[outcome.reason] += 1
+        else:
+            texts[_text_key(outcome)] += 1
+    if not texts and not has_problems:
+        problems.add(empty(part))
+    files = tuple(_relative(path, root) for path in part.files)
+    count = texts.total()
+    return Found(*part.key, part.format, count, files, dict(skipped)), texts
+
+
+def _text_key(row: Pair | Sentence) -> bytes:
+    """Return a short key of a row's text: a training set's texts need not all stay in memory."""
+    text: Iterable[str] = (row.first, row.second) if isinstance(row, Pair) else row.tokens
+    return blake2b("\0".join(text).encode(), digest_size=12).digest()
+
+
+def _repeats(task: str, code: str, texts: dict[str, Counter[bytes]]) -> list[str]:
+    sentences = []
+    for earlier, later in combinations([split for split in SPLITS if split in texts], 2):
+        count = sum(times for key, times in texts[earlier].items() if key in texts[later])
+        if count:
+            rows = "row also occurs" if count == 1 else "rows also occur"
+            sentences.append(f"{task} {code}: {count} {earlier} {rows} in {later}")
+    return sentences
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

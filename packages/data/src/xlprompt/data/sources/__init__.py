@@ -1,0 +1,60 @@
+"""Where examples come from: the hub, or a folder of files.
+
+Whatever the source, one schema comes out. This module picks the source; `folder` and `hub` are the two there
+are, and `formats` the files that a folder may hold.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from datasets import Dataset
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.sources.folder import FolderSource
+from xlprompt.data.sources.hub import HubSource
+from xlprompt.data.tasks import Task
+
+__all__ = ["FolderSource", "HubSource", "Source", "open_source"]
+
+
+class Source(Protocol):
+    """A place that examples are loaded from."""
+
+    name: str
+
+    def languages(self, task: Task, split: str) -> tuple[str, ...]:
+        """Return the languages of a task and split, the study's first and in its order."""
+        ...
+
+    def load(self, task: Task, language: str, split: str, limit: int | None = None) -> Dataset:
+        """Load a language and split, or a subset of `limit` rows that parallel files share."""
+        ...
+
+    def fingerprint(self, task: Task, language: str, split: str) -> str:
+        """Return a hex digest that changes when the rows could change."""
+        ...
+
+
+def open_source(spec: str) -> Source:
+    """Open the source that a recipe or ``DATA=`` names.
+
+    Args:
+        spec: "hub", "mini" or a folder.
+
+    Returns:
+        The source.
+
+    Raises:
+        DataError: The folder cannot be used, or "mini", which is not bundled in this version.
+    """
+    if spec == "hub":
+        return HubSource()
+    if spec == "mini":
+        raise DataError(
+            "the source 'mini' is not bundled in this version", fix="Give DATA=<folder> or DATA=hub instead."
+        )
+    if not spec.strip():
+        raise DataError("no source is named", fix="Give DATA=<folder> or DATA=hub.")
+    return FolderSource(Path(spec).expanduser())

@@ -1,0 +1,174 @@
+"""A folder as a source: the benchmarks' own files, or JSON Lines.
+
+Reading stops at the first problem; `xlprompt.data.check` lists them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from datasets import Dataset
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.languages import in_study_order, language
+from xlprompt.data.sources.formats import READERS
+from xlprompt.data.sources.inventory import Inventory, take_inventory
+from xlprompt.data.sources.parts import Part, check_split
+from xlprompt.data.sources.rows import Pair, Sentence, Skipped, check_limit, to_dataset
+from xlprompt.data.tasks import Task
+
+_log = logging.getLogger(__name__)
+_BLOCK = 1 << 20
+
+
+class FolderSource:
+    """Data in a folder; satisfies `xlprompt.data.sources.Source`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Look through the folder.
+
+        Args:
+            folder: Any folder that `inventory.take_inventory` understands.
+
+        Raises:
+            DataError: The folder is not there or holds nothing that is understood.
+        """
+        self.name = folder.as_posix()
+        self._inventory: Inventory = take_inventory(folder)
+        for sentence in self._inventory.left_out:
+            _log.info("%s", sentence)
+        if not self._inventory.parts:
+            problems = self._inventory.problems
+            raise DataError(
+                "no benchmark data in this folder",
+                file=folder,
+                fix=f"First of {len(problems)} problems: {problems[0]}"
+                if problems
+                else "See the README of xlprompt-data for the files that are understood.",
+            )
+
+    def languages(self, task: Task, split: str) -> tuple[str, ...]:
+        """Return the languages that are there, the study's first and in its order."""
+        wanted = check_split(split)
+        return in_study_order(
+            {code for name, code, there in self._inventory.parts if (name, there) == (task.name, wanted)}
+        )
+
+    def load(self, task: Task, language: str, split: str, limit: int | None = None) -> Dataset:
+        """Read one language and split.
+
+        Args:
+            task: The task.
+            language: Language code.
+            split: "train", "validation" or "test".
+            limit: At most so many rows: a random subset that files of equal length share, in file order.
+
+        Returns:
+            Rows in the columns of `rows.schema`, in memory.
+
+        Raises:
+            DataError: Missing, ambiguous or malformed data, or a limit below 1.
+        """
+        check_limit(limit)
+        part = self._part(task, language, split)
+        return to_dataset(task, _rows(part), limit=limit, fingerprint=_part_fingerprint(part))
+
+    def fingerprint(self, task: Task, language: str, split: str) -> str:
+        """Return the SHA-256 of the part's files, the task's version and what is read from the files."""
+        return _part_fingerprint(self._part(task, language, split))
+
+    def _part(self, task: Task, code: str, split: str) -> Part:
+        wanted = check_split(split)
+        parts = self._inventory.parts.get((task.name, language(code).code, wanted), [])
+        if not parts:
+            raise self._missing(task, code, wanted)
+        if len(parts) > 1:
+            raise ambiguous(parts, self._inventory.root)
+        return parts[0]
+
+    def _missing(self, task: Task, code: str, split: str) -> DataError:
+        keys = self._inventory.parts
+        of_task = {there for name, there, _ in keys if name == task.name}
+        splits = sorted({there for name, at, there in keys if (name, at) == (task.name, code)})
+        if not of_task:
+            message = f"no {task.name} data in this folder"
+            fix = f"It has: {', '.join(sorted({name for name, _, _ in keys}))}."
+        elif not splits:
+            message = f"no {task.name} data for {code!r} in this folder"
+            fix = f"It has: {' '.join(in_study_order(of_task))}."
+        else:
+            message = f"no {split} split of {task.name} for {code!r} in this folder"
+            fix = f"It has: {', '.join(splits)}."
+        problems = self._inventory.problems
+        if problems:
+            fix += f" {len(problems)} of its files were not understood, the first: {problems[0]}"
+        return DataError(message, file=self.name, fix=fix)
+
+
+def ambiguous(parts: list[Part], root: Path) -> DataError:
+    """Say that a language and split is there more than once, and where."""
+    task, language, split = parts[0].key
+    files = ", ".join(path.relative_to(root).as_posix() for part in parts for path in part.files)
+    return DataError(
+        f"{task} {language} {split} is there {len(parts)} times: {files}",
+        file=root,
+        fix="Move all but one of them out of the folder.",
+    )
+
+
+def _rows(part: Part) -> Iterator[Pair | Sentence]:
+    """Yield the part's rows; raise at the first problem; log what was skipped; refuse an empty part."""
+    skipped: Counter[str] = Counter()
+    count = 0
+    for outcome in READERS[part.format](part):
+        if isinstance(outcome, DataError):
+            raise outcome
+        if isinstance(outcome, Skipped):
+            skipped[outcome.reason] += 1
+            continue
+        count += 1
+        yield outcome
+    for reason, times in skipped.items():
+        _log.info("%s: %d rows of %s left out (%s)", part.files[0], times, part.language, reason)
+    if not count:
+        raise empty(part)
+
+
+def empty(part: Part) -> DataError:
+    """Say that a part holds no usable row."""
+    path = part.files[0]
+    if not path.stat().st_size:
+        return DataError("the file is empty", file=path, fix="Get it again.")
+    task, language, split = part.key
+    return DataError(f"no usable {task} rows for {language} {split}", file=path, fix="Get the file again.")
+
+
+def _part_fingerprint(part: Part) -> str:
+    # The key and the format are in it because one XNLI file holds all languages.
+    digest = hashlib.sha256(f"{part.key} {part.format} version {part.task.version}".encode())
+    for path in part.files:
+        try:
+            status = path.stat()
+            digest.update(_file_digest(path, status.st_size, status.st_mtime_ns).encode())
+        except OSError as error:
+            raise DataError(
+                f"cannot be read ({error.strerror})",
+                file=path,
+                fix="Check that it exists and its permissions.",
+            ) from None
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def _file_digest(path: Path, size: int, modified: int) -> str:
+    """Return the SHA-256 of a file; size and time of change are there to key the cache."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,157 @@
+"""Universal Dependencies treebanks: ``<language>_<treebank>-ud-<split>.conllu``.
+
+Words are the syntactic words: the lines of multiword ranges (``3-4``) and empty nodes (``8.1``) are left
+out. The language is the file name's code, so Ancient Greek (``grc``) never comes in with Greek (``el``).
+Which treebank of a language is used is decided in `inventory`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.sources.lines import numbered_lines
+from xlprompt.data.sources.parts import SPLIT_WORDS, Candidate, Part, Recognition, known_language
+from xlprompt.data.sources.rows import Outcome, Skipped, make_sentence
+from xlprompt.data.tasks import TASKS
+
+_TASK = TASKS["pos"]
+# Large treebanks come in pieces: ru_syntagrus-ud-train-a.conllu, -b, -c.
+_NAME = re.compile(
+    r"(?P<language>[a-z]+)_(?P<treebank>[a-z0-9]+)-ud-(?P<split>train|dev|test)(-[a-z0-9-]+)?\.conllu(\.gz)?"
+)
+_ID = re.compile(
+    r"(?P<word>[1-9][0-9]*)|(?P<start>[1-9][0-9]*)-(?P<stop>[1-9][0-9]*)|(?P<node>[0-9]+)\.[1-9][0-9]*"
+)
+_COLUMNS = 10
+_SENT_ID = re.compile(r"#\s*sent_id\s*=\s*(?P<id>.+?)\s*")
+
+
+def recognize(candidate: Candidate) -> Recognition:
+    """Return the part (or piece of one) that a file is, or None if it is not of this format.
+
+    Raises:
+        DataError: A CoNLL-U file whose name does not say language, treebank and split.
+    """
+    path = candidate.path
+    if ".conllu" not in path.suffixes[-2:]:
+        return None
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise DataError(
+            "cannot tell language, treebank and split of this CoNLL-U file",
+            file=path,
+            fix="Name it as published: <language>_<treebank>-ud-<train, dev or test>.conllu.",
+        )
+    split = SPLIT_WORDS[match["split"]]
+    return [Part(_TASK, known_language(match["language"], path), split, "conllu", (path,), match["treebank"])]
+
+
+@dataclass
+class _Sentence:
+    """The sentence being read: its words so far and what was met in it."""
+
+    first_line: int = 0
+    sent_id: str | None = None
+    tokens: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    damaged: bool = False
+
+    @property
+    def begun(self) -> bool:
+        return self.first_line > 0
+
+
+def read(part: Part) -> Iterator[Outcome]:
+    """Read the part's files sentence by sentence."""
+    position = 0
+    for path in part.files:
+        sentence = _Sentence()
+        for line, text in _with_end(path):
+            if isinstance(text, str) and not text.strip():
+                if sentence.begun:
+                    if not sentence.damaged:
+                        yield _finish(part, sentence, position, path)
+                    position += 1
+                sentence = _Sentence()
+                continue
+            sentence.first_line = sentence.first_line or line
+            if sentence.damaged and isinstance(text, str):
+                # One message a sentence: the lines after a wrong one are often wrong because of it.
+                continue
+            try:
+                _add_line(sentence, text, part, path, line)
+            except DataError as problem:
+                sentence.damaged = True
+                yield problem
+
+
+def _with_end(path: Path) -> Iterator[tuple[int, str | DataError]]:
+    yield from numbered_lines(path)
+    # The last sentence may lack the blank line that ends it.
+    yield 0, ""
+
+
+def _add_line(sentence: _Sentence, text: str | DataError, part: Part, path: Path, line: int) -> None:
+    if isinstance(text, DataError):
+        raise text
+    if text.startswith("#"):
+        match = _SENT_ID.fullmatch(text)
+        sentence.sent_id = match["id"] if match else sentence.sent_id
+        return
+    cells = text.split("\t")
+    if len(cells) != _COLUMNS:
+        raise DataError(
+            f"{len(cells)} columns instead of {_COLUMNS}",
+            file=path,
+            line=line,
+            fix="CoNLL-U has ten tab-separated columns; get the file again.",
+        )
+    match = _ID.fullmatch(cells[0])
+    if match is None:
+        raise DataError(f"{cells[0]!r} is no CoNLL-U word id", file=path, line=line)
+    if not _in_order(match, len(sentence.tokens)):
+        raise DataError(
+            f"id {cells[0]} is out of order after word {len(sentence.tokens)}",
+            file=path,
+            line=line,
+            fix="Ids count the words of a sentence from 1, and a blank line ends a sentence.",
+        )
+    if match["word"] is None:
+        return
+    if cells[3] != "_" and cells[3] not in part.task.labels:
+        raise DataError(
+            f"unknown tag {cells[3]!r}", file=path, line=line, fix=f"Tags: {', '.join(part.task.labels)}."
+        )
+    if not cells[1]:
+        raise DataError("an empty word form", file=path, line=line)
+    sentence.tokens.append(cells[1])
+    sentence.tags.append(cells[3])
+
+
+def _in_order(match: re.Match[str], words: int) -> bool:
+    if match["word"] is not None:
+        return int(match["word"]) == words + 1
+    if match["node"] is not None:
+        return int(match["node"]) == words
+    return int(match["start"]) == words + 1 and int(match["stop"]) > words + 1
+
+
+def _finish(part: Part, sentence: _Sentence, position: int, path: Path) -> Outcome:
+    if "_" in sentence.tags:
+        return Skipped("a word without a tag")
+    try:
+        return make_sentence(
+            part.task,
+            sentence.tokens,
+            sentence.tags,
+            position=position,
+            row_id=sentence.sent_id,
+            file=path,
+            line=sentence.first_line,
+        )
+    except DataError as problem:
+        return problem

@@ -1,0 +1,126 @@
+"""JSON Lines as this project lays them out: ``<task>/<language>.<split>.jsonl``, gzipped or not.
+
+One object a line. A pair has the task's two text columns and ``label``; a tagged sentence has ``tokens`` and
+``tags``. Labels are names or numbers. ``id`` may be there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.sources.lines import numbered_lines
+from xlprompt.data.sources.parts import Candidate, Part, Recognition, check_split, known_language
+from xlprompt.data.sources.rows import Outcome, make_pair, make_sentence
+from xlprompt.data.tasks import TASKS, Task
+
+_NAME = re.compile(r"(?P<language>[A-Za-z_-]+)\.(?P<split>train|validation|test)\.jsonl(\.gz)?")
+
+
+def recognize(candidate: Candidate) -> Recognition:
+    """Return the part that a file is, or None if it is not of this format.
+
+    The task is the name of the file's folder; if that is no task, the first line's keys tell it.
+
+    Raises:
+        DataError: The name fits but the language is unknown, or nothing tells the task.
+    """
+    match = _NAME.fullmatch(candidate.path.name)
+    if match is None:
+        return None
+    language = known_language(match["language"], candidate.path)
+    found = TASKS.get(candidate.folders[-1]) or _task_by_content(candidate)
+    if found is None:
+        raise DataError(
+            "cannot tell which task this file is of",
+            file=candidate.path,
+            fix=f"Put it into a folder named after its task ({', '.join(TASKS)}).",
+        )
+    return [Part(found, language, check_split(match["split"]), "jsonl", (candidate.path,))]
+
+
+def read(part: Part) -> Iterator[Outcome]:
+    """Read the part's file row by row."""
+    (path,) = part.files
+    position = -1
+    for line, text in numbered_lines(path):
+        if isinstance(text, str) and not text.strip():
+            # A blank line at the end is usual; one inside holds no row either.
+            continue
+        position += 1
+        try:
+            yield _row(part.task, parse_object(text, path, line), position, path, line)
+        except DataError as problem:
+            yield problem
+
+
+def parse_object(text: str | DataError, path: Path, line: int) -> dict[str, Any]:
+    """Parse a line as one JSON object.
+
+    Raises:
+        DataError: The line could not be read, is not JSON, or is not an object.
+    """
+    if isinstance(text, DataError):
+        raise text
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        raise DataError(
+            f"invalid JSON ({reason})", file=path, line=line, fix="Each line has to be one JSON object."
+        ) from None
+    if not isinstance(value, dict):
+        raise DataError(
+            f"the line is JSON but no object: {text[:40]!r}",
+            file=path,
+            line=line,
+            fix="Each line has to be one JSON object.",
+        )
+    return value
+
+
+def column(record: Mapping[str, Any], name: str, path: Path, line: int) -> Any:
+    """Return a column of a JSON row, or raise a DataError that lists those there are."""
+    try:
+        return record[name]
+    except KeyError:
+        there = ", ".join(map(str, record)) or "none"
+        raise DataError(
+            f"missing column {name!r}", file=path, line=line, fix=f"The row's columns: {there}."
+        ) from None
+
+
+def _row(task: Task, record: dict[str, Any], position: int, path: Path, line: int) -> Outcome:
+    row_id = str(record["id"]) if record.get("id") is not None else None
+    first, second = (column(record, name, path, line) for name in task.text_columns)
+    if task.kind == "tagging":
+        return make_sentence(task, first, second, position=position, row_id=row_id, file=path, line=line)
+    return make_pair(
+        task,
+        (first, second),
+        column(record, "label", path, line),
+        position=position,
+        row_id=row_id,
+        names=task.text_columns,
+        file=path,
+        line=line,
+    )
+
+
+def _task_by_content(candidate: Candidate) -> Task | None:
+    try:
+        record = json.loads(candidate.head[0])
+    except (IndexError, json.JSONDecodeError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    fitting = [task for task in TASKS.values() if all(name in record for name in task.text_columns)]
+    tags = record.get("tags")
+    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+        # Both tagging tasks have the same columns; names of tags tell them apart, numbers do not.
+        fitting = [task for task in fitting if set(tags) <= set(task.labels)]
+    return fitting[0] if len(fitting) == 1 else None

@@ -1,0 +1,76 @@
+"""PAWS-X as published: ``x-final/<language>/{train,translated_train,dev_2k,test_2k}.tsv``.
+
+The languages other than English hold pairs that were never translated: one side is blank or "NS". They are
+skipped and counted (google-research-datasets/paws issues 4 and 15).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.sources.formats.tsv import records
+from xlprompt.data.sources.parts import Candidate, Part, Recognition, language_in_folder, split_in_name
+from xlprompt.data.sources.rows import Outcome, Skipped, make_pair
+from xlprompt.data.tasks import TASKS
+
+_TASK = TASKS["pawsx"]
+_TEXTS = ("sentence1", "sentence2")
+_COLUMNS = ("id", *_TEXTS, "label")
+_NAME = re.compile(r"(translated_train|dev_2k|test_2k)\.tsv")
+
+
+def recognize(candidate: Candidate) -> Recognition:
+    """Return the part that a file is, or None if it is not of this format.
+
+    Raises:
+        DataError: A file of this format whose language or split cannot be told.
+    """
+    path = candidate.path
+    if candidate.columns != _COLUMNS and not _NAME.fullmatch(path.name):
+        return None
+    language = language_in_folder(candidate.folders)
+    if language is None:
+        raise DataError(
+            f"cannot tell the language of this PAWS-X file: {candidate.folders[-1]!r} is no language code",
+            file=path,
+            fix="Put it into a folder named after its language, as in x-final/de/.",
+        )
+    split = split_in_name(path.name)
+    if split is None:
+        raise DataError(
+            "cannot tell the split of this PAWS-X file",
+            file=path,
+            fix="Name it as published: train.tsv, translated_train.tsv, dev_2k.tsv or test_2k.tsv.",
+        )
+    return [Part(_TASK, language, split, "pawsx-tsv", (path,))]
+
+
+def read(part: Part) -> Iterator[Outcome]:
+    """Read the part's file row by row."""
+    (path,) = part.files
+    for position, (line, record) in enumerate(records(path, _COLUMNS)):
+        if isinstance(record, DataError):
+            yield record
+        elif untranslated(record["sentence1"], record["sentence2"]):
+            yield Skipped("not translated")
+        else:
+            try:
+                yield make_pair(
+                    part.task,
+                    (record["sentence1"], record["sentence2"]),
+                    record["label"],
+                    position=position,
+                    row_id=record["id"],
+                    names=_TEXTS,
+                    file=path,
+                    line=line,
+                )
+            except DataError as problem:
+                yield problem
+
+
+def untranslated(first: str, second: str) -> bool:
+    """Tell whether one side of a pair is blank or PAWS-X's mark for "not translated"."""
+    return any(text.strip() in ("", "NS") for text in (first, second))

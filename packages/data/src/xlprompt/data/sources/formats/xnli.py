@@ -1,0 +1,218 @@
+"""XNLI and MultiNLI as published.
+
+- XNLI-1.0: ``xnli.dev.tsv`` and ``xnli.test.tsv`` (or ``.jsonl``), all languages in one file.
+- MultiNLI: ``multinli_1.0_train.jsonl``, English training text.
+- XNLI-MT-1.0: ``multinli.train.<language>.tsv``, MultiNLI's training text and its machine translations.
+
+Left alone: MultiNLI's own development sets, which are no part of XNLI; XNLI-MT's ``xnli.test.<language>``,
+which are translations into English; MultiNLI's ``.txt``, which the ``.jsonl`` beside it repeats.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.sources.formats.jsonl import column, parse_object
+from xlprompt.data.sources.formats.tsv import records
+from xlprompt.data.sources.lines import numbered_lines, open_binary
+from xlprompt.data.sources.parts import Candidate, Part, Recognition, known_language, split_in_name
+from xlprompt.data.sources.rows import Outcome, Skipped, make_pair
+from xlprompt.data.tasks import TASKS
+
+_TASK = TASKS["xnli"]
+_TEXTS = ("sentence1", "sentence2")
+_COLUMNS = ("language", "gold_label", *_TEXTS)
+_MT_TEXTS = ("premise", "hypo")
+_MT_COLUMNS = (*_MT_TEXTS, "label")
+_NAME = re.compile(r"xnli\.(dev|test)\.(tsv|jsonl)(\.gz)?")
+_TRANSLATE_TEST_NAME = re.compile(r"xnli\.(dev|test)\.[a-z]{2}\.(tsv|jsonl)(\.gz)?")
+_MT_NAME = re.compile(r"multinli\.train\.(?P<language>[a-z-]+)\.tsv(\.gz)?")
+_JSON_LANGUAGE = re.compile(rb'"language"\s*:\s*"([^"]*)"')
+
+
+def recognize(candidate: Candidate) -> Recognition:
+    """Return the parts that a file holds, or None if it is not of these formats.
+
+    Raises:
+        DataError: A file of these formats whose split or language cannot be told or is unknown.
+    """
+    path = candidate.path
+    if _TRANSLATE_TEST_NAME.fullmatch(path.name):
+        return []
+    if ".jsonl" in path.suffixes:
+        return _recognize_jsonl(candidate)
+    if set(_COLUMNS) <= set(candidate.columns) or _NAME.fullmatch(path.name):
+        return _all_languages(candidate, "xnli-tsv")
+    if {"gold_label", *_TEXTS} <= set(candidate.columns):
+        return []
+    if candidate.columns == _MT_COLUMNS or _MT_NAME.fullmatch(path.name):
+        match = _MT_NAME.fullmatch(path.name)
+        if match is None:
+            raise DataError(
+                "cannot tell the language of this XNLI-MT file",
+                file=path,
+                fix="Name it as published: multinli.train.<language>.tsv.",
+            )
+        return [Part(_TASK, known_language(match["language"], path), "train", "xnli-mt", (path,))]
+    return None
+
+
+def _recognize_jsonl(candidate: Candidate) -> Recognition:
+    keys = _first_keys(candidate)
+    path = candidate.path
+    if set(_COLUMNS) <= keys or _NAME.fullmatch(path.name):
+        return _all_languages(candidate, "xnli-jsonl")
+    is_multinli = {"gold_label", "genre", *_TEXTS} <= keys or path.name.startswith("multinli_")
+    if not is_multinli:
+        return None
+    if split_in_name(path.name) == "train":
+        return [Part(_TASK, "en", "train", "multinli-jsonl", (path,))]
+    return []
+
+
+def _first_keys(candidate: Candidate) -> set[str]:
+    try:
+        record = json.loads(candidate.head[0])
+    except (IndexError, json.JSONDecodeError, RecursionError):
+        return set()
+    return set(record) if isinstance(record, dict) else set()
+
+
+def _all_languages(candidate: Candidate, format_name: str) -> list[Part | DataError]:
+    path = candidate.path
+    split = split_in_name(path.name)
+    if split is None:
+        raise DataError(
+            "cannot tell the split of this XNLI file",
+            file=path,
+            fix="Name it xnli.dev.tsv or xnli.test.tsv.",
+        )
+    parts: list[Part | DataError] = []
+    for code, line in _languages_in(path, format_name).items():
+        try:
+            parts.append(Part(_TASK, known_language(code, path, line), split, format_name, (path,)))
+        except DataError as problem:
+            parts.append(problem)
+    # In a file that is empty or lacks its columns, each language's reader meets the problem and reports it.
+    return parts or [Part(_TASK, code, split, format_name, (path,)) for code in _TASK.languages]
+
+
+def _languages_in(path: Path, format_name: str) -> dict[str, int]:
+    """Return the languages of a file with the line where each first occurs."""
+    found: dict[str, int] = {}
+    try:
+        with open_binary(path) as file:
+            place = 0
+            for line, raw in enumerate(file, start=1):
+                if format_name == "xnli-jsonl":
+                    match = _JSON_LANGUAGE.search(raw)
+                    code = match[1] if match else b""
+                elif line == 1:
+                    header = raw.rstrip(b"\r\n").split(b"\t")
+                    if b"language" not in header:
+                        break
+                    place = header.index(b"language")
+                    continue
+                else:
+                    cells = raw.rstrip(b"\r\n").split(b"\t", place + 1)
+                    code = cells[place] if len(cells) > place else b""
+                if code:
+                    found.setdefault(code.decode("utf-8", "replace"), line)
+    except (OSError, EOFError, zlib.error):
+        # The reader meets the same error and reports it with its line.
+        return found
+    return found
+
+
+def read_tsv(part: Part) -> Iterator[Outcome]:
+    """Read one language of ``xnli.dev.tsv`` or ``xnli.test.tsv``."""
+    (path,) = part.files
+    position = -1
+    for line, record in records(path, _COLUMNS):
+        if isinstance(record, DataError):
+            yield record
+        elif record["language"] == part.language:
+            position += 1
+            yield _row(part, record, position, line)
+
+
+def read_jsonl(part: Part) -> Iterator[Outcome]:
+    """Read one language of ``xnli.dev.jsonl`` or ``xnli.test.jsonl``."""
+    (path,) = part.files
+    position = -1
+    for line, text in numbered_lines(path):
+        if isinstance(text, str) and not text.strip():
+            continue
+        try:
+            record = parse_object(text, path, line)
+            language = column(record, "language", path, line)
+        except DataError as problem:
+            yield problem
+            continue
+        if language == part.language:
+            position += 1
+            yield _row(part, record, position, line)
+
+
+def read_multinli(part: Part) -> Iterator[Outcome]:
+    """Read ``multinli_1.0_train.jsonl``."""
+    (path,) = part.files
+    position = -1
+    for line, text in numbered_lines(path):
+        if isinstance(text, str) and not text.strip():
+            continue
+        position += 1
+        try:
+            record = parse_object(text, path, line)
+        except DataError as problem:
+            yield problem
+        else:
+            yield _row(part, record, position, line)
+
+
+def read_machine_translation(part: Part) -> Iterator[Outcome]:
+    """Read ``multinli.train.<language>.tsv``; rows whose translation is blank are skipped."""
+    (path,) = part.files
+    for position, (line, record) in enumerate(records(path, _MT_COLUMNS)):
+        if isinstance(record, DataError):
+            yield record
+        elif not all(record[name].strip() for name in _MT_TEXTS):
+            yield Skipped("blank translation")
+        else:
+            yield _pair(part, record, _MT_TEXTS, record["label"], position, line)
+
+
+def _row(part: Part, record: Mapping[str, Any], position: int, line: int) -> Outcome:
+    try:
+        label = column(record, "gold_label", part.files[0], line)
+    except DataError as problem:
+        return problem
+    if label == "-":
+        return Skipped("no gold label")
+    return _pair(part, record, _TEXTS, label, position, line)
+
+
+def _pair(
+    part: Part, record: Mapping[str, Any], names: tuple[str, str], label: object, position: int, line: int
+) -> Outcome:
+    path = part.files[0]
+    row_id = record.get("pairID")
+    try:
+        return make_pair(
+            part.task,
+            [column(record, name, path, line) for name in names],
+            label,
+            position=position,
+            row_id=None if row_id is None else str(row_id),
+            names=names,
+            file=path,
+            line=line,
+        )
+    except DataError as problem:
+        return problem
