@@ -94,7 +94,7 @@ lint: $(ready) ## Check style, types and the import direction (ruff, mypy, impor
 	@$(bin)/ruff check
 	@$(bin)/ruff format --check
 	@$(bin)/mypy
-	@$(bin)/lint-imports
+	@$(bin)/lint-imports --no-logo
 
 format: $(ready) ## Format the code and fix what ruff can fix
 	@$(bin)/ruff format

@@ -1,0 +1,234 @@
+"""The front door: what `make` lists, which command a target runs, and how .venv comes about.
+
+Targets are run in a copy of the Makefile whose `.venv` holds recorders, so that what counts is the argument list
+that a program receives, not how the line looks.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("data", "models", "evaluation", "training", "cli")
+RECORDER = """#!{python}
+import json, pathlib, sys
+with open({log!r}, "a") as log:
+    log.write(json.dumps([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]) + "\\n")
+"""
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed"),
+]
+
+
+def make(folder: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    # A clean environment: under `make test` the variables of that call are exported and would be taken over.
+    environment = {"PATH": path or os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"}
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def write_program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A checkout without .venv."""
+    folder = tmp_path / "check out"
+    folder.mkdir()
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "requirements.lock").touch()
+    for package in PACKAGES:
+        pyproject = folder / "packages" / package / "pyproject.toml"
+        pyproject.parent.mkdir(parents=True)
+        pyproject.touch()
+    return folder
+
+
+@pytest.fixture
+def ready(bare):
+    """A checkout whose .venv is made, of programs that write down their arguments."""
+    recorder = RECORDER.format(python=shutil.which("python3"), log=str(bare / "log"))
+    for program in ("xlprompt", "python", "ruff", "mypy", "lint-imports"):
+        write_program(bare / ".venv" / "bin" / program, recorder)
+    (bare / ".venv" / ".ready").touch()
+    return bare
+
+
+def calls(folder: Path) -> list[list[str]]:
+    return [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+
+
+def targets() -> list[str]:
+    return re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+def test_help_is_the_default_and_lists_every_target_with_a_line(ready):
+    result = make(ready)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == make(ready, "help").stdout
+    for target in targets():
+        assert re.search(rf"^  {target} +\w.+", result.stdout, flags=re.MULTILINE), target
+
+
+def test_help_lists_the_variables_with_their_defaults(ready):
+    listing = make(ready, "help").stdout
+    for name, default in {"SCALE": "mini", "MODEL": "(recipe)", "DATA": "(recipe)", "SEED": "(recipe)"}.items():
+        assert re.search(rf"^  {name} +{re.escape(default)} ", listing, flags=re.MULTILINE), name
+    assert re.search(r"^  LIMIT +\(all\) ", listing, flags=re.MULTILINE)
+
+
+def test_every_target_is_phony():
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
+    assert sorted(phony.split()) == sorted(targets())
+
+
+@pytest.mark.parametrize("task", ["xnli", "pawsx", "ner", "pos"])
+def test_a_task_target_trains_with_the_mini_recipe(ready, task):
+    result = make(ready, f"{task}-prompt")
+    assert calls(ready) == [["xlprompt", "train", f"experiments/mini/{task}-prompt.yaml"]]
+    assert result.stdout == ""
+
+
+def test_variables_reach_the_command_as_they_were_given(ready):
+    make(
+        ready,
+        *("pos-prompt", "SCALE=paper", "MODEL=some folder/model", "DATA=it's my data", "SEED=3", "LIMIT=2000"),
+        "ARGS=--steps 400 --set 'prompt.init=text'",
+    )
+    assert calls(ready) == [
+        [
+            *("xlprompt", "train", "experiments/paper/pos-prompt.yaml"),
+            *("--model", "some folder/model", "--data", "it's my data", "--seed", "3", "--limit", "2000"),
+            *("--steps", "400", "--set", "prompt.init=text"),
+        ]
+    ]
+
+
+def test_a_variable_given_empty_is_not_given(ready):
+    make(ready, "ner-prompt", "SCALE=", "MODEL=", "DATA= ", "SEED=", "LIMIT=", "RECIPE=", "ARGS=")
+    assert calls(ready) == [["xlprompt", "train", "experiments/mini/ner-prompt.yaml"]]
+
+
+def test_another_recipe_can_be_named(ready):
+    make(ready, "xnli-prompt", "RECIPE=my recipes/one.yaml")
+    assert calls(ready) == [["xlprompt", "train", "my recipes/one.yaml"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "call"),
+    [
+        (["ui"], ["ui"]),
+        (["ui", "PORT=5005"], ["ui", "--port", "5005"]),
+        (["doctor", "ARGS=--json"], ["doctor", "--json"]),
+        (["params"], ["params"]),
+        (["params", "MODEL=gemma-3-270m"], ["params", "--model", "gemma-3-270m"]),
+        (["data-check", "DATA=my data"], ["data", "check", "my data"]),
+    ],
+)
+def test_other_targets_run_their_command(ready, arguments, call):
+    make(ready, *arguments)
+    assert calls(ready) == [["xlprompt", *call]]
+
+
+def test_data_check_without_data_says_what_to_give(ready):
+    result = make(ready, "data-check")
+    assert result.returncode != 0
+    assert "make data-check DATA=" in result.stderr
+
+
+def test_lint_runs_style_types_and_import_direction(ready):
+    assert make(ready, "lint").returncode == 0
+    assert calls(ready) == [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"], ["lint-imports", "--no-logo"]]
+
+
+def test_test_passes_arguments_on_to_pytest(ready):
+    make(ready, "test", "ARGS=-k 'a or b'")
+    make(ready, "test-slow")
+    assert calls(ready) == [["python", "-m", "pytest", "-k", "a or b"], ["python", "-m", "pytest", "-m", "slow"]]
+
+
+@pytest.mark.parametrize("target", sorted(set(targets()) - {"help", "setup", "lock", "clean"}))
+def test_a_target_makes_the_environment_first(bare, target):
+    result = make(bare, "-n", target, "DATA=data")
+    assert "pip install" in result.stdout, result.stderr
+
+
+def fake_python(folder: Path, *, works: bool) -> None:
+    """A python3 whose venv is a folder with a python that records, and fails at the lock unless it works."""
+    pip = f"""#!/bin/sh
+echo "$@" >> '{folder}/pip.log'
+case "$*" in *requirements.lock*) exit {0 if works else 1};; esac
+"""
+    write_program(folder / "pip-recorder", pip)
+    python = f"""#!/bin/sh
+case "$1" in
+  -c) exit 0;;
+  -m) echo "$@" >> '{folder}/venv.log'; rm -rf .venv; mkdir -p .venv/bin; cp '{folder}/pip-recorder' .venv/bin/python;;
+esac
+"""
+    write_program(folder / "tools" / "python3", python)
+
+
+def setup(folder: Path) -> subprocess.CompletedProcess[str]:
+    return make(folder, "setup", path=f"{folder / 'tools'}:{os.environ['PATH']}")
+
+
+def test_setup_installs_the_lock_and_the_five_distributions_once(bare):
+    fake_python(bare, works=True)
+    assert setup(bare).returncode == 0
+    log = (bare / "pip.log").read_text()
+    assert "--requirement requirements.lock" in log
+    assert "--no-deps --no-build-isolation " + " ".join(f"--editable packages/{p}" for p in PACKAGES) in log
+    again = setup(bare)
+    assert again.returncode == 0
+    assert (bare / "pip.log").read_text() == log
+
+
+def test_a_changed_lock_or_pyproject_is_installed_again(bare):
+    fake_python(bare, works=True)
+    setup(bare)
+    for changed in (bare / "requirements.lock", bare / "packages" / "models" / "pyproject.toml"):
+        before = (bare / "pip.log").read_text()
+        newer = (bare / ".venv" / ".ready").stat().st_mtime + 10
+        os.utime(changed, (newer, newer))
+        setup(bare)
+        assert (bare / "pip.log").read_text() != before
+        older = newer - 1000
+        os.utime(changed, (older, older))
+    assert (bare / "venv.log").read_text().count("venv --clear") == 1
+
+
+def test_an_interrupted_setup_leaves_no_stamp_and_is_begun_anew(bare):
+    fake_python(bare, works=False)
+    assert setup(bare).returncode != 0
+    assert not (bare / ".venv" / ".ready").exists()
+    fake_python(bare, works=True)
+    assert setup(bare).returncode == 0
+    assert (bare / ".venv" / ".ready").exists()
+    assert (bare / "venv.log").read_text().count("venv --clear") == 2
+
+
+def test_a_missing_python_is_named_with_the_way_out(bare):
+    result = make(bare, "setup", "PYTHON=python9.99")
+    assert result.returncode != 0
+    assert "There is no python9.99 here" in result.stderr
+    assert "make setup PYTHON=" in result.stderr
+
+
+def test_an_old_python_is_named_with_the_way_out(bare):
+    write_program(bare / "tools" / "python2", "#!/bin/sh\nexit 1\n")
+    result = make(bare, "setup", "PYTHON=tools/python2")
+    assert result.returncode != 0
+    assert "tools/python2 is older than Python 3.11" in result.stderr
