@@ -1,0 +1,204 @@
+"""A checkpoint is a folder with what was trained and what it belongs to: safetensors and JSON, never pickle.
+
+It holds the prompt and the head only (about 3 MB for a 564M backbone) and the fingerprint of the backbone
+they were trained on; the backbone itself is not stored. A folder is either whole or refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as dump_tensors
+
+from xlprompt.models import TaskModel
+
+FORMAT_VERSION = 1
+WEIGHTS_FILE = "model.safetensors"
+METADATA_FILE = "checkpoint.json"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be used: missing, damaged, too new, or of another backbone."""
+
+
+@dataclass(frozen=True)
+class CheckpointMetadata:
+    """What the weights are: the recipe that trained them and where they stood when they were chosen."""
+
+    recipe: dict[str, Any]
+    backbone: str
+    backbone_fingerprint: str
+    task: str
+    labels: tuple[str, ...]
+    budget: dict[str, Any]
+    step: int
+    metric: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read back: `state` maps parameter names to CPU tensors."""
+
+    directory: Path
+    metadata: CheckpointMetadata
+    state: dict[str, torch.Tensor]
+
+
+def save_checkpoint(directory: Path, state: Mapping[str, torch.Tensor], metadata: CheckpointMetadata) -> None:
+    """Write a checkpoint folder; an existing one is replaced only by a complete new one.
+
+    The files are written to a folder beside it and flushed to the disk before anything is renamed. Should the
+    machine stop between the two renames of a replacement, the old checkpoint stands beside as
+    `.<name>.previous`.
+    """
+    directory = directory.absolute()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    weights = dump_tensors({name: tensor.contiguous() for name, tensor in state.items()})
+    document = {
+        "format_version": FORMAT_VERSION,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        **asdict(metadata),
+    }
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.new-", dir=directory.parent))
+    try:
+        new.chmod(0o755)  # mkdtemp's 0700 would hide a shared store's checkpoints from other users
+        _write_through(new / WEIGHTS_FILE, weights)
+        _write_through(new / METADATA_FILE, text.encode())
+        _flush_folder(new)
+        _replace_folder(new, directory)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    _flush_folder(directory.parent)
+
+
+def load_checkpoint(directory: Path) -> Checkpoint:
+    """Read a checkpoint folder, refusing whatever is not exactly what was saved.
+
+    Raises:
+        CheckpointError: The folder or one of its files is missing, truncated or altered, or was written by a
+            newer format.
+    """
+    metadata_path = directory / METADATA_FILE
+    if not metadata_path.is_file():
+        previous = _previous(directory.absolute())
+        hint = (
+            f"An interrupted save left the checkpoint before it in {previous}: rename that folder"
+            if previous.is_dir()
+            else "Give the folder that a training run saved, or the id of its MLflow run"
+        )
+        raise CheckpointError(f"{directory}: no checkpoint here ({METADATA_FILE} is missing). {hint}")
+    document = _read_document(metadata_path)
+    weights_path = directory / WEIGHTS_FILE
+    try:
+        weights = weights_path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{weights_path}: cannot be read ({error}). {_RETRAIN}") from error
+    if hashlib.sha256(weights).hexdigest() != document["weights_sha256"]:
+        raise CheckpointError(
+            f"{weights_path}: {len(weights)} bytes that are not the ones that were saved: the file was "
+            f"truncated or changed. {_RETRAIN}"
+        )
+    try:
+        state = load_tensors(weights)
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights_path}: not a safetensors file ({error}). {_RETRAIN}") from error
+    values = {field.name: document[field.name] for field in fields(CheckpointMetadata)}
+    metadata = CheckpointMetadata(**{**values, "labels": tuple(values["labels"])})
+    return Checkpoint(directory=directory, metadata=metadata, state=state)
+
+
+def restore(checkpoint: Checkpoint, model: TaskModel, *, backbone_fingerprint: str) -> None:
+    """Put a checkpoint's weights into a model built from its recipe.
+
+    Raises:
+        CheckpointError: The model stands on another backbone, or its parameters differ in name or shape.
+    """
+    saved = checkpoint.metadata
+    if backbone_fingerprint != saved.backbone_fingerprint:
+        raise CheckpointError(
+            f"{checkpoint.directory}: belongs to {saved.backbone} with fingerprint "
+            f"{saved.backbone_fingerprint}, and the backbone loaded has {backbone_fingerprint}. A prompt "
+            "means nothing to other weights: load the backbone it was trained on"
+        )
+    expected = {name: tuple(tensor.shape) for name, tensor in model.trainable_state().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in checkpoint.state.items()}
+    if expected != found:
+        differing = sorted(
+            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+        )
+        raise CheckpointError(
+            f"{checkpoint.directory}: does not fit the model in {', '.join(differing)} "
+            f"(saved {found.get(differing[0])}, model {expected.get(differing[0])}). Build the model from "
+            "the checkpoint's own recipe"
+        )
+    model.load_trainable_state(checkpoint.state)
+
+
+_RETRAIN = "Copy the checkpoint again from where it was trained, or train it again"
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error}). {_RETRAIN}") from error
+    version = document.get("format_version") if isinstance(document, dict) else None
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: checkpoint format {version}, and this xlprompt reads format {FORMAT_VERSION}. "
+            "Use the version of xlprompt that wrote it"
+        )
+    needed = {"weights_sha256", *(field.name for field in fields(CheckpointMetadata))}
+    if absent := sorted(needed - document.keys()):
+        raise CheckpointError(f"{path}: lacks {', '.join(absent)}. {_RETRAIN}")
+    return dict(document)
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(path: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder to flush it
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _previous(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.previous")
+
+
+def _replace_folder(new: Path, directory: Path) -> None:
+    """Rename `new` to `directory`; POSIX renames onto an empty folder only, so an old one is moved aside."""
+    if not directory.exists():
+        new.rename(directory)
+        return
+    previous = _previous(directory)
+    shutil.rmtree(previous, ignore_errors=True)
+    directory.rename(previous)
+    try:
+        new.rename(directory)
+    except OSError:
+        previous.rename(directory)
+        raise
+    shutil.rmtree(previous)

@@ -1,0 +1,113 @@
+"""What a person sees while a run trains and evaluates: a live line on a terminal, plain lines elsewhere.
+
+Nothing here measures or decides; the loop hands over its figures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+_LINE_SECONDS = 10.0
+
+
+class TrainingProgress(Protocol):
+    """Receives the loop's figures as they arise."""
+
+    def stepped(self, step: int, *, loss: float, learning_rate: float, tokens_per_second: float) -> None:
+        """One optimizer step is done; `tokens_per_second` counts real tokens."""
+
+    def evaluated(self, step: int, *, score: float, best_score: float, best_step: int) -> None:
+        """The development set was scored."""
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def stepped(self, step: int, *, loss: float, learning_rate: float, tokens_per_second: float) -> None:
+        """Show nothing."""
+
+    def evaluated(self, step: int, *, score: float, best_score: float, best_step: int) -> None:
+        """Show nothing."""
+
+
+class LineProgress:
+    """One plain line every ten seconds and for each evaluation, for logs and pipes."""
+
+    def __init__(self, console: Console, *, steps: int, metric: str) -> None:
+        """Start the clock that the time left is estimated from."""
+        self._console = console
+        self._steps = steps
+        self._metric = metric
+        self._started = self._last_line = time.monotonic()
+
+    def stepped(self, step: int, *, loss: float, learning_rate: float, tokens_per_second: float) -> None:
+        """Print a line if the last one is some seconds old."""
+        now = time.monotonic()
+        if now - self._last_line < _LINE_SECONDS and step < self._steps:
+            return
+        self._last_line = now
+        left = (now - self._started) / step * (self._steps - step)
+        self._print(
+            f"step {step}/{self._steps}  loss {loss:.4f}  lr {learning_rate:.2e}  "
+            f"{tokens_per_second:,.0f} tokens/s  {_clock(left)} left"
+        )
+
+    def evaluated(self, step: int, *, score: float, best_score: float, best_step: int) -> None:
+        """Print the development score and the best so far."""
+        self._print(
+            f"step {step}/{self._steps}  development {self._metric} {score:.2f}  "
+            f"(best {best_score:.2f} at step {best_step})"
+        )
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class LiveProgress:
+    """One line that is rewritten in place."""
+
+    def __init__(self, progress: Progress, task: TaskID, *, metric: str) -> None:
+        """Show the figures in the columns of `progress`."""
+        self._progress = progress
+        self._task = task
+        self._metric = metric
+
+    def stepped(self, step: int, *, loss: float, learning_rate: float, tokens_per_second: float) -> None:
+        """Move the bar and rewrite the figures."""
+        figures = f"loss {loss:.3f}  lr {learning_rate:.1e}  {tokens_per_second:,.0f} tok/s"
+        self._progress.update(self._task, completed=step, figures=figures)
+
+    def evaluated(self, step: int, *, score: float, best_score: float, best_step: int) -> None:
+        """Show the best development score."""
+        self._progress.update(self._task, best=f"dev {self._metric} {best_score:.2f} @ {best_step}")
+
+
+@contextmanager
+def training_progress(console: Console, *, steps: int, metric: str) -> Iterator[TrainingProgress]:
+    """The kind of progress that fits the console."""
+    if not console.is_terminal:
+        yield LineProgress(console, steps=steps, metric=metric)
+        return
+    columns = (
+        TextColumn("train"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[best]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("train", total=steps, figures="", best="")
+        yield LiveProgress(progress, task, metric=metric)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

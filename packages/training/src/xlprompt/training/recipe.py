@@ -1,0 +1,426 @@
+"""A recipe is one YAML file that says everything about one run: data, model, prompt, optimizer, schedule.
+
+This module reads recipes, merges the ones they extend, and turns a wrong key into an error that names the
+file, the key and the nearest valid one. It starts nothing: see `xlprompt.training.run`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from xlprompt.data import TASKS
+from xlprompt.data.encoding import EncodingSettings
+from xlprompt.models import HeadSettings, PromptSettings
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be run as it is written; the message names the file, the key and a remedy."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class DataSettings(_Settings):
+    """Where the examples come from and how many of them are used."""
+
+    source: str | None = Field(
+        default=None,
+        description="'hub', or a folder of data files. Costs nothing itself; 'hub' downloads on first use.",
+    )
+    train_language: str = Field(
+        default="en", description="The one language that is trained on and that chooses the checkpoint."
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="At most this many examples of each split and language, a fixed random subset. Saves "
+        "encoding and evaluation time; scores get wider error bars.",
+    )
+    development_limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="At most this many development examples. Evaluation during training costs this many "
+        "forward passes every `schedule.evaluate_every` steps.",
+    )
+    languages: Literal["study"] | tuple[str, ...] | None = Field(
+        default=None,
+        description="Test languages: null for all that the source has, 'study' for those of the study's 20 "
+        "that it has, or a list (each must be there). Evaluation time grows with their number.",
+    )
+
+
+class OptimizerSettings(_Settings):
+    """AdamW on the float32 trainables, with linear warm-up and decay."""
+
+    learning_rate: float = Field(
+        gt=0,
+        description="Peak rate of the prompt. The knob that matters most: too low underfits in the same "
+        "time, too high diverges or collapses onto one label.",
+    )
+    head_learning_rate: float | None = Field(
+        default=None, gt=0, description="Peak rate of the head; null for the prompt's rate."
+    )
+    weight_decay: float = Field(
+        default=0.01,
+        ge=0,
+        description="Decoupled decay of the head's weight matrix only. Prompts are never decayed: a zero "
+        "prompt still takes attention, so zero is no neutral point to shrink towards.",
+    )
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="AdamW's averaging factors.")
+    warmup_share: float = Field(
+        default=0.06, ge=0, le=1, description="Share of the steps over which the rate rises from zero."
+    )
+    clip_norm: float | None = Field(
+        default=1.0,
+        gt=0,
+        description="Largest norm of a step's gradient over all trainables; null to leave it as it is.",
+    )
+
+    @field_validator("betas")
+    @classmethod
+    def _betas_are_below_one(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in value):
+            raise ValueError("both must lie in [0, 1)")
+        return value
+
+
+class ScheduleSettings(_Settings):
+    """How long training runs, in which pieces, and when it looks at the development set."""
+
+    steps: int = Field(ge=1, description="Optimizer steps. Time grows in proportion.")
+    batch_size: int = Field(
+        ge=1, description="Sequences a step. Time grows in proportion; memory does not (see token_budget)."
+    )
+    token_budget: int = Field(
+        ge=1,
+        description="Most padded tokens in one forward pass. A step is split into micro-batches of at most "
+        "this size with the same gradient: lower it when memory runs out, raise it for speed.",
+    )
+    evaluate_every: int = Field(
+        ge=1, description="Steps between evaluations on the development set; each costs one pass over it."
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Stop after this many evaluations in a row without a better score; null never stops.",
+    )
+
+
+class EvaluationSettings(_Settings):
+    """How the development and test sets are scored."""
+
+    token_budget: int = Field(
+        default=8192,
+        ge=1,
+        description="Most padded tokens in one forward pass without gradients. Memory and speed only: "
+        "the scores do not depend on it.",
+    )
+
+
+class Recipe(_Settings):
+    """Everything that decides the result of one run, apart from the machine."""
+
+    task: str = Field(description="xnli, pawsx, ner or pos.")
+    method: Literal["prompt"] = Field(default="prompt", description="Which parameters are trained.")
+    model: str = Field(
+        description="Backbone: a known name, a hub id or a folder. Time and memory grow with its size."
+    )
+    seed: int = Field(default=0, ge=0, description="Initialization, data order and dropout.")
+    data: DataSettings = Field(default_factory=DataSettings)
+    encoding: EncodingSettings = Field(default_factory=EncodingSettings)
+    prompt: PromptSettings = Field(default_factory=PromptSettings)
+    head: HeadSettings = Field(default_factory=HeadSettings)
+    optimizer: OptimizerSettings
+    schedule: ScheduleSettings
+    precision: Literal["bfloat16", "float32"] = Field(
+        default="bfloat16",
+        description="Frozen weights and activations. float32 doubles their memory and is slower where the "
+        "device computes bfloat16. Prompt, head and optimizer state are float32 either way.",
+    )
+    backbone_dropout: Literal["off", "pretrained"] = Field(
+        default="off",
+        description="Dropout inside the frozen backbone while training. 'pretrained' adds about a quarter "
+        "to the time of a step on a CPU.",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="Recompute activations in the backward pass: less memory, a third slower."
+    )
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+
+    @field_validator("task")
+    @classmethod
+    def _task_is_known(cls, value: str) -> str:
+        if value not in TASKS:
+            raise ValueError(f"unknown task '{value}'; the tasks are {', '.join(TASKS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _longest_rows_fit_into_batches(self) -> Recipe:
+        for name, budget in (
+            ("schedule.token_budget", self.schedule.token_budget),
+            ("evaluation.token_budget", self.evaluation.token_budget),
+        ):
+            if budget < self.encoding.max_length:
+                raise ValueError(
+                    f"{name} ({budget}) is less than encoding.max_length ({self.encoding.max_length}): "
+                    "the longest row would fit into no batch. Raise the first or lower the second"
+                )
+        return self
+
+
+_ABSENT = object()
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+
+
+def load_recipe(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe file, the recipes it extends, and values given on top.
+
+    Args:
+        path: YAML file. Its optional key `extends` names a base recipe relative to the file; mappings are
+            merged key by key, anything else replaces the base's value.
+        overrides: Values by dotted key (`"schedule.steps"`); they win over the files.
+
+    Raises:
+        RecipeError: A file that is missing or no YAML mapping, a circle of `extends`, an unknown key or a
+            value of the wrong kind.
+    """
+    layers = _read_chain(Path(path), seen=())
+    if overrides:
+        layers.append(("the command line", _unflatten(overrides)))
+    merged: dict[str, Any] = {}
+    for _, values in layers:
+        merged = _merge(merged, values)
+    try:
+        return Recipe.model_validate(merged)
+    except ValidationError as error:
+        raise RecipeError(_explain(error, layers, default_origin=str(path))) from error
+
+
+def recipe_from_dict(values: Mapping[str, Any], *, origin: str) -> Recipe:
+    """Validate a recipe that was stored as plain data, as in a checkpoint; `origin` is named in errors."""
+    try:
+        return Recipe.model_validate(dict(values))
+    except ValidationError as error:
+        raise RecipeError(_explain(error, [(origin, dict(values))], default_origin=origin)) from error
+
+
+def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON-compatible data that `recipe_from_dict` takes back."""
+    return recipe.model_dump(mode="json")
+
+
+def flatten(recipe: Recipe) -> dict[str, Any]:
+    """The recipe by dotted key, as it is logged: `{"schedule.steps": 600, ...}`."""
+    return dict(_flatten(recipe_to_dict(recipe)))
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Sixteen hex digits of the SHA-256 over all of the recipe's values, defaults included."""
+    canonical = json.dumps(recipe_to_dict(recipe), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with YAML 1.2's booleans and floats.
+
+    YAML 1.1 reads `off` (a dropout setting) and `no` (Norwegian) as false, and `5e-3` as a string.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in rules
+        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
+    ]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$"),
+    list("-+.0123456789"),
+)
+
+
+def parse_value(text: str) -> Any:
+    """A command-line value with the meaning it would have in a recipe (`5e-3`, `null`, `[en, de]`).
+
+    Raises:
+        RecipeError: The text is no YAML value.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"cannot read the value {text!r}: write it as it would stand in a recipe"
+        ) from error
+
+
+def _read_chain(path: Path, seen: tuple[Path, ...]) -> list[tuple[str, dict[str, Any]]]:
+    """The mappings of `path` and its bases, outermost base first, each with the name of its file."""
+    resolved = path.resolve()
+    if resolved in seen:
+        circle = " -> ".join(p.name for p in (*seen, resolved))
+        raise RecipeError(f"{path}: 'extends' goes round in a circle ({circle}). Remove one of them")
+    values = _read_yaml(path)
+    base = values.pop("extends", None)
+    if base is None:
+        return [(str(path), values)]
+    if not isinstance(base, str):
+        raise RecipeError(f"{path}: extends: expected the name of a recipe file, found {base!r}")
+    base_path = path.parent / base
+    if not base_path.is_file():
+        raise RecipeError(
+            f"{path}: extends: there is no file {base_path}. The name is relative to this recipe"
+        )
+    return [*_read_chain(base_path, (*seen, resolved)), (str(path), values)]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=3)
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        raise RecipeError(f"{path}: there is no such recipe{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read as a UTF-8 text file ({error})") from error
+    try:
+        values = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error)
+        raise RecipeError(
+            f"{where}: not valid YAML: {problem}. Check the indentation and the colons"
+        ) from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: expected 'key: value' lines, found {type(values).__name__}")
+    return values
+
+
+def _unflatten(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in overrides.items():
+        *parents, last = key.split(".")
+        place = nested
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise RecipeError(f"the command line: {key}: '{parent}' was also given a value of its own")
+        place[last] = value
+    return nested
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            pairs.extend(_flatten(value, f"{prefix}{key}."))
+        else:
+            pairs.append((f"{prefix}{key}", value))
+    return pairs
+
+
+def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        merged[key] = (
+            _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged
+
+
+def _explain(error: ValidationError, layers: list[tuple[str, dict[str, Any]]], *, default_origin: str) -> str:
+    """One line a problem: the file that holds the key, the key, what is wrong, the nearest valid key."""
+    lines = []
+    for problem in error.errors():
+        keys = _recipe_keys(problem["loc"], unknown_last=problem["type"] in _UNKNOWN_KEY)
+        origin = _origin(keys, layers) or default_origin
+        key = ".".join(keys)
+        if problem["type"] in _UNKNOWN_KEY:
+            lines.append(f"{origin}: {key}: there is no such key{_nearest(keys)}")
+        elif problem["type"] == "missing":
+            lines.append(f"{origin}: {key}: is missing. Add it, or extend a base recipe that has it")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(
+                f"{origin}: {key}: {message} (found {problem['input']!r})" if key else f"{origin}: {message}"
+            )
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _recipe_keys(location: tuple[int | str, ...], *, unknown_last: bool) -> list[str]:
+    """The recipe's own keys in pydantic's location, which also names list indices and branches of a union."""
+    keys: list[str] = []
+    level: Any = Recipe
+    for part in location:
+        fields = _fields(level)
+        if part not in fields:
+            return [*keys, str(part)] if unknown_last else keys
+        keys.append(str(part))
+        level = fields[str(part)]
+    return keys
+
+
+def _origin(keys: list[str], layers: list[tuple[str, dict[str, Any]]]) -> str | None:
+    """The last file (or the command line) that set the longest existing part of the key."""
+    for depth in range(len(keys), 0, -1):
+        for name, values in reversed(layers):
+            place: Any = values
+            for key in keys[:depth]:
+                place = place.get(key, _ABSENT) if isinstance(place, Mapping) else _ABSENT
+            if place is not _ABSENT:
+                return name
+    return None
+
+
+def valid_keys() -> list[str]:
+    """Every dotted key a recipe may hold, in reading order."""
+    return [name for name, _ in _flatten(_field_tree(Recipe))]
+
+
+def _field_tree(settings: Any) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, field in _fields(settings).items():
+        tree[name] = _field_tree(field) if _fields(field) else None
+    return tree
+
+
+def _fields(settings: Any) -> dict[str, Any]:
+    """The annotated fields of a settings class, pydantic model or dataclass; nothing for any other type."""
+    if isinstance(settings, type) and issubclass(settings, BaseModel):
+        return {name: field.annotation for name, field in settings.model_fields.items()}
+    if isinstance(settings, type) and is_dataclass(settings):
+        return get_type_hints(settings)
+    return {}
+
+
+def _nearest(keys: list[str]) -> str:
+    known = valid_keys()
+    sections = {name.rpartition(".")[0] for name in known} - {""}
+    key = ".".join(keys)
+    near = difflib.get_close_matches(key, [*known, *sections], n=1, cutoff=0.6)
+    if not near:  # the right name in the wrong section
+        near = [name for name in known if name.rpartition(".")[2] == keys[-1]][:1]
+    if near:
+        return f"; the nearest valid key is {near[0]}"
+    level: Any = Recipe
+    for parent in keys[:-1]:
+        level = _fields(level)[parent]
+    return f"; valid here: {', '.join(_fields(level))}"

@@ -1,0 +1,584 @@
+"""One run from recipe to report: data, model, training, checkpoint, scores by language, all in MLflow.
+
+This is where the parts meet, so that a reader can follow the way of the data in `train`. What can be known to
+fail is checked before anything is downloaded, encoded or loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+import yaml
+from rich.console import Console
+from rich.table import Table
+from transformers import PreTrainedTokenizerFast
+
+from xlprompt.data import STUDY_LANGUAGES, TASKS, Task
+from xlprompt.data.encoding import Encoded, encode
+from xlprompt.data.sources import Source, open_source
+from xlprompt.evaluation import (
+    LanguageResult,
+    TransferReport,
+    bar_chart,
+    language_result,
+    main_metric,
+    predict,
+    save_predictions,
+    score_table,
+)
+from xlprompt.models import (
+    Backbone,
+    ParameterBudget,
+    TaskModel,
+    build_task_model,
+    cache_dir,
+    load_backbone,
+    load_tokenizer,
+)
+from xlprompt.training.checkpoint import (
+    Checkpoint,
+    CheckpointMetadata,
+    load_checkpoint,
+    restore,
+    save_checkpoint,
+)
+from xlprompt.training.environment import Environment, peak_memory_bytes, read_environment
+from xlprompt.training.loop import FitResult, fit
+from xlprompt.training.progress import training_progress
+from xlprompt.training.recipe import (
+    DataSettings,
+    Recipe,
+    fingerprint,
+    flatten,
+    recipe_from_dict,
+    recipe_to_dict,
+)
+from xlprompt.training.tracker import DatasetRecord, MlflowTracker, Tracker, find_model, true_end_state
+
+
+class RunError(RuntimeError):
+    """A run that cannot be done as asked on this machine or with these data; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a training run leaves behind.
+
+    Attributes:
+        run_id: The MLflow run.
+        run_name: Its name, such as `prompt-gemma-3-270m-seed0`.
+        checkpoint: Folder of the best checkpoint, inside the store.
+        budget: Trainable and frozen parameters.
+        fit: How training went.
+        report: Test scores by language.
+        seconds: Wall-clock time of everything.
+        peak_memory_bytes: Most memory held, of the GPU where there is one.
+    """
+
+    run_id: str
+    run_name: str
+    checkpoint: Path
+    budget: ParameterBudget
+    fit: FitResult
+    report: TransferReport
+    seconds: float
+    peak_memory_bytes: int
+
+
+def train(
+    recipe: Recipe,
+    *,
+    store: Path,
+    console: Console,
+    recipe_path: Path | None = None,
+    device: str | None = None,
+) -> RunResult:
+    """Train by a recipe, score the best state on every test language, and record it in MLflow.
+
+    Args:
+        recipe: What to do.
+        store: Folder of the MLflow store, made where it does not exist.
+        console: Where progress and the score table go.
+        recipe_path: The recipe's file; the git revision of its repository is recorded.
+        device: `cpu` or `cuda[:n]`; None takes a GPU where there is one.
+
+    Raises:
+        RunError: The source lacks a split or language that the recipe needs, or memory ran out.
+        TrainingDiverged: See `xlprompt.training.loop.fit`.
+        DataError, ModelError: See `xlprompt.data` and `xlprompt.models`.
+    """
+    started = time.perf_counter()
+    task = TASKS[recipe.task]
+    target = choose_device(device)
+    source = _open(recipe.data)
+    _require_language(source, task, "train", recipe.data.train_language)
+    _require_language(source, task, "validation", recipe.data.train_language)
+    languages = languages_to_score(source, task, recipe.data)
+    tracker = MlflowTracker(store)
+
+    setup = _Setup(recipe, task, source, load_tokenizer(recipe.model), target)
+    train_split = _load(setup, recipe.data.train_language, "train")
+    development = _load(setup, recipe.data.train_language, "validation")
+    model = _build(setup)
+    budget = model.budget()
+    environment = read_environment(repository_of=recipe_path, device=target)
+    console.print(_plan(setup, budget, train_split, development, languages, environment, store))
+
+    name = run_name(recipe)
+    if target.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(target)
+    with true_end_state(tracker), _out_of_memory_explained():
+        run_id = tracker.start(
+            experiment=task.name,
+            run_name=name,
+            params={
+                **flatten(recipe),
+                **budget.to_dict(),
+                "backbone_fingerprint": model.backbone.fingerprint,
+                "data_fingerprint.train": train_split.fingerprint,
+                "data_fingerprint.validation": development.fingerprint,
+            },
+            tags={**_tags(recipe, environment), "job": "train"},
+        )
+        _log_inputs_and_setting(tracker, recipe, environment, train_split, development)
+        working = store / "checkpoints" / f"{task.name}-{name}-{run_id[:8]}"
+
+        def keep(step: int, score: float, state: Mapping[str, torch.Tensor]) -> None:
+            save_checkpoint(working, state, _metadata(setup, model.backbone, budget, step, score))
+
+        metric = main_metric(task)
+        with training_progress(console, steps=recipe.schedule.steps, metric=metric) as progress:
+            result = fit(
+                model,
+                train_split.encoded,
+                development.encoded,
+                recipe,
+                tracker=tracker,
+                progress=progress,
+                pad_id=setup.pad_id,
+                device=target,
+                on_best=keep,
+            )
+        console.print(
+            f"Best development {metric} {result.best_score:.2f} at step {result.best_step} of "
+            f"{result.steps}; {result.tokens_per_second:,.0f} tokens/s",
+            highlight=False,
+        )
+        stored = tracker.log_model(
+            working,
+            name=name,
+            params={**flatten(recipe), "best_step": result.best_step},
+            step=result.best_step,
+        )
+        shutil.rmtree(working)  # it served runs that end early; the store has it now
+        report = _score_languages(
+            setup, model, languages, "test", tracker, console, model_id=stored.model_id, step=result.best_step
+        )
+        seconds, peak = time.perf_counter() - started, peak_memory_bytes(target)
+        tracker.log_metrics(
+            {
+                "best/step": result.best_step,
+                f"best/{metric}": result.best_score,
+                "cost/train_seconds": result.seconds,
+                "cost/total_seconds": seconds,
+                "cost/tokens_per_second": result.tokens_per_second,
+                "cost/peak_memory_mib": peak / 2**20,
+            },
+            step=result.steps,
+        )
+        return RunResult(run_id, name, stored.directory, budget, result, report, seconds, peak)
+
+
+def evaluate(
+    checkpoint: str | Path,
+    *,
+    store: Path,
+    console: Console,
+    source: str | None = None,
+    languages: Sequence[str] | None = None,
+    limit: int | None = None,
+    split: str = "test",
+    device: str | None = None,
+) -> TransferReport:
+    """Score a trained checkpoint by language and record it as an MLflow run of its own.
+
+    Args:
+        checkpoint: A checkpoint folder, or the id of the MLflow run that trained it.
+        store: Folder of the MLflow store: where a run id is looked up, and where the scores go.
+        console: Where progress and the score table go.
+        source: `hub` or a folder, instead of the recipe's.
+        languages: Languages instead of the recipe's choice.
+        limit: At most this many examples of each language, instead of the recipe's limit.
+        split: `test` or `validation`.
+        device: As in `train`.
+
+    Raises:
+        CheckpointError, TrackingError: The checkpoint cannot be found or used.
+        RunError: The source lacks the split or a language, or memory ran out.
+    """
+    folder = Path(checkpoint)
+    model_id = None
+    if not folder.exists() and folder.name == str(checkpoint):
+        stored = find_model(store, str(checkpoint))
+        folder, model_id = stored.directory, stored.model_id
+    loaded = load_checkpoint(folder)
+    recipe = _recipe_for_evaluation(loaded, source, languages, limit)
+    task = TASKS[recipe.task]
+    target = choose_device(device)
+    opened = _open(recipe.data)
+    chosen = languages_to_score(opened, task, recipe.data, split=split)
+    tracker = MlflowTracker(store)
+
+    setup = _Setup(recipe, task, opened, load_tokenizer(recipe.model), target)
+    model = _build(setup)
+    restore(loaded, model, backbone_fingerprint=model.backbone.fingerprint)
+    with true_end_state(tracker), _out_of_memory_explained():
+        tracker.start(
+            experiment=task.name,
+            run_name=f"evaluate-{run_name(recipe)}",
+            params={**flatten(recipe), "split": split, "backbone_fingerprint": model.backbone.fingerprint},
+            tags={**_tags(recipe, read_environment(repository_of=None, device=target)), "job": "evaluate"},
+        )
+        if model_id:
+            tracker.use_model(model_id)
+        return _score_languages(
+            setup, model, chosen, split, tracker, console, model_id=model_id, step=loaded.metadata.step
+        )
+
+
+def run_name(recipe: Recipe) -> str:
+    """The MLflow name of a recipe's run: `prompt-gemma-3-270m-seed0`."""
+    return f"{recipe.method}-{recipe.model.rstrip('/').rpartition('/')[2]}-seed{recipe.seed}"
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The named device, or a GPU where there is one, else the CPU.
+
+    Raises:
+        RunError: There is no such device here.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
+        raise RunError(
+            f"device '{name}' cannot be used here ({error}). Use cpu, or leave the choice open"
+        ) from error
+    return device
+
+
+def languages_to_score(
+    source: Source, task: Task, settings: DataSettings, *, split: str = "test"
+) -> tuple[str, ...]:
+    """The languages that will be scored.
+
+    Raises:
+        RunError: The source has no such split of the task, or lacks a language that the recipe names.
+    """
+    present = source.languages(task, split)
+    if not present:
+        raise RunError(
+            f"{settings.source}: has no {split} set for {task.name} in any language. "
+            "`xlprompt data check` lists what a folder holds"
+        )
+    if settings.languages is None:
+        return present
+    if settings.languages == "study":
+        chosen = tuple(language for language in present if language in STUDY_LANGUAGES)
+        if not chosen:
+            raise RunError(
+                f"{settings.source}: has no {split} set for {task.name} in any of the study's languages, "
+                f"only {', '.join(present)}. Set data.languages to null to score these"
+            )
+        return chosen
+    if missing := [language for language in settings.languages if language not in present]:
+        raise RunError(
+            f"{settings.source}: has no {split} set for {task.name} in {', '.join(missing)}; it has "
+            f"{', '.join(present)}. Change data.languages, or set it to null to score all that is there"
+        )
+    return tuple(settings.languages)
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What every part of a run works with."""
+
+    recipe: Recipe
+    task: Task
+    source: Source
+    tokenizer: PreTrainedTokenizerFast
+    device: torch.device
+
+    @property
+    def pad_id(self) -> int:
+        """Any id does: with a causal model and right padding no real token sees a pad."""
+        return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
+
+
+@dataclass(frozen=True)
+class _Split:
+    """One language and split: its rows, their encoding, and what the tracker is told about them."""
+
+    dataset: datasets.Dataset
+    encoded: Encoded
+    record: DatasetRecord
+    fingerprint: str
+
+
+def _open(settings: DataSettings) -> Source:
+    if settings.source is None:
+        raise RunError(
+            "no data: the recipe's data.source is null. Give a folder (DATA=<folder> with make, --data "
+            "<folder> with xlprompt) or 'hub'"
+        )
+    return open_source(settings.source)
+
+
+def _require_language(source: Source, task: Task, split: str, language: str) -> None:
+    present = source.languages(task, split)
+    if language in present:
+        return
+    purpose = {"train": "to train on", "validation": "to choose the checkpoint by (a development set)"}[split]
+    there = f"it has {', '.join(present)}" if present else "it has none in any language"
+    raise RunError(
+        f"{source.name}: has no {split} set for {task.name} in '{language}' {purpose}; {there}. "
+        "Add the file, or change data.train_language"
+    )
+
+
+def _load(setup: _Setup, language: str, split: str) -> _Split:
+    recipe, task, source = setup.recipe, setup.task, setup.source
+    limit = recipe.data.limit
+    if split == "validation" and recipe.data.development_limit is not None:
+        limit = min(limit or recipe.data.development_limit, recipe.data.development_limit)
+    dataset = source.load(task, language, split, limit=limit)
+    content = source.fingerprint(task, language, split)
+    if limit is not None:  # a subset is other data
+        content = hashlib.sha256(f"{content} limit {limit}".encode()).hexdigest()
+    encoded = encode(
+        dataset, task, setup.tokenizer, recipe.encoding, language=language, cache_dir=cache_dir() / "encoded"
+    )
+    on_hub = recipe.data.source == "hub"
+    record = DatasetRecord(
+        name=f"{task.name}-{language}-{split}",
+        digest=content[:12],
+        location=source.name if on_hub else str(Path(str(recipe.data.source)).absolute()),
+        on_hub=on_hub,
+        examples=len(dataset),
+        context=f"{split}-{language}" if split == "test" else split,
+    )
+    return _Split(dataset, encoded, record, content)
+
+
+def _build(setup: _Setup) -> TaskModel:
+    recipe, task = setup.recipe, setup.task
+    backbone = load_backbone(
+        recipe.model,
+        dtype=recipe.precision,
+        dropout=recipe.backbone_dropout,
+        device=setup.device,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+    )
+    positions = getattr(backbone.config, "max_position_embeddings", None)
+    taken = recipe.encoding.max_length + (recipe.prompt.slots if recipe.prompt.shift_positions else 0)
+    if positions is not None and taken > positions:
+        raise RunError(
+            f"{recipe.model} has {positions} positions, and encoding.max_length with the prompt takes {taken}. "
+            f"Lower encoding.max_length by {taken - positions}"
+        )
+    return build_task_model(
+        backbone,
+        setup.tokenizer,
+        num_labels=len(task.labels),
+        label_words=task.label_words,
+        prompt=recipe.prompt,
+        head=recipe.head,
+        seed=recipe.seed,
+    )
+
+
+def _score_languages(
+    setup: _Setup,
+    model: TaskModel,
+    languages: Sequence[str],
+    split: str,
+    tracker: Tracker,
+    console: Console,
+    *,
+    model_id: str | None,
+    step: int,
+) -> TransferReport:
+    """Score one loaded model language by language; print, draw and track what comes out."""
+    recipe, task = setup.recipe, setup.task
+    metric = main_metric(task)
+    results: dict[str, LanguageResult] = {}
+    records: dict[str, DatasetRecord] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, language in enumerate(languages, start=1):
+            part = _load(setup, language, split)
+            predictions = predict(
+                model,
+                part.encoded,
+                token_budget=recipe.evaluation.token_budget,
+                pad_id=setup.pad_id,
+                device=setup.device,
+            )
+            gold = part.encoded.gold()
+            result = language_result(task, language, gold, predictions.labels)
+            path = Path(folder) / f"{language}.{split}.jsonl.gz"
+            save_predictions(
+                path,
+                task=task,
+                language=language,
+                split=split,
+                ids=list(part.dataset["id"]),
+                gold=gold,
+                predicted=predictions.labels,
+            )
+            tracker.log_dataset(part.record)
+            tracker.log_artifact(path, "predictions")
+            results[language], records[language] = result, part.record
+            console.print(
+                f"  {split} {number}/{len(languages)}  {language:<3} {metric} "
+                f"{result.scores[metric].value:5.1f}  {result.examples:,} examples  "
+                f"{predictions.tokens_per_second:,.0f} tokens/s",
+                highlight=False,
+            )
+        report = TransferReport(task.name, split, metric, recipe.data.train_language, results)
+        table = score_table(report)
+        console.print(table)
+        _log_report(tracker, report, table, Path(folder))
+    metrics = report.metrics()
+    for language, record in records.items():
+        own = {key: metrics.pop(key) for key in list(metrics) if key.endswith(f"/{language}")}
+        tracker.log_metrics(own, step=step, dataset=record, model_id=model_id)
+    tracker.log_metrics(metrics, step=step, model_id=model_id)
+    return report
+
+
+def _log_report(tracker: Tracker, report: TransferReport, table: Table, folder: Path) -> None:
+    text = io.StringIO()
+    Console(file=text, width=110).print(table)
+    tracker.log_artifact(_write(folder / "scores.txt", text.getvalue()))
+    tracker.log_artifact(
+        _write(folder / "report.json", json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+    )
+    tracker.log_artifact(bar_chart(report, folder / "scores.png"))
+
+
+def _log_inputs_and_setting(
+    tracker: Tracker, recipe: Recipe, environment: Environment, train_split: _Split, development: _Split
+) -> None:
+    tracker.log_dataset(train_split.record)
+    tracker.log_dataset(development.record)
+    with tempfile.TemporaryDirectory() as folder:
+        resolved = yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True)
+        tracker.log_artifact(_write(Path(folder) / "recipe.yaml", resolved))
+        described = json.dumps(environment.to_dict(), indent=2, ensure_ascii=False)
+        tracker.log_artifact(_write(Path(folder) / "environment.json", described))
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _tags(recipe: Recipe, environment: Environment) -> dict[str, str]:
+    tags = {
+        "method": recipe.method,
+        "task": recipe.task,
+        "model": recipe.model,
+        "recipe_fingerprint": fingerprint(recipe),
+        "device": environment.device,
+        "python": environment.python,
+    }
+    for package in ("torch", "transformers", "xlprompt-training"):
+        if package in environment.packages:
+            tags[f"version.{package}"] = environment.packages[package]
+    if environment.git:
+        tags["mlflow.source.git.commit"] = environment.git.commit
+        tags["git_dirty"] = str(environment.git.dirty).lower()
+    return tags
+
+
+def _metadata(
+    setup: _Setup, backbone: Backbone, budget: ParameterBudget, step: int, score: float
+) -> CheckpointMetadata:
+    return CheckpointMetadata(
+        recipe=recipe_to_dict(setup.recipe),
+        backbone=backbone.name,
+        backbone_fingerprint=backbone.fingerprint,
+        task=setup.task.name,
+        labels=setup.task.labels,
+        budget=budget.to_dict(),
+        step=step,
+        metric=main_metric(setup.task),
+        score=score,
+    )
+
+
+def _recipe_for_evaluation(
+    checkpoint: Checkpoint, source: str | None, languages: Sequence[str] | None, limit: int | None
+) -> Recipe:
+    values: dict[str, Any] = dict(checkpoint.metadata.recipe)
+    given = {"source": source, "languages": languages, "limit": limit}
+    values["data"] = values["data"] | {key: value for key, value in given.items() if value is not None}
+    return recipe_from_dict(values, origin=str(checkpoint.directory))
+
+
+def _plan(
+    setup: _Setup,
+    budget: ParameterBudget,
+    train_split: _Split,
+    development: _Split,
+    languages: Sequence[str],
+    environment: Environment,
+    store: Path,
+) -> Table:
+    """What is about to run and what it trains, shown before it starts."""
+    recipe, schedule = setup.recipe, setup.recipe.schedule
+    sequences = schedule.steps * schedule.batch_size
+    epochs = sequences / len(train_split.encoded.dataset)
+    table = Table.grid(padding=(0, 2))
+    table.title = f"{recipe.task} · {recipe.method} · {recipe.model} · seed {recipe.seed}"
+    table.title_justify = "left"
+    rows = {
+        "trainable": f"{budget.trainable_params:,} of {budget.total_params:,} parameters "
+        f"({budget.trainable_percent:.3f} %): prompt {budget.prompt_params:,}, head {budget.head_params:,}",
+        "data": f"{setup.source.name}: {recipe.data.train_language}, "
+        f"{train_split.record.examples:,} training and {development.record.examples:,} development examples",
+        "test": f"{len(languages)} languages: {' '.join(languages)}",
+        "training": f"{schedule.steps:,} steps of {schedule.batch_size} sequences ({epochs:.2g} epochs), "
+        f"development score every {schedule.evaluate_every}",
+        "device": f"{environment.device} ({environment.cpu}, {environment.cores} cores), {recipe.precision}",
+        "store": str(store),
+    }
+    for title, text in rows.items():
+        table.add_row(title, text)
+    return table
+
+
+@contextlib.contextmanager
+def _out_of_memory_explained() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"the GPU's memory ran out ({str(error).splitlines()[0]}). Lower schedule.token_budget (if that "
+            "was in training) or evaluation.token_budget: the result stays the same. Or set "
+            "gradient_checkpointing"
+        ) from error
