@@ -5,7 +5,7 @@
 #: MODEL   (recipe)    facebook/xglm-564M, gemma-3-270m, any hub id, or a folder in transformers' format
 #: DATA    (recipe)    hub, or a folder with the official files or JSON Lines (see make data-check)
 #: SEED    (recipe)    seed of initialization and batch order
-#: LIMIT   (all)       number of training examples to use
+#: LIMIT   (all)       use at most this many examples of each split and language
 #: RECIPE  (by scale)  another recipe instead of experiments/SCALE/TASK-prompt.yaml
 #: ARGS    (none)      more arguments for the command behind the target, such as ARGS="--steps 400"
 #: PORT    (free)      port of make ui

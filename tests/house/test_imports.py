@@ -1,4 +1,4 @@
-"""Imports run one way: data, models <- evaluation <- training <- cli; and the check that says so does find others."""
+"""Imports run one way: data, models <- evaluation <- training <- cli; the check finds those that do not."""
 
 import os
 import shutil
@@ -10,7 +10,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("data", "models", "evaluation", "training", "cli")
-LINT_IMPORTS = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+LINT_IMPORTS = [
+    sys.executable,
+    "-c",
+    "from importlinter.cli import lint_imports_command; lint_imports_command()",
+]
 
 pytestmark = pytest.mark.integration
 

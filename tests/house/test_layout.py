@@ -64,5 +64,7 @@ def test_a_wheel_holds_its_own_files_and_no_others(package, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     own = f"xlprompt/{package}/"
-    assert {name for name in names if not name.startswith((own, f"xlprompt_{package}-0.1.0.dist-info/"))} == set()
+    assert {
+        name for name in names if not name.startswith((own, f"xlprompt_{package}-0.1.0.dist-info/"))
+    } == set()
     assert {f"{own}__init__.py", f"{own}py.typed"} <= set(names)

@@ -1,7 +1,7 @@
 """The front door: what `make` lists, which command a target runs, and how .venv comes about.
 
-Targets are run in a copy of the Makefile whose `.venv` holds recorders, so that what counts is the argument list
-that a program receives, not how the line looks.
+Targets are run in a copy of the Makefile whose `.venv` holds recorders, so that what counts is the argument
+list that a program receives, not how the line looks.
 """
 
 import json
@@ -83,7 +83,12 @@ def test_help_is_the_default_and_lists_every_target_with_a_line(ready):
 
 def test_help_lists_the_variables_with_their_defaults(ready):
     listing = make(ready, "help").stdout
-    for name, default in {"SCALE": "mini", "MODEL": "(recipe)", "DATA": "(recipe)", "SEED": "(recipe)"}.items():
+    for name, default in {
+        "SCALE": "mini",
+        "MODEL": "(recipe)",
+        "DATA": "(recipe)",
+        "SEED": "(recipe)",
+    }.items():
         assert re.search(rf"^  {name} +{re.escape(default)} ", listing, flags=re.MULTILINE), name
     assert re.search(r"^  LIMIT +\(all\) ", listing, flags=re.MULTILINE)
 
@@ -104,7 +109,14 @@ def test_a_task_target_trains_with_the_mini_recipe(ready, task):
 def test_variables_reach_the_command_as_they_were_given(ready):
     make(
         ready,
-        *("pos-prompt", "SCALE=paper", "MODEL=some folder/model", "DATA=it's my data", "SEED=3", "LIMIT=2000"),
+        *(
+            "pos-prompt",
+            "SCALE=paper",
+            "MODEL=some folder/model",
+            "DATA=it's my data",
+            "SEED=3",
+            "LIMIT=2000",
+        ),
         "ARGS=--steps 400 --set 'prompt.init=text'",
     )
     assert calls(ready) == [
@@ -150,13 +162,21 @@ def test_data_check_without_data_says_what_to_give(ready):
 
 def test_lint_runs_style_types_and_import_direction(ready):
     assert make(ready, "lint").returncode == 0
-    assert calls(ready) == [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"], ["lint-imports", "--no-logo"]]
+    assert calls(ready) == [
+        ["ruff", "check"],
+        ["ruff", "format", "--check"],
+        ["mypy"],
+        ["lint-imports", "--no-logo"],
+    ]
 
 
 def test_test_passes_arguments_on_to_pytest(ready):
     make(ready, "test", "ARGS=-k 'a or b'")
     make(ready, "test-slow")
-    assert calls(ready) == [["python", "-m", "pytest", "-k", "a or b"], ["python", "-m", "pytest", "-m", "slow"]]
+    assert calls(ready) == [
+        ["python", "-m", "pytest", "-k", "a or b"],
+        ["python", "-m", "pytest", "-m", "slow"],
+    ]
 
 
 @pytest.mark.parametrize("target", sorted(set(targets()) - {"help", "setup", "lock", "clean"}))
@@ -175,7 +195,8 @@ case "$*" in *requirements.lock*) exit {0 if works else 1};; esac
     python = f"""#!/bin/sh
 case "$1" in
   -c) exit 0;;
-  -m) echo "$@" >> '{folder}/venv.log'; rm -rf .venv; mkdir -p .venv/bin; cp '{folder}/pip-recorder' .venv/bin/python;;
+  -m) echo "$@" >> '{folder}/venv.log'
+      rm -rf .venv; mkdir -p .venv/bin; cp '{folder}/pip-recorder' .venv/bin/python;;
 esac
 """
     write_program(folder / "tools" / "python3", python)

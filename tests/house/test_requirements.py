@@ -76,13 +76,17 @@ def test_the_lock_satisfies_a_distributions_requirements(package):
     pins = lock()
     for requirement in declared(package):
         if not requirement.name.startswith("xlprompt-"):
-            assert pins.get(canonicalize_name(requirement.name), "absent") in requirement.specifier, str(requirement)
+            assert pins.get(canonicalize_name(requirement.name), "absent") in requirement.specifier, str(
+                requirement
+            )
 
 
 def test_the_lock_satisfies_the_tools():
     pins = lock()
     for requirement in tools():
-        assert pins.get(canonicalize_name(requirement.name), "absent") in requirement.specifier, str(requirement)
+        assert pins.get(canonicalize_name(requirement.name), "absent") in requirement.specifier, str(
+            requirement
+        )
 
 
 def test_the_lock_holds_what_its_own_packages_ask_for():
@@ -92,7 +96,11 @@ def test_the_lock_holds_what_its_own_packages_ask_for():
             requirement = Requirement(line)
             wanted = canonicalize_name(requirement.name)
             needed = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-            if needed and not CUDA_ONLY.match(wanted) and pins.get(wanted, "absent") not in requirement.specifier:
+            if (
+                needed
+                and not CUDA_ONLY.match(wanted)
+                and pins.get(wanted, "absent") not in requirement.specifier
+            ):
                 absent.append(f"{name} asks for {requirement}; the lock has {pins.get(wanted)}")
     assert absent == []
 
@@ -133,7 +141,9 @@ def test_a_distribution_declares_what_it_imports(package):
     """Installed alone, it must find everything: a library that another distribution brings is no excuse."""
     names = {canonicalize_name(r.name) for r in declared(package)} | {f"xlprompt-{package}"}
     # Installed on demand, and imported only after that.
-    on_demand = [line for e in ON_DEMAND for line in project(package).get("optional-dependencies", {}).get(e, [])]
+    on_demand = [
+        line for e in ON_DEMAND for line in project(package).get("optional-dependencies", {}).get(e, [])
+    ]
     names |= {canonicalize_name(Requirement(line).name) for line in on_demand}
     owners = importlib.metadata.packages_distributions()
     undeclared = []

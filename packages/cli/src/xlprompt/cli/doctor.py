@@ -206,12 +206,13 @@ def check_store(mlruns: Path) -> Finding:
     """Runs in the MLflow store by end state. RUNNING ones are still going, or died without a word."""
     if not (mlruns / "mlflow.db").is_file():
         return Finding("store", "ok", f"none yet in {mlruns}; the first run makes it")
-    from mlflow.exceptions import MlflowException
+    from xlprompt.training.tracker import store_uri  # before mlflow: it switches usage reporting off
 
-    from xlprompt.training.tracker import open_store, store_uri
+    from mlflow import MlflowClient  # isort: skip
+    from mlflow.exceptions import MlflowException  # isort: skip
 
     try:
-        client = open_store(mlruns)
+        client = MlflowClient(store_uri(mlruns))
         counts: Counter[str] = Counter()
         for experiment in client.search_experiments():
             token = ""

@@ -47,7 +47,7 @@ class XlpromptGroup(click.Group):
 
 
 def _is_for_the_user(error: Exception) -> bool:
-    """Whether xlprompt raised it to be read, as a DataError; anything else is a bug and keeps its traceback."""
+    """Whether xlprompt raised it to be read, as a DataError; all else is a bug and keeps its traceback."""
     return type(error).__module__.split(".")[0] == "xlprompt"
 
 

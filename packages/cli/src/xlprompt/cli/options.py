@@ -18,3 +18,18 @@ mlruns_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on standard output and nothing else."
 )
+
+device_option = click.option("--device", help="cpu or cuda; default: a GPU where there is one.")
+
+
+def _split_codes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    codes = tuple(code for code in (part.strip() for part in (value or "").split(",")) if code)
+    return codes or None
+
+
+languages_option = click.option(
+    "--languages",
+    callback=_split_codes,
+    metavar="CODES",
+    help="Score these languages only, such as en,de,sw; default: the recipe's choice.",
+)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from xlprompt.cli.options import json_option
-from xlprompt.data import TASKS
 
 if TYPE_CHECKING:
     from xlprompt.models import ParameterBudget
@@ -26,10 +25,9 @@ SCHEMES = ("layers", "input", "both", "hidden")
 @click.option(
     "--task",
     "task_name",
-    type=click.Choice(list(TASKS)),
     default="xnli",
     show_default=True,
-    help="Its number of labels sets the size of the head.",
+    help="xnli, pawsx, ner or pos; its number of labels sets the size of the head.",
 )
 @click.option(
     "--prompt-length",
@@ -65,12 +63,14 @@ def command(model: str, task_name: str, prompt_length: int, scheme: str, head: s
       xlprompt params --model facebook/xglm-564M --prompt-length 15 --task xnli --json
       xlprompt params --model gemma-3-270m --task pos --scheme all
     """
+    from xlprompt.data import task
     from xlprompt.models import HeadSettings, PromptSettings, parameter_budget
 
+    num_labels = len(task(task_name).labels)
     budgets = [
         parameter_budget(
             model,
-            num_labels=len(TASKS[task_name].labels),
+            num_labels=num_labels,
             prompt=PromptSettings.model_validate({"scheme": name, "length": prompt_length}),
             head=HeadSettings.model_validate({"kind": head}),
         )
@@ -84,22 +84,24 @@ def command(model: str, task_name: str, prompt_length: int, scheme: str, head: s
 
 
 def _print_table(budgets: list[ParameterBudget], task_name: str) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     first = budgets[0]
-    table = Table(title=f"{first.model}, {task_name}, prompt length {first.prompt_length}")
+    title = f"{first.model}, {task_name}, prompt length {first.prompt_length}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("parameters", no_wrap=True)
     for budget in budgets:
-        table.add_column(budget.scheme or "none", justify="right")
+        table.add_column(budget.scheme or "none", justify="right", no_wrap=True)
     rows = {
         "backbone (frozen)": [f"{b.total_params:,}" for b in budgets],
         "  of it embedding": [f"{b.embedding_params:,}" for b in budgets],
         "prompt": [f"{b.prompt_params:,}" for b in budgets],
         "head": [f"{b.head_params:,}" for b in budgets],
         "trainable": [f"{b.trainable_params:,}" for b in budgets],
-        "trainable, % of backbone": [f"{b.trainable_percent:.3f}" for b in budgets],
-        "the same without embedding": [f"{b.trainable_percent_no_embeddings:.3f}" for b in budgets],
+        "% of backbone": [f"{b.trainable_percent:.3f}" for b in budgets],
+        "% without embedding": [f"{b.trainable_percent_no_embeddings:.3f}" for b in budgets],
     }
     for name, cells in rows.items():
         table.add_row(name, *cells)

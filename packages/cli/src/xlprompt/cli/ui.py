@@ -42,10 +42,10 @@ def command(mlruns: Path, port: int | None) -> None:
       xlprompt ui
       xlprompt ui --port 5005 --mlruns other/mlruns
     """
-    from xlprompt.training.tracker import open_store, store_uri
+    from xlprompt.training.tracker import create_store, store_uri
 
     port = _choose_port(port)
-    open_store(mlruns)  # here and not by the server, whose workers would race for it
+    create_store(mlruns)  # here and not by the server, whose workers would race for it
     server = _start_server(store_uri(mlruns), mlruns, port)
     signal.signal(signal.SIGTERM, _exit_on_signal)
     try:

@@ -1,0 +1,66 @@
+"""`xlprompt evaluate`: scores of a trained prompt by language, on the recipe's data or on others.
+
+The work is done by `xlprompt.training.evaluate`; this file only reads arguments and prints JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from xlprompt.cli.options import device_option, json_option, languages_option, mlruns_option
+
+
+@click.command("evaluate", short_help="Score a trained prompt on every language.")
+@click.argument("checkpoint")
+@click.option("--data", help="A folder, or 'hub'; default: the data that it was trained on.")
+@languages_option
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation"]),
+    default="test",
+    show_default=True,
+    help="What to score.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Use at most this many examples of each language.")
+@device_option
+@mlruns_option
+@json_option
+def command(
+    checkpoint: str,
+    data: str | None,
+    languages: tuple[str, ...] | None,
+    split: str,
+    limit: int | None,
+    device: str | None,
+    mlruns: Path,
+    as_json: bool,
+) -> None:
+    """Score CHECKPOINT on every language of the data, and write the scores to the MLflow store.
+
+    CHECKPOINT is the id of a training run in the store (`xlprompt train` prints it, `xlprompt ui` lists
+    them), or the folder of a checkpoint.
+
+    \b
+    Examples:
+      xlprompt evaluate 0123456789abcdef0123456789abcdef
+      xlprompt evaluate RUN_ID --data ../data --languages de,sw --json
+    """
+    from rich.console import Console
+
+    from xlprompt.training import evaluate
+
+    report = evaluate(
+        checkpoint,
+        store=mlruns,
+        console=Console(stderr=as_json),  # with --json, progress must not mix with the figures
+        source=data,
+        languages=languages,
+        limit=limit,
+        split=split,
+        device=device,
+    )
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))

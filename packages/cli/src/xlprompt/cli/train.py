@@ -1,0 +1,129 @@
+"""`xlprompt train`: one training run from a recipe, and the scores of every language at its end.
+
+The work is done by `xlprompt.training.train`; this file turns options into recipe keys and prints the result.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xlprompt.cli.options import device_option, json_option, languages_option, mlruns_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xlprompt.training import RunResult
+
+# Options and the recipe keys that they set.
+KEYS = {
+    "model": "model",
+    "data": "data.source",
+    "seed": "seed",
+    "limit": "data.limit",
+    "languages": "data.languages",
+    "steps": "schedule.steps",
+    "batch_size": "schedule.batch_size",
+    "learning_rate": "optimizer.learning_rate",
+    "prompt_length": "prompt.length",
+    "scheme": "prompt.scheme",
+}
+
+
+@click.command("train", short_help="Tune a prompt by a recipe and score every language.")
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--model", help="Backbone: gemma-3-270m, facebook/xglm-564M, any hub id, or a folder.")
+@click.option("--data", help="Where the data are: a folder, or 'hub' for the published data sets.")
+@click.option("--seed", type=int, help="Seed of initialization, batch order and dropout.")
+@click.option("--limit", type=int, help="Use at most this many examples of each split and language.")
+@languages_option
+@click.option("--steps", type=int, help="Optimizer steps.")
+@click.option("--batch-size", type=int, help="Sequences in a step.")
+@click.option("--learning-rate", type=float, help="Peak learning rate of the prompt.")
+@click.option("--prompt-length", type=int, help="Positions of the prompt.")
+@click.option("--scheme", help="Where the prompt goes in: layers, input, both or hidden.")
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Any other key of the recipe, such as prompt.init=text. May be given more than once.",
+)
+@device_option
+@mlruns_option
+@json_option
+def command(
+    recipe: Path,
+    settings: tuple[str, ...],
+    device: str | None,
+    mlruns: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Tune a prompt by RECIPE, a YAML file, and score it on every language of the data.
+
+    The run goes into the MLflow store: parameters, progress, scores, predictions and the trained prompt.
+    Options replace values of the recipe for this run.
+
+    \b
+    Examples:
+      xlprompt train experiments/mini/pos-prompt.yaml --data ../data
+      xlprompt train experiments/mini/xnli-prompt.yaml --data ../data --limit 2000 --steps 100 --seed 1
+      xlprompt train experiments/paper/xnli-prompt.yaml --set prompt.init=text --set precision=float32
+    """
+    from rich.console import Console
+
+    from xlprompt.training import load_recipe, train
+
+    overrides = {KEYS[name]: value for name, value in options.items() if value is not None}
+    overrides |= _parse_settings(settings)
+    console = Console(stderr=as_json)  # with --json, progress must not mix with the figures
+    result = train(
+        load_recipe(recipe, overrides), store=mlruns, console=console, recipe_path=recipe, device=device
+    )
+    if as_json:
+        click.echo(json.dumps(_as_dict(result), indent=2, ensure_ascii=False))
+    else:
+        _print_outcome(result, mlruns, console)
+
+
+def _parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
+    from xlprompt.training.recipe import parse_value
+
+    parsed = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"expected KEY=VALUE, got '{setting}'", param_hint="--set")
+        parsed[key.strip()] = parse_value(value)
+    return parsed
+
+
+def _as_dict(result: RunResult) -> dict[str, Any]:
+    return {
+        "run_id": result.run_id,
+        "run_name": result.run_name,
+        "checkpoint": str(result.checkpoint),
+        "seconds": result.seconds,
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "budget": result.budget.to_dict(),
+        "fit": asdict(result.fit),
+        "report": result.report.to_dict(),
+    }
+
+
+def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
+    minutes, seconds = divmod(round(result.seconds), 60)
+    where = "" if mlruns == Path("mlruns") else f" --mlruns {mlruns}"
+    lines = (
+        f"Finished in {minutes} min {seconds} s; peak memory {result.peak_memory_bytes / 2**30:.1f} GiB.",
+        f"Run {result.run_name}, id {result.run_id}",
+        f"Score it again: xlprompt evaluate {result.run_id}{where}",
+        f"Look at it: xlprompt ui{where}",
+    )
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
