@@ -1,7 +1,7 @@
 """Tasks, languages and where their data come from, in one schema.
 
-The names below are enough to load a task's examples. Turning examples into token ids and batches is done by the
-modules `xlprompt.data.encoding` and `xlprompt.data.batches`, which are imported by name because they need torch.
+The names below are enough to load a task's examples. Turning examples into token ids and batches is done by
+the modules `xlprompt.data.encoding` and `xlprompt.data.batches`, imported by name because they need torch.
 """
 
 from xlprompt.data.check import FolderReport, Found, Problem, check_folder

@@ -54,13 +54,13 @@ class Problem:
     """Something that has to be mended before the file can be used.
 
     Attributes:
-        file: File, relative to the folder; None if it is the folder itself.
+        file: File, relative to the folder; "." is the folder itself.
         line: Line, from 1; None where there is none.
         message: What is wrong.
         fix: What to do; may be empty.
     """
 
-    file: str | None
+    file: str
     line: int | None
     message: str
     fix: str
@@ -93,19 +93,18 @@ class _Problems:
 
     root: Path
     listed: dict[Problem, None] = field(default_factory=dict)
-    seen: set[tuple[str | None, int | None, str]] = field(default_factory=set)
-    by_file: Counter[str | None] = field(default_factory=Counter)
+    seen: set[tuple[str, int | None, str]] = field(default_factory=set)
+    by_file: Counter[str] = field(default_factory=Counter)
 
     def add(self, error: DataError) -> None:
-        path = None if error.file is None else Path(error.file)
-        file = None if path is None or path == self.root else _relative(path, self.root)
+        file = _relative(Path(error.file or self.root), self.root)
         key = (file, error.line, error.message)
         # One XNLI file is read once a language, and meets a damaged line each time.
         if key in self.seen:
             return
         self.seen.add(key)
         self.by_file[file] += 1
-        if file is None or self.by_file[file] <= MOST_PROBLEMS_A_FILE:
+        if self.by_file[file] <= MOST_PROBLEMS_A_FILE:
             self.listed[Problem(file, error.line, error.message, error.fix or "")] = None
 
     def finish(self) -> list[Problem]:
@@ -114,12 +113,12 @@ class _Problems:
                 file, None, f"{count - MOST_PROBLEMS_A_FILE} further problems", "Mend those listed first."
             )
             for file, count in self.by_file.items()
-            if file is not None and count > MOST_PROBLEMS_A_FILE
+            if count > MOST_PROBLEMS_A_FILE
         ]
         # Without a line (the note on further ones) a problem comes last in its file.
         return sorted(
             [*self.listed, *more],
-            key=lambda problem: (problem.file or "", problem.line is None, problem.line or 0),
+            key=lambda problem: (problem.file, problem.line is None, problem.line or 0),
         )
 
 

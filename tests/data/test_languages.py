@@ -1,0 +1,58 @@
+import pytest
+from xlprompt.data import LANGUAGES, STUDY_LANGUAGES, DataError, language
+from xlprompt.data.languages import in_study_order
+
+
+def test_xglm_saw_thirty_languages_and_the_rest_of_xtreme_is_unseen():
+    seen = [row for row in LANGUAGES.values() if row.tokens > 0]
+    assert len(seen) == 30
+    assert {row.resource_level for row in LANGUAGES.values() if row.tokens == 0} == {"unseen"}
+    assert LANGUAGES["he"].resource_level == "unseen"
+
+
+def test_english_is_half_of_the_pretraining_data():
+    # The model card of facebook/xglm-564M gives a ratio of 0.489906; all counts together must agree with it.
+    total = sum(row.tokens for row in LANGUAGES.values())
+    assert LANGUAGES["en"].tokens / total == pytest.approx(0.489906, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("code", "level"),
+    [("en", "high"), ("ja", "high"), ("it", "medium"), ("ca", "medium"), ("hi", "low"), ("te", "low"),
+     ("eu", "extremely low"), ("qu", "extremely low"), ("yo", "unseen")],
+)  # fmt: skip
+def test_resource_level_follows_from_the_tokens(code, level):
+    assert language(code).resource_level == level
+
+
+def test_the_study_has_twenty_languages_that_are_all_in_the_table():
+    assert len(STUDY_LANGUAGES) == len(set(STUDY_LANGUAGES)) == 20
+    assert STUDY_LANGUAGES[0] == "en"
+    assert all(LANGUAGES[code].tokens > 0 for code in STUDY_LANGUAGES)
+
+
+def test_codes_are_the_keys_and_names_are_unique():
+    assert all(code == row.code for code, row in LANGUAGES.items())
+    assert len({row.name for row in LANGUAGES.values()}) == len(LANGUAGES)
+
+
+def test_the_table_cannot_be_changed():
+    with pytest.raises(TypeError):
+        LANGUAGES["xx"] = LANGUAGES["en"]
+
+
+@pytest.mark.parametrize(("wrong", "hint"), [("Swahili", "sw (Swahili)"), ("EN", "en (English)"), ("swa", "sw")])
+def test_an_unknown_language_is_refused_with_near_matches(wrong, hint):
+    with pytest.raises(DataError) as caught:
+        language(wrong)
+    assert f"unknown language {wrong!r}" in str(caught.value)
+    assert hint in str(caught.value)
+
+
+def test_an_unknown_language_without_near_matches_lists_all():
+    with pytest.raises(DataError, match="Known languages: en ru zh"):
+        language("xx")
+
+
+def test_study_order_comes_before_the_alphabet():
+    assert in_study_order({"af", "eu", "en", "sw", "ca"}) == ("en", "sw", "eu", "af", "ca")

@@ -1,0 +1,61 @@
+import pickle
+
+import pytest
+from xlprompt.data import LANGUAGES, TASKS, DataError, task
+
+
+def test_the_tasks_are_the_four_of_the_study():
+    assert {name: row.kind for name, row in TASKS.items()} == {
+        "xnli": "pair",
+        "pawsx": "pair",
+        "ner": "tagging",
+        "pos": "tagging",
+    }
+
+
+@pytest.mark.parametrize("row", TASKS.values(), ids=str)
+def test_a_task_has_distinct_labels_and_a_word_for_each(row):
+    assert len(set(row.labels)) == len(row.labels)
+    assert len(set(row.label_words)) == len(row.label_words) == len(row.labels)
+
+
+@pytest.mark.parametrize("row", TASKS.values(), ids=str)
+def test_a_tasks_languages_are_in_the_table(row):
+    assert set(row.languages) <= set(LANGUAGES)
+
+
+def test_language_counts_are_xtremes():
+    assert {name: len(row.languages) for name, row in TASKS.items()} == {
+        "xnli": 15,
+        "pawsx": 7,
+        "ner": 40,
+        "pos": 33,
+    }
+
+
+def test_label_orders_are_the_published_ones():
+    # A changed order would silently relabel data and stored predictions.
+    assert task("xnli").labels == ("entailment", "neutral", "contradiction")
+    assert task("pawsx").labels == ("different", "paraphrase")
+    assert task("ner").labels == ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
+    assert len(task("pos").labels) == 17
+    assert list(task("pos").labels) == sorted(task("pos").labels)
+
+
+def test_only_ner_is_scored_by_entities():
+    assert {name for name, row in TASKS.items() if row.metric == "entity_f1"} == {"ner"}
+
+
+def test_an_unknown_task_is_refused_with_the_nearest():
+    with pytest.raises(DataError, match=r"unknown task 'paws-x'\. Did you mean pawsx\?"):
+        task("paws-x")
+    with pytest.raises(DataError, match="Tasks: xnli, pawsx, ner, pos"):
+        task("squad")
+
+
+def test_an_error_says_file_line_message_and_fix_and_survives_pickling():
+    error = DataError("the message", file="a/b.tsv", line=3, fix="Do this.")
+    assert str(error) == "a/b.tsv:3: the message. Do this."
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert str(DataError("the message")) == "the message."
+    assert str(DataError("the message", file="a")) == "a: the message."
