@@ -1,20 +1,25 @@
 """Recipes, the training loop, checkpoints and tracking: from a YAML file to a trained prompt and its scores.
 
 `train` and `evaluate` are the two ways in. What is measured, and how, is decided in `xlprompt.evaluation`.
+The names below are imported when they are first used, so that `xlprompt ui` need not wait for torch.
 """
 
-from xlprompt.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
-from xlprompt.training.loop import FitResult, TrainingDiverged, fit
-from xlprompt.training.recipe import Recipe, RecipeError, fingerprint, load_recipe
-from xlprompt.training.run import RunError, RunResult, evaluate, train
-from xlprompt.training.tracker import (
-    MlflowTracker,
-    NullTracker,
-    Tracker,
-    TrackingError,
-    create_store,
-    store_uri,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xlprompt.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+    from xlprompt.training.loop import FitResult, TrainingDiverged, fit
+    from xlprompt.training.recipe import Recipe, RecipeError, fingerprint, load_recipe
+    from xlprompt.training.run import RunError, RunResult, evaluate, train
+    from xlprompt.training.tracker import (
+        MlflowTracker,
+        NullTracker,
+        Tracker,
+        TrackingError,
+        create_store,
+        store_uri,
+    )
 
 __all__ = [
     "Checkpoint",
@@ -39,3 +44,18 @@ __all__ = [
     "store_uri",
     "train",
 ]
+
+_HOMES = {
+    "checkpoint": ("Checkpoint", "CheckpointError", "load_checkpoint", "save_checkpoint"),
+    "loop": ("FitResult", "TrainingDiverged", "fit"),
+    "recipe": ("Recipe", "RecipeError", "fingerprint", "load_recipe"),
+    "run": ("RunError", "RunResult", "evaluate", "train"),
+    "tracker": ("MlflowTracker", "NullTracker", "Tracker", "TrackingError", "create_store", "store_uri"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

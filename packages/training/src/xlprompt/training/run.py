@@ -397,8 +397,8 @@ def _build(setup: _Setup) -> TaskModel:
     taken = recipe.encoding.max_length + (recipe.prompt.slots if recipe.prompt.shift_positions else 0)
     if positions is not None and taken > positions:
         raise RunError(
-            f"{recipe.model} has {positions} positions, and encoding.max_length with the prompt takes {taken}. "
-            f"Lower encoding.max_length by {taken - positions}"
+            f"{recipe.model} has {positions} positions, and encoding.max_length with the prompt takes "
+            f"{taken}. Lower encoding.max_length by {taken - positions}"
         )
     return build_task_model(
         backbone,

@@ -254,7 +254,12 @@ class MlflowTracker:
         self._client.log_inputs(self._run, models=[LoggedModelInput(model_id)])
 
     def end(self, state: EndState, error: str | None = None) -> None:
-        """Close the run with its true end state; an error's text becomes the tag `error`."""
+        """Close the run with its true end state; an error's text becomes the tag `error`.
+
+        Does nothing where no run was started, so that it can follow an error of any kind.
+        """
+        if self._run_id is None:
+            return
         self._flush()
         if error:
             self._client.set_tag(self._run, "error", error[:_MAX_TAG])

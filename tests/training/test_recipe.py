@@ -1,0 +1,215 @@
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from xlprompt.data import TASKS
+from xlprompt.training.recipe import (
+    Recipe,
+    RecipeError,
+    fingerprint,
+    flatten,
+    load_recipe,
+    parse_value,
+    recipe_from_dict,
+    recipe_to_dict,
+    valid_keys,
+)
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+RECIPES = sorted(EXPERIMENTS.rglob("*.yaml"))
+RUNNABLE = [path for path in RECIPES if path.name != "base.yaml"]
+
+MINIMAL = """
+task: xnli
+model: gemma-3-270m
+optimizer: {learning_rate: 5e-3}
+schedule: {steps: 10, batch_size: 4, token_budget: 512, evaluate_every: 5}
+"""
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(EXPERIMENTS))
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_recipe(text: str, file: str = "recipe.yaml") -> Path:
+        path = tmp_path / file
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_recipe
+
+
+def test_there_is_a_recipe_for_each_task_at_both_scales():
+    expected = {f"{scale}/{task}-prompt.yaml" for scale in ("mini", "paper") for task in TASKS}
+    assert expected <= {name(path) for path in RUNNABLE}
+
+
+@pytest.mark.parametrize("path", RUNNABLE, ids=name)
+def test_each_recipe_loads_for_the_task_it_is_named_after(path):
+    assert path.stem == f"{load_recipe(path).task}-prompt"
+
+
+@pytest.mark.parametrize("path", RUNNABLE, ids=name)
+def test_each_recipe_opens_with_the_commands_that_run_it(path):
+    make, command = (line.removeprefix("# ") for line in path.read_text().splitlines()[:2])
+    scale = path.parent.name
+    assert make == f"make {path.stem} " + {"mini": "DATA=<folder>", "paper": "SCALE=paper"}[scale]
+    words = shlex.split(command)
+    assert words[:2] == ["xlprompt", "train"]
+    assert EXPERIMENTS.parent / words[2] == path
+
+
+@pytest.mark.parametrize("path", [p for p in RECIPES if p.name == "base.yaml"], ids=name)
+def test_each_base_names_a_command_that_extends_it(path):
+    opening = path.read_text().splitlines()[0]
+    assert opening.startswith("# ")
+    assert "make xnli-prompt" in opening
+    assert "base.yaml" in (path.parent / "xnli-prompt.yaml").read_text()
+
+
+def test_the_paper_recipes_keep_the_papers_prompt_length_and_backbone():
+    for task in TASKS:
+        recipe = load_recipe(EXPERIMENTS / "paper" / f"{task}-prompt.yaml")
+        assert (recipe.model, recipe.prompt.scheme, recipe.prompt.length) == (
+            "facebook/xglm-564M",
+            "layers",
+            15,
+        )
+        assert recipe.data.source == "hub"
+
+
+def test_an_extending_recipe_overrides_its_base_key_by_key(write):
+    write(MINIMAL, "base.yaml")
+    path = write("extends: base.yaml\nschedule: {steps: 20}\ndata: {languages: [en, de]}\n")
+    recipe = load_recipe(path)
+    assert (recipe.schedule.steps, recipe.schedule.batch_size) == (20, 4)
+    assert recipe.data.languages == ("en", "de")
+
+
+def test_overrides_win_over_the_files(write):
+    recipe = load_recipe(write(MINIMAL), {"schedule.steps": 7, "seed": 3, "data.source": "folder"})
+    assert (recipe.schedule.steps, recipe.seed, recipe.data.source) == (7, 3, "folder")
+
+
+def test_off_and_no_stay_words_and_small_rates_are_numbers(write):
+    recipe = load_recipe(write(MINIMAL + "backbone_dropout: off\ndata: {train_language: no}\n"))
+    assert recipe.backbone_dropout == "off"
+    assert recipe.data.train_language == "no"
+    assert recipe.optimizer.learning_rate == 0.005
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("5e-3", 0.005), ("3", 3), ("null", None), ("[en, de]", ["en", "de"]), ("off", "off"), ("true", True)],
+)
+def test_a_command_line_value_means_what_it_would_in_a_recipe(text, value):
+    assert parse_value(text) == value
+
+
+@pytest.mark.parametrize(
+    ("addition", "expected"),
+    [
+        ("promt: {length: 3}", "promt: there is no such key; the nearest valid key is prompt"),
+        (
+            "prompt: {lenght: 3}",
+            "prompt.lenght: there is no such key; the nearest valid key is prompt.length",
+        ),
+        (
+            "learning_rate: 1",
+            "learning_rate: there is no such key; the nearest valid key is optimizer.learning_rate",
+        ),
+        ("encoding: {max_len: 3}", "the nearest valid key is encoding.max_length"),
+        ("zzz: 1", "zzz: there is no such key; valid here: task, method, model"),
+        ("prompt: {length: many}", "prompt.length: Input should be a valid integer"),
+        ("backbone_dropout: of", "backbone_dropout: Input should be 'off' or 'pretrained'"),
+        ("data: {limit: 0}", "data.limit: Input should be greater than or equal to 1"),
+        (
+            "evaluation: {token_budget: 100}",
+            "evaluation.token_budget (100) is less than encoding.max_length (256)",
+        ),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_its_file_and_a_remedy(write, addition, expected):
+    path = write(f"{MINIMAL}\n{addition}\n")
+    with pytest.raises(RecipeError) as error:
+        load_recipe(path)
+    assert str(path) in str(error.value)
+    assert expected in str(error.value)
+
+
+def test_an_error_names_the_base_file_that_holds_the_key(write):
+    base = write(MINIMAL + "sede: 1\n", "base.yaml")
+    with pytest.raises(
+        RecipeError, match="sede: there is no such key; the nearest valid key is seed"
+    ) as error:
+        load_recipe(write("extends: base.yaml\nseed: 2\n"))
+    assert str(error.value).startswith(f"{base}: ")
+
+
+def test_an_error_in_an_override_names_the_command_line(write):
+    with pytest.raises(RecipeError, match=r"^the command line: schedule\.step: .*schedule\.steps$"):
+        load_recipe(write(MINIMAL), {"schedule.step": 3})
+
+
+def test_a_missing_key_is_asked_for(write):
+    path = write(MINIMAL.replace("optimizer: {learning_rate: 5e-3}", ""))
+    with pytest.raises(RecipeError, match="optimizer: is missing. Add it"):
+        load_recipe(path)
+
+
+def test_an_unknown_task_lists_the_tasks(write):
+    with pytest.raises(RecipeError, match="unknown task 'snli'; the tasks are xnli, pawsx, ner, pos"):
+        load_recipe(write(MINIMAL.replace("xnli", "snli")))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("task: xnli\n  model: m\n", r"recipe.yaml:2: not valid YAML"),
+        ("- a\n- b\n", "expected 'key: value' lines, found list"),
+        ("extends: nowhere.yaml\n", "extends: there is no file"),
+        ("extends: recipe.yaml\n", "goes round in a circle"),
+        ("extends: 3\n", "expected the name of a recipe file"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_explained(write, text, expected):
+    with pytest.raises(RecipeError, match=expected):
+        load_recipe(write(text))
+
+
+def test_a_misspelt_file_name_is_answered_with_its_neighbours():
+    with pytest.raises(RecipeError, match=r"there is no such recipe; near it: xnli-prompt\.yaml"):
+        load_recipe(EXPERIMENTS / "mini" / "xnli-promt.yaml")
+
+
+def test_every_key_says_what_it_costs():
+    def undescribed(settings, prefix=""):
+        for key, field in settings.model_fields.items():
+            nested = field.annotation
+            if hasattr(nested, "model_fields"):
+                yield from undescribed(nested, f"{prefix}{key}.")
+            elif not field.description:
+                yield f"{prefix}{key}"
+
+    assert list(undescribed(Recipe)) == []
+
+
+def test_a_recipe_survives_being_stored_as_plain_data(write):
+    recipe = load_recipe(write(MINIMAL), {"data.languages": ["en"]})
+    stored = yaml.safe_load(yaml.safe_dump(recipe_to_dict(recipe)))
+    assert recipe_from_dict(stored, origin="checkpoint") == recipe
+
+
+def test_the_flat_form_has_every_valid_key(write):
+    assert set(flatten(load_recipe(write(MINIMAL)))) == set(valid_keys())
+
+
+def test_the_fingerprint_changes_with_any_value_and_with_nothing_else(write):
+    recipe = load_recipe(write(MINIMAL))
+    spelt_out = load_recipe(write(MINIMAL + "seed: 0\nbackbone_dropout: off\n", "other.yaml"))
+    assert fingerprint(recipe) == fingerprint(spelt_out)
+    assert fingerprint(recipe) != fingerprint(load_recipe(write(MINIMAL), {"prompt.length": 14}))
