@@ -71,7 +71,7 @@ def training_steps(
     start_step: int = 0,
     longest_first: bool = False,
 ) -> Iterator[list[Batch]]:
-    """Goes over the rows epoch after epoch, without end.
+    """Go over the rows epoch after epoch, without end.
 
     Steps are cut off one endless sequence of rows in which each epoch has every row once, in an order drawn
     from `(seed, epoch)`; the rows left over at the end of an epoch begin a step that the next one completes.
@@ -121,7 +121,7 @@ def training_steps(
 def evaluation_batches(
     encoded: Encoded, *, token_budget: int, pad_id: int, longest_first: bool = True
 ) -> Iterator[Batch]:
-    """Goes over every row once, in the order of length.
+    """Go over every row once, in the order of length.
 
     Args:
         encoded: The rows.
@@ -216,7 +216,7 @@ def _longest_to_shortest(rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def _fill(rows: np.ndarray, lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
-    """Splits rows, given longest first, into groups whose padded size is within the budget."""
+    """Split rows, given longest first, into groups whose padded size is within the budget."""
     groups = []
     start = 0
     while start < len(rows):

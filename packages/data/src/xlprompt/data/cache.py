@@ -26,7 +26,7 @@ Entry = tuple[datasets.Dataset, dict[str, Any]]
 
 
 def load_or_build(cache_dir: Path, fingerprint: str, build: Callable[[], Entry]) -> Entry:
-    """Returns the entry of this fingerprint, building and storing it if there is none or only a damaged one.
+    """Return the entry of this fingerprint, building and storing it if there is none or only a damaged one.
 
     Args:
         cache_dir: The cache's folder; made if missing.
@@ -47,7 +47,7 @@ def load_or_build(cache_dir: Path, fingerprint: str, build: Callable[[], Entry])
 
 
 def _store(folder: Path, dataset: datasets.Dataset, facts: dict[str, Any]) -> None:
-    """Writes an entry beside its final place, then renames it; another process that was first wins."""
+    """Write an entry beside its final place, then rename it; another process that was first wins."""
     temporary = _aside(folder)
     temporary.mkdir(parents=True)
     try:
@@ -64,7 +64,7 @@ def _store(folder: Path, dataset: datasets.Dataset, facts: dict[str, Any]) -> No
 
 
 def _load(folder: Path) -> Entry | None:
-    """Reads an entry; one that is not whole is removed, and None returned as if it had never been there."""
+    """Read an entry; one that is not whole is removed, and None returned as if it had never been there."""
     if not folder.is_dir():
         return None
     try:
@@ -80,7 +80,7 @@ def _load(folder: Path) -> Entry | None:
 
 
 def _remove(folder: Path) -> None:
-    """Takes an entry out of sight in one step, so that no other process sees half of it, and deletes it."""
+    """Take an entry out of sight in one step, so that no other process sees half of it, and delete it."""
     aside = _aside(folder)
     try:
         folder.rename(aside)
@@ -97,12 +97,9 @@ def _aside(folder: Path) -> Path:
 def _checksums(folder: Path) -> dict[str, str]:
     """The sha256 of every file of an entry but the manifest, by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
 
 
 @contextmanager

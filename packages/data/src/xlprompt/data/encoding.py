@@ -8,7 +8,7 @@ tokenizer matters.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, chain
@@ -169,7 +169,7 @@ def encode(
     cache_dir: Path | None = None,
     fingerprint: str | None = None,
 ) -> Encoded:
-    """Encodes one language's examples of a task.
+    """Encode one language's examples of a task.
 
     A pair is `lead A separator B end`, where `lead` is what the tokenizer puts in front by itself (XGLM
     `</s>`, Gemma `<bos>`). If that is over `max_length`, tokens are taken from the end of the longer text
@@ -282,7 +282,7 @@ def _list_array(lists: Sequence[Sequence[int]], kind: pa.DataType) -> pa.ListArr
 def _encode_pairs(
     table: Dataset, task: Task, tokenizer: PreTrainedTokenizerFast, settings: EncodingSettings
 ) -> _Rows:
-    """Encodes pairs, each as one row that is read at its last token."""
+    """Encode pairs, each as one row that is read at its last token."""
     lead = _lead(tokenizer)
     separator, end = _joints(tokenizer, settings)
     room = settings.max_length - len(lead) - len(separator) - len(end)
@@ -354,7 +354,7 @@ def _encode_sentences(
     *,
     glued: bool,
 ) -> _Rows:
-    """Encodes tagged sentences, each as one or more windows in which every word is read once."""
+    """Encode tagged sentences, each as one or more windows in which every word is read once."""
     lead = _lead(tokenizer)
     room = settings.max_length - len(lead)
     last = settings.label_on == "last"
@@ -388,7 +388,7 @@ def _encode_sentences(
 
 
 def _windows(lengths: Sequence[int], room: int) -> Iterator[tuple[int, int, int]]:
-    """Splits a sentence into windows of whole words.
+    """Split a sentence into windows of whole words.
 
     Args:
         lengths: Subtokens of each word, each from 1 to `room`.
@@ -419,32 +419,52 @@ def _tokenize_words(
     tokenizer: PreTrainedTokenizerFast, sentences: Sequence[Sequence[str]], *, glued: bool
 ) -> list[list[list[int]]]:
     """The subtokens of each word of each sentence, at least one a word."""
-    firsts = {sentence[0] for sentence in sentences if sentence}
-    others = {word for sentence in sentences for word in sentence[1:]}
-    of_first = _pieces_by_word(tokenizer, firsts, _tokenize)
-    if glued:
-        of_other = _pieces_by_word(tokenizer, others, _tokenize_without_space)
-    else:
-        of_other = _pieces_by_word(tokenizer, others, _tokenize_behind_space)
-    return [
-        [of_first[word] if i == 0 else of_other[word] for i, word in enumerate(sentence)]
-        for sentence in sentences
+    tokenize, opening = _word_tokenizer(tokenizer)
+    joint = "" if glued else " "
+    written = [
+        [(joint if i else opening) + word for i, word in enumerate(sentence)] for sentence in sentences
     ]
-
-
-def _pieces_by_word(
-    tokenizer: PreTrainedTokenizerFast,
-    words: Iterable[str],
-    tokenize: Callable[[PreTrainedTokenizerFast, Sequence[str]], list[list[int]]],
-) -> dict[str, list[int]]:
-    words = list(words)
+    unique = list(dict.fromkeys(text for sentence in written for text in sentence))
+    pieces = dict(zip(unique, tokenize(unique), strict=True))
     # Of a word of which only the space in front of it is left, nothing is left.
-    nothing: tuple[list[int], ...] = ([], _tokenize(tokenizer, [" "])[0])
-    stand_in = [tokenizer.unk_token_id]
-    if tokenizer.unk_token_id is None:
-        stand_in = _tokenize(tokenizer, ["?"])[0][-1:]
-    pieces = tokenize(tokenizer, words)
-    return {word: stand_in if ids in nothing else ids for word, ids in zip(words, pieces, strict=True)}
+    stand_in = _stand_in(tokenizer)
+    nothing: tuple[list[int], ...] = ([], *tokenize([" "]))
+    pieces = {text: stand_in if ids in nothing else ids for text, ids in pieces.items()}
+    return [[pieces[text] for text in sentence] for sentence in written]
+
+
+def _stand_in(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """The token of a word that has none: the unknown one, or a question mark's last."""
+    if tokenizer.unk_token_id is not None:
+        return [tokenizer.unk_token_id]
+    return _tokenize(tokenizer, ["?"])[0][-1:]
+
+
+def _word_tokenizer(
+    tokenizer: PreTrainedTokenizerFast,
+) -> tuple[Callable[[Sequence[str]], list[list[int]]], str]:
+    """A tokenizer of pieces of a text, which puts no space of its own in front of any of them.
+
+    Returns:
+        The function from texts to ids, and what it needs in front of a sentence's first word to give the ids
+        that `tokenizer` gives: a space if that one puts a space in front of every text (XGLM, Llama 2), else
+        nothing.
+    """
+    backend = tokenizer.backend_tokenizer
+    bare = Tokenizer(BPE())
+    bare.normalizer = backend.normalizer
+    bare.pre_tokenizer = backend.pre_tokenizer
+    pipeline = json.loads(bare.to_str())
+    without = {name: _without_added_space(pipeline[name]) for name in ("normalizer", "pre_tokenizer")}
+    if all(pipeline[name] == step for name, step in without.items()):
+        return lambda texts: _tokenize(tokenizer, texts), ""
+    bare = Tokenizer.from_str(json.dumps(pipeline | without))
+    bare.model = backend.model  # shared, not copied
+
+    def tokenize(texts: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in bare.encode_batch(list(texts), add_special_tokens=False)]
+
+    return tokenize, " "
 
 
 def _tokenize(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
@@ -467,29 +487,6 @@ def _tokenize(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[
     return [by_text[text] for text in texts]
 
 
-def _tokenize_behind_space(tokenizer: PreTrainedTokenizerFast, words: Sequence[str]) -> list[list[int]]:
-    """The ids of each word as it stands behind another word and a space."""
-    return _tokenize(tokenizer, [f" {word}" for word in words])
-
-
-def _tokenize_without_space(tokenizer: PreTrainedTokenizerFast, words: Sequence[str]) -> list[list[int]]:
-    """The ids of each word as it stands directly behind another word."""
-    plain, spaced = _tokenize(tokenizer, ["a", " a"])
-    if plain != spaced:
-        return _tokenize(tokenizer, words)
-    # XGLM, Llama 2 and the like put a space in front of every text. The same model, without that step:
-    backend = tokenizer.backend_tokenizer
-    bare = Tokenizer(BPE())
-    bare.normalizer = backend.normalizer
-    bare.pre_tokenizer = backend.pre_tokenizer
-    pipeline = json.loads(bare.to_str())
-    for step in ("normalizer", "pre_tokenizer"):
-        pipeline[step] = _without_added_space(pipeline[step])
-    bare = Tokenizer.from_str(json.dumps(pipeline))
-    bare.model = backend.model
-    return [encoding.ids for encoding in bare.encode_batch(list(words), add_special_tokens=False)]
-
-
 def _without_added_space(step: dict[str, Any] | None) -> dict[str, Any] | None:
     """A step of a tokenizers pipeline, as JSON, that puts nothing in front of the text."""
     if step is None or step["type"] == "Prepend":
@@ -509,5 +506,5 @@ def _check_labels(labels: Sequence[int], task: Task, example: int) -> None:
         if label is None or not 0 <= label < len(task.labels):
             raise DataError(
                 f"row {example} has label {label}, and {task.name} has 0 to {len(task.labels) - 1}",
-                fix="Unlabelled rows cannot be used.",
+                fix="Give every row one of the task's labels; unlabeled rows cannot be used.",
             )

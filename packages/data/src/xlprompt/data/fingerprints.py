@@ -25,7 +25,7 @@ _KNOWN_TOKENIZERS: weakref.WeakKeyDictionary[PreTrainedTokenizerFast, tuple[int,
 
 
 def fingerprint_of(parts: object) -> str:
-    """Hashes anything JSON can hold, independent of the order of keys.
+    """Hash anything JSON can hold, independent of the order of keys.
 
     Args:
         parts: Nested dicts, lists, strings, numbers, booleans and None.
@@ -38,7 +38,7 @@ def fingerprint_of(parts: object) -> str:
 
 
 def rows_fingerprint(dataset: Dataset, columns: Sequence[str]) -> str:
-    """Hashes the content of a dataset's columns, values and types, in row order.
+    """Hash the content of a dataset's columns, values and types, in row order.
 
     Args:
         dataset: Any dataset; selected or sliced ones hash like a fresh copy of the same rows.
@@ -47,7 +47,9 @@ def rows_fingerprint(dataset: Dataset, columns: Sequence[str]) -> str:
     Returns:
         A sha256 in hexadecimal.
     """
-    table = dataset.select_columns(list(columns)).with_format("arrow")[:].combine_chunks()
+    table = dataset.select_columns(list(columns)).with_format("arrow")[:]
+    # A slice keeps its offsets into the whole; taking the rows makes buffers that hold them and nothing else.
+    table = table.take(pa.array(range(len(table)), pa.int64())).combine_chunks()
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
@@ -55,7 +57,7 @@ def rows_fingerprint(dataset: Dataset, columns: Sequence[str]) -> str:
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
-    """Hashes all that decides which ids a text becomes: the backend's own serialization and the specials.
+    """Hash all that decides which ids a text becomes: the backend's own serialization and the specials.
 
     The result is remembered for each tokenizer object until tokens are added to it.
 
