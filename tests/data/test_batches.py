@@ -118,7 +118,7 @@ def test_a_step_has_exactly_the_batch_size_and_an_epoch_every_row_once(rows: int
     epochs = 5
     steps = first_steps(encoded, -(-epochs * rows // batch_size), batch_size=batch_size, token_budget=64)
     assert all(len(rows_of(step)) == batch_size for step in steps)
-    # Rows are sorted within a step: where an epoch ends inside one is not seen, but whole steps can be counted.
+    # Rows are sorted within a step: an epoch that ends inside one is not seen, but whole steps are counted.
     seen = np.zeros(rows, int)
     for number, step in enumerate(steps, 1):
         np.add.at(seen, rows_of(step), 1)
