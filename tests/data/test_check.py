@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from xlprompt.data import DataError, check_folder
 
 
@@ -71,6 +72,15 @@ def test_a_damaged_line_of_a_file_of_all_languages_is_reported_once(tmp_path):
     assert [problem.line for problem in check_folder(tmp_path).problems] == [4]
 
 
+def test_a_damaged_line_counts_once_however_many_languages_the_file_has(tmp_path):
+    header = "language\tgold_label\tsentence1\tsentence2\n"
+    good = "".join(f"{code}\tneutral\ta\tb\n" for code in ("de", "fr", "en"))
+    write(tmp_path / "xnli.dev.tsv", header + good + "fr\tneutral\ta\n" * 15)
+    problems = check_folder(tmp_path).problems
+    assert len(problems) == 15
+    assert all("3 columns" in problem.message for problem in problems)
+
+
 def test_an_unknown_language_in_a_file_of_all_languages_is_reported_and_the_others_read(tmp_path):
     header = "language\tgold_label\tsentence1\tsentence2\n"
     write(tmp_path / "xnli.dev.tsv", header + "de\tneutral\ta\tb\nxx\tneutral\ta\tb\n")
@@ -96,7 +106,9 @@ def test_an_ambiguous_split_is_a_problem_and_both_are_counted(tmp_path):
     write(tmp_path / "old" / "xnli" / "en.test.jsonl", pair("a"))
     report = check_folder(tmp_path)
     assert len(report.found) == 2
-    assert [(problem.file, "is there 2 times" in problem.message) for problem in report.problems] == [(".", True)]
+    assert [(problem.file, "is there 2 times" in problem.message) for problem in report.problems] == [
+        (".", True)
+    ]
 
 
 def test_an_empty_folder_is_a_problem_of_the_folder(tmp_path):

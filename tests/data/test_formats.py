@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
+
 from xlprompt.data import DataError, check_folder, open_source, task
 
 XNLI_HEADER = (
@@ -22,10 +23,9 @@ def write(path: Path, text: str) -> Path:
 
 
 def xnli_line(language: str, label: str, first: str, second: str, pair: int) -> str:
-    return "\t".join(
-        [language, label, "", "", "", "", first, second, "1", str(pair), "facetoface", label, label, label, label,
-         label, first, second, "True"]
-    )  # fmt: skip
+    parses = [""] * 4
+    numbers = ["1", str(pair), "facetoface"]
+    return "\t".join([language, label, *parses, first, second, *numbers, *[label] * 5, first, second, "True"])
 
 
 def xnli_json(language: str, label: str, first: str, second: str, pair: int) -> str:
@@ -64,7 +64,9 @@ def test_xnli_tsv_holds_all_languages_in_one_file_of_19_columns(tmp_path):
     rows = source.load(task("xnli"), "de", "validation")
     assert rows["label"] == [1, 2, 0]
     assert rows["id"] == ["1", "2", "3"]
-    assert rows["first"][0] == 'und er sagte: "Mama', "a quotation mark that nothing closes is only a character"
+    assert rows["first"][0] == 'und er sagte: "Mama', (
+        "a quotation mark that nothing closes is only a character"
+    )
 
 
 def test_xnli_jsonl_gives_the_same_rows_as_the_tsv(tmp_path):
@@ -75,8 +77,14 @@ def test_xnli_jsonl_gives_the_same_rows_as_the_tsv(tmp_path):
     assert len(rows[0]["id"]) == 2
 
 
+def test_languages_of_one_file_have_fingerprints_of_their_own(tmp_path):
+    write(tmp_path / "xnli.test.tsv", "\n".join([XNLI_HEADER, *(xnli_line(*row) for row in XNLI_ROWS)]))
+    source = open_source(str(tmp_path))
+    assert source.fingerprint(task("xnli"), "ar", "test") != source.fingerprint(task("xnli"), "de", "test")
+
+
 def test_the_unpacked_xnli_archives_are_not_ambiguous(tmp_path):
-    # XNLI-1.0 ships each split as .tsv and .jsonl, a macOS folder, and XNLI-MT ships translations into English.
+    # XNLI-1.0 ships each split as .tsv and .jsonl and a macOS folder; XNLI-MT translations into English.
     folder = tmp_path / "XNLI-1.0"
     write(folder / "xnli.test.tsv", "\n".join([XNLI_HEADER, *(xnli_line(*row) for row in XNLI_ROWS)]))
     write(folder / "xnli.test.jsonl", "".join(xnli_json(*row) + "\n" for row in XNLI_ROWS))
@@ -84,7 +92,10 @@ def test_the_unpacked_xnli_archives_are_not_ambiguous(tmp_path):
     write(folder / ".DS_Store", "\0")
     write(folder / "README.md", "read me")
     write(tmp_path / "XNLI-MT-1.0" / "xnli" / "xnli.test.de.tsv", XNLI_HEADER + "\n")
-    write(tmp_path / "XNLI-MT-1.0" / "multinli" / "multinli.train.en.tsv", "premise\thypo\tlabel\na b\tc\tneutral\n")
+    write(
+        tmp_path / "XNLI-MT-1.0" / "multinli" / "multinli.train.en.tsv",
+        "premise\thypo\tlabel\na b\tc\tneutral\n",
+    )
     report = check_folder(tmp_path)
     assert report.problems == []
     assert {(found.language, found.split, found.format) for found in report.found} == {
@@ -175,7 +186,13 @@ def test_pawsx_is_read_without_quoting_and_untranslated_pairs_are_left_out(tmp_p
 
 def test_pawsx_file_names_tell_the_split(tmp_path):
     row = "1\tone\ttwo\t0\n"
-    for path in ("en/train.tsv", "en/dev_2k.tsv", "en/test_2k.tsv", "ko/translated_train.tsv", "ko/dev_2k.tsv"):
+    for path in (
+        "en/train.tsv",
+        "en/dev_2k.tsv",
+        "en/test_2k.tsv",
+        "ko/translated_train.tsv",
+        "ko/dev_2k.tsv",
+    ):
         write(tmp_path / "x-final" / path, PAWSX_HEADER + row)
     source = open_source(str(tmp_path))
     assert source.languages(task("pawsx"), "train") == ("en", "ko")
@@ -188,8 +205,11 @@ def test_panx_tokens_lose_their_language_prefix(tmp_path, name):
     text = "sw:Dar\tB-LOC\nsw:es\tI-LOC\nsw:10:30\tO\n\n\nsw:Nyerere\tB-PER\n"
     write(tmp_path / "panx" / "sw" / name, text)
     rows = open_source(str(tmp_path)).load(task("ner"), "sw", "train")
-    assert rows["tokens"] == [["Dar", "es", "10:30"], ["Nyerere"]], "runs of blank lines are one end of sentence"
+    assert rows["tokens"] == [["Dar", "es", "10:30"], ["Nyerere"]], (
+        "runs of blank lines are one end of sentence"
+    )
     assert rows["tags"] == [[5, 6, 0], [1]]
+    assert rows["id"] == ["0", "1"], "a run of blank lines is no sentence of its own"
 
 
 def test_panx_spans_may_begin_inside(tmp_path):
@@ -315,5 +335,10 @@ def test_benchmarks_may_lie_side_by_side(tmp_path):
     write(tmp_path / "wikiann" / "en" / "test", "en:Rome\tB-LOC\n")
     write(tmp_path / "ud" / "UD_English-EWT" / "en_ewt-ud-test.conllu", CONLLU)
     report = check_folder(tmp_path)
-    assert [(found.task, found.count) for found in report.found] == [("xnli", 1), ("pawsx", 1), ("ner", 1), ("pos", 2)]
+    assert [(found.task, found.count) for found in report.found] == [
+        ("xnli", 1),
+        ("pawsx", 1),
+        ("ner", 1),
+        ("pos", 2),
+    ]
     assert report.problems == []

@@ -1,4 +1,4 @@
-"""The hub source with the network edge replaced: ids lead to local folders in the hub's own layout and schema."""
+"""The hub source with the network edge replaced: ids lead to local folders in the hub's layout and schema."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,10 +6,30 @@ from pathlib import Path
 import datasets
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
+
 from xlprompt.data import TASKS, DataError, open_source, task
 from xlprompt.data.sources import hub
 
-UPOS = "NOUN PUNCT ADP NUM SYM SCONJ ADJ PART DET CCONJ PROPN PRON X _ ADV INTJ VERB AUX".split()
+UPOS = [
+    "NOUN",
+    "PUNCT",
+    "ADP",
+    "NUM",
+    "SYM",
+    "SCONJ",
+    "ADJ",
+    "PART",
+    "DET",
+    "CCONJ",
+    "PROPN",
+    "PRON",
+    "X",
+    "_",
+    "ADV",
+    "INTJ",
+    "VERB",
+    "AUX",
+]
 SCHEMAS = {
     "facebook/xnli": Features(
         {
@@ -29,7 +49,7 @@ SCHEMAS = {
     "unimelb-nlp/wikiann": Features(
         {
             "tokens": List(Value("string")),
-            "ner_tags": List(ClassLabel(names="O B-PER I-PER B-ORG I-ORG B-LOC I-LOC".split())),
+            "ner_tags": List(ClassLabel(names=["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"])),
             "langs": List(Value("string")),
             "spans": List(Value("string")),
         }
@@ -112,7 +132,11 @@ def test_labels_are_mapped_by_name_and_not_by_number(local_hub):
 def test_bare_label_numbers_are_refused_because_nothing_says_their_order(local_hub):
     features = Features({**SCHEMAS["facebook/xnli"], "label": Value("int64")})
     local_hub.add(
-        "facebook/xnli", "en", "test", {"premise": ["a"], "hypothesis": ["b"], "label": [0]}, features=features
+        "facebook/xnli",
+        "en",
+        "test",
+        {"premise": ["a"], "hypothesis": ["b"], "label": [0]},
+        features=features,
     )
     with pytest.raises(DataError, match=r"facebook/xnli/en:1: unknown label '0'"):
         open_source("hub").load(task("xnli"), "en", "test")
@@ -129,7 +153,12 @@ def test_pawsx_labels_are_numbers_by_name_in_any_type_and_untranslated_pairs_are
 
 
 def test_wikiann_tags_are_mapped_by_name(local_hub):
-    rows = {"tokens": [["Dar", "es", "x"]], "ner_tags": [[5, 6, 0]], "langs": [["sw"] * 3], "spans": [["LOC: Dar es"]]}
+    rows = {
+        "tokens": [["Dar", "es", "x"]],
+        "ner_tags": [[5, 6, 0]],
+        "langs": [["sw"] * 3],
+        "spans": [["LOC: Dar es"]],
+    }
     local_hub.add("unimelb-nlp/wikiann", "sw", "validation", rows)
     loaded = open_source("hub").load(task("ner"), "sw", "validation")
     assert loaded.to_dict() == {"id": ["0"], "tokens": [["Dar", "es", "x"]], "tags": [[5, 6, 0]]}
@@ -148,9 +177,11 @@ def ud_rows(tokens: list[str], upos: list[str], head: list[str]) -> dict:
 
 
 def test_pos_leaves_out_multiword_ranges_and_empty_nodes(local_hub):
-    # The hub's rows have every line of the CoNLL-U file; an empty node may have a proper tag, but has no head.
+    # The hub's rows have every line of the CoNLL-U file; an empty node may have a tag, but has no head.
     rows = ud_rows(
-        ["don't", "do", "n't", "go", "go"], ["_", "AUX", "PART", "VERB", "VERB"], ["None", "4", "4", "0", "None"]
+        ["don't", "do", "n't", "go", "go"],
+        ["_", "AUX", "PART", "VERB", "VERB"],
+        ["None", "4", "4", "0", "None"],
     )
     local_hub.add("universal-dependencies/universal_dependencies", "en_ewt", "test", rows)
     loaded = open_source("hub").load(task("pos"), "en", "test")
@@ -164,7 +195,11 @@ def test_pos_leaves_out_multiword_ranges_and_empty_nodes(local_hub):
 def test_a_repository_that_is_still_a_script_is_taken_from_the_hubs_parquet_conversion(local_hub):
     rows = ud_rows(["Ναι"], ["INTJ"], ["0"])
     local_hub.add(
-        "universal-dependencies/universal_dependencies", "el_gdt", "test", rows, revision="refs/convert/parquet"
+        "universal-dependencies/universal_dependencies",
+        "el_gdt",
+        "test",
+        rows,
+        revision="refs/convert/parquet",
     )
     assert open_source("hub").load(task("pos"), "el", "test")["tokens"] == [["Ναι"]]
     assert [call[3] for call in local_hub.calls] == ["main", "refs/convert/parquet"]
@@ -197,8 +232,14 @@ def raising(error: Exception) -> Callable[..., Dataset]:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (ConnectionError("Couldn't reach 'facebook/xnli' on the Hub"), "the hub cannot be reached for facebook/xnli"),
-        (datasets.exceptions.DatasetNotFoundError("Dataset 'facebook/xnli' doesn't exist"), "DatasetNotFoundError"),
+        (
+            ConnectionError("Couldn't reach 'facebook/xnli' on the Hub"),
+            "the hub cannot be reached for facebook/xnli",
+        ),
+        (
+            datasets.exceptions.DatasetNotFoundError("Dataset 'facebook/xnli' doesn't exist"),
+            "DatasetNotFoundError",
+        ),
         (RuntimeError("Dataset scripts are no longer supported"), "scripts are no longer supported"),
         (ValueError("BuilderConfig 'en' not found"), "BuilderConfig 'en' not found"),
         (PermissionError("gated"), "PermissionError: gated"),
@@ -221,9 +262,7 @@ def test_offline_without_a_cache_says_what_to_do(tmp_path, monkeypatch):
 
 
 def test_a_changed_schema_is_named(local_hub):
-    local_hub.add(
-        "facebook/xnli", "en", "test", {"a": ["x"]}, features=Features({"a": Value("string")})
-    )
+    local_hub.add("facebook/xnli", "en", "test", {"a": ["x"]}, features=Features({"a": Value("string")}))
     with pytest.raises(DataError, match=r"no column premise, hypothesis, label \(it has a\)"):
         open_source("hub").load(task("xnli"), "en", "test")
 

@@ -1,4 +1,5 @@
 import pytest
+
 from xlprompt.data import LANGUAGES, STUDY_LANGUAGES, DataError, language
 from xlprompt.data.languages import in_study_order
 
@@ -41,7 +42,9 @@ def test_the_table_cannot_be_changed():
         LANGUAGES["xx"] = LANGUAGES["en"]
 
 
-@pytest.mark.parametrize(("wrong", "hint"), [("Swahili", "sw (Swahili)"), ("EN", "en (English)"), ("swa", "sw")])
+@pytest.mark.parametrize(
+    ("wrong", "hint"), [("Swahili", "sw (Swahili)"), ("EN", "en (English)"), ("swa", "sw")]
+)
 def test_an_unknown_language_is_refused_with_near_matches(wrong, hint):
     with pytest.raises(DataError) as caught:
         language(wrong)

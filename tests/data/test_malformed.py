@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from xlprompt.data import DataError, check_folder, open_source, task
 
 GOOD = '{"premise": "a", "hypothesis": "b", "label": 0}\n'
@@ -40,8 +41,12 @@ CASES = {
     "JSON that is a number": Case(PLAIN, "3\n", 1, "JSON but no object"),
     "missing text column": Case(PLAIN, '{"premise": "a", "label": 0}\n', 1, "missing column 'hypothesis'"),
     "missing label": Case(PLAIN, GOOD + '{"premise": "a", "hypothesis": "b"}\n', 2, "missing column 'label'"),
-    "unknown label": Case(PLAIN, GOOD.replace("0", '"maybe"'), 1, "unknown label 'maybe'. Labels of xnli: entailment"),
-    "label too high": Case(PLAIN, GOOD.replace("0", "3"), 1, "label 3 is out of range. Labels of xnli are 0 to 2"),
+    "unknown label": Case(
+        PLAIN, GOOD.replace("0", '"maybe"'), 1, "unknown label 'maybe'. Labels of xnli: entailment"
+    ),
+    "label too high": Case(
+        PLAIN, GOOD.replace("0", "3"), 1, "label 3 is out of range. Labels of xnli are 0 to 2"
+    ),
     "label below zero": Case(PLAIN, GOOD.replace("0", "-1"), 1, "label -1 is out of range"),
     "label that is null": Case(PLAIN, GOOD.replace("0", "null"), 1, "unknown label None"),
     "label that is true": Case(PLAIN, GOOD.replace("0", "true"), 1, "unknown label True"),
@@ -49,7 +54,9 @@ CASES = {
     "blank premise": Case(PLAIN, GOOD + GOOD.replace('"a"', '" "'), 2, "premise is blank"),
     "blank hypothesis": Case(PLAIN, GOOD.replace('"b"', '""'), 1, "hypothesis is blank"),
     "premise that is null": Case(PLAIN, GOOD.replace('"a"', "null"), 1, "premise is not a string but null"),
-    "premise that is a number": Case(PLAIN, GOOD.replace('"a"', "5"), 1, "premise is not a string but a number"),
+    "premise that is a number": Case(
+        PLAIN, GOOD.replace('"a"', "5"), 1, "premise is not a string but a number"
+    ),
     "bad UTF-8": Case(PLAIN, GOOD.encode() + b'{"premise": "\xff"}\n', 2, "not UTF-8: byte 0xff at byte 14"),
     "Latin-1": Case(PLAIN, GOOD.replace("a", "é").encode("latin-1"), 1, "not UTF-8"),
     "UTF-16": Case(PLAIN, GOOD.encode("utf-16"), 1, "NUL byte"),
@@ -61,13 +68,17 @@ CASES = {
     ),
     "damaged gzip": Case(
         "xnli/en.test.jsonl.gz",
-        gzip.compress(GOOD.encode(), mtime=0)[:12] + b"\xff\xff\xff\xff\xff",
+        gzip.compress(GOOD.encode(), mtime=0)[:10] + b"\xff" * 30,
         1,
         "truncated or damaged",
     ),
     "pairs in a tagging task": Case("ner/en.test.jsonl", GOOD, 1, "missing column 'tokens'", "ner"),
     "more tokens than tags": Case(
-        "ner/en.test.jsonl", TAGGED + '{"tokens": ["a", "b"], "tags": ["O"]}\n', 2, "2 tokens but 1 tags", "ner"
+        "ner/en.test.jsonl",
+        TAGGED + '{"tokens": ["a", "b"], "tags": ["O"]}\n',
+        2,
+        "2 tokens but 1 tags",
+        "ner",
     ),
     "more tags than tokens": Case(
         "ner/en.test.jsonl", '{"tokens": ["a"], "tags": ["O", "O"]}\n', 1, "1 tokens but 2 tags", "ner"
@@ -75,35 +86,57 @@ CASES = {
     "empty sentence": Case(
         "ner/en.test.jsonl", TAGGED + '{"tokens": [], "tags": []}\n', 2, "a sentence without words", "ner"
     ),
-    "empty token": Case("ner/en.test.jsonl", '{"tokens": ["a", ""], "tags": [0, 0]}\n', 1, "token 2 is empty", "ner"),
+    "empty token": Case(
+        "ner/en.test.jsonl", '{"tokens": ["a", ""], "tags": [0, 0]}\n', 1, "token 2 is empty", "ner"
+    ),
     "token that is a number": Case(
         "ner/en.test.jsonl", '{"tokens": [4], "tags": [0]}\n', 1, "token 1 is not a string", "ner"
     ),
     "tokens that are a string": Case(
-        "ner/en.test.jsonl", '{"tokens": "a b", "tags": [0, 0]}\n', 1, "tokens is not a list but a string", "ner"
+        "ner/en.test.jsonl",
+        '{"tokens": "a b", "tags": [0, 0]}\n',
+        1,
+        "tokens is not a list but a string",
+        "ner",
     ),
-    "unknown tag": Case("ner/en.test.jsonl", '{"tokens": ["a"], "tags": ["B-MISC"]}\n', 1, "label 'B-MISC'", "ner"),
-    "tag out of range": Case("pos/en.test.jsonl", '{"tokens": ["a"], "tags": [17]}\n', 1, "17 is out of range", "pos"),
+    "unknown tag": Case(
+        "ner/en.test.jsonl", '{"tokens": ["a"], "tags": ["B-MISC"]}\n', 1, "label 'B-MISC'", "ner"
+    ),
+    "tag out of range": Case(
+        "pos/en.test.jsonl", '{"tokens": ["a"], "tags": [17]}\n', 1, "17 is out of range", "pos"
+    ),
     "tag of another task": Case("pos/en.test.jsonl", TAGGED, 1, "unknown label 'B-LOC'", "pos"),
     # XNLI and MultiNLI
     "XNLI without its label column": Case(
         "xnli.test.tsv", XNLI.replace("gold_label", "label"), 1, "missing column 'gold_label'"
     ),
-    "XNLI without a language column": Case("xnli.test.tsv", "gold_label\tsentence1\tsentence2\n", 1, "'language'"),
+    "XNLI without a language column": Case(
+        "xnli.test.tsv", "gold_label\tsentence1\tsentence2\n", 1, "'language'"
+    ),
     "XNLI without anything": Case("xnli.test.tsv", "", None, "the file is empty"),
     "XNLI with a header only": Case("xnli.test.tsv", XNLI, None, "no usable xnli rows for en test"),
-    "XNLI row cut off": Case("xnli.test.tsv", XNLI + "en\tneutral\ta\n", 2, "3 columns where the header has 5"),
+    "XNLI row cut off": Case(
+        "xnli.test.tsv", XNLI + "en\tneutral\ta\n", 2, "3 columns where the header has 5"
+    ),
     "XNLI row with a stray tab": Case(
         "xnli.test.tsv", XNLI + "en\tneutral\ta\tb\tc\td\n", 2, "6 columns where the header has 5"
     ),
-    "XNLI unknown label": Case("xnli.test.tsv", XNLI + "en\tNeutral\ta\tb\t1\n", 2, "unknown label 'Neutral'"),
+    "XNLI unknown label": Case(
+        "xnli.test.tsv", XNLI + "en\tNeutral\ta\tb\t1\n", 2, "unknown label 'Neutral'"
+    ),
     "XNLI blank sentence": Case("xnli.test.tsv", XNLI + "en\tneutral\t \tb\t1\n", 2, "sentence1 is blank"),
     "XNLI with a byte-order mark": Case("xnli.test.tsv", "\ufeff" + XNLI, 1, "byte-order mark"),
     "XNLI JSON row without a language": Case(
-        "xnli.test.jsonl", '{"gold_label": "neutral", "sentence1": "a", "sentence2": "b"}\n', 1, "column 'language'"
+        "xnli.test.jsonl",
+        '{"gold_label": "neutral", "sentence1": "a", "sentence2": "b"}\n',
+        1,
+        "column 'language'",
     ),
     "XNLI JSON row without a label": Case(
-        "xnli.test.jsonl", '{"language": "en", "sentence1": "a", "sentence2": "b"}\n', 1, "column 'gold_label'"
+        "xnli.test.jsonl",
+        '{"language": "en", "sentence1": "a", "sentence2": "b"}\n',
+        1,
+        "column 'gold_label'",
     ),
     "MultiNLI row without a label": Case(
         "multinli_1.0_train.jsonl", '{"sentence1": "a", "sentence2": "b"}\n', 1, "'gold_label'", split="train"
@@ -112,17 +145,31 @@ CASES = {
         "multinli.train.en.tsv", "premise\thypo\tlabel\na\tb\t0\n", 2, "unknown label '0'", split="train"
     ),
     "XNLI-MT without its header": Case(
-        "multinli.train.en.tsv", "a\tb\tneutral\n", 1, "missing column 'premise', 'hypo', 'label'", split="train"
+        "multinli.train.en.tsv",
+        "a\tb\tneutral\n",
+        1,
+        "missing column 'premise', 'hypo', 'label'",
+        split="train",
     ),
     # PAWS-X
-    "PAWS-X unknown label": Case("x-final/en/test_2k.tsv", PAWSX + "1\ta\tb\t2\n", 2, "unknown label '2'", "pawsx"),
-    "PAWS-X wrong columns": Case("x-final/en/test_2k.tsv", PAWSX + "1\ta\tb\n", 2, "3 columns where", "pawsx"),
-    "PAWS-X without a column": Case("x-final/en/test_2k.tsv", "id\tsentence1\tlabel\n", 1, "'sentence2'", "pawsx"),
+    "PAWS-X unknown label": Case(
+        "x-final/en/test_2k.tsv", PAWSX + "1\ta\tb\t2\n", 2, "unknown label '2'", "pawsx"
+    ),
+    "PAWS-X wrong columns": Case(
+        "x-final/en/test_2k.tsv", PAWSX + "1\ta\tb\n", 2, "3 columns where", "pawsx"
+    ),
+    "PAWS-X without a column": Case(
+        "x-final/en/test_2k.tsv", "id\tsentence1\tlabel\n", 1, "'sentence2'", "pawsx"
+    ),
     # PAN-X
-    "PAN-X line without a tab": Case("en/test", "en:a\tO\nen:b O\n", 2, "no tab between token and tag", "ner"),
+    "PAN-X line without a tab": Case(
+        "en/test", "en:a\tO\nen:b O\n", 2, "no tab between token and tag", "ner"
+    ),
     "PAN-X without tags": Case("en/test", "en:a\nen:b\n", 1, "XTREME's test files without tags", "ner"),
     "PAN-X three columns": Case("en/test", "en:a\tO\nen:b\tX\tO\n", 2, "3 columns instead of 2", "ner"),
-    "PAN-X in another language": Case("en/test", "en:a\tO\n\nde:b\tO\n", 3, "does not begin with 'en:'", "ner"),
+    "PAN-X in another language": Case(
+        "en/test", "en:a\tO\n\nde:b\tO\n", 3, "does not begin with 'en:'", "ner"
+    ),
     "PAN-X without a prefix": Case("en/test", "en:a\tO\nb\tO\n", 2, "'b' does not begin with 'en:'", "ner"),
     "PAN-X unknown tag": Case("en/test", "en:a\tO\nen:b\tB-MISC\n", 2, "unknown tag 'B-MISC'", "ner"),
     "PAN-X empty token": Case("en/test", "en:\tO\n", 1, "an empty token", "ner"),
@@ -131,7 +178,9 @@ CASES = {
     "CoNLL-U nine columns": Case(
         "en_ewt-ud-test.conllu", WORD + "2\ta\ta\tX\t_\t_\t0\troot\t_\n", 2, "9 columns instead of 10", "pos"
     ),
-    "CoNLL-U unknown tag": Case("en_ewt-ud-test.conllu", WORD.replace("INTJ", "UH"), 1, "unknown tag 'UH'", "pos"),
+    "CoNLL-U unknown tag": Case(
+        "en_ewt-ud-test.conllu", WORD.replace("INTJ", "UH"), 1, "unknown tag 'UH'", "pos"
+    ),
     "CoNLL-U gap in the ids": Case(
         "en_ewt-ud-test.conllu", WORD + WORD.replace("1", "3"), 2, "id 3 is out of order after word 1", "pos"
     ),
@@ -144,11 +193,15 @@ CASES = {
     "CoNLL-U empty node out of place": Case(
         "en_ewt-ud-test.conllu", WORD + WORD.replace("1", "4.1", 1), 2, "id 4.1 is out of order", "pos"
     ),
-    "CoNLL-U id that is no number": Case("en_ewt-ud-test.conllu", WORD.replace("1", "a"), 1, "'a' is no CoNLL-U", "pos"),
+    "CoNLL-U id that is no number": Case(
+        "en_ewt-ud-test.conllu", WORD.replace("1", "a"), 1, "'a' is no CoNLL-U", "pos"
+    ),
     "CoNLL-U comments without words": Case(
         "en_ewt-ud-test.conllu", WORD + "\n# sent_id = 2\n\n", 3, "a sentence without words", "pos"
     ),
-    "CoNLL-U empty form": Case("en_ewt-ud-test.conllu", WORD.replace("Yes", ""), 1, "an empty word form", "pos"),
+    "CoNLL-U empty form": Case(
+        "en_ewt-ud-test.conllu", WORD.replace("Yes", ""), 1, "an empty word form", "pos"
+    ),
 }
 
 
@@ -185,12 +238,20 @@ NOT_UNDERSTOOD = {
     "unknown language": ("xnli/xx.test.jsonl", GOOD, "unknown language 'xx'"),
     "unknown split": ("xnli/en.trian.jsonl", GOOD, "not a file that this package knows"),
     "JSON Lines of no known task": ("data/en.test.jsonl", '{"text": "a"}\n', "cannot tell which task"),
-    "JSON Lines of two possible tasks": ("data/en.test.jsonl", '{"tokens": ["a"], "tags": [0]}\n', "which task"),
+    "JSON Lines of two possible tasks": (
+        "data/en.test.jsonl",
+        '{"tokens": ["a"], "tags": [0]}\n',
+        "which task",
+    ),
     "unknown table": ("table.tsv", "a\tb\n", "not a file that this package knows"),
     "PAWS-X outside a language folder": ("final/test_2k.tsv", PAWSX, "'final' is no language code"),
     "PAWS-X without a split": ("x-final/en/rows.tsv", PAWSX, "cannot tell the split of this PAWS-X file"),
     "XNLI without a split": ("rows.tsv", XNLI, "cannot tell the split of this XNLI file"),
-    "XNLI-MT without a language": ("rows.tsv", "premise\thypo\tlabel\n", "cannot tell the language of this XNLI-MT"),
+    "XNLI-MT without a language": (
+        "rows.tsv",
+        "premise\thypo\tlabel\n",
+        "cannot tell the language of this XNLI-MT",
+    ),
     "XNLI-MT in an unknown language": ("multinli.train.xx.tsv", "", "unknown language 'xx'"),
     "PAN-X in an unknown language": ("xx/train", "xx:a\tO\n", "unknown language 'xx'"),
     "CoNLL-U with another name": ("test.conllu", WORD, "cannot tell language, treebank and split"),
@@ -221,7 +282,7 @@ def test_a_link_to_nowhere_cannot_be_read(tmp_path):
 
 
 def test_a_file_without_permission_cannot_be_read(tmp_path, monkeypatch):
-    # A test may run as root, whom permissions do not stop: the refusal is simulated at the opening of the file.
+    # A test may run as root, whom permissions do not stop: the refusal is simulated where the file is opened.
     file = write(tmp_path, PLAIN, GOOD)
     source = open_source(str(tmp_path))
     real_open = Path.open
@@ -284,7 +345,9 @@ def test_a_problem_after_the_limit_is_still_refused(tmp_path):
 
 
 def test_mini_and_no_name_say_what_to_give_instead():
-    with pytest.raises(DataError, match=r"'mini' is not bundled in this version\. Give DATA=<folder> or DATA=hub"):
+    with pytest.raises(
+        DataError, match=r"'mini' is not bundled in this version\. Give DATA=<folder> or DATA=hub"
+    ):
         open_source("mini")
     with pytest.raises(DataError, match="no source is named"):
         open_source(" ")

@@ -1,6 +1,7 @@
 import pickle
 
 import pytest
+
 from xlprompt.data import LANGUAGES, TASKS, DataError, task
 
 

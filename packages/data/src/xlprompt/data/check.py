@@ -92,7 +92,7 @@ class _Problems:
     """Problems so far, each once, bounded a file."""
 
     root: Path
-    listed: dict[Problem, None] = field(default_factory=dict)
+    listed: list[Problem] = field(default_factory=list)
     seen: set[tuple[str, int | None, str]] = field(default_factory=set)
     by_file: Counter[str] = field(default_factory=Counter)
 
@@ -105,7 +105,7 @@ class _Problems:
         self.seen.add(key)
         self.by_file[file] += 1
         if self.by_file[file] <= MOST_PROBLEMS_A_FILE:
-            self.listed[Problem(file, error.line, error.message, error.fix or "")] = None
+            self.listed.append(Problem(file, error.line, error.message, error.fix or ""))
 
     def finish(self) -> list[Problem]:
         more = [
