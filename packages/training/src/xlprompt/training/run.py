@@ -23,6 +23,7 @@ import torch
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
 from xlprompt.data import STUDY_LANGUAGES, TASKS, Task
@@ -144,8 +145,8 @@ def train(
             experiment=task.name,
             run_name=name,
             params={
-                **flatten(recipe),
                 **budget.to_dict(),
+                **flatten(recipe),
                 "backbone_fingerprint": model.backbone.fingerprint,
                 "data_fingerprint.train": train_split.fingerprint,
                 "data_fingerprint.validation": development.fingerprint,
@@ -220,7 +221,7 @@ def evaluate(
         console: Where progress and the score table go.
         source: `hub` or a folder, instead of the recipe's.
         languages: Languages instead of the recipe's choice.
-        limit: At most this many examples of each language, instead of the recipe's limit.
+        limit: At most this many examples of each language, instead of the recipe's limits.
         split: `test` or `validation`.
         device: As in `train`.
 
@@ -535,7 +536,7 @@ def _recipe_for_evaluation(
     checkpoint: Checkpoint, source: str | None, languages: Sequence[str] | None, limit: int | None
 ) -> Recipe:
     values: dict[str, Any] = dict(checkpoint.metadata.recipe)
-    given = {"source": source, "languages": languages, "limit": limit}
+    given = {"source": source, "languages": languages, "limit": limit, "development_limit": limit}
     values["data"] = values["data"] | {key: value for key, value in given.items() if value is not None}
     return recipe_from_dict(values, origin=str(checkpoint.directory))
 
@@ -554,7 +555,7 @@ def _plan(
     sequences = schedule.steps * schedule.batch_size
     epochs = sequences / len(train_split.encoded.dataset)
     table = Table.grid(padding=(0, 2))
-    table.title = f"{recipe.task} · {recipe.method} · {recipe.model} · seed {recipe.seed}"
+    table.title = Text(f"{recipe.task} · {recipe.method} · {recipe.model} · seed {recipe.seed}")
     table.title_justify = "left"
     rows = {
         "trainable": f"{budget.trainable_params:,} of {budget.total_params:,} parameters "
@@ -568,7 +569,7 @@ def _plan(
         "store": str(store),
     }
     for title, text in rows.items():
-        table.add_row(title, text)
+        table.add_row(title, Text(text))  # a path may hold brackets, which rich would take for markup
     return table
 
 
