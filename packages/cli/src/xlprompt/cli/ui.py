@@ -5,14 +5,13 @@ Starts MLflow's own server on the sqlite store, reachable from this machine only
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,16 +45,22 @@ def command(mlruns: Path, port: int | None) -> None:
 
     port = _choose_port(port)
     create_store(mlruns)  # here and not by the server, whose workers would race for it
-    server = _start_server(store_uri(mlruns), mlruns, port)
+    log = mlruns / "ui.log"
     signal.signal(signal.SIGTERM, _exit_on_signal)
+    server = _start_server(store_uri(mlruns), mlruns, port, log)
     try:
         _wait_until_up(server, port)
         click.echo(f"MLflow UI: http://{HOST}:{port}  (Ctrl-C stops it)")
-        status = server.wait()
+        server.wait()
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+        return
     finally:
         _stop(server)
+    last_lines = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
     raise click.ClickException(
-        f"The MLflow server stopped by itself (exit code {status}); its messages are above."
+        f"The MLflow server stopped by itself (exit code {server.returncode}). "
+        f"Its last messages, from {log}:\n{last_lines}"
     )
 
 
@@ -86,10 +91,11 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _start_server(uri: str, mlruns: Path, port: int) -> subprocess.Popen[bytes]:
+def _start_server(uri: str, mlruns: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
     command_line = [
         *(sys.executable, "-m", "mlflow", "server"),
-        *("--backend-store-uri", uri, "--default-artifact-root", (mlruns / "artifacts").resolve().as_uri()),
+        *("--backend-store-uri", uri, "--registry-store-uri", uri),
+        *("--default-artifact-root", (mlruns / "artifacts").resolve().as_uri()),
         *("--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"),
     ]
     environment = {
@@ -97,18 +103,25 @@ def _start_server(uri: str, mlruns: Path, port: int) -> subprocess.Popen[bytes]:
         # Its job queue serves LLM judges, which runs here do not use; it would cost processes and memory.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
-    # A group of its own, so that stopping reaches the workers too.
-    return subprocess.Popen(command_line, env=environment, start_new_session=True)
+    with log.open("wb") as messages:
+        # A group of its own, so that stopping reaches the workers too.
+        return subprocess.Popen(
+            command_line, env=environment, stdout=messages, stderr=messages, start_new_session=True
+        )
 
 
 def _wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
+        connection = http.client.HTTPConnection(HOST, port, timeout=5)  # urllib would ask a proxy
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5):
+            connection.request("GET", "/health")
+            if connection.getresponse().status == http.HTTPStatus.OK:
                 return
-        except (urllib.error.URLError, OSError):
+        except (OSError, http.client.HTTPException):
             time.sleep(0.2)
+        finally:
+            connection.close()
     if server.poll() is None:
         raise click.ClickException(f"The MLflow server did not answer within {START_SECONDS:.0f} seconds.")
 
