@@ -22,6 +22,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import logging
 
 from xlprompt.models.attention import ATTENTION_NAME, KeyValueRecorder, XGLMAttention
 from xlprompt.models.errors import ModelError
@@ -312,7 +313,9 @@ def _set_dropout_to_zero(config: PreTrainedConfig) -> None:
 
 
 def _from_transformers(name: str, load: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call one of transformers' loaders and turn its many exceptions into one clear one."""
+    """Call one of transformers' loaders without a progress bar; turn its many errors into one clear one."""
+    shows_progress = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         return load(*arguments, **options)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
@@ -321,3 +324,6 @@ def _from_transformers(name: str, load: Callable[..., Any], *arguments: Any, **o
             f"{name}: can't be loaded ({reason}). Give a folder in transformers' format, a hub id "
             f"(this needs the network once), or {GEMMA}"
         ) from error
+    finally:
+        if shows_progress:
+            logging.enable_progress_bar()
