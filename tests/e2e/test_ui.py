@@ -59,8 +59,8 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(store):
-    """Address of `xlprompt ui`, started as a command; the whole process group ends with the tests."""
+def runs_address(store):
+    """The address that `xlprompt ui` prints for the experiment; its process group ends with the tests."""
     mlruns, _ = store
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -73,9 +73,9 @@ def address(store):
         start_new_session=True,
     )
     try:
-        url = f"http://127.0.0.1:{port}"
-        assert any(url in line for line in server.stdout), "the server did not start"
-        yield url
+        printed = server.stdout.readline() + server.stdout.readline()
+        assert f"http://127.0.0.1:{port} " in printed, "the server did not start"
+        yield re.search(r"runs of xnli: (\S+)", printed).group(1)
     finally:
         server.send_signal(signal.SIGTERM)
         try:
@@ -131,9 +131,9 @@ def save_screenshot(browser, name: str) -> None:
         browser.save_screenshot(str(Path(folder) / f"{name}.png"))
 
 
-def test_the_runs_page_shows_the_run_with_its_parameters_and_metrics(browser, address, store):
+def test_the_runs_page_shows_the_run_with_its_parameters_and_metrics(browser, runs_address, store):
     _, run_id = store
-    browser.get(f"{address}/#/experiments/1/runs/{run_id}")
+    browser.get(runs_address.replace("/runs?", f"/runs/{run_id}?"))
     text = wait_for_text(browser, RUN_NAME, "trainable_params", "test/accuracy/en")
     save_screenshot(browser, "run")
     assert "740355" in text
@@ -141,8 +141,8 @@ def test_the_runs_page_shows_the_run_with_its_parameters_and_metrics(browser, ad
     assert own_errors(browser) == []
 
 
-def test_the_experiments_page_lists_the_run(browser, address):
-    browser.get(f"{address}/#/experiments/1/runs")
+def test_the_printed_address_of_an_experiment_lists_its_runs(browser, runs_address):
+    browser.get(runs_address)
     wait_for_text(browser, RUN_NAME)
     save_screenshot(browser, "experiment")
     assert own_errors(browser) == []

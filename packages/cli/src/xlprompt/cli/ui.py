@@ -50,7 +50,7 @@ def command(mlruns: Path, port: int | None) -> None:
     server = _start_server(store_uri(mlruns), mlruns, port, log)
     try:
         _wait_until_up(server, port)
-        click.echo(f"MLflow UI: http://{HOST}:{port}  (Ctrl-C stops it)")
+        _print_addresses(store_uri(mlruns), f"http://{HOST}:{port}")
         server.wait()
     except KeyboardInterrupt:
         click.echo("Stopped.")
@@ -124,6 +124,22 @@ def _wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
             connection.close()
     if server.poll() is None:
         raise click.ClickException(f"The MLflow server did not answer within {START_SECONDS:.0f} seconds.")
+
+
+def _print_addresses(uri: str, url: str) -> None:
+    """The server's address, and those of the tables of runs.
+
+    MLflow opens on its view for traces, which training runs do not have; the query names the other view.
+    """
+    from mlflow import MlflowClient
+
+    click.echo(f"MLflow UI: {url}  (Ctrl-C stops it)")
+    experiments = [e for e in MlflowClient(uri).search_experiments() if e.name != "Default"]
+    for experiment in sorted(experiments, key=lambda e: e.name):
+        runs = f"{url}/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+        click.echo(f"  runs of {experiment.name}: {runs}")
+    if experiments:
+        click.echo("Elsewhere in it, choose 'Model training' at the top left: it starts with 'GenAI'.")
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:
