@@ -11,9 +11,10 @@ import json
 import os
 import platform
 import shutil
+import sqlite3
 import sys
-from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -204,29 +205,21 @@ def check_disk(mlruns: Path) -> Finding:
 
 def check_store(mlruns: Path) -> Finding:
     """Runs in the MLflow store by end state. RUNNING ones are still going, or died without a word."""
-    if not (mlruns / "mlflow.db").is_file():
+    database = mlruns / "mlflow.db"
+    if not database.is_file():
         return Finding("store", "ok", f"none yet in {mlruns}; the first run makes it")
-    from xlprompt.training.tracker import store_uri  # before mlflow: it switches usage reporting off
-
-    from mlflow import MlflowClient  # isort: skip
-    from mlflow.exceptions import MlflowException  # isort: skip
-
-    try:
-        client = MlflowClient(store_uri(mlruns))
-        counts: Counter[str] = Counter()
-        for experiment in client.search_experiments():
-            token = ""
-            while token is not None:
-                runs = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
-                counts.update(run.info.status for run in runs)
-                token = runs.token
-    except MlflowException as error:
-        fix = f"copy it, then run: mlflow db upgrade {store_uri(mlruns)}; or name another store with --mlruns"
-        return Finding("store", "missing", f"{mlruns}/mlflow.db cannot be read: {error}", fix)
-    detail = f"{mlruns}: " + (
-        ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "no runs"
+    query = (
+        "SELECT status, count(*) FROM runs WHERE lifecycle_stage = 'active' GROUP BY status ORDER BY status"
     )
-    if counts["RUNNING"]:
+    try:
+        # Read-only and without MLflow, which would create or lock what it finds.
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            counts = dict(connection.execute(query).fetchall())
+    except sqlite3.Error as error:
+        fix = "move it away, so that the next run makes a new one, or name another with --mlruns"
+        return Finding("store", "missing", f"{database} is no MLflow store ({error})", fix)
+    detail = f"{mlruns}: " + (", ".join(f"{count} {status}" for status, count in counts.items()) or "no runs")
+    if "RUNNING" in counts:
         return Finding(
             "store", "note", detail, "a RUNNING run without a process was killed; delete it in the UI"
         )

@@ -1,0 +1,95 @@
+import subprocess
+import sys
+
+import click
+import pytest
+
+from xlprompt.cli import main as main_module
+from xlprompt.cli.main import COMMANDS, main
+from xlprompt.data import DataError
+
+RUN = "from xlprompt.cli.main import main; main()"
+
+
+def test_help_lists_every_command_with_a_line(xlprompt):
+    result = xlprompt("--help")
+    assert result.exit_code == 0
+    listed = [line.split(maxsplit=1) for line in result.stdout.split("Commands:")[1].strip().splitlines()]
+    assert [name for name, _ in listed] == list(COMMANDS)
+
+
+@pytest.mark.parametrize("command", [(name,) for name in COMMANDS] + [("data", "check")])
+def test_a_commands_help_has_an_example_and_explains_every_option(xlprompt, command):
+    result = xlprompt(*command, "--help")
+    assert result.exit_code == 0
+    assert f"xlprompt {command[0]} " in result.stdout or command == ("data",)
+    found = main
+    for name in command:
+        found = found.get_command(click.Context(found), name)
+    options = [option for option in found.params if isinstance(option, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+
+
+def test_an_unknown_command_is_refused(xlprompt):
+    result = xlprompt("trian")
+    assert result.exit_code == 2
+    assert "No such command 'trian'" in result.stderr
+
+
+@pytest.mark.integration
+def test_help_does_not_wait_for_the_heavy_libraries():
+    heavy = ["torch", "transformers", "datasets", "mlflow", "pandas"]
+    check = "import sys; from xlprompt.cli.main import main; main(['--help'], standalone_mode=False); "
+    check += f"print(set(sys.modules) & set({heavy}), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stderr == "set()\n"
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Makes `xlprompt ui` raise what a test wants."""
+
+    def install(error):
+        @click.command()
+        def command():
+            raise error
+
+        module = type("Module", (), {"command": command})
+        monkeypatch.setattr(main_module.importlib, "import_module", lambda name: module)
+
+    return install
+
+
+def test_an_error_for_the_user_is_one_line_and_exit_code_2(xlprompt, failing):
+    failing(DataError("unknown label 'x'", file="a.tsv", line=3, fix="Use one of the task's labels."))
+    result = xlprompt("ui")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == "Error: a.tsv:3: unknown label 'x'. Use one of the task's labels.\n"
+
+
+def test_debug_shows_the_traceback_of_an_error_for_the_user(xlprompt, failing):
+    failing(DataError("unknown label 'x'"))
+    assert isinstance(xlprompt("--debug", "ui").exception, DataError)
+
+
+def test_a_bug_keeps_its_traceback(xlprompt, failing):
+    failing(ZeroDivisionError("oops"))
+    assert isinstance(xlprompt("ui").exception, ZeroDivisionError)
+
+
+def test_ctrl_c_ends_with_130_and_no_traceback(xlprompt, failing):
+    failing(KeyboardInterrupt())
+    result = xlprompt("ui")
+    assert result.exit_code == 130
+    assert result.stderr == "Interrupted.\n"
+
+
+@pytest.mark.integration
+def test_an_error_in_a_real_process_leaves_standard_output_empty():
+    call = [sys.executable, "-c", RUN, "params", "--task", "xmli", "--json"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "xnli" in done.stderr
+    assert "Traceback" not in done.stderr

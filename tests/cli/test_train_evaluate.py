@@ -1,0 +1,84 @@
+import json
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("store") / "mlruns"
+
+
+@pytest.fixture(scope="module")
+def trained(xlprompt, recipe_file, store):
+    options = ("--seed", 3, "--set", "prompt.std=0.5", "--json")
+    result = xlprompt("train", recipe_file, "--mlruns", store, *options)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_json_of_a_run_holds_budget_course_and_scores(trained):
+    assert set(trained["report"]["results"]) == {"en", "de"}
+    assert trained["fit"]["steps"] == 4
+    assert trained["budget"]["trainable_params"] > 0
+    assert trained["peak_memory_bytes"] > 0
+
+
+def test_options_reach_the_stored_recipe(trained, store):
+    from mlflow import MlflowClient
+
+    from xlprompt.training import store_uri
+
+    run = MlflowClient(store_uri(store)).get_run(trained["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["seed"] == "3"
+    assert run.data.params["prompt.std"] == "0.5"
+
+
+def test_a_run_can_be_scored_again_by_its_id(xlprompt, trained, store):
+    result = xlprompt("evaluate", trained["run_id"], "--mlruns", store, "--languages", "de", "--json")
+    assert result.exit_code == 0, result.output
+    scores = json.loads(result.stdout)["results"]
+    assert set(scores) == {"de"}
+    assert scores["de"]["scores"] == trained["report"]["results"]["de"]["scores"]
+
+
+def test_a_run_ends_with_how_to_go_on(xlprompt, recipe_file, store):
+    options = ("--steps", 2, "--limit", 8, "--languages", "en")
+    result = xlprompt("train", recipe_file, "--mlruns", store, *options)
+    assert result.exit_code == 0, result.output
+    assert "German" not in result.stdout
+    assert "Score it again: xlprompt evaluate " in result.stdout
+    assert f"Look at it: xlprompt ui --mlruns {store}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "prompt.lenght=3"], "prompt.length"),
+        (["--set", "prompt.length"], "KEY=VALUE"),
+        (["--learning-rate", "-1"], "optimizer.learning_rate"),
+        (["--scheme", "layer"], "prompt.scheme"),
+        (["--data", "no/such/folder"], "no/such/folder"),
+        (["--model", "no/such-model"], "no/such-model"),
+        (["--languages", "en,xx"], "xx"),
+        (["--device", "quantum"], "quantum"),
+    ],
+)
+def test_what_cannot_run_is_said_with_exit_code_2(xlprompt, recipe_file, tmp_path, arguments, message):
+    result = xlprompt("train", recipe_file, "--mlruns", tmp_path, *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+
+
+def test_a_recipe_that_is_not_there_is_named(xlprompt, tmp_path):
+    result = xlprompt("train", tmp_path / "absent.yaml")
+    assert result.exit_code == 2
+    assert "absent.yaml" in result.stderr
+
+
+def test_a_run_id_that_the_store_does_not_have_is_named(xlprompt, store, trained):
+    result = xlprompt("evaluate", "0" * 32, "--mlruns", store)
+    assert result.exit_code == 2
+    assert "0" * 32 in result.stderr
