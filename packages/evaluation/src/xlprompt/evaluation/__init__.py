@@ -1,0 +1,30 @@
+"""From a trained model to scores by language: predictions, metrics with standard errors, a transfer report.
+
+It knows tasks and encoded examples (xlprompt.data) and runs a task model (xlprompt.models); it neither trains
+nor tracks runs.
+"""
+
+from xlprompt.evaluation.chart import bar_chart
+from xlprompt.evaluation.inference import Predictions, predict
+from xlprompt.evaluation.metrics import LabelShares, Score, label_shares, main_metric, score
+from xlprompt.evaluation.predictions import SavedPredictions, load_predictions, save_predictions
+from xlprompt.evaluation.report import LanguageResult, TransferReport, language_result
+from xlprompt.evaluation.table import score_table
+
+__all__ = [
+    "LabelShares",
+    "LanguageResult",
+    "Predictions",
+    "SavedPredictions",
+    "Score",
+    "TransferReport",
+    "bar_chart",
+    "label_shares",
+    "language_result",
+    "load_predictions",
+    "main_metric",
+    "predict",
+    "save_predictions",
+    "score",
+    "score_table",
+]

@@ -1,0 +1,168 @@
+"""Run a task model over encoded examples and put every answer back in its place.
+
+Batches come longest first, so that running out of memory happens at once and not near the end; the answers
+are returned in the order of the examples and their words. Scoring is metrics.py's business.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from xlprompt.data.batches import evaluation_batches
+from xlprompt.data.encoding import Encoded
+
+if TYPE_CHECKING:  # for the annotation only: predictions can be scored where transformers is not loaded
+    from xlprompt.models import TaskModel
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model answered on one split of one language.
+
+    Attributes:
+        labels: label indices, one list per example in the order of the examples, one entry per word (one in
+            all for a pair).
+        loss: mean cross-entropy per read-out, in nats.
+        tokens: real (unpadded) text tokens that went through the model.
+        seconds: wall-clock time from the first batch to the last answer, batching included.
+    """
+
+    labels: list[list[int]]
+    loss: float
+    tokens: int
+    seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Real tokens per second of wall-clock time."""
+        return self.tokens / self.seconds
+
+
+def predict(
+    model: TaskModel,
+    encoded: Encoded,
+    *,
+    token_budget: int,
+    pad_id: int,
+    device: torch.device | str,
+) -> Predictions:
+    """Predict a label for every read-out of `encoded`.
+
+    The model stays where it is and is called once per batch, so one loaded model serves any number of
+    languages; its training and evaluation modes are as before afterwards.
+
+    Args:
+        model: a task model on `device`, called as `model(input_ids, rows, columns)` for logits `[readouts,
+            labels]`.
+        encoded: the examples.
+        token_budget: padded tokens per batch at most.
+        pad_id: the token id that fills up shorter rows.
+        device: where the batches go.
+
+    Returns:
+        The predictions, in example and word order.
+
+    Raises:
+        ValueError: `encoded` holds no read-out.
+        RuntimeError: a read-out is missing, doubled, or belongs to no word of its example.
+        FloatingPointError: the model's logits are not finite, so that its answers would mean nothing.
+    """
+    words_per_example = np.array([len(labels) for labels in encoded.gold()], dtype=np.int64)
+    if words_per_example.sum() == 0:
+        raise ValueError("There is nothing to predict: the encoded split holds no example with a label.")
+
+    batch_answers: list[torch.Tensor] = []
+    batch_examples: list[torch.Tensor] = []
+    batch_words: list[torch.Tensor] = []
+    total_loss = torch.zeros((), dtype=torch.float64, device=device)
+    tokens = 0
+    start = time.perf_counter()
+    with _evaluation_mode(model), torch.inference_mode():
+        for batch in evaluation_batches(
+            encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True
+        ):
+            batch_examples.append(batch.examples)
+            batch_words.append(batch.words)
+            tokens += batch.num_tokens
+            moved = batch.to(device)
+            logits = model(moved.input_ids, moved.rows, moved.columns).float()  # [readouts, labels]
+            # Answers and loss stay on the device: fetching them here would make it wait for us at every
+            # batch.
+            batch_answers.append(logits.argmax(dim=-1))
+            total_loss += functional.cross_entropy(logits, moved.labels, reduction="sum")
+        answers = torch.cat(batch_answers).cpu().numpy()
+        loss = total_loss.item() / len(answers)
+    seconds = time.perf_counter() - start
+
+    if not np.isfinite(loss):
+        raise FloatingPointError(
+            f"The model's logits are not finite (mean loss {loss}). Training has diverged or the precision is "
+            "too low: evaluate an earlier checkpoint, or load the backbone in bfloat16 or float32, never float16."
+        )
+    labels = _in_order(
+        answers,
+        torch.cat(batch_examples).cpu().numpy(),
+        torch.cat(batch_words).cpu().numpy(),
+        words_per_example,
+    )
+    return Predictions(labels=labels, loss=loss, tokens=tokens, seconds=seconds)
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put every module in evaluation mode, and afterwards exactly those back that were in training mode.
+
+    `model.train()` alone would also switch on the dropout of a frozen backbone that is kept in evaluation
+    mode.
+    """
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _in_order(
+    answers: np.ndarray, examples: np.ndarray, words: np.ndarray, words_per_example: np.ndarray
+) -> list[list[int]]:
+    """Sort flat answers into one list per example, and prove that each word was answered exactly once.
+
+    Args:
+        answers: label indices, `[readouts]`.
+        examples: the example each answer belongs to, `[readouts]`.
+        words: the word of that example, `[readouts]`.
+        words_per_example: how many words each example has, `[examples]`.
+    """
+    outside = (examples < 0) | (examples >= len(words_per_example))
+    outside |= (words < 0) | (words >= words_per_example[np.where(outside, 0, examples)])
+    if outside.any():
+        at = int(np.flatnonzero(outside)[0])
+        raise RuntimeError(
+            f"Read-out for example {examples[at]}, word {words[at]}, which does not exist. The encoded examples "
+            "are inconsistent: encode them again without the cache."
+        )
+    ends = np.cumsum(words_per_example)
+    starts = ends - words_per_example
+    positions = starts[examples] + words
+    times_answered = np.bincount(positions, minlength=int(ends[-1]))
+    if (times_answered != 1).any():
+        position = int(np.flatnonzero(times_answered != 1)[0])
+        example = int(np.searchsorted(ends, position, side="right"))
+        raise RuntimeError(
+            f"Word {position - starts[example]} of example {example} was read out {times_answered[position]} "
+            "times, not once. The encoded examples are inconsistent: encode them again without the cache."
+        )
+    flat = np.empty(len(answers), dtype=np.int64)
+    flat[positions] = answers
+    return [flat[begin:end].tolist() for begin, end in zip(starts, ends, strict=True)]

@@ -1,0 +1,259 @@
+"""Scores with standard errors, the majority baseline, and the test for a collapse onto one label.
+
+Every metric here is a ratio of two sums over examples (right words over words, say), so each example is
+reduced to a few counts once, and resampling works on the counts. Values are percentages. Means over languages
+are report.py's.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+from seqeval.metrics.sequence_labeling import get_entities
+
+from xlprompt.data.tasks import Task
+
+BOOTSTRAP_SAMPLES = 1000
+"""Resamples per score; the standard error then carries a relative noise of 1/sqrt(2 x 1000) = 2.2 %."""
+
+BOOTSTRAP_SEED = 20231114
+"""Fixed and no part of a recipe: the same predictions give the same standard errors."""
+
+COLLAPSE_EXCESS = 2 / 3
+"""Share of the other labels' items that one label may take before it is a collapse (see label_shares)."""
+
+_MAIN_METRIC = {"accuracy": "accuracy", "entity_f1": "f1"}
+
+Labels = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score in percent.
+
+    Attributes:
+        value: 0 to 100.
+        stderr: standard error in percentage points, over the draw of the test examples; None for fewer than
+            two examples. It says nothing about the spread over training seeds.
+        replicates: the score on BOOTSTRAP_SAMPLES resamples of the examples, `[samples]`; None as above. Test
+            sets of equal size are resampled with the same draws, so that replicates of parallel test sets can
+            be combined one by one.
+    """
+
+    value: float
+    stderr: float | None = None
+    replicates: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class LabelShares:
+    """How a model uses its labels, against how the gold standard does.
+
+    Attributes:
+        majority: share of the commonest gold label in percent, which is the accuracy of always giving it.
+        top_predicted: the label predicted most often.
+        top_predicted_share: its share of all predictions in percent.
+        collapsed: whether the predictions collapsed, by the rule of label_shares.
+    """
+
+    majority: float
+    top_predicted: str
+    top_predicted_share: float
+    collapsed: bool
+
+
+def main_metric(task: Task) -> str:
+    """Return the key in `score`'s answer that the task is judged by: "accuracy" or, for entity F1, "f1"."""
+    return _MAIN_METRIC[task.metric]
+
+
+def score(task: Task, gold: Labels, predicted: Labels) -> dict[str, Score]:
+    """Score predictions against the gold labels.
+
+    - Pairs: `accuracy`.
+    - POS: `accuracy` over every word, and seqeval's micro `f1` as XTREME reports it. The two differ: seqeval
+      takes UPOS tags for chunks. Version 1.2 splits a tag after its first letter, so equal neighbours merge
+      into one chunk, a final X is lost, and CCONJ and SCONJ are the same type. It is left as it is, to stay
+      comparable.
+    - NER: micro entity `f1`, `precision` and `recall` by seqeval in its default mode, which agrees with
+      conlleval and XTREME: an I- tag that continues nothing begins an entity. (Strict IOB2 would throw such
+      gold spans away, and PAN-X holds some.) Also `accuracy` over every word, O included.
+
+    A ratio with nothing below the line is 0, as in seqeval.
+
+    Standard errors. Accuracy: the examples are a sample of clusters (sentences) with `n_i` words and `c_i`
+    right ones; `se = sqrt(n / (n-1) * sum_i (c_i - p n_i)^2) / sum_i n_i`, the estimator for proportions in
+    cluster sampling of Cochran, Sampling Techniques (3rd ed., 1977), chapter 3, without its finite-population
+    correction; but for the factor n / (n-1) it is the clustered standard error of Miller 2024 (arXiv
+    2411.00640). For pairs (one word each) it is `sqrt(p (1-p) / (n-1))`. XNLI's three hypotheses of one
+    premise are taken as independent. F1, precision and
+    recall: the standard deviation over a bootstrap of sentences (Efron and Tibshirani 1993, chapter 6).
+
+    Args:
+        task: the task, for its kind and labels.
+        gold: gold label indices, one list per example, one entry per word (one in all for a pair).
+        predicted: the predicted ones, of the same shape.
+
+    Returns:
+        Metric names to scores; `main_metric(task)` is among them.
+
+    Raises:
+        ValueError: there is nothing to score, the shapes differ, or an index is not a label of the task.
+    """
+    gold_flat, predicted_flat, lengths = _flatten(task, gold, predicted)
+    example_of_word = np.repeat(np.arange(len(lengths)), lengths)
+    correct = np.bincount(example_of_word, weights=gold_flat == predicted_flat, minlength=len(lengths))
+    ratios = {"accuracy": (correct, lengths.astype(np.float64))}
+    if task.kind == "tagging":
+        gold_chunks = _chunks(task, gold)
+        predicted_chunks = _chunks(task, predicted)
+        num_gold = _chunks_per_sentence(gold_chunks, lengths)
+        num_predicted = _chunks_per_sentence(predicted_chunks, lengths)
+        num_right = _chunks_per_sentence(gold_chunks & predicted_chunks, lengths)
+        ratios["f1"] = (2 * num_right, num_gold + num_predicted)
+        if task.metric == "entity_f1":
+            ratios["precision"] = (num_right, num_predicted)
+            ratios["recall"] = (num_right, num_gold)
+
+    names = list(ratios)
+    numerators = np.stack([ratios[name][0] for name in names], axis=1)  # [examples, metrics]
+    denominators = np.stack([ratios[name][1] for name in names], axis=1)  # [examples, metrics]
+    values = _percent(numerators.sum(axis=0), denominators.sum(axis=0))  # [metrics]
+    if len(lengths) < 2:
+        return {name: Score(float(value)) for name, value in zip(names, values, strict=True)}
+
+    sums = _bootstrap_sums(np.concatenate([numerators, denominators], axis=1))  # [samples, 2 x metrics]
+    replicates = _percent(sums[:, : len(names)], sums[:, len(names) :])  # [samples, metrics]
+    scores = {}
+    for column, name in enumerate(names):
+        if name == "accuracy":
+            stderr = 100 * _ratio_stderr(*ratios[name])
+        else:
+            stderr = float(replicates[:, column].std(ddof=1))
+        scores[name] = Score(float(values[column]), stderr, replicates[:, column].copy())
+    return scores
+
+
+def label_shares(task: Task, gold: Labels, predicted: Labels) -> LabelShares:
+    """Compare which labels a model gives with which are right, and say whether it collapsed.
+
+    Predictions have collapsed when either
+
+    - their accuracy is below the majority baseline, or
+    - one label takes over at least COLLAPSE_EXCESS of what should have gone to the other labels. With the
+      label's predicted share `s` and gold share `g`, `(s - g) / (1 - g) >= 2/3`.
+
+    The second is relative to the gold share, so that it does not misfire on NER, where O is 24 to 74 % of the
+    words: with O at 60 %, 87 % of the words must be called O, which leaves at most a third of the entity
+    words. For three balanced classes the threshold is 78 % of the items, for two 83 %, for a rare POS tag 67
+    to 70 %. It catches what accuracy does not: a tagger that answers O to everything sits exactly on the
+    majority baseline.
+
+    Args:
+        task: the task, for its labels.
+        gold: gold label indices, one list per example, one entry per word (one in all for a pair).
+        predicted: the predicted ones, of the same shape.
+
+    Raises:
+        ValueError: there is nothing to compare, the shapes differ, or an index is not a label of the task.
+    """
+    gold_flat, predicted_flat, _ = _flatten(task, gold, predicted)
+    gold_counts = np.bincount(gold_flat, minlength=len(task.labels))
+    predicted_counts = np.bincount(predicted_flat, minlength=len(task.labels))
+    total = len(gold_flat)
+    # The threshold is over one half, so only the label predicted most often can reach it.
+    top = int(predicted_counts.argmax())
+    excess = int(predicted_counts[top] - gold_counts[top])
+    others = int(total - gold_counts[top])
+    below_majority = (gold_flat == predicted_flat).sum() < gold_counts.max()
+    return LabelShares(
+        majority=100 * float(gold_counts.max()) / total,
+        top_predicted=task.labels[top],
+        top_predicted_share=100 * float(predicted_counts[top]) / total,
+        collapsed=bool(below_majority or (others > 0 and excess >= COLLAPSE_EXCESS * others)),
+    )
+
+
+def _flatten(task: Task, gold: Labels, predicted: Labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Check one against the other; return their flat indices, each `[words]`, and the lengths `[examples]`."""
+    if len(gold) != len(predicted):
+        raise ValueError(f"{len(gold)} examples have gold labels but {len(predicted)} have predictions.")
+    lengths = np.array([len(labels) for labels in gold], dtype=np.int64)
+    for example, (expected, labels) in enumerate(zip(lengths, predicted, strict=True)):
+        if len(labels) != expected:
+            raise ValueError(
+                f"Example {example} has {expected} gold labels but {len(labels)} predictions. Every word must "
+                "be predicted: one that was cut away counts as wrong, not as absent."
+            )
+    if lengths.sum() == 0:
+        raise ValueError("There is nothing to score: no example has a label.")
+    flat = []
+    for name, nested in (("gold", gold), ("predicted", predicted)):
+        indices = np.fromiter(chain.from_iterable(nested), dtype=np.int64, count=int(lengths.sum()))
+        if indices.min() < 0 or indices.max() >= len(task.labels):
+            bad = indices[(indices < 0) | (indices >= len(task.labels))][0]
+            raise ValueError(
+                f"{name} label index {bad} is not one of the {len(task.labels)} labels of task {task.name!r}."
+            )
+        flat.append(indices)
+    return flat[0], flat[1], lengths
+
+
+def _chunks(task: Task, labels: Labels) -> set[tuple[str, int, int]]:
+    """Return seqeval's chunks of a whole split: type, first and last position in its flat order.
+
+    seqeval strings all sentences together with an O after each, and its reading of a sentence can depend on
+    the one before (a UPOS X at the start). So it is asked once for the whole split, and not sentence by
+    sentence.
+    """
+    names = [[task.labels[index] for index in sentence] for sentence in labels]
+    with warnings.catch_warnings():
+        # UPOS tags are no NE tags; seqeval would say so at every word.
+        warnings.filterwarnings("ignore", message=".* seems not to be NE tag", category=UserWarning)
+        return set(get_entities(names))
+
+
+def _chunks_per_sentence(chunks: set[tuple[str, int, int]], lengths: np.ndarray) -> np.ndarray:
+    """Count chunks by the sentence in which they end, `[sentences]`."""
+    sentence_ends = np.cumsum(lengths + 1)  # + 1 for the O that seqeval puts after each sentence
+    last_words = np.array([end for _, _, end in chunks], dtype=np.int64)
+    sentences = np.searchsorted(sentence_ends, last_words, side="right")
+    return np.bincount(sentences, minlength=len(lengths)).astype(np.float64)
+
+
+def _percent(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
+    """Divide element by element into percentages; nothing over nothing is 0."""
+    return 100 * np.divide(numerators, denominators, out=np.zeros_like(numerators), where=denominators > 0)
+
+
+def _ratio_stderr(numerator: np.ndarray, denominator: np.ndarray) -> float:
+    """Standard error of the ratio of two sums over independent examples (formula and source: see score)."""
+    n = len(numerator)
+    residuals = numerator - numerator.sum() / denominator.sum() * denominator  # [examples]
+    return float(np.sqrt(n / (n - 1) * np.square(residuals).sum()) / denominator.sum())
+
+
+def _bootstrap_sums(counts: np.ndarray) -> np.ndarray:
+    """Sum the counts over BOOTSTRAP_SAMPLES resamples of the examples.
+
+    The draws depend on the number of examples alone: parallel test sets, which have the same items in the
+    same order, are resampled together, item by item. For unrelated test sets of one size the shared draws do
+    no harm: their covariance is estimated, and it is zero on average.
+
+    Args:
+        counts: `[examples, columns]`.
+
+    Returns:
+        Sums, `[samples, columns]`.
+    """
+    n = len(counts)
+    rng = np.random.default_rng([BOOTSTRAP_SEED, n])
+    sums = np.empty((BOOTSTRAP_SAMPLES, counts.shape[1]))
+    for sample in range(BOOTSTRAP_SAMPLES):
+        times_drawn = np.bincount(rng.integers(n, size=n), minlength=n)
+        sums[sample] = times_drawn.astype(np.float64) @ counts
+    return sums

@@ -1,0 +1,219 @@
+"""Scores by language and what they say about zero-shot transfer: mean over languages and transfer gap.
+
+A report is plain data. table.py and chart.py draw it; xlprompt.training hands its metrics to the tracker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xlprompt.data.languages import language as language_row
+from xlprompt.data.tasks import Task
+from xlprompt.evaluation.metrics import Labels, Score, label_shares, score
+
+
+@dataclass(frozen=True)
+class LanguageResult:
+    """The scores of one language.
+
+    Attributes:
+        language: its code.
+        examples: pairs or sentences scored.
+        readouts: labels scored: as many as examples for pairs, words for tagging.
+        scores: metric names to scores in percent.
+        majority: accuracy in percent of always giving the commonest gold label.
+        top_predicted: the label predicted most often.
+        top_predicted_share: its share of the predictions in percent.
+        collapsed: whether the predictions fell onto one label or below the majority (rule:
+            metrics.label_shares).
+    """
+
+    language: str
+    examples: int
+    readouts: int
+    scores: Mapping[str, Score]
+    majority: float
+    top_predicted: str
+    top_predicted_share: float
+    collapsed: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold; bootstrap replicates are left out."""
+        return {
+            "language": self.language,
+            "examples": self.examples,
+            "readouts": self.readouts,
+            "scores": {name: _score_dict(value) for name, value in self.scores.items()},
+            "majority": self.majority,
+            "top_predicted": self.top_predicted,
+            "top_predicted_share": self.top_predicted_share,
+            "collapsed": self.collapsed,
+        }
+
+
+def language_result(task: Task, language: str, gold: Labels, predicted: Labels) -> LanguageResult:
+    """Score one language's predictions (see metrics.score and metrics.label_shares for shapes and errors)."""
+    shares = label_shares(task, gold, predicted)
+    return LanguageResult(
+        language=language,
+        examples=len(gold),
+        readouts=sum(len(labels) for labels in gold),
+        scores=score(task, gold, predicted),
+        majority=shares.majority,
+        top_predicted=shares.top_predicted,
+        top_predicted_share=shares.top_predicted_share,
+        collapsed=shares.collapsed,
+    )
+
+
+@dataclass(frozen=True)
+class TransferReport:
+    """One trained model's scores over languages.
+
+    Standard errors of means and of the gap come from the bootstrap replicates of the single scores. Test sets
+    of equal size are resampled together, so items that several languages share (XNLI) are counted with their
+    correlation; test sets of different sizes are taken as independent. Where parallel sets lost different
+    rows (PAWS-X), the standard error of a mean is therefore too small, a lower bound. It is the error of the
+    test sample, given these languages and this one run: other languages or seeds would add to it.
+
+    Attributes:
+        task: the task's name.
+        split: "validation" or "test".
+        metric: the metric that the task is judged by.
+        train_language: the language trained on; it need not be among the results.
+        results: language codes to results, in the order they were evaluated.
+
+    Raises:
+        ValueError: no language, a language under another one's code, or differing metrics.
+    """
+
+    task: str
+    split: str
+    metric: str
+    train_language: str
+    results: Mapping[str, LanguageResult]
+
+    def __post_init__(self) -> None:
+        """Refuse results that cannot be averaged."""
+        if not self.results:
+            raise ValueError("A transfer report needs at least one evaluated language.")
+        for code, result in self.results.items():
+            if result.language != code:
+                raise ValueError(f"The result of {result.language!r} is filed under {code!r}.")
+            if set(result.scores) != set(self.metric_names):
+                raise ValueError(
+                    f"{code!r} has the metrics {sorted(result.scores)}, others {sorted(self.metric_names)}."
+                )
+        if self.metric not in self.metric_names:
+            raise ValueError(
+                f"No language has the main metric {self.metric!r}, only {sorted(self.metric_names)}."
+            )
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics every language has, the main one first."""
+        names = next(iter(self.results.values())).scores
+        return (self.metric, *(name for name in names if name != self.metric))
+
+    @property
+    def zero_shot_languages(self) -> tuple[str, ...]:
+        """The evaluated languages that were not trained on."""
+        return tuple(code for code in self.results if code != self.train_language)
+
+    @property
+    def collapsed_languages(self) -> tuple[str, ...]:
+        """The evaluated languages whose predictions collapsed."""
+        return tuple(code for code, result in self.results.items() if result.collapsed)
+
+    def by_resources(self) -> list[LanguageResult]:
+        """Return the results by pre-training tokens, most first; equal ones (unseen languages) by code.
+
+        Raises:
+            DataError: a language code is not in the language table.
+        """
+        return sorted(
+            self.results.values(), key=lambda result: (-language_row(result.language).tokens, result.language)
+        )
+
+    def mean(self, metric: str | None = None) -> Score:
+        """Plain mean over all evaluated languages, the training language included, as in XTREME."""
+        return self._mean(self.results, metric or self.metric)
+
+    def mean_zero_shot(self, metric: str | None = None) -> Score | None:
+        """Mean over the languages not trained on; None if there are none."""
+        return (
+            self._mean(self.zero_shot_languages, metric or self.metric) if self.zero_shot_languages else None
+        )
+
+    def transfer_gap(self, metric: str | None = None) -> Score | None:
+        """Training language's score minus the zero-shot mean, in percentage points; None without both."""
+        metric = metric or self.metric
+        zero_shot = self.mean_zero_shot(metric)
+        if zero_shot is None or self.train_language not in self.results:
+            return None
+        trained = self.results[self.train_language].scores[metric]
+        replicates = None
+        if trained.replicates is not None and zero_shot.replicates is not None:
+            replicates = trained.replicates - zero_shot.replicates
+        return Score(trained.value - zero_shot.value, _spread(replicates), replicates)
+
+    def metrics(self) -> dict[str, float]:
+        """Return finite numbers under flat names for the tracker.
+
+        `<split>/<metric>/<language>`, `<split>/<metric>/mean`, and where they exist
+        `<split>/<metric>/mean_zero_shot` and `<split>/<metric>/transfer_gap`; `<split>/collapsed_languages`
+        is a count.
+        """
+        flat: dict[str, float] = {}
+        for metric in self.metric_names:
+            for code, result in self.results.items():
+                flat[f"{self.split}/{metric}/{code}"] = result.scores[metric].value
+            for name, summary in self._summaries(metric).items():
+                if summary is not None:
+                    flat[f"{self.split}/{metric}/{name}"] = summary.value
+        flat[f"{self.split}/collapsed_languages"] = float(len(self.collapsed_languages))
+        return flat
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold: every score, mean and gap with its standard error, None if absent."""
+        return {
+            "task": self.task,
+            "split": self.split,
+            "metric": self.metric,
+            "train_language": self.train_language,
+            "collapsed_languages": list(self.collapsed_languages),
+            "summary": {
+                metric: {
+                    name: None if summary is None else _score_dict(summary)
+                    for name, summary in self._summaries(metric).items()
+                }
+                for metric in self.metric_names
+            },
+            "results": {code: result.to_dict() for code, result in self.results.items()},
+        }
+
+    def _summaries(self, metric: str) -> dict[str, Score | None]:
+        return {
+            "mean": self.mean(metric),
+            "mean_zero_shot": self.mean_zero_shot(metric),
+            "transfer_gap": self.transfer_gap(metric),
+        }
+
+    def _mean(self, languages: Iterable[str], metric: str) -> Score:
+        terms = [self.results[code].scores[metric] for code in languages]
+        value = float(np.mean([term.value for term in terms]))
+        columns = [term.replicates for term in terms if term.replicates is not None]
+        replicates = np.mean(columns, axis=0) if len(columns) == len(terms) else None
+        return Score(value, _spread(replicates), replicates)
+
+
+def _spread(replicates: np.ndarray | None) -> float | None:
+    return None if replicates is None else float(replicates.std(ddof=1))
+
+
+def _score_dict(result: Score) -> dict[str, float | None]:
+    return {"value": result.value, "stderr": result.stderr}

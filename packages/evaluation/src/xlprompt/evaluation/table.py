@@ -1,0 +1,98 @@
+"""A transfer report as a table for the terminal, readable at 80 columns.
+
+Languages are grouped by how much of them was in XGLM's pre-training data, so that the eye finds whether
+transfer follows resources. Printing is the caller's business.
+"""
+
+from __future__ import annotations
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from xlprompt.data.languages import language
+from xlprompt.evaluation.metrics import Score
+from xlprompt.evaluation.report import LanguageResult, TransferReport
+
+_METRIC_TITLES = {"accuracy": "accuracy", "f1": "F1"}
+_ABSENT = "–"
+
+
+def score_table(report: TransferReport) -> Table:
+    """Lay out a report by resource level, most pre-training tokens first, with the means and the gap below.
+
+    Args:
+        report: the scores of one model.
+
+    Returns:
+        A table for `rich.console.Console.print`: the main metric and, where the task has one, a second one,
+        each with its standard error; the majority baseline; the label predicted most often; a mark at a
+        collapse.
+
+    Raises:
+        DataError: a language code is not in the language table.
+    """
+    metrics = [
+        report.metric,
+        *(name for name in _METRIC_TITLES if name in report.metric_names and name != report.metric),
+    ]
+    trained_on = language(report.train_language).name
+    table = Table(
+        title=f"{report.task} · {report.split} · trained on {trained_on}",
+        caption=_legend(report, metrics),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("language", no_wrap=True)
+    for metric in metrics:
+        table.add_column(_METRIC_TITLES[metric], justify="right", no_wrap=True)
+    table.add_column("majority", justify="right", no_wrap=True)
+    table.add_column("most predicted", no_wrap=True)
+
+    level = None
+    for result in report.by_resources():
+        row = language(result.language)
+        if row.resource_level != level:
+            level = row.resource_level
+            table.add_row(
+                Text(f"{level} resources" if row.tokens else "unseen in pre-training", style="dim italic")
+            )
+        mark = " *" if result.language == report.train_language else ""
+        table.add_row(
+            f" {row.name} ({result.language}){mark}",
+            *(_with_error(result.scores[metric]) for metric in metrics),
+            f"{result.majority:.1f}",
+            _most_predicted(result),
+            style="red" if result.collapsed else "",
+        )
+    table.add_section()
+    zero_shot = len(report.zero_shot_languages)
+    summaries = (
+        (f"zero-shot mean ({zero_shot})", report.mean_zero_shot),
+        ("transfer gap", report.transfer_gap),
+        (f"mean ({len(report.results)})", report.mean),
+    )
+    for title, summary in summaries:
+        table.add_row(title, *(_with_error(summary(metric)) for metric in metrics), style="bold")
+    return table
+
+
+def _legend(report: TransferReport, metrics: list[str]) -> str:
+    lines = ["Percent ± standard error over test examples."]
+    if report.train_language in report.results:
+        lines.append("* trained on: not in the zero-shot mean; the gap is its score minus that mean.")
+    lines.append("majority: accuracy of always giving the commonest true label.")
+    if report.collapsed_languages:
+        lines.append("! collapsed: accuracy below the majority, or one label given to nearly all.")
+    return "\n".join(lines)
+
+
+def _with_error(result: Score | None) -> str:
+    if result is None:
+        return _ABSENT
+    return f"{result.value:.1f} ± {_ABSENT if result.stderr is None else format(result.stderr, '.1f')}"
+
+
+def _most_predicted(result: LanguageResult) -> str:
+    return f"{result.top_predicted} {result.top_predicted_share:.0f} %{' !' if result.collapsed else ''}"
