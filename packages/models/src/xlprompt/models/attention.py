@@ -22,9 +22,10 @@ from xlprompt.models.errors import ModelError
 
 ATTENTION_NAME = "xlprompt"
 
-# Attention written out (two products and a softmax) trains faster than SDPA on a CPU while the score matrix
-# is small; `make bench` prints both. Above this many keys SDPA's smaller memory wins.
-WRITTEN_OUT_MAX_KEYS = 512
+# On a CPU, attention written out (two products and a softmax) beats SDPA's kernel with a mask up to at least
+# this many keys, in training 2 to 4 times: `python experiments/bench/attention.py`. Beyond it SDPA's memory
+# matters more.
+WRITTEN_OUT_MAX_KEYS = 1024
 
 
 @dataclass
@@ -119,7 +120,7 @@ def prompted_attention(
         sliding_window = None
     scale = 1.0 / math.sqrt(head_dim) if scaling is None else scaling
 
-    if softcap is not None or _written_out_is_faster(query, key):
+    if softcap is not None or (query.device.type == "cpu" and key.shape[2] <= WRITTEN_OUT_MAX_KEYS):
         mask = causal_mask(time, prompt_length, sliding_window, query.dtype, query.device)
         output = _attention_written_out(query, key, value, mask, scale, dropout, softcap)
     elif prompt_length == 0 and sliding_window is None:
@@ -144,11 +145,6 @@ def prompted_attention(
             enable_gqa=heads != key.shape[1],
         )
     return output.transpose(1, 2), None
-
-
-def _written_out_is_faster(query: Tensor, key: Tensor) -> bool:
-    """On a CPU, when gradients are wanted and the score matrix is small; a GPU's fused kernels always win."""
-    return query.device.type == "cpu" and torch.is_grad_enabled() and key.shape[2] <= WRITTEN_OUT_MAX_KEYS
 
 
 def _attention_written_out(
