@@ -1,4 +1,7 @@
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -82,3 +85,26 @@ def test_a_run_id_that_the_store_does_not_have_is_named(xlprompt, store, trained
     result = xlprompt("evaluate", "0" * 32, "--mlruns", store)
     assert result.exit_code == 2
     assert "0" * 32 in result.stderr
+
+
+def test_ctrl_c_ends_a_run_as_killed_with_exit_code_130(recipe_file, tmp_path):
+    from mlflow import MlflowClient
+
+    from xlprompt.training import store_uri
+
+    call = [sys.executable, "-c", "from xlprompt.cli.main import main; main()"]
+    call += ["train", str(recipe_file), "--mlruns", str(tmp_path), "--steps", "1000000"]
+    process = subprocess.Popen(
+        call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    for line in process.stdout:
+        if line.startswith("step"):  # training is under way
+            break
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "Interrupted."
+    assert "Traceback" not in errors
+    client = MlflowClient(store_uri(tmp_path))
+    (run,) = client.search_runs([client.get_experiment_by_name("xnli").experiment_id])
+    assert run.info.status == "KILLED"
