@@ -37,15 +37,15 @@ def bar_chart(report: TransferReport, path: str | Path) -> Path:
     language is hatched, a collapsed language marked "!".
 
     Args:
-        report: the scores of one model.
-        path: the image; its ending decides the format, `.png` and `.svg` among others. Folders are made.
+        report: The scores of one model.
+        path: The image; its ending decides the format, `.png` and `.svg` among others. Folders are made.
 
     Returns:
         The path.
 
     Raises:
-        DataError: a language code is not in the language table.
-        ValueError: matplotlib cannot write that ending.
+        DataError: A language code is not in the language table.
+        ValueError: Matplotlib cannot write that ending.
     """
     path = Path(path)
     results = report.by_resources()

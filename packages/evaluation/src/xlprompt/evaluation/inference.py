@@ -29,11 +29,11 @@ class Predictions:
     """What a model answered on one split of one language.
 
     Attributes:
-        labels: label indices, one list per example in the order of the examples, one entry per word (one in
+        labels: Label indices, one list per example in the order of the examples, one entry per word (one in
             all for a pair).
-        loss: mean cross-entropy per read-out, in nats.
-        tokens: real (unpadded) text tokens that went through the model.
-        seconds: wall-clock time from the first batch to the last answer, batching included.
+        loss: Mean cross-entropy per read-out, in nats.
+        tokens: Real (unpadded) text tokens that went through the model.
+        seconds: Wall-clock time from the first batch to the last answer, batching included.
     """
 
     labels: list[list[int]]
@@ -61,20 +61,19 @@ def predict(
     languages; its training and evaluation modes are as before afterwards.
 
     Args:
-        model: a task model on `device`, called as `model(input_ids, rows, columns)` for logits `[readouts,
-            labels]`.
-        encoded: the examples.
-        token_budget: padded tokens per batch at most.
-        pad_id: the token id that fills up shorter rows.
-        device: where the batches go.
+        model: A task model on `device`; `model(input_ids, rows, columns)` gives logits `[readouts, labels]`.
+        encoded: The examples.
+        token_budget: Padded tokens per batch at most.
+        pad_id: The token id that fills up shorter rows.
+        device: Where the batches go.
 
     Returns:
         The predictions, in example and word order.
 
     Raises:
         ValueError: `encoded` holds no read-out.
-        RuntimeError: a read-out is missing, doubled, or belongs to no word of its example.
-        FloatingPointError: the model's logits are not finite, so that its answers would mean nothing.
+        RuntimeError: A read-out is missing, doubled, or belongs to no word of its example.
+        FloatingPointError: The model's logits are not finite, so that its answers would mean nothing.
     """
     words_per_example = np.array([len(labels) for labels in encoded.gold()], dtype=np.int64)
     if words_per_example.sum() == 0:
@@ -86,7 +85,8 @@ def predict(
     total_loss = torch.zeros((), dtype=torch.float64, device=device)
     tokens = 0
     start = time.perf_counter()
-    with _evaluation_mode(model), torch.inference_mode():
+    # Not inference_mode: what the model caches in it, such as a mask, could not be trained with afterwards.
+    with _evaluation_mode(model), torch.no_grad():
         for batch in evaluation_batches(
             encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True
         ):
@@ -95,8 +95,7 @@ def predict(
             tokens += batch.num_tokens
             moved = batch.to(device)
             logits = model(moved.input_ids, moved.rows, moved.columns).float()  # [readouts, labels]
-            # Answers and loss stay on the device: fetching them here would make it wait for us at every
-            # batch.
+            # Answers and loss stay on the device: fetching them would make it wait for us at every batch.
             batch_answers.append(logits.argmax(dim=-1))
             total_loss += functional.cross_entropy(logits, moved.labels, reduction="sum")
         answers = torch.cat(batch_answers).cpu().numpy()
@@ -105,8 +104,9 @@ def predict(
 
     if not np.isfinite(loss):
         raise FloatingPointError(
-            f"The model's logits are not finite (mean loss {loss}). Training has diverged or the precision is "
-            "too low: evaluate an earlier checkpoint, or load the backbone in bfloat16 or float32, never float16."
+            f"The model's logits are not finite (mean loss {loss}). Training has diverged or the precision "
+            "is too low: evaluate an earlier checkpoint, or load the backbone in bfloat16 or float32, never "
+            "float16."
         )
     labels = _in_order(
         answers,
@@ -139,18 +139,18 @@ def _in_order(
     """Sort flat answers into one list per example, and prove that each word was answered exactly once.
 
     Args:
-        answers: label indices, `[readouts]`.
-        examples: the example each answer belongs to, `[readouts]`.
-        words: the word of that example, `[readouts]`.
-        words_per_example: how many words each example has, `[examples]`.
+        answers: Label indices, `[readouts]`.
+        examples: The example each answer belongs to, `[readouts]`.
+        words: The word of that example, `[readouts]`.
+        words_per_example: How many words each example has, `[examples]`.
     """
     outside = (examples < 0) | (examples >= len(words_per_example))
     outside |= (words < 0) | (words >= words_per_example[np.where(outside, 0, examples)])
     if outside.any():
         at = int(np.flatnonzero(outside)[0])
         raise RuntimeError(
-            f"Read-out for example {examples[at]}, word {words[at]}, which does not exist. The encoded examples "
-            "are inconsistent: encode them again without the cache."
+            f"Read-out for example {examples[at]}, word {words[at]}, which does not exist. The encoded "
+            "examples are inconsistent: encode them again without the cache."
         )
     ends = np.cumsum(words_per_example)
     starts = ends - words_per_example

@@ -26,6 +26,9 @@ BOOTSTRAP_SEED = 20231114
 COLLAPSE_EXCESS = 2 / 3
 """Share of the other labels' items that one label may take before it is a collapse (see label_shares)."""
 
+COLLAPSE_MARGIN = 2
+"""Standard errors below the majority baseline from which on it is no accident (see label_shares)."""
+
 _MAIN_METRIC = {"accuracy": "accuracy", "entity_f1": "f1"}
 
 Labels = Sequence[Sequence[int]]
@@ -37,9 +40,9 @@ class Score:
 
     Attributes:
         value: 0 to 100.
-        stderr: standard error in percentage points, over the draw of the test examples; None for fewer than
+        stderr: Standard error in percentage points, over the draw of the test examples; None for fewer than
             two examples. It says nothing about the spread over training seeds.
-        replicates: the score on BOOTSTRAP_SAMPLES resamples of the examples, `[samples]`; None as above. Test
+        replicates: The score on BOOTSTRAP_SAMPLES resamples of the examples, `[samples]`; None as above. Test
             sets of equal size are resampled with the same draws, so that replicates of parallel test sets can
             be combined one by one.
     """
@@ -54,10 +57,10 @@ class LabelShares:
     """How a model uses its labels, against how the gold standard does.
 
     Attributes:
-        majority: share of the commonest gold label in percent, which is the accuracy of always giving it.
-        top_predicted: the label predicted most often.
-        top_predicted_share: its share of all predictions in percent.
-        collapsed: whether the predictions collapsed, by the rule of label_shares.
+        majority: Share of the commonest gold label in percent, which is the accuracy of always giving it.
+        top_predicted: The label predicted most often.
+        top_predicted_share: Its share of all predictions in percent.
+        collapsed: Whether the predictions collapsed, by the rule of label_shares.
     """
 
     majority: float
@@ -94,20 +97,18 @@ def score(task: Task, gold: Labels, predicted: Labels) -> dict[str, Score]:
     recall: the standard deviation over a bootstrap of sentences (Efron and Tibshirani 1993, chapter 6).
 
     Args:
-        task: the task, for its kind and labels.
-        gold: gold label indices, one list per example, one entry per word (one in all for a pair).
-        predicted: the predicted ones, of the same shape.
+        task: The task, for its kind and labels.
+        gold: Gold label indices, one list per example, one entry per word (one in all for a pair).
+        predicted: The predicted ones, of the same shape.
 
     Returns:
         Metric names to scores; `main_metric(task)` is among them.
 
     Raises:
-        ValueError: there is nothing to score, the shapes differ, or an index is not a label of the task.
+        ValueError: There is nothing to score, the shapes differ, or an index is not a label of the task.
     """
     gold_flat, predicted_flat, lengths = _flatten(task, gold, predicted)
-    example_of_word = np.repeat(np.arange(len(lengths)), lengths)
-    correct = np.bincount(example_of_word, weights=gold_flat == predicted_flat, minlength=len(lengths))
-    ratios = {"accuracy": (correct, lengths.astype(np.float64))}
+    ratios = {"accuracy": (_sum_by_example(gold_flat == predicted_flat, lengths), lengths.astype(np.float64))}
     if task.kind == "tagging":
         gold_chunks = _chunks(task, gold)
         predicted_chunks = _chunks(task, predicted)
@@ -143,7 +144,8 @@ def label_shares(task: Task, gold: Labels, predicted: Labels) -> LabelShares:
 
     Predictions have collapsed when either
 
-    - their accuracy is below the majority baseline, or
+    - they are right less often than the majority baseline by more than COLLAPSE_MARGIN standard errors of the
+      difference (paired, clustered as in `score`), or
     - one label takes over at least COLLAPSE_EXCESS of what should have gone to the other labels. With the
       label's predicted share `s` and gold share `g`, `(s - g) / (1 - g) >= 2/3`.
 
@@ -154,14 +156,14 @@ def label_shares(task: Task, gold: Labels, predicted: Labels) -> LabelShares:
     majority baseline.
 
     Args:
-        task: the task, for its labels.
-        gold: gold label indices, one list per example, one entry per word (one in all for a pair).
-        predicted: the predicted ones, of the same shape.
+        task: The task, for its labels.
+        gold: Gold label indices, one list per example, one entry per word (one in all for a pair).
+        predicted: The predicted ones, of the same shape.
 
     Raises:
-        ValueError: there is nothing to compare, the shapes differ, or an index is not a label of the task.
+        ValueError: There is nothing to compare, the shapes differ, or an index is not a label of the task.
     """
-    gold_flat, predicted_flat, _ = _flatten(task, gold, predicted)
+    gold_flat, predicted_flat, lengths = _flatten(task, gold, predicted)
     gold_counts = np.bincount(gold_flat, minlength=len(task.labels))
     predicted_counts = np.bincount(predicted_flat, minlength=len(task.labels))
     total = len(gold_flat)
@@ -169,25 +171,29 @@ def label_shares(task: Task, gold: Labels, predicted: Labels) -> LabelShares:
     top = int(predicted_counts.argmax())
     excess = int(predicted_counts[top] - gold_counts[top])
     others = int(total - gold_counts[top])
-    below_majority = (gold_flat == predicted_flat).sum() < gold_counts.max()
+    right, commonest = gold_flat == predicted_flat, gold_flat == gold_counts.argmax()
+    advantage = right.astype(np.float64) - commonest  # [words], over the majority baseline
     return LabelShares(
         majority=100 * float(gold_counts.max()) / total,
         top_predicted=task.labels[top],
         top_predicted_share=100 * float(predicted_counts[top]) / total,
-        collapsed=bool(below_majority or (others > 0 and excess >= COLLAPSE_EXCESS * others)),
+        collapsed=bool(
+            _far_below_zero(_sum_by_example(advantage, lengths), lengths)
+            or (others > 0 and excess >= COLLAPSE_EXCESS * others)
+        ),
     )
 
 
 def _flatten(task: Task, gold: Labels, predicted: Labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Check one against the other; return their flat indices, each `[words]`, and the lengths `[examples]`."""
+    """Check both against each other; return their flat indices, `[words]`, and the lengths, `[examples]`."""
     if len(gold) != len(predicted):
         raise ValueError(f"{len(gold)} examples have gold labels but {len(predicted)} have predictions.")
     lengths = np.array([len(labels) for labels in gold], dtype=np.int64)
     for example, (expected, labels) in enumerate(zip(lengths, predicted, strict=True)):
         if len(labels) != expected:
             raise ValueError(
-                f"Example {example} has {expected} gold labels but {len(labels)} predictions. Every word must "
-                "be predicted: one that was cut away counts as wrong, not as absent."
+                f"Example {example} has {expected} gold labels but {len(labels)} predictions. Every word "
+                "must be predicted: one that was cut away counts as wrong, not as absent."
             )
     if lengths.sum() == 0:
         raise ValueError("There is nothing to score: no example has a label.")
@@ -201,6 +207,11 @@ def _flatten(task: Task, gold: Labels, predicted: Labels) -> tuple[np.ndarray, n
             )
         flat.append(indices)
     return flat[0], flat[1], lengths
+
+
+def _sum_by_example(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Sum one value per word, `[words]`, within each example: float64 `[examples]`."""
+    return np.bincount(np.repeat(np.arange(len(lengths)), lengths), weights=values, minlength=len(lengths))
 
 
 def _chunks(task: Task, labels: Labels) -> set[tuple[str, int, int]]:
@@ -235,6 +246,15 @@ def _ratio_stderr(numerator: np.ndarray, denominator: np.ndarray) -> float:
     n = len(numerator)
     residuals = numerator - numerator.sum() / denominator.sum() * denominator  # [examples]
     return float(np.sqrt(n / (n - 1) * np.square(residuals).sum()) / denominator.sum())
+
+
+def _far_below_zero(numerator: np.ndarray, denominator: np.ndarray) -> bool:
+    """Say whether the ratio of two sums is negative by more than COLLAPSE_MARGIN standard errors."""
+    if len(numerator) < 2:  # no standard error
+        return False
+    return bool(
+        numerator.sum() / denominator.sum() < -COLLAPSE_MARGIN * _ratio_stderr(numerator, denominator)
+    )
 
 
 def _bootstrap_sums(counts: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +36,23 @@ _HEADER_TYPES: dict[str, type] = {
 }
 
 
+_AGAIN = "The file was changed or damaged: evaluate the run again."
+
+
 @dataclass(frozen=True)
 class SavedPredictions:
     """The content of a prediction file.
 
     Attributes:
-        task: the task's name.
-        task_version: the task's version when the predictions were made.
+        task: The task's name.
+        task_version: The task's version when the predictions were made.
         kind: "pair" or "tagging".
-        language: language code.
+        language: Language code.
         split: "train", "validation" or "test".
-        labels: label names; the lists below hold indices into them.
-        ids: one id per example.
-        gold: gold label indices, one list per example, one entry per word (one in all for a pair).
-        predicted: predicted label indices, of the same shape.
+        labels: Label names; the lists below hold indices into them.
+        ids: One id per example, as the source gives it; sources do not promise that ids differ.
+        gold: Gold label indices, one list per example, one entry per word (one in all for a pair).
+        predicted: Predicted label indices, of the same shape.
     """
 
     task: str
@@ -77,19 +81,20 @@ def save_predictions(
     The same predictions give the same bytes. Missing folders are made, an existing file is replaced.
 
     Args:
-        path: the file, named `*.jsonl.gz`.
-        task: the task, for label names.
-        language: language code.
+        path: The file, named `*.jsonl.gz`.
+        task: The task, for label names.
+        language: Language code.
         split: "train", "validation" or "test".
-        ids: one id per example.
-        gold: gold label indices, one list per example, one entry per word (one in all for a pair).
-        predicted: predicted label indices, of the same shape.
+        ids: One id per example.
+        gold: Gold label indices, one list per example, one entry per word (one in all for a pair).
+        predicted: Predicted label indices, of the same shape.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: another file name, or ids, gold labels and predictions that do not match.
+        ValueError: Another file name, ids, gold labels and predictions that do not match, or an index that is
+            no label of the task.
     """
     path = Path(path)
     if not path.name.endswith(".jsonl.gz"):
@@ -113,8 +118,13 @@ def save_predictions(
     for example_id, right, answer in zip(ids, gold, predicted, strict=True):
         if len(right) != len(answer) or (task.kind == "pair" and len(right) != 1):
             raise ValueError(
-                f"Example {example_id!r} has {len(right)} gold and {len(answer)} predicted labels; a pair has "
-                "one of each, a sentence as many as words."
+                f"Example {example_id!r} has {len(right)} gold and {len(answer)} predicted labels; a pair "
+                "has one of each, a sentence as many as words."
+            )
+        if not all(0 <= index < len(task.labels) for index in chain(right, answer)):
+            raise ValueError(
+                f"Example {example_id!r} has a label index outside 0 to {len(task.labels) - 1}, the labels "
+                f"of task {task.name!r}."
             )
         names = [[task.labels[index] for index in indices] for indices in (right, answer)]
         row = {"id": example_id, "gold": names[0], "predicted": names[1]}
@@ -137,92 +147,66 @@ def load_predictions(path: str | Path) -> SavedPredictions:
     """Read a file that save_predictions wrote.
 
     Args:
-        path: the file.
+        path: The file.
 
     Returns:
         Its content, with label indices.
 
     Raises:
-        FileNotFoundError: no such file.
-        DataError: the file is cut short, of another format or version, or a row does not fit its header;
-            names the file and the line.
+        FileNotFoundError: No such file.
+        DataError: The file is cut short, of another format or version, or a row does not fit its header;
+            names the file and, where there is one, the line.
     """
     rows = _read_rows(Path(path))
-    header = next(rows, None)
-    if header is None:
-        raise DataError("the file is empty", file=path, fix="Write the predictions again.")
-    _check_header(header, path)
-    labels = {name: index for index, name in enumerate(header["labels"])}
-    ids: list[str] = []
-    columns: dict[str, list[list[int]]] = {"gold": [], "predicted": []}
-    seen: set[str] = set()
-    for line, row in enumerate(rows, start=2):
-        if not isinstance(row, dict) or set(row) != {"id", "gold", "predicted"}:
-            raise DataError(
-                "a row must be an object with the keys id, gold and predicted",
-                file=path,
-                line=line,
-                fix=_AGAIN,
-            )
-        if not isinstance(row["id"], str) or row["id"] in seen:
-            raise DataError(f"id {row['id']!r} is no string or came before", file=path, line=line, fix=_AGAIN)
-        seen.add(row["id"])
-        ids.append(row["id"])
-        for column, indices in columns.items():
-            names = [row[column]] if header["kind"] == "pair" else row[column]
-            if not isinstance(names, list):
-                raise DataError(f"{column!r} must be a list of label names", file=path, line=line, fix=_AGAIN)
-            for name in names:
-                if not isinstance(name, str) or name not in labels:
-                    raise DataError(
-                        f"{column} label {name!r} is not in the header's label list",
-                        file=path,
-                        line=line,
-                        fix=_AGAIN,
-                    )
-            indices.append([labels[name] for name in names])
-        if len(columns["gold"][-1]) != len(columns["predicted"][-1]):
-            raise DataError(
-                f"{len(columns['gold'][-1])} gold but {len(columns['predicted'][-1])} predicted labels",
-                file=path,
-                line=line,
-                fix=_AGAIN,
-            )
-    if len(ids) != header["examples"]:
-        raise DataError(
-            f"the header announces {header['examples']} examples, {len(ids)} are there", file=path, fix=_AGAIN
-        )
-    return SavedPredictions(
+    _, first = next(rows, (1, None))
+    header = _checked_header(first, path)
+    index_of = {name: index for index, name in enumerate(header["labels"])}
+    content = SavedPredictions(
         task=header["task"],
         task_version=header["task_version"],
         kind=header["kind"],
         language=header["language"],
         split=header["split"],
         labels=tuple(header["labels"]),
-        ids=ids,
-        gold=columns["gold"],
-        predicted=columns["predicted"],
+        ids=[],
+        gold=[],
+        predicted=[],
     )
+    for line, row in rows:
+        try:
+            example_id, gold, predicted = _parse_row(row, content.kind, index_of)
+        except ValueError as error:
+            raise DataError(str(error), file=path, line=line, fix=_AGAIN) from error
+        content.ids.append(example_id)
+        content.gold.append(gold)
+        content.predicted.append(predicted)
+    if len(content.ids) != header["examples"]:
+        raise DataError(
+            f"the header announces {header['examples']} examples, {len(content.ids)} are there",
+            file=path,
+            fix=_AGAIN,
+        )
+    return content
 
 
-_AGAIN = "The file was changed or damaged: evaluate the run again."
-
-
-def _read_rows(path: Path) -> Iterator[Any]:
-    """Yield one parsed JSON value per line."""
-    line = 0
+def _read_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield every line's number, counted from 1, and parsed JSON value."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            for line, text in enumerate(file, start=1):  # noqa: B007 (read in the except clauses)
-                yield json.loads(text)
+        with gzip.open(path, "rb") as file:
+            for line, content in enumerate(file, start=1):
+                try:
+                    value = json.loads(content.decode("utf-8"))
+                except ValueError as error:  # of JSON and of UTF-8
+                    raise DataError(
+                        f"not JSON in UTF-8 ({error})", file=path, line=line, fix=_AGAIN
+                    ) from error
+                yield line, value
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"not a whole gzip file ({error})", file=path, fix=_AGAIN) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"not JSON in UTF-8 ({error})", file=path, line=line, fix=_AGAIN) from error
 
 
-def _check_header(header: Any, path: str | Path) -> None:
-    """Refuse a first line that is not ours."""
+def _checked_header(header: Any, path: str | Path) -> dict[str, Any]:
+    """Return the first line's value, and refuse one that is not ours."""
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise DataError(
             f"the first line is not the header of a file of {FORMAT}",
@@ -239,11 +223,32 @@ def _check_header(header: Any, path: str | Path) -> None:
         )
     for key, expected in _HEADER_TYPES.items():
         if not isinstance(header.get(key), expected):
-            raise DataError(
-                f"header key {key!r} is missing or no {expected.__name__}", file=path, line=1, fix=_AGAIN
-            )
+            problem = f"header key {key!r} is missing or no {expected.__name__}"
+            raise DataError(problem, file=path, line=1, fix=_AGAIN)
     names = header["labels"]
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
         raise DataError("the header's labels must be different names", file=path, line=1, fix=_AGAIN)
     if header["kind"] not in ("pair", "tagging"):
         raise DataError(f"unknown kind {header['kind']!r}", file=path, line=1, fix=_AGAIN)
+    return header
+
+
+def _parse_row(row: Any, kind: str, index_of: Mapping[str, int]) -> tuple[str, list[int], list[int]]:
+    """Return id, gold and predicted label indices of one example; a ValueError says what is wrong."""
+    if not isinstance(row, dict) or set(row) != {"id", "gold", "predicted"}:
+        raise ValueError("a row must be an object with the keys id, gold and predicted")
+    if not isinstance(row["id"], str):
+        raise ValueError(f"id {row['id']!r} is no string")
+    indices = []
+    for column in ("gold", "predicted"):
+        names = [row[column]] if kind == "pair" else row[column]
+        if not isinstance(names, list):
+            raise ValueError(f"{column!r} must be a list of label names")
+        for name in names:
+            if not isinstance(name, str) or name not in index_of:
+                raise ValueError(f"{column} label {name!r} is not in the header's label list")
+        indices.append([index_of[name] for name in names])
+    gold, predicted = indices
+    if len(gold) != len(predicted):
+        raise ValueError(f"{len(gold)} gold but {len(predicted)} predicted labels")
+    return row["id"], gold, predicted

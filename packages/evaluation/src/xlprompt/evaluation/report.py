@@ -21,15 +21,15 @@ class LanguageResult:
     """The scores of one language.
 
     Attributes:
-        language: its code.
-        examples: pairs or sentences scored.
-        readouts: labels scored: as many as examples for pairs, words for tagging.
-        scores: metric names to scores in percent.
-        majority: accuracy in percent of always giving the commonest gold label.
-        top_predicted: the label predicted most often.
-        top_predicted_share: its share of the predictions in percent.
-        collapsed: whether the predictions fell onto one label or below the majority (rule:
-            metrics.label_shares).
+        language: Its code.
+        examples: Pairs or sentences scored.
+        readouts: Labels scored: as many as examples for pairs, words for tagging.
+        scores: Metric names to scores in percent.
+        majority: Accuracy in percent of always giving the commonest gold label.
+        top_predicted: The label predicted most often.
+        top_predicted_share: Its share of the predictions in percent.
+        collapsed: Whether the predictions fell onto one label, or clearly below the majority baseline, by the
+            rule of metrics.label_shares.
     """
 
     language: str
@@ -81,14 +81,14 @@ class TransferReport:
     test sample, given these languages and this one run: other languages or seeds would add to it.
 
     Attributes:
-        task: the task's name.
+        task: The task's name.
         split: "validation" or "test".
-        metric: the metric that the task is judged by.
-        train_language: the language trained on; it need not be among the results.
-        results: language codes to results, in the order they were evaluated.
+        metric: The metric that the task is judged by.
+        train_language: The language trained on; it need not be among the results.
+        results: Language codes to results, in the order they were evaluated.
 
     Raises:
-        ValueError: no language, a language under another one's code, or differing metrics.
+        ValueError: No language, a language under another one's code, or differing metrics.
     """
 
     task: str
@@ -133,7 +133,7 @@ class TransferReport:
         """Return the results by pre-training tokens, most first; equal ones (unseen languages) by code.
 
         Raises:
-            DataError: a language code is not in the language table.
+            DataError: A language code is not in the language table.
         """
         return sorted(
             self.results.values(), key=lambda result: (-language_row(result.language).tokens, result.language)

@@ -22,7 +22,7 @@ def score_table(report: TransferReport) -> Table:
     """Lay out a report by resource level, most pre-training tokens first, with the means and the gap below.
 
     Args:
-        report: the scores of one model.
+        report: The scores of one model.
 
     Returns:
         A table for `rich.console.Console.print`: the main metric and, where the task has one, a second one,
@@ -30,7 +30,7 @@ def score_table(report: TransferReport) -> Table:
         collapse.
 
     Raises:
-        DataError: a language code is not in the language table.
+        DataError: A language code is not in the language table.
     """
     metrics = [
         report.metric,
@@ -84,7 +84,7 @@ def _legend(report: TransferReport, metrics: list[str]) -> str:
         lines.append("* trained on: not in the zero-shot mean; the gap is its score minus that mean.")
     lines.append("majority: accuracy of always giving the commonest true label.")
     if report.collapsed_languages:
-        lines.append("! collapsed: accuracy below the majority, or one label given to nearly all.")
+        lines.append("! collapsed: accuracy clearly below the majority, or one label for nearly all.")
     return "\n".join(lines)
 
 
