@@ -69,4 +69,6 @@ def _print_report(folder: Path, report: FolderReport) -> None:
     for problem in report.problems:
         place = f"{problem.file}:{problem.line}" if problem.line is not None else str(problem.file)
         console.print(f"{place}: {problem.message}. {problem.fix or ''}".rstrip(), style="red", markup=False)
+    for warning in report.warnings:
+        console.print(f"Note: {warning}", style="yellow", markup=False)
     console.print(f"{len(report.found)} data sets, {len(report.problems)} problems")
