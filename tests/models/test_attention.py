@@ -167,6 +167,13 @@ def test_the_mask_is_causal_sees_every_slot_and_keeps_to_the_window() -> None:
     assert visible == [[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0], [1, 1, 0, 1, 1, 0], [1, 1, 0, 0, 1, 1]]
 
 
+def test_a_mask_first_used_in_inference_mode_still_trains() -> None:
+    causal_mask.cache_clear()
+    with torch.inference_mode():
+        mask = causal_mask(4, 2, None, torch.float32, torch.device("cpu"))
+    assert not mask.is_inference()
+
+
 def test_dropout_of_the_frozen_backbone_is_a_named_choice(tiny_xglm: Path, ids: Tensor) -> None:
     off = load_backbone(str(tiny_xglm), dtype="float32", dropout="off").train()
     on = load_backbone(str(tiny_xglm), dtype="float32", dropout="pretrained").train()

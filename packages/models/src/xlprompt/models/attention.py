@@ -36,6 +36,7 @@ class KeyValueRecorder:
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)  # a mask first needed in inference mode must still serve a backward pass
 def causal_mask(
     queries: int, prompt_length: int, window: int | None, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
