@@ -66,15 +66,19 @@ def bar_chart(report: TransferReport, path: str | Path) -> Path:
     for position, (bar, result, score) in enumerate(zip(bars, results, scores, strict=True)):
         if result.language == report.train_language:
             bar.set(hatch="///", edgecolor="white", linewidth=0)
-        axes.annotate(
-            f"{score.value:.1f}{' !' if result.collapsed else ''}",
-            (score.value + (score.stderr or 0.0), position),
-            xytext=(5, 0),
-            textcoords="offset points",
+        # The numbers stand in a column beside the axes, where no line crosses them.
+        axes.text(
+            1.12,
+            position,
+            f"{score.value:.1f}",
+            transform=axes.get_yaxis_transform(),
+            ha="right",
             va="center",
-            fontsize=10,
+            fontsize=11,
             fontweight="bold" if result.collapsed else "normal",
         )
+        if result.collapsed:
+            axes.text(1.135, position, "!", transform=axes.get_yaxis_transform(), va="center", fontweight="bold")
     legend: list[Artist] = [
         Patch(facecolor=color, label=f"{level} resources" if level != "unseen" else "unseen in pre-training")
         for level, color in _LEVEL_COLORS.items()
@@ -106,7 +110,7 @@ def bar_chart(report: TransferReport, path: str | Path) -> Path:
 
     axes.set_yticks(positions, [f"{row.name}  {row.code}" for row in rows], fontsize=11)
     axes.set_ylim(len(results) - 0.4, -0.6)  # the first language on top
-    axes.set_xlim(0, 109)  # room for the number behind a bar of 100
+    axes.set_xlim(0, 100)
     axes.set_xticks(range(0, 101, 20))
     axes.tick_params(axis="x", labelsize=11)
     axes.tick_params(axis="y", length=0)
