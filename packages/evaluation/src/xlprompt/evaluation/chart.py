@@ -78,7 +78,9 @@ def bar_chart(report: TransferReport, path: str | Path) -> Path:
             fontweight="bold" if result.collapsed else "normal",
         )
         if result.collapsed:
-            axes.text(1.135, position, "!", transform=axes.get_yaxis_transform(), va="center", fontweight="bold")
+            axes.text(
+                1.135, position, "!", transform=axes.get_yaxis_transform(), va="center", fontweight="bold"
+            )
     legend: list[Artist] = [
         Patch(facecolor=color, label=f"{level} resources" if level != "unseen" else "unseen in pre-training")
         for level, color in _LEVEL_COLORS.items()

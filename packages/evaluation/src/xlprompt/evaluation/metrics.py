@@ -92,9 +92,9 @@ def score(task: Task, gold: Labels, predicted: Labels) -> dict[str, Score]:
     right ones; `se = sqrt(n / (n-1) * sum_i (c_i - p n_i)^2) / sum_i n_i`, the estimator for proportions in
     cluster sampling of Cochran, Sampling Techniques (3rd ed., 1977), chapter 3, without its finite-population
     correction; but for the factor n / (n-1) it is the clustered standard error of Miller 2024 (arXiv
-    2411.00640). For pairs (one word each) it is `sqrt(p (1-p) / (n-1))`. XNLI's three hypotheses of one
-    premise are taken as independent. F1, precision and
-    recall: the standard deviation over a bootstrap of sentences (Efron and Tibshirani 1993, chapter 6).
+    2411.00640). For pairs (one word each) it is `sqrt(p (1-p) / (n-1))`; XNLI's three hypotheses of one
+    premise are taken as independent. F1, precision and recall: the standard deviation over a bootstrap of
+    sentences (Efron and Tibshirani 1993, chapter 6).
 
     Args:
         task: The task, for its kind and labels.
