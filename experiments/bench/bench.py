@@ -234,10 +234,11 @@ def seconds(run: Callable[[], None], device: str) -> float:
 def peak_memory(
     variant: str, phase: str, setting: Setting, answer: "multiprocessing.SimpleQueue[int]"
 ) -> None:
-    """Work through one round in this (fresh) process and answer its peak memory in bytes."""
+    """Work on the largest batch of a round in this (fresh) process and answer its peak memory in bytes."""
     model = build(variant, setting)
+    work = batches_of(variant, rows_of(phase, setting, 0), setting, phase)
     (train if phase == "training" else evaluate)(
-        model, batches_of(variant, rows_of(phase, setting, 0), setting, phase)
+        model, [max(work, key=lambda batch: batch.input_ids.numel())]
     )
     if setting.device == "cuda":
         answer.put(torch.cuda.max_memory_allocated())
@@ -321,8 +322,8 @@ def table(phase: str, figures: dict[str, dict[str, float]], setting: Setting) ->
 @click.option("--layers", default=24, help="Layers of XGLM-564M's shape (24 is the whole model).")
 @click.option("--prompt-length", default=16, help="Prompt slots in every layer.")
 @click.option("--batch-size", default=16, help="Examples a step.")
-@click.option("--steps", default=16, help="Training steps a round.")
-@click.option("--evaluation-steps", default=32, help="Batches of as many examples a round of evaluation.")
+@click.option("--steps", default=8, help="Training steps a round.")
+@click.option("--evaluation-steps", default=16, help="Batches of as many examples a round of evaluation.")
 @click.option("--rounds", default=3, help="Rounds; figures are medians over them.")
 @click.option("--device", default=None, help="cpu or cuda.  [default: cuda where there is one]")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures here.")
