@@ -101,17 +101,14 @@ class TransferReport:
         """Refuse results that cannot be averaged."""
         if not self.results:
             raise ValueError("A transfer report needs at least one evaluated language.")
+        names = set(next(iter(self.results.values())).scores)
+        if self.metric not in names:
+            raise ValueError(f"No language has the main metric {self.metric!r}, only {sorted(names)}.")
         for code, result in self.results.items():
             if result.language != code:
                 raise ValueError(f"The result of {result.language!r} is filed under {code!r}.")
-            if set(result.scores) != set(self.metric_names):
-                raise ValueError(
-                    f"{code!r} has the metrics {sorted(result.scores)}, others {sorted(self.metric_names)}."
-                )
-        if self.metric not in self.metric_names:
-            raise ValueError(
-                f"No language has the main metric {self.metric!r}, only {sorted(self.metric_names)}."
-            )
+            if set(result.scores) != names:
+                raise ValueError(f"{code!r} has the metrics {sorted(result.scores)}, others {sorted(names)}.")
 
     @property
     def metric_names(self) -> tuple[str, ...]:

@@ -1,0 +1,166 @@
+"""Means over languages, the transfer gap, and what happens where a language is missing."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from xlprompt.data import DataError, task
+from xlprompt.evaluation import LanguageResult, Score, TransferReport, language_result
+
+XNLI, NER = task("xnli"), task("ner")
+
+
+def result(language: str, accuracy: float, *, collapsed: bool = False, **other: float) -> LanguageResult:
+    scores = {name: Score(value, 1.0) for name, value in {"accuracy": accuracy, **other}.items()}
+    return LanguageResult(language, 100, 100, scores, 33.3, "neutral", 40.0, collapsed)
+
+
+def report(*results: LanguageResult, metric: str = "accuracy", train_language: str = "en") -> TransferReport:
+    return TransferReport("xnli", "test", metric, train_language, {row.language: row for row in results})
+
+
+def scored(*, language: str, examples: int, seed: int) -> LanguageResult:
+    rng = np.random.default_rng(seed)
+    gold = rng.integers(3, size=(examples, 1))
+    predicted = np.where(rng.random((examples, 1)) < 0.7, gold, rng.integers(3, size=(examples, 1)))
+    return language_result(XNLI, language, gold.tolist(), predicted.tolist())
+
+
+def test_the_mean_takes_in_the_training_language_and_the_zero_shot_mean_does_not():
+    by_language = report(result("en", 90), result("de", 70), result("sw", 50))
+    assert by_language.mean().value == pytest.approx(70)
+    assert by_language.mean_zero_shot().value == pytest.approx(60)
+    assert by_language.transfer_gap().value == pytest.approx(30)
+    assert by_language.zero_shot_languages == ("de", "sw")
+
+
+def test_any_metric_can_be_averaged():
+    by_language = report(result("en", 90, f1=80), result("de", 70, f1=40))
+    assert by_language.mean("f1").value == 60
+    assert by_language.transfer_gap("f1").value == 40
+
+
+def test_without_the_training_language_every_language_is_zero_shot_and_there_is_no_gap():
+    by_language = report(result("de", 70), result("sw", 50))
+    assert by_language.mean_zero_shot().value == by_language.mean().value == 60
+    assert by_language.transfer_gap() is None
+    assert "test/accuracy/transfer_gap" not in by_language.metrics()
+
+
+def test_the_training_language_alone_has_neither_zero_shot_mean_nor_gap():
+    by_language = report(result("en", 90))
+    assert by_language.mean().value == 90
+    assert by_language.mean_zero_shot() is None
+    assert by_language.transfer_gap() is None
+    assert by_language.metrics() == {
+        "test/accuracy/en": 90,
+        "test/accuracy/mean": 90,
+        "test/collapsed_languages": 0,
+    }
+
+
+def test_metrics_have_flat_names_and_finite_values():
+    rows = [result("en", 90, f1=80), result("de", 70, f1=40, collapsed=True)]
+    metrics = report(*rows, metric="f1").metrics()
+    summaries = ("en", "de", "mean", "mean_zero_shot", "transfer_gap")
+    assert set(metrics) == {
+        f"test/{metric}/{name}" for metric in ("accuracy", "f1") for name in summaries
+    } | {"test/collapsed_languages"}
+    assert metrics["test/f1/transfer_gap"] == 40
+    assert metrics["test/collapsed_languages"] == 1
+    assert all(math.isfinite(value) for value in metrics.values())
+
+
+def test_a_report_goes_through_json():
+    by_language = report(
+        scored(language="en", examples=50, seed=1), scored(language="sw", examples=1, seed=2)
+    )
+    content = json.loads(json.dumps(by_language.to_dict(), allow_nan=False))
+    assert content["results"]["en"]["scores"]["accuracy"]["stderr"] > 0
+    assert content["results"]["sw"]["scores"]["accuracy"]["stderr"] is None
+    assert content["summary"]["accuracy"]["mean"]["value"] == pytest.approx(by_language.mean().value)
+
+
+def test_languages_are_ordered_by_pre_training_tokens():
+    codes = ["sw", "yo", "de", "af", "en", "ru"]
+    ordered = report(*(result(code, 50) for code in codes)).by_resources()
+    assert [row.language for row in ordered] == ["en", "ru", "de", "sw", "af", "yo"]
+
+
+def test_a_language_that_is_not_in_the_table_is_named():
+    with pytest.raises(DataError, match="unknown language 'xx'"):
+        report(result("xx", 50)).by_resources()
+
+
+def test_collapsed_languages_are_listed():
+    rows = (result("en", 90), result("de", 13, collapsed=True), result("hi", 0, collapsed=True))
+    assert report(*rows).collapsed_languages == ("de", "hi")
+
+
+def test_language_result_counts_examples_and_readouts():
+    row = language_result(NER, "en", [[0, 1, 2], [0]], [[0, 1, 2], [0]])
+    assert (row.language, row.examples, row.readouts) == ("en", 2, 4)
+    assert (row.scores["f1"].value, row.majority, row.top_predicted, row.top_predicted_share) == (
+        100.0,
+        50.0,
+        "O",
+        50.0,
+    )
+
+
+# ------------------------------------------------------------------------------------------ standard errors
+
+
+def test_the_error_of_a_mean_over_unrelated_test_sets_shrinks_with_their_number():
+    rows = [
+        scored(language=code, examples=500 + 10 * i, seed=i)
+        for i, code in enumerate(["de", "fr", "ru", "sw"])
+    ]
+    alone = np.sqrt(sum(row.scores["accuracy"].stderr ** 2 for row in rows)) / 4
+    assert report(*rows).mean().stderr == pytest.approx(alone, rel=0.1)
+
+
+def test_unrelated_test_sets_of_one_size_are_not_taken_for_parallel_ones():
+    rows = [scored(language=code, examples=2000, seed=i) for i, code in enumerate(["de", "fr", "ru", "sw"])]
+    alone = np.sqrt(sum(row.scores["accuracy"].stderr ** 2 for row in rows)) / 4
+    assert report(*rows).mean().stderr == pytest.approx(alone, rel=0.15)
+
+
+def test_the_error_of_a_mean_over_parallel_test_sets_counts_their_correlation():
+    rows = [
+        scored(language=code, examples=500, seed=7) for code in ("en", "de", "fr", "ru")
+    ]  # the same answers
+    by_language = report(*rows)
+    assert by_language.mean().stderr == pytest.approx(rows[0].scores["accuracy"].stderr, rel=0.08)
+    assert by_language.transfer_gap().stderr == pytest.approx(0, abs=1e-9)
+
+
+def test_a_language_without_standard_error_leaves_the_mean_without_one():
+    rows = scored(language="en", examples=50, seed=1), scored(language="sw", examples=1, seed=2)
+    assert report(*rows).mean().stderr is None
+    assert report(*rows).transfer_gap().stderr is None
+
+
+# ------------------------------------------------------------------------------------------ refusals
+
+
+def test_a_report_without_languages_is_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        report()
+
+
+def test_a_result_under_another_code_is_refused():
+    with pytest.raises(ValueError, match="'de' is filed under 'fr'"):
+        TransferReport("xnli", "test", "accuracy", "en", {"fr": result("de", 50)})
+
+
+def test_languages_with_other_metrics_are_refused():
+    with pytest.raises(ValueError, match="'de' has the metrics"):
+        report(result("en", 90), result("de", 70, f1=40))
+
+
+def test_a_main_metric_that_nobody_has_is_refused():
+    with pytest.raises(ValueError, match="main metric 'f1'"):
+        report(result("en", 90), metric="f1")

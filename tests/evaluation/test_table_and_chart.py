@@ -1,0 +1,159 @@
+"""The report as people see it: a table within 80 columns, and a chart that leaves matplotlib alone."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import pytest
+from rich.console import Console
+
+from xlprompt.data import LANGUAGES, task
+from xlprompt.evaluation import LanguageResult, Score, TransferReport, bar_chart, score_table
+
+PNG = b"\x89PNG"
+
+
+def make_report(
+    codes: list[str], *, name: str = "pos", train_language: str = "en", collapsed: tuple[str, ...] = ()
+) -> TransferReport:
+    metrics = {
+        "xnli": ["accuracy"],
+        "pos": ["accuracy", "f1"],
+        "ner": ["accuracy", "f1", "precision", "recall"],
+    }
+    results = {
+        code: LanguageResult(
+            language=code,
+            examples=1000,
+            readouts=10_000,
+            scores={metric: Score(90.0 - 2 * place, 0.42) for metric in metrics[name]},
+            majority=33.3,
+            top_predicted=max(task(name).labels, key=len),
+            top_predicted_share=100.0 if code in collapsed else 40.0,
+            collapsed=code in collapsed,
+        )
+        for place, code in enumerate(codes)
+    }
+    metric = "f1" if name == "ner" else "accuracy"
+    return TransferReport(name, "validation", metric, train_language, results)
+
+
+def printed(report: TransferReport, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(score_table(report))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def line_of(lines: list[str], start: str) -> str:
+    (line,) = [line for line in lines if line.strip().startswith(start)]
+    return line
+
+
+@pytest.mark.parametrize("name", ["xnli", "pos", "ner"])
+def test_nothing_is_cut_or_wrapped_at_80_columns(name: str):
+    codes = list(LANGUAGES)
+    report = make_report(codes, name=name, collapsed=tuple(codes))
+    lines = printed(report)
+    assert lines == printed(report, width=300)
+    assert not any("…" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_languages_stand_under_their_resource_level_by_tokens():
+    lines = printed(make_report(["yo", "eu", "sw", "hi", "th", "el", "de", "en"]))
+    heads = [
+        "high",
+        "English",
+        "German",
+        "medium",
+        "Greek",
+        "Thai",
+        "low",
+        "Hindi",
+        "Swahili",
+        "extremely low",
+    ]
+    heads += ["Basque", "unseen", "Yoruba"]
+    body = [line.strip() for line in lines if line.strip().startswith(tuple(heads))]
+    assert len(body) == len(heads)
+    assert all(line.startswith(head) for line, head in zip(body, heads, strict=True))
+
+
+def test_a_row_tells_score_error_majority_and_the_commonest_answer():
+    row = line_of(printed(make_report(["en", "de"])), "German")
+    assert "German (de) " in row
+    assert row.count("88.0 ± 0.4") == 2
+    assert "33.3" in row
+    assert row.endswith("CCONJ 40 %")
+
+
+def test_the_training_language_and_a_collapse_are_marked_and_explained():
+    lines = printed(make_report(["en", "hi"], collapsed=("hi",)))
+    assert "English (en) *" in line_of(lines, "English")
+    assert line_of(lines, "Hindi").endswith("100 % !")
+    assert any(line.strip().startswith("* trained on") for line in lines)
+    assert any(line.strip().startswith("! collapsed") for line in lines)
+
+
+def test_marks_that_do_not_occur_are_not_explained():
+    lines = printed(make_report(["de", "hi"]))
+    assert not any(line.strip().startswith(("* ", "! ")) for line in lines)
+
+
+def test_means_and_gap_stand_below():
+    lines = printed(make_report(["en", "de", "hi"]))
+    assert "87.0" in line_of(lines, "zero-shot mean (2)")
+    assert "3.0" in line_of(lines, "transfer gap")
+    assert "88.0" in line_of(lines, "mean (3)")
+
+
+def test_what_does_not_exist_is_a_dash():
+    lines = printed(make_report(["en"]))
+    assert "–" in line_of(lines, "zero-shot mean (0)")
+    assert "–" in line_of(lines, "transfer gap")
+
+
+@pytest.mark.parametrize("name", ["xnli", "ner"])
+def test_a_chart_is_written_as_png(tmp_path: Path, name: str):
+    path = bar_chart(
+        make_report(["en", "de", "hi"], name=name, collapsed=("hi",)), tmp_path / "new" / "scores.png"
+    )
+    assert path.read_bytes().startswith(PNG)
+
+
+def test_a_chart_of_one_language_is_written(tmp_path: Path):
+    assert bar_chart(make_report(["en"]), tmp_path / "scores.png").read_bytes().startswith(PNG)
+
+
+def test_a_chart_is_written_as_svg_and_alike_each_time(tmp_path: Path):
+    before = dict(matplotlib.rcParams)
+    first, second = (bar_chart(make_report(["en", "sw"]), tmp_path / f"{name}.svg") for name in "ab")
+    content = first.read_text()
+    assert "<svg" in content
+    assert "Swahili" in content
+    assert content == second.read_text()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_score_without_standard_error_can_be_drawn(tmp_path: Path):
+    result = LanguageResult("sw", 1, 1, {"accuracy": Score(100.0)}, 100.0, "neutral", 100.0, False)
+    report = TransferReport("xnli", "test", "accuracy", "en", {"sw": result})
+    assert "100.0 ± –" in line_of(printed(report), "Swahili")
+    assert bar_chart(report, tmp_path / "scores.png").is_file()
+
+
+@pytest.mark.integration
+def test_drawing_needs_no_pyplot_and_no_display(tmp_path: Path):
+    """In a process of its own, as another test may have imported pyplot."""
+    code = (
+        "import sys\n"
+        "from xlprompt.evaluation import LanguageResult, Score, TransferReport, bar_chart\n"
+        "result = LanguageResult('en', 9, 9, {'accuracy': Score(50.0, 1.0)}, 33.3, 'neutral', 40.0, False)\n"
+        "bar_chart(TransferReport('xnli', 'test', 'accuracy', 'en', {'en': result}), sys.argv[1])\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    path = tmp_path / "scores.png"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True)
+    assert path.read_bytes().startswith(PNG)
