@@ -15,6 +15,7 @@ from transformers import (
     XGLMConfig,
     XGLMModel,
 )
+from transformers.utils import logging
 
 from xlprompt.models import ModelError, load_backbone, load_config, load_tokenizer
 from xlprompt.models.fingerprint import weights_fingerprint
@@ -136,3 +137,12 @@ def test_xglm_tokenizer_puts_one_end_of_sentence_in_front(tiny_xglm: Path) -> No
     assert single == [end, *book]
     assert pair == [end, *book, end, end, *woman]
     assert json.loads((tiny_xglm / "config.json").read_text())["pad_token_id"] == tokenizer.pad_token_id == 1
+
+
+def test_loading_draws_no_progress_bar_and_leaves_the_setting_alone(
+    tiny_xglm: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logging.enable_progress_bar()
+    load_backbone(str(tiny_xglm))
+    assert "Loading weights" not in capfd.readouterr().err
+    assert logging.is_progress_bar_enabled()

