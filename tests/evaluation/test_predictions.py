@@ -71,6 +71,7 @@ def test_a_line_names_labels_for_people(tmp_path: Path):
 def test_the_same_predictions_give_the_same_bytes(tmp_path: Path):
     first, second = save(tmp_path / "a.jsonl.gz"), save(tmp_path / "b.jsonl.gz")
     assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes()[4:8] == bytes(4)  # gzip's time of writing (RFC 1952), left out
 
 
 def test_no_examples_make_a_file_too(tmp_path: Path):
