@@ -4,11 +4,13 @@ import gzip
 import json
 import warnings
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 from seqeval.metrics import f1_score, precision_score, recall_score
+from sklearn.metrics import accuracy_score
 
 from xlprompt.data import TASKS, Task, task
 from xlprompt.evaluation import label_shares, main_metric, score
@@ -73,6 +75,13 @@ def test_accuracy_of_pairs_is_the_share_of_right_ones_in_percent():
 def test_accuracy_of_tags_counts_words_and_not_sentences():
     gold, predicted = tags(POS, "NOUN VERB NOUN", "X"), tags(POS, "NOUN VERB NOUN", "SYM")
     assert score(POS, gold, predicted)["accuracy"].value == 75.0
+
+
+@pytest.mark.parametrize("of", [NER, POS])
+def test_accuracy_equals_sklearns_over_all_words(of: Task):
+    gold, predicted = random_tags(of, 150, right=0.6)
+    expected = 100 * accuracy_score(list(chain(*gold)), list(chain(*predicted)))
+    assert score(of, gold, predicted)["accuracy"].value == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("right", [0.0, 0.3, 0.9, 1.0])

@@ -74,6 +74,11 @@ def test_the_same_predictions_give_the_same_bytes(tmp_path: Path):
     assert first.read_bytes()[4:8] == bytes(4)  # gzip's time of writing (RFC 1952), left out
 
 
+def test_ids_that_a_source_repeats_are_kept(tmp_path: Path):
+    """A run must not be lost at its end because its data repeat an id; the order tells examples apart."""
+    assert load_predictions(save(tmp_path / "p.jsonl.gz", ids=["a", "a"])).ids == ["a", "a"]
+
+
 def test_no_examples_make_a_file_too(tmp_path: Path):
     assert load_predictions(save(tmp_path / "p.jsonl.gz", ids=[], gold=[], predicted=[])).ids == []
 
@@ -153,6 +158,15 @@ def test_a_file_cut_short_is_refused(tmp_path: Path):
     path = save(tmp_path / "p.jsonl.gz")
     path.write_bytes(path.read_bytes()[:-12])
     with pytest.raises(DataError, match=r"p\.jsonl\.gz: not a whole gzip file"):
+        load_predictions(path)
+
+
+def test_a_file_with_a_wrong_byte_in_the_middle_is_refused(tmp_path: Path):
+    path = save(tmp_path / "p.jsonl.gz")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"p\.jsonl\.gz"):
         load_predictions(path)
 
 
