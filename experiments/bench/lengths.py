@@ -20,7 +20,7 @@ EXAMPLES_PER_LANGUAGE = 1000
 @click.argument("data")
 @click.option("--model", default="gemma-3-270m", show_default=True, help="Whose tokenizer to count with.")
 def main(data: str, model: str) -> None:
-    """Write percentiles of XNLI's lengths in DATA: English training pairs, and test pairs of all languages."""
+    """Write percentiles of XNLI's lengths in DATA: English training pairs, test pairs of all languages."""
     task, source, tokenizer = TASKS["xnli"], open_source(data), load_tokenizer(model)
 
     def lengths(language: str, split: str, limit: int | None = None) -> np.ndarray:
@@ -31,8 +31,8 @@ def main(data: str, model: str) -> None:
     test = np.concatenate([lengths(language, "test", EXAMPLES_PER_LANGUAGE) for language in languages])
     percents = np.arange(101)
     figures = {
-        "about": f"Percentiles 0 to 100 of XNLI's pair lengths in tokens of {model}, specials counted: English "
-        f"training pairs; up to {EXAMPLES_PER_LANGUAGE} test pairs in each of {', '.join(languages)}.",
+        "about": f"Percentiles 0 to 100 of XNLI's pair lengths in tokens of {model}, specials counted: "
+        f"English training pairs; up to {EXAMPLES_PER_LANGUAGE} test pairs in each of {', '.join(languages)}.",
         "train": np.percentile(lengths("en", "train"), percents).round().astype(int).tolist(),
         "test": np.percentile(test, percents).round().astype(int).tolist(),
     }
