@@ -32,7 +32,7 @@ def main(data: str, model: str) -> None:
     percents = np.arange(101)
     figures = {
         "about": f"Percentiles 0 to 100 of XNLI's pair lengths in tokens of {model}, specials counted: "
-        f"English training pairs; up to {EXAMPLES_PER_LANGUAGE} test pairs in each of {', '.join(languages)}.",
+        f"English training pairs; at most {EXAMPLES_PER_LANGUAGE} test pairs of {', '.join(languages)}.",
         "train": np.percentile(lengths("en", "train"), percents).round().astype(int).tolist(),
         "test": np.percentile(test, percents).round().astype(int).tolist(),
     }
