@@ -1,6 +1,7 @@
 """What tests share: an offline environment, tiny models, and the real benchmark samples where they are."""
 
 import os
+import signal
 from pathlib import Path
 
 # Before anything imports transformers or datasets: no test may reach for a hub.
@@ -10,6 +11,9 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 import pytest  # noqa: E402
 import tiny  # noqa: E402
+
+# A shell starts background jobs with Ctrl-C ignored, and children inherit it; tests of Ctrl-C need the default.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BENCHMARK_DATA = Path(os.environ.get("XLPROMPT_BENCHMARK_DATA", REPOSITORY.parent / "shared" / "data"))
