@@ -12,7 +12,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 import pytest  # noqa: E402
 import tiny  # noqa: E402
 
-# A shell starts background jobs with Ctrl-C ignored, and children inherit it; tests of Ctrl-C need the default.
+# A shell starts background jobs with Ctrl-C ignored, and children inherit that. Tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
