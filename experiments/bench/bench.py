@@ -20,6 +20,7 @@ import multiprocessing
 import re
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -338,6 +339,8 @@ def main(
     json_path: Path | None,
 ) -> None:
     """Compare training and evaluation speed with PEFT's PrefixTuning on the same examples."""
+    # PEFT still calls names that transformers has renamed; it warns at every build.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     console = Console()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     setting = Setting(layers, prompt_length, batch_size, steps, evaluation_steps, device)
