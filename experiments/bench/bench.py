@@ -45,6 +45,9 @@ from xlprompt.models.heads import LinearHead
 from xlprompt.models.prompts import Prompts
 from xlprompt.training.environment import cpu_model
 
+# PEFT calls names that transformers has renamed, which would warn at each build, in child processes too.
+warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
 LENGTHS = json.loads((Path(__file__).parent / "xnli_lengths.json").read_text(encoding="utf-8"))
 NUM_LABELS = 3
 PADDED_TO = 128
@@ -339,8 +342,6 @@ def main(
     json_path: Path | None,
 ) -> None:
     """Compare training and evaluation speed with PEFT's PrefixTuning on the same examples."""
-    # PEFT still calls names that transformers has renamed; it warns at every build.
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     console = Console()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     setting = Setting(layers, prompt_length, batch_size, steps, evaluation_steps, device)
