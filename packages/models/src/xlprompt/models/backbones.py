@@ -118,7 +118,6 @@ def load_backbone(
         location,
         config=config,
         dtype=getattr(torch, dtype),
-        use_safetensors=None,
     )
     fingerprint = weights_fingerprint(location, revision=getattr(model.config, "_commit_hash", None))
     # from_pretrained casts parameters; XGLM's position table is a buffer made before that.
