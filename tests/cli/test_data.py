@@ -1,4 +1,31 @@
 import json
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from xlprompt.data import STUDY_LANGUAGES
+
+PAGE = Path(__file__).resolve().parents[2] / "packages" / "data" / "docs" / "mini-benchmark.md"
+
+
+@pytest.fixture
+def ner_folder(tmp_path):
+    """Sentences of two languages that are not translations, though ids agree; one holds Markdown."""
+    rows = {
+        "en": [
+            (["Oslo"], ["B-LOC"]),
+            (["Rome"], ["B-LOC"]),
+            (["It", "|", "[red]", "rains"], ["O"] * 4),
+            (["Bonn"], ["B-LOC"]),
+        ],
+        "ur": [(["دہلی", "میں"], ["B-LOC", "O"])],
+    }
+    (tmp_path / "ner").mkdir()
+    for language, sentences in rows.items():
+        lines = [json.dumps({"tokens": tokens, "tags": tags}) + "\n" for tokens, tags in sentences]
+        (tmp_path / "ner" / f"{language}.test.jsonl").write_text("".join(lines))
+    return tmp_path
 
 
 def test_check_lists_what_a_folder_holds(xlprompt, xnli_folder):
@@ -37,3 +64,119 @@ def test_check_of_a_folder_that_is_not_there_is_no_traceback(xlprompt, tmp_path)
     assert result.exit_code in (1, 2)
     assert "absent" in result.output
     assert not isinstance(result.exception, OSError)
+
+
+def test_show_prints_a_pair_as_two_lines_below_its_label(xlprompt, xnli_folder):
+    result = xlprompt("data", "show", xnli_folder, "--task", "xnli", "--examples", 1)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "xnli  0  entailment\n  en  The man has 0 coats.\n      book\n"
+
+
+def test_show_sets_parallel_languages_one_below_the_other(xlprompt, xnli_folder):
+    rows = json.loads(xlprompt("data", "show", xnli_folder, "--languages", "de,en", "--json").stdout)
+    assert [(row["id"], row["language"]) for row in rows] == [
+        ("0", "de"),
+        ("0", "en"),
+        ("1", "de"),
+        ("1", "en"),
+        ("2", "de"),
+        ("2", "en"),
+    ]
+
+
+def test_show_takes_every_label_once_before_any_twice(xlprompt):
+    def labels(task, number):
+        result = xlprompt("data", "show", "mini", "--task", task, "--examples", number, "--json")
+        return sorted(row["label"] for row in json.loads(result.stdout))
+
+    assert labels("xnli", 3) == ["contradiction", "entailment", "neutral"]
+    assert labels("pawsx", 4) == ["different", "different", "paraphrase", "paraphrase"]
+
+
+def test_show_takes_every_set_of_tags_once_before_any_twice(xlprompt, ner_folder):
+    rows = json.loads(xlprompt("data", "show", ner_folder, "--json").stdout)
+    assert [row["id"] for row in rows] == ["0", "1", "2"]
+    rows = json.loads(xlprompt("data", "show", ner_folder, "--examples", 2, "--json").stdout)
+    assert [row["id"] for row in rows] == ["0", "2"]
+    assert rows[1] == {
+        "task": "ner",
+        "split": "test",
+        "language": "en",
+        "id": "2",
+        "tokens": ["It", "|", "[red]", "rains"],
+        "tags": ["O", "O", "O", "O"],
+    }
+
+
+def test_show_keeps_tagged_sentences_of_different_languages_apart(xlprompt, ner_folder):
+    result = xlprompt("data", "show", ner_folder, "--languages", "en,ur", "--examples", 2)
+    assert result.stdout == (
+        "ner  0\n  en  Oslo/B-LOC\n\nner  2\n  en  It | [red] rains\n\nner  0\n  ur  دہلی/B-LOC میں\n"
+    )
+
+
+def test_show_without_languages_prints_the_first_and_as_markdown_all(xlprompt, ner_folder):
+    def languages(*options):
+        return {row["language"] for row in json.loads(xlprompt("data", "show", *options, "--json").stdout)}
+
+    assert languages("mini") == languages(ner_folder) == {"en"}
+    page = xlprompt("data", "show", ner_folder, "--markdown").stdout
+    assert "| English | " in page
+    assert "| Urdu | " in page
+
+
+def test_a_screen_of_80_columns_holds_every_line(xlprompt):
+    screen = {"FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}
+    options = ("--languages", "en,ar,hi,th", "--examples", 6)
+    narrow = xlprompt("data", "show", "mini", *options, env=screen).stdout
+    piped = xlprompt("data", "show", "mini", *options).stdout
+    assert max(map(cell_len, piped.splitlines())) > 80 >= max(map(cell_len, narrow.splitlines()))
+    assert "".join(narrow.split()) == "".join(piped.split())
+
+
+def test_a_page_escapes_what_is_markdown_and_turns_right_to_left_text(xlprompt, ner_folder):
+    page = xlprompt("data", "show", ner_folder, "--task", "ner", "--markdown").stdout
+    assert f"`xlprompt data show {ner_folder} --task ner --markdown`" in page
+    assert "| English | It \\| \\[red\\] rains |\n" in page
+    assert '| Urdu | <span dir="rtl">دہلی/B-LOC میں</span> |\n' in page
+
+
+@pytest.mark.integration
+def test_the_page_of_the_mini_benchmark_is_what_its_command_prints(xlprompt):
+    result = xlprompt("data", "show", "mini", "--markdown")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == PAGE.read_text(encoding="utf-8"), (
+        "out of date: xlprompt data show mini --markdown > packages/data/docs/mini-benchmark.md"
+    )
+
+
+@pytest.mark.integration
+def test_the_page_shows_three_items_of_each_task_in_the_studys_languages():
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("## ")] == ["## xnli", "## pawsx", "## ner", "## pos"]
+    assert sum(line.startswith("### ") for line in lines) == 4 * 3
+    assert sum(line.startswith("| ") for line in lines) == 4 * 3 * (1 + len(STUDY_LANGUAGES))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["mini", "--task", "nre"], "Did you mean ner?"),
+        (["mini", "--languages", "en,dee"], "Did you mean de (German)?"),
+        (["mini", "--languages", "en,it"], "mini: no test split of any task for 'it'. It has en ru "),
+        (["mini", "--languages", "it", "--task", "pos"], "no 'it'"),
+        (["absent"], "absent: there is no such folder"),
+        (["mini", "--json", "--markdown"], "exclude each other"),
+    ],
+)
+def test_show_says_what_is_not_there(xlprompt, options, message):
+    result = xlprompt("data", "show", *options)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert message in result.stderr
+
+
+def test_show_of_a_split_that_a_folder_lacks_points_to_check(xlprompt, ner_folder):
+    result = xlprompt("data", "show", ner_folder, "--split", "train")
+    assert result.exit_code == 2
+    assert "no train split of any task. See what it holds: xlprompt data check FOLDER." in result.stderr

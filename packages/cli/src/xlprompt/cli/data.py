@@ -1,19 +1,32 @@
-"""`xlprompt data check`: what a folder of data holds, and what is wrong with it.
+"""`xlprompt data`: check what a folder holds and what is wrong with it, show examples of a source.
 
-The reading is done by `xlprompt.data.check`; this file only prints its report.
+The reading is done by `xlprompt.data`; this file picks what to show, and prints.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from xlprompt.cli.options import json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from datasets import Dataset
+    from rich.console import Console
+    from rich.text import Text
+
+    from xlprompt.data import Source, Task
     from xlprompt.data.check import FolderReport
 
 EXIT_PROBLEMS = 1
@@ -72,3 +85,278 @@ def _print_report(folder: Path, report: FolderReport) -> None:
     for warning in report.warnings:
         console.print(f"Note: {warning}", style="yellow", markup=False)
     console.print(f"{len(report.found)} data sets, {len(report.problems)} problems")
+
+
+@command.command("show", short_help="Print some examples.")
+@click.argument("source", metavar="SOURCE")
+@click.option("--task", "task_name", help="xnli, pawsx, ner or pos; default: all that SOURCE has.")
+@click.option(
+    "--languages",
+    metavar="CODES",
+    help="Such as en,de,sw; default: the first that SOURCE has, English where it is there; "
+    "with --markdown all that it has.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="Where the examples are from.",
+)
+@click.option(
+    "--examples", type=click.IntRange(min=1), default=3, show_default=True, help="How many of each task."
+)
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown page, one table an example.")
+@json_option
+@click.pass_context
+def show(
+    ctx: click.Context,
+    source: str,
+    task_name: str | None,
+    languages: str | None,
+    split: str,
+    examples: int,
+    as_markdown: bool,
+    as_json: bool,
+) -> None:
+    """Print some examples of SOURCE: 'mini' (the bundled benchmark), 'hub', or a folder.
+
+    They are the first of every label, then the second of every label and so on; of tagged sentences, of
+    every set of tags. Where languages are parallel, all show the same examples, one below the other.
+
+    \b
+    Examples:
+      xlprompt data show mini
+      xlprompt data show mini --task xnli --languages en,de,sw
+      xlprompt data show ../data --task ner --examples 10 --json
+    """
+    if as_markdown and as_json:
+        raise click.UsageError("--markdown and --json exclude each other.")
+    from xlprompt.data import open_source
+
+    opened = open_source(source)
+    codes = list(dict.fromkeys((languages or "").replace(",", " ").split()))
+    parts = _parts(opened, task_name, codes, split, every_language=as_markdown)
+    items = [item for task, there in parts for item in _items(opened, task, there, split, examples)]
+    if as_markdown:
+        click.echo(_page(items, source=opened.name, split=split, made_by=_command_line(ctx)), nl=False)
+    elif as_json:
+        rows = [row for item in items for row in item.to_dicts(split)]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        _print_items(items)
+
+
+@dataclass(frozen=True)
+class _Item:
+    """An example in one language, or in several that say the same.
+
+    Attributes:
+        task: Its task.
+        id: Its id in the source.
+        rows: Language -> its row there, in the columns of `xlprompt.data.sources.rows.schema`.
+    """
+
+    task: Task
+    id: str
+    rows: dict[str, dict[str, Any]]
+
+    @property
+    def label(self) -> str:
+        """Name of a pair's label; empty for a sentence, whose words have their own."""
+        row = next(iter(self.rows.values()))
+        return self.task.labels[row["label"]] if self.task.kind == "pair" else ""
+
+    def tagged(self, code: str) -> list[tuple[str, str]]:
+        """Words and names of tags of a sentence."""
+        row = self.rows[code]
+        names = [self.task.labels[tag] for tag in row["tags"]]
+        return list(zip(row["tokens"], names, strict=True))
+
+    def to_dicts(self, split: str) -> list[dict[str, Any]]:
+        """A row a language, with names for labels."""
+        found = []
+        for code, row in self.rows.items():
+            place = {"task": self.task.name, "split": split, "language": code}
+            named = (
+                {"label": self.label}
+                if self.task.kind == "pair"
+                else {"tags": [tag for _, tag in self.tagged(code)]}
+            )
+            found.append(place | row | named)
+        return found
+
+
+def _parts(
+    source: Source, task_name: str | None, codes: list[str], split: str, *, every_language: bool
+) -> list[tuple[Task, list[str]]]:
+    """The tasks to show, and in which languages.
+
+    Raises:
+        DataError: There is no such task or language, or nothing of it in the source.
+    """
+    from xlprompt.data import TASKS, DataError, language, task
+
+    for code in codes:
+        language(code)
+    parts = []
+    offered: dict[str, None] = {}
+    for one in [task(task_name)] if task_name else TASKS.values():
+        there = list(source.languages(one, split))
+        offered |= dict.fromkeys(there)
+        if codes:
+            # Of a task asked for by name everything has to be there; the source words best what is missing.
+            there = codes if task_name else [code for code in codes if code in there]
+        elif not every_language:
+            there = there[:1]
+        if there:
+            parts.append((one, there))
+    missing = [code for code in codes if not any(code in there for _, there in parts)]
+    if missing or not parts:
+        message = f"no {split} split of {task_name or 'any task'}"
+        raise DataError(
+            f"{message} for {', '.join(map(repr, missing))}" if missing else message,
+            file=source.name,
+            fix=f"It has {' '.join(offered)}."
+            if offered
+            else "See what it holds: xlprompt data check FOLDER.",
+        )
+    return parts
+
+
+def _items(source: Source, task: Task, codes: list[str], split: str, number: int) -> list[_Item]:
+    loaded = {code: source.load(task, code, split) for code in codes}
+    keys = {code: _keys(task, rows) for code, rows in loaded.items()}
+    groups = [[code] for code in codes]
+    # Benchmarks of pairs are translated. Those of tagged sentences have other sentences in every language,
+    # also where ids agree; only the bundled benchmark says the same everywhere.
+    if (task.kind == "pair" or source.name == "mini") and set.intersection(*map(set, keys.values())):
+        groups = [codes]
+    items = []
+    for group in groups:
+        first = group[0]
+        shared = set.intersection(*(set(keys[code]) for code in group))
+        places = [place for place, key in enumerate(keys[first]) if key in shared]
+        kinds = _kinds(task, loaded[first])
+        for chosen in _varied([kinds[place] for place in places], number):
+            key = keys[first][places[chosen]]
+            rows = {code: loaded[code][keys[code].index(key)] for code in group}
+            items.append(_Item(task, rows[first]["id"], rows))
+    return items
+
+
+def _keys(task: Task, rows: Dataset) -> list[Hashable]:
+    """What a row has in common with its translations: its id, and a pair's label."""
+    return list(zip(rows["id"], rows["label"], strict=True)) if task.kind == "pair" else list(rows["id"])
+
+
+def _kinds(task: Task, rows: Dataset) -> list[Hashable]:
+    """The label of each row, or the set of its tags."""
+    return list(rows["label"]) if task.kind == "pair" else [frozenset(tags) for tags in rows["tags"]]
+
+
+def _varied(kinds: Iterable[Hashable], number: int) -> list[int]:
+    """Places of the first row of every kind, then of the second of every kind and so on; sorted."""
+    before: Counter[Hashable] = Counter()
+    ranked = []
+    for place, kind in enumerate(kinds):
+        ranked.append((before[kind], place))
+        before[kind] += 1
+    return sorted(place for _, place in sorted(ranked)[:number])
+
+
+def _print_items(items: Sequence[_Item]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for number, item in enumerate(items):
+        if number:
+            console.print()
+        console.print(Text("  ".join(filter(None, (item.task.name, item.id, item.label))), style="bold"))
+        for code, row in item.rows.items():
+            if item.task.kind == "pair":
+                _print_line(console, code, Text(_on_one_line(row["first"])))
+                _print_line(console, "", Text(_on_one_line(row["second"])))
+            else:
+                words = [
+                    Text.assemble(word, (tag and f"/{tag}", "cyan"))
+                    for word, tag in _shown_tags(item.tagged(code))
+                ]
+                _print_line(console, code, Text(" ").join(words))
+
+
+def _print_line(console: Console, code: str, text: Text) -> None:
+    """Print a text behind its language; wrapped for a screen, but one line for a program that reads it.
+
+    Not as a table: a border to the right of a right-to-left text would be drawn in the midst of it.
+    """
+    from rich.text import Text
+
+    margin = f"  {code:<4}"
+    lines = text.wrap(console, console.width - len(margin)) if console.is_terminal else [text]
+    for number, line in enumerate(lines):
+        console.print(Text(margin if number == 0 else " " * len(margin)) + line, soft_wrap=True)
+
+
+def _shown_tags(tagged: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(word, "" if tag == "O" else tag) for word, tag in tagged]
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _command_line(ctx: click.Context) -> str:
+    """The command as it was called, without options that were left at their default."""
+    words = ["xlprompt", "data", "show", ctx.params["source"]]
+    for option in ctx.command.params:
+        if not isinstance(option, click.Option) or option.name is None:
+            continue
+        if ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            words += [option.opts[0]] if option.is_flag else [option.opts[0], str(ctx.params[option.name])]
+    return shlex.join(words)
+
+
+def _page(items: Sequence[_Item], *, source: str, split: str, made_by: str) -> str:
+    lines = [
+        f"# Examples of {source}",
+        "",
+        f"Printed by `{made_by}`; do not edit.",
+        "",
+        f"- They are of the {split} split: the first of every label, then the second of every label and so",
+        "  on; of tagged sentences, of every set of tags that the first language has.",
+        "- The lines of a table are one example in several languages.",
+        "- A word is followed by its tag, unless that is O.",
+    ]
+    task = ""
+    for item in items:
+        if item.task.name != task:
+            task = item.task.name
+            lines += ["", f"## {task}"]
+        lines += ["", f"### {_escaped(item.id)}" + (f": {item.label}" if item.label else ""), ""]
+        lines += _table(item)
+    return "\n".join(lines) + "\n"
+
+
+def _table(item: _Item) -> list[str]:
+    from xlprompt.data import language
+
+    columns = item.task.text_columns if item.task.kind == "pair" else ("words",)
+    lines = [f"| language | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    for code, row in item.rows.items():
+        if item.task.kind == "pair":
+            texts = [_on_one_line(row["first"]), _on_one_line(row["second"])]
+        else:
+            tagged = _shown_tags(item.tagged(code))
+            texts = [" ".join(f"{word}/{tag}" if tag else word for word, tag in tagged)]
+        cells = [_escaped(text) for text in texts]
+        if language(code).script in ("Arabic", "Hebrew"):
+            cells = [f'<span dir="rtl">{cell}</span>' for cell in cells]
+        lines.append(f"| {language(code).name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _escaped(text: str) -> str:
+    """The text with a backslash before what Markdown would read as its own."""
+    return re.sub(r"([\\`*_\[\]<>|~&])", r"\\\1", text)
