@@ -1,11 +1,12 @@
 # The front door of xlprompt: `make` lists what there is. A target that needs the environment makes it first.
 
 # Variables, on the command line or exported; one given empty counts as not given. `make help` prints these lines.
-#: SCALE   mini        mini: anywhere, in minutes; paper: facebook/xglm-564M on the data sets of the hub
-#: MODEL   (recipe)    facebook/xglm-564M, gemma-3-270m, any hub id, or a folder in transformers' format
-#: DATA    (recipe)    hub, or a folder with the official files or JSON Lines (see make data-check)
+#: SCALE   mini        mini: bundled model and data, minutes; gemma: Gemma 3 270M on DATA; paper: XGLM-564M on the hub
+#: MODEL   (recipe)    xglm-nano, gemma-3-270m, facebook/xglm-564M, any hub id, or a folder in transformers' format
+#: DATA    (recipe)    mini, hub, or a folder with the official files or JSON Lines (see make data-check)
 #: SEED    (recipe)    seed of initialization and batch order
 #: LIMIT   (all)       use at most this many examples of each split and language
+#: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
 #: RECIPE  (by scale)  another recipe instead of experiments/SCALE/TASK-prompt.yaml
 #: ARGS    (none)      more arguments for the command behind the target, such as ARGS="--steps 400"
 #: PORT    (free)      port of make ui
@@ -30,7 +31,7 @@ recipe = $(call quote,$(if $(strip $(RECIPE)),$(RECIPE),experiments/$(scale)/$(1
 train = $(strip $(bin)/xlprompt train $(call recipe,$(1)) $(call option,--model,$(MODEL)) \
     $(call option,--data,$(DATA)) $(call option,--seed,$(SEED)) $(call option,--limit,$(LIMIT)) $(ARGS))
 
-.PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt ui params data-check doctor \
+.PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt nano ui params data-check doctor \
     test test-slow lint format bench lock clean
 
 help: ## List the targets and the variables
@@ -39,7 +40,7 @@ help: ## List the targets and the variables
 	@echo "Targets:"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "Variables and their defaults, as in: make xnli-prompt DATA=../data LIMIT=2000"
+	@echo "Variables and their defaults, as in: make xnli-prompt SCALE=gemma DATA=../data LIMIT=2000"
 	@sed -n 's/^#: /  /p' Makefile
 
 setup: $(ready) ## Make .venv from requirements.lock (every target below that needs it does so by itself)
@@ -59,17 +60,20 @@ $(ready): requirements.lock $(foreach p,$(packages),packages/$(p)/pyproject.toml
 	    $(foreach p,$(packages),--editable packages/$(p))
 	@touch $@
 
-xnli-prompt: $(ready) ## Tune prompts on English XNLI (inference), score every language
+xnli-prompt: $(ready) ## Tune prompts on English inference, score every language
 	@$(call train,xnli)
 
-pawsx-prompt: $(ready) ## Tune prompts on English PAWS-X (paraphrases), score every language
+pawsx-prompt: $(ready) ## Tune prompts on English paraphrases, score every language
 	@$(call train,pawsx)
 
-ner-prompt: $(ready) ## Tune prompts on English WikiANN (named entities), score every language
+ner-prompt: $(ready) ## Tune prompts on English named entities, score every language
 	@$(call train,ner)
 
-pos-prompt: $(ready) ## Tune prompts on English UD (parts of speech), score every language
+pos-prompt: $(ready) ## Tune prompts on English parts of speech, score every language
 	@$(call train,pos)
+
+nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on with it; BALANCED=1 for its control
+	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(if $(strip $(BALANCED)),-balanced).yaml $(ARGS))
 
 ui: $(ready) ## Open the MLflow UI on the runs in mlruns/
 	@$(strip $(bin)/xlprompt ui $(call option,--port,$(PORT)) $(ARGS))

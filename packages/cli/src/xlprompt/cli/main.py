@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-COMMANDS = ("train", "evaluate", "params", "data", "doctor", "ui")
+COMMANDS = ("train", "evaluate", "params", "data", "pretrain", "doctor", "ui")
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it

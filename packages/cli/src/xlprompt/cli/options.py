@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,6 +22,14 @@ json_option = click.option(
 
 device_option = click.option("--device", help="cpu or cuda; default: a GPU where there is one.")
 
+set_option = click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Any other key of the recipe, such as prompt.init=text. May be given more than once.",
+)
+
 
 def _split_codes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     codes = tuple(code for code in (part.strip() for part in (value or "").split(",")) if code)
@@ -33,3 +42,16 @@ languages_option = click.option(
     metavar="CODES",
     help="Score these languages only, such as en,de,sw; default: the recipe's choice.",
 )
+
+
+def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
+    """Turn the values of `--set` into recipe keys and values."""
+    from xlprompt.training.recipe import parse_value
+
+    parsed = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"expected KEY=VALUE, got '{setting}'", param_hint="--set")
+        parsed[key.strip()] = parse_value(value)
+    return parsed

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xlprompt.cli.options import device_option, json_option, languages_option, mlruns_option
+from xlprompt.cli.options import (
+    device_option,
+    json_option,
+    languages_option,
+    mlruns_option,
+    parse_settings,
+    set_option,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,13 +53,7 @@ KEYS = {
 @click.option("--learning-rate", type=float, help="Peak learning rate of the prompt.")
 @click.option("--prompt-length", type=int, help="Positions of the prompt.")
 @click.option("--scheme", help="Where the prompt goes in: layers, input, both or hidden.")
-@click.option(
-    "--set",
-    "settings",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Any other key of the recipe, such as prompt.init=text. May be given more than once.",
-)
+@set_option
 @device_option
 @mlruns_option
 @json_option
@@ -80,7 +81,7 @@ def command(
     from xlprompt.training import load_recipe, train
 
     overrides = {KEYS[name]: value for name, value in options.items() if value is not None}
-    overrides |= _parse_settings(settings)
+    overrides |= parse_settings(settings)
     console = Console(stderr=as_json)  # with --json, progress must not mix with the figures
     result = train(
         load_recipe(recipe, overrides), store=mlruns, console=console, recipe_path=recipe, device=device
@@ -89,18 +90,6 @@ def command(
         click.echo(json.dumps(_as_dict(result), indent=2, ensure_ascii=False))
     else:
         _print_outcome(result, mlruns, console)
-
-
-def _parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
-    from xlprompt.training.recipe import parse_value
-
-    parsed = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not key or not equals:
-            raise click.BadParameter(f"expected KEY=VALUE, got '{setting}'", param_hint="--set")
-        parsed[key.strip()] = parse_value(value)
-    return parsed
 
 
 def _as_dict(result: RunResult) -> dict[str, Any]:

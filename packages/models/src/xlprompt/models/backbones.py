@@ -27,7 +27,8 @@ from xlprompt.models.attention import ATTENTION_NAME, KeyValueRecorder, XGLMAtte
 from xlprompt.models.errors import ModelError
 from xlprompt.models.fingerprint import weights_fingerprint
 from xlprompt.models.gemma import ensure_gemma
-from xlprompt.models.known import GEMMA, canonical_name
+from xlprompt.models.known import GEMMA, NANO, NANO_BALANCED, canonical_name
+from xlprompt.models.nano import nano_folder
 from xlprompt.models.prompts import PromptShape, PromptTensors
 from xlprompt.models.quiet import quietly
 
@@ -43,6 +44,8 @@ def locate(name: str) -> str:
     """
     if name == GEMMA:
         return str(ensure_gemma())
+    if name in (NANO, NANO_BALANCED):
+        return str(nano_folder(name))
     name = canonical_name(name)
     folder = Path(name).expanduser()
     if folder.is_dir():

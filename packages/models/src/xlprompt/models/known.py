@@ -10,6 +10,8 @@ from types import MappingProxyType
 from transformers import Gemma3TextConfig, PreTrainedConfig, XGLMConfig
 
 GEMMA = "gemma-3-270m"
+NANO = "xglm-nano"
+NANO_BALANCED = "xglm-nano-balanced"
 
 
 def _xglm(layers: int, width: int, feed_forward: int, heads: int) -> Callable[[], PreTrainedConfig]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -27,11 +27,16 @@ class RecipeError(ValueError):
     """A recipe that cannot be run as it is written; the message names the file, the key and a remedy."""
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """What a YAML file may hold; unknown keys are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
-class DataSettings(_Settings):
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+class DataSettings(Settings):
     """Where the examples come from and how many of them are used."""
 
     source: str | None = Field(
@@ -60,7 +65,7 @@ class DataSettings(_Settings):
     )
 
 
-class OptimizerSettings(_Settings):
+class OptimizerSettings(Settings):
     """AdamW on the float32 trainables, with linear warm-up and decay."""
 
     learning_rate: float = Field(
@@ -95,7 +100,7 @@ class OptimizerSettings(_Settings):
         return value
 
 
-class ScheduleSettings(_Settings):
+class ScheduleSettings(Settings):
     """How long training runs, in which pieces, and when it looks at the development set."""
 
     steps: int = Field(ge=1, description="Optimizer steps. Time grows in proportion.")
@@ -117,7 +122,7 @@ class ScheduleSettings(_Settings):
     )
 
 
-class EvaluationSettings(_Settings):
+class EvaluationSettings(Settings):
     """How the development and test sets are scored."""
 
     token_budget: int = Field(
@@ -128,7 +133,7 @@ class EvaluationSettings(_Settings):
     )
 
 
-class Recipe(_Settings):
+class Recipe(Settings):
     """Everything that decides the result of one run, apart from the machine."""
 
     task: str = Field(description="xnli, pawsx, ner or pos.")
@@ -184,11 +189,19 @@ _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
 
 def load_recipe(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Read a recipe file, the recipes it extends, and values given on top.
+    """Read a recipe file, the recipes it extends, and values given on top; see `load_settings`."""
+    return load_settings(path, Recipe, overrides)
+
+
+def load_settings(
+    path: str | Path, kind: type[AnySettings], overrides: Mapping[str, Any] | None = None
+) -> AnySettings:
+    """Read a YAML file of settings, the files it extends, and values given on top.
 
     Args:
-        path: YAML file. Its optional key `extends` names a base recipe relative to the file; mappings are
-            merged key by key, anything else replaces the base's value.
+        path: YAML file. Its optional key `extends` names a base file relative to it; mappings are merged key
+            by key, anything else replaces the base's value.
+        kind: The settings that the file holds.
         overrides: Values by dotted key (`"schedule.steps"`); they win over the files.
 
     Raises:
@@ -202,9 +215,9 @@ def load_recipe(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     for _, values in layers:
         merged = _merge(merged, values)
     try:
-        return Recipe.model_validate(merged)
+        return kind.model_validate(merged)
     except ValidationError as error:
-        raise RecipeError(_explain(error, layers, default_origin=str(path))) from error
+        raise RecipeError(_explain(error, layers, kind, default_origin=str(path))) from error
 
 
 def recipe_from_dict(values: Mapping[str, Any], *, origin: str) -> Recipe:
@@ -212,20 +225,20 @@ def recipe_from_dict(values: Mapping[str, Any], *, origin: str) -> Recipe:
     try:
         return Recipe.model_validate(dict(values))
     except ValidationError as error:
-        raise RecipeError(_explain(error, [(origin, dict(values))], default_origin=origin)) from error
+        raise RecipeError(_explain(error, [(origin, dict(values))], Recipe, default_origin=origin)) from error
 
 
-def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
+def recipe_to_dict(recipe: Settings) -> dict[str, Any]:
     """The recipe as JSON-compatible data that `recipe_from_dict` takes back."""
     return recipe.model_dump(mode="json")
 
 
-def flatten(recipe: Recipe) -> dict[str, Any]:
+def flatten(recipe: Settings) -> dict[str, Any]:
     """The recipe by dotted key, as it is logged: `{"schedule.steps": 600, ...}`."""
     return dict(_flatten(recipe_to_dict(recipe)))
 
 
-def fingerprint(recipe: Recipe) -> str:
+def fingerprint(recipe: Settings) -> str:
     """Sixteen hex digits of the SHA-256 over all of the recipe's values, defaults included."""
     canonical = json.dumps(recipe_to_dict(recipe), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
@@ -346,15 +359,21 @@ def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _explain(error: ValidationError, layers: list[tuple[str, dict[str, Any]]], *, default_origin: str) -> str:
+def _explain(
+    error: ValidationError,
+    layers: list[tuple[str, dict[str, Any]]],
+    kind: type[Settings],
+    *,
+    default_origin: str,
+) -> str:
     """One line a problem: the file that holds the key, the key, what is wrong, the nearest valid key."""
     lines = []
     for problem in error.errors():
-        keys = _recipe_keys(problem["loc"], unknown_last=problem["type"] in _UNKNOWN_KEY)
+        keys = _keys(problem["loc"], kind, unknown_last=problem["type"] in _UNKNOWN_KEY)
         origin = _origin(keys, layers) or default_origin
         key = ".".join(keys)
         if problem["type"] in _UNKNOWN_KEY:
-            lines.append(f"{origin}: {key}: there is no such key{_nearest(keys)}")
+            lines.append(f"{origin}: {key}: there is no such key{_nearest(keys, kind)}")
         elif problem["type"] == "missing":
             lines.append(f"{origin}: {key}: is missing. Add it, or extend a base recipe that has it")
         else:
@@ -365,10 +384,10 @@ def _explain(error: ValidationError, layers: list[tuple[str, dict[str, Any]]], *
     return "\n".join(dict.fromkeys(lines))
 
 
-def _recipe_keys(location: tuple[int | str, ...], *, unknown_last: bool) -> list[str]:
-    """The recipe's own keys in pydantic's location, which also names list indices and branches of a union."""
+def _keys(location: tuple[int | str, ...], kind: type[Settings], *, unknown_last: bool) -> list[str]:
+    """The file's own keys in pydantic's location, which also names list indices and branches of a union."""
     keys: list[str] = []
-    level: Any = Recipe
+    level: Any = kind
     for part in location:
         fields = _fields(level)
         if part not in fields:
@@ -390,9 +409,9 @@ def _origin(keys: list[str], layers: list[tuple[str, dict[str, Any]]]) -> str | 
     return None
 
 
-def valid_keys() -> list[str]:
-    """Every dotted key a recipe may hold, in reading order."""
-    return [name for name, _ in _flatten(_field_tree(Recipe))]
+def valid_keys(kind: type[Settings] = Recipe) -> list[str]:
+    """Every dotted key a recipe, or another kind of settings, may hold, in reading order."""
+    return [name for name, _ in _flatten(_field_tree(kind))]
 
 
 def _field_tree(settings: Any) -> dict[str, Any]:
@@ -411,8 +430,8 @@ def _fields(settings: Any) -> dict[str, Any]:
     return {}
 
 
-def _nearest(keys: list[str]) -> str:
-    known = valid_keys()
+def _nearest(keys: list[str], kind: type[Settings]) -> str:
+    known = valid_keys(kind)
     sections = {name.rpartition(".")[0] for name in known} - {""}
     key = ".".join(keys)
     near = difflib.get_close_matches(key, [*known, *sections], n=1, cutoff=0.6)
@@ -420,7 +439,7 @@ def _nearest(keys: list[str]) -> str:
         near = [name for name in known if name.rpartition(".")[2] == keys[-1]][:1]
     if near:
         return f"; the nearest valid key is {near[0]}"
-    level: Any = Recipe
+    level: Any = kind
     for parent in keys[:-1]:
         level = _fields(level)[parent]
     return f"; valid here: {', '.join(_fields(level))}"

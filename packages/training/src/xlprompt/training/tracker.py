@@ -186,6 +186,16 @@ class MlflowTracker:
             self._client.log_batch(self._run, params=param_list[part], tags=tag_list[part], synchronous=True)
         return self._run
 
+    def resume(self, run_id: str) -> bool:
+        """Go on in a run of the store that was interrupted; False where the store has no such run."""
+        try:
+            run = self._client.get_run(run_id)
+        except mlflow.MlflowException:
+            return False
+        self._client.update_run(run_id, status="RUNNING")
+        self._run_id, self._experiment_id = run_id, run.info.experiment_id
+        return True
+
     def log_metrics(
         self,
         metrics: Mapping[str, float],

@@ -1,7 +1,7 @@
-"""Where examples come from: the hub, or a folder of files.
+"""Where examples come from: the bundled mini benchmark, the hub, or a folder of files.
 
-Whatever the source, one schema comes out. This module picks the source; `folder` and `hub` are the two there
-are, and `formats` the files that a folder may hold.
+Whatever the source, one schema comes out. This module picks the source: `xlprompt.data.mini`, `hub` or `folder`;
+`formats` are the files that a folder may hold.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Protocol
 from datasets import Dataset
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.mini.source import MiniSource
 from xlprompt.data.sources.folder import FolderSource
 from xlprompt.data.sources.hub import HubSource
 from xlprompt.data.tasks import Task
 
-__all__ = ["FolderSource", "HubSource", "Source", "open_source"]
+__all__ = ["FolderSource", "HubSource", "MiniSource", "Source", "open_source"]
 
 
 class Source(Protocol):
@@ -41,20 +42,18 @@ def open_source(spec: str) -> Source:
     """Open the source that a recipe or ``DATA=`` names.
 
     Args:
-        spec: "hub", "mini" or a folder.
+        spec: "mini", "hub" or a folder.
 
     Returns:
         The source.
 
     Raises:
-        DataError: The folder cannot be used, or "mini", which is not bundled in this version.
+        DataError: The folder cannot be used.
     """
     if spec == "hub":
         return HubSource()
     if spec == "mini":
-        raise DataError(
-            "the source 'mini' is not bundled in this version", fix="Give DATA=<folder> or DATA=hub instead."
-        )
+        return MiniSource()
     if not spec.strip():
-        raise DataError("no source is named", fix="Give DATA=<folder> or DATA=hub.")
+        raise DataError("no source is named", fix="Give DATA=mini, DATA=hub or DATA=<folder>.")
     return FolderSource(Path(spec).expanduser())

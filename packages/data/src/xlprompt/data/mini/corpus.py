@@ -1,0 +1,178 @@
+"""Text of the mini world to pretrain a language model on: stories, questions, checks, translations, code-switching.
+
+Passages speak of the people of the pretraining split, so no meaning of the benchmark is among them. Which language a
+passage is in follows the shares that are handed in. There is no end to the text; the same generator gives the same one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from xlprompt.data.languages import STUDY_LANGUAGES, language
+from xlprompt.data.mini.items import CHECKED, hypothesis_of, paraphrase_twins, random_clauses
+from xlprompt.data.mini.meaning import Meaning, Relation
+from xlprompt.data.mini.realize import Clause, Style, code_switched, fragment, phrase, sentence
+from xlprompt.data.mini.sample import Sampler
+
+_ANSWERS = {Relation.ENTAILMENT: "agree", Relation.NEUTRAL: "maybe", Relation.CONTRADICTION: "deny"}
+_QUESTIONS = {
+    "who": "agent",
+    "what": "object",
+    "where": "place",
+    "when": "time",
+}
+_ROLE_OF = {"object": "thing"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a passage and its language; an empty one is a blank line."""
+
+    language: str
+    text: str
+
+
+Passage = tuple[Line, ...]
+
+
+def language_shares(exponent: float) -> dict[str, float]:
+    """Each study language's share of the text, from the tokens that XGLM was pretrained on.
+
+    Args:
+        exponent: The share is proportional to tokens to this power: 1 follows XGLM's corpus, 0 is balanced. Smaller
+            exponents upsample low-resource languages, as multilingual models commonly do (Conneau et al. 2020).
+
+    Returns:
+        Language code -> share; they sum to 1.
+    """
+    weights = {code: language(code).tokens ** exponent for code in STUDY_LANGUAGES}
+    total = sum(weights.values())
+    return {code: weight / total for code, weight in weights.items()}
+
+
+def passages(shares: Mapping[str, float], *, seed: int | str) -> Iterator[Passage]:
+    """Endlessly, passages of all kinds.
+
+    Args:
+        shares: Language code -> probability.
+        seed: The same seed gives the same passages.
+    """
+    rng = random.Random(f"xlprompt mini corpus {seed}")
+    writer = _Writer(rng)
+    codes, weights = list(shares), list(shares.values())
+    kinds, kind_weights = list(_KINDS), list(_KINDS.values())
+    while True:
+        (first,) = rng.choices(codes, weights)
+        (second,) = rng.choices(codes, weights)
+        while second == first and len(codes) > 1:
+            (second,) = rng.choices(codes, weights)
+        (kind,) = rng.choices(kinds, kind_weights)
+        yield tuple(kind(writer, first, second))
+
+
+class _Writer:
+    """What the kinds of passages share: a sampler, and endless paraphrases."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.sampler = Sampler("pretraining", rng)
+        self._paraphrases = paraphrase_twins(self.sampler)
+
+    def style(self) -> Style:
+        return self.rng.choice(("plain", "reworded"))
+
+    def story(self, language: str, _: str) -> Iterator[Line]:
+        """What happened to one person, day after day."""
+        (hero,) = self.sampler.people(1)
+        for _number in range(self.rng.randint(2, 5)):
+            meaning = self.sampler.meaning()
+            if meaning.agent and meaning.patient not in (hero,):
+                meaning = replace(meaning, agent=hero)
+            yield Line(language, sentence(language, (meaning, self.style())).text)
+
+    def questions(self, language: str, _: str) -> Iterator[Line]:
+        """A statement, then questions about its roles."""
+        meaning = self._told()
+        yield Line(language, sentence(language, (meaning, self.style())).text)
+        yield from self._asked(language, meaning)
+
+    def questions_in_another(self, language: str, other: str) -> Iterator[Line]:
+        """A statement in one language, questions about it in another."""
+        meaning = self._told()
+        yield Line(language, sentence(language, (meaning, self.style())).text)
+        yield from self._asked(other, meaning)
+
+    def check(self, language: str, _: str) -> Iterator[Line]:
+        """Two statements, and whether the second is right given the first."""
+        yield from self._checked(language, language)
+
+    def check_in_another(self, language: str, other: str) -> Iterator[Line]:
+        """The same across two languages."""
+        yield from self._checked(language, other)
+
+    def translation(self, language: str, other: str) -> Iterator[Line]:
+        """Sentences, each in two languages."""
+        for _number in range(self.rng.randint(1, 3)):
+            clauses = random_clauses(self.sampler)
+            yield Line(language, sentence(language, *clauses).text)
+            yield Line(other, sentence(other, *clauses).text)
+
+    def code_switching(self, language: str, other: str) -> Iterator[Line]:
+        """Sentences in which some phrases are another language's, and what they say in the first language."""
+        for _number in range(self.rng.randint(1, 3)):
+            meaning = self.sampler.meaning(detail=0.6)
+            style = self.style()
+            present = [role for role in _SWITCHED if getattr(meaning, _ROLE_OF.get(role, role))]
+            chosen = {role for role in present if self.sampler.chance(0.6)}
+            yield Line(language, code_switched(language, other, meaning, style, chosen).text)
+            yield Line(language, sentence(language, (meaning, style)).text)
+
+    def _told(self) -> Meaning:
+        return self.sampler.meaning(("event", "meet", "stay", "give", "before", "after"), detail=0.6)
+
+    def _asked(self, language: str, meaning: Meaning) -> Iterator[Line]:
+        present = [
+            (question, role)
+            for question, role in _QUESTIONS.items()
+            if getattr(meaning, _ROLE_OF.get(role, role)) and not meaning.negated
+        ]
+        self.rng.shuffle(present)
+        for question, role in present[: self.rng.randint(1, 3)]:
+            yield Line(language, phrase(language, question).text)
+            yield Line(language, fragment(language, meaning, role).text)
+
+    def _checked(self, language: str, other: str) -> Iterator[Line]:
+        if self.sampler.chance(0.2):
+            item = self.rng.choice(next(self._paraphrases))
+            yield Line(language, sentence(language, *item.first).text)
+            yield from self._answered(other, item.second, "agree" if item.label else "deny")
+            return
+        premise = self.sampler.meaning(CHECKED, detail=self.rng.choice((0.15, 0.45)))
+        yield Line(language, sentence(language, (premise, self.style())).text)
+        for _number in range(self.rng.randint(3, 8)):
+            wanted = self.rng.choice(tuple(Relation))
+            hypothesis = hypothesis_of(self.sampler, premise, wanted)
+            if hypothesis:
+                yield from self._answered(other, ((hypothesis, self.style()),), _ANSWERS[wanted])
+
+    def _answered(self, language: str, clauses: tuple[Clause, ...], answer: str) -> Iterator[Line]:
+        yield Line(language, "")
+        yield Line(language, sentence(language, *clauses).text)
+        if self.sampler.chance(0.25):
+            yield Line(language, phrase(language, "right").text)
+        yield Line(language, phrase(language, answer).text)
+
+
+_SWITCHED = ("agent", "patient", "object", "organization", "site", "place", "time")
+
+_KINDS: Mapping[Callable[[_Writer, str, str], Iterator[Line]], int] = {
+    _Writer.story: 15,
+    _Writer.questions: 10,
+    _Writer.questions_in_another: 8,
+    _Writer.check: 32,
+    _Writer.check_in_another: 15,
+    _Writer.translation: 12,
+    _Writer.code_switching: 8,
+}

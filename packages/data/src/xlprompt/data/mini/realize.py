@@ -1,0 +1,298 @@
+"""From a meaning to the words of a language.
+
+The language's patterns and forms come from `lexicon`; this module fills their slots with the concepts of a meaning,
+and writes the resulting words as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from xlprompt.data.mini.lexicon import (
+    Filler,
+    FormError,
+    Lexicon,
+    RowFiller,
+    Word,
+    expand,
+    lexicon,
+    mark_entity,
+)
+from xlprompt.data.mini.meaning import FRAMES_WITH_NEGATION, Meaning, Thing
+from xlprompt.data.mini.world import CITIES, THINGS, Organization, Person
+
+Style = Literal["plain", "reworded"]
+Clause = tuple[Meaning, Style]
+
+_REWORDED = {
+    "event": "event_fronted",
+    "stay": "stay_fronted",
+    "meet": "meet_reworded",
+    "compare": "compare_reworded",
+    "give": "receive",
+}
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence in one language."""
+
+    language: str
+    words: tuple[Word, ...]
+
+    @property
+    def tokens(self) -> list[str]:
+        """Its words."""
+        return [word.text for word in self.words]
+
+    @property
+    def pos(self) -> list[str]:
+        """The universal part of speech of each word."""
+        return [word.pos for word in self.words]
+
+    @property
+    def entities(self) -> list[str]:
+        """The entity tag of each word, as in PAN-X: O, or B- or I- and PER, ORG or LOC."""
+        return [
+            f"{'B' if word.begins else 'I'}-{word.entity}" if word.entity else "O" for word in self.words
+        ]
+
+    @property
+    def text(self) -> str:
+        """The sentence as it is written."""
+        return write(self.words, spaces=lexicon(self.language).spaces)
+
+
+def sentence(language: str, *clauses: Clause) -> Sentence:
+    """Say one meaning, or two as one sentence.
+
+    Args:
+        language: One of the study's languages.
+        clauses: Meaning and style of each; two are joined by the language's "and".
+
+    Raises:
+        FormError: The language file cannot say it; the message names the pattern and the form.
+    """
+    book = lexicon(language)
+    parts = [_clause(book, meaning, style) for meaning, style in clauses]
+    if len(parts) == 1:
+        words = parts[0]
+    else:
+        first, second = (_Words(part) for part in parts)
+        words = _pattern(book, "join", {"first": first, "second": second})
+    return Sentence(language, _finished(book, words))
+
+
+def phrase(language: str, name: str) -> Sentence:
+    """A fixed phrase of a language, such as its "yes" (`agree`)."""
+    book = lexicon(language)
+    words = expand(book.phrases[name], {})
+    if words and words[-1].pos == "PUNCT":  # a question has its mark
+        return Sentence(language, _capitalized(book, words))
+    return Sentence(language, _finished(book, words))
+
+
+def fragment(language: str, meaning: Meaning, role: str) -> Sentence:
+    """One role of a meaning as the answer to a question: "In Rome."."""
+    book = lexicon(language)
+    filler = _slots(book, meaning)[role]
+    if filler is None:
+        raise FormError(f"{role} is empty in {meaning}")
+    return Sentence(language, _finished(book, filler.words(None)))
+
+
+def code_switched(language: str, other: str, meaning: Meaning, style: Style, roles: Set[str]) -> Sentence:
+    """A sentence of one language in which some roles are said in another, in their usual form there."""
+    book = lexicon(language)
+    slots = _slots(book, meaning)
+    foreign = _slots(lexicon(other), meaning)
+    for role in roles:
+        own, filler = slots[role], foreign[role]
+        if own and filler:
+            slots[role] = _Switched(filler.words(None), own)
+    return Sentence(language, _finished(book, _pattern(book, _pattern_name(meaning, style), slots)))
+
+
+def write(words: tuple[Word, ...], *, spaces: bool) -> str:
+    """Join words into text: no space before closing punctuation, none after an apostrophe."""
+    text = ""
+    for word in words:
+        spaced = word.space
+        if spaced is None:
+            spaced = spaces and word.pos != "PUNCT" and not text.endswith(("'", "’", "¿", "¡"))
+        text += f" {word.text}" if text and spaced else word.text
+    return text
+
+
+def _clause(book: Lexicon, meaning: Meaning, style: Style) -> tuple[Word, ...]:
+    return _pattern(book, _pattern_name(meaning, style), _slots(book, meaning))
+
+
+def _pattern_name(meaning: Meaning, style: Style) -> str:
+    name: str = meaning.frame
+    if meaning.negated:
+        if meaning.frame not in FRAMES_WITH_NEGATION:
+            raise ValueError(f"{meaning.frame} can't be negated")
+        name = f"{name}_not"
+    elif style == "reworded" and (meaning.frame not in ("event", "stay") or meaning.time):
+        name = _REWORDED.get(name, name)
+    return name
+
+
+def _pattern(book: Lexicon, name: str, slots: Mapping[str, Filler | None]) -> tuple[Word, ...]:
+    try:
+        return expand(book.patterns[name], slots)
+    except FormError as error:
+        raise FormError(f"{book.language}.yaml: pattern {name}: {error}") from None
+
+
+def _finished(book: Lexicon, words: tuple[Word, ...]) -> tuple[Word, ...]:
+    return _capitalized(book, words) + expand(book.stop, {})
+
+
+def _capitalized(book: Lexicon, words: tuple[Word, ...]) -> tuple[Word, ...]:
+    place = next((number for number, word in enumerate(words) if word.pos != "PUNCT"), None)
+    if place is None:
+        return words
+    first = words[place].text
+    initial = "İ" if book.language == "tr" and first[0] == "i" else first[0].upper()
+    capital = replace(words[place], text=initial + first[1:])
+    return words[:place] + (capital,) + words[place + 1 :]
+
+
+@dataclass(frozen=True)
+class _Words:
+    """Words that are what they are: a clause."""
+
+    value: tuple[Word, ...]
+
+    def words(self, form: str | None) -> tuple[Word, ...]:
+        return self.value
+
+    def feature(self, name: str) -> str:
+        raise FormError(f"a clause has no {name!r}")
+
+
+@dataclass(frozen=True)
+class _Switched:
+    """Words of another language in a slot; what agrees with them agrees with the language's own filler."""
+
+    value: tuple[Word, ...]
+    own: Filler
+
+    def words(self, form: str | None) -> tuple[Word, ...]:
+        # Foreign words stand apart even where the language writes without spaces.
+        foreign = (replace(self.value[0], space=True), *self.value[1:])
+        if not isinstance(self.own, _PersonFiller):
+            return foreign
+        # A person's forms may hold more than the name, such as a preposition or a verb that agrees with it.
+        own = self.own.words(form)
+        name = [place for place, word in enumerate(own) if word.entity]
+        return own[: name[0]] + foreign + own[name[-1] + 1 :] if name else own
+
+    def feature(self, name: str) -> str:
+        return self.own.feature(name)
+
+
+@dataclass(frozen=True)
+class _PersonFiller:
+    book: Lexicon
+    person: Person
+
+    def words(self, form: str | None) -> tuple[Word, ...]:
+        form = form or "subj"
+        if form not in self.book.person:
+            raise FormError(f"person has no form {form!r}")
+        given, family = self.person.given, self.person.family
+        slots: dict[str, Filler | None] = {
+            "given": RowFiller(f"given.{given}", self.book.given[given], (form,)),
+            "family": RowFiller(f"family.{family}", self.book.family[family], (form,)),
+        }
+        return mark_entity(expand(self.book.person[form], slots), "PER")
+
+    def feature(self, name: str) -> str:
+        if name == "gender":
+            return self.person.gender
+        given = self.book.given[self.person.given]
+        if isinstance(given, str) or name not in given:
+            raise FormError(f"given.{self.person.given} has no {name!r}")
+        return given[name]
+
+
+@dataclass(frozen=True)
+class _ThingFiller:
+    book: Lexicon
+    thing: Thing
+
+    @property
+    def _row(self) -> RowFiller:
+        section = "things" if self.thing.concept in THINGS else "kinds"
+        row = getattr(self.book, section)[self.thing.concept]
+        return RowFiller(f"{section}.{self.thing.concept}", row, ("obj",))
+
+    def words(self, form: str | None) -> tuple[Word, ...]:
+        if self.thing.count is None:
+            return self._row.words(form)
+        number = self.thing.count.number
+        slots: dict[str, Filler | None] = {
+            "number": RowFiller(f"numbers.{number}", self.book.numbers[number], ("form", "obj")),
+            "thing": self._row,
+        }
+        return _pattern(self.book, self.thing.count.mode, slots)
+
+    def feature(self, name: str) -> str:
+        if name == "number":
+            return "pl" if self.thing.count else "sg"
+        return self._row.feature(name)
+
+
+def _slots(book: Lexicon, meaning: Meaning) -> dict[str, Filler | None]:
+    slots: dict[str, Filler | None] = dict.fromkeys(
+        "agent patient action object organization quality state site place time cause".split()
+    )
+    gender = meaning.agent.gender if meaning.agent else ""
+    if meaning.agent:
+        slots["agent"] = _PersonFiller(book, meaning.agent)
+    if meaning.patient:
+        slots["patient"] = _PersonFiller(book, meaning.patient)
+    if meaning.action:
+        section = "actions" if meaning.frame == "event" else "person_actions"
+        row = getattr(book, section)[meaning.action]
+        slots["action"] = RowFiller(f"{section}.{meaning.action}", row, ("past", f"past_{gender}"), slots)
+    if meaning.thing:
+        slots["object"] = _ThingFiller(book, meaning.thing)
+    if meaning.organization:
+        slots["organization"] = _organization(book, meaning.organization)
+    if meaning.quality:
+        slots["quality"] = RowFiller(
+            f"qualities.{meaning.quality}", book.qualities[meaning.quality], (gender,), slots
+        )
+    if meaning.state:
+        state = RowFiller(f"states.{meaning.state}", book.states[meaning.state], (gender,), slots)
+        slots["state"] = state
+        if meaning.frame == "event":
+            because = book.patterns[f"because_{gender}"]
+            slots["cause"] = RowFiller("cause", because, (), {"state": state, "agent": slots["agent"]})
+    if meaning.site:
+        slots["site"] = RowFiller(f"sites.{meaning.site}", book.sites[meaning.site], ("at",))
+    if meaning.place:
+        section = "cities" if meaning.place in CITIES else "countries"
+        row = getattr(book, section)[meaning.place]
+        slots["place"] = RowFiller(f"{section}.{meaning.place}", row, ("in",), entity="LOC")
+    if meaning.time:
+        row = book.days[meaning.time.day]
+        slots["time"] = RowFiller(f"days.{meaning.time.day}", row, (meaning.time.part,))
+    return slots
+
+
+def _organization(book: Lexicon, organization: Organization) -> RowFiller:
+    row = book.organization_types[organization.type]
+    name = f"organization_types.{organization.type}"
+    if organization.name is None:
+        return RowFiller(name, {"at": row["a_at"]}, ("at",))
+    proper = RowFiller(
+        f"organization_names.{organization.name}", book.organization_names[organization.name], ("form",)
+    )
+    return RowFiller(name, row, ("at",), {"name": proper}, entity="ORG")

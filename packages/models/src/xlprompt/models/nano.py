@@ -1,0 +1,71 @@
+"""xglm-nano: a small XGLM for the mini world, bundled, and its tokenizer's training.
+
+The weights lie beside this file (`bundled/xglm-nano`, with a model card). The balanced build, which differs in the
+language shares of its text alone, is made on demand and kept in the user's cache. Pretraining itself is
+`xlprompt.training.pretrain`.
+"""
+
+import io
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+
+import sentencepiece
+from transformers import PreTrainedTokenizerFast, XGLMTokenizer
+
+from xlprompt.models.cache import cache_dir
+from xlprompt.models.errors import ModelError
+from xlprompt.models.known import NANO
+
+_SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # XGLM's ids 0 to 3
+_MADE_UP_WORDS = 7  # XGLM's tokenizer adds `<madeupword0>` to `<madeupword6>` at the end
+_BUNDLED = Path(str(files(__package__) / "bundled" / NANO))
+_MEMORY_LIMIT = 200_000  # lines that SentencePiece takes; the vocabulary of the mini world is in far fewer
+
+
+def nano_folder(name: str) -> Path:
+    """Where a nano model lies in transformers' format.
+
+    Raises:
+        ModelError: It is the balanced build, and it has not been made on this machine.
+    """
+    if name == NANO:
+        return _BUNDLED
+    folder = folder_to_write(name)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{name} has not been built on this machine; run: make nano BALANCED=1")
+    return folder
+
+
+def folder_to_write(name: str) -> Path:
+    """Where a build of a model belongs: the bundled one in this package, any other in the user's cache."""
+    return _BUNDLED if name == NANO else cache_dir() / "models" / name
+
+
+def train_tokenizer(lines: Iterable[str], *, vocabulary: int) -> PreTrainedTokenizerFast:
+    """Train a tokenizer of XGLM's type: SentencePiece unigram, `</s>` in front.
+
+    Args:
+        lines: Text; how often a language occurs decides how finely its words are cut.
+        vocabulary: Number of ids, XGLM's four special tokens and seven made-up words among them.
+    """
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=model,
+        model_type="unigram",
+        vocab_size=vocabulary - _MADE_UP_WORDS - 1,  # SentencePiece has three special tokens of its own
+        character_coverage=1.0,  # every character of a closed world is needed
+        input_sentence_size=_MEMORY_LIMIT,
+        shuffle_input_sentence=False,
+        hard_vocab_limit=False,  # a small world may not fill it
+        num_threads=1,  # with several, sums differ in their last digits from run to run
+        minloglevel=2,
+    )
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    pieces = [
+        (processor.id_to_piece(number), processor.get_score(number))
+        for number in range(len(processor))
+        if not (processor.is_control(number) or processor.is_unknown(number))
+    ]
+    return XGLMTokenizer(vocab=[*((token, 0.0) for token in _SPECIAL_TOKENS), *pieces])

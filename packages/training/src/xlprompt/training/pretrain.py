@@ -1,0 +1,457 @@
+"""Pretraining xglm-nano: from the text of the mini world to a small XGLM, resumably and tracked.
+
+Tokenizer and weights are made from one recipe (`experiments/nano/`), whose one interesting knob is how the text is
+shared out between the languages. An interrupted build goes on where its last checkpoint stood, in the same MLflow run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import random
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedTokenizerFast, XGLMConfig, XGLMForCausalLM
+
+from xlprompt.data import STUDY_LANGUAGES, TASKS, open_source
+from xlprompt.data.mini.corpus import Passage, language_shares, passages
+from xlprompt.evaluation.tokenization import fertility
+from xlprompt.models import cache_dir, load_tokenizer
+from xlprompt.models.nano import train_tokenizer
+from xlprompt.training.environment import read_environment
+from xlprompt.training.progress import TrainingProgress
+from xlprompt.training.recipe import Settings, fingerprint, flatten
+from xlprompt.training.tracker import MlflowTracker, true_end_state
+
+_log = logging.getLogger(__name__)
+
+_TOKENIZER_PASSAGES = 60_000
+_PASSAGES_AT_ONCE = 4_000  # read together, so that rows of like length can share a batch
+_HELD_OUT_PASSAGES = 64  # of each language
+_LOG_EVERY = 20
+
+
+class PretrainingRecipe(Settings):
+    """Everything that decides what comes out of pretraining."""
+
+    name: str = Field(description="Name of the model.")
+    seed: int = Field(default=0, description="Of the text, the weights and the order.")
+    exponent: float = Field(
+        ge=0, le=1, description="A language's share is proportional to XGLM's tokens to this power; 0: balanced."
+    )
+    vocabulary: int = Field(gt=300, description="Number of token ids.")
+    width: int = Field(gt=0, description="Size of the hidden states.")
+    layers: int = Field(gt=0, description="Number of decoder layers.")
+    heads: int = Field(gt=0, description="Attention heads of a layer.")
+    feed_forward: int = Field(gt=0, description="Inner size of the feed-forward blocks.")
+    steps: int = Field(gt=0, description="Optimizer steps; time grows in proportion.")
+    token_budget: int = Field(gt=0, description="Tokens of a step, padding included.")
+    learning_rate: float = Field(gt=0, description="Peak rate of AdamW: embeddings, norms and biases.")
+    matrix_learning_rate: float = Field(gt=0, description="Peak rate of Muon: the layers' matrices.")
+    weight_decay: float = Field(default=0.1, ge=0, description="Of the layers' matrices.")
+    warmup_share: float = Field(default=0.03, ge=0, lt=1, description="Share of the steps with a rising rate.")
+    decay_share: float = Field(
+        default=0.5, gt=0, le=1, description="Share of the steps, the last ones, with a falling rate."
+    )
+    max_offset: int = Field(
+        default=48,
+        ge=0,
+        description="Positions begin at a random number up to this one, so that a prompt in front is nothing new.",
+    )
+    max_length: int = Field(default=224, gt=8, description="Longer passages are cut here, in tokens.")
+    checkpoint_every: int = Field(default=500, gt=0, description="Steps between two checkpoints.")
+
+
+@dataclass(frozen=True)
+class PretrainingResult:
+    """What pretraining leaves behind.
+
+    Attributes:
+        folder: The model in transformers' format, weights in bfloat16.
+        run_id: The MLflow run.
+        parameters: Number of parameters.
+        seconds: Training time, of interrupted attempts too.
+        loss: Held-out loss by language, in nats a token.
+        bits_per_character: The same on a scale that does not depend on the tokenizer.
+        fertility: Subtokens a word by language, on the development sentences of POS.
+    """
+
+    folder: Path
+    run_id: str
+    parameters: int
+    seconds: float
+    loss: dict[str, float]
+    bits_per_character: dict[str, float]
+    fertility: dict[str, float]
+
+
+def pretrain(
+    recipe: PretrainingRecipe, *, folder: Path, store: Path, progress: TrainingProgress, recipe_path: Path | None
+) -> PretrainingResult:
+    """Build a nano model, going on where an interrupted build of the same recipe stopped.
+
+    Args:
+        recipe: What to build.
+        folder: Where the finished model goes; an older one there is replaced when the new one is whole.
+        store: Folder of the MLflow store.
+        progress: Receives step, loss and speed.
+        recipe_path: The recipe's file; the git revision of its repository is recorded.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    work = cache_dir() / "pretraining" / f"{recipe.name}-{fingerprint(recipe)}"
+    shares = language_shares(recipe.exponent)
+    tokenizer = _tokenizer(recipe, shares, work / "tokenizer")
+    model = _new_model(recipe, tokenizer).to(device)
+    training = _Training(recipe, model)
+    state = training.load(work)
+
+    tracker = MlflowTracker(store)
+    with true_end_state(tracker):
+        if not (state.run_id and tracker.resume(state.run_id)):
+            environment = read_environment(repository_of=recipe_path, device=device)
+            state.run_id = tracker.start(
+                experiment="pretraining",
+                run_name=recipe.name,
+                params={
+                    **flatten(recipe),
+                    "parameters": sum(parameter.numel() for parameter in model.parameters()),
+                    **{f"share_{code}": round(share, 5) for code, share in shares.items()},
+                },
+                tags={"job": "pretrain"},
+            )
+        training.run(state, tokenizer, shares, work, tracker, progress)
+        result = _finish(recipe, training, state, tokenizer, folder, tracker)
+    shutil.rmtree(work)
+    return result
+
+
+@dataclass
+class _State:
+    """Where training stands; what of it is not in the weights and the optimizers."""
+
+    step: int = 0
+    chunk: int = 0  # of passages
+    batch: int = 0  # of that chunk
+    seconds: float = 0.0
+    run_id: str = ""
+
+
+class _Training:
+    """Model, optimizers and their schedule."""
+
+    def __init__(self, recipe: PretrainingRecipe, model: XGLMForCausalLM) -> None:
+        self.recipe = recipe
+        self.model = model
+        matrices = [
+            parameter
+            for name, parameter in model.named_parameters()
+            if parameter.ndim == 2 and "embed" not in name
+        ]
+        chosen = {id(parameter) for parameter in matrices}
+        others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "muon": torch.optim.Muon(
+                matrices,
+                lr=recipe.matrix_learning_rate,
+                weight_decay=recipe.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            ),
+            "adamw": torch.optim.AdamW(
+                others, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+            ),
+        }
+        self.peaks = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
+
+    def run(
+        self,
+        state: _State,
+        tokenizer: PreTrainedTokenizerFast,
+        shares: Mapping[str, float],
+        work: Path,
+        tracker: MlflowTracker,
+        progress: TrainingProgress,
+    ) -> None:
+        """Train from where the state stands to the last step."""
+        recipe = self.recipe
+        window: list[float] = []
+        for chunk, number, rows in _batches(recipe, tokenizer, shares, state.chunk, state.batch):
+            if state.step >= recipe.steps:
+                break
+            started = time.perf_counter()
+            factor = self._set_rates(state.step)
+            loss, tokens = self._step(rows, state.step)
+            elapsed = time.perf_counter() - started
+            state.step, state.chunk, state.batch = state.step + 1, chunk, number + 1
+            state.seconds += elapsed
+            window.append(loss)
+            rate = factor * self.peaks["muon"]
+            progress.stepped(state.step, loss=loss, learning_rate=rate, tokens_per_second=tokens / elapsed)
+            if state.step % _LOG_EVERY == 0:
+                figures = {"train/loss": sum(window) / len(window), "train/learning_rate": rate}
+                tracker.log_metrics(
+                    {**figures, "train/tokens_per_second": tokens / elapsed}, step=state.step
+                )
+                window.clear()
+            if state.step % recipe.checkpoint_every == 0:
+                self.save(work, state)
+
+    def _step(self, rows: Tensor, step: int) -> tuple[float, int]:
+        offset = random.Random(f"{self.recipe.seed} {step}").randint(0, self.recipe.max_offset)
+        loss, tokens = next_token_loss(self.model, rows, offset=offset)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+        self.model.zero_grad(set_to_none=True)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss is {value} at step {step + 1}; lower the learning rates")
+        return value, tokens
+
+    def _set_rates(self, step: int) -> float:
+        """Warm-up, constant, then linear decay to zero."""
+        done = (step + 1) / self.recipe.steps
+        factor = min(1.0, (1 - done) / self.recipe.decay_share + 1e-3)
+        if self.recipe.warmup_share:
+            factor = min(factor, done / self.recipe.warmup_share)
+        for name, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = self.peaks[name] * factor
+        return factor
+
+    def save(self, work: Path, state: _State) -> None:
+        """Write everything that is needed to go on; the files of a checkpoint are renamed into place together."""
+        tensors: dict[str, Tensor] = {f"model.{key}": value for key, value in self.model.state_dict().items()}
+        tensors.pop("model.lm_head.weight", None)  # tied to the embedding
+        for name, optimizer in self.optimizers.items():
+            for index, values in optimizer.state_dict()["state"].items():
+                for key, value in values.items():
+                    tensors[f"{name}.{index}.{key}"] = torch.as_tensor(value)
+        new = work / "checkpoint.new"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        save_file({key: value.contiguous() for key, value in tensors.items()}, new / "state.safetensors")
+        (new / "state.json").write_text(json.dumps(asdict(state)), encoding="utf-8")
+        previous = work / "checkpoint.previous"
+        shutil.rmtree(previous, ignore_errors=True)
+        if (work / "checkpoint").is_dir():
+            (work / "checkpoint").rename(previous)
+        new.rename(work / "checkpoint")
+
+    def load(self, work: Path) -> _State:
+        """Take up the last whole checkpoint, or begin anew where there is none."""
+        folder = next(
+            (work / name for name in ("checkpoint", "checkpoint.previous") if (work / name).is_dir()), None
+        )
+        if folder is None:
+            return _State()
+        tensors = load_file(folder / "state.safetensors")
+        weights = {key[6:]: value for key, value in tensors.items() if key.startswith("model.")}
+        self.model.load_state_dict(weights, strict=False)
+        self.model.tie_weights()
+        for name, optimizer in self.optimizers.items():
+            groups = optimizer.state_dict()["param_groups"]
+            values: dict[int, dict[str, Tensor]] = {}
+            for key, value in tensors.items():
+                if key.startswith(f"{name}."):
+                    _, index, slot = key.split(".", 2)
+                    values.setdefault(int(index), {})[slot] = value
+            optimizer.load_state_dict({"state": values, "param_groups": groups})
+        state = _State(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
+        _log.info("going on from step %d of an interrupted build", state.step)
+        return state
+
+
+def next_token_loss(model: XGLMForCausalLM, rows: Tensor, *, offset: int = 0) -> tuple[Tensor, int]:
+    """Mean cross-entropy of the next token, in nats.
+
+    Args:
+        model: With a language-model head.
+        rows: `[batch, time]` ids, padded on the right with the model's `pad_token_id`.
+        offset: Position of the first token.
+
+    Returns:
+        The loss and the number of tokens that it is the mean of.
+    """
+    pad = model.config.pad_token_id
+    positions = torch.arange(offset, offset + rows.shape[1], device=rows.device)[None]
+    targets = rows[:, 1:]
+    real = targets != pad
+    with torch.autocast(rows.device.type, torch.bfloat16):
+        hidden = model.model(rows, position_ids=positions, use_cache=False).last_hidden_state
+        logits = model.lm_head(hidden[:, :-1][real])
+    return functional.cross_entropy(logits.float(), targets[real]), int(real.sum())
+
+
+def _tokenizer(
+    recipe: PretrainingRecipe, shares: Mapping[str, float], folder: Path
+) -> PreTrainedTokenizerFast:
+    if not (folder / "tokenizer.json").is_file():
+        text = islice(passages(shares, seed=f"tokenizer {recipe.seed}"), _TOKENIZER_PASSAGES)
+        lines = (line.text for line in chain.from_iterable(text) if line.text)
+        train_tokenizer(lines, vocabulary=recipe.vocabulary).save_pretrained(folder)
+    return load_tokenizer_files(folder)
+
+
+def load_tokenizer_files(folder: Path) -> PreTrainedTokenizerFast:
+    """A tokenizer from a folder that holds no model yet."""
+    from transformers import XGLMTokenizer
+
+    return XGLMTokenizer.from_pretrained(folder)
+
+
+def _new_model(recipe: PretrainingRecipe, tokenizer: PreTrainedTokenizerFast) -> XGLMForCausalLM:
+    torch.manual_seed(recipe.seed)
+    return XGLMForCausalLM(
+        XGLMConfig(
+            vocab_size=len(tokenizer),
+            d_model=recipe.width,
+            num_layers=recipe.layers,
+            ffn_dim=recipe.feed_forward,
+            attention_heads=recipe.heads,
+            max_position_embeddings=512,
+            # A few million parameters and text without end: nothing to regularize.
+            dropout=0.0,
+            attention_dropout=0.0,
+        )
+    )
+
+
+def _batches(
+    recipe: PretrainingRecipe,
+    tokenizer: PreTrainedTokenizerFast,
+    shares: Mapping[str, float],
+    first_chunk: int,
+    first_batch: int,
+) -> Iterator[tuple[int, int, Tensor]]:
+    """Endlessly, chunk number, number in the chunk, and rows; every chunk has a seed of its own."""
+    chunk = first_chunk
+    while True:
+        seed = f"train {recipe.seed} {chunk}"
+        rows = token_rows(
+            list(islice(passages(shares, seed=seed), _PASSAGES_AT_ONCE)), tokenizer, recipe.max_length
+        )
+        batches = _by_length(rows, recipe.token_budget)
+        random.Random(seed).shuffle(batches)
+        for number, batch in enumerate(batches):
+            if chunk > first_chunk or number >= first_batch:
+                yield chunk, number, padded(batch, tokenizer.pad_token_id)
+        chunk += 1
+
+
+def token_rows(
+    text: list[Passage], tokenizer: PreTrainedTokenizerFast, max_length: int
+) -> list[list[int]]:
+    """One row of ids a passage: `</s>` in front of each line, as XGLM read its line breaks, and at the end."""
+    lines = iter(tokenizer([line.text for line in chain.from_iterable(text)], add_special_tokens=False).input_ids)
+    end = tokenizer.eos_token_id
+    rows = []
+    for passage in text:
+        ids = [id_ for _ in passage for id_ in (end, *next(lines))]
+        rows.append([*ids, end][:max_length])
+    return rows
+
+
+def _by_length(rows: list[list[int]], token_budget: int) -> list[list[list[int]]]:
+    batches: list[list[list[int]]] = [[]]
+    for row in sorted(rows, key=len):
+        if batches[-1] and len(row) * (len(batches[-1]) + 1) > token_budget:
+            batches.append([])
+        batches[-1].append(row)
+    return batches
+
+
+def padded(rows: list[list[int]], pad_id: int) -> Tensor:
+    """`[batch, time]` with the rows filled up on the right."""
+    width = max(map(len, rows))
+    return torch.tensor([row + [pad_id] * (width - len(row)) for row in rows])
+
+
+def _finish(
+    recipe: PretrainingRecipe,
+    training: _Training,
+    state: _State,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    tracker: MlflowTracker,
+) -> PretrainingResult:
+    model = training.model.cpu().to(torch.bfloat16).eval()
+    loss, bits = held_out_loss(model, tokenizer, seed=recipe.seed)
+    words = {code: fertility(tokenizer, _development_sentences(code)) for code in STUDY_LANGUAGES}
+    tracker.log_metrics(
+        {
+            **{f"held_out/loss/{code}": value for code, value in loss.items()},
+            **{f"held_out/bits_per_character/{code}": value for code, value in bits.items()},
+            **{f"fertility/{code}": value for code, value in words.items()},
+        },
+        step=state.step,
+    )
+    new = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    model.save_pretrained(new)
+    tokenizer.save_pretrained(new)
+    result = PretrainingResult(
+        folder,
+        state.run_id,
+        sum(parameter.numel() for parameter in model.parameters()),
+        state.seconds,
+        loss,
+        bits,
+        words,
+    )
+    (new / "pretraining.json").write_text(_record(recipe, result), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    new.rename(folder)
+    tracker.log_artifact(folder / "pretraining.json")
+    return result
+
+
+def _record(recipe: PretrainingRecipe, result: PretrainingResult) -> str:
+    document: dict[str, Any] = {
+        "recipe": recipe.model_dump(mode="json"),
+        "parameters": result.parameters,
+        "minutes": round(result.seconds / 60, 1),
+        "held_out_loss": {code: round(value, 4) for code, value in result.loss.items()},
+        "bits_per_character": {code: round(value, 4) for code, value in result.bits_per_character.items()},
+        "fertility": {code: round(value, 3) for code, value in result.fertility.items()},
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+@torch.no_grad()
+def held_out_loss(
+    model: XGLMForCausalLM, tokenizer: PreTrainedTokenizerFast, *, seed: int = 0
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Loss on passages of each language that training never saw.
+
+    Returns:
+        By language: nats a token, and bits a character.
+    """
+    losses, bits = {}, {}
+    for code in STUDY_LANGUAGES:
+        text = list(islice(passages({code: 1.0}, seed=f"held out {seed}"), _HELD_OUT_PASSAGES))
+        rows = token_rows(text, tokenizer, model.config.max_position_embeddings)
+        total, tokens = 0.0, 0
+        for batch in _by_length(rows, 4096):
+            loss, number = next_token_loss(model, padded(batch, tokenizer.pad_token_id))
+            total, tokens = total + loss.item() * number, tokens + number
+        characters = sum(len(line.text) + 1 for passage in text for line in passage)
+        losses[code] = total / tokens
+        bits[code] = total / math.log(2) / characters
+    return losses, bits
+
+
+def _development_sentences(code: str) -> list[list[str]]:
+    return list(open_source("mini").load(TASKS["pos"], code, "validation")["tokens"])
