@@ -1,6 +1,7 @@
 """`xlprompt pretrain`: build xglm-nano, the bundled small model, or its balanced control.
 
-The work is done by `xlprompt.training.pretrain`; this file finds out where the model goes and prints the outcome.
+The work is done by `xlprompt.training.pretrain`; this file finds out where the model goes and prints the
+outcome.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """xglm-nano: a small XGLM for the mini world, bundled, and its tokenizer's training.
 
-The weights lie beside this file (`bundled/xglm-nano`, with a model card). The balanced build, which differs in the
-language shares of its text alone, is made on demand and kept in the user's cache. Pretraining itself is
-`xlprompt.training.pretrain`.
+The weights lie beside this file (`bundled/xglm-nano`, with a model card). The balanced build, which differs
+in the language shares of its text alone, is made on demand and kept in the user's cache. Pretraining itself
+is `xlprompt.training.pretrain`.
 """
 
 import io

@@ -1,7 +1,8 @@
 """Pretraining xglm-nano: from the text of the mini world to a small XGLM, resumably and tracked.
 
-Tokenizer and weights are made from one recipe (`experiments/nano/`), whose one interesting knob is how the text is
-shared out between the languages. An interrupted build goes on where its last checkpoint stood, in the same MLflow run.
+Tokenizer and weights are made from one recipe (`experiments/nano/`), whose one interesting knob is how the
+text is shared out between the languages. An interrupted build goes on where its last checkpoint stood, in the
+same MLflow run.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,23 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedTokenizerFast, XGLMConfig, XGLMForCausalLM
+from torch.utils.data import DataLoader, IterableDataset
+from transformers import PreTrainedTokenizerFast, XGLMConfig, XGLMForCausalLM, XGLMTokenizer
 
-from xlprompt.data import STUDY_LANGUAGES, TASKS, open_source
+from xlprompt.data import STUDY_LANGUAGES
 from xlprompt.data.mini.corpus import Passage, language_shares, passages
+from xlprompt.data.mini.items import sentence_items
+from xlprompt.data.mini.realize import sentence
 from xlprompt.evaluation.tokenization import fertility
-from xlprompt.models import cache_dir, load_tokenizer
+from xlprompt.models import cache_dir
 from xlprompt.models.nano import train_tokenizer
-from xlprompt.training.environment import read_environment
+from xlprompt.training.environment import Environment, read_environment
 from xlprompt.training.progress import TrainingProgress
 from xlprompt.training.recipe import Settings, fingerprint, flatten
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 _log = logging.getLogger(__name__)
 
-_TOKENIZER_PASSAGES = 60_000
 _PASSAGES_AT_ONCE = 4_000  # read together, so that rows of like length can share a batch
 _HELD_OUT_PASSAGES = 64  # of each language
 _LOG_EVERY = 20
@@ -49,28 +52,44 @@ class PretrainingRecipe(Settings):
     name: str = Field(description="Name of the model.")
     seed: int = Field(default=0, description="Of the text, the weights and the order.")
     exponent: float = Field(
-        ge=0, le=1, description="A language's share is proportional to XGLM's tokens to this power; 0: balanced."
+        ge=0,
+        le=1,
+        description="A language's share is proportional to XGLM's tokens to this power; 0: balanced.",
     )
     vocabulary: int = Field(gt=300, description="Number of token ids.")
+    tokenizer_passages: int = Field(
+        default=60_000, gt=0, description="Passages that the tokenizer is trained on; half a minute."
+    )
     width: int = Field(gt=0, description="Size of the hidden states.")
     layers: int = Field(gt=0, description="Number of decoder layers.")
     heads: int = Field(gt=0, description="Attention heads of a layer.")
     feed_forward: int = Field(gt=0, description="Inner size of the feed-forward blocks.")
-    steps: int = Field(gt=0, description="Optimizer steps; time grows in proportion.")
+    steps: int = Field(
+        ge=0,
+        description="Optimizer steps; time grows in proportion. 0 gives an untrained model, for comparison.",
+    )
     token_budget: int = Field(gt=0, description="Tokens of a step, padding included.")
-    learning_rate: float = Field(gt=0, description="Peak rate of AdamW: embeddings, norms and biases.")
-    matrix_learning_rate: float = Field(gt=0, description="Peak rate of Muon: the layers' matrices.")
+    learning_rate: float = Field(gt=0, description="Peak rate of AdamW.")
     weight_decay: float = Field(default=0.1, ge=0, description="Of the layers' matrices.")
-    warmup_share: float = Field(default=0.03, ge=0, lt=1, description="Share of the steps with a rising rate.")
+    warmup_share: float = Field(
+        default=0.03, ge=0, lt=1, description="Share of the steps with a rising rate."
+    )
     decay_share: float = Field(
         default=0.5, gt=0, le=1, description="Share of the steps, the last ones, with a falling rate."
     )
     max_offset: int = Field(
         default=48,
         ge=0,
-        description="Positions begin at a random number up to this one, so that a prompt in front is nothing new.",
+        description="Positions begin at a random number up to this one, so that a prompt in front is nothing "
+        "new.",
     )
-    max_length: int = Field(default=224, gt=8, description="Longer passages are cut here, in tokens.")
+    max_length: int = Field(default=256, gt=8, description="Longer passages are cut here, in tokens.")
+    verdict_weight: float = Field(
+        default=1.0,
+        gt=0,
+        description="Weight in the loss of the words that say whether a statement is right: one word in "
+        "twenty, and the slowest to learn.",
+    )
     checkpoint_every: int = Field(default=500, gt=0, description="Steps between two checkpoints.")
 
 
@@ -98,7 +117,12 @@ class PretrainingResult:
 
 
 def pretrain(
-    recipe: PretrainingRecipe, *, folder: Path, store: Path, progress: TrainingProgress, recipe_path: Path | None
+    recipe: PretrainingRecipe,
+    *,
+    folder: Path,
+    store: Path,
+    progress: TrainingProgress,
+    recipe_path: Path | None,
 ) -> PretrainingResult:
     """Build a nano model, going on where an interrupted build of the same recipe stopped.
 
@@ -129,7 +153,7 @@ def pretrain(
                     "parameters": sum(parameter.numel() for parameter in model.parameters()),
                     **{f"share_{code}": round(share, 5) for code, share in shares.items()},
                 },
-                tags={"job": "pretrain"},
+                tags={"job": "pretrain", "device": environment.device, **_revision(environment)},
             )
         training.run(state, tokenizer, shares, work, tracker, progress)
         result = _finish(recipe, training, state, tokenizer, folder, tracker)
@@ -137,9 +161,21 @@ def pretrain(
     return result
 
 
+def _revision(environment: Environment) -> dict[str, str]:
+    return {"mlflow.source.git.commit": environment.git.commit} if environment.git else {}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Token ids of a passage, and which of them are a verdict's."""
+
+    ids: list[int]
+    verdicts: list[bool]
+
+
 @dataclass
 class _State:
-    """Where training stands; what of it is not in the weights and the optimizers."""
+    """Where training stands; what of it is not in the weights and the optimizer."""
 
     step: int = 0
     chunk: int = 0  # of passages
@@ -149,7 +185,7 @@ class _State:
 
 
 class _Training:
-    """Model, optimizers and their schedule."""
+    """Model, optimizer and its schedule."""
 
     def __init__(self, recipe: PretrainingRecipe, model: XGLMForCausalLM) -> None:
         self.recipe = recipe
@@ -161,18 +197,15 @@ class _Training:
         ]
         chosen = {id(parameter) for parameter in matrices}
         others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
-        self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "muon": torch.optim.Muon(
-                matrices,
-                lr=recipe.matrix_learning_rate,
-                weight_decay=recipe.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            ),
-            "adamw": torch.optim.AdamW(
-                others, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
-            ),
-        }
-        self.peaks = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": recipe.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=recipe.learning_rate,
+            betas=(0.9, 0.98),  # a second moment of 50 steps: the text's mixture changes with every batch
+            fused=True,
+        )
 
     def run(
         self,
@@ -186,59 +219,57 @@ class _Training:
         """Train from where the state stands to the last step."""
         recipe = self.recipe
         window: list[float] = []
-        for chunk, number, rows in _batches(recipe, tokenizer, shares, state.chunk, state.batch):
+        # Writing and tokenizing text takes a core a fifth of the time: a process of its own does it ahead.
+        text = _Text(recipe, tokenizer, shares, state.chunk, state.batch)
+        for chunk, number, batch in DataLoader(text, batch_size=None, num_workers=1, prefetch_factor=16):
             if state.step >= recipe.steps:
                 break
             started = time.perf_counter()
-            factor = self._set_rates(state.step)
-            loss, tokens = self._step(rows, state.step)
+            rate = self._set_rate(state.step)
+            loss, tokens = self._step(batch, state.step)
             elapsed = time.perf_counter() - started
             state.step, state.chunk, state.batch = state.step + 1, chunk, number + 1
             state.seconds += elapsed
             window.append(loss)
-            rate = factor * self.peaks["muon"]
             progress.stepped(state.step, loss=loss, learning_rate=rate, tokens_per_second=tokens / elapsed)
             if state.step % _LOG_EVERY == 0:
                 figures = {"train/loss": sum(window) / len(window), "train/learning_rate": rate}
-                tracker.log_metrics(
-                    {**figures, "train/tokens_per_second": tokens / elapsed}, step=state.step
-                )
+                tracker.log_metrics({**figures, "train/tokens_per_second": tokens / elapsed}, step=state.step)
                 window.clear()
             if state.step % recipe.checkpoint_every == 0:
                 self.save(work, state)
 
-    def _step(self, rows: Tensor, step: int) -> tuple[float, int]:
+    def _step(self, batch: list[Row], step: int) -> tuple[float, int]:
         offset = random.Random(f"{self.recipe.seed} {step}").randint(0, self.recipe.max_offset)
-        loss, tokens = next_token_loss(self.model, rows, offset=offset)
+        loss, tokens = next_token_loss(
+            self.model, batch, offset=offset, verdict_weight=self.recipe.verdict_weight
+        )
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for optimizer in self.optimizers.values():
-            optimizer.step()
+        self.optimizer.step()
         self.model.zero_grad(set_to_none=True)
         value = loss.item()
         if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is {value} at step {step + 1}; lower the learning rates")
+            raise FloatingPointError(f"the loss is {value} at step {step + 1}; lower the learning rate")
         return value, tokens
 
-    def _set_rates(self, step: int) -> float:
+    def _set_rate(self, step: int) -> float:
         """Warm-up, constant, then linear decay to zero."""
         done = (step + 1) / self.recipe.steps
         factor = min(1.0, (1 - done) / self.recipe.decay_share + 1e-3)
         if self.recipe.warmup_share:
             factor = min(factor, done / self.recipe.warmup_share)
-        for name, optimizer in self.optimizers.items():
-            for group in optimizer.param_groups:
-                group["lr"] = self.peaks[name] * factor
-        return factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * factor
+        return self.recipe.learning_rate * factor
 
     def save(self, work: Path, state: _State) -> None:
-        """Write everything that is needed to go on; the files of a checkpoint are renamed into place together."""
+        """Write everything that is needed to go on; a checkpoint's files are renamed into place together."""
         tensors: dict[str, Tensor] = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         tensors.pop("model.lm_head.weight", None)  # tied to the embedding
-        for name, optimizer in self.optimizers.items():
-            for index, values in optimizer.state_dict()["state"].items():
-                for key, value in values.items():
-                    tensors[f"{name}.{index}.{key}"] = torch.as_tensor(value)
+        for index, values in self.optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                tensors[f"optimizer.{index}.{key}"] = value
         new = work / "checkpoint.new"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
@@ -261,54 +292,55 @@ class _Training:
         weights = {key[6:]: value for key, value in tensors.items() if key.startswith("model.")}
         self.model.load_state_dict(weights, strict=False)
         self.model.tie_weights()
-        for name, optimizer in self.optimizers.items():
-            groups = optimizer.state_dict()["param_groups"]
-            values: dict[int, dict[str, Tensor]] = {}
-            for key, value in tensors.items():
-                if key.startswith(f"{name}."):
-                    _, index, slot = key.split(".", 2)
-                    values.setdefault(int(index), {})[slot] = value
-            optimizer.load_state_dict({"state": values, "param_groups": groups})
+        values: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, slot = name.split(".")
+                values.setdefault(int(index), {})[slot] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": values, "param_groups": groups})
         state = _State(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
         _log.info("going on from step %d of an interrupted build", state.step)
         return state
 
 
-def next_token_loss(model: XGLMForCausalLM, rows: Tensor, *, offset: int = 0) -> tuple[Tensor, int]:
+def next_token_loss(
+    model: XGLMForCausalLM, batch: list[Row], *, offset: int = 0, verdict_weight: float = 1.0
+) -> tuple[Tensor, int]:
     """Mean cross-entropy of the next token, in nats.
 
     Args:
         model: With a language-model head.
-        rows: `[batch, time]` ids, padded on the right with the model's `pad_token_id`.
+        batch: Rows of any lengths.
         offset: Position of the first token.
+        verdict_weight: Of a verdict's tokens in the mean.
 
     Returns:
         The loss and the number of tokens that it is the mean of.
     """
+    device = model.device
     pad = model.config.pad_token_id
-    positions = torch.arange(offset, offset + rows.shape[1], device=rows.device)[None]
-    targets = rows[:, 1:]
+    width = max(len(row.ids) for row in batch)
+    ids = torch.tensor([row.ids + [pad] * (width - len(row.ids)) for row in batch], device=device)
+    verdicts = torch.tensor([row.verdicts + [False] * (width - len(row.ids)) for row in batch], device=device)
+    targets = ids[:, 1:]
     real = targets != pad
-    with torch.autocast(rows.device.type, torch.bfloat16):
-        hidden = model.model(rows, position_ids=positions, use_cache=False).last_hidden_state
+    positions = torch.arange(offset, offset + width, device=device)[None]
+    with torch.autocast(device.type, torch.bfloat16):
+        hidden = model.model(ids, position_ids=positions, use_cache=False).last_hidden_state
         logits = model.lm_head(hidden[:, :-1][real])
-    return functional.cross_entropy(logits.float(), targets[real]), int(real.sum())
+    losses = functional.cross_entropy(logits.float(), targets[real], reduction="none")
+    weights = torch.where(verdicts[:, 1:][real], verdict_weight, 1.0)
+    return (losses * weights).sum() / weights.sum(), int(real.sum())
 
 
 def _tokenizer(
     recipe: PretrainingRecipe, shares: Mapping[str, float], folder: Path
 ) -> PreTrainedTokenizerFast:
     if not (folder / "tokenizer.json").is_file():
-        text = islice(passages(shares, seed=f"tokenizer {recipe.seed}"), _TOKENIZER_PASSAGES)
+        text = islice(passages(shares, seed=f"tokenizer {recipe.seed}"), recipe.tokenizer_passages)
         lines = (line.text for line in chain.from_iterable(text) if line.text)
         train_tokenizer(lines, vocabulary=recipe.vocabulary).save_pretrained(folder)
-    return load_tokenizer_files(folder)
-
-
-def load_tokenizer_files(folder: Path) -> PreTrainedTokenizerFast:
-    """A tokenizer from a folder that holds no model yet."""
-    from transformers import XGLMTokenizer
-
     return XGLMTokenizer.from_pretrained(folder)
 
 
@@ -329,54 +361,57 @@ def _new_model(recipe: PretrainingRecipe, tokenizer: PreTrainedTokenizerFast) ->
     )
 
 
-def _batches(
-    recipe: PretrainingRecipe,
-    tokenizer: PreTrainedTokenizerFast,
-    shares: Mapping[str, float],
-    first_chunk: int,
-    first_batch: int,
-) -> Iterator[tuple[int, int, Tensor]]:
+class _Text(IterableDataset[tuple[int, int, "list[Row]"]]):
     """Endlessly, chunk number, number in the chunk, and rows; every chunk has a seed of its own."""
-    chunk = first_chunk
-    while True:
-        seed = f"train {recipe.seed} {chunk}"
-        rows = token_rows(
-            list(islice(passages(shares, seed=seed), _PASSAGES_AT_ONCE)), tokenizer, recipe.max_length
-        )
-        batches = _by_length(rows, recipe.token_budget)
-        random.Random(seed).shuffle(batches)
-        for number, batch in enumerate(batches):
-            if chunk > first_chunk or number >= first_batch:
-                yield chunk, number, padded(batch, tokenizer.pad_token_id)
-        chunk += 1
+
+    def __init__(
+        self,
+        recipe: PretrainingRecipe,
+        tokenizer: PreTrainedTokenizerFast,
+        shares: Mapping[str, float],
+        first_chunk: int,
+        first_batch: int,
+    ) -> None:
+        self.recipe = recipe
+        self.tokenizer = tokenizer
+        self.shares = dict(shares)
+        self.first = (first_chunk, first_batch)
+
+    def __iter__(self) -> Iterator[tuple[int, int, list[Row]]]:
+        for chunk in count(self.first[0]):
+            seed = f"train {self.recipe.seed} {chunk}"
+            text = list(islice(passages(self.shares, seed=seed), _PASSAGES_AT_ONCE))
+            rows = token_rows(text, self.tokenizer, self.recipe.max_length)
+            batches = _by_length(rows, self.recipe.token_budget)
+            random.Random(seed).shuffle(batches)
+            for number, batch in enumerate(batches):
+                if (chunk, number) >= self.first:
+                    yield chunk, number, batch
 
 
-def token_rows(
-    text: list[Passage], tokenizer: PreTrainedTokenizerFast, max_length: int
-) -> list[list[int]]:
-    """One row of ids a passage: `</s>` in front of each line, as XGLM read its line breaks, and at the end."""
-    lines = iter(tokenizer([line.text for line in chain.from_iterable(text)], add_special_tokens=False).input_ids)
+def token_rows(text: list[Passage], tokenizer: PreTrainedTokenizerFast, max_length: int) -> list[Row]:
+    """One row a passage: `</s>` in front of each line, as XGLM read its line breaks, and at the end."""
+    lines = iter(
+        tokenizer([line.text for line in chain.from_iterable(text)], add_special_tokens=False).input_ids
+    )
     end = tokenizer.eos_token_id
     rows = []
     for passage in text:
-        ids = [id_ for _ in passage for id_ in (end, *next(lines))]
-        rows.append([*ids, end][:max_length])
+        row = Row([], [])
+        for line, ids in zip(passage, lines, strict=False):  # takes as many of `lines` as the passage has
+            row.ids.extend((end, *ids))
+            row.verdicts.extend((False, *([line.is_verdict] * len(ids))))
+        rows.append(Row([*row.ids, end][:max_length], [*row.verdicts, False][:max_length]))
     return rows
 
 
-def _by_length(rows: list[list[int]], token_budget: int) -> list[list[list[int]]]:
-    batches: list[list[list[int]]] = [[]]
-    for row in sorted(rows, key=len):
-        if batches[-1] and len(row) * (len(batches[-1]) + 1) > token_budget:
+def _by_length(rows: list[Row], token_budget: int) -> list[list[Row]]:
+    batches: list[list[Row]] = [[]]
+    for row in sorted(rows, key=lambda row: len(row.ids)):
+        if batches[-1] and len(row.ids) * (len(batches[-1]) + 1) > token_budget:
             batches.append([])
         batches[-1].append(row)
     return batches
-
-
-def padded(rows: list[list[int]], pad_id: int) -> Tensor:
-    """`[batch, time]` with the rows filled up on the right."""
-    width = max(map(len, rows))
-    return torch.tensor([row + [pad_id] * (width - len(row)) for row in rows])
 
 
 def _finish(
@@ -389,7 +424,7 @@ def _finish(
 ) -> PretrainingResult:
     model = training.model.cpu().to(torch.bfloat16).eval()
     loss, bits = held_out_loss(model, tokenizer, seed=recipe.seed)
-    words = {code: fertility(tokenizer, _development_sentences(code)) for code in STUDY_LANGUAGES}
+    words = {code: _fertility(tokenizer, code) for code in STUDY_LANGUAGES}
     tracker.log_metrics(
         {
             **{f"held_out/loss/{code}": value for code, value in loss.items()},
@@ -445,7 +480,7 @@ def held_out_loss(
         rows = token_rows(text, tokenizer, model.config.max_position_embeddings)
         total, tokens = 0.0, 0
         for batch in _by_length(rows, 4096):
-            loss, number = next_token_loss(model, padded(batch, tokenizer.pad_token_id))
+            loss, number = next_token_loss(model, batch)
             total, tokens = total + loss.item() * number, tokens + number
         characters = sum(len(line.text) + 1 for passage in text for line in passage)
         losses[code] = total / tokens
@@ -453,5 +488,7 @@ def held_out_loss(
     return losses, bits
 
 
-def _development_sentences(code: str) -> list[list[str]]:
-    return list(open_source("mini").load(TASKS["pos"], code, "validation")["tokens"])
+def _fertility(tokenizer: PreTrainedTokenizerFast, code: str) -> float:
+    """On the development sentences of POS, which are parallel."""
+    said = [sentence(code, *item.clauses) for item in sentence_items("pos", "validation")]
+    return fertility(tokenizer, [one.text for one in said], sum(len(one.words) for one in said))

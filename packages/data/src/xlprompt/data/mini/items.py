@@ -1,11 +1,12 @@
 """The items of the four tasks: which meanings they are made of, in which order, with which labels.
 
-An item is language-free: clauses to be said and a label. So an item says the same in every language, and its id is the
-same everywhere. How many there are and what chance decides is fixed here; the words come from `realize`.
+An item is language-free: clauses to be said and a label. So an item says the same in every language, and its
+id is the same everywhere. How many there are and what chance decides is fixed here; the words come from
+`realize`.
 
-Inference is built from the hypothesis: each hypothesis stands under three premises, one for each label, so that
-nothing can be learned from hypotheses alone. Paraphrases come in twins: two pairs with the same words, one a rewording,
-one with two roles exchanged, as in PAWS (Zhang, Baldridge and He 2019).
+Inference is built from the hypothesis: each hypothesis stands under three premises, one for each label, so
+that nothing can be learned from hypotheses alone. Paraphrases come in twins: two pairs with the same words,
+one a rewording, one with two roles exchanged, as in PAWS (Zhang, Baldridge and He 2019).
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def random_clauses(sampler: Sampler) -> tuple[Clause, ...]:
 
 
 def inference_triples(sampler: Sampler) -> Iterator[list[PairItem]]:
-    """Endlessly: one hypothesis under a premise that entails it, one that leaves it open, one that contradicts it."""
+    """Endlessly: one hypothesis under premises that entail it, leave it open and contradict it."""
     seen: set[Meaning] = set()
     while True:
         hypothesis = sampler.meaning(CHECKED, detail=0.35)
@@ -159,7 +160,7 @@ def _varied(sampler: Sampler, meaning: Meaning, accept: Callable[[Meaning], bool
 
 def paraphrase_twins(sampler: Sampler) -> Iterator[list[PairItem]]:
     """Endlessly: a pair that means the same, and one of the same words that does not."""
-    seen: set[Meaning] = set()
+    seen: set[Meaning | None] = set()
     while True:
         frame = sampler.rng.choice(("meet", "compare", "before", "after", "give", "event", "event"))
         first: tuple[Clause, ...]
@@ -180,7 +181,7 @@ def paraphrase_twins(sampler: Sampler) -> Iterator[list[PairItem]]:
                 continue
             first = ((meaning, "plain"),)
             same, other = _rewordings(sampler, meaning)
-        if meaning in seen:
+        if seen & {meaning, meaning.converse(), meaning.swapped(), meaning.swapped().converse()}:
             continue
         seen.add(meaning)
         if sampler.chance(0.5):
@@ -209,21 +210,21 @@ def _two_events(sampler: Sampler) -> tuple[Meaning, Meaning]:
 
 
 def _crossed(sampler: Sampler, one: Meaning, two: Meaning) -> tuple[Meaning, Meaning] | None:
-    """Two events with one role exchanged between them; None where that gives nothing new or nothing allowed."""
+    """Two events with one role exchanged between them; None where that is nothing new or not allowed."""
     candidates = ["agent"]
     if one.thing != two.thing and _may(sampler.split, one, two) and _may(sampler.split, two, one):
         candidates.append("thing")
     candidates += [role for role in ("place", "time") if getattr(one, role) and getattr(two, role)]
     role = sampler.rng.choice(candidates)
     mine, yours = getattr(one, role), getattr(two, role)
-    if mine == yours:
-        return None
-    return replace(one, **{role: yours}), replace(two, **{role: mine})
+    crossed = replace(one, **{role: yours}), replace(two, **{role: mine})
+    return None if set(crossed) == {one, two} else crossed
 
 
 def _may(split: Split, doer: Meaning, owner: Meaning) -> bool:
     """Whether the split lets one event's action be done to the other's thing."""
-    assert doer.action and owner.thing  # both are events
+    assert doer.action is not None  # both are events
+    assert owner.thing is not None
     return owner.thing.concept in KINDS or owner.thing.concept in things_of(doer.action, split)
 
 

@@ -1,8 +1,9 @@
 """The language files of the mini world: reading them, and turning a written form into words.
 
-A form is a line of words with their universal part of speech, such as ``at/ADP the/DET market/NOUN``, in which
-``{slot}`` and ``{slot.form}`` stand for other forms. `languages/README.md` explains the notation to those who write
-it. What is said is the business of `meaning`, how a meaning fills the slots that of `realize`.
+A form is a line of words with their universal part of speech, such as ``at/ADP the/DET market/NOUN``, in
+which ``{slot}`` and ``{slot.form}`` stand for other forms. `languages/README.md` explains the notation to
+those who write it. What is said is the business of `meaning`, how a meaning fills the slots that of
+`realize`.
 """
 
 from __future__ import annotations
@@ -24,13 +25,35 @@ from xlprompt.data.tasks import task
 
 UPOS = frozenset(task("pos").labels)
 PATTERNS = frozenset(
-    (
-        "event event_fronted event_not meet meet_reworded meet_not stay stay_fronted stay_not compare "
-        "compare_reworded before after give receive work work_not open state because_f because_m join exact more "
-        "fewer"
-    ).split()
+    {
+        "event",
+        "event_fronted",
+        "event_not",
+        "meet",
+        "meet_reworded",
+        "meet_not",
+        "stay",
+        "stay_fronted",
+        "stay_not",
+        "compare",
+        "compare_reworded",
+        "before",
+        "after",
+        "give",
+        "receive",
+        "work",
+        "work_not",
+        "open",
+        "state",
+        "because_f",
+        "because_m",
+        "join",
+        "exact",
+        "more",
+        "fewer",
+    }
 )
-PHRASES = frozenset("right agree deny maybe who what where when".split())
+PHRASES = frozenset({"right", "agree", "deny", "maybe", "who", "what", "where", "when"})
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 _FEATURE = re.compile(r"<([^<>]+)>")
@@ -271,7 +294,7 @@ class RowFiller:
 
 
 def mark_entity(words: tuple[Word, ...], entity: str) -> tuple[Word, ...]:
-    """Make one entity of a filler, from its first proper noun to its last; what stands around them stays outside."""
+    """Make one entity of a filler, from its first proper noun to its last; the rest stays outside."""
     proper = [place for place, word in enumerate(words) if word.pos == "PROPN"]
     if not entity or not proper:
         return words

@@ -1,7 +1,8 @@
 """What is said: meanings without words, and what follows from what.
 
-A meaning is a frame (who did what) with its roles filled by concepts of `world`. `relation` tells whether one meaning
-entails, contradicts or leaves open another, by the rules of the world. Words are the business of `realize`.
+A meaning is a frame (who did what) with its roles filled by concepts of `world`. `relation` tells whether one
+meaning entails, contradicts or leaves open another, by the rules of the world. Words are the business of
+`realize`.
 """
 
 from __future__ import annotations
@@ -107,11 +108,14 @@ _REVERSED = {_YES: _NO, _OPEN: _OPEN, _NO: _YES}
 def relation(premise: Meaning, hypothesis: Meaning) -> Relation:
     """Tell what follows.
 
-    Rules: a role that both name must agree, the premise's at least as specific (Rome is in Italy, an apple is a
-    fruit, Monday morning is on Monday, seven are more than five); a role that only the hypothesis names is left open.
-    The same people doing the same to the same thing is the same event, and an event happens once: another day,
-    place or number contradicts. So does the exchange of two people. Whoever did something somewhere was there; whoever
-    did it because they were tired was tired. What is denied with all its details denies nothing less specific.
+    Rules: a role that both name must agree, the premise's at least as specific (Rome is in Italy, an apple is
+    a fruit, Monday morning is on Monday, seven are more than five); a role that only the hypothesis names is
+    left open. The same people doing the same to the same thing (or to one of its kind) is the same event, and
+    an event happens
+    once: another day, place or number contradicts. So does the exchange of two people. Where somebody was is
+    told of the premise's time where the hypothesis names none. Whoever did something somewhere was there;
+    whoever did it because they were tired was tired. What is denied with all its details denies nothing less
+    specific.
     """
     if premise.negated:
         if _affirmed(hypothesis, replace(premise, negated=False)) is not _YES:
@@ -123,9 +127,9 @@ def relation(premise: Meaning, hypothesis: Meaning) -> Relation:
 
 def _affirmed(premise: Meaning, hypothesis: Meaning) -> Relation:
     """The relation when neither is negated."""
-    premise, hypothesis = _canonical(premise), _canonical(hypothesis)
-    if premise.frame != hypothesis.frame:
+    if _canonical(premise).frame != _canonical(hypothesis).frame:
         return _implied(premise, hypothesis)
+    premise, hypothesis = _canonical(premise), _canonical(hypothesis)
     # What happened: another action or other people is another event, of which nothing is known.
     same_event = (premise.action, premise.quality) == (hypothesis.action, hypothesis.quality)
     if not same_event:
@@ -135,11 +139,10 @@ def _affirmed(premise: Meaning, hypothesis: Meaning) -> Relation:
         exchanged = premise.patient is not None and (premise.patient, premise.agent) == people
         return _NO if exchanged and _is_same_thing(premise.thing, hypothesis.thing) else _OPEN
     kept = _things(premise.thing, hypothesis.thing)
-    if kept is None:
+    if kept is None or not _is_same_employer(premise.organization, hypothesis.organization):
         return _OPEN
     parts = [
         kept,
-        _organizations(premise, hypothesis),
         _states(premise, hypothesis),
         _sites(premise.site, hypothesis.site),
         _places(premise.place, hypothesis.place),
@@ -202,12 +205,11 @@ def _things(premise: Thing | None, hypothesis: Thing | None) -> Relation | None:
     return _OPEN if possible & wanted else _NO
 
 
-def _organizations(premise: Meaning, hypothesis: Meaning) -> Relation:
-    if premise.organization == hypothesis.organization or hypothesis.organization is None:
-        return _YES
-    assert premise.organization is not None  # of the same frame
-    same_type = premise.organization.type == hypothesis.organization.type
-    return _YES if same_type and hypothesis.organization.name is None else _OPEN
+def _is_same_employer(premise: Organization | None, hypothesis: Organization | None) -> bool:
+    """Whether the hypothesis names the same organization, or any of its type."""
+    if premise is None or hypothesis is None or premise == hypothesis:
+        return True
+    return premise.type == hypothesis.type and hypothesis.name is None
 
 
 def _states(premise: Meaning, hypothesis: Meaning) -> Relation:

@@ -1,7 +1,7 @@
 """From a meaning to the words of a language.
 
-The language's patterns and forms come from `lexicon`; this module fills their slots with the concepts of a meaning,
-and writes the resulting words as text.
+The language's patterns and forms come from `lexicon`; this module fills their slots with the concepts of a
+meaning, and writes the resulting words as text.
 """
 
 from __future__ import annotations
@@ -35,6 +35,21 @@ _REWORDED = {
 }
 
 
+_SLOTS = (
+    "agent",
+    "patient",
+    "action",
+    "object",
+    "organization",
+    "quality",
+    "state",
+    "site",
+    "place",
+    "time",
+    "cause",
+)
+
+
 @dataclass(frozen=True)
 class Sentence:
     """A sentence in one language."""
@@ -55,9 +70,7 @@ class Sentence:
     @property
     def entities(self) -> list[str]:
         """The entity tag of each word, as in PAN-X: O, or B- or I- and PER, ORG or LOC."""
-        return [
-            f"{'B' if word.begins else 'I'}-{word.entity}" if word.entity else "O" for word in self.words
-        ]
+        return [f"{'B' if word.begins else 'I'}-{word.entity}" if word.entity else "O" for word in self.words]
 
     @property
     def text(self) -> str:
@@ -88,7 +101,7 @@ def sentence(language: str, *clauses: Clause) -> Sentence:
 def phrase(language: str, name: str) -> Sentence:
     """A fixed phrase of a language, such as its "yes" (`agree`)."""
     book = lexicon(language)
-    words = expand(book.phrases[name], {})
+    words = _expanded(book, f"phrase {name}", book.phrases[name], {})
     if words and words[-1].pos == "PUNCT":  # a question has its mark
         return Sentence(language, _capitalized(book, words))
     return Sentence(language, _finished(book, words))
@@ -142,14 +155,18 @@ def _pattern_name(meaning: Meaning, style: Style) -> str:
 
 
 def _pattern(book: Lexicon, name: str, slots: Mapping[str, Filler | None]) -> tuple[Word, ...]:
+    return _expanded(book, f"pattern {name}", book.patterns[name], slots)
+
+
+def _expanded(book: Lexicon, where: str, form: str, slots: Mapping[str, Filler | None]) -> tuple[Word, ...]:
     try:
-        return expand(book.patterns[name], slots)
+        return expand(form, slots)
     except FormError as error:
-        raise FormError(f"{book.language}.yaml: pattern {name}: {error}") from None
+        raise FormError(f"{book.language}.yaml: {where}: {error}") from None
 
 
 def _finished(book: Lexicon, words: tuple[Word, ...]) -> tuple[Word, ...]:
-    return _capitalized(book, words) + expand(book.stop, {})
+    return _capitalized(book, words) + _expanded(book, "stop", book.stop, {})
 
 
 def _capitalized(book: Lexicon, words: tuple[Word, ...]) -> tuple[Word, ...]:
@@ -249,9 +266,7 @@ class _ThingFiller:
 
 
 def _slots(book: Lexicon, meaning: Meaning) -> dict[str, Filler | None]:
-    slots: dict[str, Filler | None] = dict.fromkeys(
-        "agent patient action object organization quality state site place time cause".split()
-    )
+    slots: dict[str, Filler | None] = dict.fromkeys(_SLOTS)
     gender = meaning.agent.gender if meaning.agent else ""
     if meaning.agent:
         slots["agent"] = _PersonFiller(book, meaning.agent)

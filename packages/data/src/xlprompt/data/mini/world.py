@@ -1,8 +1,9 @@
-"""The closed world that the mini benchmark speaks of: its concepts, its few rules, and who appears in which split.
+"""The closed world of the mini benchmark: its concepts, its rules, and who appears in which split.
 
-Concepts are plain English identifiers. How they are said in a language stands in `languages/<code>.yaml`. Rules of
-the world: a city lies in one country, a thing is of one kind, and every event happens once, on one day, in one
-place. Entities are divided between the splits here, so that no entity of a test item is ever met in training.
+Concepts are plain English identifiers. How they are said in a language stands in `languages/<code>.yaml`.
+Rules of the world: a city lies in one country, a thing is of one kind, and every event happens once, on one
+day, in one place. Entities are divided between the splits here, so that no entity of a test item is ever met
+in training.
 """
 
 from __future__ import annotations
@@ -113,11 +114,12 @@ class Entities:
     """Who and what a split may speak of.
 
     Attributes:
-        people: Given and family names belong to one split each. People of pretraining have the given name of one
-            split and the family name of another: every name is met there, no person of the benchmark is.
+        people: Given and family names belong to one split each. People of pretraining have the given name of
+            one split and the family name of another: every name is met there, no person of the benchmark is.
         cities: Cities of the countries.
         countries: Each belongs to one split; pretraining knows them all, as it must to know where Lima lies.
-        organizations: A name belongs to one split. Of name and type, half of the combinations are pretraining's.
+        organizations: A name belongs to one split. Of name and type, half of the combinations are
+            pretraining's.
     """
 
     people: tuple[Person, ...]
@@ -156,9 +158,7 @@ def entities(split: Split) -> Entities:
         )
     countries = tuple(country for country in COUNTRIES if _COUNTRY_SPLIT[country] == split)
     return Entities(
-        people=tuple(
-            one for one in people if _GIVEN_SPLIT[one.given] == _FAMILY_SPLIT[one.family] == split
-        ),
+        people=tuple(one for one in people if _GIVEN_SPLIT[one.given] == _FAMILY_SPLIT[one.family] == split),
         cities=tuple(city for city, country in CITIES.items() if country in countries),
         countries=countries,
         organizations=tuple(one for one in even if one.name and _NAME_SPLIT[one.name] == split),
@@ -166,10 +166,11 @@ def entities(split: Split) -> Entities:
 
 
 def things_of(action: str, split: Split) -> tuple[str, ...]:
-    """The things that an action may be done to in a split: test combines actions and things as train never does."""
+    """What an action may be done to in a split: no two splits combine an action and a thing alike."""
     if split == "pretraining":
         return tuple(THINGS)
-    # Of every five things in a row three go to train, one to validation and one to test, shifted by the action.
+    # Of every five things in a row three go to train, one to validation and one to test, shifted by the
+    # action.
     share = ("train", "train", "train", "validation", "test")
     shift = ACTIONS.index(action)
     return tuple(thing for place, thing in enumerate(THINGS) if share[(place + shift) % len(share)] == split)

@@ -1,7 +1,7 @@
 """Where examples come from: the bundled mini benchmark, the hub, or a folder of files.
 
-Whatever the source, one schema comes out. This module picks the source: `xlprompt.data.mini`, `hub` or `folder`;
-`formats` are the files that a folder may hold.
+Whatever the source, one schema comes out. This module picks the source: `xlprompt.data.mini`, `hub` or
+`folder`; `formats` are the files that a folder may hold.
 """
 
 from __future__ import annotations
