@@ -43,8 +43,8 @@ def write(tmp_path):
     return write_recipe
 
 
-def test_there_is_a_recipe_for_each_task_at_both_scales():
-    expected = {f"{scale}/{task}-prompt.yaml" for scale in ("mini", "paper") for task in TASKS}
+def test_there_is_a_recipe_for_each_task_at_every_scale():
+    expected = {f"{scale}/{task}-prompt.yaml" for scale in ("mini", "gemma", "paper") for task in TASKS}
     assert expected <= {name(path) for path in RUNNABLE}
 
 
@@ -57,7 +57,8 @@ def test_each_recipe_loads_for_the_task_it_is_named_after(path):
 def test_each_recipe_opens_with_the_commands_that_run_it(path):
     make, command = (line.removeprefix("# ") for line in path.read_text().splitlines()[:2])
     scale = path.parent.name
-    assert make == f"make {path.stem} " + {"mini": "DATA=<folder>", "paper": "SCALE=paper"}[scale]
+    variables = {"mini": "", "gemma": " SCALE=gemma DATA=<folder>", "paper": " SCALE=paper"}[scale]
+    assert make == f"make {path.stem}{variables}"
     words = shlex.split(command)
     assert words[:2] == ["xlprompt", "train"]
     assert EXPERIMENTS.parent / words[2] == path

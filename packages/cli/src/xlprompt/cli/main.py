@@ -71,7 +71,7 @@ def main(debug: bool) -> None:
 
     \b
     A first run, and a look at it:
-      xlprompt train experiments/mini/xnli-prompt.yaml --data DATA --model gemma-3-270m --limit 2000
+      xlprompt train experiments/mini/xnli-prompt.yaml
       xlprompt ui
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

@@ -43,8 +43,8 @@ KEYS = {
 
 @click.command("train", short_help="Tune a prompt by a recipe and score every language.")
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--model", help="Backbone: gemma-3-270m, facebook/xglm-564M, any hub id, or a folder.")
-@click.option("--data", help="Where the data are: a folder, or 'hub' for the published data sets.")
+@click.option("--model", help="Backbone: xglm-nano, gemma-3-270m, facebook/xglm-564M, any hub id, or a folder.")
+@click.option("--data", help="Where the data are: 'mini' (bundled), 'hub' (the published data sets), or a folder.")
 @click.option("--seed", type=int, help="Seed of initialization, batch order and dropout.")
 @click.option("--limit", type=int, help="Use at most this many examples of each split and language.")
 @languages_option
@@ -72,8 +72,8 @@ def command(
 
     \b
     Examples:
-      xlprompt train experiments/mini/pos-prompt.yaml --data ../data
-      xlprompt train experiments/mini/xnli-prompt.yaml --data ../data --limit 2000 --steps 100 --seed 1
+      xlprompt train experiments/mini/xnli-prompt.yaml
+      xlprompt train experiments/gemma/pos-prompt.yaml --data ../data --limit 2000 --steps 100 --seed 1
       xlprompt train experiments/paper/xnli-prompt.yaml --set prompt.init=text --set precision=float32
     """
     from rich.console import Console

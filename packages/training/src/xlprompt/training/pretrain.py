@@ -447,6 +447,8 @@ def _finish(
         words,
     )
     (new / "pretraining.json").write_text(_record(recipe, result), encoding="utf-8")
+    if (folder / "README.md").is_file():  # a model card is written by people
+        shutil.copy2(folder / "README.md", new)
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
     tracker.log_artifact(folder / "pretraining.json")

@@ -204,6 +204,16 @@ def expand(form: str, slots: Mapping[str, Filler | None]) -> tuple[Word, ...]:
     Raises:
         FormError: A tag is no universal part of speech, or a placeholder has no such slot or form.
     """
+    return _expand(form, slots) if "{" in form else _plain(form)
+
+
+@cache
+def _plain(form: str) -> tuple[Word, ...]:
+    """A form without placeholders: the same words every time."""
+    return _expand(form, {})
+
+
+def _expand(form: str, slots: Mapping[str, Filler | None]) -> tuple[Word, ...]:
     words: list[Word] = []
     space: bool | None = None
     for item in form.split():
@@ -211,8 +221,9 @@ def expand(form: str, slots: Mapping[str, Filler | None]) -> tuple[Word, ...]:
             space = item == _SPACE
             continue
         new = _expand_item(item, slots)
-        if new:
-            words += [replace(new[0], space=new[0].space if space is None else space), *new[1:]]
+        if new and space is not None:
+            new = (replace(new[0], space=space), *new[1:])
+        words += new
         space = None
     return tuple(words)
 
