@@ -64,6 +64,9 @@ class PretrainingRecipe(Settings):
     layers: int = Field(gt=0, description="Number of decoder layers.")
     heads: int = Field(gt=0, description="Attention heads of a layer.")
     feed_forward: int = Field(gt=0, description="Inner size of the feed-forward blocks.")
+    init_std: float = Field(
+        default=0.02, gt=0, description="Standard deviation of the initial weights; XGLM's is 0.02."
+    )
     steps: int = Field(
         ge=0,
         description="Optimizer steps; time grows in proportion. 0 gives an untrained model, for comparison.",
@@ -354,6 +357,7 @@ def _new_model(recipe: PretrainingRecipe, tokenizer: PreTrainedTokenizerFast) ->
             ffn_dim=recipe.feed_forward,
             attention_heads=recipe.heads,
             max_position_embeddings=512,
+            init_std=recipe.init_std,
             # A few million parameters and text without end: nothing to regularize.
             dropout=0.0,
             attention_dropout=0.0,

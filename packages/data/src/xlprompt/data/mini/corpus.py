@@ -13,9 +13,18 @@ from dataclasses import dataclass, replace
 
 from xlprompt.data.languages import STUDY_LANGUAGES, language
 from xlprompt.data.mini.items import CHECKED, hypothesis_of, paraphrase_twins, random_clauses
-from xlprompt.data.mini.meaning import Meaning, Relation
-from xlprompt.data.mini.realize import Clause, Style, code_switched, fragment, phrase, sentence
+from xlprompt.data.mini.meaning import Frame, Meaning, Relation, relation
+from xlprompt.data.mini.realize import (
+    Clause,
+    Style,
+    code_switched,
+    elliptical_question,
+    fragment,
+    phrase,
+    sentence,
+)
 from xlprompt.data.mini.sample import Sampler
+from xlprompt.data.mini.world import CITIES, THINGS
 
 _ANSWERS = {Relation.ENTAILMENT: "agree", Relation.NEUTRAL: "maybe", Relation.CONTRADICTION: "deny"}
 _QUESTIONS = {
@@ -25,6 +34,9 @@ _QUESTIONS = {
     "when": "time",
 }
 _ROLE_OF = {"object": "thing"}
+
+
+_TOLD: tuple[Frame, ...] = ("event", "meet", "stay", "give", "before", "after")
 
 
 @dataclass(frozen=True)
@@ -120,6 +132,14 @@ class _Writer:
         """Two statements, and whether the second is right given the first."""
         yield from self._checked(language, language)
 
+    def quick_check(self, language: str, _: str) -> Iterator[Line]:
+        """A statement, and elliptical questions whether this or that is right about it."""
+        yield from self._quickly_checked(language, language)
+
+    def quick_check_in_another(self, language: str, other: str) -> Iterator[Line]:
+        """The same across two languages."""
+        yield from self._quickly_checked(language, other)
+
     def check_in_another(self, language: str, other: str) -> Iterator[Line]:
         """The same across two languages."""
         yield from self._checked(language, other)
@@ -142,7 +162,7 @@ class _Writer:
             yield Line(language, sentence(language, (meaning, style)).text)
 
     def _told(self) -> Meaning:
-        return self.sampler.meaning(("event", "meet", "stay", "give", "before", "after"), detail=0.6)
+        return self.sampler.meaning(_TOLD, detail=0.6)
 
     def _asked(self, language: str, meaning: Meaning) -> Iterator[Line]:
         present = [
@@ -169,6 +189,48 @@ class _Writer:
             if hypothesis:
                 yield from self._answered(other, ((hypothesis, self.style()),), _ANSWERS[wanted])
 
+    def _quickly_checked(self, language: str, other: str) -> Iterator[Line]:
+        premise = self.sampler.meaning(_TOLD, detail=0.6)
+        while premise.negated:
+            premise = self.sampler.meaning(_TOLD, detail=0.6)
+        yield Line(language, sentence(language, (premise, self.style())).text)
+        for _number in range(self.rng.randint(3, 7)):
+            wanted = self.rng.choice(tuple(Relation))
+            asked = self._asked_about(premise, wanted)
+            if asked:
+                meaning, role = asked
+                yield Line(other, "")
+                yield Line(other, elliptical_question(other, meaning, role).text)
+                yield Line(other, phrase(other, _ANSWERS[wanted]).text, is_verdict=True)
+
+    def _asked_about(self, premise: Meaning, wanted: Relation) -> tuple[Meaning, str] | None:
+        """A value of one role that the premise entails, leaves open or contradicts; None where none was found."""
+        for _try in range(30):
+            role = self.rng.choice(("agent", "thing", "site", "place", "time"))
+            if role == "thing" and premise.thing is None:
+                continue
+            other = self.sampler.meaning((premise.frame,), detail=1.0)
+            value = getattr(premise if self.sampler.chance(0.3) else other, role)
+            if role == "place" and premise.place in CITIES and self.sampler.chance(0.3):
+                value = CITIES[premise.place]
+            if role == "thing" and value and self.sampler.chance(0.2):
+                value = replace(value, concept=THINGS.get(value.concept, value.concept))
+            # All else as in the premise, so that the one role decides.
+            asked = replace(premise, **{role: value})
+            if value is not None and self._verdict(premise, asked, role) is wanted:
+                return asked, "object" if role == "thing" else role
+        return None
+
+    @staticmethod
+    def _verdict(premise: Meaning, asked: Meaning, role: str) -> Relation:
+        # Another agent or thing than the one told of is no other event here, but a wrong answer.
+        found = relation(premise, asked)
+        named = getattr(premise, role) is not None
+        is_narrower = found is not Relation.ENTAILMENT and relation(asked, premise) is Relation.ENTAILMENT
+        if role in ("agent", "thing") and named and found is Relation.NEUTRAL and not is_narrower:
+            return Relation.CONTRADICTION
+        return found
+
     def _answered(self, language: str, clauses: tuple[Clause, ...], answer: str) -> Iterator[Line]:
         yield Line(language, "")
         yield Line(language, sentence(language, *clauses).text)
@@ -180,11 +242,13 @@ class _Writer:
 _SWITCHED = ("agent", "patient", "object", "organization", "site", "place", "time")
 
 _KINDS: Mapping[Callable[[_Writer, str, str], Iterator[Line]], int] = {
-    _Writer.story: 15,
-    _Writer.questions: 10,
-    _Writer.questions_in_another: 8,
-    _Writer.check: 32,
-    _Writer.check_in_another: 15,
-    _Writer.translation: 12,
-    _Writer.code_switching: 8,
+    _Writer.story: 4,
+    _Writer.questions: 4,
+    _Writer.questions_in_another: 4,
+    _Writer.quick_check: 28,
+    _Writer.quick_check_in_another: 10,
+    _Writer.check: 28,
+    _Writer.check_in_another: 10,
+    _Writer.translation: 6,
+    _Writer.code_switching: 6,
 }

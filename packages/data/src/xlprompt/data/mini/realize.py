@@ -116,6 +116,16 @@ def fragment(language: str, meaning: Meaning, role: str) -> Sentence:
     return Sentence(language, _finished(book, filler.words(None)))
 
 
+def elliptical_question(language: str, meaning: Meaning, role: str) -> Sentence:
+    """One role of a meaning as a question: "In Rome?"."""
+    book = lexicon(language)
+    filler = _slots(book, meaning)[role]
+    if filler is None:
+        raise FormError(f"{role} is empty in {meaning}")
+    mark = _expanded(book, "phrase where", book.phrases["where"], {})[-1]
+    return Sentence(language, (*_capitalized(book, filler.words(None)), mark))
+
+
 def code_switched(language: str, other: str, meaning: Meaning, style: Style, roles: Set[str]) -> Sentence:
     """A sentence of one language in which some roles are said in another, in their usual form there."""
     book = lexicon(language)
