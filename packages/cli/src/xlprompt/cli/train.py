@@ -43,8 +43,8 @@ KEYS = {
 
 @click.command("train", short_help="Tune a prompt by a recipe and score every language.")
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--model", help="Backbone: xglm-nano, gemma-3-270m, facebook/xglm-564M, any hub id, or a folder.")
-@click.option("--data", help="Where the data are: 'mini' (bundled), 'hub' (the published data sets), or a folder.")
+@click.option("--model", help="Backbone: xglm-nano, gemma-3-270m, xglm-564M, any hub id, or a folder.")
+@click.option("--data", help="Where the data are: 'mini' (bundled), 'hub' (as published), or a folder.")
 @click.option("--seed", type=int, help="Seed of initialization, batch order and dropout.")
 @click.option("--limit", type=int, help="Use at most this many examples of each split and language.")
 @languages_option

@@ -6,8 +6,11 @@ is `xlprompt.training.pretrain`.
 """
 
 import io
+import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from importlib.resources import files
+from itertools import combinations, islice
 from pathlib import Path
 
 import sentencepiece
@@ -20,7 +23,9 @@ from xlprompt.models.known import NANO
 _SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # XGLM's ids 0 to 3
 _MADE_UP_WORDS = 7  # XGLM's tokenizer adds `<madeupword0>` to `<madeupword6>` at the end
 _BUNDLED = Path(str(files(__package__) / "bundled" / NANO))
-_MEMORY_LIMIT = 200_000  # lines that SentencePiece takes; the vocabulary of the mini world is in far fewer
+_MAX_PIECE = 16  # characters, SentencePiece's own limit
+_MAX_SEEDS = 200_000
+_MEMORY_LIMIT = 200_000  # lines that SentencePiece reads at most; far fewer hold the mini world's words
 
 
 def nano_folder(name: str) -> Path:
@@ -49,19 +54,23 @@ def train_tokenizer(lines: Iterable[str], *, vocabulary: int) -> PreTrainedToken
         lines: Text; how often a language occurs decides how finely its words are cut.
         vocabulary: Number of ids, XGLM's four special tokens and seven made-up words among them.
     """
+    kept = list(islice(lines, _MEMORY_LIMIT))
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines),
-        model_writer=model,
-        model_type="unigram",
-        vocab_size=vocabulary - _MADE_UP_WORDS - 1,  # SentencePiece has three special tokens of its own
-        character_coverage=1.0,  # every character of a closed world is needed
-        input_sentence_size=_MEMORY_LIMIT,
-        shuffle_input_sentence=False,
-        hard_vocab_limit=False,  # a small world may not fill it
-        num_threads=1,  # with several, sums differ in their last digits from run to run
-        minloglevel=2,
-    )
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as seeds:
+        seeds.writelines(f"{piece}\t{frequency}\n" for piece, frequency in _seed_pieces(kept))
+        seeds.flush()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(kept),
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=vocabulary - _MADE_UP_WORDS - 1,  # SentencePiece has three special tokens of its own
+            hard_vocab_limit=False,  # a small world may not fill it
+            seed_sentencepieces_file=seeds.name,
+            character_coverage=1.0,  # every character of a closed world is needed
+            normalization_rule_name="identity",  # the language files are normalized; joiners must stay
+            num_threads=1,  # with several, sums differ in their last digits from run to run
+            minloglevel=2,
+        )
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     pieces = [
         (processor.id_to_piece(number), processor.get_score(number))
@@ -69,3 +78,19 @@ def train_tokenizer(lines: Iterable[str], *, vocabulary: int) -> PreTrainedToken
         if not (processor.is_control(number) or processor.is_unknown(number))
     ]
     return XGLMTokenizer(vocab=[*((token, 0.0) for token in _SPECIAL_TOKENS), *pieces])
+
+
+def _seed_pieces(lines: Iterable[str]) -> list[tuple[str, int]]:
+    """Candidates for the vocabulary: the commonest substrings of words, by the text that they would cover.
+
+    SentencePiece's own candidates are substrings of at least two different words. In a closed world of some
+    thousand words that leaves out most words themselves, however often they are said.
+    """
+    words = Counter(word for line in lines for word in f"▁{line.replace(' ', ' ▁')}".split(" "))
+    pieces: Counter[str] = Counter()
+    for word, frequency in words.items():
+        for first, last in combinations(range(len(word) + 1), 2):
+            if last - first <= _MAX_PIECE:
+                pieces[word[first:last]] += frequency
+    best = sorted(pieces.items(), key=lambda piece: (-piece[1] * len(piece[0]), piece[0]))
+    return [piece for piece in best if len(piece[0]) > 1][:_MAX_SEEDS]

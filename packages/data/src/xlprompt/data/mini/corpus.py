@@ -27,15 +27,8 @@ from xlprompt.data.mini.sample import Sampler
 from xlprompt.data.mini.world import CITIES, THINGS
 
 _ANSWERS = {Relation.ENTAILMENT: "agree", Relation.NEUTRAL: "maybe", Relation.CONTRADICTION: "deny"}
-_QUESTIONS = {
-    "who": "agent",
-    "what": "object",
-    "where": "place",
-    "when": "time",
-}
-_ROLE_OF = {"object": "thing"}
-
-
+_QUESTIONS = {"who": "agent", "what": "object", "where": "place", "when": "time"}
+_ROLE_OF = {"object": "thing"}  # of a meaning, by the slot's name in a language file
 _TOLD: tuple[Frame, ...] = ("event", "meet", "stay", "give", "before", "after")
 
 
@@ -204,7 +197,7 @@ class _Writer:
                 yield Line(other, phrase(other, _ANSWERS[wanted]).text, is_verdict=True)
 
     def _asked_about(self, premise: Meaning, wanted: Relation) -> tuple[Meaning, str] | None:
-        """A value of one role that the premise entails, leaves open or contradicts; None where none was found."""
+        """A value of one role that the premise entails, leaves open or contradicts, if one was found."""
         for _try in range(30):
             role = self.rng.choice(("agent", "thing", "site", "place", "time"))
             if role == "thing" and premise.thing is None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
@@ -319,8 +319,3 @@ def mark_entity(words: tuple[Word, ...], entity: str) -> tuple[Word, ...]:
 def concepts() -> Mapping[str, frozenset[str]]:
     """Section of a language file -> the concepts that it must say."""
     return _CONCEPTS
-
-
-def as_mapping(row: Any) -> Mapping[str, str]:
-    """A row's forms by name; the only form of a plain row is called "form"."""
-    return {"form": row} if isinstance(row, str) else row
