@@ -41,8 +41,8 @@ class DataSettings(Settings):
 
     source: str | None = Field(
         default=None,
-        description="'mini' (bundled), 'hub', or a folder of data files. Costs nothing itself; 'hub' downloads "
-        "on first use.",
+        description="'mini' (bundled), 'hub', or a folder of data files. Costs nothing itself; 'hub' "
+        "downloads on first use.",
     )
     train_language: str = Field(
         default="en", description="The one language that is trained on and that chooses the checkpoint."

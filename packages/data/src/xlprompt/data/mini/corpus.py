@@ -204,7 +204,7 @@ class _Writer:
                 continue
             other = self.sampler.meaning((premise.frame,), detail=1.0)
             value = getattr(premise if self.sampler.chance(0.3) else other, role)
-            if role == "place" and premise.place in CITIES and self.sampler.chance(0.3):
+            if role == "place" and premise.place and premise.place in CITIES and self.sampler.chance(0.3):
                 value = CITIES[premise.place]
             if role == "thing" and value and self.sampler.chance(0.2):
                 value = replace(value, concept=THINGS.get(value.concept, value.concept))

@@ -16,11 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
-from typing import Literal
 
 from xlprompt.data.mini.meaning import (
     FRAMES_WITH_NEGATION,
-    Count,
     Frame,
     Meaning,
     Relation,
@@ -30,7 +28,7 @@ from xlprompt.data.mini.meaning import (
 )
 from xlprompt.data.mini.realize import Clause, Style
 from xlprompt.data.mini.sample import Sampler, roles
-from xlprompt.data.mini.world import ACTIONS, CITIES, KINDS, NUMBERS, THINGS, Split, things_of
+from xlprompt.data.mini.world import ACTIONS, CITIES, KINDS, THINGS, Split, things_of
 
 SIZES: Mapping[str, int] = MappingProxyType({"train": 4000, "validation": 500, "test": 500})
 """Items of each split; the same for every task and language."""
@@ -41,6 +39,9 @@ VERSION = 1
 _STYLES: tuple[Style, ...] = ("plain", "reworded")
 CHECKED: tuple[Frame, ...] = ("event", "meet", "stay", "compare", "before", "after", "give", "work")
 """The frames that inference is about."""
+
+
+_REWORDED: tuple[Frame, ...] = ("meet", "compare", "before", "after", "give", "event", "event")
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,13 @@ class SentenceItem:
     clauses: tuple[Clause, ...]
 
 
-def pair_items(task: Literal["xnli", "pawsx"], split: Split) -> tuple[PairItem, ...]:
-    """The items of inference or paraphrase, the same at every call."""
+def pair_items(task: str, split: Split) -> tuple[PairItem, ...]:
+    """The items of inference (`xnli`) or paraphrase (`pawsx`), the same at every call."""
     return _pair_items(task, split, SIZES[split])
 
 
-def sentence_items(task: Literal["ner", "pos"], split: Split) -> tuple[SentenceItem, ...]:
-    """The sentences of entity or part-of-speech tagging, the same at every call."""
+def sentence_items(task: str, split: Split) -> tuple[SentenceItem, ...]:
+    """The sentences of entity (`ner`) or part-of-speech (`pos`) tagging, the same at every call."""
     return _sentence_items(task, split, SIZES[split])
 
 
@@ -148,21 +149,26 @@ def hypothesis_of(sampler: Sampler, premise: Meaning, wanted: Relation) -> Meani
 
 def _varied(sampler: Sampler, meaning: Meaning, accept: Callable[[Meaning], bool]) -> Meaning | None:
     for _ in range(200):
-        varied: Meaning | None = meaning
-        for _ in range(sampler.rng.choice((1, 2, 2, 3))):
-            varied = sampler.rng.choice(_CHANGES)(sampler, varied)
-            if varied is None:
-                break
+        varied = _changed(sampler, meaning, sampler.rng.choice((1, 2, 2, 3)))
         if varied and varied != meaning and accept(varied):
             return varied
     return None
+
+
+def _changed(sampler: Sampler, meaning: Meaning, times: int) -> Meaning | None:
+    for _ in range(times):
+        changed = sampler.rng.choice(_CHANGES)(sampler, meaning)
+        if changed is None:
+            return None
+        meaning = changed
+    return meaning
 
 
 def paraphrase_twins(sampler: Sampler) -> Iterator[list[PairItem]]:
     """Endlessly: a pair that means the same, and one of the same words that does not."""
     seen: set[Meaning | None] = set()
     while True:
-        frame = sampler.rng.choice(("meet", "compare", "before", "after", "give", "event", "event"))
+        frame = sampler.rng.choice(_REWORDED)
         first: tuple[Clause, ...]
         same: tuple[Clause, ...]
         other: tuple[Clause, ...]
@@ -240,7 +246,7 @@ def _drop(sampler: Sampler, meaning: Meaning) -> Meaning | None:
     full = [role for role in roles(meaning) if getattr(meaning, role) is not None]
     if not full:
         return None
-    changed = replace(meaning, **{sampler.rng.choice(full): None})
+    changed = replace(meaning, **{sampler.rng.choice(full): None})  # type: ignore[arg-type]
     return None if changed.frame == "stay" and not (changed.site or changed.place) else changed
 
 
@@ -274,7 +280,7 @@ def _narrow(sampler: Sampler, meaning: Meaning) -> Meaning | None:
 
 def _widen(sampler: Sampler, meaning: Meaning) -> Meaning | None:
     options: list[Meaning] = []
-    if meaning.place in CITIES:
+    if meaning.place and meaning.place in CITIES:
         options.append(replace(meaning, place=CITIES[meaning.place]))
     if meaning.time and meaning.time.part != "day":
         options.append(replace(meaning, time=Time(meaning.time.day)))
@@ -286,9 +292,7 @@ def _widen(sampler: Sampler, meaning: Meaning) -> Meaning | None:
 def _recount(sampler: Sampler, meaning: Meaning) -> Meaning | None:
     if not (meaning.thing and meaning.thing.count):
         return None
-    mode = sampler.rng.choice(("exact", "exact", "more", "fewer"))
-    count = Count(mode, sampler.rng.choice(tuple(NUMBERS)))  # type: ignore[arg-type]
-    return replace(meaning, thing=replace(meaning.thing, count=count))
+    return replace(meaning, thing=replace(meaning.thing, count=sampler.count()))
 
 
 def _other_person(sampler: Sampler, meaning: Meaning) -> Meaning | None:

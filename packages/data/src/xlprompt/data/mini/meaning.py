@@ -14,6 +14,7 @@ from typing import Literal
 from xlprompt.data.mini.world import CITIES, NUMBERS, OPPOSITES, THINGS, Organization, Person
 
 Frame = Literal["event", "meet", "stay", "compare", "before", "after", "give", "work", "open", "state"]
+CountMode = Literal["exact", "more", "fewer"]
 FRAMES_WITH_NEGATION = ("event", "meet", "stay", "work")
 
 
@@ -29,7 +30,7 @@ class Time:
 class Count:
     """A number of things: exactly so many, more than so many, or fewer."""
 
-    mode: Literal["exact", "more", "fewer"]
+    mode: CountMode
     number: str
 
     def values(self) -> frozenset[int]:

@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from xlprompt.data.mini.meaning import FRAMES_WITH_NEGATION, Count, Frame, Meaning, Thing, Time
+from xlprompt.data.mini.meaning import (
+    FRAMES_WITH_NEGATION,
+    Count,
+    CountMode,
+    Frame,
+    Meaning,
+    Thing,
+    Time,
+)
 from xlprompt.data.mini.world import (
     ACTIONS,
     CITIES,
@@ -152,8 +160,9 @@ class Sampler:
         return Thing(concept, self.count() if self.chance(0.35) else None)
 
     def count(self) -> Count:
-        """A number of things; middle numbers for more and fewer, so that both sides are possible."""
-        mode = self.rng.choice(("exact", "exact", "more", "fewer"))
+        """A number of things, exact as often as more and fewer together."""
+        modes: tuple[CountMode, ...] = ("exact", "exact", "more", "fewer")
+        mode = self.rng.choice(modes)
         return Count(mode, self.rng.choice(tuple(NUMBERS)))
 
     def time(self, current: Time | None = None) -> Time:
