@@ -18,7 +18,7 @@ from xlprompt.training.recipe import (
 )
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
-RECIPES = sorted(EXPERIMENTS.rglob("*.yaml"))
+RECIPES = sorted(path for path in EXPERIMENTS.rglob("*.yaml") if path.parent.name != "nano")
 RUNNABLE = [path for path in RECIPES if path.name != "base.yaml"]
 
 MINIMAL = """
