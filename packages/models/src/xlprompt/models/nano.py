@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from importlib.resources import files
-from itertools import combinations, islice
+from itertools import combinations
 from pathlib import Path
 
 import sentencepiece
@@ -54,7 +54,9 @@ def train_tokenizer(lines: Iterable[str], *, vocabulary: int) -> PreTrainedToken
         lines: Text; how often a language occurs decides how finely its words are cut.
         vocabulary: Number of ids, XGLM's four special tokens and seven made-up words among them.
     """
-    kept = list(islice(lines, _MEMORY_LIMIT))
+    everything = list(lines)
+    kept = everything[:_MEMORY_LIMIT]
+    characters = sorted(set("".join(everything)) - {" "})
     model = io.BytesIO()
     with tempfile.NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as seeds:
         seeds.writelines(f"{piece}\t{frequency}\n" for piece, frequency in _seed_pieces(kept))
@@ -66,7 +68,7 @@ def train_tokenizer(lines: Iterable[str], *, vocabulary: int) -> PreTrainedToken
             vocab_size=vocabulary - _MADE_UP_WORDS - 1,  # SentencePiece has three special tokens of its own
             hard_vocab_limit=False,  # a small world may not fill it
             seed_sentencepieces_file=seeds.name,
-            character_coverage=1.0,  # every character of a closed world is needed
+            required_chars="".join(characters),  # rare ones too
             normalization_rule_name="identity",  # the language files are normalized; joiners must stay
             num_threads=1,  # with several, sums differ in their last digits from run to run
             minloglevel=2,
