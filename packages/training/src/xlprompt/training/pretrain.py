@@ -439,7 +439,7 @@ def _finish(
     )
     new = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
-    model.save_pretrained(new)
+    _save_model(model, new)
     tokenizer.save_pretrained(new)
     result = PretrainingResult(
         folder,
@@ -457,6 +457,17 @@ def _finish(
     new.rename(folder)
     tracker.log_artifact(folder / "pretraining.json")
     return result
+
+
+def _save_model(model: XGLMForCausalLM, folder: Path) -> None:
+    """Write what `from_pretrained` reads; `save_pretrained` would import DeepSpeed, which prints."""
+    folder.mkdir(parents=True)
+    model.config.architectures = [type(model).__name__]
+    model.config.dtype = torch.bfloat16
+    model.config.save_pretrained(folder)
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    tensors.pop("lm_head.weight")  # tied to the embedding
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _record(recipe: PretrainingRecipe, result: PretrainingResult) -> str:
