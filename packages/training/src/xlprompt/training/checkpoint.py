@@ -78,7 +78,7 @@ def save_checkpoint(directory: Path, state: Mapping[str, torch.Tensor], metadata
         _write_through(new / WEIGHTS_FILE, weights)
         _write_through(new / METADATA_FILE, text.encode())
         _flush_folder(new)
-        _replace_folder(new, directory)
+        replace_folder(new, directory)
     finally:
         shutil.rmtree(new, ignore_errors=True)
     _flush_folder(directory.parent)
@@ -93,7 +93,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     """
     metadata_path = directory / METADATA_FILE
     if not metadata_path.is_file():
-        previous = _previous(directory.absolute())
+        previous = previous_folder(directory.absolute())
         hint = (
             f"An interrupted save left the checkpoint before it in {previous}: rename that folder"
             if previous.is_dir()
@@ -184,16 +184,17 @@ def _flush_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _previous(directory: Path) -> Path:
+def previous_folder(directory: Path) -> Path:
+    """Where `replace_folder` puts the old folder while it renames."""
     return directory.with_name(f".{directory.name}.previous")
 
 
-def _replace_folder(new: Path, directory: Path) -> None:
+def replace_folder(new: Path, directory: Path) -> None:
     """Rename `new` to `directory`; POSIX renames onto an empty folder only, so an old one is moved aside."""
     if not directory.exists():
         new.rename(directory)
         return
-    previous = _previous(directory)
+    previous = previous_folder(directory)
     shutil.rmtree(previous, ignore_errors=True)
     directory.rename(previous)
     try:

@@ -34,6 +34,7 @@ from xlprompt.data.mini.realize import sentence
 from xlprompt.evaluation.tokenization import fertility
 from xlprompt.models import cache_dir
 from xlprompt.models.nano import train_tokenizer
+from xlprompt.training.checkpoint import previous_folder, replace_folder
 from xlprompt.training.environment import Environment, read_environment
 from xlprompt.training.progress import TrainingProgress
 from xlprompt.training.recipe import Settings, fingerprint, flatten
@@ -278,18 +279,14 @@ class _Training:
         new.mkdir(parents=True)
         save_file({key: value.contiguous() for key, value in tensors.items()}, new / "state.safetensors")
         (new / "state.json").write_text(json.dumps(asdict(state)), encoding="utf-8")
-        previous = work / "checkpoint.previous"
-        shutil.rmtree(previous, ignore_errors=True)
-        if (work / "checkpoint").is_dir():
-            (work / "checkpoint").rename(previous)
-        new.rename(work / "checkpoint")
+        replace_folder(new, work / "checkpoint")
 
     def load(self, work: Path) -> _State:
         """Take up the last whole checkpoint, or begin anew where there is none."""
-        folder = next(
-            (work / name for name in ("checkpoint", "checkpoint.previous") if (work / name).is_dir()), None
-        )
-        if folder is None:
+        folder = work / "checkpoint"
+        if not folder.is_dir():  # or one that an interrupted replacement has moved aside
+            folder = previous_folder(folder)
+        if not folder.is_dir():
             return _State()
         tensors = load_file(folder / "state.safetensors")
         weights = {key[6:]: value for key, value in tensors.items() if key.startswith("model.")}
@@ -453,8 +450,7 @@ def _finish(
     (new / "pretraining.json").write_text(_record(recipe, result), encoding="utf-8")
     if (folder / "README.md").is_file():  # a model card is written by people
         shutil.copy2(folder / "README.md", new)
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
+    replace_folder(new, folder)
     tracker.log_artifact(folder / "pretraining.json")
     return result
 

@@ -77,14 +77,14 @@ def passages(shares: Mapping[str, float], *, seed: int | str) -> Iterator[Passag
     writer = _Writer(rng)
     codes = [code for code, share in shares.items() if share > 0]
     weights = [shares[code] for code in codes]
-    kinds, kind_weights = list(_KINDS), list(_KINDS.values())
+    kind_weights = [weight for _, _, weight in _KINDS]
     while True:
         (first,) = rng.choices(codes, weights)
         (second,) = rng.choices(codes, weights)
         while second == first and len(codes) > 1:
             (second,) = rng.choices(codes, weights)
-        (kind,) = rng.choices(kinds, kind_weights)
-        yield tuple(kind(writer, first, second))
+        ((kind, in_two_languages, _),) = rng.choices(_KINDS, kind_weights)
+        yield tuple(kind(writer, first, second if in_two_languages else first))
 
 
 class _Writer:
@@ -109,33 +109,11 @@ class _Writer:
                 meaning = replace(meaning, agent=hero)
             yield Line(language, sentence(language, (meaning, self.style())).text)
 
-    def questions(self, language: str, _: str) -> Iterator[Line]:
+    def questions(self, language: str, other: str) -> Iterator[Line]:
         """A statement, then questions about its roles."""
         meaning = self._told()
         yield Line(language, sentence(language, (meaning, self.style())).text)
-        yield from self._asked(language, meaning)
-
-    def questions_in_another(self, language: str, other: str) -> Iterator[Line]:
-        """A statement in one language, questions about it in another."""
-        meaning = self._told()
-        yield Line(language, sentence(language, (meaning, self.style())).text)
         yield from self._asked(other, meaning)
-
-    def check(self, language: str, _: str) -> Iterator[Line]:
-        """Two statements, and whether the second is right given the first."""
-        yield from self._checked(language, language)
-
-    def quick_check(self, language: str, _: str) -> Iterator[Line]:
-        """A statement, and elliptical questions whether this or that is right about it."""
-        yield from self._quickly_checked(language, language)
-
-    def quick_check_in_another(self, language: str, other: str) -> Iterator[Line]:
-        """The same across two languages."""
-        yield from self._quickly_checked(language, other)
-
-    def check_in_another(self, language: str, other: str) -> Iterator[Line]:
-        """The same across two languages."""
-        yield from self._checked(language, other)
 
     def translation(self, language: str, other: str) -> Iterator[Line]:
         """Sentences, each in two languages."""
@@ -168,7 +146,8 @@ class _Writer:
             yield Line(language, phrase(language, question).text)
             yield Line(language, fragment(language, meaning, role).text)
 
-    def _checked(self, language: str, other: str) -> Iterator[Line]:
+    def check(self, language: str, other: str) -> Iterator[Line]:
+        """Two statements, and whether the second is right given the first."""
         if self.sampler.chance(0.2):
             item = self.rng.choice(next(self._paraphrases))
             yield Line(language, sentence(language, *item.first).text)
@@ -182,10 +161,11 @@ class _Writer:
             if hypothesis:
                 yield from self._answered(other, ((hypothesis, self.style()),), _ANSWERS[wanted])
 
-    def _quickly_checked(self, language: str, other: str) -> Iterator[Line]:
-        premise = self.sampler.meaning(_TOLD, detail=0.6)
+    def quick_check(self, language: str, other: str) -> Iterator[Line]:
+        """A statement, and elliptical questions whether this or that is right about it."""
+        premise = self._told()
         while premise.negated:
-            premise = self.sampler.meaning(_TOLD, detail=0.6)
+            premise = self._told()
         yield Line(language, sentence(language, (premise, self.style())).text)
         for _number in range(self.rng.randint(3, 7)):
             wanted = self.rng.choice(tuple(Relation))
@@ -234,14 +214,15 @@ class _Writer:
 
 _SWITCHED = ("agent", "patient", "object", "organization", "site", "place", "time")
 
-_KINDS: Mapping[Callable[[_Writer, str, str], Iterator[Line]], int] = {
-    _Writer.story: 4,
-    _Writer.questions: 4,
-    _Writer.questions_in_another: 4,
-    _Writer.quick_check: 28,
-    _Writer.quick_check_in_another: 10,
-    _Writer.check: 28,
-    _Writer.check_in_another: 10,
-    _Writer.translation: 6,
-    _Writer.code_switching: 6,
-}
+# Each kind of passage, whether it goes on in a second language, and how often it is chosen.
+_KINDS: tuple[tuple[Callable[[_Writer, str, str], Iterator[Line]], bool, int], ...] = (
+    (_Writer.story, False, 4),
+    (_Writer.questions, False, 4),
+    (_Writer.questions, True, 4),
+    (_Writer.quick_check, False, 28),
+    (_Writer.quick_check, True, 10),
+    (_Writer.check, False, 28),
+    (_Writer.check, True, 10),
+    (_Writer.translation, True, 6),
+    (_Writer.code_switching, True, 6),
+)

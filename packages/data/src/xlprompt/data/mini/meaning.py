@@ -112,11 +112,10 @@ def relation(premise: Meaning, hypothesis: Meaning) -> Relation:
     Rules: a role that both name must agree, the premise's at least as specific (Rome is in Italy, an apple is
     a fruit, Monday morning is on Monday, seven are more than five); a role that only the hypothesis names is
     left open. The same people doing the same to the same thing (or to one of its kind) is the same event, and
-    an event happens
-    once: another day, place or number contradicts. So does the exchange of two people. Where somebody was is
-    told of the premise's time where the hypothesis names none. Whoever did something somewhere was there;
-    whoever did it because they were tired was tired. What is denied with all its details denies nothing less
-    specific.
+    an event happens once: another day, place or number contradicts. So does the exchange of two people. Where
+    somebody was is told of the premise's time where the hypothesis names none. Whoever did something
+    somewhere was there; whoever did it because they were tired was tired. What is denied with all its details
+    denies nothing less specific.
     """
     if premise.negated:
         if _affirmed(hypothesis, replace(premise, negated=False)) is not _YES:
@@ -145,15 +144,13 @@ def _affirmed(premise: Meaning, hypothesis: Meaning) -> Relation:
     parts = [
         kept,
         _states(premise, hypothesis),
-        _sites(premise.site, hypothesis.site),
-        _places(premise.place, hypothesis.place),
-        _times(premise.time, hypothesis.time),
+        *_circumstances(premise, hypothesis),
     ]
     if _is_standing(premise):
         # Where somebody was is another statement on another day; on the same day it can't be elsewhere.
         if parts[-1] is _NO:
             return _OPEN
-        if premise.frame == "stay" and _NO in parts and _times(premise.time, hypothesis.time) is not _YES:
+        if premise.frame == "stay" and _NO in parts and parts[-1] is not _YES:
             return _OPEN
     return max(parts)
 
@@ -175,13 +172,9 @@ def _implied(premise: Meaning, hypothesis: Meaning) -> Relation:
     if hypothesis.agent != premise.agent:
         return _OPEN
     if hypothesis.frame == "stay" and premise.frame in ("event", "meet", "before", "after", "give"):
-        parts = [
-            _sites(premise.site, hypothesis.site),
-            _places(premise.place, hypothesis.place),
-            _times(premise.time, hypothesis.time),
-        ]
+        parts = _circumstances(premise, hypothesis)
         # Being elsewhere contradicts only at the same time.
-        return _OPEN if parts[2] is not _YES else max(parts)
+        return _OPEN if parts[-1] is not _YES else max(parts)
     if hypothesis.frame == "state" and premise.frame == "event" and premise.state == hypothesis.state:
         return _YES
     return _OPEN
@@ -215,6 +208,15 @@ def _is_same_employer(premise: Organization | None, hypothesis: Organization | N
 
 def _states(premise: Meaning, hypothesis: Meaning) -> Relation:
     return _YES if hypothesis.state in (None, premise.state) else _OPEN
+
+
+def _circumstances(premise: Meaning, hypothesis: Meaning) -> tuple[Relation, Relation, Relation]:
+    """Of site, place and time."""
+    return (
+        _sites(premise.site, hypothesis.site),
+        _places(premise.place, hypothesis.place),
+        _times(premise.time, hypothesis.time),
+    )
 
 
 def _sites(premise: str | None, hypothesis: str | None) -> Relation:

@@ -110,20 +110,15 @@ def phrase(language: str, name: str) -> Sentence:
 def fragment(language: str, meaning: Meaning, role: str) -> Sentence:
     """One role of a meaning as the answer to a question: "In Rome."."""
     book = lexicon(language)
-    filler = _slots(book, meaning)[role]
-    if filler is None:
-        raise FormError(f"{role} is empty in {meaning}")
-    return Sentence(language, _finished(book, filler.words(None)))
+    return Sentence(language, _finished(book, _words_of_role(book, meaning, role)))
 
 
 def elliptical_question(language: str, meaning: Meaning, role: str) -> Sentence:
     """One role of a meaning as a question: "In Rome?"."""
     book = lexicon(language)
-    filler = _slots(book, meaning)[role]
-    if filler is None:
-        raise FormError(f"{role} is empty in {meaning}")
+    words = _words_of_role(book, meaning, role)
     mark = _expanded(book, "phrase where", book.phrases["where"], {})[-1]
-    return Sentence(language, (*_capitalized(book, filler.words(None)), mark))
+    return Sentence(language, (*_capitalized(book, words), mark))
 
 
 def code_switched(language: str, other: str, meaning: Meaning, style: Style, roles: Set[str]) -> Sentence:
@@ -147,6 +142,13 @@ def write(words: tuple[Word, ...], *, spaces: bool) -> str:
             spaced = spaces and word.pos != "PUNCT" and not text.endswith(("'", "’", "¿", "¡"))
         text += f" {word.text}" if text and spaced else word.text
     return text
+
+
+def _words_of_role(book: Lexicon, meaning: Meaning, role: str) -> tuple[Word, ...]:
+    filler = _slots(book, meaning)[role]
+    if filler is None:
+        raise FormError(f"{role} is empty in {meaning}")
+    return filler.words(None)
 
 
 def _clause(book: Lexicon, meaning: Meaning, style: Style) -> tuple[Word, ...]:
