@@ -34,6 +34,7 @@ from xlprompt.data.mini.realize import sentence
 from xlprompt.evaluation.tokenization import fertility
 from xlprompt.models import cache_dir
 from xlprompt.models.nano import train_tokenizer
+from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import previous_folder, replace_folder
 from xlprompt.training.environment import Environment, read_environment
 from xlprompt.training.progress import TrainingProgress
@@ -138,6 +139,7 @@ def pretrain(
         recipe_path: The recipe's file; the git revision of its repository is recorded.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    keep_freed_memory()
     work = cache_dir() / "pretraining" / f"{recipe.name}-{fingerprint(recipe)}"
     shares = language_shares(recipe.exponent)
     tokenizer = _tokenizer(recipe, shares, work / "tokenizer")

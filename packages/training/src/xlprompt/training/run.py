@@ -48,6 +48,7 @@ from xlprompt.models import (
     load_backbone,
     load_tokenizer,
 )
+from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import (
     Checkpoint,
     CheckpointMetadata,
@@ -123,6 +124,7 @@ def train(
     started = time.perf_counter()
     task = TASKS[recipe.task]
     target = choose_device(device)
+    keep_freed_memory()
     source = _open(recipe.data)
     _require_language(source, task, "train", recipe.data.train_language)
     _require_language(source, task, "validation", recipe.data.train_language)
@@ -238,6 +240,7 @@ def evaluate(
     recipe = _recipe_for_evaluation(loaded, source, languages, limit)
     task = TASKS[recipe.task]
     target = choose_device(device)
+    keep_freed_memory()
     opened = _open(recipe.data)
     chosen = languages_to_score(opened, task, recipe.data, split=split)
     tracker = MlflowTracker(store)
