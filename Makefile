@@ -7,7 +7,8 @@
 #: SEED    (recipe)    seed of initialization and batch order
 #: LIMIT   (all)       use at most this many examples of each split and language
 #: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
-#: RECIPE  (by scale)  another recipe instead of experiments/SCALE/TASK-prompt.yaml
+#: RESUME  (no)        1 goes on with the newest interrupted run of the recipe, where there is one
+#: RECIPE  (by scale)  another recipe instead of experiments/SCALE/TASK-METHOD.yaml
 #: ARGS    (none)      more arguments for the command behind the target, such as ARGS="--steps 400"
 #: PORT    (free)      port of make ui
 #: PYTHON  python3     the Python (3.11 or newer) that .venv is made with
@@ -27,18 +28,20 @@ bin := .venv/bin
 ready := .venv/.ready
 packages := data models evaluation training cli
 
-recipe = $(call quote,$(if $(strip $(RECIPE)),$(RECIPE),experiments/$(scale)/$(1)-prompt.yaml))
+recipe = $(call quote,$(if $(strip $(RECIPE)),$(RECIPE),experiments/$(scale)/$(1).yaml))
 train = $(strip $(bin)/xlprompt train $(call recipe,$(1)) $(call option,--model,$(MODEL)) \
-    $(call option,--data,$(DATA)) $(call option,--seed,$(SEED)) $(call option,--limit,$(LIMIT)) $(ARGS))
+    $(call option,--data,$(DATA)) $(call option,--seed,$(SEED)) $(call option,--limit,$(LIMIT)) \
+    $(if $(strip $(RESUME)),--resume) $(ARGS))
 
-.PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt nano ui params data-check doctor \
+.PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt \
+    xnli-finetune pawsx-finetune ner-finetune pos-finetune nano ui params data-check doctor \
     test test-slow lint format bench lock clean
 
 help: ## List the targets and the variables
 	@echo "xlprompt: cross-lingual prompt tuning of decoder language models"
 	@echo
 	@echo "Targets:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "Variables and their defaults, as in: make xnli-prompt SCALE=gemma DATA=../data LIMIT=2000"
 	@sed -n 's/^#: /  /p' Makefile
@@ -61,16 +64,28 @@ $(ready): requirements.lock $(foreach p,$(packages),packages/$(p)/pyproject.toml
 	@touch $@
 
 xnli-prompt: $(ready) ## Tune prompts on English inference, score every language
-	@$(call train,xnli)
+	@$(call train,xnli-prompt)
 
 pawsx-prompt: $(ready) ## Tune prompts on English paraphrases, score every language
-	@$(call train,pawsx)
+	@$(call train,pawsx-prompt)
 
 ner-prompt: $(ready) ## Tune prompts on English named entities, score every language
-	@$(call train,ner)
+	@$(call train,ner-prompt)
 
 pos-prompt: $(ready) ## Tune prompts on English parts of speech, score every language
-	@$(call train,pos)
+	@$(call train,pos-prompt)
+
+xnli-finetune: $(ready) ## Fine-tune every weight on English inference, score every language
+	@$(call train,xnli-finetune)
+
+pawsx-finetune: $(ready) ## Fine-tune every weight on English paraphrases, score every language
+	@$(call train,pawsx-finetune)
+
+ner-finetune: $(ready) ## Fine-tune every weight on English named entities, score every language
+	@$(call train,ner-finetune)
+
+pos-finetune: $(ready) ## Fine-tune every weight on English parts of speech, score every language
+	@$(call train,pos-finetune)
 
 nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on with it; BALANCED=1 for its control
 	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(if $(strip $(BALANCED)),-balanced).yaml $(ARGS))

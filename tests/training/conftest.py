@@ -35,6 +35,9 @@ class FakeTaskModel(nn.Module):
     def head_parameters(self) -> list[nn.Parameter]:
         return list(self.head.parameters())
 
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        return []
+
     def trainable_state(self) -> dict[str, Tensor]:
         return {name: parameter.detach().clone() for name, parameter in self.named_parameters()}
 

@@ -70,7 +70,7 @@ def test_saving_again_replaces_the_checkpoint_and_leaves_nothing_beside_it(saved
     assert [path.name for path in saved.parent.iterdir()] == ["checkpoint"]
 
 
-@pytest.mark.parametrize("failing", ["_write_through", "_flush_folder"])
+@pytest.mark.parametrize("failing", ["write_through", "flush_folder"])
 def test_a_save_that_fails_leaves_the_old_checkpoint_whole(saved, monkeypatch, failing):
     def full(*_: object) -> None:
         raise OSError("no space left on device")
@@ -120,8 +120,8 @@ DAMAGES = {
         "not readable as JSON",
     ),
     "newer format": (
-        lambda c: rewrite(c / "checkpoint.json", format_version=2),
-        "format 2, .* reads format 1",
+        lambda c: rewrite(c / "checkpoint.json", format_version=3),
+        "format 3, .* reads format 2",
     ),
     "missing key": (lambda c: rewrite(c / "checkpoint.json", labels=...), "lacks labels"),
     "truncated weights": (
@@ -149,7 +149,10 @@ def test_a_damaged_checkpoint_is_refused_with_the_file_and_a_remedy(saved, damag
 
 def test_weights_that_match_their_checksum_but_are_no_safetensors_are_refused(saved):
     (saved / "model.safetensors").write_bytes(b"not tensors at all")
-    rewrite(saved / "checkpoint.json", weights_sha256=hashlib.sha256(b"not tensors at all").hexdigest())
+    rewrite(
+        saved / "checkpoint.json",
+        sha256={"model.safetensors": hashlib.sha256(b"not tensors at all").hexdigest()},
+    )
     with pytest.raises(CheckpointError, match="not a safetensors file"):
         load_checkpoint(saved)
 

@@ -8,7 +8,8 @@ from rich.console import Console
 from xlprompt.data import TASKS
 from xlprompt.data.batches import training_steps
 from xlprompt.evaluation import predict, score
-from xlprompt.training.loop import TrainingDiverged, accumulate_gradients, fit, make_optimizer, rate_factor
+from xlprompt.training.engine import Master, accumulate_gradients, make_optimizer
+from xlprompt.training.loop import TrainingDiverged, fit, rate_factor
 from xlprompt.training.progress import SilentProgress, training_progress
 from xlprompt.training.tracker import NullTracker
 
@@ -28,7 +29,7 @@ class RecordingTracker(NullTracker):
 
 @pytest.fixture
 def run(fake_model, encoded):
-    def run_fit(recipe, *, model=None, tracker=None, on_best=None, development_seed=2):
+    def run_fit(recipe, *, model=None, tracker=None, development_seed=2):
         model = model or fake_model(len(TASKS[recipe.task].labels))
         result = fit(
             model,
@@ -39,7 +40,6 @@ def run(fake_model, encoded):
             progress=SilentProgress(),
             pad_id=0,
             device=CPU,
-            on_best=on_best,
         )
         return model, result
 
@@ -98,16 +98,12 @@ def test_the_whole_training_does_not_depend_on_the_token_budget(run, recipe):
 
 
 def test_the_best_state_is_restored_at_the_end(run, recipe, encoded):
-    best = {}
     # At this rate the score goes up and down, so the best state is not the last.
     settings = recipe(optimizer={"learning_rate": 3.0}, schedule={"evaluate_every": 2})
-    model, result = run(
-        settings, on_best=lambda step, value, state: best.update(step=step, value=value, state=state)
-    )
+    model, result = run(settings)
     assert result.best_score == max(value for _, value in result.curve)
-    assert result.best_step == best["step"] < result.steps
-    for key, tensor in model.trainable_state().items():
-        assert torch.equal(tensor, best["state"][key])
+    assert result.best_step < result.steps
+    assert dict(result.curve)[result.best_step] == result.best_score
     development = encoded("xnli", examples=60, seed=2)
     answers = predict(model, development, token_budget=200, pad_id=0, device="cpu").labels
     assert score(development.task, development.gold(), answers)["accuracy"].value == result.best_score
@@ -155,7 +151,9 @@ def test_prompts_and_biases_are_not_decayed_and_the_head_may_have_its_own_rate(f
         optimizer={"learning_rate": 0.1, "head_learning_rate": 0.01, "weight_decay": 0.3}
     ).optimizer
     model = fake_model(3)
-    groups = {id(p): group for group in make_optimizer(model, settings).param_groups for p in group["params"]}
+    masters = {name: Master(parameter) for name, parameter in model.named_parameters()}
+    optimizer = make_optimizer(model, settings, masters)
+    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     prompt, weight, bias = (groups[id(p)] for p in (model.prompt, model.head.weight, model.head.bias))
     assert (prompt["lr"], prompt["weight_decay"]) == (0.1, 0.0)
     assert (weight["lr"], weight["weight_decay"]) == (0.01, 0.3)

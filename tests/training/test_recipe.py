@@ -19,7 +19,8 @@ from xlprompt.training.recipe import (
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 RECIPES = sorted(path for path in EXPERIMENTS.rglob("*.yaml") if path.parent.name != "nano")
-RUNNABLE = [path for path in RECIPES if path.name != "base.yaml"]
+METHODS = ("prompt", "finetune")
+RUNNABLE = [path for path in RECIPES if path.stem.endswith(tuple(f"-{method}" for method in METHODS))]
 
 MINIMAL = """
 task: xnli
@@ -44,13 +45,32 @@ def write(tmp_path):
 
 
 def test_there_is_a_recipe_for_each_task_at_every_scale():
-    expected = {f"{scale}/{task}-prompt.yaml" for scale in ("mini", "gemma", "paper") for task in TASKS}
-    assert expected <= {name(path) for path in RUNNABLE}
+    expected = {
+        f"{scale}/{task}-{method}.yaml"
+        for scale in ("mini", "gemma", "paper")
+        for task in TASKS
+        for method in METHODS
+    }
+    assert expected == {name(path) for path in RUNNABLE}
+
+
+@pytest.mark.parametrize("scale", ["mini", "gemma", "paper"])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_two_methods_differ_in_nothing_but_the_method_and_its_learning_rates(scale, task):
+    prompt, finetune = (
+        flatten(load_recipe(EXPERIMENTS / scale / f"{task}-{method}.yaml")) for method in METHODS
+    )
+    own = ("method", "prompt.", "finetune.", "optimizer.learning_rate", "optimizer.head_learning_rate")
+    shared = {key for key in prompt if not key.startswith(own)}
+    assert {"seed", "schedule.steps", "schedule.batch_size", "data.train_language", "precision"} <= shared
+    assert {key: prompt[key] for key in shared} == {key: finetune[key] for key in shared}
+    assert (prompt["method"], finetune["method"]) == METHODS
 
 
 @pytest.mark.parametrize("path", RUNNABLE, ids=name)
 def test_each_recipe_loads_for_the_task_it_is_named_after(path):
-    assert path.stem == f"{load_recipe(path).task}-prompt"
+    recipe = load_recipe(path)
+    assert path.stem == f"{recipe.task}-{recipe.method}"
 
 
 @pytest.mark.parametrize("path", RUNNABLE, ids=name)
@@ -69,7 +89,7 @@ def test_each_base_names_a_command_that_extends_it(path):
     opening = path.read_text().splitlines()[0]
     assert opening.startswith("# ")
     assert "make xnli-prompt" in opening
-    assert "base.yaml" in (path.parent / "xnli-prompt.yaml").read_text()
+    assert "base.yaml" in (path.parent / "xnli.yaml").read_text()
 
 
 def test_the_paper_recipes_keep_the_papers_prompt_length_and_backbone():

@@ -22,6 +22,7 @@ from xlprompt.training.checkpoint import CheckpointError, load_checkpoint
 from xlprompt.training.recipe import fingerprint, recipe_from_dict
 from xlprompt.training.run import choose_device, run_name
 from xlprompt.training.tracker import MlflowTracker, store_uri
+from xlprompt.training.training_state import saved_steps
 
 pytestmark = pytest.mark.integration
 
@@ -220,7 +221,7 @@ def test_the_checkpoint_lies_in_the_store_and_nowhere_else(trained, store):
     assert recipe_from_dict(loaded.metadata.recipe, origin="checkpoint") == recipe
     assert (loaded.metadata.step, loaded.metadata.score) == (result.fit.best_step, result.fit.best_score)
     assert sum(tensor.numel() for tensor in loaded.state.values()) == result.budget.trainable_params
-    assert not list((store / "checkpoints").iterdir())
+    assert not list(store.rglob("best-*"))  # training states go when the run has finished
 
 
 def test_a_checkpoint_scores_the_same_from_its_run_and_from_its_folder(trained, store, console):
@@ -346,9 +347,9 @@ def test_a_diverged_run_is_recorded_as_failed_with_the_reason(tiny_xglm, data, s
     assert run.data.tags["error"].startswith("TrainingDiverged: training diverged at step")
 
 
-def test_a_run_that_is_terminated_leaves_its_best_checkpoint(tiny_xglm, data, tmp_path):
+def test_a_run_that_is_terminated_can_be_resumed_in_the_same_mlflow_run(tiny_xglm, data, tmp_path):
     recipe = tmp_path / "recipe.yaml"
-    settings = tiny_recipe("xnli", tiny_xglm, data, schedule={"steps": 1_000_000, "evaluate_every": 2})
+    settings = tiny_recipe("xnli", tiny_xglm, data, schedule={"steps": 2000, "evaluate_every": 2})
     recipe.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
     code = (
         "import sys; from pathlib import Path; from rich.console import Console\n"
@@ -375,12 +376,9 @@ def test_a_run_that_is_terminated_leaves_its_best_checkpoint(tiny_xglm, data, tm
     client = mlflow.MlflowClient(tracking_uri=store_uri(tmp_path / "mlruns"))
     (run,) = client.search_runs([client.get_experiment_by_name("xnli").experiment_id])
     assert run.info.status == "KILLED"
-    (folder,) = (tmp_path / "mlruns" / "checkpoints").iterdir()
-    assert load_checkpoint(folder).metadata.task == "xnli"
-    report = evaluate(
-        folder, store=tmp_path / "mlruns", console=Console(file=io.StringIO()), languages=["en"]
-    )
-    assert list(report.results) == ["en"]
+    (folder,) = (tmp_path / "mlruns" / "training-states").iterdir()
+    assert folder.name.endswith(run.info.run_id)
+    assert saved_steps(folder)
 
 
 def test_a_checkpoint_on_changed_weights_is_refused(data, store, console, tiny_xglm, tmp_path):

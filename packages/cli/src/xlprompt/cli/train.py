@@ -41,7 +41,7 @@ KEYS = {
 }
 
 
-@click.command("train", short_help="Tune a prompt by a recipe and score every language.")
+@click.command("train", short_help="Train by a recipe and score every language.")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--model", help="Backbone: xglm-nano, gemma-3-270m, xglm-564M, any hub id, or a folder.")
 @click.option("--data", help="Where the data are: 'mini' (bundled), 'hub' (as published), or a folder.")
@@ -50,29 +50,43 @@ KEYS = {
 @languages_option
 @click.option("--steps", type=int, help="Optimizer steps.")
 @click.option("--batch-size", type=int, help="Sequences in a step.")
-@click.option("--learning-rate", type=float, help="Peak learning rate of the prompt.")
+@click.option("--learning-rate", type=float, help="Peak learning rate.")
 @click.option("--prompt-length", type=int, help="Positions of the prompt.")
 @click.option("--scheme", help="Where the prompt goes in: layers, input, both or hidden.")
 @set_option
+@click.option(
+    "--resume",
+    metavar="[RUN_ID]",
+    is_flag=False,
+    flag_value="latest",
+    help="Go on with the newest interrupted run of this recipe, or with the named one.",
+)
+@click.option(
+    "--resume-step", type=click.IntRange(min=1), help="With --resume: from this step's training state."
+)
 @device_option
 @mlruns_option
 @json_option
 def command(
     recipe: Path,
     settings: tuple[str, ...],
+    resume: str | None,
+    resume_step: int | None,
     device: str | None,
     mlruns: Path,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Tune a prompt by RECIPE, a YAML file, and score it on every language of the data.
+    """Train by RECIPE, a YAML file, and score the result on every language of the data.
 
-    The run goes into the MLflow store: parameters, progress, scores, predictions and the trained prompt.
-    Options replace values of the recipe for this run.
+    The run goes into the MLflow store: parameters, progress, scores, predictions and the trained weights.
+    Options replace values of the recipe for this run. A run that was interrupted, however it was, goes on
+    with --resume as if nothing had happened.
 
     \b
     Examples:
       xlprompt train experiments/mini/xnli-prompt.yaml
+      xlprompt train experiments/mini/xnli-prompt.yaml --resume
       xlprompt train experiments/gemma/pos-prompt.yaml --data ../data --limit 2000 --steps 100 --seed 1
       xlprompt train experiments/paper/xnli-prompt.yaml --set prompt.init=text --set precision=float32
     """
@@ -83,8 +97,16 @@ def command(
     overrides = {KEYS[name]: value for name, value in options.items() if value is not None}
     overrides |= parse_settings(settings)
     console = Console(stderr=as_json)  # with --json, progress must not mix with the figures
+    if resume_step is not None and resume is None:
+        raise click.UsageError("--resume-step needs --resume")
     result = train(
-        load_recipe(recipe, overrides), store=mlruns, console=console, recipe_path=recipe, device=device
+        load_recipe(recipe, overrides),
+        store=mlruns,
+        console=console,
+        recipe_path=recipe,
+        device=device,
+        resume=resume,
+        resume_step=resume_step,
     )
     if as_json:
         click.echo(json.dumps(_as_dict(result), indent=2, ensure_ascii=False))

@@ -5,6 +5,7 @@ from xlprompt.models.backbones import Backbone, load_backbone, load_config, load
 from xlprompt.models.budget import ParameterBudget, parameter_budget
 from xlprompt.models.cache import cache_dir
 from xlprompt.models.errors import ModelError
+from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings
 from xlprompt.models.known import GEMMA, KNOWN_MODELS, canonical_name
 from xlprompt.models.prompts import PromptSettings
@@ -14,6 +15,7 @@ __all__ = [
     "GEMMA",
     "KNOWN_MODELS",
     "Backbone",
+    "FinetuneSettings",
     "HeadSettings",
     "ModelError",
     "ParameterBudget",

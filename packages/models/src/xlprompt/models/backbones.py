@@ -211,6 +211,11 @@ class Backbone(nn.Module):
             if isinstance(module, XGLMAttention) and module.fused_weight is None:
                 module.fuse()
 
+    def unfreeze(self, *, embeddings: bool) -> None:
+        """Let the weights train, those of the input embedding only when asked to."""
+        self.requires_grad_(True)
+        self.embedding.requires_grad_(embeddings)
+
     def forward(
         self, input_ids: Tensor, prompt: PromptTensors | None = None, recorder: KeyValueRecorder | None = None
     ) -> Tensor:

@@ -32,7 +32,8 @@ class ParameterBudget:
         total_params: Sum of the four above.
         prompt_params: The prompt's.
         head_params: The head's.
-        trainable_params: Prompt and head.
+        finetuned_params: Those of the backbone that train; 0 with a prompt.
+        trainable_params: Prompt, head and fine-tuned ones.
     """
 
     model: str
@@ -45,6 +46,7 @@ class ParameterBudget:
     total_params: int
     prompt_params: int
     head_params: int
+    finetuned_params: int
     trainable_params: int
 
     @property
@@ -73,7 +75,13 @@ class ParameterBudget:
 
 
 def count_parameters(
-    model: nn.Module, *, name: str, prompt: PromptSettings | None, prompt_params: int, head_params: int
+    model: nn.Module,
+    *,
+    name: str,
+    prompt: PromptSettings | None,
+    prompt_params: int,
+    head_params: int,
+    finetuned_params: int = 0,
 ) -> ParameterBudget:
     """Sort the parameters of a transformers base model into parts and add what trains."""
     parts = {"embedding": 0, "attention": 0, "feed_forward": 0, "norm": 0}
@@ -87,7 +95,8 @@ def count_parameters(
         total_params=sum(parts.values()),
         prompt_params=prompt_params,
         head_params=head_params,
-        trainable_params=prompt_params + head_params,
+        finetuned_params=finetuned_params,
+        trainable_params=prompt_params + head_params + finetuned_params,
     )
 
 

@@ -1,7 +1,9 @@
-"""A backbone, a prompt and a head, put together for one task by prompt tuning.
+"""A backbone, a prompt and a head, put together for one task: by prompt tuning or by full fine-tuning.
 
-The backbone is frozen; the prompt and the head train in float32. What a batch is, and where it comes from, is
-not known here: tensors of ids and read-out positions come in, logits come out.
+With a prompt the backbone is frozen. Prompt and head are held in float32; the backbone's weights in the
+precision they were loaded in, whether they train or not (the engine keeps float32 masters of those that do).
+What a batch is, and where it comes from, is not known here: tensors of ids and read-out positions come in,
+logits come out.
 """
 
 import itertools
@@ -15,6 +17,7 @@ from xlprompt.models.attention import KeyValueRecorder
 from xlprompt.models.backbones import Backbone
 from xlprompt.models.budget import ParameterBudget, count_parameters
 from xlprompt.models.errors import ModelError
+from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings, LinearHead, VerbalizerHead, label_word_ids
 from xlprompt.models.prompts import Prompts, PromptSettings
 
@@ -23,11 +26,18 @@ class TaskModel(nn.Module):
     """Logits at chosen positions of right-padded text."""
 
     def __init__(
-        self, backbone: Backbone, prompts: Prompts | None, head: LinearHead | VerbalizerHead
+        self,
+        backbone: Backbone,
+        prompts: Prompts | None,
+        head: LinearHead | VerbalizerHead,
+        finetune: FinetuneSettings | None = None,
     ) -> None:
-        """Freeze the backbone and put the parts together."""
+        """Put the parts together; the backbone is frozen unless it is fine-tuned."""
         super().__init__()
-        backbone.freeze()
+        if finetune is None:
+            backbone.freeze()
+        else:
+            backbone.unfreeze(embeddings=finetune.train_embeddings)
         self.backbone, self.prompts, self.head = backbone, prompts, head
 
     def forward(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -54,12 +64,15 @@ class TaskModel(nn.Module):
         """The head's trainable parameters."""
         return list(self.head.parameters())
 
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """The backbone's trainable parameters; none with a prompt."""
+        return [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
+
     def trainable_state(self) -> dict[str, Tensor]:
-        """Copies of everything that trains, by name: what a prompt checkpoint holds."""
+        """Copies of what a checkpoint holds: all that trains, and the whole of a fine-tuned backbone."""
         return {
             name: parameter.detach().to("cpu", copy=True)
-            for name, parameter in self.named_parameters()
-            if parameter.requires_grad
+            for name, parameter in self._kept_parameters().items()
         }
 
     @torch.no_grad()
@@ -69,13 +82,21 @@ class TaskModel(nn.Module):
         Raises:
             ModelError: Names or shapes are not this model's.
         """
-        own = {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+        own = self._kept_parameters()
         theirs = {name: tuple(tensor.shape) for name, tensor in state.items()}
         ours = {name: tuple(parameter.shape) for name, parameter in own.items()}
         if theirs != ours:
             raise ModelError(f"this state does not fit the model: it holds {theirs}, the model trains {ours}")
         for name, parameter in own.items():
             parameter.copy_(state[name])
+
+    def _kept_parameters(self) -> dict[str, nn.Parameter]:
+        whole_backbone = bool(self.backbone_parameters())  # embeddings that were left frozen, too
+        return {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if parameter.requires_grad or (whole_backbone and name.startswith("backbone."))
+        }
 
     def budget(self) -> ParameterBudget:
         """Parameters by part."""
@@ -86,6 +107,7 @@ class TaskModel(nn.Module):
             prompt=settings,
             prompt_params=sum(parameter.numel() for parameter in self.prompt_parameters()),
             head_params=sum(parameter.numel() for parameter in self.head_parameters()),
+            finetuned_params=sum(parameter.numel() for parameter in self.backbone_parameters()),
         )
 
 
@@ -98,17 +120,19 @@ def build_task_model(
     prompt: PromptSettings | None,
     head: HeadSettings,
     seed: int,
+    finetune: FinetuneSettings | None = None,
 ) -> TaskModel:
     """Make a task model whose prompt and head start the same for the same seed, on any device.
 
     Args:
-        backbone: The decoder; it is frozen.
+        backbone: The decoder; it is frozen unless `finetune` is given.
         tokenizer: Its tokenizer, for the text initialisation and the verbalizer.
         num_labels: Number of labels.
         label_words: One word per label, for the verbalizer.
-        prompt: The prompt, or None to train the head alone.
+        prompt: The prompt, or None to train without one.
         head: Which head.
         seed: Seed of the random initialisation.
+        finetune: Which of the backbone's weights train, or None for none.
 
     Raises:
         ModelError: The verbalizer's words are missing or clash.
@@ -126,7 +150,7 @@ def build_task_model(
             raise ModelError(f"the verbalizer needs one label word for each of the {num_labels} labels")
         ids = torch.tensor(label_word_ids(tokenizer, label_words), device=backbone.device)
         head_module = VerbalizerHead(backbone.embedding.weight[ids])
-    return TaskModel(backbone, prompts, head_module).to(backbone.device)
+    return TaskModel(backbone, prompts, head_module, finetune).to(backbone.device)
 
 
 @torch.no_grad()

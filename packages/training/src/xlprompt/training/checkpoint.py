@@ -1,11 +1,13 @@
 """A checkpoint is a folder with what was trained and what it belongs to: safetensors and JSON, never pickle.
 
-It holds the prompt and the head only (about 3 MB for a 564M backbone) and the fingerprint of the backbone
-they were trained on; the backbone itself is not stored. A folder is either whole or refused.
+With a prompt it holds the prompt and the head only (about 3 MB for a 564M backbone) and the fingerprint of
+the backbone they were trained on. After full fine-tuning it is a model folder as well, which transformers'
+`from_pretrained` loads, with the head in a file of its own. A folder is either whole or refused.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -20,11 +22,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
+from transformers import PreTrainedTokenizerFast
 
 from xlprompt.models import TaskModel
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WEIGHTS_FILE = "model.safetensors"
+HEAD_FILE = "head.safetensors"  # beside a fine-tuned backbone
 METADATA_FILE = "checkpoint.json"
 
 
@@ -56,32 +60,73 @@ class Checkpoint:
     state: dict[str, torch.Tensor]
 
 
-def save_checkpoint(directory: Path, state: Mapping[str, torch.Tensor], metadata: CheckpointMetadata) -> None:
+def save_checkpoint(
+    directory: Path,
+    state: Mapping[str, torch.Tensor],
+    metadata: CheckpointMetadata,
+    *,
+    model_files: Mapping[str, bytes] | None = None,
+) -> None:
     """Write a checkpoint folder; an existing one is replaced only by a complete new one.
 
     The files are written to a folder beside it and flushed to the disk before anything is renamed. Should the
     machine stop between the two renames of a replacement, the old checkpoint stands beside as
     `.<name>.previous`.
+
+    Args:
+        directory: The folder.
+        state: What `TaskModel.trainable_state` gave.
+        metadata: What it belongs to.
+        model_files: Configuration and tokenizer by file name, which make a model folder of a fine-tuned
+            backbone's checkpoint.
     """
     directory = directory.absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
-    weights = dump_tensors({name: tensor.contiguous() for name, tensor in state.items()})
+    contents = {
+        name: dump_tensors({key: tensor.contiguous() for key, tensor in tensors.items()}, {"format": "pt"})
+        for name, tensors in _by_file(state).items()
+    }
     document = {
         "format_version": FORMAT_VERSION,
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         **asdict(metadata),
     }
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.new-", dir=directory.parent))
     try:
         new.chmod(0o755)  # mkdtemp's 0700 would hide a shared store's checkpoints from other users
-        _write_through(new / WEIGHTS_FILE, weights)
-        _write_through(new / METADATA_FILE, text.encode())
-        _flush_folder(new)
+        for name, content in {**contents, **(model_files or {}), METADATA_FILE: text.encode()}.items():
+            write_through(new / name, content)
+        flush_folder(new)
         replace_folder(new, directory)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    _flush_folder(directory.parent)
+    flush_folder(directory.parent)
+
+
+def model_files(model: TaskModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, bytes]:
+    """Configuration and tokenizer of a fine-tuned backbone, by file name; nothing where it is frozen."""
+    if not model.backbone_parameters():
+        return {}
+    config = copy.deepcopy(model.backbone.config)
+    config.architectures = [type(model.backbone.model).__name__]
+    config.dtype = model.backbone.dtype
+    with tempfile.TemporaryDirectory() as folder:
+        config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+
+
+def _by_file(state: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    """Tensors by file, a fine-tuned backbone's under the names that transformers gives them."""
+    weights = {name: tensor for name, tensor in state.items() if name.startswith(_BACKBONE)}
+    if not weights:
+        return {WEIGHTS_FILE: dict(state)}
+    rest = {name: tensor for name, tensor in state.items() if name not in weights}
+    return {
+        WEIGHTS_FILE: {name.removeprefix(_BACKBONE): tensor for name, tensor in weights.items()},
+        HEAD_FILE: rest,
+    }
 
 
 def load_checkpoint(directory: Path) -> Checkpoint:
@@ -101,20 +146,12 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         )
         raise CheckpointError(f"{directory}: no checkpoint here ({METADATA_FILE} is missing). {hint}")
     document = _read_document(metadata_path)
-    weights_path = directory / WEIGHTS_FILE
-    try:
-        weights = weights_path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{weights_path}: cannot be read ({error}). {_RETRAIN}") from error
-    if hashlib.sha256(weights).hexdigest() != document["weights_sha256"]:
-        raise CheckpointError(
-            f"{weights_path}: {len(weights)} bytes that are not the ones that were saved: the file was "
-            f"truncated or changed. {_RETRAIN}"
-        )
-    try:
-        state = load_tensors(weights)
-    except SafetensorError as error:
-        raise CheckpointError(f"{weights_path}: not a safetensors file ({error}). {_RETRAIN}") from error
+    digests = document["sha256"]
+    state: dict[str, torch.Tensor] = {}
+    for name, digest in digests.items():
+        tensors = _read_weights(directory / name, digest)
+        is_backbone = name == WEIGHTS_FILE and HEAD_FILE in digests
+        state |= {f"{_BACKBONE}{key}": value for key, value in tensors.items()} if is_backbone else tensors
     values = {field.name: document[field.name] for field in fields(CheckpointMetadata)}
     metadata = CheckpointMetadata(**{**values, "labels": tuple(values["labels"])})
     return Checkpoint(directory=directory, metadata=metadata, state=state)
@@ -147,7 +184,24 @@ def restore(checkpoint: Checkpoint, model: TaskModel, *, backbone_fingerprint: s
     model.load_trainable_state(checkpoint.state)
 
 
+_BACKBONE = "backbone.model."
 _RETRAIN = "Copy the checkpoint again from where it was trained, or train it again"
+
+
+def _read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
+    try:
+        weights = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}). {_RETRAIN}") from error
+    if hashlib.sha256(weights).hexdigest() != digest:
+        raise CheckpointError(
+            f"{path}: {len(weights)} bytes that are not the ones that were saved: the file was "
+            f"truncated or changed. {_RETRAIN}"
+        )
+    try:
+        return load_tensors(weights)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file ({error}). {_RETRAIN}") from error
 
 
 def _read_document(path: Path) -> dict[str, Any]:
@@ -161,20 +215,22 @@ def _read_document(path: Path) -> dict[str, Any]:
             f"{path}: checkpoint format {version}, and this xlprompt reads format {FORMAT_VERSION}. "
             "Use the version of xlprompt that wrote it"
         )
-    needed = {"weights_sha256", *(field.name for field in fields(CheckpointMetadata))}
+    needed = {"sha256", *(field.name for field in fields(CheckpointMetadata))}
     if absent := sorted(needed - document.keys()):
         raise CheckpointError(f"{path}: lacks {', '.join(absent)}. {_RETRAIN}")
     return dict(document)
 
 
-def _write_through(path: Path, content: bytes) -> None:
+def write_through(path: Path, content: bytes) -> None:
+    """Write a file and wait until it is on the disk."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _flush_folder(path: Path) -> None:
+def flush_folder(path: Path) -> None:
+    """Wait until a folder's entries are on the disk."""
     if os.name == "nt":  # Windows cannot open a folder to flush it
         return
     descriptor = os.open(path, os.O_RDONLY)

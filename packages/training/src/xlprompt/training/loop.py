@@ -1,30 +1,45 @@
-"""The training loop: AdamW on the few trainable parameters, and the best state by the development score.
+"""The training loop: steps of an engine, and the best state by the development score.
 
-A step's loss is the mean over all its read-outs, however the step is split into micro-batches. The loop knows
-no recipe files, data sources or MLflow; `xlprompt.training.run` puts those around it.
+The loop knows no recipe files, data sources or MLflow; `xlprompt.training.run` puts those around it. It may
+be
+killed at any moment: a signal ends it after the step it is in, and where training states are kept, it goes on
+from the last one as if nothing had happened.
 """
 
 from __future__ import annotations
 
+import logging
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from types import FrameType
 
 import torch
-from torch.nn import functional
+from torch import Tensor
 
 from xlprompt.data.batches import Batch, training_steps
 from xlprompt.data.encoding import Encoded
 from xlprompt.evaluation import main_metric, predict, score
 from xlprompt.models import TaskModel
+from xlprompt.training.engine import Engine, TorchEngine
 from xlprompt.training.progress import TrainingProgress
-from xlprompt.training.recipe import OptimizerSettings, Recipe
+from xlprompt.training.recipe import Recipe
 from xlprompt.training.tracker import Tracker
+from xlprompt.training.training_state import (
+    LoopState,
+    Snapshot,
+    TrainingStates,
+    random_state,
+    restore_random_state,
+)
+
+_log = logging.getLogger(__name__)
 
 _LOG_EVERY = 10  # steps; figures in between are averaged, so curves are smooth and the store stays small
-
-OnBest = Callable[[int, float, Mapping[str, torch.Tensor]], None]
 
 
 class TrainingDiverged(RuntimeError):
@@ -39,7 +54,7 @@ class FitResult:
         best_step: Step whose state was kept, counted from 1.
         best_score: Its development score in percent.
         steps: Steps done, fewer than planned after early stopping.
-        seconds: Training time without the evaluations.
+        seconds: Training time without the evaluations, of interrupted attempts too.
         tokens_per_second: Real (not padding) tokens over that time.
         curve: Development score by step.
     """
@@ -62,15 +77,16 @@ def fit(
     progress: TrainingProgress,
     pad_id: int,
     device: torch.device,
-    on_best: OnBest | None = None,
+    states: TrainingStates | None = None,
+    start: Snapshot | None = None,
 ) -> FitResult:
     """Train a task model and leave it in its best state.
 
     On one kind of CPU the same seed gives the same numbers: data order, initialization and dropout all
-    follow `recipe.seed`.
+    follow `recipe.seed`, whether training was interrupted or not.
 
     Args:
-        model: On `device`; its backbone is frozen.
+        model: On `device`.
         train: Encoded training examples.
         development: Encoded examples that choose the best state.
         recipe: Of which the optimizer, the schedule, the seed and the evaluation's token budget are used.
@@ -78,115 +94,159 @@ def fit(
         progress: Receives the same for the user's eyes.
         pad_id: Fills the right of shorter rows; its value has no influence.
         device: Where the model is.
-        on_best: Called with step, score and state whenever the development score improves.
+        states: Where training states are written, every `schedule.checkpoint_every` steps and at a signal.
+        start: A training state to go on from.
 
     Raises:
         TrainingDiverged: The loss or the gradient's norm stopped being finite.
+        KeyboardInterrupt: SIGINT came; the step was finished and the state written.
+        SystemExit: The same for SIGTERM.
     """
-    schedule = recipe.schedule
     torch.manual_seed(recipe.seed)
-    optimizer = make_optimizer(model, recipe.optimizer)
-    rates = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda done: rate_factor(done, schedule.steps, recipe.optimizer.warmup_share)
-    )
-    trainables = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    engine = TorchEngine(model, recipe.optimizer, device)
+    run = _Fit(model, development, recipe, engine, tracker, progress, pad_id, device, states)
+    if start is not None:
+        run.go_back_to(start)
     data = training_steps(
         train,
-        batch_size=schedule.batch_size,
-        token_budget=schedule.token_budget,
+        batch_size=recipe.schedule.batch_size,
+        token_budget=recipe.schedule.token_budget,
         seed=recipe.seed,
         pad_id=pad_id,
+        start_step=run.step,
         longest_first=True,  # so that memory runs out in the first minute or never
     )
-    metric = main_metric(train.task)
-    metric_name = f"validation/{metric}/{recipe.data.train_language}"
-    gold = development.gold()
-
-    best_step, best_score, best_state = 0, -math.inf, model.trainable_state()
-    curve: list[tuple[int, float]] = []
-    without_gain = step = tokens = 0
-    seconds = 0.0
-    window = _Window()
     model.train()
-    for step in range(1, schedule.steps + 1):
-        started = time.perf_counter()
-        micro_batches = next(data)
-        rate = float(rates.get_last_lr()[0])
-        loss = accumulate_gradients(model, micro_batches, device)
-        norm = torch.nn.utils.clip_grad_norm_(trainables, recipe.optimizer.clip_norm or math.inf)
-        loss_value, norm_value = torch.stack([loss, norm]).tolist()  # the step's one wait for a GPU
-        if not (math.isfinite(loss_value) and math.isfinite(norm_value)):
-            raise TrainingDiverged(_what_to_try(step, loss_value, norm_value, rate, recipe))
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        rates.step()
-        elapsed = time.perf_counter() - started
-        step_tokens = sum(batch.num_tokens for batch in micro_batches)
-        seconds, tokens = seconds + elapsed, tokens + step_tokens
-        window.add(loss_value, step_tokens, elapsed)
-        progress.stepped(step, loss=loss_value, learning_rate=rate, tokens_per_second=step_tokens / elapsed)
-        if step % _LOG_EVERY == 0 or step in (1, schedule.steps):
-            tracker.log_metrics({**window.means(), "train/learning_rate": rate}, step=step)
-            window = _Window()
-        if step % schedule.evaluate_every != 0 and step != schedule.steps:
-            continue
-        try:
-            predictions = predict(
-                model, development, token_budget=recipe.evaluation.token_budget, pad_id=pad_id, device=device
-            )
-        except FloatingPointError as error:  # this step's update itself overflowed
-            raise TrainingDiverged(_what_to_try(step, loss_value, norm_value, rate, recipe)) from error
-        value = score(development.task, gold, predictions.labels)[metric].value
-        curve.append((step, value))
-        without_gain += 1
-        if value > best_score:
-            best_step, best_score, best_state, without_gain = step, value, model.trainable_state(), 0
-            if on_best:
-                on_best(best_step, best_score, best_state)
-        tracker.log_metrics({metric_name: value, "validation/loss": predictions.loss}, step=step)
-        progress.evaluated(step, score=value, best_score=best_score, best_step=best_step)
-        if schedule.patience is not None and without_gain >= schedule.patience:
-            break
-    model.load_trainable_state(best_state)
+    with _signals_noted() as noted:
+        while not run.is_over():
+            run.do_step(next(data))
+            if noted.number is not None:
+                run.save()
+                noted.deliver()
+            if run.step % recipe.schedule.checkpoint_every == 0 or run.is_over():
+                run.save()
+    model.load_trainable_state(run.best_state)
     model.eval()
-    return FitResult(best_step, best_score, step, seconds, tokens / seconds, tuple(curve))
+    assert run.best_score is not None  # the last step is always evaluated
+    return FitResult(
+        run.best_step, run.best_score, run.step, run.seconds, run.tokens / run.seconds, tuple(run.curve)
+    )
 
 
-def accumulate_gradients(model: TaskModel, micro_batches: list[Batch], device: torch.device) -> torch.Tensor:
-    """Add the gradients of one step's loss, the mean cross-entropy over all its read-outs.
+class _Fit:
+    """A training run in progress."""
 
-    Each micro-batch contributes its summed cross-entropy over the whole step's read-outs, so the gradient is
-    that of one big batch, whatever the split.
+    def __init__(
+        self,
+        model: TaskModel,
+        development: Encoded,
+        recipe: Recipe,
+        engine: Engine,
+        tracker: Tracker,
+        progress: TrainingProgress,
+        pad_id: int,
+        device: torch.device,
+        states: TrainingStates | None,
+    ) -> None:
+        self.model, self.development, self.recipe, self.engine = model, development, recipe, engine
+        self.tracker, self.progress, self.states = tracker, progress, states
+        self.pad_id, self.device = pad_id, device
+        self.metric = main_metric(development.task)
+        self.gold = development.gold()
+        self.step = self.tokens = self.without_gain = self.best_step = 0
+        self.seconds = 0.0
+        self.best_score: float | None = None
+        self.best_state: dict[str, Tensor] = {}
+        self.curve: list[tuple[int, float]] = []
+        self.window = _Window()
 
-    Returns:
-        The loss, a detached float32 scalar on `device`.
-    """
-    readouts = sum(len(batch.labels) for batch in micro_batches)
-    total = torch.zeros((), device=device)
-    for cpu_batch in micro_batches:
-        batch = cpu_batch.to(device)
-        logits = model(batch.input_ids, batch.rows, batch.columns)  # [readouts, labels]
-        loss = functional.cross_entropy(logits, batch.labels, reduction="sum") / readouts
-        loss.backward()
-        total += loss.detach()
-    return total
+    def go_back_to(self, start: Snapshot) -> None:
+        """Take up a training state."""
+        self.engine.load_state(start.engine)
+        loop = start.loop
+        self.step, self.tokens, self.seconds = loop.step, loop.tokens, loop.seconds
+        self.best_step, self.best_score, self.best_state = loop.best_step, loop.best_score, dict(start.best)
+        self.without_gain, self.curve = loop.without_gain, list(loop.curve)
+        self.window = _Window(**loop.window)  # type: ignore[arg-type]
+        restore_random_state(start.random, self.device)
 
+    def is_over(self) -> bool:
+        """Whether all steps are done, or the score has not risen for too long."""
+        schedule = self.recipe.schedule
+        stopped_early = schedule.patience is not None and self.without_gain >= schedule.patience
+        return self.step >= schedule.steps or stopped_early
 
-def make_optimizer(model: TaskModel, settings: OptimizerSettings) -> torch.optim.AdamW:
-    """AdamW over prompt and head.
+    def do_step(self, micro_batches: list[Batch]) -> None:
+        """One step, and the development score when its turn has come."""
+        schedule = self.recipe.schedule
+        factor = rate_factor(self.step, schedule.steps, self.recipe.optimizer.warmup_share)
+        rate = self.recipe.optimizer.learning_rate * factor
+        started = time.perf_counter()
+        self.step += 1
+        figures = self.engine.gradients(micro_batches)
+        loss, norm = torch.stack(figures).tolist()  # the step's one wait for a GPU
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingDiverged(_what_to_try(self.step, loss, norm, rate, self.recipe))
+        self.engine.update(factor)
+        elapsed = time.perf_counter() - started
+        tokens = sum(batch.num_tokens for batch in micro_batches)
+        self.seconds, self.tokens = self.seconds + elapsed, self.tokens + tokens
+        self.window.add(loss, tokens, elapsed)
+        self.progress.stepped(self.step, loss=loss, learning_rate=rate, tokens_per_second=tokens / elapsed)
+        if self.step % _LOG_EVERY == 0 or self.step in (1, schedule.steps):
+            self.tracker.log_metrics({**self.window.means(), "train/learning_rate": rate}, step=self.step)
+            self.window = _Window()
+        if self.step % schedule.evaluate_every == 0 or self.step == schedule.steps:
+            try:
+                self.evaluate()
+            except FloatingPointError as error:  # this step's update itself overflowed
+                raise TrainingDiverged(_what_to_try(self.step, loss, norm, rate, self.recipe)) from error
 
-    Only the head's matrices are decayed. A prompt is not: its keys and values take part in a softmax, so
-    shrinking them to zero would not switch them off but dilute the attention to the text.
-    """
-    head_rate = settings.head_learning_rate or settings.learning_rate
-    matrices = [parameter for parameter in model.head_parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in model.head_parameters() if parameter.ndim <= 1]
-    groups = [
-        {"params": list(model.prompt_parameters()), "lr": settings.learning_rate, "weight_decay": 0.0},
-        {"params": matrices, "lr": head_rate, "weight_decay": settings.weight_decay},
-        {"params": vectors, "lr": head_rate, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], betas=settings.betas)
+    def evaluate(self) -> None:
+        """Score the development set and keep the state if it is the best so far."""
+        predictions = predict(
+            self.model,
+            self.development,
+            token_budget=self.recipe.evaluation.token_budget,
+            pad_id=self.pad_id,
+            device=self.device,
+        )
+        value = score(self.development.task, self.gold, predictions.labels)[self.metric].value
+        self.curve.append((self.step, value))
+        self.without_gain += 1
+        if self.best_score is None or value > self.best_score:
+            self.best_step, self.best_score, self.without_gain = self.step, value, 0
+            self.best_state = self.model.trainable_state()
+        name = f"validation/{self.metric}/{self.recipe.data.train_language}"
+        self.tracker.log_metrics({name: value, "validation/loss": predictions.loss}, step=self.step)
+        self.progress.evaluated(self.step, score=value, best_score=self.best_score, best_step=self.best_step)
+
+    def save(self) -> None:
+        """Write the training state; a disk that is full costs the state, not the run."""
+        if self.states is None:
+            return
+        self.tracker.flush()  # so that the store's curves reach as far as the state
+        loop = LoopState(
+            self.step,
+            self.best_step,
+            self.best_score,
+            tuple(self.curve),
+            self.without_gain,
+            self.tokens,
+            self.seconds,
+            asdict(self.window),
+        )
+        try:
+            if self.best_state:
+                self.states.save_best(self.best_step, self.best_state)
+            self.states.save(loop, self.engine.state(), random_state(self.device))
+        except OSError as error:
+            _log.warning(
+                "The training state of step %d could not be written (%s). Training goes on; make room, or "
+                "it can be resumed only from the state before",
+                self.step,
+                error,
+            )
 
 
 def rate_factor(done: int, steps: int, warmup_share: float) -> float:
@@ -233,3 +293,37 @@ def _what_to_try(step: int, loss: float, norm: float, rate: float, recipe: Recip
         f"training diverged at step {step} of {recipe.schedule.steps}: loss {loss:g}, gradient norm "
         f"{norm:g}. Try, one at a time: {'; '.join(remedies)}"
     )
+
+
+@dataclass
+class _Noted:
+    """The signal that came while a step was being done, if one did."""
+
+    number: int | None = None
+
+    def deliver(self) -> None:
+        """Do now what the signal asked for."""
+        if self.number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + (self.number or 0))  # the shell's convention for a death by signal
+
+
+@contextmanager
+def _signals_noted() -> Iterator[_Noted]:
+    """Within it, the first SIGINT or SIGTERM waits for the end of a step; a second one acts at once."""
+    noted = _Noted()
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield noted
+        return
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if noted.number is not None:
+            noted.deliver()
+        noted.number = number
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -45,14 +45,17 @@ class LineProgress:
         self._steps = steps
         self._metric = metric
         self._started = self._last_line = time.monotonic()
+        self._first_step: int | None = None  # a resumed run does not begin at 1
 
     def stepped(self, step: int, *, loss: float, learning_rate: float, tokens_per_second: float) -> None:
         """Print a line if the last one is some seconds old."""
         now = time.monotonic()
+        if self._first_step is None:
+            self._first_step = step
         if now - self._last_line < _LINE_SECONDS and step < self._steps:
             return
         self._last_line = now
-        left = (now - self._started) / step * (self._steps - step)
+        left = (now - self._started) / (step - self._first_step + 1) * (self._steps - step)
         self._print(
             f"step {step}/{self._steps}  loss {loss:.4f}  lr {learning_rate:.2e}  "
             f"{tokens_per_second:,.0f} tokens/s  {_clock(left)} left"

@@ -10,11 +10,10 @@ import contextlib
 import hashlib
 import io
 import json
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +50,10 @@ from xlprompt.models import (
 from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import (
     Checkpoint,
+    CheckpointError,
     CheckpointMetadata,
     load_checkpoint,
+    model_files,
     restore,
     save_checkpoint,
 )
@@ -68,6 +69,7 @@ from xlprompt.training.recipe import (
     recipe_to_dict,
 )
 from xlprompt.training.tracker import DatasetRecord, MlflowTracker, Tracker, find_model, true_end_state
+from xlprompt.training.training_state import FREE_KEYS, Identity, TrainingStates, read_identity
 
 
 class RunError(RuntimeError):
@@ -106,8 +108,13 @@ def train(
     console: Console,
     recipe_path: Path | None = None,
     device: str | None = None,
+    resume: str | None = None,
+    resume_step: int | None = None,
 ) -> RunResult:
     """Train by a recipe, score the best state on every test language, and record it in MLflow.
+
+    The training state is written at intervals and when SIGINT or SIGTERM comes, so that the run can be
+    resumed.
 
     Args:
         recipe: What to do.
@@ -115,9 +122,13 @@ def train(
         console: Where progress and the score table go.
         recipe_path: The recipe's file; the git revision of its repository is recorded.
         device: `cpu` or `cuda[:n]`; None takes a GPU where there is one.
+        resume: Go on with an interrupted run, in the same MLflow run: its id, or `LATEST` for the newest
+            one of this recipe (where there is none, training begins anew).
+        resume_step: Go on from the training state of this step instead of the newest one.
 
     Raises:
         RunError: The source lacks a split or language that the recipe needs, or memory ran out.
+        CheckpointError: The training state is damaged or belongs to another recipe, data set or backbone.
         TrainingDiverged: See `xlprompt.training.loop.fit`.
         DataError, ModelError: See `xlprompt.data` and `xlprompt.models`.
     """
@@ -140,27 +151,40 @@ def train(
     console.print(_plan(setup, budget, train_split, development, languages, environment, store))
 
     name = run_name(recipe)
+    interrupted = find_interrupted(store, recipe, resume) if resume else None
+    if resume and interrupted is None:
+        console.print("No interrupted run of this recipe is in the store: beginning anew", highlight=False)
+    run_id = interrupted.identity.run_id if interrupted else None
+    data = f"{train_split.fingerprint} {development.fingerprint}"
+    identity = Identity(
+        run_id, flatten(recipe), hashlib.sha256(data.encode()).hexdigest(), model.backbone.fingerprint
+    )
+    start = None
+    if interrupted:
+        states = TrainingStates(interrupted.folder, identity)
+        start = states.load(resume_step)
+        console.print(f"Going on from step {start.loop.step} of run {run_id}", highlight=False)
     if target.type == "cuda":
         torch.cuda.reset_peak_memory_stats(target)
     with true_end_state(tracker), _out_of_memory_explained():
-        run_id = tracker.start(
-            experiment=task.name,
-            run_name=name,
-            params={
-                **budget.to_dict(),
-                **flatten(recipe),
-                "backbone_fingerprint": model.backbone.fingerprint,
-                "data_fingerprint.train": train_split.fingerprint,
-                "data_fingerprint.validation": development.fingerprint,
-            },
-            tags={**_tags(recipe, environment), "job": "train"},
-        )
-        _log_inputs_and_setting(tracker, recipe, environment, train_split, development)
-        working = store / "checkpoints" / f"{task.name}-{name}-{run_id[:8]}"
-
-        def keep(step: int, score: float, state: Mapping[str, torch.Tensor]) -> None:
-            save_checkpoint(working, state, _metadata(setup, model.backbone, budget, step, score))
-
+        if start is None or run_id is None or not tracker.resume(run_id):
+            run_id = tracker.start(
+                experiment=task.name,
+                run_name=name,
+                params={
+                    **budget.to_dict(),
+                    **flatten(recipe),
+                    "backbone_fingerprint": model.backbone.fingerprint,
+                    "data_fingerprint.train": train_split.fingerprint,
+                    "data_fingerprint.validation": development.fingerprint,
+                },
+                tags={**_tags(recipe, environment), "job": "train"},
+            )
+            _log_inputs_and_setting(tracker, recipe, environment, train_split, development)
+        if start is None:
+            states = TrainingStates(
+                states_folder(store, task.name, name, run_id), replace(identity, run_id=run_id)
+            )
         metric = main_metric(task)
         with training_progress(console, steps=recipe.schedule.steps, metric=metric) as progress:
             result = fit(
@@ -172,20 +196,26 @@ def train(
                 progress=progress,
                 pad_id=setup.pad_id,
                 device=target,
-                on_best=keep,
+                states=states,
+                start=start,
             )
         console.print(
             f"Best development {metric} {result.best_score:.2f} at step {result.best_step} of "
             f"{result.steps}; {result.tokens_per_second:,.0f} tokens/s",
             highlight=False,
         )
-        stored = tracker.log_model(
-            working,
-            name=name,
-            params={**flatten(recipe), "best_step": result.best_step},
-            step=result.best_step,
-        )
-        shutil.rmtree(working)  # it served runs that end early; the store has it now
+        with tempfile.TemporaryDirectory(dir=store) as folder:
+            checkpoint = Path(folder) / name
+            metadata = _metadata(setup, model.backbone, budget, result.best_step, result.best_score)
+            save_checkpoint(
+                checkpoint, model.trainable_state(), metadata, model_files=model_files(model, setup.tokenizer)
+            )
+            stored = tracker.log_model(
+                checkpoint,
+                name=name,
+                params={**flatten(recipe), "best_step": result.best_step},
+                step=result.best_step,
+            )
         report = _score_languages(
             setup, model, languages, "test", tracker, console, model_id=stored.model_id, step=result.best_step
         )
@@ -201,6 +231,7 @@ def train(
             },
             step=result.steps,
         )
+        states.delete()
         return RunResult(run_id, name, stored.directory, budget, result, report, seconds, peak)
 
 
@@ -260,6 +291,48 @@ def evaluate(
         return _score_languages(
             setup, model, chosen, split, tracker, console, model_id=model_id, step=loaded.metadata.step
         )
+
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A run of the store that has training states."""
+
+    folder: Path
+    identity: Identity
+
+
+def states_folder(store: Path, task: str, name: str, run_id: str) -> Path:
+    """Where a run's training states lie until it has finished."""
+    return store / "training-states" / f"{task}-{name}-{run_id}"
+
+
+def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | None:
+    """The interrupted run with this id, or the newest one of the recipe when `which` is `LATEST`.
+
+    Raises:
+        CheckpointError: There is no training state of the run that was named.
+    """
+    wanted = flatten(recipe)
+    found = []
+    for folder in (store / "training-states").glob("*-*"):
+        identity = read_identity(folder)
+        if identity is None:
+            continue
+        if identity.run_id == which:
+            return Interrupted(folder, identity)
+        same = all(identity.recipe.get(key) == value for key, value in wanted.items() if key not in FREE_KEYS)
+        if which == LATEST and same:
+            found.append(Interrupted(folder, identity))
+    if which != LATEST:
+        raise CheckpointError(
+            f"{store}: has no training state of a run '{which}'. Give the id of an interrupted run, or "
+            f"none for "
+            "the newest of the recipe"
+        )
+    return max(found, key=lambda run: run.folder.stat().st_mtime, default=None)
 
 
 def run_name(recipe: Recipe) -> str:
@@ -398,7 +471,9 @@ def _build(setup: _Setup) -> TaskModel:
         gradient_checkpointing=recipe.gradient_checkpointing,
     )
     positions = getattr(backbone.config, "max_position_embeddings", None)
-    taken = recipe.encoding.max_length + (recipe.prompt.slots if recipe.prompt.shift_positions else 0)
+    has_prompt = recipe.method == "prompt"
+    shift = recipe.prompt.slots if has_prompt and recipe.prompt.shift_positions else 0
+    taken = recipe.encoding.max_length + shift
     if positions is not None and taken > positions:
         raise RunError(
             f"{recipe.model} has {positions} positions, and encoding.max_length with the prompt takes "
@@ -409,9 +484,10 @@ def _build(setup: _Setup) -> TaskModel:
         setup.tokenizer,
         num_labels=len(task.labels),
         label_words=task.label_words,
-        prompt=recipe.prompt,
+        prompt=recipe.prompt if has_prompt else None,
         head=recipe.head,
         seed=recipe.seed,
+        finetune=recipe.finetune if recipe.method == "finetune" else None,
     )
 
 
@@ -562,7 +638,7 @@ def _plan(
     table.title_justify = "left"
     rows = {
         "trainable": f"{budget.trainable_params:,} of {budget.total_params:,} parameters "
-        f"({budget.trainable_percent:.3f} %): prompt {budget.prompt_params:,}, head {budget.head_params:,}",
+        f"({budget.trainable_percent:.3f} %): {_parts(budget)}",
         "data": f"{setup.source.name}: {recipe.data.train_language}, "
         f"{train_split.record.examples:,} training and {development.record.examples:,} development examples",
         "test": f"{len(languages)} languages: {' '.join(languages)}",
@@ -574,6 +650,11 @@ def _plan(
     for title, text in rows.items():
         table.add_row(title, Text(text))  # a path may hold brackets, which rich would take for markup
     return table
+
+
+def _parts(budget: ParameterBudget) -> str:
+    parts = {"prompt": budget.prompt_params, "head": budget.head_params, "backbone": budget.finetuned_params}
+    return ", ".join(f"{name} {number:,}" for name, number in parts.items() if number)
 
 
 @contextlib.contextmanager

@@ -102,6 +102,9 @@ class Tracker(Protocol):
     ) -> None:
         """Log figures, tied to the data set and the model they were measured on where given."""
 
+    def flush(self) -> None:
+        """Send what is buffered."""
+
     def log_dataset(self, dataset: DatasetRecord) -> None:
         """Log a data set as an input of the run."""
 
@@ -138,6 +141,9 @@ class NullTracker:
     ) -> None:
         """Do nothing."""
 
+    def flush(self) -> None:
+        """Do nothing."""
+
     def log_dataset(self, dataset: DatasetRecord) -> None:
         """Do nothing."""
 
@@ -170,6 +176,7 @@ class MlflowTracker:
         self._run_id: str | None = None
         self._experiment_id: str | None = None
         self._pending: list[Metric] = []
+        self._logged: dict[str, int] = {}  # of a resumed run: the last step of each metric in the store
         self._flushed_at = time.monotonic()
 
     def start(
@@ -194,6 +201,10 @@ class MlflowTracker:
             return False
         self._client.update_run(run_id, status="RUNNING")
         self._run_id, self._experiment_id = run_id, run.info.experiment_id
+        # Steps done again since the last training state are in the curves already.
+        for key in run.data.metrics:
+            history = self._client.get_metric_history(run_id, key)
+            self._logged[key] = max(metric.step for metric in history)
         return True
 
     def log_metrics(
@@ -207,6 +218,8 @@ class MlflowTracker:
         """Buffer figures; they reach the store within some seconds, or at the next other call."""
         now = int(time.time() * 1000)
         for key, value in metrics.items():
+            if step <= self._logged.get(key, -1):
+                continue
             self._pending.append(
                 Metric(
                     key,
@@ -220,7 +233,7 @@ class MlflowTracker:
                 )
             )
         if len(self._pending) >= _FLUSH_METRICS or time.monotonic() - self._flushed_at > _FLUSH_SECONDS:
-            self._flush()
+            self.flush()
 
     def log_dataset(self, dataset: DatasetRecord) -> None:
         """Log a data set as an input of the run."""
@@ -237,12 +250,12 @@ class MlflowTracker:
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file into the run's artifacts."""
-        self._flush()
+        self.flush()
         self._client.log_artifact(self._run, str(path), folder)
 
     def log_model(self, directory: Path, *, name: str, params: Mapping[str, Any], step: int) -> StoredModel:
         """Copy a checkpoint folder into the store as a LoggedModel, whose status says if it is whole."""
-        self._flush()
+        self.flush()
         model = self._client.create_logged_model(
             experiment_id=self._experiment_id,
             name=name,
@@ -270,7 +283,7 @@ class MlflowTracker:
         """
         if self._run_id is None:
             return
-        self._flush()
+        self.flush()
         if error:
             self._client.set_tag(self._run, "error", error[:_MAX_TAG])
         self._client.set_terminated(self._run, status=state)
@@ -281,7 +294,8 @@ class MlflowTracker:
             raise TrackingError("no run was started: call start() first")
         return self._run_id
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what is buffered to the store."""
         pending, self._pending = self._pending, []
         self._flushed_at = time.monotonic()
         if pending:

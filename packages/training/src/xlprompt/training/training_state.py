@@ -1,0 +1,300 @@
+"""The training state of a run that may be killed: written whole or not at all, and read back or refused.
+
+A run's states lie in one folder: a folder for each of the last two saved steps, and the weights that scored
+best so far. Everything is safetensors and JSON with checksums. The folder goes away when the run has
+finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as dump_tensors
+from torch import Tensor
+
+from xlprompt.training.checkpoint import CheckpointError, flush_folder, write_through
+
+STATE_FORMAT = 1
+KEPT = 2  # so that one that turns out to be damaged has another before it
+_DOCUMENT = "state.json"
+_TENSORS = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a training state belongs to; one of another recipe, data or backbone is refused.
+
+    Attributes:
+        run_id: The MLflow run, or None where nothing is tracked.
+        recipe: The recipe by dotted key.
+        data: Fingerprints of the training and development data.
+        backbone: Fingerprint of the backbone's weights.
+    """
+
+    run_id: str | None
+    recipe: dict[str, Any]
+    data: str
+    backbone: str
+
+
+@dataclass(frozen=True)
+class LoopState:
+    """Where the loop stands after `step`; the weights and the optimizer are the engine's.
+
+    Attributes:
+        step: Steps done.
+        best_step: Step of the best development score, 0 before the first.
+        best_score: That score, or None before the first.
+        curve: Development score by step.
+        without_gain: Evaluations since the best one.
+        tokens: Real tokens trained on.
+        seconds: Training time.
+        window: Sums since the last log line.
+    """
+
+    step: int = 0
+    best_step: int = 0
+    best_score: float | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+    without_gain: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    window: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A training state in memory.
+
+    Attributes:
+        loop: Where the loop stands.
+        engine: The engine's tensors.
+        random: States of the random generators.
+        best: The best weights so far, as `TaskModel.trainable_state` gives them; empty before the first.
+    """
+
+    loop: LoopState
+    engine: dict[str, Tensor]
+    random: dict[str, Tensor]
+    best: dict[str, Tensor]
+
+
+class TrainingStates:
+    """The states of one run, in a folder."""
+
+    def __init__(self, folder: Path, identity: Identity) -> None:
+        """Nothing is written before the first state is saved."""
+        self.folder = folder
+        self.identity = identity
+        self._best: tuple[str, str] | None = None  # file name and SHA-256
+
+    def save_best(self, step: int, state: Mapping[str, Tensor]) -> None:
+        """Write the best weights, which later states refer to."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"best-{step:06d}.safetensors"
+        if self._best and self._best[0] == name:
+            return
+        self._best = (name, _write_tensors(self.folder / name, state))
+
+    def save(self, loop: LoopState, engine: Mapping[str, Tensor], random: Mapping[str, Tensor]) -> None:
+        """Write a state, and then delete those that are no longer needed.
+
+        Raises:
+            OSError: The disk is full or the like; the states before this one are intact.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        new = self.folder / f".new-{os.getpid()}"
+        shutil.rmtree(new, ignore_errors=True)
+        try:
+            new.mkdir()
+            tensors = {f"engine.{key}": value for key, value in engine.items()}
+            tensors |= {f"random.{key}": value for key, value in random.items()}
+            document = {
+                "format_version": STATE_FORMAT,
+                "sha256": _write_tensors(new / _TENSORS, tensors),
+                "best": self._best,
+                "identity": asdict(self.identity),
+                "loop": asdict(loop),
+            }
+            text = json.dumps({"checksum": _checksum(document), **document}, indent=2, ensure_ascii=False)
+            write_through(new / _DOCUMENT, text.encode())
+            flush_folder(new)
+            target = self.folder / f"step-{loop.step:06d}"
+            shutil.rmtree(target, ignore_errors=True)  # the same step, written before a resume
+            new.rename(target)
+            flush_folder(self.folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        self._prune()
+
+    def load(self, step: int | None = None) -> Snapshot:
+        """Read the newest state, or that of a step.
+
+        Raises:
+            CheckpointError: It is missing, damaged, or belongs to another recipe, data set or backbone.
+        """
+        steps = saved_steps(self.folder)
+        if step is not None and step not in steps:
+            raise CheckpointError(
+                f"{self.folder}: no training state of step {step} here; there is {_listed(steps) or 'none'}"
+            )
+        chosen = steps[-1] if step is None else step
+        place = self.folder / f"step-{chosen:06d}"
+        earlier = [other for other in steps if other < chosen]
+        hint = (
+            f"Go on from the one before it with --resume-step {earlier[-1]}"
+            if earlier
+            else "There is none before it: train again"
+        )
+        document = _read_document(place / _DOCUMENT, hint)
+        self._refuse_foreign(Identity(**document["identity"]), place)
+        tensors = _read_tensors(place / _TENSORS, document["sha256"], hint)
+        best: dict[str, Tensor] = {}
+        if document["best"]:
+            name, digest = document["best"]
+            best = _read_tensors(self.folder / name, digest, hint)
+            self._best = (name, digest)
+        loop = document["loop"]
+        loop["curve"] = tuple((int(at), float(score)) for at, score in loop["curve"])
+        return Snapshot(LoopState(**loop), _section(tensors, "engine."), _section(tensors, "random."), best)
+
+    def delete(self) -> None:
+        """Remove the folder; the run has finished and its checkpoint holds what is worth keeping."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _refuse_foreign(self, saved: Identity, place: Path) -> None:
+        own = self.identity
+        changed = sorted(
+            key
+            for key in saved.recipe.keys() | own.recipe.keys()
+            if saved.recipe.get(key) != own.recipe.get(key) and key not in FREE_KEYS
+        )
+        if changed:
+            key = changed[0]
+            raise CheckpointError(
+                f"{place}: belongs to another recipe; it differs in {', '.join(changed)} ({key}: "
+                f"{saved.recipe.get(key)!r} there, {own.recipe.get(key)!r} now). Resume with the recipe it "
+                f"was "
+                "made by, or train anew without --resume"
+            )
+        for what, theirs, ours in (
+            ("data", saved.data, own.data),
+            ("backbone", saved.backbone, own.backbone),
+        ):
+            if theirs != ours:
+                raise CheckpointError(
+                    f"{place}: its {what} had the fingerprint {theirs[:16]}, and what is there now has "
+                    f"{ours[:16]}. Bring the old {what} back, or train anew without --resume"
+                )
+
+    def _prune(self) -> None:
+        steps = saved_steps(self.folder)
+        for step in steps[:-KEPT]:
+            shutil.rmtree(self.folder / f"step-{step:06d}", ignore_errors=True)
+        needed = {self._best[0]} if self._best else set()
+        for step in steps[-KEPT:]:
+            try:
+                named = json.loads((self.folder / f"step-{step:06d}" / _DOCUMENT).read_bytes())["best"]
+            except (OSError, ValueError, KeyError, TypeError):
+                return  # damaged; nothing is deleted that it might refer to
+            needed |= {named[0]} if named else set()
+        for file in self.folder.glob("best-*.safetensors"):
+            if file.name not in needed:
+                file.unlink(missing_ok=True)
+
+
+# Keys that decide nothing about the result, so that they may change between a run and its resumption.
+FREE_KEYS = frozenset({"schedule.checkpoint_every", "evaluation.token_budget"})
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """The steps whose states lie in a folder, rising."""
+    return sorted(int(path.name[5:]) for path in folder.glob("step-*") if path.name[5:].isdigit())
+
+
+def read_identity(folder: Path) -> Identity | None:
+    """What the newest readable state of a folder belongs to."""
+    for step in reversed(saved_steps(folder)):
+        try:
+            return Identity(**json.loads((folder / f"step-{step:06d}" / _DOCUMENT).read_bytes())["identity"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The states of the generators that dropout draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_random_state(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Put back what `random_state` gave."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write through a temporary name; returns the SHA-256."""
+    content = dump_tensors({name: tensor.contiguous() for name, tensor in tensors.items()})
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        write_through(temporary, content)
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_tensors(path: Path, digest: str, hint: str) -> dict[str, Tensor]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}). {hint}") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise CheckpointError(
+            f"{path}: {len(content)} bytes that are not the ones that were saved: the file was truncated or "
+            f"changed. {hint}"
+        )
+    return load_tensors(content)
+
+
+def _read_document(path: Path, hint: str) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error}). {hint}") from error
+    version = document.get("format_version") if isinstance(document, dict) else None
+    if version != STATE_FORMAT:
+        raise CheckpointError(
+            f"{path}: training state of format {version}, and this xlprompt reads format {STATE_FORMAT}. "
+            "Resume with the version of xlprompt that wrote it, or train anew without --resume"
+        )
+    if document.pop("checksum", None) != _checksum(document):
+        raise CheckpointError(f"{path}: was changed after it was saved. {hint}")
+    return dict(document)
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    canonical = json.dumps(document, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _section(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _listed(steps: list[int]) -> str:
+    return ", ".join(map(str, steps))

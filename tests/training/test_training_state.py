@@ -1,0 +1,172 @@
+import json
+
+import pytest
+import torch
+
+from xlprompt.data import TASKS
+from xlprompt.training.checkpoint import CheckpointError
+from xlprompt.training.loop import fit
+from xlprompt.training.progress import SilentProgress
+from xlprompt.training.tracker import NullTracker
+from xlprompt.training.training_state import (
+    Identity,
+    LoopState,
+    TrainingStates,
+    read_identity,
+    saved_steps,
+)
+
+CPU = torch.device("cpu")
+IDENTITY = Identity("run", {"task": "xnli", "schedule.checkpoint_every": 5}, data="d" * 64, backbone="b" * 64)
+
+
+class Killed(BaseException):
+    """What a power cut looks like from inside: nothing is written on the way out."""
+
+
+class DyingTracker(NullTracker):
+    def __init__(self, at):
+        self.at = at
+
+    def log_metrics(self, metrics, *, step=0, dataset=None, model_id=None):
+        if step >= self.at:
+            raise Killed
+
+
+@pytest.fixture
+def run(fake_model, encoded, recipe):
+    settings = recipe(schedule={"steps": 40, "evaluate_every": 10, "checkpoint_every": 7})
+
+    def run_fit(*, tracker=None, states=None, start=None):
+        model = fake_model(len(TASKS["xnli"].labels))
+        result = fit(
+            model,
+            encoded("xnli", examples=90, seed=1),
+            encoded("xnli", examples=60, seed=2),
+            settings,
+            tracker=tracker or NullTracker(),
+            progress=SilentProgress(),
+            pad_id=0,
+            device=CPU,
+            states=states,
+            start=start,
+        )
+        return model, result
+
+    return run_fit
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Two states, at steps 10 and 20, of which the second has a best state."""
+    states = TrainingStates(tmp_path / "states", IDENTITY)
+    tensors = {"weight.a": torch.arange(4.0), "step.a": torch.tensor(3.0)}
+    states.save(LoopState(step=10), tensors, {"cpu": torch.get_rng_state()})
+    states.save_best(20, {"a": torch.ones(2)})
+    loop = LoopState(step=20, best_step=20, best_score=50.0, curve=((20, 50.0),))
+    states.save(loop, tensors, {"cpu": torch.get_rng_state()})
+    return tmp_path / "states"
+
+
+@pytest.mark.parametrize("at", [1, 10, 20, 30, 40])
+def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(run, tmp_path, at):
+    whole, expected = run()
+    states = TrainingStates(tmp_path / "states", IDENTITY)
+    with pytest.raises(Killed):
+        run(tracker=DyingTracker(at), states=states)
+    again = TrainingStates(tmp_path / "states", IDENTITY)
+    start = again.load() if saved_steps(again.folder) else None
+    assert (start is None) == (at < 7)
+    resumed, result = run(states=again, start=start)
+    for key, tensor in whole.trainable_state().items():
+        assert torch.equal(tensor, resumed.trainable_state()[key])
+    assert (result.curve, result.best_step, result.best_score) == (
+        expected.curve,
+        expected.best_step,
+        expected.best_score,
+    )
+
+
+def test_a_state_comes_back_as_it_was(saved):
+    snapshot = TrainingStates(saved, IDENTITY).load()
+    assert snapshot.loop == LoopState(step=20, best_step=20, best_score=50.0, curve=((20, 50.0),))
+    assert torch.equal(snapshot.engine["weight.a"], torch.arange(4.0))
+    assert torch.equal(snapshot.best["a"], torch.ones(2))
+    assert read_identity(saved) == IDENTITY
+
+
+def test_the_last_two_states_are_kept_and_only_the_best_weights_that_they_need(saved):
+    states = TrainingStates(saved, IDENTITY)
+    start = states.load()
+    for step in (30, 40, 50):
+        states.save_best(step, {"a": torch.full((2,), float(step))})
+        states.save(LoopState(step=step, best_step=step), start.engine, start.random)
+    assert saved_steps(saved) == [40, 50]
+    assert sorted(path.name for path in saved.glob("best-*")) == [
+        "best-000040.safetensors",
+        "best-000050.safetensors",
+    ]
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "flipped byte in the tensors": lambda folder: flip(folder / "step-000020" / "state.safetensors"),
+    "truncated tensors": lambda folder: (folder / "step-000020" / "state.safetensors").write_bytes(b"short"),
+    "missing tensors": lambda folder: (folder / "step-000020" / "state.safetensors").unlink(),
+    "truncated document": lambda folder: (folder / "step-000020" / "state.json").write_text("{"),
+    "changed document": lambda folder: rewrite(folder / "step-000020" / "state.json", best=None),
+    "flipped byte in the best weights": lambda folder: flip(folder / "best-000020.safetensors"),
+    "missing best weights": lambda folder: (folder / "best-000020.safetensors").unlink(),
+}
+
+
+def rewrite(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_state_is_refused_and_the_one_before_it_offered(saved, damage):
+    DAMAGES[damage](saved)
+    with pytest.raises(CheckpointError, match="--resume-step 10") as error:
+        TrainingStates(saved, IDENTITY).load()
+    assert str(saved) in str(error.value)
+    assert TrainingStates(saved, IDENTITY).load(10).loop.step == 10
+
+
+def test_a_state_of_another_recipe_data_set_or_backbone_is_refused(saved):
+    def load(**changes):
+        identity = Identity(**{**IDENTITY.__dict__, **changes})
+        return TrainingStates(saved, identity).load()
+
+    with pytest.raises(
+        CheckpointError, match="another recipe; it differs in task .task: 'xnli' there, 'pos'"
+    ):
+        load(recipe={**IDENTITY.recipe, "task": "pos"})
+    with pytest.raises(CheckpointError, match="its data had the fingerprint dddd"):
+        load(data="e" * 64)
+    with pytest.raises(CheckpointError, match="its backbone had the fingerprint bbbb"):
+        load(backbone="c" * 64)
+    assert load(recipe={**IDENTITY.recipe, "schedule.checkpoint_every": 50}).loop.step == 20
+
+
+def test_a_step_that_was_not_saved_is_refused_with_those_that_were(saved):
+    with pytest.raises(CheckpointError, match="no training state of step 15 here; there is 10, 20"):
+        TrainingStates(saved, IDENTITY).load(15)
+
+
+def test_a_full_disk_costs_the_state_and_not_the_run(run, tmp_path, monkeypatch, caplog):
+    def no_space(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xlprompt.training.training_state.write_through", no_space)
+    states = TrainingStates(tmp_path / "states", IDENTITY)
+    _, result = run(states=states)
+    assert result.steps == 40
+    assert saved_steps(states.folder) == []
+    assert "No space left on device" in caplog.text
+    assert list(states.folder.iterdir()) == []
