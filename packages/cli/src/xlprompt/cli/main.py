@@ -13,9 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-# Read by OpenMP when torch is imported. Spinning for 20,000 rounds (microseconds) and then sleeping is as
-# fast as
-# spinning on, and leaves the cores to others: busy neighbors made steps ten times slower otherwise.
+# Read by OpenMP when torch is imported: how long an idle thread spins before it sleeps. A moment is
+# as fast as forever and leaves the cores to others; not at all makes a small model's step a quarter slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 COMMANDS = ("train", "evaluate", "params", "data", "pretrain", "doctor", "ui")

@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
 
     glibc maps every large block anew and unmaps it when it is freed. A training step allocates the same
     activations again and again, and each time the kernel hands out zeroed pages one fault at a time, which
-    on two cores takes nearly half of a small model's step (`python experiments/bench/allocator.py`). What is
+    on two cores takes a quarter of a small model's step (`python experiments/bench/allocator.py`). What is
     kept is what the busiest moment took, so the peak is about the same.
 
     Returns:

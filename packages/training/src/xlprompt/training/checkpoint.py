@@ -216,6 +216,8 @@ def _read_document(path: Path) -> dict[str, Any]:
             "Use the version of xlprompt that wrote it"
         )
     needed = {"sha256", *(field.name for field in fields(CheckpointMetadata))}
+    if not set(document.get("sha256", {})) <= {WEIGHTS_FILE, HEAD_FILE}:
+        raise CheckpointError(f"{path}: names files that no checkpoint has. {_RETRAIN}")
     if absent := sorted(needed - document.keys()):
         raise CheckpointError(f"{path}: lacks {', '.join(absent)}. {_RETRAIN}")
     return dict(document)

@@ -122,6 +122,10 @@ def fit(
             run.do_step(next(data))
             if noted.number is not None:
                 run.save()
+                if states is not None:
+                    _log.warning(
+                        "Stopped after step %d. --resume (with make: RESUME=1) goes on from there", run.step
+                    )
                 noted.deliver()
             if run.step % recipe.schedule.checkpoint_every == 0 or run.is_over():
                 run.save()

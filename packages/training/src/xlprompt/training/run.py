@@ -151,7 +151,14 @@ def train(
     console.print(_plan(setup, budget, train_split, development, languages, environment, store))
 
     name = run_name(recipe)
-    interrupted = find_interrupted(store, recipe, resume) if resume else None
+    interrupted = find_interrupted(store, recipe, resume or LATEST)
+    if interrupted and not resume:
+        console.print(
+            f"Run {interrupted.identity.run_id} of this recipe has not finished; --resume (with make: "
+            "RESUME=1) goes on with it. This one begins anew",
+            highlight=False,
+        )
+        interrupted = None
     if resume and interrupted is None:
         console.print("No interrupted run of this recipe is in the store: beginning anew", highlight=False)
     run_id = interrupted.identity.run_id if interrupted else None
