@@ -107,9 +107,11 @@ def check_against_an_undisturbed_run(store: Path, undisturbed: Path) -> None:
 
 @pytest.fixture
 def undisturbed(tiny_xglm, data, tmp_path):
-    def run(method):
+    def run(method, **schedule):
         recipe = tmp_path / "recipe.yaml"
-        recipe.write_text(yaml.safe_dump(settings(method, tiny_xglm, data).model_dump(mode="json")))
+        recipe.write_text(
+            yaml.safe_dump(settings(method, tiny_xglm, data, **schedule).model_dump(mode="json"))
+        )
         # In a process as well: sums depend on the number of threads.
         kill_and_resume(recipe, tmp_path / "undisturbed", moments=[])
         return recipe, tmp_path / "undisturbed"
@@ -129,7 +131,8 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(method, undisturbed, tmp
 def test_a_run_that_was_killed_twenty_times_ends_as_one_that_was_not(
     method, undisturbed, tmp_path, own_cache
 ):
-    recipe, reference = undisturbed(method)
+    # Long enough not to finish between two kills.
+    recipe, reference = undisturbed(method, steps=2500, evaluate_every=125, checkpoint_every=10)
     moments = [random.Random(f"{method} {number}").uniform(0.0, 0.9) for number in range(20)]
     kill_and_resume(recipe, tmp_path / "mlruns", moments)
     check_against_an_undisturbed_run(tmp_path / "mlruns", reference)
