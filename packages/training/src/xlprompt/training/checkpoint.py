@@ -149,7 +149,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     digests = document["sha256"]
     state: dict[str, torch.Tensor] = {}
     for name, digest in digests.items():
-        tensors = _read_weights(directory / name, digest)
+        tensors = read_weights(directory / name, digest, _RETRAIN)
         is_backbone = name == WEIGHTS_FILE and HEAD_FILE in digests
         state |= {f"{_BACKBONE}{key}": value for key, value in tensors.items()} if is_backbone else tensors
     values = {field.name: document[field.name] for field in fields(CheckpointMetadata)}
@@ -188,39 +188,59 @@ _BACKBONE = "backbone.model."
 _RETRAIN = "Copy the checkpoint again from where it was trained, or train it again"
 
 
-def _read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
+def read_weights(path: Path, digest: str, hint: str) -> dict[str, torch.Tensor]:
+    """Read a safetensors file whose SHA-256 is known.
+
+    Raises:
+        CheckpointError: It is missing, truncated or altered; the message ends with `hint`.
+    """
     try:
         weights = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}). {_RETRAIN}") from error
+        raise CheckpointError(f"{path}: cannot be read ({error}). {hint}") from error
     if hashlib.sha256(weights).hexdigest() != digest:
         raise CheckpointError(
             f"{path}: {len(weights)} bytes that are not the ones that were saved: the file was "
-            f"truncated or changed. {_RETRAIN}"
+            f"truncated or changed. {hint}"
         )
     try:
         return load_tensors(weights)
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file ({error}). {_RETRAIN}") from error
+        raise CheckpointError(f"{path}: not a safetensors file ({error}). {hint}") from error
+
+
+def read_versioned(path: Path, *, kind: str, version: int, hint: str, remedy: str) -> dict[str, Any]:
+    """Read a JSON object that says in `format_version` how it is laid out.
+
+    Raises:
+        CheckpointError: It is not readable (the message ends with `hint`), or of another version (`remedy`).
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error}). {hint}") from error
+    found = document.get("format_version") if isinstance(document, dict) else None
+    if found != version:
+        raise CheckpointError(
+            f"{path}: {kind} format {found}, and this xlprompt reads format {version}. {remedy}"
+        )
+    return dict(document)
 
 
 def _read_document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error}). {_RETRAIN}") from error
-    version = document.get("format_version") if isinstance(document, dict) else None
-    if version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: checkpoint format {version}, and this xlprompt reads format {FORMAT_VERSION}. "
-            "Use the version of xlprompt that wrote it"
-        )
+    document = read_versioned(
+        path,
+        kind="checkpoint",
+        version=FORMAT_VERSION,
+        hint=_RETRAIN,
+        remedy="Use the version of xlprompt that wrote it",
+    )
     needed = {"sha256", *(field.name for field in fields(CheckpointMetadata))}
     if not set(document.get("sha256", {})) <= {WEIGHTS_FILE, HEAD_FILE}:
         raise CheckpointError(f"{path}: names files that no checkpoint has. {_RETRAIN}")
     if absent := sorted(needed - document.keys()):
         raise CheckpointError(f"{path}: lacks {', '.join(absent)}. {_RETRAIN}")
-    return dict(document)
+    return document
 
 
 def write_through(path: Path, content: bytes) -> None:

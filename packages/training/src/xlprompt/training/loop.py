@@ -1,9 +1,8 @@
 """The training loop: steps of an engine, and the best state by the development score.
 
 The loop knows no recipe files, data sources or MLflow; `xlprompt.training.run` puts those around it. It may
-be
-killed at any moment: a signal ends it after the step it is in, and where training states are kept, it goes on
-from the last one as if nothing had happened.
+be killed at any moment: a signal ends it after the step it is in, and where training states are kept, it goes
+on from the last one as if nothing had happened.
 """
 
 from __future__ import annotations

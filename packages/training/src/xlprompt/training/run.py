@@ -336,8 +336,7 @@ def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | N
     if which != LATEST:
         raise CheckpointError(
             f"{store}: has no training state of a run '{which}'. Give the id of an interrupted run, or "
-            f"none for "
-            "the newest of the recipe"
+            "none for the newest of the recipe"
         )
     return max(found, key=lambda run: run.folder.stat().st_mtime, default=None)
 

@@ -17,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
-from xlprompt.training.checkpoint import CheckpointError, flush_folder, write_through
+from xlprompt.training.checkpoint import (
+    CheckpointError,
+    flush_folder,
+    read_versioned,
+    read_weights,
+    write_through,
+)
 
 STATE_FORMAT = 1
 KEPT = 2  # so that one that turns out to be damaged has another before it
@@ -157,11 +162,11 @@ class TrainingStates:
         )
         document = _read_document(place / _DOCUMENT, hint)
         self._refuse_foreign(Identity(**document["identity"]), place)
-        tensors = _read_tensors(place / _TENSORS, document["sha256"], hint)
+        tensors = read_weights(place / _TENSORS, document["sha256"], hint)
         best: dict[str, Tensor] = {}
         if document["best"]:
             name, digest = document["best"]
-            best = _read_tensors(self.folder / name, digest, hint)
+            best = read_weights(self.folder / name, digest, hint)
             self._best = (name, digest)
         loop = document["loop"]
         loop["curve"] = tuple((int(at), float(score)) for at, score in loop["curve"])
@@ -183,8 +188,7 @@ class TrainingStates:
             raise CheckpointError(
                 f"{place}: belongs to another recipe; it differs in {', '.join(changed)} ({key}: "
                 f"{saved.recipe.get(key)!r} there, {own.recipe.get(key)!r} now). Resume with the recipe it "
-                f"was "
-                "made by, or train anew without --resume"
+                "was made by, or train anew without --resume"
             )
         for what, theirs, ours in (
             ("data", saved.data, own.data),
@@ -258,33 +262,17 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _read_tensors(path: Path, digest: str, hint: str) -> dict[str, Tensor]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}). {hint}") from error
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise CheckpointError(
-            f"{path}: {len(content)} bytes that are not the ones that were saved: the file was truncated or "
-            f"changed. {hint}"
-        )
-    return load_tensors(content)
-
-
 def _read_document(path: Path, hint: str) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error}). {hint}") from error
-    version = document.get("format_version") if isinstance(document, dict) else None
-    if version != STATE_FORMAT:
-        raise CheckpointError(
-            f"{path}: training state of format {version}, and this xlprompt reads format {STATE_FORMAT}. "
-            "Resume with the version of xlprompt that wrote it, or train anew without --resume"
-        )
+    document = read_versioned(
+        path,
+        kind="training state",
+        version=STATE_FORMAT,
+        hint=hint,
+        remedy="Resume with the version of xlprompt that wrote it, or train anew without --resume",
+    )
     if document.pop("checksum", None) != _checksum(document):
         raise CheckpointError(f"{path}: was changed after it was saved. {hint}")
-    return dict(document)
+    return document
 
 
 def _checksum(document: Mapping[str, Any]) -> str:
