@@ -1,9 +1,21 @@
-"""Data of a few sentences and recipes of a few steps, for tests that run a whole training run."""
+"""Data of a few sentences, models of a few weights and recipes of a few steps, for tests that train."""
 
 import json
 import random
 from pathlib import Path
 
+import torch
+
+from xlprompt.data.batches import Batch, TrainingStep
+from xlprompt.models import (
+    FinetuneSettings,
+    HeadSettings,
+    PromptSettings,
+    TaskModel,
+    build_task_model,
+    load_backbone,
+    load_tokenizer,
+)
 from xlprompt.training.recipe import Recipe, recipe_from_dict
 
 WORDS = {
@@ -66,3 +78,36 @@ def tiny_recipe(task: str, model: Path, folder: Path, **changes: object) -> Reci
     for section, value in changes.items():
         values[section] = {**values.get(section, {}), **value} if isinstance(value, dict) else value
     return recipe_from_dict(values, origin="test")
+
+
+def small_model(
+    folder: Path,
+    *,
+    finetune: FinetuneSettings | None = FinetuneSettings(),  # noqa: B008
+    dtype: str = "bfloat16",
+    seed: int = 0,
+) -> TaskModel:
+    """A tiny backbone that is fine-tuned, or has a prompt, for three labels."""
+    return build_task_model(
+        load_backbone(str(folder), dtype=dtype),
+        load_tokenizer(str(folder)),
+        num_labels=3,
+        prompt=None if finetune else PromptSettings(length=4),
+        head=HeadSettings(),
+        seed=seed,
+        finetune=finetune,
+    )
+
+
+def small_steps(number: int, *, seed: int = 0) -> list[TrainingStep]:
+    """Steps of one process with two micro-batches of different size."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def batch(rows: int) -> Batch:
+        ids = torch.randint(4, 100, (rows, 9), generator=generator)
+        where = torch.arange(rows)
+        columns = torch.full((rows,), 8)
+        labels = torch.randint(0, 3, (rows,), generator=generator)
+        return Batch(ids, where, columns, labels, where, torch.zeros_like(where), ids.numel())
+
+    return [TrainingStep([batch(5), batch(3)], readouts=8, num_tokens=72) for _ in range(number)]

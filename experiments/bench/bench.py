@@ -128,7 +128,7 @@ def our_batches(rows: Sequence[np.ndarray], setting: Setting, phase: str) -> lis
     steps = training_steps(
         encoded, batch_size=setting.batch_size, token_budget=2**16, seed=setting.seed, pad_id=1
     )
-    return [batch for step in itertools.islice(steps, setting.steps) for batch in step]
+    return [batch for step in itertools.islice(steps, setting.steps) for batch in step.micro_batches]
 
 
 class PeftModel(nn.Module):

@@ -49,7 +49,7 @@ def rows_of(step: list[Batch]) -> list[int]:
 
 def first_steps(encoded: Encoded, count: int, **options: int | bool) -> list[list[Batch]]:
     settings = {"batch_size": 4, "token_budget": 128, "seed": 0, "pad_id": PAD} | options
-    return list(islice(training_steps(encoded, **settings), count))
+    return [step.micro_batches for step in islice(training_steps(encoded, **settings), count)]
 
 
 def assert_holds_its_rows(batch: Batch, encoded: Encoded) -> None:
@@ -187,6 +187,57 @@ def test_starting_late_in_training_costs_no_more_than_starting_early() -> None:
     encoded = make_encoded(random_lengths(50))
     (step,) = first_steps(encoded, 1, start_step=10**12)
     assert len(rows_of(step)) == 4
+
+
+@pytest.mark.parametrize("processes", [2, 3, 5])
+@pytest.mark.parametrize("budget", [64, 100, 2048])
+def test_processes_share_the_rows_of_a_step_and_read_as_many_micro_batches(
+    processes: int, budget: int
+) -> None:
+    encoded = make_encoded(random_lengths(90))
+    options = {"batch_size": 7, "seed": 1, "token_budget": budget, "pad_id": PAD, "longest_first": True}
+    alone = list(islice(training_steps(encoded, **options), 30))
+    shares = [
+        list(islice(training_steps(encoded, **options, rank=rank, processes=processes), 30))
+        for rank in range(processes)
+    ]
+    for whole, *parts in zip(alone, *shares, strict=True):
+        assert len({len(part.micro_batches) for part in parts}) == 1
+        assert {(part.readouts, part.num_tokens) for part in parts} == {(whole.readouts, whole.num_tokens)}
+        answered = [batch for part in parts for batch in part.micro_batches if len(batch.labels)]
+        asked = sorted(example for batch in answered for example in batch.examples.tolist())
+        assert asked == sorted(
+            example for batch in whole.micro_batches for example in batch.examples.tolist()
+        )
+        for batch in (batch for part in parts for batch in part.micro_batches):
+            assert batch.input_ids.numel() <= budget
+            assert len(batch.labels) or batch.num_tokens == 0
+        assert sum(batch.num_tokens for batch in answered) == whole.num_tokens
+
+
+def test_a_process_without_a_row_of_the_step_is_not_asked_anything() -> None:
+    encoded = make_encoded([3, 4])
+    step = next(
+        training_steps(encoded, batch_size=1, seed=0, token_budget=8, pad_id=PAD, rank=1, processes=2)
+    )
+    (idle,) = step.micro_batches
+    assert idle.input_ids.numel() > 0
+    assert len(idle.labels) == len(idle.rows) == idle.num_tokens == 0
+    assert step.readouts > 0
+
+
+@pytest.mark.parametrize(("rank", "processes"), [(-1, 2), (2, 2), (0, 0)])
+def test_a_rank_that_does_not_exist_is_refused(rank: int, processes: int) -> None:
+    with pytest.raises(ValueError, match="rank"):
+        training_steps(
+            make_encoded([3]),
+            batch_size=1,
+            seed=0,
+            token_budget=8,
+            pad_id=PAD,
+            rank=rank,
+            processes=processes,
+        )
 
 
 def test_the_longest_step_can_come_first_and_no_row_is_lost_by_it() -> None:

@@ -38,6 +38,9 @@ class FakeTaskModel(nn.Module):
     def backbone_parameters(self) -> list[nn.Parameter]:
         return []
 
+    def kept_parameters(self) -> dict[str, nn.Parameter]:
+        return dict(self.named_parameters())
+
     def trainable_state(self) -> dict[str, Tensor]:
         return {name: parameter.detach().clone() for name, parameter in self.named_parameters()}
 

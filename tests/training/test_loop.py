@@ -72,7 +72,7 @@ def test_micro_batches_give_the_gradient_of_one_big_batch(fake_model, encoded, t
         model = fake_model(len(data.task.labels))
         losses.append(accumulate_gradients(model, step, CPU))
         gradients.append([parameter.grad for parameter in model.parameters()])
-        pieces.append(len(step))
+        pieces.append(len(step.micro_batches))
     assert pieces[0] == 1
     assert pieces[1] > 10
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-6)
@@ -86,8 +86,9 @@ def test_the_loss_is_the_mean_cross_entropy_over_all_read_outs(fake_model, encod
     )
     model = fake_model(17)
     loss = accumulate_gradients(model, step, CPU)
-    logits = torch.cat([model(batch.input_ids, batch.rows, batch.columns) for batch in step])
-    expected = torch.nn.functional.cross_entropy(logits, torch.cat([batch.labels for batch in step]))
+    batches = step.micro_batches
+    logits = torch.cat([model(batch.input_ids, batch.rows, batch.columns) for batch in batches])
+    expected = torch.nn.functional.cross_entropy(logits, torch.cat([batch.labels for batch in batches]))
     torch.testing.assert_close(loss, expected.detach())
 
 

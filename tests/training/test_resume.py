@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from xlprompt.training import evaluate, train
 from xlprompt.training.checkpoint import CheckpointError, load_checkpoint
-from xlprompt.training.run import LATEST, states_folder
+from xlprompt.training.interrupted import LATEST, states_folder
 from xlprompt.training.tracker import find_model, store_uri
 from xlprompt.training.training_state import saved_steps
 

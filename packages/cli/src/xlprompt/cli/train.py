@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xlprompt.cli.launch import become_launcher, launch_options
 from xlprompt.cli.options import (
     device_option,
     json_option,
@@ -64,6 +65,16 @@ KEYS = {
 @click.option(
     "--resume-step", type=click.IntRange(min=1), help="With --resume: from this step's training state."
 )
+@click.option(
+    "--engine", help="torch or deepspeed; default: deepspeed for full fine-tuning, torch for all else."
+)
+@click.option(
+    "--deepspeed",
+    "deepspeed_config",
+    type=click.Path(path_type=Path),
+    help="DeepSpeed's JSON file; default: ZeRO 2 without offloading. See experiments/deepspeed.",
+)
+@launch_options
 @device_option
 @mlruns_option
 @json_option
@@ -72,6 +83,11 @@ def command(
     settings: tuple[str, ...],
     resume: str | None,
     resume_step: int | None,
+    engine: str | None,
+    deepspeed_config: Path | None,
+    launcher: str | None,
+    num_gpus: int | None,
+    hostfile: Path | None,
     device: str | None,
     mlruns: Path,
     as_json: bool,
@@ -89,6 +105,8 @@ def command(
       xlprompt train experiments/mini/xnli-prompt.yaml --resume
       xlprompt train experiments/gemma/pos-prompt.yaml --data ../data --limit 2000 --steps 100 --seed 1
       xlprompt train experiments/paper/xnli-prompt.yaml --set prompt.init=text --set precision=float32
+      xlprompt train experiments/paper/xnli-finetune.yaml --deepspeed experiments/deepspeed/zero3.json
+          --launcher deepspeed --num-gpus 4
     """
     from rich.console import Console
 
@@ -99,15 +117,20 @@ def command(
     console = Console(stderr=as_json)  # with --json, progress must not mix with the figures
     if resume_step is not None and resume is None:
         raise click.UsageError("--resume-step needs --resume")
+    become_launcher(launcher, num_gpus, hostfile)
     result = train(
         load_recipe(recipe, overrides),
         store=mlruns,
         console=console,
         recipe_path=recipe,
         device=device,
+        engine=engine,
+        deepspeed_config=deepspeed_config,
         resume=resume,
         resume_step=resume_step,
     )
+    if result is None:  # not the first of several processes
+        return
     if as_json:
         click.echo(json.dumps(_as_dict(result), indent=2, ensure_ascii=False))
     else:

@@ -61,6 +61,21 @@ class Batch:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingStep:
+    """One optimizer step's share of one process.
+
+    Attributes:
+        micro_batches: What this process reads, longest rows first; as many in every process.
+        readouts: Read-outs of the whole step, those of the other processes included.
+        num_tokens: Tokens of the whole step that are not padding.
+    """
+
+    micro_batches: list[Batch]
+    readouts: int
+    num_tokens: int
+
+
 def training_steps(
     encoded: Encoded,
     *,
@@ -70,33 +85,39 @@ def training_steps(
     pad_id: int,
     start_step: int = 0,
     longest_first: bool = False,
-) -> Iterator[list[Batch]]:
+    rank: int = 0,
+    processes: int = 1,
+) -> Iterator[TrainingStep]:
     """Go over the rows epoch after epoch, without end.
 
     Steps are cut off one endless sequence of rows in which each epoch has every row once, in an order drawn
     from `(seed, epoch)`; the rows left over at the end of an epoch begin a step that the next one completes.
     Within an epoch, rows are sorted by length in pools, cut into steps, and the steps shuffled: a step holds
     rows of about one length, and lengths come in no order. The sequence depends on nothing but the arguments,
-    so a run that starts at step `n` goes on exactly as one that has come there.
+    so a run that starts at step `n` goes on exactly as one that has come there. A step has the same rows
+    however many processes share it; they are dealt out by length, so that all have about the same work.
 
     Args:
         encoded: The rows.
-        batch_size: Rows of a step, that is, of one optimizer update.
-        token_budget: Most tokens of a micro-batch, padding included.
+        batch_size: Rows of a step, that is, of one optimizer update, over all processes.
+        token_budget: Most tokens of a micro-batch of one process, padding included.
         seed: Not negative.
         pad_id: The id rows are filled up with. A causal model's real tokens never see it.
         start_step: The first step to give.
         longest_first: Exchange the first step of all with that one of the first epoch's whole steps that has
             the longest row, so that a run that does not fit into memory fails at once.
+        rank: Which process this is, from 0.
+        processes: How many share each step. One that is left without a row reads one without read-outs.
 
     Returns:
-        An iterator over steps. A step is a list of micro-batches, the longest rows first, of `batch_size`
-        rows in all; their losses are to be weighted by their numbers of read-outs.
+        An iterator over steps; the losses of micro-batches are to be weighted by their numbers of read-outs.
 
     Raises:
         DataError: There are no rows, or a row is longer than `token_budget`.
-        ValueError: `batch_size`, `seed` or `start_step` is out of range.
+        ValueError: `batch_size`, `seed`, `start_step` or `rank` is out of range.
     """
+    if not 0 <= rank < processes:
+        raise ValueError(f"rank {rank} must be 0 or more and less than processes ({processes})")
     if batch_size < 1 or seed < 0 or start_step < 0:
         raise ValueError(
             f"batch_size {batch_size} must be 1 or more, seed {seed} and start_step {start_step} not negative"
@@ -107,12 +128,16 @@ def training_steps(
     rows = _RowArrays.of(encoded)
     plan = _Plan(encoded.lengths, batch_size, seed, longest_first)
 
-    def steps() -> Iterator[list[Batch]]:
+    def steps() -> Iterator[TrainingStep]:
         step = start_step
         while True:
             chosen = _longest_to_shortest(plan.rows_of(step), encoded.lengths)
-            groups = _fill(chosen, encoded.lengths, token_budget)
-            yield [rows.batch(group, pad_id) for group in groups]
+            groups = _fill(chosen, encoded.lengths, token_budget, processes)
+            yield TrainingStep(
+                [rows.share(group, rank, processes, pad_id) for group in groups],
+                readouts=int(rows.readouts.lengths_of(chosen).sum()),
+                num_tokens=int(encoded.lengths[chosen].sum()),
+            )
             step += 1
 
     return steps()
@@ -215,12 +240,12 @@ def _longest_to_shortest(rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return rows[np.argsort(-lengths[rows], kind="stable")]
 
 
-def _fill(rows: np.ndarray, lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
-    """Split rows, given longest first, into groups whose padded size is within the budget."""
+def _fill(rows: np.ndarray, lengths: np.ndarray, token_budget: int, processes: int = 1) -> list[np.ndarray]:
+    """Split rows, given longest first, into groups whose padded size is within the processes' budget."""
     groups = []
     start = 0
     while start < len(rows):
-        stop = start + token_budget // int(lengths[rows[start]])
+        stop = start + processes * (token_budget // int(lengths[rows[start]]))
         groups.append(rows[start:stop])
         start = stop
     return groups
@@ -245,6 +270,15 @@ class _RowArrays:
             words=encoded.ragged("words"),
             examples=encoded.examples,
         )
+
+    def share(self, rows: np.ndarray, rank: int, processes: int, pad_id: int) -> Batch:
+        """The batch of every `processes`-th row from `rank` on, or of a row that is not asked anything."""
+        own = rows[rank::processes]
+        if len(own):
+            return self.batch(own, pad_id)
+        idle = self.batch(rows[:1], pad_id)
+        nothing = torch.empty(0, dtype=torch.int64)
+        return Batch(idle.input_ids, nothing, nothing, nothing, nothing, nothing, num_tokens=0)
 
     def batch(self, rows: np.ndarray, pad_id: int) -> Batch:
         lengths = self.input_ids.lengths_of(rows)

@@ -7,9 +7,10 @@ are returned in the order of the examples and their words. Scoring is metrics.py
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +18,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from xlprompt.data.batches import evaluation_batches
+from xlprompt.data.batches import Batch, evaluation_batches
 from xlprompt.data.encoding import Encoded
+from xlprompt.evaluation.processes import Processes
 
 if TYPE_CHECKING:  # for the annotation only: predictions can be scored where transformers is not loaded
     from xlprompt.models import TaskModel
@@ -54,6 +56,7 @@ def predict(
     token_budget: int,
     pad_id: int,
     device: torch.device | str,
+    processes: Processes | None = None,
 ) -> Predictions:
     """Predict a label for every read-out of `encoded`.
 
@@ -66,6 +69,8 @@ def predict(
         token_budget: Padded tokens per batch at most.
         pad_id: The token id that fills up shorter rows.
         device: Where the batches go.
+        processes: Those that share the work: each reads its share of the very batches that one process would
+            read, and all of them get all answers.
 
     Returns:
         The predictions, in example and word order.
@@ -79,27 +84,28 @@ def predict(
     if words_per_example.sum() == 0:
         raise ValueError("There is nothing to predict: the encoded split holds no example with a label.")
 
-    batch_answers: list[torch.Tensor] = []
-    batch_examples: list[torch.Tensor] = []
-    batch_words: list[torch.Tensor] = []
-    total_loss = torch.zeros((), dtype=torch.float64, device=device)
-    tokens = 0
+    processes = processes or Processes()
+    answered: list[torch.Tensor] = []  # of each batch [3, readouts]: labels, examples, words
+    total = torch.zeros(3, dtype=torch.float64, device=device)  # loss, tokens, read-outs
     start = time.perf_counter()
     # Not inference_mode: what the model caches in it, such as a mask, could not be trained with afterwards.
     with _evaluation_mode(model), torch.no_grad():
-        for batch in evaluation_batches(
-            encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True
-        ):
-            batch_examples.append(batch.examples)
-            batch_words.append(batch.words)
-            tokens += batch.num_tokens
+        batches = evaluation_batches(encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True)
+        for batch, is_own in _share(batches, processes):
             moved = batch.to(device)
             logits = model(moved.input_ids, moved.rows, moved.columns).float()  # [readouts, labels]
+            if not is_own:
+                continue
             # Answers and loss stay on the device: fetching them would make it wait for us at every batch.
-            batch_answers.append(logits.argmax(dim=-1))
-            total_loss += functional.cross_entropy(logits, moved.labels, reduction="sum")
-        answers = torch.cat(batch_answers).cpu().numpy()
-        loss = total_loss.item() / len(answers)
+            answered.append(torch.stack((logits.argmax(dim=-1), moved.examples, moved.words)))
+            total[0] += functional.cross_entropy(logits, moved.labels, reduction="sum")
+            total[1] += batch.num_tokens
+            total[2] += len(batch.labels)
+        own = torch.cat(answered, dim=1) if answered else torch.empty(3, 0, dtype=torch.int64, device=device)
+        answers, examples, words = processes.gather(own.T).T.cpu().numpy()
+        processes.add_up([total])
+        summed_loss, tokens, readouts = total.tolist()
+        loss = summed_loss / readouts
     seconds = time.perf_counter() - start
 
     if not np.isfinite(loss):
@@ -108,13 +114,25 @@ def predict(
             "is too low: evaluate an earlier checkpoint, or load the backbone in bfloat16 or float32, never "
             "float16."
         )
-    labels = _in_order(
-        answers,
-        torch.cat(batch_examples).cpu().numpy(),
-        torch.cat(batch_words).cpu().numpy(),
-        words_per_example,
-    )
-    return Predictions(labels=labels, loss=loss, tokens=tokens, seconds=seconds)
+    labels = _in_order(answers, examples, words, words_per_example)
+    return Predictions(labels=labels, loss=loss, tokens=int(tokens), seconds=seconds)
+
+
+def _share(batches: Iterable[Batch], processes: Processes) -> Iterator[tuple[Batch, bool]]:
+    """This process's batches, each with True; with False one that only keeps it in step with the others.
+
+    A sharded model computes in all processes or in none, so all of them go through as many batches.
+    """
+    for group in _groups(batches, processes.size):
+        is_own = processes.rank < len(group)
+        yield group[processes.rank if is_own else 0], is_own
+
+
+def _groups(items: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+    """Groups of `size` items, the last one smaller where they do not divide."""
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group
 
 
 @contextmanager

@@ -27,7 +27,9 @@ class HeadSettings(BaseModel):
 
 
 class LinearHead(nn.Module):
-    """A linear layer on standardized hidden states, in float32; `hidden * labels + labels` parameters.
+    """A linear layer on standardized hidden states; `hidden * labels + labels` parameters.
+
+    It computes in float32, and is held in float32 unless an engine casts it (DeepSpeed does).
 
     Each hidden state is brought to mean 0 and deviation 1 (a layer norm without parameters): backbones differ
     in the scale of their last norm, 4 in Gemma 3 270M, and the useful learning rate would fall with its
@@ -45,7 +47,7 @@ class LinearHead(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """`[read-outs, hidden]` to logits `[read-outs, labels]`."""
         standardized = functional.layer_norm(hidden.float(), hidden.shape[-1:])
-        return functional.linear(standardized, self.weight, self.bias)
+        return functional.linear(standardized, self.weight.float(), self.bias.float())
 
 
 class VerbalizerHead(nn.Module):
@@ -60,7 +62,7 @@ class VerbalizerHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`[read-outs, hidden]` to logits `[read-outs, labels]`."""
-        return functional.linear(hidden.float(), self.weight)
+        return functional.linear(hidden.float(), self.weight.float())
 
 
 def label_word_ids(tokenizer: PreTrainedTokenizerFast, label_words: Sequence[str]) -> list[int]:

@@ -72,7 +72,7 @@ class TaskModel(nn.Module):
         """Copies of what a checkpoint holds: all that trains, and the whole of a fine-tuned backbone."""
         return {
             name: parameter.detach().to("cpu", copy=True)
-            for name, parameter in self._kept_parameters().items()
+            for name, parameter in self.kept_parameters().items()
         }
 
     @torch.no_grad()
@@ -82,7 +82,7 @@ class TaskModel(nn.Module):
         Raises:
             ModelError: Names or shapes are not this model's.
         """
-        own = self._kept_parameters()
+        own = self.kept_parameters()
         theirs = {name: tuple(tensor.shape) for name, tensor in state.items()}
         ours = {name: tuple(parameter.shape) for name, parameter in own.items()}
         if theirs != ours:
@@ -90,7 +90,8 @@ class TaskModel(nn.Module):
         for name, parameter in own.items():
             parameter.copy_(state[name])
 
-    def _kept_parameters(self) -> dict[str, nn.Parameter]:
+    def kept_parameters(self) -> dict[str, nn.Parameter]:
+        """What a checkpoint holds, by name: all that trains, and the whole of a fine-tuned backbone."""
         whole_backbone = bool(self.backbone_parameters())  # embeddings that were left frozen, too
         return {
             name: parameter

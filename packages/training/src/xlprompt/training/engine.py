@@ -1,82 +1,105 @@
 """An engine computes gradients, updates the weights, and gives its whole state back as tensors.
 
-`TorchEngine` is plain torch in one process: AdamW in float32 on everything that trains. Weights that are
-computed with in bfloat16 have float32 masters, which the updates go to (mixed precision as in Micikevicius et
-al. 2018, arXiv 1710.03740): an update of a thousandth of a weight would be lost in bfloat16.
+`TorchEngine` is plain torch: AdamW in float32 on everything that trains, in one process or in several that
+share each step. Weights that are computed with in bfloat16 have float32 masters, which the updates go to
+(mixed precision as in Micikevicius et al. 2018, arXiv 1710.03740): an update of a thousandth of a weight
+would be lost in bfloat16. `deepspeed_engine.py` has the one that shards.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xlprompt.data.batches import Batch
+from xlprompt.data.batches import Batch, TrainingStep
+from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
 from xlprompt.training.recipe import OptimizerSettings
 
 
 class Engine(Protocol):
-    """What the training loop asks of an engine."""
+    """What the training loop asks of an engine. Every process calls every method, in the same order."""
 
-    def gradients(self, micro_batches: list[Batch]) -> tuple[Tensor, Tensor]:
-        """Compute one step's gradient, and clip it.
+    def step(self, step: TrainingStep, rate_factor: float) -> tuple[Tensor, Tensor]:
+        """Compute one step's gradient, clip it, and move the weights at this share of the peak rates.
 
         Returns:
-            The loss and the gradient's norm before clipping, scalars on the model's device.
+            The loss of this process's share (over all processes they add up to the mean loss of the step) and
+            the norm of the whole gradient before clipping: scalars on the model's device. Where one of them
+            is not finite, the weights are void.
         """
 
-    def update(self, rate_factor: float) -> None:
-        """Take the step, at this share of the peak learning rates."""
-
     def state(self) -> dict[str, Tensor]:
-        """Copies of everything that the next step depends on, by name: weights and optimizer state."""
+        """Copies of everything that the next step depends on, by name, for process 0; others get nothing.
+
+        Names and values do not depend on the engine: `weight.NAME`, `exp_avg.NAME`, `exp_avg_sq.NAME` in
+        float32 and `step.NAME`, so that another engine, or another number of processes, can go on from it.
+        """
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go back to where `state` was taken.
+        """Go back to where `state` was taken; every process is given the whole of it.
 
         Raises:
             ValueError: The state is of another model or optimizer.
         """
 
+    def weights(self) -> dict[str, Tensor]:
+        """What a checkpoint holds (see `TaskModel.trainable_state`), for process 0; others get nothing."""
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Put what process 0 got from `weights` back into the model of every process, to evaluate it."""
+
+    def close(self) -> None:
+        """Give back what the engine has taken; the model may be of no use afterwards."""
+
 
 class TorchEngine:
-    """Plain torch in one process."""
+    """Plain torch: each process holds everything, and gradients are added up between the processes.
 
-    def __init__(self, model: TaskModel, settings: OptimizerSettings, device: torch.device) -> None:
+    They are added in float32 and once a step; torch's own DistributedDataParallel would add what each
+    micro-batch gives in the weights' precision.
+    """
+
+    def __init__(
+        self, model: TaskModel, settings: OptimizerSettings, device: torch.device, processes: Processes
+    ) -> None:
         """Make the optimizer, and float32 masters of the weights that train in a lower precision."""
         self._model = model
         self._device = device
+        self._processes = processes
         self._clip_norm = settings.clip_norm or math.inf
-        self._masters = {
+        self.masters: Mapping[str, Master] = {
             name: Master(parameter) for name, parameter in model.named_parameters() if parameter.requires_grad
         }
-        self._optimizer = make_optimizer(model, settings, self._masters)
+        self._optimizer = make_optimizer(model, settings, self.masters)
         self._peaks = [float(group["lr"]) for group in self._optimizer.param_groups]
 
-    def gradients(self, micro_batches: list[Batch]) -> tuple[Tensor, Tensor]:
-        """Accumulate the gradient of the mean loss over a step's read-outs in float32, and clip it."""
-        loss = accumulate_gradients(self._model, micro_batches, self._device)
-        weights = [master.weight for master in self._masters.values()]
-        return loss, nn.utils.clip_grad_norm_(weights, self._clip_norm)
-
-    def update(self, rate_factor: float) -> None:
-        """One step of AdamW; what the model computes with follows its masters."""
+    def step(self, step: TrainingStep, rate_factor: float) -> tuple[Tensor, Tensor]:
+        """The gradient of the mean loss over the step's read-outs, clipped, and one step of AdamW."""
+        loss = accumulate_gradients(self._model, step, self._device)
+        weights = [master.weight for master in self.masters.values()]
+        if self._processes.size > 1:
+            self._processes.add_up([_gradient(weight) for weight in weights])
+        norm = nn.utils.clip_grad_norm_(weights, self._clip_norm)
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * rate_factor
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        for master in self._masters.values():
+        for master in self.masters.values():
             master.publish()
+        return loss, norm
 
     def state(self) -> dict[str, Tensor]:
         """Weights in float32 and AdamW's two moments and step count, on the CPU."""
+        if not self._processes.is_first:
+            return {}
         tensors: dict[str, Tensor] = {}
-        for name, master in self._masters.items():
+        for name, master in self.masters.items():
             tensors[f"weight.{name}"] = master.weight.detach()
             for slot, value in self._optimizer.state.get(master.weight, {}).items():
                 tensors[f"{slot}.{name}"] = value
@@ -85,11 +108,8 @@ class TorchEngine:
     @torch.no_grad()
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Put weights and moments back."""
-        theirs = {name.partition(".")[2] for name in state}
-        if theirs != self._masters.keys():
-            differing = ", ".join(sorted(theirs ^ self._masters.keys())[:3])
-            raise ValueError(f"this training state is of another model: it differs in {differing}")
-        for name, master in self._masters.items():
+        refuse_foreign_state(state, set(self.masters))
+        for name, master in self.masters.items():
             master.weight.copy_(state[f"weight.{name}"])
             master.publish()
             slots = {
@@ -102,6 +122,31 @@ class TorchEngine:
                 slot: value.clone() if slot == "step" else value.to(master.weight.device, copy=True)
                 for slot, value in slots.items()
             }
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copies on the CPU."""
+        return self._model.trainable_state() if self._processes.is_first else {}
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Process 0 loads them, and the others receive them."""
+        if self._processes.is_first:
+            self._model.load_trainable_state(weights)
+        self._processes.hand_out(list(self._model.kept_parameters().values()))
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def refuse_foreign_state(state: Mapping[str, Tensor], trained: set[str]) -> None:
+    """Refuse an engine's state whose parameters are not the ones that train here.
+
+    Raises:
+        ValueError: They differ.
+    """
+    theirs = {name.partition(".")[2] for name in state}
+    if theirs != trained:
+        differing = ", ".join(sorted(theirs ^ trained)[:3])
+        raise ValueError(f"this training state is of another model: it differs in {differing}")
 
 
 class Master:
@@ -131,30 +176,49 @@ class Master:
         parameter.grad = None
 
 
-def accumulate_gradients(model: TaskModel, micro_batches: list[Batch], device: torch.device) -> Tensor:
-    """Add the gradients of one step's loss, the mean cross-entropy over all its read-outs.
+def _gradient(weight: nn.Parameter) -> Tensor:
+    """The gradient, of zeros where a process has had nothing to do with the weight."""
+    if weight.grad is None:
+        weight.grad = torch.zeros_like(weight)
+    return weight.grad
 
-    Each micro-batch contributes its summed cross-entropy over the whole step's read-outs, so the gradient is
-    that of one big batch, whatever the split.
+
+def accumulate_gradients(model: TaskModel, step: TrainingStep, device: torch.device) -> Tensor:
+    """Add the gradients of this process's share of a step's loss, the mean cross-entropy over all read-outs.
+
+    Each micro-batch contributes its summed cross-entropy over the whole step's read-outs, so the gradients
+    add up to that of one big batch, whatever the split.
 
     Returns:
-        The loss, a detached float32 scalar on `device`.
+        The share's loss, a detached float32 scalar on `device`.
     """
-    readouts = sum(len(batch.labels) for batch in micro_batches)
     total = torch.zeros((), device=device)
-    for cpu_batch in micro_batches:
-        batch = cpu_batch.to(device)
-        logits = model(batch.input_ids, batch.rows, batch.columns)  # [readouts, labels]
-        loss = functional.cross_entropy(logits, batch.labels, reduction="sum") / readouts
+    for batch in step.micro_batches:
+        loss = share_of_loss(model, batch.to(device), step.readouts)
         loss.backward()
         total += loss.detach()
     return total
 
 
+def share_of_loss(model: nn.Module, batch: Batch, readouts: int) -> Tensor:
+    """A micro-batch's summed cross-entropy over the read-outs of the whole step, a float32 scalar."""
+    logits = model(batch.input_ids, batch.rows, batch.columns)  # [readouts of the batch, labels]
+    return functional.cross_entropy(logits, batch.labels, reduction="sum") / readouts
+
+
 def make_optimizer(
     model: TaskModel, settings: OptimizerSettings, masters: Mapping[str, Master]
 ) -> torch.optim.AdamW:
-    """AdamW over what trains, with rates and decay by kind of weight.
+    """AdamW over the masters of what trains, with rates and decay by kind of weight."""
+    groups = [
+        {**group, "params": [masters[name].weight for name in group["params"]]}
+        for group in parameter_groups(model, settings)
+    ]
+    return torch.optim.AdamW(groups, betas=settings.betas)
+
+
+def parameter_groups(model: TaskModel, settings: OptimizerSettings) -> list[dict[str, Any]]:
+    """Names of the parameters that train, by rate and decay, as torch's optimizers take groups.
 
     Matrices are decayed, but not a prompt: its keys and values take part in a softmax, so shrinking them to
     zero would not switch them off but dilute the attention to the text.
@@ -162,12 +226,10 @@ def make_optimizer(
     head = {id(parameter) for parameter in model.head_parameters()}
     prompt = {id(parameter) for parameter in model.prompt_parameters()}
     head_rate = settings.head_learning_rate or settings.learning_rate
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for master in masters.values():
-        rate = head_rate if id(master.parameter) in head else settings.learning_rate
-        decays = master.weight.ndim > 1 and id(master.parameter) not in prompt
-        groups.setdefault((rate, settings.weight_decay if decays else 0.0), []).append(master.weight)
-    return torch.optim.AdamW(
-        [{"params": weights, "lr": rate, "weight_decay": decay} for (rate, decay), weights in groups.items()],
-        betas=settings.betas,
-    )
+    groups: dict[tuple[float, float], list[str]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rate = head_rate if id(parameter) in head else settings.learning_rate
+            decays = parameter.ndim > 1 and id(parameter) not in prompt
+            groups.setdefault((rate, settings.weight_decay if decays else 0.0), []).append(name)
+    return [{"params": names, "lr": rate, "weight_decay": decay} for (rate, decay), names in groups.items()]

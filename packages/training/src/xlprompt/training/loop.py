@@ -20,9 +20,10 @@ from types import FrameType
 import torch
 from torch import Tensor
 
-from xlprompt.data.batches import Batch, training_steps
+from xlprompt.data.batches import TrainingStep, training_steps
 from xlprompt.data.encoding import Encoded
 from xlprompt.evaluation import main_metric, predict, score
+from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
 from xlprompt.training.engine import Engine, TorchEngine
 from xlprompt.training.progress import TrainingProgress
@@ -37,6 +38,8 @@ from xlprompt.training.training_state import (
 )
 
 _log = logging.getLogger(__name__)
+
+_SEEDS_APART = 1_000_003  # of the processes' generators
 
 _LOG_EVERY = 10  # steps; figures in between are averaged, so curves are smooth and the store stays small
 
@@ -76,6 +79,8 @@ def fit(
     progress: TrainingProgress,
     pad_id: int,
     device: torch.device,
+    engine: Engine | None = None,
+    processes: Processes | None = None,
     states: TrainingStates | None = None,
     start: Snapshot | None = None,
 ) -> FitResult:
@@ -93,7 +98,10 @@ def fit(
         progress: Receives the same for the user's eyes.
         pad_id: Fills the right of shorter rows; its value has no influence.
         device: Where the model is.
-        states: Where training states are written, every `schedule.checkpoint_every` steps and at a signal.
+        engine: What trains the model; plain torch when None. With DeepSpeed, the model is its from then on.
+        processes: Those that share each step; each of them calls this function.
+        states: Where training states are written, every `schedule.checkpoint_every` steps and at a signal;
+            of process 0, None in the others.
         start: A training state to go on from.
 
     Raises:
@@ -101,9 +109,10 @@ def fit(
         KeyboardInterrupt: SIGINT came; the step was finished and the state written.
         SystemExit: The same for SIGTERM.
     """
-    torch.manual_seed(recipe.seed)
-    engine = TorchEngine(model, recipe.optimizer, device)
-    run = _Fit(model, development, recipe, engine, tracker, progress, pad_id, device, states)
+    processes = processes or Processes(device=device)
+    engine = engine or TorchEngine(model, recipe.optimizer, device, processes)
+    torch.manual_seed(recipe.seed + _SEEDS_APART * processes.rank)  # dropout; the data's order is the same
+    run = _Fit(model, development, recipe, engine, tracker, progress, pad_id, device, processes, states)
     if start is not None:
         run.go_back_to(start)
     data = training_steps(
@@ -114,21 +123,23 @@ def fit(
         pad_id=pad_id,
         start_step=run.step,
         longest_first=True,  # so that memory runs out in the first minute or never
+        rank=processes.rank,
+        processes=processes.size,
     )
     model.train()
-    with _signals_noted() as noted:
+    with _signals_noted(patient=processes.size > 1) as noted:
         while not run.is_over():
-            run.do_step(next(data))
-            if noted.number is not None:
+            signal_number = run.do_step(next(data), noted.number or 0)
+            if signal_number:
                 run.save()
                 if states is not None:
                     _log.warning(
                         "Stopped after step %d. --resume (with make: RESUME=1) goes on from there", run.step
                     )
-                noted.deliver()
+                raise_signal(signal_number)
             if run.step % recipe.schedule.checkpoint_every == 0 or run.is_over():
                 run.save()
-    model.load_trainable_state(run.best_state)
+    engine.load_weights(run.best_state)
     model.eval()
     assert run.best_score is not None  # the last step is always evaluated
     return FitResult(
@@ -149,11 +160,12 @@ class _Fit:
         progress: TrainingProgress,
         pad_id: int,
         device: torch.device,
+        processes: Processes,
         states: TrainingStates | None,
     ) -> None:
         self.model, self.development, self.recipe, self.engine = model, development, recipe, engine
         self.tracker, self.progress, self.states = tracker, progress, states
-        self.pad_id, self.device = pad_id, device
+        self.pad_id, self.device, self.processes = pad_id, device, processes
         self.metric = main_metric(development.task)
         self.gold = development.gold()
         self.step = self.tokens = self.without_gain = self.best_step = 0
@@ -171,7 +183,7 @@ class _Fit:
         self.best_step, self.best_score, self.best_state = loop.best_step, loop.best_score, dict(start.best)
         self.without_gain, self.curve = loop.without_gain, list(loop.curve)
         self.window = _Window(**loop.window)  # type: ignore[arg-type]
-        restore_random_state(start.random, self.device)
+        restore_random_state(start.random, self.device, self.processes)
 
     def is_over(self) -> bool:
         """Whether all steps are done, or the score has not risen for too long."""
@@ -179,20 +191,30 @@ class _Fit:
         stopped_early = schedule.patience is not None and self.without_gain >= schedule.patience
         return self.step >= schedule.steps or stopped_early
 
-    def do_step(self, micro_batches: list[Batch]) -> None:
-        """One step, and the development score when its turn has come."""
+    def do_step(self, step: TrainingStep, signal_number: int) -> int:
+        """One step, and the development score when its turn has come.
+
+        Args:
+            step: This process's share of the step.
+            signal_number: The signal that this process has got, or 0.
+
+        Returns:
+            The signal that any of the processes has got, or 0.
+        """
         schedule = self.recipe.schedule
         factor = rate_factor(self.step, schedule.steps, self.recipe.optimizer.warmup_share)
         rate = self.recipe.optimizer.learning_rate * factor
         started = time.perf_counter()
         self.step += 1
-        figures = self.engine.gradients(micro_batches)
-        loss, norm = torch.stack(figures).tolist()  # the step's one wait for a GPU
+        share, norm_tensor = self.engine.step(step, factor)
+        # The step's one wait for a GPU, and the one word between the processes.
+        figures = torch.stack((share, norm_tensor.new_tensor(signal_number)))
+        self.processes.add_up([figures])
+        loss, signals, norm = torch.cat((figures, norm_tensor[None])).tolist()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingDiverged(_what_to_try(self.step, loss, norm, rate, self.recipe))
-        self.engine.update(factor)
         elapsed = time.perf_counter() - started
-        tokens = sum(batch.num_tokens for batch in micro_batches)
+        tokens = step.num_tokens
         self.seconds, self.tokens = self.seconds + elapsed, self.tokens + tokens
         self.window.add(loss, tokens, elapsed)
         self.progress.stepped(self.step, loss=loss, learning_rate=rate, tokens_per_second=tokens / elapsed)
@@ -204,6 +226,7 @@ class _Fit:
                 self.evaluate()
             except FloatingPointError as error:  # this step's update itself overflowed
                 raise TrainingDiverged(_what_to_try(self.step, loss, norm, rate, self.recipe)) from error
+        return signal_number or (signal.SIGTERM if signals else 0)
 
     def evaluate(self) -> None:
         """Score the development set and keep the state if it is the best so far."""
@@ -213,19 +236,23 @@ class _Fit:
             token_budget=self.recipe.evaluation.token_budget,
             pad_id=self.pad_id,
             device=self.device,
+            processes=self.processes,
         )
         value = score(self.development.task, self.gold, predictions.labels)[self.metric].value
         self.curve.append((self.step, value))
         self.without_gain += 1
         if self.best_score is None or value > self.best_score:
             self.best_step, self.best_score, self.without_gain = self.step, value, 0
-            self.best_state = self.model.trainable_state()
+            self.best_state = self.engine.weights()
         name = f"validation/{self.metric}/{self.recipe.data.train_language}"
         self.tracker.log_metrics({name: value, "validation/loss": predictions.loss}, step=self.step)
         self.progress.evaluated(self.step, score=value, best_score=self.best_score, best_step=self.best_step)
 
     def save(self) -> None:
         """Write the training state; a disk that is full costs the state, not the run."""
+        if not self.processes.tell("yes" if self.states else ""):
+            return
+        engine, random = self.engine.state(), random_state(self.device, self.processes)
         if self.states is None:
             return
         self.tracker.flush()  # so that the store's curves reach as far as the state
@@ -242,7 +269,7 @@ class _Fit:
         try:
             if self.best_state:
                 self.states.save_best(self.best_step, self.best_state)
-            self.states.save(loop, self.engine.state(), random_state(self.device))
+            self.states.save(loop, engine, random)
         except OSError as error:
             _log.warning(
                 "The training state of step %d could not be written (%s). Training goes on; make room, or "
@@ -298,31 +325,38 @@ def _what_to_try(step: int, loss: float, norm: float, rate: float, recipe: Recip
     )
 
 
+def raise_signal(number: int) -> None:
+    """Do now what a signal asked for."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)  # the shell's convention for a death by signal
+
+
 @dataclass
 class _Noted:
     """The signal that came while a step was being done, if one did."""
 
     number: int | None = None
 
-    def deliver(self) -> None:
-        """Do now what the signal asked for."""
-        if self.number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + (self.number or 0))  # the shell's convention for a death by signal
-
 
 @contextmanager
-def _signals_noted() -> Iterator[_Noted]:
-    """Within it, the first SIGINT or SIGTERM waits for the end of a step; a second one acts at once."""
+def _signals_noted(*, patient: bool) -> Iterator[_Noted]:
+    """Within it, the first SIGINT or SIGTERM waits for the end of a step; a second one acts at once.
+
+    Args:
+        patient: Let only a second one of the same kind act at once: a launcher that is interrupted from the
+            keyboard passes a SIGTERM on to processes that have been interrupted themselves.
+    """
     noted = _Noted()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield noted
         return
 
     def note(number: int, _frame: FrameType | None) -> None:
-        if noted.number is not None:
-            noted.deliver()
-        noted.number = number
+        if noted.number is None:
+            noted.number = number
+        elif noted.number == number or not patient:
+            raise_signal(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

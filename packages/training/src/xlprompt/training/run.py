@@ -10,6 +10,8 @@ import contextlib
 import hashlib
 import io
 import json
+import logging
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -38,6 +40,7 @@ from xlprompt.evaluation import (
     save_predictions,
     score_table,
 )
+from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.models import (
     Backbone,
     ParameterBudget,
@@ -50,14 +53,15 @@ from xlprompt.models import (
 from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import (
     Checkpoint,
-    CheckpointError,
     CheckpointMetadata,
     load_checkpoint,
     model_files,
     restore,
     save_checkpoint,
 )
+from xlprompt.training.engines import EngineChoice, choose_engine, open_engine
 from xlprompt.training.environment import Environment, peak_memory_bytes, read_environment
+from xlprompt.training.interrupted import LATEST, find_interrupted, states_folder
 from xlprompt.training.loop import FitResult, fit
 from xlprompt.training.progress import training_progress
 from xlprompt.training.recipe import (
@@ -68,8 +72,15 @@ from xlprompt.training.recipe import (
     recipe_from_dict,
     recipe_to_dict,
 )
-from xlprompt.training.tracker import DatasetRecord, MlflowTracker, Tracker, find_model, true_end_state
-from xlprompt.training.training_state import FREE_KEYS, Identity, TrainingStates, read_identity
+from xlprompt.training.tracker import (
+    DatasetRecord,
+    MlflowTracker,
+    NullTracker,
+    Tracker,
+    find_model,
+    true_end_state,
+)
+from xlprompt.training.training_state import Identity, TrainingStates
 
 
 class RunError(RuntimeError):
@@ -108,87 +119,125 @@ def train(
     console: Console,
     recipe_path: Path | None = None,
     device: str | None = None,
+    engine: str | None = None,
+    deepspeed_config: Path | None = None,
     resume: str | None = None,
     resume_step: int | None = None,
-) -> RunResult:
+) -> RunResult | None:
     """Train by a recipe, score the best state on every test language, and record it in MLflow.
 
     The training state is written at intervals and when SIGINT or SIGTERM comes, so that the run can be
-    resumed.
+    resumed, by this engine or another, with as many processes or others. Where a launcher has started several
+    processes, each calls this function: they share every step and every evaluation, and the first of them
+    writes and speaks for all.
 
     Args:
         recipe: What to do.
-        store: Folder of the MLflow store, made where it does not exist.
+        store: Folder of the MLflow store, made where it does not exist; all processes must see it.
         console: Where progress and the score table go.
         recipe_path: The recipe's file; the git revision of its repository is recorded.
         device: `cpu` or `cuda[:n]`; None takes a GPU where there is one.
+        engine: `torch` or `deepspeed`; None takes DeepSpeed for full fine-tuning and torch for all else.
+        deepspeed_config: DeepSpeed's JSON file; None for ZeRO 2 without offloading.
         resume: Go on with an interrupted run, in the same MLflow run: its id, or `LATEST` for the newest
             one of this recipe (where there is none, training begins anew).
         resume_step: Go on from the training state of this step instead of the newest one.
 
+    Returns:
+        What the run leaves behind; None in processes other than the first.
+
     Raises:
         RunError: The source lacks a split or language that the recipe needs, or memory ran out.
+        EngineError: There is no such engine, it is not for this method, or its file can't be used.
         CheckpointError: The training state is damaged or belongs to another recipe, data set or backbone.
         TrainingDiverged: See `xlprompt.training.loop.fit`.
         DataError, ModelError: See `xlprompt.data` and `xlprompt.models`.
     """
     started = time.perf_counter()
-    task = TASKS[recipe.task]
+    choice = choose_engine(recipe.method, engine, deepspeed_config)
     target = choose_device(device)
     keep_freed_memory()
+    with launched_processes(target) as processes:
+        if not processes.is_first:
+            console = Console(quiet=True)
+            logging.getLogger("xlprompt").setLevel(logging.ERROR)
+        job = _Job(store, console, processes, choice, recipe_path, resume, resume_step, started)
+        return _train(recipe, target, job)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Where and how a run takes place: nothing of it decides the result."""
+
+    store: Path
+    console: Console
+    processes: Processes
+    engine: EngineChoice
+    recipe_path: Path | None
+    resume: str | None
+    resume_step: int | None
+    started: float
+
+    def tracker(self) -> Tracker:
+        """MLflow in the first process."""
+        return MlflowTracker(self.store) if self.processes.is_first else NullTracker()
+
+
+def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
+    task = TASKS[recipe.task]
+    store, console, processes = job.store, job.console, job.processes
     source = _open(recipe.data)
     _require_language(source, task, "train", recipe.data.train_language)
     _require_language(source, task, "validation", recipe.data.train_language)
     languages = languages_to_score(source, task, recipe.data)
-    tracker = MlflowTracker(store)
+    tracker = job.tracker()
 
-    setup = _Setup(recipe, task, source, load_tokenizer(recipe.model), target)
-    train_split = _load(setup, recipe.data.train_language, "train")
-    development = _load(setup, recipe.data.train_language, "validation")
-    model = _build(setup)
+    with processes.first_alone():
+        setup = _Setup(recipe, task, source, load_tokenizer(recipe.model), target, processes)
+        train_split = _load(setup, recipe.data.train_language, "train")
+        development = _load(setup, recipe.data.train_language, "validation")
+        model = _build(setup)
     budget = model.budget()
-    environment = read_environment(repository_of=recipe_path, device=target)
-    console.print(_plan(setup, budget, train_split, development, languages, environment, store))
+    environment = read_environment(repository_of=job.recipe_path, device=target)
+    console.print(_plan(setup, job, budget, train_split, development, languages, environment))
 
     name = run_name(recipe)
-    interrupted = find_interrupted(store, recipe, resume or LATEST)
-    if interrupted and not resume:
-        console.print(
-            f"Run {interrupted.identity.run_id} of this recipe has not finished; --resume (with make: "
-            "RESUME=1) goes on with it. This one begins anew",
-            highlight=False,
-        )
-        interrupted = None
-    if resume and interrupted is None:
-        console.print("No interrupted run of this recipe is in the store: beginning anew", highlight=False)
-    run_id = interrupted.identity.run_id if interrupted else None
     data = f"{train_split.fingerprint} {development.fingerprint}"
     identity = Identity(
-        run_id, flatten(recipe), hashlib.sha256(data.encode()).hexdigest(), model.backbone.fingerprint
+        None, flatten(recipe), hashlib.sha256(data.encode()).hexdigest(), model.backbone.fingerprint
     )
+    states = _states_to_go_on_from(recipe, identity, job)
     start = None
-    if interrupted:
-        states = TrainingStates(interrupted.folder, identity)
-        start = states.load(resume_step)
-        console.print(f"Going on from step {start.loop.step} of run {run_id}", highlight=False)
+    if states is not None:
+        start = states.load(job.resume_step)
+        console.print(
+            f"Going on from step {start.loop.step} of run {states.identity.run_id}", highlight=False
+        )
     if target.type == "cuda":
         torch.cuda.reset_peak_memory_stats(target)
-    with true_end_state(tracker), _out_of_memory_explained():
-        if start is None or run_id is None or not tracker.resume(run_id):
+    with (
+        true_end_state(tracker),
+        _out_of_memory_explained(),
+        open_engine(job.engine, model, recipe.optimizer, target, processes) as engine,
+    ):
+        run_id = states.identity.run_id if states else None
+        if run_id is None or not tracker.resume(run_id):
             run_id = tracker.start(
                 experiment=task.name,
                 run_name=name,
                 params={
                     **budget.to_dict(),
                     **flatten(recipe),
+                    **job.engine.params(),
+                    "processes": processes.size,
                     "backbone_fingerprint": model.backbone.fingerprint,
                     "data_fingerprint.train": train_split.fingerprint,
                     "data_fingerprint.validation": development.fingerprint,
                 },
                 tags={**_tags(recipe, environment), "job": "train"},
             )
-            _log_inputs_and_setting(tracker, recipe, environment, train_split, development)
-        if start is None:
+            _log_inputs_and_setting(tracker, recipe, job.engine, environment, train_split, development)
+        if states is None and run_id is not None:
             states = TrainingStates(
                 states_folder(store, task.name, name, run_id), replace(identity, run_id=run_id)
             )
@@ -203,7 +252,9 @@ def train(
                 progress=progress,
                 pad_id=setup.pad_id,
                 device=target,
-                states=states,
+                engine=engine,
+                processes=processes,
+                states=states if processes.is_first else None,
                 start=start,
             )
         console.print(
@@ -211,22 +262,34 @@ def train(
             f"{result.steps}; {result.tokens_per_second:,.0f} tokens/s",
             highlight=False,
         )
-        with tempfile.TemporaryDirectory(dir=store) as folder:
-            checkpoint = Path(folder) / name
-            metadata = _metadata(setup, model.backbone, budget, result.best_step, result.best_score)
-            save_checkpoint(
-                checkpoint, model.trainable_state(), metadata, model_files=model_files(model, setup.tokenizer)
-            )
-            stored = tracker.log_model(
-                checkpoint,
-                name=name,
-                params={**flatten(recipe), "best_step": result.best_step},
-                step=result.best_step,
-            )
+        weights = engine.weights()
+        stored = None
+        if processes.is_first:
+            with tempfile.TemporaryDirectory(dir=store) as folder:
+                checkpoint = Path(folder) / name
+                metadata = _metadata(setup, model.backbone, budget, result.best_step, result.best_score)
+                save_checkpoint(
+                    checkpoint, weights, metadata, model_files=model_files(model, setup.tokenizer)
+                )
+                stored = tracker.log_model(
+                    checkpoint,
+                    name=name,
+                    params={**flatten(recipe), "best_step": result.best_step},
+                    step=result.best_step,
+                )
+        del weights
         report = _score_languages(
-            setup, model, languages, "test", tracker, console, model_id=stored.model_id, step=result.best_step
+            setup,
+            model,
+            languages,
+            "test",
+            tracker,
+            console,
+            model_id=stored.model_id if stored else None,
+            step=result.best_step,
         )
-        seconds, peak = time.perf_counter() - started, peak_memory_bytes(target)
+        seconds = time.perf_counter() - job.started
+        peak = int(processes.largest(peak_memory_bytes(target)))
         tracker.log_metrics(
             {
                 "best/step": result.best_step,
@@ -238,8 +301,35 @@ def train(
             },
             step=result.steps,
         )
+        if stored is None or states is None or run_id is None:
+            return None
         states.delete()
         return RunResult(run_id, name, stored.directory, budget, result, report, seconds, peak)
+
+
+def _states_to_go_on_from(recipe: Recipe, identity: Identity, job: _Job) -> TrainingStates | None:
+    """The training states of the run that is to be resumed; the first process looks for them."""
+    found = None
+    if job.processes.is_first:
+        found = find_interrupted(job.store, recipe, job.resume or LATEST)
+    told = json.loads(
+        job.processes.tell(json.dumps([str(found.folder), found.identity.run_id] if found else None))
+    )
+    if told is None:
+        if job.resume:
+            job.console.print(
+                "No interrupted run of this recipe is in the store: beginning anew", highlight=False
+            )
+        return None
+    folder, run_id = told
+    if not job.resume:
+        job.console.print(
+            f"Run {run_id} of this recipe has not finished; --resume (with make: RESUME=1) goes on with it. "
+            "This one begins anew",
+            highlight=False,
+        )
+        return None
+    return TrainingStates(Path(folder), replace(identity, run_id=run_id))
 
 
 def evaluate(
@@ -283,7 +373,7 @@ def evaluate(
     chosen = languages_to_score(opened, task, recipe.data, split=split)
     tracker = MlflowTracker(store)
 
-    setup = _Setup(recipe, task, opened, load_tokenizer(recipe.model), target)
+    setup = _Setup(recipe, task, opened, load_tokenizer(recipe.model), target, Processes(device=target))
     model = _build(setup)
     restore(loaded, model, backbone_fingerprint=model.backbone.fingerprint)
     with true_end_state(tracker), _out_of_memory_explained():
@@ -300,47 +390,6 @@ def evaluate(
         )
 
 
-LATEST = "latest"
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """A run of the store that has training states."""
-
-    folder: Path
-    identity: Identity
-
-
-def states_folder(store: Path, task: str, name: str, run_id: str) -> Path:
-    """Where a run's training states lie until it has finished."""
-    return store / "training-states" / f"{task}-{name}-{run_id}"
-
-
-def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | None:
-    """The interrupted run with this id, or the newest one of the recipe when `which` is `LATEST`.
-
-    Raises:
-        CheckpointError: There is no training state of the run that was named.
-    """
-    wanted = flatten(recipe)
-    found = []
-    for folder in (store / "training-states").glob("*-*"):
-        identity = read_identity(folder)
-        if identity is None:
-            continue
-        if identity.run_id == which:
-            return Interrupted(folder, identity)
-        same = all(identity.recipe.get(key) == value for key, value in wanted.items() if key not in FREE_KEYS)
-        if which == LATEST and same:
-            found.append(Interrupted(folder, identity))
-    if which != LATEST:
-        raise CheckpointError(
-            f"{store}: has no training state of a run '{which}'. Give the id of an interrupted run, or "
-            "none for the newest of the recipe"
-        )
-    return max(found, key=lambda run: run.folder.stat().st_mtime, default=None)
-
-
 def run_name(recipe: Recipe) -> str:
     """The MLflow name of a recipe's run: `prompt-gemma-3-270m-seed0`."""
     return f"{recipe.method}-{recipe.model.rstrip('/').rpartition('/')[2]}-seed{recipe.seed}"
@@ -349,13 +398,19 @@ def run_name(recipe: Recipe) -> str:
 def choose_device(name: str | None) -> torch.device:
     """The named device, or a GPU where there is one, else the CPU.
 
+    Of the processes that a launcher has started on a machine, each takes the GPU of its own number.
+
     Raises:
         RunError: There is no such device here.
     """
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
         raise RunError(
@@ -405,6 +460,7 @@ class _Setup:
     source: Source
     tokenizer: PreTrainedTokenizerFast
     device: torch.device
+    processes: Processes
 
     @property
     def pad_id(self) -> int:
@@ -515,13 +571,15 @@ def _score_languages(
     records: dict[str, DatasetRecord] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number, language in enumerate(languages, start=1):
-            part = _load(setup, language, split)
+            with setup.processes.first_alone():
+                part = _load(setup, language, split)
             predictions = predict(
                 model,
                 part.encoded,
                 token_budget=recipe.evaluation.token_budget,
                 pad_id=setup.pad_id,
                 device=setup.device,
+                processes=setup.processes,
             )
             gold = part.encoded.gold()
             result = language_result(task, language, gold, predictions.labels)
@@ -547,7 +605,8 @@ def _score_languages(
         report = TransferReport(task.name, split, metric, recipe.data.train_language, results)
         table = score_table(report)
         console.print(table)
-        _log_report(tracker, report, table, Path(folder))
+        if setup.processes.is_first:
+            _log_report(tracker, report, table, Path(folder))
     metrics = report.metrics()
     for language, record in records.items():
         own = {key: metrics.pop(key) for key in list(metrics) if key.endswith(f"/{language}")}
@@ -567,7 +626,12 @@ def _log_report(tracker: Tracker, report: TransferReport, table: Table, folder: 
 
 
 def _log_inputs_and_setting(
-    tracker: Tracker, recipe: Recipe, environment: Environment, train_split: _Split, development: _Split
+    tracker: Tracker,
+    recipe: Recipe,
+    engine: EngineChoice,
+    environment: Environment,
+    train_split: _Split,
+    development: _Split,
 ) -> None:
     tracker.log_dataset(train_split.record)
     tracker.log_dataset(development.record)
@@ -576,6 +640,9 @@ def _log_inputs_and_setting(
         tracker.log_artifact(_write(Path(folder) / "recipe.yaml", resolved))
         described = json.dumps(environment.to_dict(), indent=2, ensure_ascii=False)
         tracker.log_artifact(_write(Path(folder) / "environment.json", described))
+        if engine.config is not None:
+            config = json.dumps(engine.config, indent=2)
+            tracker.log_artifact(_write(Path(folder) / "deepspeed.json", config))
 
 
 def _write(path: Path, text: str) -> Path:
@@ -628,12 +695,12 @@ def _recipe_for_evaluation(
 
 def _plan(
     setup: _Setup,
+    job: _Job,
     budget: ParameterBudget,
     train_split: _Split,
     development: _Split,
     languages: Sequence[str],
     environment: Environment,
-    store: Path,
 ) -> Table:
     """What is about to run and what it trains, shown before it starts."""
     recipe, schedule = setup.recipe, setup.recipe.schedule
@@ -651,11 +718,16 @@ def _plan(
         "training": f"{schedule.steps:,} steps of {schedule.batch_size} sequences ({epochs:.2g} epochs), "
         f"development score every {schedule.evaluate_every}",
         "device": f"{environment.device} ({environment.cpu}, {environment.cores} cores), {recipe.precision}",
-        "store": str(store),
+        "engine": f"{job.engine}; {_processes(job.processes)}",
+        "store": str(job.store),
     }
     for title, text in rows.items():
         table.add_row(title, Text(text))  # a path may hold brackets, which rich would take for markup
     return table
+
+
+def _processes(processes: Processes) -> str:
+    return f"{processes.size} processes share each step" if processes.size > 1 else "one process"
 
 
 def _parts(budget: ParameterBudget) -> str:

@@ -92,6 +92,9 @@ class Tracker(Protocol):
     ) -> str | None:
         """Open a run with what is known before it begins; returns its id, or None if nothing is tracked."""
 
+    def resume(self, run_id: str) -> bool:
+        """Go on in a run that was interrupted; False where there is no such run."""
+
     def log_metrics(
         self,
         metrics: Mapping[str, float],
@@ -130,6 +133,10 @@ class NullTracker:
         self, *, experiment: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]
     ) -> None:
         """Do nothing."""
+
+    def resume(self, run_id: str) -> bool:
+        """Pretend that the run is there."""
+        return True
 
     def log_metrics(
         self,

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
+from xlprompt.evaluation.processes import Processes
 from xlprompt.training.checkpoint import (
     CheckpointError,
     flush_folder,
@@ -28,7 +29,7 @@ from xlprompt.training.checkpoint import (
     write_through,
 )
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 KEPT = 2  # so that one that turns out to be damaged has another before it
 _DOCUMENT = "state.json"
 _TENSORS = "state.safetensors"
@@ -235,19 +236,22 @@ def read_identity(folder: Path) -> Identity | None:
     return None
 
 
-def random_state(device: torch.device) -> dict[str, Tensor]:
-    """The states of the generators that dropout draws from."""
+def random_state(device: torch.device, processes: Processes) -> dict[str, Tensor]:
+    """The states of the generators that dropout draws from, a row for each process, for process 0."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
+    return {name: processes.gather(state[None]) for name, state in states.items()}
 
 
-def restore_random_state(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Put back what `random_state` gave."""
-    torch.set_rng_state(states["cpu"])
+def restore_random_state(states: Mapping[str, Tensor], device: torch.device, processes: Processes) -> None:
+    """Put back what `random_state` gave; with another number of processes dropout is drawn anew."""
+    rank = processes.rank
+    if len(states["cpu"]) != processes.size:
+        return
+    torch.set_rng_state(states["cpu"][rank])
     if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
+        torch.cuda.set_rng_state(states["cuda"][rank], device)
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:

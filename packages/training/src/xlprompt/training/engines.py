@@ -1,0 +1,92 @@
+"""Which engine trains a run: plain torch for what is light, DeepSpeed for full fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xlprompt.evaluation.processes import Processes
+from xlprompt.models import TaskModel
+from xlprompt.training.deepspeed_engine import (
+    DEFAULT_CONFIG,
+    DeepSpeedEngine,
+    EngineError,
+    read_deepspeed_config,
+    zero_stage,
+)
+from xlprompt.training.engine import Engine, TorchEngine
+from xlprompt.training.recipe import OptimizerSettings
+
+ENGINES = ("torch", "deepspeed")
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """An engine by name, with DeepSpeed's configuration where it is DeepSpeed."""
+
+    name: str
+    config: Mapping[str, Any] | None = None
+
+    def params(self) -> dict[str, Any]:
+        """What a tracker is told."""
+        if self.config is None:
+            return {"engine": self.name}
+        return {"engine": self.name, "engine.zero_stage": zero_stage(self.config)}
+
+    def __str__(self) -> str:
+        """For people: `torch`, or `deepspeed, ZeRO 2`."""
+        return self.name if self.config is None else f"{self.name}, ZeRO {zero_stage(self.config)}"
+
+
+def choose_engine(method: str, name: str | None = None, deepspeed_config: Path | None = None) -> EngineChoice:
+    """The engine of a run.
+
+    Args:
+        method: The recipe's.
+        name: `torch` or `deepspeed`; None for torch with a prompt and DeepSpeed for full fine-tuning.
+        deepspeed_config: DeepSpeed's JSON file, or None for ZeRO 2 without offloading.
+
+    Raises:
+        EngineError: There is no such engine, it is not for this method, or the file can't be used.
+    """
+    if name is not None and name not in ENGINES:
+        raise EngineError(f"there is no engine '{name}'; the engines are {' and '.join(ENGINES)}")
+    chosen = name or ("deepspeed" if method == "finetune" or deepspeed_config else "torch")
+    if chosen == "torch":
+        if deepspeed_config is not None:
+            raise EngineError(
+                f"{deepspeed_config}: the engine 'torch' reads no DeepSpeed file. Leave one of them out"
+            )
+        return EngineChoice("torch")
+    if method != "finetune":
+        raise EngineError(
+            f"DeepSpeed is for full fine-tuning, and this recipe's method is '{method}': what it trains is "
+            "so small that dividing it costs more than it saves. Leave --engine and --deepspeed out"
+        )
+    config = read_deepspeed_config(deepspeed_config) if deepspeed_config else DEFAULT_CONFIG
+    return EngineChoice("deepspeed", config)
+
+
+@contextmanager
+def open_engine(
+    choice: EngineChoice,
+    model: TaskModel,
+    settings: OptimizerSettings,
+    device: torch.device,
+    processes: Processes,
+) -> Iterator[Engine]:
+    """The engine, which has the model for as long as the block lasts."""
+    engine: Engine
+    if choice.config is None:
+        engine = TorchEngine(model, settings, device, processes)
+    else:
+        engine = DeepSpeedEngine(model, settings, device, processes, choice.config)
+    try:
+        yield engine
+    finally:
+        engine.close()
