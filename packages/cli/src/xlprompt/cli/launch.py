@@ -1,19 +1,24 @@
 """Starts a command again in many processes, through the launchers that DeepSpeed and torch bring along.
 
 The launchers tell each process its number by environment variables; `xlprompt.evaluation.processes` reads
-them. Nothing is supervised here: this process becomes the launcher.
+them. Nothing is supervised here; this process waits, and passes a signal on.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
+import psutil
 
 LAUNCHERS = ("deepspeed", "torchrun")
 
@@ -46,10 +51,14 @@ def is_launched() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
-def become_launcher(launcher: str | None, num_gpus: int | None, hostfile: Path | None) -> None:
-    """Replace this process by a launcher that runs the same command line in each of its processes.
+def launch(launcher: str | None, num_gpus: int | None, hostfile: Path | None) -> int | None:
+    """Run this program's command line in many processes, if that is asked for.
 
-    Returns only where there is nothing to launch: no launcher is asked for, or it has done its work.
+    A signal to this process is passed on once, so that the run ends after its step and writes its training
+    state; a second one is left to the shell.
+
+    Returns:
+        The launcher's exit status; None where there is nothing to launch, or a launcher has done it.
 
     Raises:
         click.UsageError: The options don't go together.
@@ -57,21 +66,32 @@ def become_launcher(launcher: str | None, num_gpus: int | None, hostfile: Path |
     if launcher is None:
         if num_gpus is not None or hostfile is not None:
             raise click.UsageError("--num-gpus and --hostfile need --launcher")
-        return
+        return None
     if is_launched():
-        return
+        return None
     if hostfile is not None and launcher != "deepspeed":
         raise click.UsageError(
             "--hostfile needs --launcher deepspeed; on many machines, start torchrun on each of them yourself"
         )
     if num_gpus is None and hostfile is None:
         raise click.UsageError("--launcher needs --num-gpus (processes on this machine) or --hostfile")
-    arguments = launch_command(launcher, num_gpus, hostfile, sys.argv[1:])
-    processes = num_gpus or 1
-    # Otherwise every process would start as many threads as there are cores.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // processes)))
-    sys.stdout.flush()
-    os.execv(sys.executable, arguments)
+    environment = dict(os.environ)
+    if not _has_gpu():
+        environment.setdefault("DS_ACCELERATOR", "cpu")
+        # Otherwise every process would start as many threads as there are cores.
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // (num_gpus or 1))))
+    # In a session of its own, so that Ctrl-C does not reach every process twice.
+    process = subprocess.Popen(
+        launch_command(launcher, num_gpus, hostfile, sys.argv[1:]), env=environment, start_new_session=True
+    )
+    try:
+        with _sigterm_as_interrupt():
+            return process.wait()
+    except KeyboardInterrupt:
+        for receiver in _receivers(launcher, process.pid):
+            receiver.terminate()
+        process.wait()
+        raise
 
 
 def launch_command(
@@ -81,12 +101,37 @@ def launch_command(
     if launcher == "torchrun":
         options = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_gpus)]
     else:
-        options = ["-m", "deepspeed.launcher.runner", "--master_port", str(_free_port())]
+        options = ["-m", "deepspeed.launcher.runner", "--quiet", "--no_local_rank"]
+        options += ["--master_port", str(_free_port())]
         if num_gpus is not None:
             options += ["--num_gpus", str(num_gpus)]
         if hostfile is not None:
             options += ["--hostfile", str(hostfile)]
     return [sys.executable, *options, "--module", "xlprompt.cli", *command]
+
+
+def _receivers(launcher: str, pid: int) -> list[psutil.Process]:
+    """The processes that pass a SIGTERM on: torchrun itself, or what DeepSpeed's runner has started."""
+    process = psutil.Process(pid)
+    return [process] if launcher == "torchrun" else process.children()
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _free_port() -> int:

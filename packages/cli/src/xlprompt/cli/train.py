@@ -6,13 +6,14 @@ The work is done by `xlprompt.training.train`; this file turns options into reci
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from xlprompt.cli.launch import become_launcher, launch_options
+from xlprompt.cli.launch import launch, launch_options
 from xlprompt.cli.options import (
     device_option,
     json_option,
@@ -72,7 +73,7 @@ KEYS = {
     "--deepspeed",
     "deepspeed_config",
     type=click.Path(path_type=Path),
-    help="DeepSpeed's JSON file; default: ZeRO 2 without offloading. See experiments/deepspeed.",
+    help="DeepSpeed's JSON file; default: ZeRO 1 without offloading. See experiments/deepspeed.",
 )
 @launch_options
 @device_option
@@ -117,7 +118,9 @@ def command(
     console = Console(stderr=as_json)  # with --json, progress must not mix with the figures
     if resume_step is not None and resume is None:
         raise click.UsageError("--resume-step needs --resume")
-    become_launcher(launcher, num_gpus, hostfile)
+    status = launch(launcher, num_gpus, hostfile)
+    if status is not None:
+        sys.exit(status)
     result = train(
         load_recipe(recipe, overrides),
         store=mlruns,

@@ -49,7 +49,7 @@ def choose_engine(method: str, name: str | None = None, deepspeed_config: Path |
     Args:
         method: The recipe's.
         name: `torch` or `deepspeed`; None for torch with a prompt and DeepSpeed for full fine-tuning.
-        deepspeed_config: DeepSpeed's JSON file, or None for ZeRO 2 without offloading.
+        deepspeed_config: DeepSpeed's JSON file, or None for ZeRO 1 without offloading.
 
     Raises:
         EngineError: There is no such engine, it is not for this method, or the file can't be used.

@@ -138,7 +138,7 @@ def train(
         recipe_path: The recipe's file; the git revision of its repository is recorded.
         device: `cpu` or `cuda[:n]`; None takes a GPU where there is one.
         engine: `torch` or `deepspeed`; None takes DeepSpeed for full fine-tuning and torch for all else.
-        deepspeed_config: DeepSpeed's JSON file; None for ZeRO 2 without offloading.
+        deepspeed_config: DeepSpeed's JSON file; None for ZeRO 1 without offloading.
         resume: Go on with an interrupted run, in the same MLflow run: its id, or `LATEST` for the newest
             one of this recipe (where there is none, training begins anew).
         resume_step: Go on from the training state of this step instead of the newest one.
