@@ -8,6 +8,11 @@
 #: LIMIT   (all)       use at most this many examples of each split and language
 #: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
 #: RESUME  (no)        1 goes on with the newest interrupted run of the recipe, where there is one
+#: ENGINE  (by method) torch or deepspeed; without it prompts use torch and full fine-tuning uses DeepSpeed
+#: ZERO    1           of full fine-tuning: 0, 1, 2, 3, 2-offload or 3-offload, a file of experiments/deepspeed
+#: GPUS    (one)       processes that share the run, one for each GPU, or on a CPU for a share of the cores
+#: LAUNCHER deepspeed  what starts these processes: deepspeed or torchrun
+#: HOSTFILE (none)     with the launcher deepspeed: machines to run on, as in node1 slots=8
 #: RECIPE  (by scale)  another recipe instead of experiments/SCALE/TASK-METHOD.yaml
 #: ARGS    (none)      more arguments for the command behind the target, such as ARGS="--steps 400"
 #: PORT    (free)      port of make ui
@@ -31,7 +36,10 @@ packages := data models evaluation training cli
 recipe = $(call quote,$(if $(strip $(RECIPE)),$(RECIPE),experiments/$(scale)/$(1).yaml))
 train = $(strip $(bin)/xlprompt train $(call recipe,$(1)) $(call option,--model,$(MODEL)) \
     $(call option,--data,$(DATA)) $(call option,--seed,$(SEED)) $(call option,--limit,$(LIMIT)) \
-    $(if $(strip $(RESUME)),--resume) $(ARGS))
+    $(if $(strip $(RESUME)),--resume) $(call option,--engine,$(ENGINE)) \
+    $(call option,--deepspeed,$(if $(strip $(ZERO)),experiments/deepspeed/zero$(strip $(ZERO)).json)) \
+    $(if $(strip $(GPUS)$(HOSTFILE)),--launcher $(call quote,$(or $(strip $(LAUNCHER)),deepspeed))) \
+    $(call option,--num-gpus,$(GPUS)) $(call option,--hostfile,$(HOSTFILE)) $(ARGS))
 
 .PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt \
     xnli-finetune pawsx-finetune ner-finetune pos-finetune nano ui params data-check doctor \

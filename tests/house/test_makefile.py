@@ -139,6 +139,23 @@ def test_another_recipe_can_be_named(ready):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (["ENGINE=torch"], ["--engine", "torch"]),
+        (["ZERO=3-offload"], ["--deepspeed", "experiments/deepspeed/zero3-offload.json"]),
+        (["GPUS=4"], ["--launcher", "deepspeed", "--num-gpus", "4"]),
+        (["GPUS=4", "LAUNCHER=torchrun"], ["--launcher", "torchrun", "--num-gpus", "4"]),
+        (["HOSTFILE=my hosts"], ["--launcher", "deepspeed", "--hostfile", "my hosts"]),
+        (["RESUME=1", "ZERO=2"], ["--resume", "--deepspeed", "experiments/deepspeed/zero2.json"]),
+        (["ENGINE=", "ZERO= ", "GPUS=", "HOSTFILE="], []),
+    ],
+)
+def test_engines_and_processes_are_chosen_by_variables(ready, arguments, options):
+    make(ready, "pos-finetune", *arguments)
+    assert calls(ready) == [["xlprompt", "train", "experiments/mini/pos-finetune.yaml", *options]]
+
+
+@pytest.mark.parametrize(
     ("arguments", "call"),
     [
         (["ui"], ["ui"]),
