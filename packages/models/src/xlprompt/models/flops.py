@@ -5,11 +5,10 @@ two. Left out is what is small or never computed: the language-model head (class
 input embedding (a lookup), norms, activations, softmax and the task's head.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 from transformers import PreTrainedModel
 
 from xlprompt.models.budget import prompt_shape
@@ -56,9 +55,7 @@ def compute_shape(model: PreTrainedModel) -> ComputeShape:
     )
 
 
-def forward_flops(
-    shape: ComputeShape, lengths: Sequence[int] | np.ndarray, prompt: PromptSettings | None = None
-) -> int:
+def forward_flops(shape: ComputeShape, lengths: Collection[int], prompt: PromptSettings | None = None) -> int:
     """FLOPs of one forward pass over rows of text.
 
     2 for each matrix parameter and token, and 4 x T x (T + P) x heads x head dim a layer for the two products
@@ -78,7 +75,7 @@ def forward_flops(
 
 def step_flops(
     shape: ComputeShape,
-    lengths: Sequence[int] | np.ndarray,
+    lengths: Collection[int],
     *,
     method: Literal["prompt", "finetune"],
     prompt: PromptSettings | None = None,
@@ -107,21 +104,19 @@ def step_flops(
     total = 2 * matrices + 3 * attention
     if prompt is not None and prompt.scheme == "layers":
         projections = shape.hidden_size * (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim
-        total -= 2 * projections * int(np.sum(lengths))
+        total -= 2 * projections * sum(map(int, lengths))
         total -= attention // shape.num_layers // 2
     return total
 
 
-def _forward(
-    shape: ComputeShape, lengths: Sequence[int] | np.ndarray, prompt: PromptSettings | None
-) -> tuple[int, int]:
+def _forward(shape: ComputeShape, lengths: Collection[int], prompt: PromptSettings | None) -> tuple[int, int]:
     """FLOPs of matrices and of attention."""
-    tokens = np.asarray(lengths, dtype=np.int64)
-    slots = 0
+    slots = as_tokens = 0
     if prompt is not None:
         slots = prompt.length if prompt.trains_layers else 0
         if prompt.trains_input or prompt.scheme == "hidden":
-            tokens = tokens + prompt.length
+            as_tokens = prompt.length
+    tokens = [int(length) + as_tokens for length in lengths]  # of an array too, without its overflow
     width = shape.num_heads * shape.head_dim
-    attention = 4 * width * shape.num_layers * int(np.sum(tokens * (tokens + slots)))
-    return 2 * shape.matmul_params * int(np.sum(tokens)), attention
+    attention = 4 * width * shape.num_layers * sum(row * (row + slots) for row in tokens)
+    return 2 * shape.matmul_params * sum(tokens), attention
