@@ -101,7 +101,7 @@ nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on 
 ui: $(ready) ## Open the MLflow UI on the runs in mlruns/
 	@$(strip $(bin)/xlprompt ui $(call option,--port,$(PORT)) $(ARGS))
 
-params: $(ready) ## Count trainable parameters of MODEL, no weights needed; ARGS="--prompt-length 20"
+params: $(ready) ## Count what trains in MODEL and the memory it takes, no weights needed; ARGS="--processes 1,8"
 	@$(strip $(bin)/xlprompt params $(call option,--model,$(MODEL)) $(ARGS))
 
 data-check: $(ready) ## Say what the folder DATA holds and what is wrong with it

@@ -27,6 +27,12 @@ def test_the_studys_budget_is_told_offline_in_under_ten_seconds():
     assert budget["head_params"] == 3 * 1024 + 3 == 3075
     assert budget["total_params"] == 564463616
     assert budget["trainable_percent"] == 0.131
+    # 2 bytes a frozen weight and 16 a trained one against 18 for each weight and 16 for the head's.
+    prompt, tuned = (
+        entry for entry in budget["memory"] if entry["engine"] == "torch" and entry["processes"] == 1
+    )
+    assert (prompt["method"], prompt["total"]) == ("prompt", 2 * 564463616 + 16 * (737280 + 3075))
+    assert (tuned["method"], tuned["total"]) == ("finetune", 18 * 564463616 + 16 * 3075)
 
 
 def test_the_table_shows_the_same_numbers(xlprompt):
@@ -40,10 +46,56 @@ def test_all_schemes_can_be_compared(xlprompt):
     budgets = json.loads(xlprompt("params", "--scheme", "all", "--json").stdout)
     assert [budget["scheme"] for budget in budgets] == ["layers", "input", "both", "hidden"]
     assert budgets[2]["prompt_params"] == budgets[0]["prompt_params"] + budgets[1]["prompt_params"]
+    assert [budget["memory"][0]["scheme"] for budget in budgets] == ["layers", "input", "both", "hidden"]
 
 
 def test_every_number_of_the_comparison_fits_into_80_columns(xlprompt):
     assert "…" not in xlprompt("params", "--scheme", "all").stdout
+
+
+def rows(text):
+    """The numbers of the table's rows, by their title."""
+    return {
+        title.strip(): line.split()[-4:]
+        for line in text.splitlines()
+        for title in [line[:38]]
+        if title.strip()
+    }
+
+
+def test_the_memory_table_says_what_fits_where(xlprompt):
+    found = rows(xlprompt("params").stdout)
+    # GiB: 1.14e9 bytes with a prompt; 10.16e9 fine-tuned, of which ZeRO 3 leaves an eighth on 8 devices.
+    assert found["prompt, layers"] == ["1.06"] * 4
+    assert found["finetune, torch"] == ["9.46"] * 4
+    assert found["finetune, ZeRO 0"] == ["9.46"] * 4
+    assert found["finetune, ZeRO 1"] == ["9.46", "6.31", "4.73", "3.94"]
+    assert found["finetune, ZeRO 2"] == ["9.46", "5.26", "3.15", "2.10"]
+    assert found["finetune, ZeRO 3"] == ["9.46", "4.73", "2.37", "1.18"]
+    assert found["finetune, ZeRO 3, optimizer offloaded"] == ["1.05", "0.53", "0.26", "0.13"]
+    assert found["finetune, ZeRO 3, all offloaded"] == ["0.00"] * 4
+    assert found["in main memory"] == ["9.46", "4.73", "2.37", "1.18"]
+
+
+def test_a_frozen_embedding_saves_its_gradient_and_optimizer_state(xlprompt):
+    found = rows(xlprompt("params", "--freeze-embeddings").stdout)
+    assert found["finetune, torch"] == ["5.56"] * 4
+
+
+def test_models_and_numbers_of_processes_can_be_chosen(xlprompt):
+    arguments = ("params", "--model", "xglm-564M", "--model", "xglm-1.7B", "--processes", "3, 16")
+    found = json.loads(xlprompt(*arguments, "--json").stdout)
+    assert [budget["model"] for budget in found] == ["facebook/xglm-564M", "facebook/xglm-1.7B"]
+    assert {entry["processes"] for entry in found[1]["memory"]} == {3, 16}
+    printed = xlprompt(*arguments).stdout
+    assert printed.count("Memory of weights, gradients and optimizer") == 2
+    assert "activations not counted" in printed
+
+
+def test_a_number_of_processes_that_is_none_is_an_error(xlprompt):
+    result = xlprompt("params", "--processes", "2,none")
+    assert result.exit_code == 2
+    assert "such as 1,2,4,8" in result.stderr
 
 
 def test_the_schemes_offered_are_those_that_the_models_know(xlprompt):

@@ -1,26 +1,84 @@
-"""`xlprompt params`: how many parameters a prompt trains, before anything is downloaded or trained.
+"""`xlprompt params`: how many parameters a prompt trains and what fits into memory, without weights.
 
-The counting is done by `xlprompt.models.parameter_budget`; this file only prints it.
+The counting is done by `xlprompt.models` (`parameter_budget` and `state_memory`); this file only prints it.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from xlprompt.cli.options import json_option
 
 if TYPE_CHECKING:
-    from xlprompt.models import ParameterBudget
+    from xlprompt.models import ParameterBudget, StateMemory
+    from xlprompt.models.memory import EngineName, Offload
 
 SCHEMES = ("layers", "input", "both", "hidden")
 
+# Ways to fine-tune all weights: engine, ZeRO stage and what is offloaded to main memory.
+FINETUNING: tuple[tuple[EngineName, int, Offload], ...] = (
+    ("torch", 0, "none"),
+    ("deepspeed", 0, "none"),
+    ("deepspeed", 1, "none"),
+    ("deepspeed", 2, "none"),
+    ("deepspeed", 3, "none"),
+    ("deepspeed", 3, "optimizer"),
+    ("deepspeed", 3, "optimizer and parameters"),
+)
 
-@click.command("params", short_help="Count the trainable parameters of a prompt.")
+
+@dataclass(frozen=True)
+class Way:
+    """One way to train, and its memory by number of processes."""
+
+    method: str
+    scheme: str | None
+    engine: str
+    stage: int
+    offload: str
+    memory: dict[int, StateMemory]
+
+    @property
+    def title(self) -> str:
+        """Its line of the table."""
+        if self.method == "prompt":
+            return f"prompt, {self.scheme}"
+        if self.engine == "torch":
+            return "finetune, torch"
+        moved = {
+            "none": "",
+            "optimizer": ", optimizer offloaded",
+            "optimizer and parameters": ", all offloaded",
+        }
+        return f"finetune, ZeRO {self.stage}{moved[self.offload]}"
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One flat record for each number of processes, in bytes."""
+        setting = {name: value for name, value in vars(self).items() if name != "memory"}
+        return [
+            {**setting, "processes": number, **memory.to_dict()} for number, memory in self.memory.items()
+        ]
+
+
+def _parse_processes(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"expected numbers from 1 on, such as 1,2,4,8, got '{value}'")
+    return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+@click.command("params", short_help="Count what trains and the memory it takes.")
 @click.option(
-    "--model", default="facebook/xglm-564M", show_default=True, help="Known name, hub id or folder."
+    "--model",
+    "models",
+    default=["facebook/xglm-564M"],
+    show_default=True,
+    multiple=True,
+    help="Known name, hub id or folder. May be given more than once.",
 )
 @click.option(
     "--task",
@@ -51,9 +109,36 @@ SCHEMES = ("layers", "input", "both", "hidden")
     show_default=True,
     help="linear: a new matrix; verbalizer: the embeddings of label words.",
 )
+@click.option(
+    "--processes",
+    callback=_parse_processes,
+    default="1,2,4,8",
+    show_default=True,
+    metavar="NUMBERS",
+    help="Processes, one a device, to tell the memory for.",
+)
+@click.option(
+    "--freeze-embeddings",
+    is_flag=True,
+    help="Memory of fine-tuning everything but the input embedding (finetune.train_embeddings: false).",
+)
 @json_option
-def command(model: str, task_name: str, prompt_length: int, scheme: str, head: str, as_json: bool) -> None:
-    """Count what a prompt trains, by part and as a share of the model.
+def command(
+    models: tuple[str, ...],
+    task_name: str,
+    prompt_length: int,
+    scheme: str,
+    head: str,
+    processes: tuple[int, ...],
+    freeze_embeddings: bool,
+    as_json: bool,
+) -> None:
+    """Count what a prompt trains, and the memory that it and full fine-tuning take.
+
+    The first table has the parameters by part and as a share of the model. The second has the memory of
+    weights, gradients and optimizer state that each process takes of its device, with the backbone in
+    bfloat16. Activations, which schedule.token_budget bounds, and DeepSpeed's buffers come on top. What is
+    offloaded lies in main memory instead.
 
     Needs no weights: the sizes of known models are built in, other models are read from their config.json.
 
@@ -62,25 +147,85 @@ def command(model: str, task_name: str, prompt_length: int, scheme: str, head: s
       xlprompt params
       xlprompt params --model facebook/xglm-564M --prompt-length 15 --task xnli --json
       xlprompt params --model gemma-3-270m --task pos --scheme all
+      xlprompt params --model xglm-1.7B --model xglm-7.5B --processes 1,8,16
     """
     from xlprompt.data import task
-    from xlprompt.models import HeadSettings, PromptSettings, parameter_budget
 
     num_labels = len(task(task_name).labels)
-    budgets = [
+    schemes = SCHEMES if scheme == "all" else (scheme,)
+    found: list[dict[str, Any]] = []
+    for model in models:
+        budgets, tuned = _budgets(model, num_labels, schemes, prompt_length, head, not freeze_embeddings)
+        ways = _ways(budgets, tuned, processes)
+        if as_json:
+            tuning = [record for way in ways[len(budgets) :] for record in way.to_dicts()]
+            for budget, way in zip(budgets, ways, strict=False):
+                found.append({**budget.to_dict(), "memory": [*way.to_dicts(), *tuning]})
+        else:
+            _print_table(budgets, task_name)
+            _print_memory(ways, processes, freeze_embeddings)
+    if as_json:
+        click.echo(json.dumps(found if len(found) > 1 else found[0], indent=2))
+
+
+def _budgets(
+    model: str, num_labels: int, schemes: tuple[str, ...], length: int, kind: str, train_embeddings: bool
+) -> tuple[list[ParameterBudget], ParameterBudget]:
+    """The budget of each scheme of a prompt, and that of full fine-tuning."""
+    from xlprompt.models import FinetuneSettings, HeadSettings, PromptSettings, parameter_budget
+
+    head = HeadSettings.model_validate({"kind": kind})
+    prompted = [
         parameter_budget(
             model,
             num_labels=num_labels,
-            prompt=PromptSettings.model_validate({"scheme": name, "length": prompt_length}),
-            head=HeadSettings.model_validate({"kind": head}),
+            prompt=PromptSettings.model_validate({"scheme": name, "length": length}),
+            head=head,
         )
-        for name in (SCHEMES if scheme == "all" else (scheme,))
+        for name in schemes
     ]
-    if as_json:
-        found = [budget.to_dict() for budget in budgets]
-        click.echo(json.dumps(found if scheme == "all" else found[0], indent=2))
-    else:
-        _print_table(budgets, task_name)
+    finetune = FinetuneSettings(train_embeddings=train_embeddings)
+    tuned = parameter_budget(model, num_labels=num_labels, prompt=None, head=head, finetune=finetune)
+    return prompted, tuned
+
+
+def _ways(prompted: list[ParameterBudget], tuned: ParameterBudget, processes: tuple[int, ...]) -> list[Way]:
+    """Each prompt, then the ways to fine-tune."""
+    from xlprompt.models import state_memory
+
+    ways = []
+    for budget in prompted:
+        memory = {number: state_memory(budget, processes=number) for number in processes}
+        ways.append(Way("prompt", budget.scheme, "torch", 0, "none", memory))
+    for engine, stage, offload in FINETUNING:
+        memory = {
+            number: state_memory(tuned, engine=engine, stage=stage, offload=offload, processes=number)
+            for number in processes
+        }
+        ways.append(Way("finetune", None, engine, stage, offload, memory))
+    return ways
+
+
+def _print_memory(ways: list[Way], processes: tuple[int, ...], freeze_embeddings: bool) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title="Memory of weights, gradients and optimizer, GiB per process\n(activations not counted"
+        + ("; the embedding is not fine-tuned)" if freeze_embeddings else ")"),
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("processes", no_wrap=True)
+    for number in processes:
+        table.add_column(str(number), justify="right", no_wrap=True)
+    for way in ways:
+        memory = [way.memory[number] for number in processes]
+        table.add_row(way.title, *(f"{one.total / 2**30:.2f}" for one in memory))
+        if way.offload != "none":
+            table.add_row("  in main memory", *(f"{one.host / 2**30:.2f}" for one in memory), style="dim")
+    Console().print(table)
 
 
 def _print_table(budgets: list[ParameterBudget], task_name: str) -> None:

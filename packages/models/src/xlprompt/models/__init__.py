@@ -8,6 +8,7 @@ from xlprompt.models.errors import ModelError
 from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings
 from xlprompt.models.known import GEMMA, KNOWN_MODELS, canonical_name
+from xlprompt.models.memory import StateMemory, state_memory
 from xlprompt.models.prompts import PromptSettings
 from xlprompt.models.task_model import TaskModel, build_task_model, text_initialisation
 
@@ -20,6 +21,7 @@ __all__ = [
     "ModelError",
     "ParameterBudget",
     "PromptSettings",
+    "StateMemory",
     "TaskModel",
     "build_task_model",
     "cache_dir",
@@ -29,5 +31,6 @@ __all__ = [
     "load_tokenizer",
     "parameter_budget",
     "prompted_attention",
+    "state_memory",
     "text_initialisation",
 ]

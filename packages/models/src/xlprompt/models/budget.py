@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModel, PreTrainedConfig
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from xlprompt.models.backbones import load_config
+from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings
 from xlprompt.models.known import KNOWN_MODELS, canonical_name
 from xlprompt.models.prompts import PromptSettings, PromptShape
@@ -101,15 +102,46 @@ def count_parameters(
 
 
 def parameter_budget(
-    model: str, *, num_labels: int, prompt: PromptSettings | None, head: HeadSettings | None = None
+    model: str,
+    *,
+    num_labels: int,
+    prompt: PromptSettings | None,
+    head: HeadSettings | None = None,
+    finetune: FinetuneSettings | None = None,
 ) -> ParameterBudget:
-    """The budget of prompt tuning on a model, without its weights.
+    """The budget of prompt tuning or full fine-tuning on a model, without its weights.
 
     Args:
         model: A known name (needs no network), a folder, or a hub id (reads its `config.json`).
         num_labels: Labels of the task.
-        prompt: The prompt, or None for the head alone.
+        prompt: The prompt, or None for none.
         head: The head; linear when None.
+        finetune: Which of the backbone's weights train, or None for none.
+
+    Raises:
+        ModelError: The configuration can't be read.
+    """
+    built = weightless_model(model)
+    shape = prompt_shape(built.config)
+    sizes = {} if prompt is None else shape.sizes(prompt)
+    linear = head is None or head.kind == "linear"
+    finetuned = 0
+    if finetune is not None:
+        finetuned = sum(parameter.numel() for parameter in built.parameters())
+        if not finetune.train_embeddings:
+            finetuned -= built.get_input_embeddings().weight.numel()
+    return count_parameters(
+        built,
+        name=canonical_name(model),
+        prompt=prompt,
+        prompt_params=sum(torch.Size(size).numel() for size in sizes.values()),
+        head_params=(shape.hidden_size + 1) * num_labels if linear else 0,
+        finetuned_params=finetuned,
+    )
+
+
+def weightless_model(model: str) -> PreTrainedModel:
+    """A transformers base model on torch's meta device: all shapes and no memory.
 
     Raises:
         ModelError: The configuration can't be read.
@@ -117,17 +149,7 @@ def parameter_budget(
     known = KNOWN_MODELS.get(canonical_name(model))
     config = known() if known else load_config(model)
     with torch.device("meta"):
-        built = AutoModel.from_config(config)
-    shape = prompt_shape(config)
-    sizes = {} if prompt is None else shape.sizes(prompt)
-    linear = head is None or head.kind == "linear"
-    return count_parameters(
-        built,
-        name=canonical_name(model),
-        prompt=prompt,
-        prompt_params=sum(torch.Size(size).numel() for size in sizes.values()),
-        head_params=(shape.hidden_size + 1) * num_labels if linear else 0,
-    )
+        return AutoModel.from_config(config)
 
 
 def prompt_shape(config: PreTrainedConfig) -> PromptShape:

@@ -1,0 +1,122 @@
+"""Model FLOPs: the arithmetic that a forward pass or a training step needs, whatever the hardware does.
+
+Counted are the matrix products of the decoder's layers and of attention, a multiplication and an addition as
+two. Left out is what is small or never computed: the language-model head (classification has none), the
+input embedding (a lookup), norms, activations, softmax and the task's head.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from transformers import PreTrainedModel
+
+from xlprompt.models.budget import prompt_shape
+from xlprompt.models.prompts import PromptSettings
+
+
+@dataclass(frozen=True)
+class ComputeShape:
+    """The sizes of a decoder that its arithmetic follows from.
+
+    Attributes:
+        matmul_params: Parameters of all matrices that every token is multiplied with; no embedding.
+        num_layers: Decoder layers.
+        num_heads: Query heads of a layer.
+        num_kv_heads: Key-value heads of a layer.
+        head_dim: Size of a head.
+        hidden_size: Width of the hidden states.
+    """
+
+    matmul_params: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    hidden_size: int
+
+
+def compute_shape(model: PreTrainedModel) -> ComputeShape:
+    """Read the sizes off a transformers base model, with weights or on the meta device.
+
+    Mixtures of experts are counted as if each token went through none of the experts (their weights have
+    three axes).
+    """
+    embeddings = {id(model.get_input_embeddings().weight)}
+    matrices = (p for p in model.parameters() if p.ndim == 2 and id(p) not in embeddings)
+    shape = prompt_shape(model.config)
+    return ComputeShape(
+        sum(matrix.numel() for matrix in matrices),
+        shape.num_layers,
+        model.config.num_attention_heads,
+        shape.num_kv_heads,
+        shape.head_dim,
+        shape.hidden_size,
+    )
+
+
+def forward_flops(shape: ComputeShape, lengths: Collection[int], prompt: PromptSettings | None = None) -> int:
+    """FLOPs of one forward pass over rows of text.
+
+    2 for each matrix parameter and token, and 4 x T x (T + P) x heads x head dim a layer for the two products
+    of attention, with P prompt slots in front of T tokens (Kaplan et al. 2020, arXiv 2001.08361, table 1;
+    Chowdhery et al. 2022, PaLM, arXiv 2204.02311, appendix B). As in PaLM, that half of attention which the
+    causal mask (or a sliding window) throws away is not taken off. Slots of the schemes `input`, `both` and
+    `hidden` run through the layers as tokens do and count as such.
+
+    Args:
+        shape: The decoder.
+        lengths: `[rows]`, tokens of each row without padding, so that padding counts as no useful work.
+        prompt: The prompt, or None without one.
+    """
+    matrices, attention = _forward(shape, lengths, prompt)
+    return matrices + attention
+
+
+def step_flops(
+    shape: ComputeShape,
+    lengths: Collection[int],
+    *,
+    method: Literal["prompt", "finetune"],
+    prompt: PromptSettings | None = None,
+) -> int:
+    """FLOPs of a training step over rows of text, forward and backward.
+
+    Going backward, a matrix product costs its forward FLOPs once for the gradient of its input and once for
+    that of its weights. Fine-tuning needs both (PaLM, appendix B: three times the forward pass); frozen
+    matrices have no gradient, so prompt tuning needs the first alone. Attention multiplies two activations,
+    so both methods need both. With keys and values alone for a prompt, nothing below the first layer's
+    attention trains: the inputs of its projections and its queries need no gradient.
+
+    Gradient checkpointing computes more, but needs no more: it adds nothing here, as in PaLM's model FLOPs
+    utilization. Nor does the update of the weights, which is no matrix product. A frozen embedding changes
+    nothing: the norms above it train.
+
+    Args:
+        shape: The decoder.
+        lengths: `[rows]`, tokens of each row without padding.
+        method: What trains.
+        prompt: The prompt; None for fine-tuning.
+    """
+    matrices, attention = _forward(shape, lengths, prompt)
+    if method == "finetune":
+        return 3 * (matrices + attention)
+    total = 2 * matrices + 3 * attention
+    if prompt is not None and prompt.scheme == "layers":
+        projections = shape.hidden_size * (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim
+        total -= 2 * projections * sum(map(int, lengths))
+        total -= attention // shape.num_layers // 2
+    return total
+
+
+def _forward(shape: ComputeShape, lengths: Collection[int], prompt: PromptSettings | None) -> tuple[int, int]:
+    """FLOPs of matrices and of attention."""
+    slots = as_tokens = 0
+    if prompt is not None:
+        slots = prompt.length if prompt.trains_layers else 0
+        if prompt.trains_input or prompt.scheme == "hidden":
+            as_tokens = prompt.length
+    tokens = [int(length) + as_tokens for length in lengths]  # of an array too, without its overflow
+    width = shape.num_heads * shape.head_dim
+    attention = 4 * width * shape.num_layers * sum(row * (row + slots) for row in tokens)
+    return 2 * shape.matmul_params * sum(tokens), attention

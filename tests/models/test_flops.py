@@ -1,0 +1,103 @@
+"""Model FLOPs against arithmetic by hand, and against what torch counts in real passes."""
+
+import pytest
+import torch
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from xlprompt.models import (
+    FinetuneSettings,
+    HeadSettings,
+    PromptSettings,
+    build_task_model,
+    load_backbone,
+    load_tokenizer,
+)
+from xlprompt.models.budget import weightless_model
+from xlprompt.models.flops import ComputeShape, compute_shape, forward_flops, step_flops
+
+XGLM = ComputeShape(
+    matmul_params=24 * (4 * 1024**2 + 2 * 1024 * 4096),  # four projections and the feed-forward's two
+    num_layers=24,
+    num_heads=16,
+    num_kv_heads=16,
+    head_dim=64,
+    hidden_size=1024,
+)
+
+
+def test_the_shape_of_the_smallest_xglm_is_read_without_weights_and_leaves_the_embedding_out():
+    assert compute_shape(weightless_model("xglm-564M")) == XGLM
+    assert XGLM.matmul_params == 301_989_888
+
+
+def test_a_grouped_models_shape_has_its_own_number_of_key_value_heads():
+    shape = compute_shape(weightless_model("gemma-3-270m"))
+    assert (shape.num_heads, shape.num_kv_heads, shape.head_dim) == (4, 1, 256)
+    attention = 640 * 4 * 256 + 2 * 640 * 256 + 4 * 256 * 640
+    assert shape.matmul_params == 18 * (attention + 3 * 640 * 2048) == 100_270_080
+
+
+def test_a_forward_pass_takes_two_flops_a_parameter_and_token_and_the_products_of_attention():
+    assert forward_flops(XGLM, [10]) == 2 * 301_989_888 * 10 + 24 * 4 * 10 * 10 * 1024
+    prompted = forward_flops(XGLM, [10], PromptSettings(length=15))
+    assert prompted == 2 * 301_989_888 * 10 + 24 * 4 * 10 * 25 * 1024
+
+
+def test_rows_add_up_so_that_padding_is_no_work():
+    assert forward_flops(XGLM, [10, 7]) == forward_flops(XGLM, [10]) + forward_flops(XGLM, [7])
+    assert forward_flops(XGLM, []) == 0
+
+
+def test_slots_that_run_as_tokens_count_as_tokens():
+    for scheme in ("input", "hidden"):
+        prompt = PromptSettings(scheme=scheme, length=15)
+        assert forward_flops(XGLM, [10], prompt) == forward_flops(XGLM, [25])
+    both = forward_flops(XGLM, [10], PromptSettings(scheme="both", length=15))
+    assert both == forward_flops(XGLM, [25], PromptSettings(length=15))
+
+
+def test_fine_tuning_takes_three_forward_passes_and_a_prompt_about_two():
+    forward = forward_flops(XGLM, [40])
+    assert step_flops(XGLM, [40], method="finetune") == 3 * forward
+    prompt = PromptSettings(length=16)
+    step = step_flops(XGLM, [40], method="prompt", prompt=prompt)
+    # Two of each product but the first layer's projections (1 % of the sum), and three of attention (1 %).
+    assert step / forward_flops(XGLM, [40], prompt) == pytest.approx(2, rel=0.01)
+
+
+CASES = [
+    ("finetune", None),
+    ("prompt", "layers"),
+    ("prompt", "input"),
+    ("prompt", "both"),
+    ("prompt", "hidden"),
+]
+
+
+@pytest.mark.parametrize("family", ["tiny_xglm", "tiny_gemma", "tiny_llama"])
+@pytest.mark.parametrize(("method", "scheme"), CASES, ids=[scheme or method for method, scheme in CASES])
+def test_torch_counts_the_same_in_a_real_step(family, method, scheme, request):
+    """Exactly, once the head's products are taken off, which the count leaves out on purpose."""
+    folder = str(request.getfixturevalue(family))
+    prompt = PromptSettings(scheme=scheme, length=4) if scheme else None
+    model = build_task_model(
+        load_backbone(folder),
+        load_tokenizer(folder),
+        num_labels=3,
+        prompt=prompt,
+        head=HeadSettings(),
+        seed=0,
+        finetune=None if scheme else FinetuneSettings(),
+    )
+    rows, length = 2, 11  # equal lengths: a padded row would be computed, and is not counted
+    shape = compute_shape(model.backbone.model)
+    where = torch.arange(rows)
+    with FlopCounterMode(display=False) as counter:
+        logits = model(torch.ones(rows, length, dtype=torch.long), where, where + 2)
+        forward = counter.get_total_flops()
+        functional.cross_entropy(logits, where).backward()
+    head = 2 * rows * 3 * model.backbone.hidden_size
+    assert forward - head == forward_flops(shape, [length] * rows, prompt)
+    expected = step_flops(shape, [length] * rows, method=method, prompt=prompt)
+    assert counter.get_total_flops() - 3 * head == expected
