@@ -1,13 +1,21 @@
 import json
+import logging
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from contextlib import contextmanager
 
 import mlflow
 import pytest
+import sqlalchemy
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+import xlprompt.training.tracker as tracker_module
 from xlprompt.training.tracker import (
     DatasetRecord,
     MlflowTracker,
@@ -145,7 +153,7 @@ def test_a_model_that_cannot_be_copied_is_marked_as_failed(started, client, tmp_
 
     tracker, run_id = started
     monkeypatch.setattr(mlflow.MlflowClient, "log_model_artifacts", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(TrackingError, match="no space left on device.*Make room on its disk.*--resume"):
         tracker.log_model(tmp_path, name="lost-model", params={}, step=1)
     experiment_id = client.get_run(run_id).info.experiment_id
     found = client.search_logged_models([experiment_id], filter_string="name = 'lost-model'")
@@ -298,6 +306,355 @@ def test_a_deleted_experiment_is_explained(store, client):
     client.delete_experiment(client.get_run(run_id).info.experiment_id)
     with pytest.raises(TrackingError, match="'pawsx' was deleted.*mlflow experiments restore"):
         start_with(store, experiment="pawsx")
+
+
+# ------------------------------------------------------------------------------------------ outages
+
+HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def locked(store):
+    """Another process holds the database, as a database browser in the middle of an edit would."""
+    command = [sys.executable, "-c", HOLD, str(store / "mlflow.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline().strip() == "locked"
+        try:
+            yield
+        finally:
+            other.stdin.close()
+
+
+@contextmanager
+def being_read(store):
+    """Another program has begun to read and does not finish: writes work, commits do not."""
+    reader = sqlite3.connect(store / "mlflow.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT COUNT(*) FROM runs")
+    try:
+        yield
+    finally:
+        reader.close()
+
+
+@contextmanager
+def read_only(store):
+    """Make sqlite itself hold the file for read-only, which also works for root, whom no mode bits stop.
+
+    Byte 18 of a database is the version needed to write it; of one above sqlite's own it says "attempt to
+    write a readonly database" (sqlite.org/fileformat.html, section 1.3.3).
+    """
+    version = write_version(store, 3)
+    try:
+        yield
+    finally:
+        write_version(store, version)
+
+
+def write_version(store, value):
+    with (store / "mlflow.db").open("r+b") as file:
+        header = bytearray(file.read(100))
+        before, header[18] = header[18], value
+        file.seek(0)
+        file.write(header)
+    return before
+
+
+@contextmanager
+def full(store):
+    """Allow the database no page more than it has: sqlite's "database or disk is full"."""
+
+    def no_growth(connection, _record):
+        connection.execute("PRAGMA max_page_count = 1")  # sqlite takes the present size for less than that
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", no_growth)
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "connect", no_growth)
+
+
+OUTAGES = {
+    "locked": (locked, "database is locked", "Close the program"),
+    "being_read": (being_read, "database is locked", "Close the program"),
+    "read_only": (read_only, "readonly database", "Make the file and its folder writable"),
+    "full": (full, "database or disk is full", "Make room"),
+}
+
+
+@pytest.fixture(params=OUTAGES)
+def outage(request):
+    return OUTAGES[request.param]
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Waits that are a minute in life are a tenth of a second here, and the next try comes at once."""
+    for name in ("_WAIT_TO_START", "_WAIT_TO_FINISH", "_WAIT_WHEN_KILLED", "_WAIT_IN_TRAINING"):
+        monkeypatch.setattr(tracker_module, name, 0.1)
+    monkeypatch.setattr(tracker_module, "_RETRY_SECONDS", 1e-6)
+    monkeypatch.setattr(tracker_module, "_RETRY_AT_MOST", 1e-6)
+
+
+def warnings_of(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def curve(client, run_id, key="train/loss"):
+    return [(metric.step, metric.value) for metric in client.get_metric_history(run_id, key)]
+
+
+def test_training_outlives_a_store_that_cannot_be_written_and_loses_no_figure(
+    started, store, client, outage, impatient, caplog
+):
+    make, reason, remedy = outage
+    tracker, run_id = started
+    long = {f"train/{'x' * 100}/{i}": 0.0 for i in range(300)}  # more than fits into the database as it is
+    tracker.log_metrics({"train/loss": 1.0}, step=1)
+    tracker.flush()
+    with make(store):
+        for step in (2, 3, 4):
+            tracker.log_metrics({"train/loss": 1 / step, **long}, step=step)
+            tracker.flush()
+    tracker.log_metrics({"train/loss": 0.2}, step=5)
+    tracker.flush()
+    assert curve(client, run_id) == [(1, 1.0), (2, 1 / 2), (3, 1 / 3), (4, 1 / 4), (5, 0.2)]
+    cut, back = warnings_of(caplog)
+    assert str(store / "mlflow.db") in cut
+    assert reason in cut
+    assert remedy in cut
+    assert "can be written again" in back
+
+
+def test_a_locked_store_holds_training_up_for_one_second_and_then_not_at_every_flush(started, store, caplog):
+    tracker, _ = started
+    with locked(store):
+        begun = time.monotonic()
+        for step in range(200):
+            tracker.log_metrics({"train/loss": 1.0}, step=step)
+            tracker.flush()
+        # One try with the real wait of 1 s; MLflow alone would take 20 s at every flush.
+        assert 0.9 < time.monotonic() - begun < 5
+    assert len(warnings_of(caplog)) == 1
+    tracker.end("FINISHED")
+
+
+def test_in_an_hour_without_a_store_training_waits_for_it_less_than_twenty_times(started, monkeypatch):
+    tracker, _ = started
+    tries, clock = [], [0.0]
+    monkeypatch.setattr(tracker_module, "_why_unusable", lambda *_: tries.append(clock[0]) or "locked")
+    monkeypatch.setattr(tracker_module.time, "monotonic", lambda: clock[0])
+    for second in range(3600):
+        clock[0] = float(second)
+        tracker.log_metrics({"train/loss": 1.0}, step=second)
+        tracker.flush()
+    assert tries[:7] == [0, 15, 45, 105, 225, 465, 765]
+    assert len(tries) == 16
+
+
+def test_figures_that_wait_are_bounded_and_each_curve_keeps_its_shape(
+    started, store, client, impatient, monkeypatch, caplog
+):
+    monkeypatch.setattr(tracker_module, "_MAX_PENDING", 100)
+    tracker, run_id = started
+    with read_only(store):
+        tracker.log_metrics({"best/step": 7}, step=1)
+        for step in range(1, 201):
+            tracker.log_metrics({"train/loss": step}, step=step)
+            tracker.flush()
+            assert len(tracker._pending) <= 101
+    tracker.flush()
+    steps = [step for step, _ in curve(client, run_id)]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 200
+    assert steps[0] <= 8  # thinned three times, the gaps are at most 8 steps wide
+    assert max(after - before for before, after in zip(steps, steps[1:], strict=False)) <= 8
+    assert curve(client, run_id, "best/step") == [(1, 7.0)]
+    assert "every second point" in "".join(warnings_of(caplog))
+
+
+def test_a_batch_that_was_written_in_part_is_not_logged_twice(
+    started, client, tmp_path, impatient, monkeypatch
+):
+    """MLflow commits a batch in two transactions: the run's figures, then the model's."""
+    tracker, run_id = started
+    model = tracker.log_model(tmp_path, name="prompt-tiny", params={}, step=1)
+    written = SqlAlchemyStore._log_model_metrics
+
+    def stopped(*_args, **_given):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    tracker.log_metrics({"test/accuracy/de": 40.5, "test/f1/de": float("nan")}, model_id=model.model_id)
+    monkeypatch.setattr(SqlAlchemyStore, "_log_model_metrics", stopped)
+    tracker.flush()
+    assert curve(client, run_id, "test/accuracy/de") == [(0, 40.5)]
+    assert not client.get_logged_model(model.model_id).metrics
+    monkeypatch.setattr(SqlAlchemyStore, "_log_model_metrics", written)
+    tracker.flush()
+    assert curve(client, run_id, "test/accuracy/de") == [(0, 40.5)]
+    assert len(curve(client, run_id, "test/f1/de")) == 1
+    assert sorted(m.key for m in client.get_logged_model(model.model_id).metrics) == [
+        "test/accuracy/de",
+        "test/f1/de",
+    ]
+
+
+def test_an_interrupt_while_figures_are_sent_does_not_lose_them(started, client, monkeypatch):
+    tracker, run_id = started
+    tracker.log_metrics({"train/loss": 1.0}, step=1)
+    with monkeypatch.context() as patch:
+
+        def interrupt(*_args, **_given):
+            raise KeyboardInterrupt
+
+        patch.setattr(SqlAlchemyStore, "_log_metrics", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            tracker.flush()
+    tracker.end("KILLED")
+    assert curve(client, run_id) == [(1, 1.0)]
+
+
+def test_a_deleted_run_stops_training_with_what_to_do(started, client):
+    tracker, run_id = started
+    client.delete_run(run_id)
+    tracker.log_metrics({"train/loss": 1.0}, step=1)
+    with pytest.raises(TrackingError, match="is deleted.*mlflow runs restore"):
+        tracker.flush()
+
+
+@pytest.mark.parametrize("outage", ["locked", "being_read", "read_only"], indirect=True)
+def test_a_run_does_not_start_on_a_store_that_cannot_be_written(store, outage, impatient):
+    make, reason, remedy = outage
+    with make(store):
+        begun = time.monotonic()
+        with pytest.raises(TrackingError, match=rf"mlflow\.db: .*{reason}.*{remedy}") as raised:
+            start_with(store)
+        assert time.monotonic() - begun < 2  # MLflow alone would try for minutes
+    assert "\n" not in str(raised.value)
+
+
+def test_a_store_that_is_locked_for_a_moment_is_waited_for(store, client):
+    with locked(store):
+        thread = threading.Thread(target=lambda: ids.append(start_with(store)))
+        ids = []
+        thread.start()
+        time.sleep(1.5)
+    thread.join()
+    assert client.get_run(ids[0]).info.status == "RUNNING"
+
+
+def test_a_file_that_is_no_database_is_explained(tmp_path):
+    (tmp_path / "mlflow.db").write_text("not a database at all, but long enough to look like a file" * 20)
+    with pytest.raises(TrackingError, match="file is not a database.*name another store with --mlruns"):
+        MlflowTracker(tmp_path)
+
+
+def test_a_store_that_cannot_be_made_is_explained(tmp_path):
+    (tmp_path / "mlruns").write_text("a file where the folder should be")
+    with pytest.raises(TrackingError, match="File exists"):
+        create_store(tmp_path / "mlruns")
+
+
+def test_a_read_only_store_can_still_be_read(started, store, tmp_path):
+    tracker, run_id = started
+    (tmp_path / "checkpoint.json").write_text("{}")
+    stored = tracker.log_model(tmp_path, name="prompt-tiny", params={}, step=1)
+    with read_only(store):
+        create_store(store)
+        assert find_model(store, run_id) == stored
+
+
+@pytest.mark.parametrize("outage", ["locked", "read_only"], indirect=True)
+def test_a_model_is_not_kept_by_a_store_that_cannot_be_written(
+    started, store, client, outage, impatient, tmp_path
+):
+    make, reason, remedy = outage
+    tracker, run_id = started
+    with make(store), pytest.raises(TrackingError, match=rf"{reason}.*{remedy}.*--resume \(make: RESUME=1\)"):
+        tracker.log_model(tmp_path, name="prompt-tiny", params={}, step=1)
+    tracker.end("FAILED")
+    assert client.get_run(run_id).outputs.model_outputs == []
+
+
+@pytest.mark.parametrize("outage", ["locked", "read_only"], indirect=True)
+@pytest.mark.parametrize("error", [ValueError("bad row 7"), KeyboardInterrupt(), SystemExit(143)])
+def test_an_error_is_not_hidden_by_a_store_that_cannot_be_written(
+    started, store, client, outage, error, impatient, caplog
+):
+    tracker, run_id = started
+    with pytest.raises(type(error)) as raised, outage[0](store), true_end_state(tracker):
+        raise error
+    assert raised.value is error
+    (warning,) = warnings_of(caplog)
+    assert "The run stays RUNNING in the store" in warning
+    assert outage[1] in warning
+    assert end_state(client, run_id) == ("RUNNING", None, False)
+
+
+def test_a_run_whose_end_cannot_be_written_is_no_success(started, store, impatient):
+    tracker, _ = started
+    with locked(store), pytest.raises(TrackingError, match="database is locked"), true_end_state(tracker):
+        pass
+
+
+def test_after_a_wait_in_vain_the_end_does_not_wait_again(started, store, monkeypatch, tmp_path):
+    monkeypatch.setattr(tracker_module, "_WAIT_TO_FINISH", 2.0)
+    tracker, _ = started
+    begun = time.monotonic()
+    with locked(store), pytest.raises(TrackingError), true_end_state(tracker):
+        tracker.log_model(tmp_path, name="prompt-tiny", params={}, step=1)
+    assert 2 <= time.monotonic() - begun < 3.5
+
+
+def test_figures_that_could_not_be_sent_before_the_end_are_sent_on_resuming(
+    started, store, client, impatient, caplog
+):
+    tracker, run_id = started
+    tracker.log_metrics({"train/loss": 0.5}, step=10)
+    tracker.flush()
+    tracker.log_metrics({"train/loss": 0.4}, step=20)
+    tracker.log_metrics({"train/loss": 0.3}, step=30)
+    with locked(store), pytest.raises(KeyboardInterrupt), true_end_state(tracker):
+        raise KeyboardInterrupt
+    assert f"last 2 figures are in {store / f'unsent-{run_id}.json'}" in "".join(warnings_of(caplog))
+
+    again = MlflowTracker(store)
+    assert again.resume(run_id)
+    again.log_metrics({"train/loss": 0.31}, step=30)  # done again since the training state of step 20
+    again.log_metrics({"train/loss": 0.2}, step=40)
+    again.end("FINISHED")
+    assert curve(client, run_id) == [(10, 0.5), (20, 0.4), (30, 0.3), (40, 0.2)]
+    assert not (store / f"unsent-{run_id}.json").exists()
+    assert end_state(client, run_id)[0] == "FINISHED"
+
+
+def test_a_locked_store_is_not_taken_for_one_without_the_run(started, store, impatient):
+    _, run_id = started
+    again = MlflowTracker(store)
+    with locked(store), pytest.raises(TrackingError, match="database is locked"):
+        again.resume(run_id)
+    assert again.resume("0" * 32) is False
+
+
+def test_a_store_that_is_deleted_during_a_run_costs_the_record_and_not_the_run(
+    store, tmp_path, impatient, caplog
+):
+    shutil.copytree(store, tmp_path / "mlruns")
+    tracker = MlflowTracker(tmp_path / "mlruns")
+    tracker.start(experiment="pos", run_name="run", params={}, tags={})
+    shutil.rmtree(tmp_path / "mlruns")
+    tracker.log_metrics({"train/loss": 1.0}, step=1)
+    tracker.flush()
+    with pytest.raises(ValueError, match="bad row"), true_end_state(tracker):
+        raise ValueError("bad row 7")
+    assert not (tmp_path / "mlruns").exists()
+    assert "1 figures are lost" in "".join(warnings_of(caplog))
 
 
 def test_mlflows_global_state_is_left_alone(started, store):

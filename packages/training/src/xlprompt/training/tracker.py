@@ -4,6 +4,10 @@ The store is always an explicit sqlite database with its artifacts beside it, ad
 `MlflowClient`: MLflow's global state (tracking URI, active run) is never touched, so one process can track
 several runs. MLflow's usage reporting is switched off (`MLFLOW_DISABLE_TELEMETRY=true`) unless the user has
 set that variable.
+
+A store that cannot be written for a while (locked by another program, read-only, its disk full) costs a
+training run nothing: figures wait in memory and are sent later. Where the store itself is needed, to open or
+close a run or to keep a model, it ends in a `TrackingError`.
 """
 
 from __future__ import annotations
@@ -12,10 +16,12 @@ import json
 import logging
 import os
 import signal
+import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -25,6 +31,10 @@ from urllib.parse import unquote, urlparse
 from filelock import FileLock
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
+if not any(name.startswith("MLFLOW_SQLALCHEMYSTORE_") for name in os.environ):
+    # A pooled connection that once met a read-only database stays read-only when the database no longer is.
+    # A new one for each call costs 2 ms, once in some seconds.
+    os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
 
 import mlflow  # noqa: E402
 from mlflow.entities import (  # noqa: E402
@@ -35,9 +45,12 @@ from mlflow.entities import (  # noqa: E402
     LoggedModelOutput,
     Metric,
     Param,
+    Run,
     RunTag,
 )
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT  # noqa: E402
+
+_log = logging.getLogger(__name__)
 
 EndState = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -46,9 +59,22 @@ _MAX_PARAM = 6000
 _MAX_TAG = 5000
 _MAX_BATCH = 100  # params and tags in one request; metrics may be ten times as many
 
+_MAX_METRICS = 1000  # in one request
+
 _FLUSH_SECONDS = 5.0
 _FLUSH_METRICS = 500
-_BUSY_SECONDS = 60  # how long a writer waits for another process; sqlite's default of 5 fails on slow disks
+
+# How long to wait for a store that another program has locked. MLflow's sessions wait 20 s, whatever the
+# connection says (`PRAGMA busy_timeout` in mlflow/store/db/utils.py), so the waiting is done before them.
+_WAIT_TO_START = 10.0  # long enough for the writes of other runs on a slow disk, short enough for a person
+_WAIT_TO_FINISH = 60.0  # hours of work hang on it
+_WAIT_WHEN_KILLED = 5.0  # batch systems follow SIGTERM by SIGKILL after some seconds
+_WAIT_IN_TRAINING = 1.0  # training stands still meanwhile
+
+# After a failed flush the next try is this many seconds away, then twice as many, up to the last: of a store
+# that stays locked, training notices at most a second in every 15 and soon one in every 300.
+_RETRY_SECONDS, _RETRY_AT_MOST = 15.0, 300.0
+_MAX_PENDING = 100_000  # some 50 MB; a run logs four figures every ten steps or so
 
 
 class TrackingError(RuntimeError):
@@ -106,7 +132,7 @@ class Tracker(Protocol):
         """Log figures, tied to the data set and the model they were measured on where given."""
 
     def flush(self) -> None:
-        """Send what is buffered."""
+        """Send what is buffered, as far as the store can be written now."""
 
     def log_dataset(self, dataset: DatasetRecord) -> None:
         """Log a data set as an input of the run."""
@@ -174,10 +200,18 @@ class MlflowTracker:
     """Writes one run to the sqlite store of a folder.
 
     Metrics are buffered and sent in batches, since one by one they would cost several milliseconds each.
+    While the store cannot be written they stay buffered, in order, and are tried again at growing intervals.
+    A batch that was written in part and is sent again is not logged twice: MLflow drops figures whose name,
+    step, time and value it has. Should the run end before they could be sent, they are left in a file beside
+    the store, from which `resume` takes them.
     """
 
     def __init__(self, mlruns: Path) -> None:
-        """Open the store, creating it first where it does not exist."""
+        """Open the store, creating it first where it does not exist.
+
+        Raises:
+            TrackingError: It cannot be made or written.
+        """
         self._mlruns = mlruns
         self._client = _client(mlruns)
         self._run_id: str | None = None
@@ -185,33 +219,40 @@ class MlflowTracker:
         self._pending: list[Metric] = []
         self._logged: dict[str, int] = {}  # of a resumed run: the last step of each metric in the store
         self._flushed_at = time.monotonic()
+        self._retry_in = 0.0  # seconds between tries while the store cannot be written; 0 while it can
+        self._retry_at = 0.0
+        self._gave_up = False
 
     def start(
         self, *, experiment: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]
     ) -> str:
         """Open a run; the experiment is created on first use, with its artifacts beside the database."""
-        self._experiment_id = _experiment_id(self._client, experiment, self._mlruns)
-        run = self._client.create_run(self._experiment_id, run_name=run_name)
-        self._run_id = run.info.run_id
-        param_list = [Param(key, _as_text(value)[:_MAX_PARAM]) for key, value in params.items()]
-        tag_list = [RunTag(key, value[:_MAX_TAG]) for key, value in tags.items()]
-        for first in range(0, max(len(param_list), len(tag_list)), _MAX_BATCH):
-            part = slice(first, first + _MAX_BATCH)
-            self._client.log_batch(self._run, params=param_list[part], tags=tag_list[part], synchronous=True)
+        with self._needed(_WAIT_TO_START):
+            self._experiment_id = _experiment_id(self._client, experiment, self._mlruns)
+            run = self._client.create_run(self._experiment_id, run_name=run_name)
+            self._run_id = run.info.run_id
+            param_list = [Param(key, _as_text(value)[:_MAX_PARAM]) for key, value in params.items()]
+            tag_list = [RunTag(key, value[:_MAX_TAG]) for key, value in tags.items()]
+            for first in range(0, max(len(param_list), len(tag_list)), _MAX_BATCH):
+                part = slice(first, first + _MAX_BATCH)
+                self._client.log_batch(
+                    self._run, params=param_list[part], tags=tag_list[part], synchronous=True
+                )
         return self._run
 
     def resume(self, run_id: str) -> bool:
         """Go on in a run of the store that was interrupted; False where the store has no such run."""
-        try:
-            run = self._client.get_run(run_id)
-        except mlflow.MlflowException:
-            return False
-        self._client.update_run(run_id, status="RUNNING")
-        self._run_id, self._experiment_id = run_id, run.info.experiment_id
-        # Steps done again since the last training state are in the curves already.
-        for key in run.data.metrics:
-            history = self._client.get_metric_history(run_id, key)
-            self._logged[key] = max(metric.step for metric in history)
+        with self._needed(_WAIT_TO_START):
+            run = _find_run(self._client, run_id)
+            if run is None:
+                return False
+            self._client.update_run(run_id, status="RUNNING")
+            self._run_id, self._experiment_id = run_id, run.info.experiment_id
+            # Steps done again since the last training state are in the curves already.
+            for key in run.data.metrics:
+                history = self._client.get_metric_history(run_id, key)
+                self._logged[key] = max(metric.step for metric in history)
+            self._take_up_unsent()
         return True
 
     def log_metrics(
@@ -253,47 +294,86 @@ class MlflowTracker:
             profile=json.dumps({"num_rows": dataset.examples}),
         )
         tag = InputTag(MLFLOW_DATASET_CONTEXT, dataset.context)
-        self._client.log_inputs(self._run, datasets=[DatasetInput(entity, [tag])])
+        with self._needed(_WAIT_TO_FINISH):
+            self._client.log_inputs(self._run, datasets=[DatasetInput(entity, [tag])])
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file into the run's artifacts."""
-        self.flush()
-        self._client.log_artifact(self._run, str(path), folder)
+        with self._needed(_WAIT_TO_FINISH):
+            self._send()
+            self._client.log_artifact(self._run, str(path), folder)
 
     def log_model(self, directory: Path, *, name: str, params: Mapping[str, Any], step: int) -> StoredModel:
         """Copy a checkpoint folder into the store as a LoggedModel, whose status says if it is whole."""
-        self.flush()
-        model = self._client.create_logged_model(
-            experiment_id=self._experiment_id,
-            name=name,
-            source_run_id=self._run,
-            params={key: _as_text(value)[:_MAX_PARAM] for key, value in params.items()},
-            model_type="xlprompt-checkpoint",
-        )
-        try:
-            self._client.log_model_artifacts(model.model_id, str(directory))
-        except BaseException:
-            self._client.finalize_logged_model(model.model_id, "FAILED")
-            raise
-        self._client.finalize_logged_model(model.model_id, "READY")
-        self._client.log_outputs(self._run, [LoggedModelOutput(model.model_id, step)])
+        with self._needed(_WAIT_TO_FINISH):
+            self._send()
+            model = self._client.create_logged_model(
+                experiment_id=self._experiment_id,
+                name=name,
+                source_run_id=self._run,
+                params={key: _as_text(value)[:_MAX_PARAM] for key, value in params.items()},
+                model_type="xlprompt-checkpoint",
+            )
+            try:
+                self._client.log_model_artifacts(model.model_id, str(directory))
+            except BaseException:
+                with suppress(mlflow.MlflowException):  # what went wrong first is what has to be told
+                    self._client.finalize_logged_model(model.model_id, "FAILED")
+                raise
+            self._client.finalize_logged_model(model.model_id, "READY")
+            self._client.log_outputs(self._run, [LoggedModelOutput(model.model_id, step)])
         return StoredModel(model.model_id, _local_path(model.artifact_location))
 
     def use_model(self, model_id: str) -> None:
         """Name a model of the store as an input of the run."""
-        self._client.log_inputs(self._run, models=[LoggedModelInput(model_id)])
+        with self._needed(_WAIT_TO_FINISH):
+            self._client.log_inputs(self._run, models=[LoggedModelInput(model_id)])
 
     def end(self, state: EndState, error: str | None = None) -> None:
         """Close the run with its true end state; an error's text becomes the tag `error`.
 
         Does nothing where no run was started, so that it can follow an error of any kind.
+
+        Raises:
+            TrackingError: The store cannot be written. Figures that could not be sent are in a file by then.
         """
         if self._run_id is None:
             return
-        self.flush()
-        if error:
-            self._client.set_tag(self._run, "error", error[:_MAX_TAG])
-        self._client.set_terminated(self._run, status=state)
+        wait = _WAIT_WHEN_KILLED if state == "KILLED" else _WAIT_TO_FINISH
+        if self._gave_up:
+            wait = 0.0  # this end follows a long wait in vain
+        try:
+            with self._needed(wait):
+                self._send()
+                if error:
+                    self._client.set_tag(self._run, "error", error[:_MAX_TAG])
+                self._client.set_terminated(self._run, status=state)
+        except TrackingError:
+            self._leave_unsent()
+            raise
+
+    def flush(self) -> None:
+        """Send what is buffered to the store, or keep it where the store cannot be written.
+
+        A second is waited for another program that has the store locked. After a failure the calls of the
+        next seconds to minutes do nothing.
+
+        Raises:
+            TrackingError: The store can be written but refuses, for instance because the run was deleted.
+        """
+        if not self._pending or (self._retry_in and time.monotonic() < self._retry_at):
+            return
+        reason = _why_unusable(self._mlruns, _WAIT_IN_TRAINING)
+        if reason is None:
+            try:
+                with _store_errors(self._mlruns):
+                    self._send()
+                return
+            except TrackingError as error:
+                reason = _outage(error)
+                if reason is None:  # the store works, and refuses: the run was deleted, say
+                    raise
+        self._put_off(reason)
 
     @property
     def _run(self) -> str:
@@ -301,12 +381,77 @@ class MlflowTracker:
             raise TrackingError("no run was started: call start() first")
         return self._run_id
 
-    def flush(self) -> None:
-        """Send what is buffered to the store."""
-        pending, self._pending = self._pending, []
+    def _send(self) -> None:
+        """Send everything that is buffered; what was not sent when an error comes stays buffered."""
+        sent = 0
+        while self._pending:
+            batch = self._pending[:_MAX_METRICS]
+            self._client.log_batch(self._run, metrics=batch, synchronous=True)
+            del self._pending[: len(batch)]
+            sent += len(batch)
         self._flushed_at = time.monotonic()
-        if pending:
-            self._client.log_batch(self._run, metrics=pending, synchronous=True)
+        if sent:
+            self._unsent_file.unlink(missing_ok=True)
+        if self._retry_in:
+            _log.warning("%s: can be written again, nothing is lost", _database(self._mlruns))
+            self._retry_in = 0.0
+
+    def _put_off(self, reason: str) -> None:
+        """Keep what is buffered for later; warn at the beginning of an outage, not at each try."""
+        if not self._retry_in:
+            _log.warning(
+                "%s: cannot be written (%s). Training goes on, and its figures are kept until it can. %s",
+                _database(self._mlruns),
+                reason,
+                _remedy(reason),
+            )
+        self._retry_in = min(2 * self._retry_in or _RETRY_SECONDS, _RETRY_AT_MOST)
+        self._retry_at = time.monotonic() + self._retry_in
+        if len(self._pending) > _MAX_PENDING:
+            self._pending = _every_second_point(self._pending)
+            _log.warning("Too many figures wait for the store: every second point of their curves is dropped")
+
+    @contextmanager
+    def _needed(self, wait: float) -> Iterator[None]:
+        """Run calls that cannot be put off: wait for a locked store, and raise errors as TrackingError."""
+        try:
+            if reason := _why_unusable(self._mlruns, wait):
+                raise TrackingError(_explained(self._mlruns, reason))
+            with _store_errors(self._mlruns):
+                yield
+        except TrackingError:
+            self._gave_up = True
+            raise
+
+    @property
+    def _unsent_file(self) -> Path:
+        return self._mlruns / f"unsent-{self._run}.json"
+
+    def _leave_unsent(self) -> None:
+        """Write what could not be sent to a file, for `resume`."""
+        if not self._pending:
+            return
+        text = json.dumps([metric.to_dictionary() for metric in self._pending])
+        try:
+            self._unsent_file.with_suffix(".tmp").write_text(text, encoding="utf-8")
+            self._unsent_file.with_suffix(".tmp").replace(self._unsent_file)
+        except OSError as error:
+            _log.warning("The run's last %d figures are lost (%s)", len(self._pending), error)
+            return
+        _log.warning(
+            "The run's last %d figures are in %s; they are sent when the run is resumed",
+            len(self._pending),
+            self._unsent_file,
+        )
+
+    def _take_up_unsent(self) -> None:
+        """Buffer what an earlier process of this run could not send."""
+        if not self._unsent_file.is_file():
+            return
+        for entry in json.loads(self._unsent_file.read_text(encoding="utf-8")):
+            metric = Metric.from_dictionary(entry)
+            self._pending.append(metric)
+            self._logged[metric.key] = max(metric.step, self._logged.get(metric.key, -1))
 
 
 def store_uri(mlruns: Path) -> str:
@@ -315,8 +460,12 @@ def store_uri(mlruns: Path) -> str:
 
 
 def create_store(mlruns: Path) -> None:
-    """Make the folder's store where there is none; of several processes one does, and the others wait."""
-    _client(mlruns)
+    """Make the folder's store where there is none; of several processes one does, and the others wait.
+
+    Raises:
+        TrackingError: It cannot be made or read.
+    """
+    _client(mlruns, writing=False)
 
 
 def find_model(mlruns: Path, run_id: str) -> StoredModel:
@@ -325,23 +474,22 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
     Raises:
         TrackingError: There is no store, no such run, or the run produced no complete checkpoint.
     """
-    if not (mlruns / "mlflow.db").is_file():
+    if not _database(mlruns).is_file():
         raise TrackingError(
             f"{mlruns}: no MLflow store here (mlflow.db is missing). Give the folder of a run's store"
         )
-    client = _client(mlruns)
-    try:
-        run = client.get_run(run_id)
-    except mlflow.MlflowException as error:
-        raise TrackingError(
-            f"{mlruns}: no run '{run_id}' in this store. `xlprompt ui` lists the runs"
-        ) from error
-    outputs = run.outputs.model_outputs if run.outputs else []
-    if not outputs:
-        raise TrackingError(
-            f"run {run_id} ({run.info.status}) has no checkpoint: it ended before training did. Train again"
-        )
-    model = client.get_logged_model(outputs[-1].model_id)
+    client = _client(mlruns, writing=False)
+    with _store_errors(mlruns):
+        run = _find_run(client, run_id)
+        if run is None:
+            raise TrackingError(f"{mlruns}: no run '{run_id}' in this store. `xlprompt ui` lists the runs")
+        outputs = run.outputs.model_outputs if run.outputs else []
+        if not outputs:
+            raise TrackingError(
+                f"run {run_id} ({run.info.status}) has no checkpoint: it ended before training did. Train "
+                "again"
+            )
+        model = client.get_logged_model(outputs[-1].model_id)
     return StoredModel(model.model_id, _local_path(model.artifact_location))
 
 
@@ -351,17 +499,30 @@ def true_end_state(tracker: Tracker) -> Iterator[None]:
 
     A SIGTERM, which batch systems send at the end of the granted time, is turned into `SystemExit` here, so
     that it is recorded like an interrupt from the keyboard.
+
+    Raises:
+        TrackingError: The block was completed, but the store cannot take the end of the run. Where the block
+            was left by an error, that error is raised, and that its record is missing is only a warning.
     """
     with _sigterm_as_exit():
         try:
             yield
         except (KeyboardInterrupt, SystemExit) as error:
-            tracker.end("KILLED", error=f"{type(error).__name__}: {error}".rstrip(": "))
+            _end_after(tracker, "KILLED", f"{type(error).__name__}: {error}".rstrip(": "))
             raise
         except Exception as error:
-            tracker.end("FAILED", error=f"{type(error).__name__}: {error}")
+            _end_after(tracker, "FAILED", f"{type(error).__name__}: {error}")
             raise
         tracker.end("FINISHED")
+
+
+def _end_after(tracker: Tracker, state: EndState, error: str) -> None:
+    try:
+        tracker.end(state, error=error)
+    except TrackingError as unrecorded:
+        _log.warning(
+            "The run stays RUNNING in the store: its end (%s) could not be written. %s", state, unrecorded
+        )
 
 
 @contextmanager
@@ -380,13 +541,124 @@ def _sigterm_as_exit() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _client(mlruns: Path) -> mlflow.MlflowClient:
+def _client(mlruns: Path, *, writing: bool = True) -> mlflow.MlflowClient:
     """A client of the folder's store, whose schema is created or checked when the client is made."""
-    mlruns.mkdir(parents=True, exist_ok=True)
-    for noisy in ("mlflow.store.db.utils", "alembic"):  # a page of migration steps on first use
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    with _store_lock(mlruns):
-        return mlflow.MlflowClient(tracking_uri=f"{store_uri(mlruns)}?timeout={_BUSY_SECONDS}")
+    # The one writes a page of migration steps on first use; the other the whole traceback of errors that are
+    # raised anyway, and of those that are survived.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    with _store_errors(mlruns):
+        mlruns.mkdir(parents=True, exist_ok=True)
+        may_create = writing or os.access(mlruns, os.W_OK)
+        with _store_lock(mlruns) if may_create else nullcontext():
+            # Before MLflow, whose tries at a store that is locked take minutes.
+            if _database(mlruns).exists() and (
+                reason := _why_unusable(mlruns, _WAIT_TO_START, writing=writing)
+            ):
+                raise TrackingError(_explained(mlruns, reason))
+            return mlflow.MlflowClient(tracking_uri=f"{store_uri(mlruns)}?timeout={_WAIT_TO_FINISH:.0f}")
+
+
+def _database(mlruns: Path) -> Path:
+    return mlruns / "mlflow.db"
+
+
+def _why_unusable(mlruns: Path, wait: float, *, writing: bool = True) -> str | None:
+    """Why the store's database cannot be written (or read) now, in sqlite's words; None where it can.
+
+    Nothing is written, so a full disk is not noticed.
+
+    Args:
+        mlruns: The store's folder.
+        wait: Seconds to wait for another program to release its lock.
+        writing: False asks for reading only.
+    """
+    database = _database(mlruns).absolute().as_uri() + ("?mode=rw" if writing else "?mode=ro")
+    until = time.monotonic() + wait
+    while True:
+        # Python cannot be interrupted while sqlite waits, so it does in short spells.
+        spell = min(1.0, max(0.0, until - time.monotonic()))
+        try:
+            with closing(
+                sqlite3.connect(database, uri=True, timeout=spell, isolation_level=None)
+            ) as connection:
+                # Exclusive, as a commit needs it: a reader that does not finish is as much in the way.
+                connection.execute("BEGIN EXCLUSIVE" if writing else "BEGIN")
+                connection.execute("SELECT COUNT(*) FROM sqlite_master")
+                connection.execute("ROLLBACK")
+            return None
+        except sqlite3.Error as error:
+            locked = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not locked or time.monotonic() >= until:
+                return str(error)
+
+
+@contextmanager
+def _store_errors(mlruns: Path) -> Iterator[None]:
+    """Raise what the store has against a call as a TrackingError; errors of other kinds are left alone."""
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Exception as error:
+        reason = _outage(error) or _refusal(error)
+        if reason is None:
+            raise
+        raise TrackingError(_explained(mlruns, reason)) from error
+
+
+def _outage(error: BaseException | None) -> str | None:
+    """What sqlite or the file system reports, beneath MLflow's and SQLAlchemy's wrapping, if it is theirs."""
+    while error is not None:
+        if isinstance(error, sqlite3.Error | OSError):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _refusal(error: Exception) -> str | None:
+    """MLflow's objection to a call, such as that the run was deleted."""
+    return str(error).partition("\n")[0] if isinstance(error, mlflow.MlflowException) else None
+
+
+def _explained(mlruns: Path, reason: str) -> str:
+    return (
+        f"{_database(mlruns)}: the MLflow store cannot be used ({reason}). {_remedy(reason)}, then run the "
+        "command again. Training goes on where it was with --resume (make: RESUME=1): its state is intact"
+    )
+
+
+def _remedy(reason: str) -> str:
+    words = reason.lower()
+    if "locked" in words:
+        return "Close the program that has it open (a database browser, a backup, a stopped run)"
+    if any(sign in words for sign in ("readonly", "read-only", "permission", "unable to open")):
+        return "Make the file and its folder writable"
+    if "full" in words or "no space" in words:
+        return "Make room on its disk"
+    if "deleted" in words:
+        return "Restore the run (`mlflow runs restore`)"
+    return "Repair it, or name another store with --mlruns"
+
+
+def _every_second_point(metrics: list[Metric]) -> list[Metric]:
+    """Halve each curve, keeping its last point; a figure that was logged once is kept."""
+    kept: list[Metric] = []
+    seen: Counter[str] = Counter()
+    for metric in reversed(metrics):
+        if seen[metric.key] % 2 == 0:
+            kept.append(metric)
+        seen[metric.key] += 1
+    return kept[::-1]
+
+
+def _find_run(client: mlflow.MlflowClient, run_id: str) -> Run | None:
+    try:
+        return client.get_run(run_id)
+    except mlflow.MlflowException as error:
+        if _outage(error):
+            raise
+        return None  # no such run, or no id at all
 
 
 def _store_lock(mlruns: Path) -> FileLock:
