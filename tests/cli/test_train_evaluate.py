@@ -25,7 +25,7 @@ def test_json_of_a_run_holds_budget_course_and_scores(trained):
     assert set(trained["report"]["results"]) == {"en", "de"}
     assert trained["fit"]["steps"] == 4
     assert trained["budget"]["trainable_params"] > 0
-    assert trained["peak_memory_bytes"] > 0
+    assert trained["cost"]["peak_memory_bytes"] > 0
 
 
 def test_options_reach_the_stored_recipe(trained, store):

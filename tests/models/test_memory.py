@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from xlprompt.evaluation.processes import Processes
 from xlprompt.models import (
     FinetuneSettings,
     HeadSettings,
@@ -136,7 +137,7 @@ def test_the_prediction_is_what_the_torch_engines_tensors_take(family, kind, pre
         seed=0,
         finetune=kind.get("finetune"),
     )
-    engine = TorchEngine(model, OptimizerSettings(learning_rate=1e-3), torch.device("cpu"))
+    engine = TorchEngine(model, OptimizerSettings(learning_rate=1e-3), torch.device("cpu"), Processes())
     rows = torch.arange(2)
 
     def backward():
@@ -150,7 +151,7 @@ def test_the_prediction_is_what_the_torch_engines_tensors_take(family, kind, pre
 
     # Where two names share memory, as XGLM's fused projections and their views do, it counts once.
     weights = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in model.parameters()}
-    masters = [master.weight for master in engine._masters.values()]
+    masters = [master.weight for master in engine.masters.values()]
     gradients = [weight.grad for weight in masters] + [parameter.grad for parameter in model.parameters()]
     own = [
         weight for weight in masters if weight.data_ptr() not in {p.data_ptr() for p in model.parameters()}

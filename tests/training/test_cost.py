@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from xlprompt.data.batches import Batch
+from xlprompt.evaluation.processes import Processes
 from xlprompt.models import (
     FinetuneSettings,
     HeadSettings,
@@ -18,7 +19,15 @@ from xlprompt.models import (
 )
 from xlprompt.models.flops import compute_shape, step_flops
 from xlprompt.training import cost
-from xlprompt.training.cost import PeakRate, Workload, device_peak_flops, estimate, measured, training_flops
+from xlprompt.training.cost import (
+    PeakRate,
+    Workload,
+    device_peak_flops,
+    estimate,
+    folder_bytes,
+    measured,
+    training_flops,
+)
 from xlprompt.training.engine import TorchEngine
 from xlprompt.training.recipe import OptimizerSettings
 
@@ -79,9 +88,9 @@ def test_an_estimate_leaves_no_trace(tiny_xglm, finetune, gradient_checkpointing
 @pytest.mark.integration
 def test_an_estimate_does_not_reach_an_engines_gradients(tiny_xglm):
     model = task_model(tiny_xglm, finetune=True)
-    engine = TorchEngine(model, OptimizerSettings(learning_rate=1e-3), CPU)
+    engine = TorchEngine(model, OptimizerSettings(learning_rate=1e-3), CPU, Processes())
     estimated(model)
-    assert all(master.weight.grad is None for master in engine._masters.values())
+    assert all(master.weight.grad is None for master in engine.masters.values())
 
 
 @pytest.fixture
@@ -220,7 +229,7 @@ def test_what_a_run_took_is_told_by_its_metrics_names(tmp_path):
         flops=4 * 10**12,
         peak=PeakRate(1e12, "measured"),
         peak_memory_bytes=3 * 2**20,
-        checkpoint=tmp_path,
+        checkpoint_bytes=folder_bytes(tmp_path),
         devices=2,
     )
     assert found.to_metrics() == {

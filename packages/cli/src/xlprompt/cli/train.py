@@ -145,19 +145,22 @@ def _as_dict(result: RunResult) -> dict[str, Any]:
         "run_id": result.run_id,
         "run_name": result.run_name,
         "checkpoint": str(result.checkpoint),
-        "seconds": result.seconds,
-        "peak_memory_bytes": result.peak_memory_bytes,
         "budget": result.budget.to_dict(),
         "fit": asdict(result.fit),
+        "estimate": asdict(result.estimate),
+        "cost": asdict(result.cost),
         "report": result.report.to_dict(),
     }
 
 
 def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
-    minutes, seconds = divmod(round(result.seconds), 60)
+    cost = result.cost
+    minutes, seconds = divmod(round(cost.total_seconds), 60)
     where = "" if mlruns == Path("mlruns") else f" --mlruns {mlruns}"
     lines = (
-        f"Finished in {minutes} min {seconds} s; peak memory {result.peak_memory_bytes / 2**30:.1f} GiB.",
+        f"Finished in {minutes} min {seconds} s, {cost.train_seconds:.0f} s of them training steps at "
+        f"{100 * cost.model_flops_utilization:.0f} % of the device's rate; peak memory "
+        f"{cost.peak_memory_bytes / 2**30:.1f} GiB, checkpoint {cost.checkpoint_bytes / 2**20:.1f} MiB.",
         f"Run {result.run_name}, id {result.run_id}",
         f"Score it again: xlprompt evaluate {result.run_id}{where}",
         f"Look at it: xlprompt ui{where}",

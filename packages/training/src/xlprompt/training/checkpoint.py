@@ -20,8 +20,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as dump_tensors
+from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
 from xlprompt.models import TaskModel
@@ -82,20 +81,13 @@ def save_checkpoint(
     """
     directory = directory.absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
-    contents = {
-        name: dump_tensors({key: tensor.contiguous() for key, tensor in tensors.items()}, {"format": "pt"})
-        for name, tensors in _by_file(state).items()
-    }
-    document = {
-        "format_version": FORMAT_VERSION,
-        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-        **asdict(metadata),
-    }
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.new-", dir=directory.parent))
     try:
         new.chmod(0o755)  # mkdtemp's 0700 would hide a shared store's checkpoints from other users
-        for name, content in {**contents, **(model_files or {}), METADATA_FILE: text.encode()}.items():
+        digests = {name: write_tensors(new / name, tensors) for name, tensors in _by_file(state).items()}
+        document = {"format_version": FORMAT_VERSION, "sha256": digests, **asdict(metadata)}
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        for name, content in {**(model_files or {}), METADATA_FILE: text.encode()}.items():
             write_through(new / name, content)
         flush_folder(new)
         replace_folder(new, directory)
@@ -195,16 +187,16 @@ def read_weights(path: Path, digest: str, hint: str) -> dict[str, torch.Tensor]:
         CheckpointError: It is missing, truncated or altered; the message ends with `hint`.
     """
     try:
-        weights = path.read_bytes()
+        found, size = _digest(path), path.stat().st_size
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error}). {hint}") from error
-    if hashlib.sha256(weights).hexdigest() != digest:
+    if found != digest:
         raise CheckpointError(
-            f"{path}: {len(weights)} bytes that are not the ones that were saved: the file was "
-            f"truncated or changed. {hint}"
+            f"{path}: {size} bytes that are not the ones that were saved: the file was truncated or changed. "
+            f"{hint}"
         )
     try:
-        return load_tensors(weights)
+        return load_file(path)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file ({error}). {hint}") from error
 
@@ -241,6 +233,23 @@ def _read_document(path: Path) -> dict[str, Any]:
     if absent := sorted(needed - document.keys()):
         raise CheckpointError(f"{path}: lacks {', '.join(absent)}. {_RETRAIN}")
     return document
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Write a safetensors file, without a second copy in memory, and wait until it is on the disk.
+
+    Returns:
+        Its SHA-256.
+    """
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_through(path: Path, content: bytes) -> None:

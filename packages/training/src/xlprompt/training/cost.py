@@ -18,11 +18,12 @@ from typing import Literal
 import psutil
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from xlprompt.data.batches import Batch
+from xlprompt.evaluation.processes import Processes
 from xlprompt.models import StateMemory, TaskModel
 from xlprompt.models.flops import compute_shape, step_flops
+from xlprompt.training.engine import share_of_loss
 from xlprompt.training.environment import device_name
 from xlprompt.training.training_state import random_state, restore_random_state
 
@@ -189,7 +190,7 @@ def estimate(
     """
     batch = micro_batches[0].to(device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    random = random_state(device)
+    random = random_state(device, Processes())
     modes = [(module, module.training) for module in model.modules()]
     try:
         with _memory(device) as memory:
@@ -203,7 +204,7 @@ def estimate(
     finally:
         for module, training in modes:
             module.training = training
-        restore_random_state(random, device)
+        restore_random_state(random, device, Processes())
     tokens = batch.input_ids.numel()
     mean_length = sum(workload.lengths) / len(workload.lengths)
     real = sum(one.num_tokens for one in micro_batches) / sum(one.input_ids.numel() for one in micro_batches)
@@ -228,7 +229,7 @@ def measured(
     flops: int,
     peak: PeakRate,
     peak_memory_bytes: int,
-    checkpoint: Path,
+    checkpoint_bytes: int,
     devices: int = 1,
 ) -> RunCost:
     """Put what a run took in relation; model FLOPs utilization as in PaLM (arXiv 2204.02311, appendix B).
@@ -240,7 +241,7 @@ def measured(
         flops: Of all steps; see `training_flops`.
         peak: Of one device.
         peak_memory_bytes: Most memory held.
-        checkpoint: Folder whose files are counted.
+        checkpoint_bytes: See `folder_bytes`.
         devices: Number of devices that `flops` were shared by.
     """
     return RunCost(
@@ -250,8 +251,13 @@ def measured(
         flops=flops,
         model_flops_utilization=flops / (train_seconds * peak.flops_per_second * devices),
         peak_memory_bytes=peak_memory_bytes,
-        checkpoint_bytes=sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file()),
+        checkpoint_bytes=checkpoint_bytes,
     )
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files in a folder, as of a checkpoint."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 class _Memory:
@@ -310,7 +316,7 @@ def _logits(model: TaskModel, batch: Batch) -> Tensor:
 
 def _forward_backward(model: TaskModel, batch: Batch, trained: list[nn.Parameter], memory: _Memory) -> None:
     """What `accumulate_gradients` does with a micro-batch, but for the accumulation."""
-    loss = functional.cross_entropy(_logits(model, batch), batch.labels, reduction="sum") / len(batch.labels)
+    loss = share_of_loss(model, batch, len(batch.labels))
     memory.after_forward = max(memory.after_forward, memory.look())
     # Not backward(): it would write .grad and set off the engine's hooks.
     gradients = torch.autograd.grad(loss, trained, allow_unused=True)

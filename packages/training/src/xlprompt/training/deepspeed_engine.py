@@ -158,7 +158,7 @@ class DeepSpeedEngine:
             for slot in ("weight", *_SLOTS):
                 full = self._full(parameter, slot)
                 if self._processes.is_first:
-                    tensors[f"{slot}.{name}"] = full.detach().to("cpu", torch.float32, copy=True)
+                    tensors[f"{slot}.{name}"] = full.detach().to("cpu", torch.float32)
             if self._processes.is_first:
                 tensors[f"step.{name}"] = steps[0].detach().to("cpu", torch.float32, copy=True).reshape(())
         return tensors

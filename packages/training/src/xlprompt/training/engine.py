@@ -35,7 +35,9 @@ class Engine(Protocol):
         """
 
     def state(self) -> dict[str, Tensor]:
-        """Copies of everything that the next step depends on, by name, for process 0; others get nothing.
+        """Everything that the next step depends on, by name, for process 0; others get nothing.
+
+        On a CPU some of it may be what the engine works with: write it down before the next step.
 
         Names and values do not depend on the engine: `weight.NAME`, `exp_avg.NAME`, `exp_avg_sq.NAME` in
         float32 and `step.NAME`, so that another engine, or another number of processes, can go on from it.
@@ -95,7 +97,7 @@ class TorchEngine:
         return loss, norm
 
     def state(self) -> dict[str, Tensor]:
-        """Weights in float32 and AdamW's two moments and step count, on the CPU."""
+        """Weights in float32 and AdamW's two moments and step count."""
         if not self._processes.is_first:
             return {}
         tensors: dict[str, Tensor] = {}
@@ -103,7 +105,7 @@ class TorchEngine:
             tensors[f"weight.{name}"] = master.weight.detach()
             for slot, value in self._optimizer.state.get(master.weight, {}).items():
                 tensors[f"{slot}.{name}"] = value
-        return {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
+        return {name: tensor.to("cpu") for name, tensor in tensors.items()}
 
     @torch.no_grad()
     def load_state(self, state: Mapping[str, Tensor]) -> None:

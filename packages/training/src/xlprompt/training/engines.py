@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from xlprompt.evaluation.processes import Processes
-from xlprompt.models import TaskModel
+from xlprompt.models import ParameterBudget, StateMemory, TaskModel, state_memory
 from xlprompt.training.deepspeed_engine import (
     DEFAULT_CONFIG,
     DeepSpeedEngine,
@@ -37,6 +37,28 @@ class EngineChoice:
         if self.config is None:
             return {"engine": self.name}
         return {"engine": self.name, "engine.zero_stage": zero_stage(self.config)}
+
+    def memory(
+        self, budget: ParameterBudget, precision: Literal["bfloat16", "float32"], processes: int
+    ) -> StateMemory:
+        """What each process holds besides activations."""
+        if self.config is None:
+            return state_memory(budget, precision=precision, processes=processes)
+        section = self.config.get("zero_optimization", {})
+        return state_memory(
+            budget,
+            engine="deepspeed",
+            precision=precision,
+            stage=zero_stage(self.config),
+            offload=(
+                "optimizer and parameters"
+                if "offload_param" in section
+                else "optimizer"
+                if "offload_optimizer" in section
+                else "none"
+            ),
+            processes=processes,
+        )
 
     def __str__(self) -> str:
         """For people: `torch`, or `deepspeed, ZeRO 2`."""

@@ -28,6 +28,7 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
 from xlprompt.data import STUDY_LANGUAGES, TASKS, Task
+from xlprompt.data.batches import training_steps
 from xlprompt.data.encoding import Encoded, encode
 from xlprompt.data.sources import Source, open_source
 from xlprompt.evaluation import (
@@ -58,6 +59,17 @@ from xlprompt.training.checkpoint import (
     model_files,
     restore,
     save_checkpoint,
+)
+from xlprompt.training.cost import (
+    CostEstimate,
+    PeakRate,
+    RunCost,
+    Workload,
+    device_peak_flops,
+    estimate,
+    folder_bytes,
+    measured,
+    training_flops,
 )
 from xlprompt.training.engines import EngineChoice, choose_engine, open_engine
 from xlprompt.training.environment import Environment, peak_memory_bytes, read_environment
@@ -98,8 +110,8 @@ class RunResult:
         budget: Trainable and frozen parameters.
         fit: How training went.
         report: Test scores by language.
-        seconds: Wall-clock time of everything.
-        peak_memory_bytes: Most memory held, of the GPU where there is one.
+        estimate: What training was said to cost before it started.
+        cost: What the run did cost.
     """
 
     run_id: str
@@ -108,8 +120,8 @@ class RunResult:
     budget: ParameterBudget
     fit: FitResult
     report: TransferReport
-    seconds: float
-    peak_memory_bytes: int
+    estimate: CostEstimate
+    cost: RunCost
 
 
 def train(
@@ -199,7 +211,10 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
         model = _build(setup)
     budget = model.budget()
     environment = read_environment(repository_of=job.recipe_path, device=target)
-    console.print(_plan(setup, job, budget, train_split, development, languages, environment))
+    expected, peak_rate = _estimate(setup, job, model, budget, train_split, development)
+    lengths = train_split.encoded.lengths
+    flops_per_row = training_flops(model, lengths, len(lengths)) / len(lengths)
+    console.print(_plan(setup, job, budget, train_split, development, languages, environment, expected))
 
     name = run_name(recipe)
     data = f"{train_split.fingerprint} {development.fingerprint}"
@@ -237,6 +252,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
                 tags={**_tags(recipe, environment), "job": "train"},
             )
             _log_inputs_and_setting(tracker, recipe, job.engine, environment, train_split, development)
+            tracker.log_metrics(expected.to_metrics())
         if states is None and run_id is not None:
             states = TrainingStates(
                 states_folder(store, task.name, name, run_id), replace(identity, run_id=run_id)
@@ -264,6 +280,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
         )
         weights = engine.weights()
         stored = None
+        checkpoint_bytes = 0
         if processes.is_first:
             with tempfile.TemporaryDirectory(dir=store) as folder:
                 checkpoint = Path(folder) / name
@@ -271,6 +288,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
                 save_checkpoint(
                     checkpoint, weights, metadata, model_files=model_files(model, setup.tokenizer)
                 )
+                checkpoint_bytes = folder_bytes(checkpoint)
                 stored = tracker.log_model(
                     checkpoint,
                     name=name,
@@ -288,23 +306,58 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
             model_id=stored.model_id if stored else None,
             step=result.best_step,
         )
-        seconds = time.perf_counter() - job.started
-        peak = int(processes.largest(peak_memory_bytes(target)))
+        cost = measured(
+            train_seconds=result.seconds,
+            total_seconds=time.perf_counter() - job.started,
+            tokens_per_second=result.tokens_per_second,
+            flops=int(flops_per_row * result.steps * recipe.schedule.batch_size),
+            peak=peak_rate,
+            peak_memory_bytes=int(processes.largest(peak_memory_bytes(target))),
+            checkpoint_bytes=checkpoint_bytes,
+            devices=processes.size,
+        )
         tracker.log_metrics(
-            {
-                "best/step": result.best_step,
-                f"best/{metric}": result.best_score,
-                "cost/train_seconds": result.seconds,
-                "cost/total_seconds": seconds,
-                "cost/tokens_per_second": result.tokens_per_second,
-                "cost/peak_memory_mib": peak / 2**20,
-            },
+            {"best/step": result.best_step, f"best/{metric}": result.best_score, **cost.to_metrics()},
             step=result.steps,
         )
         if stored is None or states is None or run_id is None:
             return None
         states.delete()
-        return RunResult(run_id, name, stored.directory, budget, result, report, seconds, peak)
+        return RunResult(run_id, name, stored.directory, budget, result, report, expected, cost)
+
+
+def _estimate(
+    setup: _Setup,
+    job: _Job,
+    model: TaskModel,
+    budget: ParameterBudget,
+    train_split: _Split,
+    development: _Split,
+) -> tuple[CostEstimate, PeakRate]:
+    """What training will cost on this device, from one pass of its first step's first micro-batch."""
+    recipe, schedule, processes = setup.recipe, setup.recipe.schedule, job.processes
+    step = next(
+        training_steps(
+            train_split.encoded,
+            batch_size=schedule.batch_size,
+            token_budget=schedule.token_budget,
+            seed=recipe.seed,
+            pad_id=setup.pad_id,
+            longest_first=True,
+            processes=processes.size,
+        )
+    )
+    workload = Workload(
+        schedule.steps,
+        -(-schedule.batch_size // processes.size),
+        train_split.encoded.lengths,
+        development.encoded.lengths,
+        evaluations=-(-schedule.steps // schedule.evaluate_every),
+    )
+    state = job.engine.memory(budget, recipe.precision, processes.size)
+    with _out_of_memory_explained():
+        expected = estimate(model, step.micro_batches, workload, state=state, device=setup.device)
+    return expected, device_peak_flops(setup.device, recipe.precision)
 
 
 def _states_to_go_on_from(recipe: Recipe, identity: Identity, job: _Job) -> TrainingStates | None:
@@ -701,6 +754,7 @@ def _plan(
     development: _Split,
     languages: Sequence[str],
     environment: Environment,
+    expected: CostEstimate,
 ) -> Table:
     """What is about to run and what it trains, shown before it starts."""
     recipe, schedule = setup.recipe, setup.recipe.schedule
@@ -719,11 +773,20 @@ def _plan(
         f"development score every {schedule.evaluate_every}",
         "device": f"{environment.device} ({environment.cpu}, {environment.cores} cores), {recipe.precision}",
         "engine": f"{job.engine}; {_processes(job.processes)}",
+        "estimate": f"{_duration(expected.train_seconds)} of training, "
+        f"{_duration(expected.development_seconds)} of development scores, "
+        f"{expected.peak_memory_bytes / 2**30:.1f} GiB of memory",
         "store": str(job.store),
     }
     for title, text in rows.items():
         table.add_row(title, Text(text))  # a path may hold brackets, which rich would take for markup
     return table
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _processes(processes: Processes) -> str:

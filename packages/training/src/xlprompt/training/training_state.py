@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
 from xlprompt.evaluation.processes import Processes
@@ -26,6 +25,7 @@ from xlprompt.training.checkpoint import (
     flush_folder,
     read_versioned,
     read_weights,
+    write_tensors,
     write_through,
 )
 
@@ -256,14 +256,13 @@ def restore_random_state(states: Mapping[str, Tensor], device: torch.device, pro
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """Write through a temporary name; returns the SHA-256."""
-    content = dump_tensors({name: tensor.contiguous() for name, tensor in tensors.items()})
     temporary = path.with_name(f".{path.name}.new")
     try:
-        write_through(temporary, content)
+        digest = write_tensors(temporary, tensors)
         temporary.rename(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return hashlib.sha256(content).hexdigest()
+    return digest
 
 
 def _read_document(path: Path, hint: str) -> dict[str, Any]:
