@@ -163,7 +163,7 @@ def test_a_full_disk_costs_the_state_and_not_the_run(run, tmp_path, monkeypatch,
     def no_space(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("xlprompt.training.training_state.write_through", no_space)
+    monkeypatch.setattr("xlprompt.training.training_state.write_tensors", no_space)
     states = TrainingStates(tmp_path / "states", IDENTITY)
     _, result = run(states=states)
     assert result.steps == 40
