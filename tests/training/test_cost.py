@@ -242,8 +242,10 @@ def test_what_a_run_took_is_told_by_its_metrics_names(tmp_path):
 
 
 @pytest.mark.integration
-def test_an_estimate_has_its_own_metrics_names(tiny_xglm):
-    metrics = estimated(task_model(tiny_xglm, finetune=False)).to_metrics()
+def test_an_estimate_has_its_own_metrics_names_and_plain_numbers(tiny_xglm):
+    arrays = replace(WORKLOAD, lengths=np.array([6, 9, 12]), development_lengths=np.array([7, 8]))
+    metrics = estimated(task_model(tiny_xglm, finetune=False), arrays).to_metrics()
+    assert {type(value) for value in metrics.values()} == {float}
     assert set(metrics) == {
         "cost/estimated_train_seconds",
         "cost/estimated_development_seconds",

@@ -205,14 +205,14 @@ def estimate(
             module.training = training
         restore_random_state(random, device)
     tokens = batch.input_ids.numel()
-    mean_length = sum(workload.lengths) / len(workload.lengths)
+    mean_length = sum(map(int, workload.lengths)) / len(workload.lengths)
     real = sum(one.num_tokens for one in micro_batches) / sum(one.input_ids.numel() for one in micro_batches)
     rows = workload.steps * workload.batch_size
     update_seconds = _update_seconds(sum(parameter.numel() for parameter in trained), device)
     forward_rate = forward_seconds / tokens
     return CostEstimate(
         train_seconds=pass_seconds / tokens * rows * mean_length / real + workload.steps * update_seconds,
-        development_seconds=forward_rate * sum(workload.development_lengths) * workload.evaluations,
+        development_seconds=forward_rate * sum(map(int, workload.development_lengths)) * workload.evaluations,
         peak_memory_bytes=memory.before
         + state.gradients
         + state.optimizer
