@@ -43,7 +43,7 @@ train = $(strip $(bin)/xlprompt train $(call recipe,$(1)) $(call option,--model,
 
 .PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt \
     xnli-finetune pawsx-finetune ner-finetune pos-finetune nano ui params data-check doctor \
-    test test-slow lint format bench lock clean
+    test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
 	@echo "xlprompt: cross-lingual prompt tuning of decoder language models"
@@ -129,6 +129,9 @@ format: $(ready) ## Format the code and fix what ruff can fix
 
 bench: $(ready) ## Measure training and evaluation against PEFT (tokens per second, peak memory)
 	@$(strip $(bin)/python experiments/bench/bench.py $(ARGS))
+
+bench-methods: $(ready) ## Measure prompt tuning against full fine-tuning: step time, peak memory, checkpoint bytes
+	@$(strip $(bin)/python experiments/bench/methods.py $(ARGS))
 
 lock: ## Renew requirements.lock from the pyproject.tomls, in a throw-away environment
 	@PYTHON=$(python) .ci/lock

@@ -81,7 +81,8 @@ def state_memory(
     configuration sets in elements and which can outweigh a small model: `reduce_bucket_size` and
     `allgather_bucket_size` (5e8 each by default, a GB in bfloat16; the first twice with `overlap_comm`), at
     stage 3 the gathered weights (up to `stage3_max_live_parameters`, 1e9), at offloading the staging copies
-    in main memory.
+    in main memory. Nor is what torch's AdamW takes for a moment at the update, when activations are freed: 4
+    bytes a trained parameter on a GPU, 8 a parameter of the largest tensor on a CPU (2.0 GiB for XGLM-564M).
 
     Args:
         budget: What there is and what trains.

@@ -177,9 +177,9 @@ def estimate(
     the parameters' own; weights and random state are as before afterwards. Measuring resets the GPU's peak
     memory statistics.
 
-    Memory is what is held now, the gradients and optimizer state to come, and the growth in these passes. On
-    a CPU that growth is seen in the process's resident set only, to which memory that was freed before, and
-    kept by the allocator, does not count: there it is a lower bound.
+    Memory is what is held now, the gradients and optimizer state to come, and the growth in these passes or
+    in AdamW's update, whichever is more. On a CPU the growth is seen in the process's resident set only, to
+    which memory that was freed before, and kept by the allocator, does not count: there it is a lower bound.
 
     Args:
         model: On `device`, before an engine is made for it.
@@ -206,15 +206,18 @@ def estimate(
             module.training = training
         restore_random_state(random, device, Processes())
     tokens = batch.input_ids.numel()
-    mean_length = sum(workload.lengths) / len(workload.lengths)
+    mean_length = sum(map(int, workload.lengths)) / len(workload.lengths)
     real = sum(one.num_tokens for one in micro_batches) / sum(one.input_ids.numel() for one in micro_batches)
     rows = workload.steps * workload.batch_size
     update_seconds = _update_seconds(sum(parameter.numel() for parameter in trained), device)
     forward_rate = forward_seconds / tokens
     return CostEstimate(
         train_seconds=pass_seconds / tokens * rows * mean_length / real + workload.steps * update_seconds,
-        development_seconds=forward_rate * sum(workload.development_lengths) * workload.evaluations,
-        peak_memory_bytes=memory.before + memory.activations + state.gradients + state.optimizer,
+        development_seconds=forward_rate * sum(map(int, workload.development_lengths)) * workload.evaluations,
+        peak_memory_bytes=memory.before
+        + state.gradients
+        + state.optimizer
+        + max(memory.activations, _update_bytes(trained, device)),
         activation_bytes=memory.activations,
         flops=training_flops(model, workload.lengths, rows),
         forward_seconds_per_token=forward_rate,
@@ -339,6 +342,16 @@ def _update_seconds(params: int, device: torch.device) -> float:
 
     update()  # makes the moments
     return _timed(update, device) * params / size
+
+
+def _update_bytes(trained: list[nn.Parameter], device: torch.device) -> int:
+    """What torch's AdamW takes for a moment: on a GPU the roots of all second moments, else of one tensor's.
+
+    Float32. On a CPU they are there twice, before and after the bias correction (torch 2.13,
+    `torch/optim/adam.py`).
+    """
+    sizes = [parameter.numel() for parameter in trained]
+    return 4 * sum(sizes) if device.type == "cuda" else 2 * 4 * max(sizes, default=0)
 
 
 def _measured_rate(device: torch.device, dtype: torch.dtype) -> float:

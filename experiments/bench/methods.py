@@ -1,0 +1,307 @@
+"""Prompt tuning against full fine-tuning on the same batches: time of a step, peak memory, checkpoint bytes.
+
+    make bench-methods                        # XGLM-564M, whole model, random weights; 16 GB of memory
+    python experiments/bench/methods.py --layers 4 --rounds 3 --json methods.json
+
+Every measurement is a process of its own, so that its peak memory is its own and no two models are in
+memory together. Rounds alternate the order of the variants, and a ratio of times is the median over rounds of
+the ratio within a round, so a noisy machine disturbs all variants alike. Lengths follow XNLI's, and a step's
+rows are of about one length, as in training.
+"""
+
+import json
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from transformers import AutoModel, XGLMConfig
+
+from xlprompt.data.batches import Batch
+from xlprompt.models import FinetuneSettings, PromptSettings, TaskModel, state_memory
+from xlprompt.models.backbones import Backbone
+from xlprompt.models.flops import compute_shape, step_flops
+from xlprompt.models.heads import LinearHead
+from xlprompt.models.prompts import Prompts
+from xlprompt.training.allocator import keep_freed_memory
+from xlprompt.training.checkpoint import CheckpointMetadata, save_checkpoint
+from xlprompt.training.cost import device_peak_flops
+from xlprompt.training.engine import Engine, TorchEngine
+from xlprompt.training.environment import cpu_model, peak_memory_bytes
+from xlprompt.training.recipe import OptimizerSettings
+
+LENGTHS = json.loads((Path(__file__).parent / "xnli_lengths.json").read_text(encoding="utf-8"))["train"]
+NUM_LABELS = 3
+LONGEST = 128
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What trains, and by which engine; `finetune` is None for a prompt."""
+
+    finetune: FinetuneSettings | None
+    engine: Callable[[TaskModel, OptimizerSettings, torch.device], Engine] = TorchEngine
+
+
+PROMPT, REFERENCE = "prompt", "finetune"
+VARIANTS = {
+    PROMPT: Variant(None),
+    REFERENCE: Variant(FinetuneSettings()),
+    "finetune, embedding frozen": Variant(FinetuneSettings(train_embeddings=False)),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured."""
+
+    layers: int
+    prompt_length: int
+    batch_size: int
+    steps: int
+    device: str
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One variant in one round."""
+
+    seconds: float
+    tokens: int
+    flops: int
+    state_bytes: int
+    peak_memory_bytes: int
+    checkpoint_bytes: int | None
+
+
+def take_step(engine: Engine, batch: Batch) -> None:
+    """One optimizer step; the only place here that knows how an engine is called."""
+    engine.gradients([batch])
+    engine.update(1.0)
+
+
+def batches(setting: Setting, round_: int) -> list[Batch]:
+    """A warm-up batch, the longest, and those that are timed: random ids with XNLI's English lengths."""
+    generator = np.random.default_rng((setting.seed, round_))
+    number = setting.batch_size * setting.steps
+    drawn = np.interp(generator.random(number) * 100, np.arange(len(LENGTHS)), LENGTHS)
+    lengths = np.sort(np.minimum(drawn.round().astype(int), LONGEST))[::-1].reshape(setting.steps, -1)
+    timed = [_batch(row, generator) for row in lengths[generator.permutation(setting.steps)]]
+    return [_batch(lengths[0], generator), *timed]
+
+
+def _batch(lengths: np.ndarray, generator: np.random.Generator) -> Batch:
+    rows = torch.arange(len(lengths))
+    ids = torch.from_numpy(generator.integers(4, 256_000, (len(lengths), lengths.max())))
+    return Batch(
+        input_ids=ids,
+        rows=rows,
+        columns=torch.from_numpy(lengths - 1),
+        labels=rows % NUM_LABELS,
+        examples=rows,
+        words=torch.zeros_like(rows),
+        num_tokens=int(lengths.sum()),
+    )
+
+
+def build(variant: Variant, setting: Setting) -> TaskModel:
+    """XGLM-564M's shapes with random weights in bfloat16 and without dropout, as recipes have it."""
+    torch.manual_seed(setting.seed)
+    config = XGLMConfig(num_layers=setting.layers, dropout=0.0, attention_dropout=0.0, activation_dropout=0.0)
+    backbone = Backbone(
+        AutoModel.from_config(config, dtype=torch.bfloat16).to(setting.device),
+        name="random",
+        fingerprint="random",
+    )
+    generator = torch.Generator().manual_seed(setting.seed)
+    prompts = None
+    if variant.finetune is None:
+        prompts = Prompts(PromptSettings(length=setting.prompt_length), backbone.shape, {}, generator)
+    head = LinearHead(backbone.hidden_size, NUM_LABELS, generator)
+    return TaskModel(backbone, prompts, head, variant.finetune).to(setting.device)
+
+
+def measure(
+    name: str, setting: Setting, round_: int, with_checkpoint: bool, answer: "SimpleQueue[Measurement]"
+) -> None:
+    """One variant in one round; runs in a process of its own."""
+    keep_freed_memory()
+    variant, device = VARIANTS[name], torch.device(setting.device)
+    model = build(variant, setting).train()
+    engine = variant.engine(model, OptimizerSettings(learning_rate=1e-5), device)
+    warm_up, *timed = batches(setting, round_)
+    take_step(engine, warm_up)  # allocates, the optimizer's state too
+    _synchronize(device)
+    started = time.perf_counter()
+    for batch in timed:
+        take_step(engine, batch)
+    _synchronize(device)
+    seconds = time.perf_counter() - started
+    peak = peak_memory_bytes(device)
+    del engine  # a run has its optimizer at hand when it saves; here it would only take memory twice
+    prompt = None if model.prompts is None else model.prompts.settings
+    shape = compute_shape(model.backbone.model)
+    lengths = [int(column) + 1 for batch in timed for column in batch.columns]
+    method = "prompt" if variant.finetune is None else "finetune"
+    answer.put(
+        Measurement(
+            seconds=seconds,
+            tokens=sum(batch.num_tokens for batch in timed),
+            flops=step_flops(shape, lengths, method=method, prompt=prompt),
+            state_bytes=state_memory(model.budget()).total,
+            peak_memory_bytes=peak,
+            checkpoint_bytes=checkpoint_bytes(model) if with_checkpoint else None,
+        )
+    )
+
+
+def checkpoint_bytes(model: TaskModel) -> int:
+    """Size of a checkpoint that is really saved, without a model folder's configuration and tokenizer."""
+    metadata = CheckpointMetadata({}, "random", "random", "xnli", ("0", "1", "2"), {}, 0, "accuracy", 0.0)
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder) / "checkpoint", model.trainable_state(), metadata)
+        return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+
+
+def measured(name: str, setting: Setting, round_: int) -> Measurement:
+    """The same in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    answer = context.SimpleQueue()
+    process = context.Process(target=measure, args=(name, setting, round_, round_ == 0, answer))
+    process.start()
+    process.join()
+    if process.exitcode != 0:
+        raise click.ClickException(
+            f"measuring {name!r} failed (exit code {process.exitcode}; -9 is usually a lack of memory: "
+            "try --layers 4)"
+        )
+    return answer.get()
+
+
+def summary(rounds: dict[str, list[Measurement]], peak_flops: float) -> dict[str, dict[str, float]]:
+    """Medians over rounds; of times also in relation to fine-tuning in the same round."""
+    reference = rounds[REFERENCE]
+    figures = {}
+    for name, own in rounds.items():
+        steps = [one.seconds for one in own]
+        figures[name] = {
+            "seconds": statistics.median(steps),
+            "tokens_per_second": statistics.median(one.tokens / one.seconds for one in own),
+            "share_of_finetune_seconds": statistics.median(
+                one.seconds / other.seconds for one, other in zip(own, reference, strict=True)
+            ),
+            "share_of_finetune_flops": own[0].flops / reference[0].flops,
+            "model_flops_utilization": statistics.median(one.flops / one.seconds for one in own) / peak_flops,
+            "state_bytes": own[0].state_bytes,
+            "peak_memory_bytes": statistics.median(one.peak_memory_bytes for one in own),
+            "checkpoint_bytes": float(own[0].checkpoint_bytes or 0),
+        }
+    return figures
+
+
+def table(figures: dict[str, dict[str, float]], setting: Setting) -> Table:
+    """All figures, and a last line with those of the prompt in relation to fine-tuning's."""
+    made = Table(
+        title=f"XGLM-564M shapes, {setting.layers} layers, batch {setting.batch_size}, prompt length "
+        f"{setting.prompt_length}, {setting.device}",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    columns = ("variant", "s/step", "tokens/s", "MFU", "state\nGiB", "peak\nGiB", "checkpoint\nMB")
+    for column in columns:
+        made.add_column(column, justify="left" if column == "variant" else "right", no_wrap=True)
+    for name, row in figures.items():
+        made.add_row(
+            name,
+            f"{row['seconds'] / setting.steps:.3g}",
+            f"{row['tokens_per_second']:,.0f}",
+            f"{row['model_flops_utilization']:.0%}",
+            f"{row['state_bytes'] / 2**30:.2f}",
+            f"{row['peak_memory_bytes'] / 2**30:.2f}",
+            f"{row['checkpoint_bytes'] / 1e6:,.1f}",
+        )
+    prompt, reference = figures[PROMPT], figures[REFERENCE]
+    made.add_section()
+    made.add_row(
+        "prompt : finetune",
+        f"{prompt['share_of_finetune_seconds']:.2f}",
+        f"{1 / prompt['share_of_finetune_seconds']:.2f}",
+        "",
+        f"{prompt['state_bytes'] / reference['state_bytes']:.2f}",
+        f"{prompt['peak_memory_bytes'] / reference['peak_memory_bytes']:.2f}",
+        f"1 : {reference['checkpoint_bytes'] / prompt['checkpoint_bytes']:,.0f}",
+    )
+    return made
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--layers", default=24, help="Layers of XGLM-564M's shape (24 is the whole model).")
+@click.option("--prompt-length", default=15, help="Prompt slots in every layer.")
+@click.option("--batch-size", default=16, help="Examples a step.")
+@click.option("--steps", default=4, help="Timed steps a round; one more warms up.")
+@click.option("--rounds", default=3, help="Rounds; figures are medians over them.")
+@click.option("--device", default=None, help="cpu or cuda.  [default: cuda where there is one]")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures here.")
+def main(
+    layers: int,
+    prompt_length: int,
+    batch_size: int,
+    steps: int,
+    rounds: int,
+    device: str | None,
+    json_path: Path | None,
+) -> None:
+    """Compare prompt tuning with full fine-tuning on the same batches."""
+    console = Console()
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    setting = Setting(layers, prompt_length, batch_size, steps, device)
+    found: dict[str, list[Measurement]] = {name: [] for name in VARIANTS}
+    for round_ in range(rounds):
+        for name in VARIANTS if round_ % 2 == 0 else reversed(VARIANTS):
+            found[name].append(measured(name, setting, round_))
+        console.print(
+            f"round {round_ + 1} of {rounds}: "
+            + ", ".join(f"{name} {own[-1].seconds:.1f} s" for name, own in found.items())
+        )
+    peak = device_peak_flops(torch.device(device), "bfloat16")
+    figures = summary(found, peak.flops_per_second)
+    console.print(table(figures, setting))
+    console.print(
+        f"state: weights, gradients and optimizer by formula. MFU: of {peak.flops_per_second / 1e12:.3g} "
+        f"TFLOP/s ({peak.source}). prompt : finetune, model FLOPs: "
+        f"{figures[PROMPT]['share_of_finetune_flops']:.2f}",
+        highlight=False,
+    )
+    if json_path is not None:
+        results = {
+            "setting": {**vars(setting), "rounds": rounds},
+            "machine": {
+                "device": torch.cuda.get_device_name() if device == "cuda" else cpu_model(),
+                "threads": torch.get_num_threads(),
+                "torch": torch.__version__,
+                "peak": asdict(peak),
+            },
+            "figures": figures,
+        }
+        json_path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        console.print(f"written to {json_path}")
+
+
+if __name__ == "__main__":
+    main()
