@@ -14,7 +14,6 @@ import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -27,16 +26,18 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModel, XGLMConfig
 
-from xlprompt.data.batches import Batch
-from xlprompt.models import FinetuneSettings, PromptSettings, TaskModel, state_memory
+from xlprompt.data.batches import Batch, TrainingStep
+from xlprompt.evaluation.processes import Processes
+from xlprompt.models import FinetuneSettings, PromptSettings, TaskModel
 from xlprompt.models.backbones import Backbone
 from xlprompt.models.flops import compute_shape, step_flops
 from xlprompt.models.heads import LinearHead
 from xlprompt.models.prompts import Prompts
 from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import CheckpointMetadata, save_checkpoint
-from xlprompt.training.cost import device_peak_flops
-from xlprompt.training.engine import Engine, TorchEngine
+from xlprompt.training.cost import device_peak_flops, folder_bytes
+from xlprompt.training.engine import Engine
+from xlprompt.training.engines import EngineChoice, choose_engine, open_engine
 from xlprompt.training.environment import cpu_model, peak_memory_bytes
 from xlprompt.training.recipe import OptimizerSettings
 
@@ -50,7 +51,7 @@ class Variant:
     """What trains, and by which engine; `finetune` is None for a prompt."""
 
     finetune: FinetuneSettings | None
-    engine: Callable[[TaskModel, OptimizerSettings, torch.device], Engine] = TorchEngine
+    engine: EngineChoice = EngineChoice("torch")
 
 
 PROMPT, REFERENCE = "prompt", "finetune"
@@ -58,6 +59,7 @@ VARIANTS = {
     PROMPT: Variant(None),
     REFERENCE: Variant(FinetuneSettings()),
     "finetune, embedding frozen": Variant(FinetuneSettings(train_embeddings=False)),
+    "finetune, DeepSpeed ZeRO 1": Variant(FinetuneSettings(), choose_engine("finetune")),
 }
 
 
@@ -86,9 +88,8 @@ class Measurement:
 
 
 def take_step(engine: Engine, batch: Batch) -> None:
-    """One optimizer step; the only place here that knows how an engine is called."""
-    engine.gradients([batch])
-    engine.update(1.0)
+    """One optimizer step."""
+    engine.step(TrainingStep([batch], readouts=len(batch.labels), num_tokens=batch.num_tokens), 1.0)
 
 
 def batches(setting: Setting, round_: int) -> list[Batch]:
@@ -139,19 +140,21 @@ def measure(
     keep_freed_memory()
     variant, device = VARIANTS[name], torch.device(setting.device)
     model = build(variant, setting).train()
-    engine = variant.engine(model, OptimizerSettings(learning_rate=1e-5), device)
-    warm_up, *timed = batches(setting, round_)
-    take_step(engine, warm_up)  # allocates, the optimizer's state too
-    _synchronize(device)
-    started = time.perf_counter()
-    for batch in timed:
-        take_step(engine, batch)
-    _synchronize(device)
-    seconds = time.perf_counter() - started
-    peak = peak_memory_bytes(device)
-    del engine  # a run has its optimizer at hand when it saves; here it would only take memory twice
+    state = variant.engine.memory(model.budget(), "bfloat16", processes=1)
     prompt = None if model.prompts is None else model.prompts.settings
     shape = compute_shape(model.backbone.model)
+    warm_up, *timed = batches(setting, round_)
+    settings = OptimizerSettings(learning_rate=1e-5)
+    with open_engine(variant.engine, model, settings, device, Processes(device=device)) as engine:
+        take_step(engine, warm_up)  # allocates, the optimizer's state too
+        _synchronize(device)
+        started = time.perf_counter()
+        for batch in timed:
+            take_step(engine, batch)
+        _synchronize(device)
+        seconds = time.perf_counter() - started
+        peak = peak_memory_bytes(device)
+        stored = checkpoint_bytes(engine.weights()) if with_checkpoint else None
     lengths = [int(column) + 1 for batch in timed for column in batch.columns]
     method = "prompt" if variant.finetune is None else "finetune"
     answer.put(
@@ -159,19 +162,19 @@ def measure(
             seconds=seconds,
             tokens=sum(batch.num_tokens for batch in timed),
             flops=step_flops(shape, lengths, method=method, prompt=prompt),
-            state_bytes=state_memory(model.budget()).total,
+            state_bytes=state.total,
             peak_memory_bytes=peak,
-            checkpoint_bytes=checkpoint_bytes(model) if with_checkpoint else None,
+            checkpoint_bytes=stored,
         )
     )
 
 
-def checkpoint_bytes(model: TaskModel) -> int:
+def checkpoint_bytes(weights: dict[str, torch.Tensor]) -> int:
     """Size of a checkpoint that is really saved, without a model folder's configuration and tokenizer."""
     metadata = CheckpointMetadata({}, "random", "random", "xnli", ("0", "1", "2"), {}, 0, "accuracy", 0.0)
     with tempfile.TemporaryDirectory() as folder:
-        save_checkpoint(Path(folder) / "checkpoint", model.trainable_state(), metadata)
-        return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+        save_checkpoint(Path(folder) / "checkpoint", weights, metadata)
+        return folder_bytes(Path(folder))
 
 
 def measured(name: str, setting: Setting, round_: int) -> Measurement:
