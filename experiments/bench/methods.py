@@ -218,7 +218,7 @@ def table(figures: dict[str, dict[str, float]], setting: Setting) -> Table:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    columns = ("variant", "s/step", "tokens/s", "MFU", "state\nGiB", "peak\nGiB", "checkpoint\nMB")
+    columns = ("variant", "s/step", "tokens/s", "MFU", "state\nGiB", "peak\nGiB", "saved\nMB")
     for column in columns:
         made.add_column(column, justify="left" if column == "variant" else "right", no_wrap=True)
     for name, row in figures.items():
@@ -283,7 +283,7 @@ def main(
     figures = summary(found, peak.flops_per_second)
     console.print(table(figures, setting))
     console.print(
-        f"state: weights, gradients and optimizer by formula. MFU: of {peak.flops_per_second / 1e12:.3g} "
+        f"state: weights, gradients and optimizer by formula; saved: the checkpoint. MFU: of {peak.flops_per_second / 1e12:.3g} "
         f"TFLOP/s ({peak.source}). prompt : finetune, model FLOPs: "
         f"{figures[PROMPT]['share_of_finetune_flops']:.2f}",
         highlight=False,
