@@ -240,7 +240,7 @@ def table(figures: dict[str, dict[str, float]], setting: Setting) -> Table:
         "",
         f"{prompt['state_bytes'] / reference['state_bytes']:.2f}",
         f"{prompt['peak_memory_bytes'] / reference['peak_memory_bytes']:.2f}",
-        f"1 : {reference['checkpoint_bytes'] / prompt['checkpoint_bytes']:,.0f}",
+        f"1:{reference['checkpoint_bytes'] / prompt['checkpoint_bytes']:,.0f}",
     )
     return made
 
@@ -283,8 +283,8 @@ def main(
     figures = summary(found, peak.flops_per_second)
     console.print(table(figures, setting))
     console.print(
-        f"state: weights, gradients and optimizer by formula; saved: the checkpoint. MFU: of {peak.flops_per_second / 1e12:.3g} "
-        f"TFLOP/s ({peak.source}). prompt : finetune, model FLOPs: "
+        "state: weights, gradients and optimizer by formula; saved: the checkpoint. "
+        f"MFU: of {peak.flops_per_second / 1e12:.3g} TFLOP/s ({peak.source}). prompt : finetune, model FLOPs: "
         f"{figures[PROMPT]['share_of_finetune_flops']:.2f}",
         highlight=False,
     )
