@@ -284,8 +284,8 @@ def main(
     console.print(table(figures, setting))
     console.print(
         "state: weights, gradients and optimizer by formula; saved: the checkpoint. "
-        f"MFU: of {peak.flops_per_second / 1e12:.3g} TFLOP/s ({peak.source}). prompt : finetune, model FLOPs: "
-        f"{figures[PROMPT]['share_of_finetune_flops']:.2f}",
+        f"MFU: of {peak.flops_per_second / 1e12:.3g} TFLOP/s ({peak.source}). "
+        f"prompt : finetune, model FLOPs: {figures[PROMPT]['share_of_finetune_flops']:.2f}",
         highlight=False,
     )
     if json_path is not None:
