@@ -221,7 +221,7 @@ def table(figures: dict[str, dict[str, float]], setting: Setting) -> Table:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    columns = ("variant", "s/step", "tokens/s", "MFU", "state\nGiB", "peak\nGiB", "checkpoint\nMB")
+    columns = ("variant", "s/step", "tokens/s", "MFU", "state\nGiB", "peak\nGiB", "saved\nMB")
     for column in columns:
         made.add_column(column, justify="left" if column == "variant" else "right", no_wrap=True)
     for name, row in figures.items():
@@ -243,7 +243,7 @@ def table(figures: dict[str, dict[str, float]], setting: Setting) -> Table:
         "",
         f"{prompt['state_bytes'] / reference['state_bytes']:.2f}",
         f"{prompt['peak_memory_bytes'] / reference['peak_memory_bytes']:.2f}",
-        f"1 : {reference['checkpoint_bytes'] / prompt['checkpoint_bytes']:,.0f}",
+        f"1:{reference['checkpoint_bytes'] / prompt['checkpoint_bytes']:,.0f}",
     )
     return made
 
@@ -286,9 +286,9 @@ def main(
     figures = summary(found, peak.flops_per_second)
     console.print(table(figures, setting))
     console.print(
-        f"state: weights, gradients and optimizer by formula. MFU: of {peak.flops_per_second / 1e12:.3g} "
-        f"TFLOP/s ({peak.source}). prompt : finetune, model FLOPs: "
-        f"{figures[PROMPT]['share_of_finetune_flops']:.2f}",
+        "state: weights, gradients and optimizer by formula; saved: the checkpoint. "
+        f"MFU: of {peak.flops_per_second / 1e12:.3g} TFLOP/s ({peak.source}). "
+        f"prompt : finetune, model FLOPs: {figures[PROMPT]['share_of_finetune_flops']:.2f}",
         highlight=False,
     )
     if json_path is not None:
