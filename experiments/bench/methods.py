@@ -17,6 +17,7 @@ import time
 from dataclasses import asdict, dataclass
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import Literal
 
 import click
 import numpy as np
@@ -156,7 +157,7 @@ def measure(
         peak = peak_memory_bytes(device)
         stored = checkpoint_bytes(engine.weights()) if with_checkpoint else None
     lengths = [int(column) + 1 for batch in timed for column in batch.columns]
-    method = "prompt" if variant.finetune is None else "finetune"
+    method: Literal["prompt", "finetune"] = "prompt" if variant.finetune is None else "finetune"
     answer.put(
         Measurement(
             seconds=seconds,

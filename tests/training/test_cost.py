@@ -148,9 +148,10 @@ def test_memory_is_what_is_held_and_what_the_engine_and_the_passes_add(tiny_xglm
 
 def test_an_update_takes_memory_for_a_moment():
     trained = [torch.nn.Parameter(torch.zeros(size)) for size in (100, 40)]
-    assert cost._update_bytes(trained, CPU) == 2 * 4 * 100  # one tensor after the other
-    assert cost._update_bytes(trained, torch.device("cuda")) == 4 * 140  # all in one go
-    assert cost._update_bytes([], CPU) == 0
+    assert cost._update_bytes(trained, CPU, fused=False) == 2 * 4 * 100  # one tensor after the other
+    assert cost._update_bytes(trained, torch.device("cuda"), fused=False) == 4 * 140  # all in one go
+    assert cost._update_bytes(trained, CPU, fused=True) == 0
+    assert cost._update_bytes([], CPU, fused=False) == 0
 
 
 def test_gradients_held_by_the_trial_alone_are_not_activations():

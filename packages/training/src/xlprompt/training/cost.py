@@ -23,7 +23,7 @@ from xlprompt.data.batches import Batch
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import StateMemory, TaskModel
 from xlprompt.models.flops import compute_shape, step_flops
-from xlprompt.training.engine import share_of_loss
+from xlprompt.training.engine import share_of_loss, updates_at_once
 from xlprompt.training.environment import device_name
 from xlprompt.training.training_state import random_state, restore_random_state
 
@@ -209,7 +209,9 @@ def estimate(
     mean_length = sum(map(int, workload.lengths)) / len(workload.lengths)
     real = sum(one.num_tokens for one in micro_batches) / sum(one.input_ids.numel() for one in micro_batches)
     rows = workload.steps * workload.batch_size
-    update_seconds = _update_seconds(sum(parameter.numel() for parameter in trained), device)
+    fused = updates_at_once(model)
+    params = sum(parameter.numel() for parameter in trained)
+    update_seconds = _update_seconds(params, device, fused=fused)
     forward_rate = forward_seconds / tokens
     return CostEstimate(
         train_seconds=pass_seconds / tokens * rows * mean_length / real + workload.steps * update_seconds,
@@ -217,7 +219,7 @@ def estimate(
         peak_memory_bytes=memory.before
         + state.gradients
         + state.optimizer
-        + max(memory.activations, _update_bytes(trained, device)),
+        + max(memory.activations, _update_bytes(trained, device, fused=fused)),
         activation_bytes=memory.activations,
         flops=training_flops(model, workload.lengths, rows),
         forward_seconds_per_token=forward_rate,
@@ -327,14 +329,14 @@ def _forward_backward(model: TaskModel, batch: Batch, trained: list[nn.Parameter
     memory.gradients = sum(one.numel() * one.element_size() for one in gradients if one is not None)
 
 
-def _update_seconds(params: int, device: torch.device) -> float:
+def _update_seconds(params: int, device: torch.device, *, fused: bool) -> float:
     """Time of clipping and AdamW on so many parameters, from a trial on fewer."""
     size = min(params, _UPDATED_AT_ONCE)
     if size == 0:
         return 0.0
     weight = nn.Parameter(torch.zeros(size, device=device))
     weight.grad = torch.ones_like(weight)
-    optimizer = torch.optim.AdamW([weight])
+    optimizer = torch.optim.AdamW([weight], fused=fused)
 
     def update() -> None:
         nn.utils.clip_grad_norm_([weight], 1.0)
@@ -344,12 +346,14 @@ def _update_seconds(params: int, device: torch.device) -> float:
     return _timed(update, device) * params / size
 
 
-def _update_bytes(trained: list[nn.Parameter], device: torch.device) -> int:
+def _update_bytes(trained: list[nn.Parameter], device: torch.device, *, fused: bool) -> int:
     """What torch's AdamW takes for a moment: on a GPU the roots of all second moments, else of one tensor's.
 
     Float32. On a CPU they are there twice, before and after the bias correction (torch 2.13,
-    `torch/optim/adam.py`).
+    `torch/optim/adam.py`). The fused one takes nothing.
     """
+    if fused:
+        return 0
     sizes = [parameter.numel() for parameter in trained]
     return 4 * sum(sizes) if device.type == "cuda" else 2 * 4 * max(sizes, default=0)
 

@@ -25,12 +25,18 @@ from torch import Tensor, distributed, nn
 from xlprompt.data.batches import TrainingStep
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
-from xlprompt.training.engine import parameter_groups, refuse_foreign_state, share_of_loss
+from xlprompt.training.engine import (
+    parameter_groups,
+    refuse_foreign_state,
+    share_of_loss,
+    updates_at_once,
+)
 from xlprompt.training.recipe import OptimizerSettings
 
 # For a run that names no file. In one process all stages hold the same, and this one is the fastest.
 DEFAULT_CONFIG: Mapping[str, Any] = {
-    "zero_optimization": {"stage": 1},
+    # Buckets of DeepSpeed's default size, 5e8 numbers, would outweigh the models here.
+    "zero_optimization": {"stage": 1, "reduce_bucket_size": 50_000_000, "allgather_bucket_size": 50_000_000},
     "data_types": {"grad_accum_dtype": "fp32"},
 }
 
@@ -125,6 +131,7 @@ class DeepSpeedEngine:
                 for group in groups
             ],
             betas=settings.betas,
+            fused=updates_at_once(model),
         )
         whole = self._whole_config(config, settings)
         try:
@@ -222,7 +229,7 @@ class DeepSpeedEngine:
         for weight in getattr(self._engine.optimizer, "fp32_partitioned_groups_flat", grouped):
             slots = self._optimizer.state[weight]
             if not slots:
-                slots["step"] = torch.zeros((), dtype=torch.float32)
+                slots["step"] = torch.zeros((), dtype=torch.float32, device=weight.device)
                 slots.update({slot: torch.zeros_like(weight) for slot in _SLOTS})
         for slots in self._optimizer.state.values():
             for value in slots.values():

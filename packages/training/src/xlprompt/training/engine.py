@@ -119,9 +119,10 @@ class TorchEngine:
                 for key, value in state.items()
                 if key.partition(".")[2] == name and not key.startswith("weight.")
             }
-            # AdamW counts its steps on the CPU and keeps the moments where the weight is.
+            # AdamW keeps the moments where the weight is, and counts its steps on the CPU unless fused.
+            fused = self._optimizer.defaults["fused"]
             self._optimizer.state[master.weight] = {
-                slot: value.clone() if slot == "step" else value.to(master.weight.device, copy=True)
+                slot: value.to("cpu" if slot == "step" and not fused else master.weight.device, copy=True)
                 for slot, value in slots.items()
             }
 
@@ -216,7 +217,15 @@ def make_optimizer(
         {**group, "params": [masters[name].weight for name in group["params"]]}
         for group in parameter_groups(model, settings)
     ]
-    return torch.optim.AdamW(groups, betas=settings.betas)
+    return torch.optim.AdamW(groups, betas=settings.betas, fused=updates_at_once(model))
+
+
+def updates_at_once(model: TaskModel) -> bool:
+    """Whether AdamW runs as torch's one fused operation, with no temporary tensors.
+
+    For millions of weights that is an order of magnitude faster on a CPU; for a prompt it is no matter.
+    """
+    return bool(model.backbone_parameters())
 
 
 def parameter_groups(model: TaskModel, settings: OptimizerSettings) -> list[dict[str, Any]]:
