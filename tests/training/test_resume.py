@@ -27,9 +27,11 @@ pytestmark = pytest.mark.integration
 DRIVER = (
     "import sys; from pathlib import Path; from rich.console import Console\n"
     "from xlprompt.training import load_recipe, train\n"
-    "train(load_recipe(sys.argv[1]), store=Path(sys.argv[2]), console=Console(), resume='latest')"
+    "engine = sys.argv[3] if len(sys.argv) > 3 else None\n"
+    "train(load_recipe(sys.argv[1]), store=Path(sys.argv[2]), console=Console(), engine=engine, resume='latest')"
 )
-METHODS = ("prompt", "finetune")
+# Method and engine. What both engines write is the same, and so is what comes of it: bit for bit.
+METHODS = ("prompt", "finetune", "finetune torch")
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +52,14 @@ def settings(method, model, folder, **schedule):
     )
 
 
-def start(recipe: Path, store: Path) -> subprocess.Popen[str]:
+def start(recipe: Path, store: Path, *engine: str) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     return subprocess.Popen(
-        [sys.executable, "-u", "-c", DRIVER, str(recipe), str(store)],
+        [sys.executable, "-u", "-c", DRIVER, str(recipe), str(store), *engine],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -70,10 +72,10 @@ def runs_of(store: Path):
     return client, client.search_runs([client.get_experiment_by_name("xnli").experiment_id])
 
 
-def kill_and_resume(recipe: Path, store: Path, moments: list[float]) -> None:
+def kill_and_resume(recipe: Path, store: Path, moments: list[float], *engine: str) -> None:
     """Kill a process that many seconds after its training began, then let one finish."""
     for moment in moments:
-        process = start(recipe, store)
+        process = start(recipe, store, *engine)
         lines = iter(process.stdout.readline, "")
         if not any("trainable" in line for line in lines):
             raise AssertionError("the process ended before it trained")
@@ -81,7 +83,7 @@ def kill_and_resume(recipe: Path, store: Path, moments: list[float]) -> None:
         process.kill()
         process.stdout.read()
         process.wait()
-    process = start(recipe, store)
+    process = start(recipe, store, *engine)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
 
@@ -107,13 +109,13 @@ def check_against_an_undisturbed_run(store: Path, undisturbed: Path) -> None:
 
 @pytest.fixture
 def undisturbed(tiny_xglm, data, tmp_path):
-    def run(method, **schedule):
+    def run(method, *engine, **schedule):
         recipe = tmp_path / "recipe.yaml"
         recipe.write_text(
             yaml.safe_dump(settings(method, tiny_xglm, data, **schedule).model_dump(mode="json"))
         )
         # In a process as well: sums depend on the number of threads.
-        kill_and_resume(recipe, tmp_path / "undisturbed", moments=[])
+        kill_and_resume(recipe, tmp_path / "undisturbed", [], *engine)
         return recipe, tmp_path / "undisturbed"
 
     return run
@@ -121,8 +123,9 @@ def undisturbed(tiny_xglm, data, tmp_path):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_that_was_killed_ends_as_one_that_was_not(method, undisturbed, tmp_path, own_cache):
-    recipe, reference = undisturbed(method)
-    kill_and_resume(recipe, tmp_path / "mlruns", [random.Random(method).uniform(0.2, 1.0)])
+    recipe, reference = undisturbed(*method.split())
+    moment = random.Random(method).uniform(0.2, 1.0)
+    kill_and_resume(recipe, tmp_path / "mlruns", [moment], *method.split()[1:])
     check_against_an_undisturbed_run(tmp_path / "mlruns", reference)
 
 
@@ -132,9 +135,10 @@ def test_a_run_that_was_killed_twenty_times_ends_as_one_that_was_not(
     method, undisturbed, tmp_path, own_cache
 ):
     # Long enough not to finish between two kills.
-    recipe, reference = undisturbed(method, steps=2500, evaluate_every=125, checkpoint_every=10)
+    schedule = {"steps": 2500, "evaluate_every": 125, "checkpoint_every": 10}
+    recipe, reference = undisturbed(*method.split(), **schedule)
     moments = [random.Random(f"{method} {number}").uniform(0.0, 0.9) for number in range(20)]
-    kill_and_resume(recipe, tmp_path / "mlruns", moments)
+    kill_and_resume(recipe, tmp_path / "mlruns", moments, *method.split()[1:])
     check_against_an_undisturbed_run(tmp_path / "mlruns", reference)
 
 
