@@ -28,7 +28,8 @@ DRIVER = (
     "import sys; from pathlib import Path; from rich.console import Console\n"
     "from xlprompt.training import load_recipe, train\n"
     "engine = sys.argv[3] if len(sys.argv) > 3 else None\n"
-    "train(load_recipe(sys.argv[1]), store=Path(sys.argv[2]), console=Console(), engine=engine, resume='latest')"
+    "recipe, store = load_recipe(sys.argv[1]), Path(sys.argv[2])\n"
+    "train(recipe, store=store, console=Console(), engine=engine, resume='latest')"
 )
 # Method and engine. What both engines write is the same, and so is what comes of it: bit for bit.
 METHODS = ("prompt", "finetune", "finetune torch")
