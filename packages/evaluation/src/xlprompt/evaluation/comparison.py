@@ -81,7 +81,7 @@ class Difference:
         baseline: Mean score of the baseline.
         estimate: The difference over seeds and examples; its interval and p-value are those of this language
             alone.
-        p_adjusted: Holm's p-value over the task's languages; None where there is no p-value.
+        p_adjusted: Holm's p-value over the task's languages, from `estimate.p_far`; None where there is none.
         outcome: "win" or "loss" of the method where `p_adjusted` is at most LEVEL, else "tie". A tie is no
             proof of equality: the interval says how large a difference may still be.
     """
@@ -384,7 +384,8 @@ def _method_score(
 
 def _differences(task: TaskComparison) -> list[Difference]:
     estimates = {code: task.contrast({code: 1.0}) for code in task.examples}
-    p_values = {code: each.p_value for code, each in estimates.items() if each.p_value is not None}
+    far = {code: each.p_far() for code, each in estimates.items()}
+    p_values = {code: p_value for code, p_value in far.items() if p_value is not None}
     adjusted = dict(zip(p_values, holm(list(p_values.values())).tolist(), strict=True))
     rows = []
     for code, each in estimates.items():

@@ -91,11 +91,13 @@ def _on_par_everywhere(comparison: Comparison, margin: float) -> Verdict:
         "Holm over all of them). Else undecided."
     )
     rows = comparison.differences
-    p_values = [row.estimate.p_below(-margin) for row in rows]
-    worse: list[Difference] = []
-    if known := [(row, p) for row, p in zip(rows, p_values, strict=True) if p is not None]:
-        adjusted = holm([p for _, p in known])
-        worse = [row for (row, _), p in zip(known, adjusted, strict=True) if p <= LEVEL / 2]
+    known = [(row, p) for row in rows if (p := row.estimate.p_far(-margin)) is not None]
+    adjusted = holm([p for _, p in known])  # two-sided at LEVEL is one-sided at half of it
+    worse = [
+        row
+        for (row, _), p in zip(known, adjusted, strict=True)
+        if p <= LEVEL and row.estimate.value < -margin
+    ]
     skilled = _skilled(comparison)
     unskilled = [row for row in rows if _cell(row) not in skilled]
     on_par = [
