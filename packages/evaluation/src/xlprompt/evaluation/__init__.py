@@ -5,23 +5,32 @@ nor tracks runs.
 """
 
 from xlprompt.evaluation.chart import bar_chart
+from xlprompt.evaluation.comparison import Comparison, compare
 from xlprompt.evaluation.inference import Predictions, predict
 from xlprompt.evaluation.metrics import LabelShares, Score, label_shares, main_metric, score
 from xlprompt.evaluation.predictions import SavedPredictions, load_predictions, save_predictions
 from xlprompt.evaluation.report import LanguageResult, TransferReport, language_result
+from xlprompt.evaluation.runs import TaskRuns, load_runs
 from xlprompt.evaluation.table import score_table
+from xlprompt.evaluation.verdicts import Verdict, judge
 
 __all__ = [
+    "Comparison",
     "LabelShares",
     "LanguageResult",
     "Predictions",
     "SavedPredictions",
     "Score",
+    "TaskRuns",
     "TransferReport",
+    "Verdict",
     "bar_chart",
+    "compare",
+    "judge",
     "label_shares",
     "language_result",
     "load_predictions",
+    "load_runs",
     "main_metric",
     "predict",
     "save_predictions",

@@ -107,6 +107,44 @@ def score(task: Task, gold: Labels, predicted: Labels) -> dict[str, Score]:
     Raises:
         ValueError: There is nothing to score, the shapes differ, or an index is not a label of the task.
     """
+    ratios = example_counts(task, gold, predicted)
+    names = list(ratios)
+    numerators = np.stack([ratios[name][0] for name in names], axis=1)  # [examples, metrics]
+    denominators = np.stack([ratios[name][1] for name in names], axis=1)  # [examples, metrics]
+    values = percent(numerators.sum(axis=0), denominators.sum(axis=0))  # [metrics]
+    if len(numerators) < 2:
+        return {name: Score(float(value)) for name, value in zip(names, values, strict=True)}
+
+    sums = _bootstrap_sums(np.concatenate([numerators, denominators], axis=1))  # [samples, 2 x metrics]
+    replicates = percent(sums[:, : len(names)], sums[:, len(names) :])  # [samples, metrics]
+    scores = {}
+    for column, name in enumerate(names):
+        if name == "accuracy":
+            stderr = 100 * _ratio_stderr(*ratios[name])
+        else:
+            stderr = float(replicates[:, column].std(ddof=1))
+        scores[name] = Score(float(values[column]), stderr, replicates[:, column].copy())
+    return scores
+
+
+def example_counts(task: Task, gold: Labels, predicted: Labels) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Reduce each example to two counts; a score is 100 * sum(numerators) / sum(denominators).
+
+    Accuracy: right words over words. F1: twice the right chunks over gold and predicted chunks together.
+    Precision and recall: right chunks over predicted and over gold ones. A chunk belongs to the sentence in
+    which it ends.
+
+    Args:
+        task: The task, for its kind and labels.
+        gold: Gold label indices, one list per example, one entry per word (one in all for a pair).
+        predicted: The predicted ones, of the same shape.
+
+    Returns:
+        Metric names, those of `score`, to numerators and denominators, each float64 `[examples]`.
+
+    Raises:
+        ValueError: As in `score`.
+    """
     gold_flat, predicted_flat, lengths = _flatten(task, gold, predicted)
     ratios = {"accuracy": (_sum_by_example(gold_flat == predicted_flat, lengths), lengths.astype(np.float64))}
     if task.kind == "tagging":
@@ -119,24 +157,7 @@ def score(task: Task, gold: Labels, predicted: Labels) -> dict[str, Score]:
         if task.metric == "entity_f1":
             ratios["precision"] = (num_right, num_predicted)
             ratios["recall"] = (num_right, num_gold)
-
-    names = list(ratios)
-    numerators = np.stack([ratios[name][0] for name in names], axis=1)  # [examples, metrics]
-    denominators = np.stack([ratios[name][1] for name in names], axis=1)  # [examples, metrics]
-    values = _percent(numerators.sum(axis=0), denominators.sum(axis=0))  # [metrics]
-    if len(lengths) < 2:
-        return {name: Score(float(value)) for name, value in zip(names, values, strict=True)}
-
-    sums = _bootstrap_sums(np.concatenate([numerators, denominators], axis=1))  # [samples, 2 x metrics]
-    replicates = _percent(sums[:, : len(names)], sums[:, len(names) :])  # [samples, metrics]
-    scores = {}
-    for column, name in enumerate(names):
-        if name == "accuracy":
-            stderr = 100 * _ratio_stderr(*ratios[name])
-        else:
-            stderr = float(replicates[:, column].std(ddof=1))
-        scores[name] = Score(float(values[column]), stderr, replicates[:, column].copy())
-    return scores
+    return ratios
 
 
 def label_shares(task: Task, gold: Labels, predicted: Labels) -> LabelShares:
@@ -236,8 +257,8 @@ def _chunks_per_sentence(chunks: set[tuple[str, int, int]], lengths: np.ndarray)
     return np.bincount(sentences, minlength=len(lengths)).astype(np.float64)
 
 
-def _percent(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
-    """Divide element by element into percentages; nothing over nothing is 0."""
+def percent(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
+    """Divide element by element into percentages; nothing over nothing is 0, as in seqeval."""
     return 100 * np.divide(numerators, denominators, out=np.zeros_like(numerators), where=denominators > 0)
 
 

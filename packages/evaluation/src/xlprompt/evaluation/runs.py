@@ -1,0 +1,244 @@
+"""The predictions of many runs, checked against each other and reduced to counts per example.
+
+This is where a study's stored predictions come in; no model is needed. Runs of one task must have answered
+the same examples with the same gold labels, or nothing could be paired. What comes out is small: per run and
+example the two counts whose sums' ratio is the score, so that resampled scores are computed anew from counts
+and never averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.languages import in_study_order
+from xlprompt.data.tasks import Task
+from xlprompt.data.tasks import task as task_row
+from xlprompt.evaluation.metrics import example_counts, main_metric, percent
+from xlprompt.evaluation.predictions import SavedPredictions, load_predictions
+
+RunKey = tuple[str, str, int]
+"""Task, method and seed."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One language's examples as the runs of a task answered them.
+
+    A run's score is 100 * sum(numerators) / sum(denominators).
+
+    Attributes:
+        numerators: `[runs, examples]`.
+        denominators: `[runs, examples]`.
+        majority: Score in percent of always giving the commonest gold label; 0 for entity F1.
+    """
+
+    numerators: np.ndarray
+    denominators: np.ndarray
+    majority: float
+
+    @property
+    def examples(self) -> int:
+        """Pairs or sentences."""
+        return int(self.numerators.shape[1])
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Scores in percent, `[runs]`; a ratio with nothing below the line is 0."""
+        return percent(self.numerators.sum(axis=1), self.denominators.sum(axis=1))
+
+
+@dataclass(frozen=True)
+class TaskRuns:
+    """All runs of one task.
+
+    Attributes:
+        task: The task's name.
+        metric: The metric that the counts are of.
+        split: "validation" or "test".
+        runs: Method and seed of each run, in the order of the counts' first axis.
+        languages: Language codes to counts, in the study's order.
+    """
+
+    task: str
+    metric: str
+    split: str
+    runs: tuple[tuple[str, int], ...]
+    languages: Mapping[str, Counts]
+
+    def seeds(self, method: str) -> tuple[int, ...]:
+        """The method's seeds, in the order of the counts.
+
+        Raises:
+            ValueError: No run is of this method.
+        """
+        seeds = tuple(seed for name, seed in self.runs if name == method)
+        if not seeds:
+            known = ", ".join(dict.fromkeys(name for name, _ in self.runs))
+            raise ValueError(f"No run of task {self.task!r} is of method {method!r}, only of {known}.")
+        return seeds
+
+    def of(self, method: str) -> list[int]:
+        """Places of the method's runs on the counts' first axis."""
+        return [place for place, (name, _) in enumerate(self.runs) if name == method]
+
+
+def load_runs(
+    runs: Mapping[RunKey, Mapping[str, SavedPredictions | str | Path]],
+    *,
+    metrics: Mapping[str, str] | None = None,
+) -> dict[str, TaskRuns]:
+    """Check the predictions of a study's runs against each other and reduce them to counts.
+
+    Files are read one at a time, and only counts are kept.
+
+    Args:
+        runs: By task, method and seed: language codes to predictions, or to the files that hold them.
+        metrics: By task, a metric other than the one that the task is judged by, such as `{"pos": "f1"}`.
+
+    Returns:
+        By task: its runs, ordered by method (as they first occur) and seed.
+
+    Raises:
+        DataError: Two runs of a task differ in languages, split, labels, or in an example's id or gold
+            labels; predictions are filed under another task or language. Names the file and its line, or
+            the run where no file was given.
+        FileNotFoundError: No such file.
+        ValueError: There is no run, or no such metric.
+    """
+    if not runs:
+        raise ValueError("There are no runs to load.")
+    by_task: dict[str, dict[tuple[str, int], Mapping[str, SavedPredictions | str | Path]]] = {}
+    for (name, method, seed), languages in runs.items():
+        by_task.setdefault(name, {})[method, seed] = languages
+    return {name: _load_task(name, of_task, (metrics or {}).get(name)) for name, of_task in by_task.items()}
+
+
+def _load_task(
+    name: str,
+    runs: Mapping[tuple[str, int], Mapping[str, SavedPredictions | str | Path]],
+    metric: str | None,
+) -> TaskRuns:
+    task = task_row(name)
+    metric = metric or main_metric(task)
+    methods = list(dict.fromkeys(method for method, _ in runs))
+    order = sorted(runs, key=lambda run: (methods.index(run[0]), run[1]))
+    first = order[0]
+    for run in order[1:]:
+        if missing := set(runs[first]) ^ set(runs[run]):
+            raise DataError(
+                f"{_name(name, first)} and {_name(name, run)} do not have the same languages: only one of "
+                f"them has {', '.join(sorted(missing))}",
+                fix="Evaluate both on the same languages, or leave these out of both.",
+            )
+    if not runs[first]:
+        raise DataError(f"{_name(name, first)} has no predictions in any language")
+    splits = set()
+    languages = {}
+    for code in in_study_order(set(runs[first])):
+        places = {run: runs[run][code] for run in order}
+        languages[code], split = _load_language(task, metric, code, places)
+        splits.add(split)
+    if len(splits) > 1:
+        raise DataError(
+            f"the predictions of task {name} are of different splits: {', '.join(sorted(splits))}",
+            fix="Compare runs on one split.",
+        )
+    return TaskRuns(name, metric, splits.pop(), tuple(order), languages)
+
+
+def _load_language(
+    task: Task, metric: str, code: str, runs: Mapping[tuple[str, int], SavedPredictions | str | Path]
+) -> tuple[Counts, str]:
+    """Read one language of all runs of a task; the others are compared with the first one's examples."""
+    reference: SavedPredictions | None = None
+    numerators, denominators = [], []
+    for run, given in runs.items():
+        place = _Place(f"{_name(task.name, run)}, {code}" if isinstance(given, SavedPredictions) else given)
+        saved = given if isinstance(given, SavedPredictions) else load_predictions(given)
+        _check_header(saved, task, code, place)
+        if reference is None:
+            reference, reference_place = saved, place
+        else:
+            _check_same_examples(saved, place, reference, reference_place)
+        try:
+            counts = example_counts(task, saved.gold, saved.predicted)
+        except ValueError as error:
+            raise DataError(str(error).rstrip("."), file=place.name) from error
+        if metric not in counts:
+            raise ValueError(f"Task {task.name!r} has no metric {metric!r}, only {', '.join(counts)}.")
+        numerators.append(counts[metric][0])
+        denominators.append(counts[metric][1])
+    if reference is None:
+        raise ValueError(f"There are no runs of task {task.name!r}.")
+    majority = 0.0
+    if metric == "accuracy":
+        gold = np.fromiter(chain.from_iterable(reference.gold), dtype=np.int64)
+        majority = 100 * float(np.bincount(gold).max()) / len(gold)
+    return Counts(np.stack(numerators), np.stack(denominators), majority), reference.split
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A file, or what stands for it in messages when the predictions were given directly."""
+
+    name: str | Path
+
+    def line(self, example: int) -> int:
+        """The example's line in a prediction file, whose first line is the header."""
+        return example + 2
+
+
+def _name(task: str, run: tuple[str, int]) -> str:
+    return f"the run {task}, {run[0]}, seed {run[1]}"
+
+
+def _check_header(saved: SavedPredictions, task: Task, code: str, place: _Place) -> None:
+    expected = {"task": task.name, "language": code, "labels": task.labels}
+    for key, value in expected.items():
+        found = getattr(saved, key)
+        if found != value:
+            raise DataError(
+                f"{key} {_short(found)} here, and {_short(value)} was expected",
+                file=place.name,
+                line=1,
+                fix="File it under its own task and language, or evaluate the run again.",
+            )
+
+
+def _check_same_examples(
+    saved: SavedPredictions, place: _Place, reference: SavedPredictions, reference_place: _Place
+) -> None:
+    fix = (
+        f"Both must be predictions for the same examples in the same order as {reference_place.name}: "
+        "evaluate both runs on the same data."
+    )
+    for key in ("split", "task_version"):
+        here, there = getattr(saved, key), getattr(reference, key)
+        if here != there:
+            problem = f"{key} {here!r} here, {there!r} in {reference_place.name}"
+            raise DataError(problem, file=place.name, line=1, fix="Evaluate both runs alike.")
+    columns: tuple[tuple[str, Sequence[object], Sequence[object]], ...] = (
+        ("id", saved.ids, reference.ids),
+        ("gold", saved.gold, reference.gold),
+    )
+    if len(saved.ids) != len(reference.ids):
+        problem = f"{len(saved.ids)} examples here, {len(reference.ids)} in {reference_place.name}"
+        raise DataError(problem, file=place.name, fix=fix)
+    for column, ours, theirs in columns:
+        for example, (left, right) in enumerate(zip(ours, theirs, strict=True)):
+            if left != right:
+                problem = f"{column} {_short(left)} here, {_short(right)} in row {example + 1} of "
+                raise DataError(
+                    f"{problem}{reference_place.name}", file=place.name, line=place.line(example), fix=fix
+                )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,405 @@
+"""Intervals, tests and corrections for scores of few training seeds on shared test examples.
+
+Numbers in, numbers out: nothing here knows tasks, languages or files. comparison.py asks the study's
+questions with it.
+
+**The model.** A run's score differs from what its method would score on average over training seeds and over
+the population that the test examples were drawn from, for two reasons: the seed, and the draw of the
+examples. All runs answer the same examples, so seeds and examples are crossed, not nested. A figure is a
+weighted sum of means over seeds, such as prompt minus fine-tuning; `Part` is one such mean.
+
+- *Examples* are resampled (`resample`), the same draw for all runs, and scores are computed anew from the
+  resampled counts: the paired bootstrap (Efron and Tibshirani 1993, chapter 8; for corpus scores Koehn 2004).
+  This gives the part of the variance that is due to examples, the covariance between runs included.
+- *Seeds* are too few to be resampled: among the 27 resamples of three seeds, three are one seed three times,
+  the variance comes out by a third too small, and a percentile interval covers some 80 % instead of 95 %
+  (tests/evaluation/test_coverage.py measures it). Their variance is estimated from the spread between them,
+  and enters with its few degrees of freedom.
+- Two *parts* with seeds of their own are independent (Welch 1947); a part whose values are differences
+  between runs of the same seed number is paired.
+
+With `w` a part's weight, `S` its seeds and `s` their standard deviation, the variance of the figure is
+
+    V = sum_parts w^2 s^2 / S  +  max(V_examples - V_both, 0)
+
+where `V_examples` is the bootstrap variance of the figure and `V_both` what seeds and examples do together
+(the bootstrap variance within the seeds' spread), which is in both terms and must not count twice. This is
+the variance of a mean in a crossed two-way layout (Searle, Casella and McCulloch 1992, Variance Components,
+chapter 4), and the same problem as few readers judging many cases in radiology (Obuchowski and Rockette 1995;
+Hillis 2007, doi:10.1002/sim.2532).
+
+**The interval** is `figure +- t(df) sqrt(V)`, with the seeds' own degrees of freedom by Welch and
+Satterthwaite, `df_S = (sum A)^2 / sum A^2 / (S - 1)` for `A = w^2 s^2 / S`, joined with those of the examples
+in proportion to their shares of the variance:
+
+    1 / df = (sum A / V) / df_S  +  (1 - sum A / V) / (examples - 1)
+
+Satterthwaite's rule (1946), which Hillis proposes here, squares the shares. Where the seeds have two degrees
+of freedom its own noise then costs coverage, down to 92.2 % for nominal 95 %. Unsquared, 95 % intervals cover
+94.2 to 96.3 % with three paired seeds and 95.0 to 96.0 % with five, whatever the shares, if seed effects are
+normal; for two methods with seeds of their own 94.0 to 96.6 % and 94.7 to 96.0 %, whatever the ratio of their
+seed variances.
+
+**Far p-values.** Holm's correction over 20 languages asks for p-values below 0.0025, and so far out any rule
+for the degrees of freedom is too bold: up to 4.4 times too many such p-values with three paired seeds.
+`Estimate.p_far` therefore comes from the sum of a t-variate for the seeds and a normal one for the examples,
+weighted with their standard errors: Fisher's answer to the Behrens-Fisher problem, which is known to err on
+the safe side (Robinson 1976, Annals of Statistics 4:963-971). At 0.0025 it is never over 1.0 times nominal
+for paired seeds or for methods of like seed variance. Its 95 % intervals would cover up to 97.6 %, which is
+why the intervals are not made with it.
+
+tests/evaluation/test_coverage.py holds these figures, by integration and by simulation.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special, stats
+
+from xlprompt.evaluation.metrics import BOOTSTRAP_SEED, percent
+
+CONFIDENCE = 0.95
+"""Of every interval here."""
+
+SAMPLES = 2000
+"""Resamples of the examples; a standard error then carries a relative noise of 1/sqrt(2 x 2000) = 1.6 %."""
+
+_RANK_SAMPLES = 9999  # a p-value from permutations is then at least 1e-4
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and spread of one method's score over seeds, on the test set as it is.
+
+    Attributes:
+        mean: In percent.
+        deviation: Standard deviation over seeds (n - 1); None for one seed.
+        low: Lower end of the t-interval of the mean; None for one seed.
+        high: Its upper end.
+        seeds: Number of seeds.
+    """
+
+    mean: float
+    deviation: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A mean over seeds inside a figure.
+
+    Attributes:
+        weight: Its weight in the figure, such as -1 for what is subtracted.
+        values: One score (or difference of scores) per seed, `[seeds]`.
+        replicates: The same on each resample of the examples, `[samples, seeds]`.
+    """
+
+    weight: float
+    values: np.ndarray
+    replicates: np.ndarray
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its uncertainty over training seeds and test examples.
+
+    Attributes:
+        value: The figure, in percentage points.
+        low: Lower end of its interval; None where a part has a single seed, which says nothing about others.
+        high: Upper end; None as above.
+        p_value: Two-sided, for the hypothesis that the true figure is 0; None as above.
+        stderr: Standard error over seeds and examples; None as above.
+        df: Degrees of freedom of the interval's t; None as above, infinite where nothing varies.
+        seed_stderr: Standard error over seeds, on the test examples as they are; None as above.
+        seed_df: Its degrees of freedom; None as above.
+        example_stderr: Standard error over examples, given these runs; None for a single example.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+    stderr: float | None
+    df: float | None
+    seed_stderr: float | None
+    seed_df: float | None
+    example_stderr: float | None
+
+    def p_far(self, bound: float = 0.0) -> float | None:
+        """Two-sided p-value that errs on the safe side, for corrections that need small ones.
+
+        It is the chance that `seed_stderr * T + e * Z` is farther from 0 than the figure is from `bound`,
+        where T has `seed_df` degrees of freedom, Z is normal and `e` is what `seed_stderr` leaves of
+        `stderr`. T is a normal variate over the root of a chi-squared one, whose distribution is integrated
+        over. Never less than the p-value of the interval's t.
+
+        Args:
+            bound: The hypothesis for the true figure.
+
+        Returns:
+            The p-value; None where there is no interval.
+        """
+        if self.stderr is None or self.df is None or self.seed_stderr is None or self.seed_df is None:
+            return None
+        distance = abs(self.value - bound)
+        if self.stderr == 0:
+            return float(distance < 1e-9)
+        near = _two_sided(distance / self.stderr, self.df)
+        if self.seed_stderr == 0:
+            return near
+        log_chi2 = np.linspace(-60.0, np.log(special.chdtri(self.seed_df, 1e-16)), 1000)
+        half = self.seed_df / 2
+        log_density = half * (log_chi2 - np.log(2)) - np.exp(log_chi2) / 2 - special.gammaln(half)
+        of_seeds = self.seed_stderr**2
+        deviation = np.sqrt(of_seeds * self.seed_df / np.exp(log_chi2) + self.stderr**2 - of_seeds)
+        beyond = 2 * special.ndtr(-distance / deviation)
+        return min(1.0, max(near, float(np.trapezoid(np.exp(log_density) * beyond, log_chi2))))
+
+
+@dataclass(frozen=True)
+class RankCorrelation:
+    """Spearman's rank correlation over languages.
+
+    Attributes:
+        rho: The correlation; None for fewer than four languages or where one of the two does not vary.
+        low: Lower end of its bootstrap interval over languages; None as above, or where it does not exist.
+        high: Upper end.
+        p_value: Two-sided, by permutation; None as above.
+        languages: How many.
+    """
+
+    rho: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    languages: int
+
+
+def spread(values: Sequence[float] | np.ndarray) -> Spread:
+    """Mean, standard deviation and t-interval over seeds (Student 1908).
+
+    Args:
+        values: One score per seed, `[seeds]`.
+
+    Raises:
+        ValueError: There is no value.
+    """
+    scores = np.asarray(values, dtype=np.float64)
+    if scores.size == 0:
+        raise ValueError("There is no score to summarize.")
+    mean = float(scores.mean())
+    if scores.size == 1:
+        return Spread(mean, None, None, None, 1)
+    deviation = float(scores.std(ddof=1))
+    half = float(special.stdtrit(scores.size - 1, (1 + CONFIDENCE) / 2) * deviation / np.sqrt(scores.size))
+    return Spread(mean, deviation, mean - half, mean + half, scores.size)
+
+
+def resample(
+    numerators: np.ndarray, denominators: np.ndarray, *, samples: int = SAMPLES, seed: int = BOOTSTRAP_SEED
+) -> np.ndarray:
+    """Scores of runs on resamples of the examples, the same resamples for all runs.
+
+    The draws depend on `seed` and the number of examples alone: parallel test sets (XNLI's languages) are
+    resampled together, item by item, as in metrics.score.
+
+    Args:
+        numerators: Counts per example, `[runs, examples]`.
+        denominators: Likewise.
+        samples: How many resamples.
+        seed: Of the draws.
+
+    Returns:
+        100 * sum(numerators) / sum(denominators) on each resample, `[samples, runs]`.
+    """
+    runs, examples = numerators.shape
+    counts = np.concatenate([numerators, denominators]).T  # [examples, 2 x runs]
+    rng = np.random.default_rng([seed, examples])
+    sums = np.empty((samples, 2 * runs))
+    at_once = max(1, 2_000_000 // examples)  # 16 MB of indices
+    for first in range(0, samples, at_once):
+        number = min(at_once, samples - first)
+        drawn = rng.integers(examples, size=(number, examples)) + examples * np.arange(number)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=number * examples).reshape(number, examples)
+        sums[first : first + number] = times.astype(np.float64) @ counts
+    return percent(sums[:, :runs], sums[:, runs:])
+
+
+def estimate(parts: Sequence[Part], examples: int) -> Estimate:
+    """Weighted sum of means over seeds, with an interval and a p-value over seeds and examples.
+
+    See the module's text for the model, the formulas and their sources.
+
+    Args:
+        parts: The means, whose seeds are independent of one another. Replicates of all parts stand in the
+            same order, so that what they share through the examples is counted.
+        examples: Number of examples that were resampled; the smallest where parts have different ones.
+
+    Raises:
+        ValueError: There is no part, or a part without a seed.
+    """
+    if not parts or any(len(part.values) == 0 for part in parts):
+        raise ValueError("An estimate needs parts with at least one seed each.")
+    value = float(sum(part.weight * part.values.mean() for part in parts))
+    if examples < 2:
+        return Estimate(value, None, None, None, None, None, None, None, None)
+    # A bootstrap's variance is that of a sum divided by n, the unbiased one is divided by n - 1.
+    unbiased = examples / (examples - 1)
+    figure = sum(part.weight * part.replicates.mean(axis=1) for part in parts)  # [samples]
+    of_examples = unbiased * float(np.var(figure, ddof=1))
+    example_stderr = float(np.sqrt(of_examples))
+    if any(len(part.values) == 1 for part in parts):
+        return Estimate(value, None, None, None, None, None, None, None, example_stderr)
+
+    of_seeds, of_both, inverse_df = 0.0, 0.0, 0.0
+    for part in parts:
+        seeds = len(part.values)
+        own = part.weight**2 * float(np.var(part.values, ddof=1)) / seeds
+        inside = part.replicates - part.replicates.mean(axis=1, keepdims=True)  # [samples, seeds]
+        of_both += (
+            unbiased * part.weight**2 * float(np.var(inside, axis=0, ddof=1).sum()) / (seeds - 1) / seeds
+        )
+        of_seeds += own
+        inverse_df += own**2 / (seeds - 1)
+    variance = of_seeds + max(of_examples - of_both, 0.0)
+    if variance <= 1e-18:  # rounding of scores that are all alike
+        certain = float(abs(value) < 1e-9)
+        return Estimate(value, value, value, certain, 0.0, np.inf, 0.0, np.inf, example_stderr)
+    seed_df = of_seeds**2 / inverse_df if inverse_df > 0 else np.inf
+    seed_share = of_seeds / variance
+    df = 1 / (seed_share / seed_df + (1 - seed_share) / (examples - 1))
+    stderr = float(np.sqrt(variance))
+    half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * stderr
+    return Estimate(
+        value,
+        value - half,
+        value + half,
+        _two_sided(abs(value) / stderr, df),
+        stderr,
+        float(df),
+        float(np.sqrt(of_seeds)),
+        float(seed_df),
+        example_stderr,
+    )
+
+
+def _two_sided(distance: float, df: float) -> float:
+    """Chance that a t-variate is this far from 0 or farther."""
+    return float(2 * special.stdtr(df, -distance))
+
+
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Adjust p-values for their number so that the chance of any false rejection stays below the level.
+
+    Holm 1979 (Scandinavian Journal of Statistics 6:65-70): the smallest of m is multiplied by m, the next by
+    m - 1 and so on, and none may come out below the one before. It holds however the tests depend on each
+    other.
+
+    Args:
+        p_values: `[tests]`.
+
+    Returns:
+        Adjusted p-values in the same order, at most 1.
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(given, kind="stable")
+    steps = given[order] * np.arange(len(given), 0, -1)
+    adjusted = np.empty_like(given)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def rank_correlation(
+    x: Sequence[float] | np.ndarray,
+    y: Sequence[float] | np.ndarray,
+    *,
+    given: Sequence[float] | np.ndarray | None = None,
+    seed: int = BOOTSTRAP_SEED,
+) -> RankCorrelation:
+    """Spearman's correlation of x and y, in part where a third variable is given.
+
+    The p-value is by permutation (scipy.stats.permutation_test), since the t-approximation needs hundreds of
+    pairs; the interval is the bias-corrected and accelerated bootstrap's over pairs (Efron 1987;
+    scipy.stats.bootstrap). In the partial correlation, the ranks of `given` are regressed out of the ranks of
+    both (Kendall 1942), and the permutations are of one side's residuals (Freedman and Lane 1983). Pairs are
+    taken as independent: what x owes to an accident that all of them share is not in the interval.
+
+    Args:
+        x: `[languages]`.
+        y: `[languages]`.
+        given: What is held fixed, `[languages]`.
+        seed: Of permutations and resamples.
+
+    Returns:
+        The correlation; fields are None where they do not exist.
+
+    Raises:
+        ValueError: The lengths differ.
+    """
+    columns = [np.asarray(column, dtype=np.float64) for column in (x, y, given) if column is not None]
+    sizes = {len(column) for column in columns}
+    if len(sizes) > 1:
+        raise ValueError(f"Columns to correlate differ in length: {sorted(sizes)}.")
+    number = sizes.pop()
+    if number < 4 + (given is not None) or any(np.ptp(column) == 0 for column in columns[:2]):
+        return RankCorrelation(None, None, None, None, number)
+    left, right = _residual_ranks(*columns)
+    if np.ptp(left) < 1e-9 or np.ptp(right) < 1e-9:  # a rank that the third variable explains wholly
+        return RankCorrelation(None, None, None, None, number)
+    rng = np.random.default_rng([seed, number])
+    test = stats.permutation_test(
+        (left,),
+        lambda permuted, axis: _cosine(permuted, right, axis),
+        permutation_type="pairings",
+        vectorized=True,
+        n_resamples=_RANK_SAMPLES,
+        rng=rng,
+    )
+    rho, p_value = float(test.statistic), float(test.pvalue)
+    if abs(rho) > 1 - 1e-9:  # every resample agrees, and an interval would be a point
+        return RankCorrelation(rho, None, None, p_value, number)
+    with warnings.catch_warnings():
+        # Of columns too much alike to have an interval; none is reported then.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        interval = stats.bootstrap(
+            columns,
+            lambda *drawn, axis: _cosine(*_residual_ranks(*drawn, axis=axis), axis),
+            paired=True,
+            vectorized=True,
+            confidence_level=CONFIDENCE,
+            n_resamples=_RANK_SAMPLES,
+            rng=rng,
+        ).confidence_interval
+    low, high = (float(end) if np.isfinite(end) else None for end in interval)
+    return RankCorrelation(rho, low, high, p_value, number)
+
+
+def _residual_ranks(
+    x: np.ndarray, y: np.ndarray, given: np.ndarray | None = None, *, axis: int = -1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centered ranks of x and y along an axis, without what the ranks of `given` explain of them."""
+
+    def centered(column: np.ndarray) -> np.ndarray:
+        ranks = stats.rankdata(column, axis=axis)
+        return np.asarray(ranks - ranks.mean(axis=axis, keepdims=True))
+
+    left, right = centered(x), centered(y)
+    if given is not None:
+        third = centered(given)
+        length = np.maximum((third * third).sum(axis=axis, keepdims=True), 1e-9)  # 0 in some resamples
+        left = left - third * ((left * third).sum(axis=axis, keepdims=True) / length)
+        right = right - third * ((right * third).sum(axis=axis, keepdims=True) / length)
+    return left, right
+
+
+def _cosine(left: np.ndarray, right: np.ndarray, axis: int) -> np.ndarray:
+    """Correlation of columns that are centered already; 0 where one does not vary, as in some resamples."""
+    lengths = np.sqrt((left * left).sum(axis=axis) * (right * right).sum(axis=axis))
+    products = (left * right).sum(axis=axis)
+    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 1e-9)

@@ -1,0 +1,300 @@
+"""The four claims of the paper (arXiv 2311.07820), each judged by a rule that was fixed before the figures.
+
+A verdict is data: what was claimed, what came out, the rule in words, and the figures it rests on.
+"Supported" and "not supported" both need evidence; what the data cannot decide is "undecided", which with
+three seeds is the usual answer for a small effect. Intervals and p-values are those of comparison.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from xlprompt.data.languages import language as language_row
+from xlprompt.evaluation.comparison import LEVEL, Comparison, Difference
+from xlprompt.evaluation.statistics import Estimate, Part, RankCorrelation, estimate, holm, rank_correlation
+
+MARGIN = 1.0
+"""Percentage points below which a deficit still counts as "on par", and an advantage as none."""
+
+CLAIMED_PERCENT = 0.13
+"""The paper's trainable share in percent of all parameters, given with two decimals."""
+
+LOW_RESOURCE = ("low", "extremely low")
+HIGH_RESOURCE = ("high",)
+
+Ruling = Literal["supported", "not supported", "undecided"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim judged.
+
+    Attributes:
+        claim: What the paper says.
+        verdict: The outcome of the rule.
+        rule: The rule in words, with its numbers.
+        evidence: What it rests on, as JSON can hold it; "reason" says in words what decided.
+    """
+
+    claim: str
+    verdict: Ruling
+    rule: str
+    evidence: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return {**asdict(self), "evidence": dict(self.evidence)}
+
+
+def judge(
+    comparison: Comparison,
+    *,
+    trainable_percent: Mapping[str, float] | None = None,
+    fertility: Mapping[str, float] | None = None,
+    granularity: Estimate | None = None,
+    margin: float = MARGIN,
+) -> tuple[Verdict, Verdict, Verdict, Verdict]:
+    """Judge the paper's four claims.
+
+    Args:
+        comparison: Prompt tuning as the method, full fine-tuning as the baseline.
+        trainable_percent: By task, the largest trainable share of its prompt runs, in percent of all
+            parameters, head included (the runs' parameter `trainable_percent`).
+        fertility: By language, subtokens a word of the backbone's tokenizer (tokenization.fertility).
+        granularity: From the experiment that the fourth claim needs: by how many points prompt minus
+            fine-tuning changes when a high-resource language's text is cut more finely.
+        margin: Percentage points; see MARGIN.
+
+    Returns:
+        The verdicts on claims 1 to 4.
+    """
+    first = _on_par_everywhere(comparison, margin)
+    third, effects = _low_resources_gain_more(comparison, margin)
+    return (
+        first,
+        _with_few_parameters(comparison, first, trainable_percent),
+        third,
+        _through_tokenization(third, effects, fertility, granularity, margin),
+    )
+
+
+def _on_par_everywhere(comparison: Comparison, margin: float) -> Verdict:
+    rule = (
+        f"Supported: in every task and language the 95 % interval of {comparison.method} minus "
+        f"{comparison.baseline} lies above -{margin:g} points, and one of the two beats the majority "
+        "baseline (an intersection-union test, Berger 1982, which needs no correction). Not supported: in "
+        f"some task and language the difference is below -{margin:g} points (one-sided at {LEVEL / 2:g}, "
+        "Holm over all of them). Else undecided."
+    )
+    rows = comparison.differences
+    known = [(row, p) for row in rows if (p := row.estimate.p_far(-margin)) is not None]
+    adjusted = holm([p for _, p in known])  # two-sided at LEVEL is one-sided at half of it
+    worse = [
+        row
+        for (row, _), p in zip(known, adjusted, strict=True)
+        if p <= LEVEL and row.estimate.value < -margin
+    ]
+    skilled = _skilled(comparison)
+    unskilled = [row for row in rows if _cell(row) not in skilled]
+    on_par = [
+        row
+        for row in rows
+        if row.estimate.low is not None and row.estimate.low > -margin and _cell(row) in skilled
+    ]
+    ruling: Ruling = "undecided"
+    if worse:
+        ruling = "not supported"
+        reason = f"clearly worse in {len(worse)} of {len(rows)}"
+    elif len(on_par) == len(rows):
+        ruling = "supported"
+        reason = f"on par or better in all {len(rows)}"
+    elif not known:
+        reason = "one seed says nothing about others"
+    else:
+        reason = f"shown to be on par or better in {len(on_par)} of {len(rows)}, clearly worse in none"
+    evidence = {
+        "reason": reason,
+        "compared": len(rows),
+        "on_par_or_better": _names(on_par),
+        "worse": _names(worse),
+        "not_above_majority": _names(unskilled),
+        "wins": sum(tally.wins for tally in comparison.tallies),
+        "ties": sum(tally.ties for tally in comparison.tallies),
+        "losses": sum(tally.losses for tally in comparison.tallies),
+    }
+    claim = "Prompt tuning is on par with or better than fine-tuning in all languages"
+    return Verdict(claim, ruling, rule, evidence)
+
+
+def _with_few_parameters(
+    comparison: Comparison, first: Verdict, trainable_percent: Mapping[str, float] | None
+) -> Verdict:
+    rule = (
+        f"Where every prompt run trains at most {CLAIMED_PERCENT} % of the parameters (rounded to two "
+        "decimals, head included), the verdict is that on the first claim. Where one trains more, or shares "
+        "are not known, the claim was not put to the test: undecided."
+    )
+    shares = {name: (trainable_percent or {}).get(name) for name in comparison.tasks}
+    ruling: Ruling = "undecided"
+    over = {name: share for name, share in shares.items() if share is not None and share >= 0.135}
+    if over:
+        most = max(over, key=lambda name: over[name])
+        reason = f"the prompt runs of {most} train {over[most]:.3g} %"
+    elif None in shares.values():
+        unknown = [name for name, share in shares.items() if share is None]
+        reason = f"the trainable share is not known in {', '.join(unknown)}"
+    else:
+        ruling, reason = first.verdict, f"the shares are as claimed; first claim: {first.evidence['reason']}"
+    claim = f"It is, with at most {CLAIMED_PERCENT} % of the parameters"
+    return Verdict(claim, ruling, rule, {"reason": reason, "trainable_percent": shares})
+
+
+def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Verdict, dict[str, float]]:
+    rule = (
+        "Mean difference over the zero-shot languages of low and extremely low resources minus that over "
+        "those of high resources, averaged over the tasks that have both; languages in which neither method "
+        "beats the majority baseline are left out. Supported: its 95 % interval lies above 0, and languages "
+        "with fewer pre-training tokens rank higher in the difference (Spearman over all zero-shot "
+        f"languages, task means removed, permutation p at most {LEVEL:g}). Not supported: the interval lies "
+        f"below {margin:g} points. Else undecided."
+    )
+    skilled = _skilled(comparison)
+    usable = [
+        row
+        for row in comparison.differences
+        if row.language != comparison.train_language and _cell(row) in skilled
+    ]
+    effects = _language_effects(usable)
+    ranks = _correlate_with_tokens(effects)
+    contrasts: dict[str, Estimate] = {}
+    weights: dict[str, dict[str, float]] = {}
+    for name, task in comparison.tasks.items():
+        codes = [row.language for row in usable if row.task == name]
+        low = [code for code in codes if language_row(code).resource_level in LOW_RESOURCE]
+        high = [code for code in codes if language_row(code).resource_level in HIGH_RESOURCE]
+        if low and high:
+            weights[name] = dict.fromkeys(low, 1 / len(low)) | dict.fromkeys(high, -1 / len(high))
+            contrasts[name] = task.contrast(weights[name])
+    ruling: Ruling = "undecided"
+    advantage = None
+    if not contrasts:
+        reason = "no task has both low- and high-resource languages above the majority baseline"
+    else:
+        advantage = _mean_over_tasks(comparison, weights)
+        if advantage.low is None or advantage.high is None:
+            reason = "one seed says nothing about others"
+        else:
+            reason = f"advantage of low resources {advantage.value:+.2f} points "
+            reason += f"[{advantage.low:+.2f}, {advantage.high:+.2f}]"
+            if ranks.rho is not None and ranks.p_value is not None:
+                reason += f", rho with tokens {ranks.rho:+.2f} (p = {ranks.p_value:.2g})"
+            falls = ranks.rho is not None and ranks.rho < 0 and (ranks.p_value or 0) <= LEVEL
+            if advantage.low > 0 and falls:
+                ruling = "supported"
+            elif advantage.high < margin:
+                ruling = "not supported"
+    evidence = {
+        "reason": reason,
+        "advantage": None if advantage is None else asdict(advantage),
+        "by_task": {name: asdict(each) for name, each in contrasts.items()},
+        "rank_correlation_with_tokens": asdict(ranks),
+        "language_effects": effects,
+    }
+    return Verdict("It helps low-resource languages more", ruling, rule, evidence), effects
+
+
+def _through_tokenization(
+    third: Verdict,
+    effects: Mapping[str, float],
+    fertility: Mapping[str, float] | None,
+    granularity: Estimate | None,
+    margin: float,
+) -> Verdict:
+    rule = (
+        "Supported needs all of: the third claim supported; languages with more subtokens a word rank higher "
+        "in the difference, pre-training tokens held fixed (partial Spearman, permutation p at most "
+        f"{LEVEL:g}); and the experiment that cuts high-resource languages more finely raises the "
+        "difference (95 % interval above 0). Not supported: the third claim is not, so that there is nothing "
+        f"to explain; or the experiment's interval lies below {margin:g} points; or the partial correlation "
+        "is negative (same level). Else undecided: without the experiment no correlation can tell "
+        "tokenization from resources."
+    )
+    known = [code for code in effects if fertility and code in fertility and language_row(code).tokens]
+    partial = RankCorrelation(None, None, None, None, len(known))
+    if fertility and known:
+        partial = rank_correlation(
+            [fertility[code] for code in known],
+            [effects[code] for code in known],
+            given=_log_tokens(known),
+        )
+    sure = partial.p_value is not None and partial.p_value <= LEVEL
+    rises, falls = sure and (partial.rho or 0) > 0, sure and (partial.rho or 0) < 0
+    ruling: Ruling = "undecided"
+    if third.verdict == "not supported":
+        ruling, reason = "not supported", "there is no advantage of low-resource languages to explain"
+    elif granularity is not None and granularity.high is not None and granularity.high < margin:
+        ruling, reason = "not supported", "a finer cut does not raise the difference"
+    elif falls:
+        ruling, reason = "not supported", "a finer cut goes with a smaller difference"
+    elif granularity is None or granularity.low is None:
+        reason = "the experiment on token granularity has not been done"
+    elif third.verdict == "supported" and rises and granularity.low > 0:
+        ruling, reason = "supported", "correlation and experiment agree"
+    else:
+        reason = "not all parts of the rule are met"
+    evidence = {
+        "reason": reason,
+        "third_claim": third.verdict,
+        "partial_rank_correlation_with_fertility": asdict(partial),
+        "granularity_experiment": None if granularity is None else asdict(granularity),
+    }
+    claim = "It does because finer tokenization leaves subwords that act as implicit discrete prompts"
+    return Verdict(claim, ruling, rule, evidence)
+
+
+def _cell(row: Difference) -> tuple[str, str]:
+    return row.task, row.language
+
+
+def _skilled(comparison: Comparison) -> set[tuple[str, str]]:
+    """Tasks and languages in which one of the methods is shown to beat the majority baseline."""
+    return {(score.task, score.language) for score in comparison.scores if score.skilled}
+
+
+def _names(rows: Sequence[Difference]) -> list[str]:
+    return [f"{row.task}/{row.language}" for row in rows]
+
+
+def _language_effects(rows: Sequence[Difference]) -> dict[str, float]:
+    """By language, the mean over tasks of its difference minus the task's mean difference."""
+    effects: dict[str, list[float]] = {}
+    for name in dict.fromkeys(row.task for row in rows):
+        of_task = [row for row in rows if row.task == name]
+        mean = float(np.mean([row.estimate.value for row in of_task]))
+        for row in of_task:
+            effects.setdefault(row.language, []).append(row.estimate.value - mean)
+    return {code: float(np.mean(values)) for code, values in effects.items()}
+
+
+def _log_tokens(codes: Sequence[str]) -> np.ndarray:
+    return np.log([language_row(code).tokens for code in codes])
+
+
+def _correlate_with_tokens(effects: Mapping[str, float]) -> RankCorrelation:
+    seen = [code for code in effects if language_row(code).tokens]
+    if not seen:
+        return RankCorrelation(None, None, None, None, 0)
+    return rank_correlation(_log_tokens(seen), [effects[code] for code in seen])
+
+
+def _mean_over_tasks(comparison: Comparison, weights: Mapping[str, Mapping[str, float]]) -> Estimate:
+    """Mean over tasks of a weighted sum over languages of the differences; tasks have runs of their own."""
+    parts: list[Part] = []
+    for name, of_task in weights.items():
+        parts += comparison.tasks[name].parts(of_task, scale=1 / len(weights))
+    smallest = min(comparison.tasks[name].smallest(list(of_task)) for name, of_task in weights.items())
+    return estimate(parts, smallest)
