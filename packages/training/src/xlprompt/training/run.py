@@ -12,7 +12,7 @@ import io
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ from xlprompt.training.checkpoint import (
 )
 from xlprompt.training.environment import Environment, peak_memory_bytes, read_environment
 from xlprompt.training.loop import FitResult, fit
-from xlprompt.training.progress import training_progress
+from xlprompt.training.progress import ShowProgress, training_progress
 from xlprompt.training.recipe import (
     DataSettings,
     Recipe,
@@ -110,6 +110,9 @@ def train(
     device: str | None = None,
     resume: str | None = None,
     resume_step: int | None = None,
+    parent_run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    show: ShowProgress = training_progress,
 ) -> RunResult:
     """Train by a recipe, score the best state on every test language, and record it in MLflow.
 
@@ -125,6 +128,9 @@ def train(
         resume: Go on with an interrupted run, in the same MLflow run: its id, or `LATEST` for the newest
             one of this recipe (where there is none, training begins anew).
         resume_step: Go on from the training state of this step instead of the newest one.
+        parent_run_id: The MLflow run that this one is shown under.
+        tags: More tags of the MLflow run.
+        show: Makes what receives the training loop's figures for the user's eyes.
 
     Raises:
         RunError: The source lacks a split or language that the recipe needs, or memory ran out.
@@ -185,7 +191,8 @@ def train(
                     "data_fingerprint.train": train_split.fingerprint,
                     "data_fingerprint.validation": development.fingerprint,
                 },
-                tags={**_tags(recipe, environment), "job": "train"},
+                tags={**_tags(recipe, environment), "job": "train", **(tags or {})},
+                parent_run_id=parent_run_id,
             )
             _log_inputs_and_setting(tracker, recipe, environment, train_split, development)
         if start is None:
@@ -193,7 +200,7 @@ def train(
                 states_folder(store, task.name, name, run_id), replace(identity, run_id=run_id)
             )
         metric = main_metric(task)
-        with training_progress(console, steps=recipe.schedule.steps, metric=metric) as progress:
+        with show(console, steps=recipe.schedule.steps, metric=metric) as progress:
             result = fit(
                 model,
                 train_split.encoded,

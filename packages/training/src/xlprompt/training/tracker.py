@@ -35,16 +35,15 @@ from mlflow.entities import (  # noqa: E402
     LoggedModelOutput,
     Metric,
     Param,
-    RunTag,
 )
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT  # noqa: E402
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID  # noqa: E402
 
 EndState = Literal["FINISHED", "FAILED", "KILLED"]
 
 # MLflow's own limits, below which nothing is lost silently.
 _MAX_PARAM = 6000
 _MAX_TAG = 5000
-_MAX_BATCH = 100  # params and tags in one request; metrics may be ten times as many
+_MAX_BATCH = 100  # params in one request; metrics may be ten times as many
 
 _FLUSH_SECONDS = 5.0
 _FLUSH_METRICS = 500
@@ -88,7 +87,13 @@ class Tracker(Protocol):
     """What the training code asks of a tracking system."""
 
     def start(
-        self, *, experiment: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+        self,
+        *,
+        experiment: str,
+        run_name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        parent_run_id: str | None = None,
     ) -> str | None:
         """Open a run with what is known before it begins; returns its id, or None if nothing is tracked."""
 
@@ -127,7 +132,13 @@ class NullTracker:
     """Tracks nothing: for tests and for calls that must leave no trace."""
 
     def start(
-        self, *, experiment: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+        self,
+        *,
+        experiment: str,
+        run_name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        parent_run_id: str | None = None,
     ) -> None:
         """Do nothing."""
 
@@ -180,17 +191,25 @@ class MlflowTracker:
         self._flushed_at = time.monotonic()
 
     def start(
-        self, *, experiment: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+        self,
+        *,
+        experiment: str,
+        run_name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        parent_run_id: str | None = None,
     ) -> str:
         """Open a run; the experiment is created on first use, with its artifacts beside the database."""
         self._experiment_id = _experiment_id(self._client, experiment, self._mlruns)
-        run = self._client.create_run(self._experiment_id, run_name=run_name)
+        # In the same transaction as the run, so that a run killed at once can be found by its tags.
+        given = {key: value[:_MAX_TAG] for key, value in tags.items()}
+        if parent_run_id:
+            given[MLFLOW_PARENT_RUN_ID] = parent_run_id
+        run = self._client.create_run(self._experiment_id, run_name=run_name, tags=given)
         self._run_id = run.info.run_id
         param_list = [Param(key, _as_text(value)[:_MAX_PARAM]) for key, value in params.items()]
-        tag_list = [RunTag(key, value[:_MAX_TAG]) for key, value in tags.items()]
-        for first in range(0, max(len(param_list), len(tag_list)), _MAX_BATCH):
-            part = slice(first, first + _MAX_BATCH)
-            self._client.log_batch(self._run, params=param_list[part], tags=tag_list[part], synchronous=True)
+        for first in range(0, len(param_list), _MAX_BATCH):
+            self._client.log_batch(self._run, params=param_list[first : first + _MAX_BATCH], synchronous=True)
         return self._run
 
     def resume(self, run_id: str) -> bool:
@@ -305,6 +324,11 @@ class MlflowTracker:
 def store_uri(mlruns: Path) -> str:
     """The tracking URI of a folder's store, as MLflow's own commands take it."""
     return f"sqlite:///{(mlruns.absolute() / 'mlflow.db').as_posix()}"
+
+
+def open_client(mlruns: Path) -> mlflow.MlflowClient:
+    """A client of the folder's store, for what goes beyond one run; the store is made where there is none."""
+    return _client(mlruns)
 
 
 def create_store(mlruns: Path) -> None:
