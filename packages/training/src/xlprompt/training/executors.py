@@ -256,7 +256,7 @@ class Supervisor:
                 break
             if last.get("event") == "failed":
                 return Outcome(self._job, "failed", error=str(last["error"]))
-            reason = f"its process died: {last['reason']}"
+            reason = str(last["reason"])
             self._report({"event": "lost", "reason": reason, "again": attempt <= self._retries})
         if self._stopping:
             return Outcome(self._job, "stopped")
@@ -264,7 +264,7 @@ class Supervisor:
         return Outcome(
             self._job,
             "failed",
-            error=f"{reason}, {times} time{'s' * (times > 1)}. Where memory ran out, take fewer workers",
+            error=f"its process died ({reason}), {times} time{'s' * (times > 1)}. Where memory ran out, take fewer workers",
         )
 
     def stop(self) -> None:

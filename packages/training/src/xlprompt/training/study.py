@@ -181,11 +181,11 @@ class _Execution:
         if run_id is None:
             self._failures[name] = f"{error} (log: {self._job(each, '').log})"
             progress.ended(name, f"FAILED: {error}")
-            return
-        run = self._ledger.get(run_id)
-        if run.seconds is not None and each.state == "run":
-            self._seconds.setdefault(each.cell.group, []).append(run.seconds)
-        progress.ended(name, "finished")
+        else:
+            run = self._ledger.get(run_id)
+            if run.seconds is not None and each.state == "run":
+                self._seconds.setdefault(each.cell.group, []).append(run.seconds)
+            progress.ended(name, "finished")
         group = next(group for group in self._groups if group.fingerprint == each.cell.group)
         if not any(other.cell.group == group.fingerprint for other in self._left.values()):
             self._close(group, interrupted=False)
