@@ -260,12 +260,9 @@ class Supervisor:
             self._report({"event": "lost", "reason": reason, "again": attempt <= self._retries})
         if self._stopping:
             return Outcome(self._job, "stopped")
-        times = self._retries + 1
-        return Outcome(
-            self._job,
-            "failed",
-            error=f"its process died ({reason}), {times} time{'s' * (times > 1)}. Where memory ran out, take fewer workers",
-        )
+        times = "once" if self._retries == 0 else f"{self._retries + 1} times"
+        error = f"its process died {times}: {reason}. Where memory ran out, take fewer workers"
+        return Outcome(self._job, "failed", error=error)
 
     def stop(self) -> None:
         """Ask the worker to write its training state and end; kill it if it takes too long."""
