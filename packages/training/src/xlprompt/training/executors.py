@@ -261,8 +261,8 @@ class Supervisor:
         if self._stopping:
             return Outcome(self._job, "stopped")
         times = "once" if self._retries == 0 else f"{self._retries + 1} times"
-        error = f"its process died {times}: {reason}. Where memory ran out, take fewer workers"
-        return Outcome(self._job, "failed", error=error)
+        why = f"its process died {times}: {reason}. Where memory ran out, take fewer workers"
+        return Outcome(self._job, "failed", error=why)
 
     def stop(self) -> None:
         """Ask the worker to write its training state and end; kill it if it takes too long."""

@@ -24,6 +24,9 @@ from xlprompt.training.grid import ExecutorSettings
 from xlprompt.training.worker import Event, Job
 
 _POLL_SECONDS = 0.5
+_OBJECT_STORE_BYTES = (
+    100 * 2**20
+)  # nothing but small messages goes through it; Ray would take a third of memory
 
 
 class RayExecutor:
@@ -72,12 +75,15 @@ class RayExecutor:
         if self._address:
             options["address"] = self._address
         else:
+            # Ray's monitor would kill the tasks, which are small, and not the processes that took the memory.
+            os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
             cells = self._settings.workers or max(1, usable_cores() // self._settings.threads)
             gpus = len(visible_gpus()) if self._gpus != 0 else 0
             options |= {
                 "address": "local",
                 "num_cpus": cells * self._settings.threads,
                 "num_gpus": gpus,
+                "object_store_memory": _OBJECT_STORE_BYTES,
                 "include_dashboard": False,
             }
         try:
@@ -112,7 +118,8 @@ class RayExecutor:
     def run(self, jobs: Sequence[Job], report: JobReport) -> Iterator[Outcome]:
         """See `xlprompt.training.executors.Executor`."""
         ray = self._ray
-        mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
+        # Lost with its node, it comes back empty: some progress goes unseen, and nothing else.
+        mailbox = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Mailbox).remote()
         task = ray.remote(
             num_cpus=self._settings.threads,
             num_gpus=self._gpus or 0,
@@ -120,18 +127,20 @@ class RayExecutor:
             max_calls=1,
         )(_supervise)
         pending = {task.remote(job, mailbox, self._settings.retries, bool(self._gpus)): job for job in jobs}
-        told, begun = 0, set()
+        begun: set[str] = set()
+        cancelled = False
         while pending:
             ended, _ = ray.wait(list(pending), num_returns=1, timeout=_POLL_SECONDS)
-            if told < self._stops:
-                told = self._stops
-                ray.get(mailbox.stop.remote(told))
-                for reference, job in pending.items():
-                    if job.name not in begun:
-                        ray.cancel(reference)
-            for name, event in ray.get(mailbox.take.remote()):
+            for name, event in ray.get(mailbox.take.remote(self._stops)):
                 begun.add(name)
                 report(next(job for job in jobs if job.name == name), event)
+            if self._stops and not cancelled:
+                cancelled = True
+                for reference, job in pending.items():
+                    if (
+                        job.name not in begun
+                    ):  # those that have begun hear of it by mail, and write their states
+                        ray.cancel(reference)
             for reference in ended:
                 yield self._outcome(reference, pending.pop(reference))
 
@@ -163,12 +172,10 @@ class _Mailbox:
         self._events.extend((name, event) for event in events)
         return self._stops
 
-    def take(self) -> list[tuple[str, Event]]:
+    def take(self, stops: int) -> list[tuple[str, Event]]:
+        self._stops = stops
         taken, self._events = self._events, []
         return taken
-
-    def stop(self, times: int) -> None:
-        self._stops = times
 
 
 def _supervise(job: Job, mailbox: Any, retries: int, on_gpu: bool) -> Outcome:
