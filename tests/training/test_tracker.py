@@ -77,6 +77,15 @@ def test_more_params_and_longer_texts_than_one_request_takes_are_kept(store, cli
     assert sum(key.startswith("t") for key in run.data.tags) == 150
 
 
+def test_a_run_can_be_the_child_of_another_whatever_the_environment_says(store, client, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    parent = start_with(store, run_name="all seeds")
+    child = client.get_run(start_with(store, parent_run_id=parent, tags={"method": "prompt"}))
+    assert child.data.tags["mlflow.parentRunId"] == parent
+    assert child.data.tags["method"] == "prompt"
+    assert "mlflow.parentRunId" not in client.get_run(parent).data.tags
+
+
 def test_metrics_are_kept_by_step(started, client):
     tracker, run_id = started
     for step in (1, 2, 3):
