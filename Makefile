@@ -5,6 +5,11 @@
 #: MODEL   (recipe)    xglm-nano, gemma-3-270m, facebook/xglm-564M, any hub id, or a folder in transformers' format
 #: DATA    (recipe)    mini, hub, or a folder with the official files or JSON Lines (see make data-check)
 #: SEED    (recipe)    seed of initialization and batch order
+#: SEEDS   (grid)      of make all-tasks: how many seeds (3 is 0, 1 and 2), or a list such as SEEDS=0,4
+#: TASKS   (grid)      of make all-tasks: some of xnli,pawsx,ner,pos
+#: METHODS (grid)      of make all-tasks: some of the methods that experiments/SCALE has recipes of
+#: WORKERS (by cores)  of make all-tasks: runs at a time
+#: EXECUTOR local      of make all-tasks: local or ray (ARGS="--address auto" joins a running cluster)
 #: LIMIT   (all)       use at most this many examples of each split and language
 #: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
 #: RESUME  (no)        1 goes on with the newest interrupted run of the recipe, where there is one
@@ -41,8 +46,13 @@ train = $(strip $(bin)/xlprompt train $(call recipe,$(1)) $(call option,--model,
     $(if $(strip $(GPUS)$(HOSTFILE)),--launcher $(call quote,$(or $(strip $(LAUNCHER)),deepspeed))) \
     $(call option,--num-gpus,$(GPUS)) $(call option,--hostfile,$(HOSTFILE)) $(ARGS))
 
+study = $(strip $(bin)/xlprompt study $(call quote,experiments/$(scale)/study.yaml) \
+    $(call option,--tasks,$(TASKS)) $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) \
+    $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
+    $(call option,--executor,$(EXECUTOR)) $(call option,--workers,$(WORKERS)) $(ARGS))
+
 .PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt \
-    xnli-finetune pawsx-finetune ner-finetune pos-finetune nano ui params data-check doctor \
+    xnli-finetune pawsx-finetune ner-finetune pos-finetune all-tasks nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
@@ -94,6 +104,9 @@ ner-finetune: $(ready) ## Fine-tune every weight on English named entities, scor
 
 pos-finetune: $(ready) ## Fine-tune every weight on English parts of speech, score every language
 	@$(call train,pos-finetune)
+
+all-tasks: $(ready) ## Run every task, method and seed that has not been run, and sum up; SEEDS=3
+	@$(call study)
 
 nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on with it; BALANCED=1 for its control
 	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(if $(strip $(BALANCED)),-balanced).yaml $(ARGS))

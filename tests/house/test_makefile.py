@@ -158,6 +158,21 @@ def test_engines_and_processes_are_chosen_by_variables(ready, arguments, options
 @pytest.mark.parametrize(
     ("arguments", "call"),
     [
+        (["all-tasks"], ["study", "experiments/mini/study.yaml"]),
+        (
+            ["all-tasks", "SCALE=gemma", "SEEDS=3", "TASKS=xnli,pos", "METHODS=prompt", "DATA=my data"],
+            [
+                *("study", "experiments/gemma/study.yaml", "--tasks", "xnli,pos", "--methods", "prompt"),
+                *("--seeds", "3", "--data", "my data"),
+            ],
+        ),
+        (
+            ["all-tasks", "WORKERS=2", "EXECUTOR=ray", "MODEL=m", "LIMIT=9", "ARGS=--address auto"],
+            [
+                *("study", "experiments/mini/study.yaml", "--model", "m", "--limit", "9"),
+                *("--executor", "ray", "--workers", "2", "--address", "auto"),
+            ],
+        ),
         (["ui"], ["ui"]),
         (["ui", "PORT=5005"], ["ui", "--port", "5005"]),
         (["doctor", "ARGS=--json"], ["doctor", "--json"]),

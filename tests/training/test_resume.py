@@ -93,6 +93,7 @@ def check_against_an_undisturbed_run(store: Path, undisturbed: Path) -> None:
     client, runs = runs_of(store)
     finished = [run for run in runs if run.info.status == "FINISHED"]
     assert len(finished) == 1
+    assert all(run.info.status != "RUNNING" for run in runs)
     (expected,) = runs_of(undisturbed)[1]
     ours = load_checkpoint(find_model(store, finished[0].info.run_id).directory)
     theirs = load_checkpoint(find_model(undisturbed, expected.info.run_id).directory)

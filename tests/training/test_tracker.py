@@ -85,6 +85,15 @@ def test_more_params_and_longer_texts_than_one_request_takes_are_kept(store, cli
     assert sum(key.startswith("t") for key in run.data.tags) == 150
 
 
+def test_a_run_can_be_the_child_of_another_whatever_the_environment_says(store, client, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    parent = start_with(store, run_name="all seeds")
+    child = client.get_run(start_with(store, parent_run_id=parent, tags={"method": "prompt"}))
+    assert child.data.tags["mlflow.parentRunId"] == parent
+    assert child.data.tags["method"] == "prompt"
+    assert "mlflow.parentRunId" not in client.get_run(parent).data.tags
+
+
 def test_metrics_are_kept_by_step(started, client):
     tracker, run_id = started
     for step in (1, 2, 3):
@@ -673,3 +682,23 @@ def test_the_tracker_turns_mlflows_usage_reporting_off_and_does_not_load_torch()
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     assert done.stdout.split() == ["True", "False"]
+
+
+def test_runs_whose_process_is_gone_are_ended_when_the_next_begins(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead, alive, elsewhere = (MlflowTracker(tmp_path) for _ in range(3))
+    ids = [
+        tracker.start(experiment="xnli", run_name=name, params={}, tags={})
+        for name, tracker in (("dead", dead), ("alive", alive), ("elsewhere", elsewhere))
+    ]
+    client = mlflow.MlflowClient(tracking_uri=store_uri(tmp_path))
+    own = client.get_run(ids[1]).data.tags["process"].split()
+    client.set_tag(ids[0], "process", f"{own[0]} {ended.pid} {own[2]}")
+    client.set_tag(ids[2], "process", f"another-{own[0]} {ended.pid} {own[2]}")
+    MlflowTracker(tmp_path).start(experiment="xnli", run_name="next", params={}, tags={})
+    assert [client.get_run(run_id).info.status for run_id in ids] == ["KILLED", "RUNNING", "RUNNING"]
+    # It may be gone on with all the same.
+    assert MlflowTracker(tmp_path).resume(ids[0])
+    MlflowTracker(tmp_path).start(experiment="xnli", run_name="another", params={}, tags={})
+    assert client.get_run(ids[0]).info.status == "RUNNING"

@@ -1,7 +1,13 @@
 """Decoder backbones with layer-wise prompts, task heads and the parameter budget."""
 
 from xlprompt.models.attention import prompted_attention
-from xlprompt.models.backbones import Backbone, load_backbone, load_config, load_tokenizer
+from xlprompt.models.backbones import (
+    Backbone,
+    backbone_fingerprint,
+    load_backbone,
+    load_config,
+    load_tokenizer,
+)
 from xlprompt.models.budget import ParameterBudget, parameter_budget
 from xlprompt.models.cache import cache_dir
 from xlprompt.models.errors import ModelError
@@ -23,6 +29,7 @@ __all__ = [
     "PromptSettings",
     "StateMemory",
     "TaskModel",
+    "backbone_fingerprint",
     "build_task_model",
     "cache_dir",
     "canonical_name",

@@ -26,7 +26,7 @@ from transformers import (
 from xlprompt.models.attention import ATTENTION_NAME, KeyValueRecorder, XGLMAttention
 from xlprompt.models.errors import ModelError
 from xlprompt.models.fingerprint import weights_fingerprint
-from xlprompt.models.gemma import ensure_gemma
+from xlprompt.models.gemma import ensure_gemma, gemma_folder
 from xlprompt.models.known import GEMMA, NANO, NANO_BALANCED, canonical_name
 from xlprompt.models.nano import nano_folder
 from xlprompt.models.prompts import PromptShape, PromptTensors
@@ -89,6 +89,23 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
             f"{name}: its tokenizer knows no word; is tokenizer.json missing beside the weights?"
         )
     return tokenizer
+
+
+def backbone_fingerprint(name: str) -> str | None:
+    """A backbone's fingerprint without loading it; None where its weights are not on this machine yet.
+
+    Raises:
+        ModelError: A folder is named, and no model lies there.
+    """
+    if name == GEMMA and not (gemma_folder() / "config.json").is_file():
+        return None
+    location = locate(name)
+    try:
+        return weights_fingerprint(location)
+    except (ModelError, OSError):  # transformers' word for a hub model that was never downloaded
+        if Path(location).is_dir():
+            raise
+        return None
 
 
 def load_backbone(

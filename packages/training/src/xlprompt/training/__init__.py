@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xlprompt.training.loop import FitResult, TrainingDiverged, fit
     from xlprompt.training.recipe import Recipe, RecipeError, fingerprint, load_recipe
     from xlprompt.training.run import RunError, RunResult, evaluate, train
+    from xlprompt.training.study import StudyError, StudyResult, run_study
     from xlprompt.training.tracker import (
         MlflowTracker,
         NullTracker,
@@ -31,6 +32,8 @@ __all__ = [
     "RecipeError",
     "RunError",
     "RunResult",
+    "StudyError",
+    "StudyResult",
     "Tracker",
     "TrackingError",
     "TrainingDiverged",
@@ -40,6 +43,7 @@ __all__ = [
     "fit",
     "load_checkpoint",
     "load_recipe",
+    "run_study",
     "save_checkpoint",
     "store_uri",
     "train",
@@ -50,6 +54,7 @@ _HOMES = {
     "loop": ("FitResult", "TrainingDiverged", "fit"),
     "recipe": ("Recipe", "RecipeError", "fingerprint", "load_recipe"),
     "run": ("RunError", "RunResult", "evaluate", "train"),
+    "study": ("StudyError", "StudyResult", "run_study"),
     "tracker": ("MlflowTracker", "NullTracker", "Tracker", "TrackingError", "create_store", "store_uri"),
 }
 

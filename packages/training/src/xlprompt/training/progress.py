@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
@@ -24,6 +24,15 @@ class TrainingProgress(Protocol):
 
     def evaluated(self, step: int, *, score: float, best_score: float, best_step: int) -> None:
         """The development set was scored."""
+
+
+class ShowProgress(Protocol):
+    """Makes the progress of one run, as `training_progress` does."""
+
+    def __call__(
+        self, console: Console, *, steps: int, metric: str
+    ) -> AbstractContextManager[TrainingProgress]:
+        """What receives the figures while the context is open."""
 
 
 class SilentProgress:

@@ -14,7 +14,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ from xlprompt.training.engines import EngineChoice, choose_engine, open_engine
 from xlprompt.training.environment import Environment, peak_memory_bytes, read_environment
 from xlprompt.training.interrupted import LATEST, find_interrupted, states_folder
 from xlprompt.training.loop import FitResult, fit
-from xlprompt.training.progress import training_progress
+from xlprompt.training.progress import ShowProgress, training_progress
 from xlprompt.training.recipe import (
     DataSettings,
     Recipe,
@@ -135,6 +135,9 @@ def train(
     deepspeed_config: Path | None = None,
     resume: str | None = None,
     resume_step: int | None = None,
+    parent_run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    show: ShowProgress = training_progress,
 ) -> RunResult | None:
     """Train by a recipe, score the best state on every test language, and record it in MLflow.
 
@@ -154,6 +157,9 @@ def train(
         resume: Go on with an interrupted run, in the same MLflow run: its id, or `LATEST` for the newest
             one of this recipe (where there is none, training begins anew).
         resume_step: Go on from the training state of this step instead of the newest one.
+        parent_run_id: The MLflow run that this one is shown under.
+        tags: More tags of the MLflow run.
+        show: Makes what receives the training loop's figures for the user's eyes.
 
     Returns:
         What the run leaves behind; None in processes other than the first.
@@ -173,7 +179,19 @@ def train(
         if not processes.is_first:
             console = Console(quiet=True)
             logging.getLogger("xlprompt").setLevel(logging.ERROR)
-        job = _Job(store, console, processes, choice, recipe_path, resume, resume_step, started)
+        job = _Job(
+            store,
+            console,
+            processes,
+            choice,
+            recipe_path,
+            resume,
+            resume_step,
+            started,
+            parent_run_id,
+            dict(tags or {}),
+            show,
+        )
         return _train(recipe, target, job)
 
 
@@ -189,6 +207,9 @@ class _Job:
     resume: str | None
     resume_step: int | None
     started: float
+    parent_run_id: str | None
+    tags: Mapping[str, str]
+    show: ShowProgress
 
     def tracker(self) -> Tracker:
         """MLflow in the first process."""
@@ -249,7 +270,8 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
                     "data_fingerprint.train": train_split.fingerprint,
                     "data_fingerprint.validation": development.fingerprint,
                 },
-                tags={**_tags(recipe, environment), "job": "train"},
+                tags={**_tags(recipe, environment), "job": "train", **job.tags},
+                parent_run_id=job.parent_run_id,
             )
             _log_inputs_and_setting(tracker, recipe, job.engine, environment, train_split, development)
             tracker.log_metrics(expected.to_metrics())
@@ -258,7 +280,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
                 states_folder(store, task.name, name, run_id), replace(identity, run_id=run_id)
             )
         metric = main_metric(task)
-        with training_progress(console, steps=recipe.schedule.steps, metric=metric) as progress:
+        with job.show(console, steps=recipe.schedule.steps, metric=metric) as progress:
             result = fit(
                 model,
                 train_split.encoded,

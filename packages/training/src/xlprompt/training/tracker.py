@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import signal
 import sqlite3
 import threading
@@ -37,6 +38,7 @@ if not any(name.startswith("MLFLOW_SQLALCHEMYSTORE_") for name in os.environ):
     os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
 
 import mlflow  # noqa: E402
+import psutil  # noqa: E402
 from mlflow.entities import (  # noqa: E402
     Dataset,
     DatasetInput,
@@ -46,9 +48,8 @@ from mlflow.entities import (  # noqa: E402
     Metric,
     Param,
     Run,
-    RunTag,
 )
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT  # noqa: E402
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID  # noqa: E402
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ EndState = Literal["FINISHED", "FAILED", "KILLED"]
 # MLflow's own limits, below which nothing is lost silently.
 _MAX_PARAM = 6000
 _MAX_TAG = 5000
-_MAX_BATCH = 100  # params and tags in one request; metrics may be ten times as many
+_MAX_BATCH = 100  # params in one request; metrics may be ten times as many
 
 _MAX_METRICS = 1000  # in one request
 
@@ -75,6 +76,9 @@ _WAIT_IN_TRAINING = 1.0  # training stands still meanwhile
 # that stays locked, training notices at most a second in every 15 and soon one in every 300.
 _RETRY_SECONDS, _RETRY_AT_MOST = 15.0, 300.0
 _MAX_PENDING = 100_000  # some 50 MB; a run logs four figures every ten steps or so
+
+
+_PROCESS = "process"  # tag: which process works on a run
 
 
 class TrackingError(RuntimeError):
@@ -114,7 +118,13 @@ class Tracker(Protocol):
     """What the training code asks of a tracking system."""
 
     def start(
-        self, *, experiment: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+        self,
+        *,
+        experiment: str,
+        run_name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        parent_run_id: str | None = None,
     ) -> str | None:
         """Open a run with what is known before it begins; returns its id, or None if nothing is tracked."""
 
@@ -156,7 +166,13 @@ class NullTracker:
     """Tracks nothing: for tests and for calls that must leave no trace."""
 
     def start(
-        self, *, experiment: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+        self,
+        *,
+        experiment: str,
+        run_name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        parent_run_id: str | None = None,
     ) -> None:
         """Do nothing."""
 
@@ -224,20 +240,29 @@ class MlflowTracker:
         self._gave_up = False
 
     def start(
-        self, *, experiment: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+        self,
+        *,
+        experiment: str,
+        run_name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        parent_run_id: str | None = None,
     ) -> str:
         """Open a run; the experiment is created on first use, with its artifacts beside the database."""
         with self._needed(_WAIT_TO_START):
             self._experiment_id = _experiment_id(self._client, experiment, self._mlruns)
-            run = self._client.create_run(self._experiment_id, run_name=run_name)
+            _end_abandoned_runs(self._client, self._experiment_id)
+            # In the same transaction as the run, so that a run killed at once can be found by its tags.
+            given = {key: value[:_MAX_TAG] for key, value in tags.items()}
+            given[_PROCESS] = _this_process()
+            if parent_run_id:
+                given[MLFLOW_PARENT_RUN_ID] = parent_run_id
+            run = self._client.create_run(self._experiment_id, run_name=run_name, tags=given)
             self._run_id = run.info.run_id
             param_list = [Param(key, _as_text(value)[:_MAX_PARAM]) for key, value in params.items()]
-            tag_list = [RunTag(key, value[:_MAX_TAG]) for key, value in tags.items()]
-            for first in range(0, max(len(param_list), len(tag_list)), _MAX_BATCH):
-                part = slice(first, first + _MAX_BATCH)
-                self._client.log_batch(
-                    self._run, params=param_list[part], tags=tag_list[part], synchronous=True
-                )
+            for first in range(0, len(param_list), _MAX_BATCH):
+                part = param_list[first : first + _MAX_BATCH]
+                self._client.log_batch(self._run, params=part, synchronous=True)
         return self._run
 
     def resume(self, run_id: str) -> bool:
@@ -246,6 +271,7 @@ class MlflowTracker:
             run = _find_run(self._client, run_id)
             if run is None:
                 return False
+            self._client.set_tag(run_id, _PROCESS, _this_process())
             self._client.update_run(run_id, status="RUNNING")
             self._run_id, self._experiment_id = run_id, run.info.experiment_id
             # Steps done again since the last training state are in the curves already.
@@ -459,6 +485,11 @@ def store_uri(mlruns: Path) -> str:
     return f"sqlite:///{(mlruns.absolute() / 'mlflow.db').as_posix()}"
 
 
+def open_client(mlruns: Path) -> mlflow.MlflowClient:
+    """A client of the folder's store, for what goes beyond one run; the store is made where there is none."""
+    return _client(mlruns)
+
+
 def create_store(mlruns: Path) -> None:
     """Make the folder's store where there is none; of several processes one does, and the others wait.
 
@@ -639,6 +670,32 @@ def _remedy(reason: str) -> str:
     if "deleted" in words:
         return "Restore the run (`mlflow runs restore`)"
     return "Repair it, or name another store with --mlruns"
+
+
+def _end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
+    """End runs whose process on this machine is gone: who is killed by SIGKILL cannot do so himself."""
+    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+        if _is_gone(run.data.tags.get(_PROCESS, "")):
+            client.set_tag(run.info.run_id, "error", "its process ended without a word")
+            client.set_terminated(run.info.run_id, status="KILLED")
+
+
+def _this_process() -> str:
+    """The machine, the process's number, and when it began, since numbers are used again."""
+    process = psutil.Process()
+    return f"{platform.node()} {process.pid} {process.create_time():.2f}"
+
+
+def _is_gone(process: str) -> bool:
+    """Whether a process of this machine, as `_this_process` names it, has ended."""
+    machine, _, rest = process.partition(" ")
+    number, _, began = rest.partition(" ")
+    if machine != platform.node() or not number.isdigit():
+        return False  # another machine's, or nobody knows whose
+    try:
+        return f"{psutil.Process(int(number)).create_time():.2f}" != began
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _every_second_point(metrics: list[Metric]) -> list[Metric]:

@@ -1,0 +1,127 @@
+"""`xlprompt study`: every task, method and seed of a grid that has no finished run yet.
+
+The work is done by `xlprompt.training.study`; this file turns options into grid and recipe keys and prints
+what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xlprompt.cli.options import json_option, mlruns_option, parse_settings, set_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xlprompt.training import StudyResult
+
+EXIT_FAILED = 1
+# Options and the keys of the grid file, or of every recipe, that they set.
+GRID_KEYS = {"tasks": "tasks", "methods": "methods", "seeds": "seeds"}
+EXECUTOR_KEYS = {"executor": "executor.kind", "workers": "executor.workers", "threads": "executor.threads"}
+RECIPE_KEYS = {"model": "model", "data": "data.source", "limit": "data.limit"}
+
+
+def _split(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    names = [name for name in (part.strip() for part in (value or "").replace(",", " ").split()) if name]
+    return names or None
+
+
+def _seeds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | list[int] | None:
+    if value is None:
+        return None
+    try:
+        if "," not in value:
+            return int(value)
+        return [int(part) for part in value.split(",") if part.strip()]
+    except ValueError:
+        raise click.BadParameter(
+            f"expected a number of seeds (3) or a list of them (0,4,7; a single one: 4,), got '{value}'"
+        ) from None
+
+
+@click.command("study", short_help="Run tasks x methods x seeds, and sum up.")
+@click.argument("grid", type=click.Path(path_type=Path))
+@click.option("--tasks", callback=_split, metavar="NAMES", help="Some of the grid's tasks, such as xnli,pos.")
+@click.option("--methods", callback=_split, metavar="NAMES", help="Methods, such as prompt,finetune.")
+@click.option("--seeds", callback=_seeds, metavar="N|LIST", help="How many seeds, or a list such as 0,4.")
+@set_option
+@click.option("--model", help="Backbone of all recipes.")
+@click.option("--data", help="Data of all recipes: 'mini', 'hub', or a folder.")
+@click.option("--limit", type=int, help="Use at most this many examples of each split and language.")
+@click.option(
+    "--executor", type=click.Choice(["local", "ray"]), help="Processes of this machine, or a Ray cluster."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Cells at a time; 0: in this process, for debuggers. [default: as many as the cores allow]",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a cell.")
+@click.option(
+    "--address", help="With --executor ray: a running cluster's, such as auto. [default: a local one]"
+)
+@click.option("--force", is_flag=True, help="Run finished cells again; the old runs leave the study.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@mlruns_option
+@json_option
+def command(
+    grid: Path,
+    settings: tuple[str, ...],
+    address: str | None,
+    force: bool,
+    dry_run: bool,
+    mlruns: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run every task with every method and seed of GRID, a YAML file, and sum up over seeds.
+
+    A cell (one recipe and seed) that has a finished run with the same recipe, data, backbone and code is not
+    run again; one that was interrupted goes on from its training state. So a study that was stopped, however
+    it was, goes on with the same command. A cell that fails does not stop the others.
+
+    \b
+    Examples:
+      xlprompt study experiments/mini/study.yaml
+      xlprompt study experiments/mini/study.yaml --tasks xnli --seeds 5 --workers 1
+      xlprompt study experiments/gemma/study.yaml --data ../data --limit 2000 --dry-run
+      xlprompt study experiments/paper/study.yaml --executor ray --address auto --mlruns /shared/mlruns
+    """
+    from rich.console import Console
+
+    from xlprompt.training import run_study
+
+    def given(keys: dict[str, str]) -> dict[str, Any]:
+        return {key: options[name] for name, key in keys.items() if options[name] is not None}
+
+    console = Console(stderr=as_json)
+    result = run_study(
+        grid,
+        store=mlruns,
+        console=console,
+        grid_overrides=given(GRID_KEYS) | given(EXECUTOR_KEYS),
+        recipe_overrides=given(RECIPE_KEYS) | parse_settings(settings),
+        address=address,
+        force=force,
+        dry_run=dry_run,
+    )
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+    _end(result, force, dry_run, console)
+
+
+def _end(result: StudyResult, force: bool, dry_run: bool, console: Console) -> None:
+    """Say what is missing, and leave with an exit code that says so too."""
+    for name, error in result.failures.items():
+        console.print(f"{name} failed: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if result.stopped_by is not None:
+        again = "The same command goes on" + (", without --force" if force else "")
+        console.print(f"Interrupted. {again}.", style="red", highlight=False)
+        raise SystemExit(128 + result.stopped_by)  # as shells report a death by signal
+    if not dry_run and not result.finished:
+        raise SystemExit(EXIT_FAILED)

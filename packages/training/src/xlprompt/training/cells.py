@@ -1,0 +1,150 @@
+"""The cells of a study, and the fingerprint that each is known by.
+
+A cell is one recipe and seed. Its fingerprint is a SHA-256 over everything that decides its result: the
+recipe's values, the data of every split it uses, the backbone's weights and the version of the code. Nothing
+heavy is loaded for it. The cells that differ in the seed alone are a group, with a fingerprint of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xlprompt.data import TASKS
+from xlprompt.data.sources import open_source
+from xlprompt.models import backbone_fingerprint
+from xlprompt.training.code_version import code_version
+from xlprompt.training.grid import Grid, load_grid_recipe
+from xlprompt.training.recipe import Recipe, recipe_to_dict
+from xlprompt.training.run import languages_to_score
+from xlprompt.training.training_state import FREE_KEYS
+
+
+class StudyError(RuntimeError):
+    """A study that cannot be run as asked; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One recipe and seed.
+
+    Attributes:
+        task: The task's name.
+        method: The method's name in the grid.
+        seed: The seed, which stands in the recipe too.
+        recipe: All of the run's values.
+        recipe_path: The file they came from.
+        group: Fingerprint of everything but the seed.
+        fingerprint: Fingerprint of everything; empty, as `group`, where the backbone is not here yet.
+    """
+
+    task: str
+    method: str
+    seed: int
+    recipe: Recipe
+    recipe_path: Path
+    group: str
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """How it is called in messages: `xnli-prompt seed 0`."""
+        return f"{self.task}-{self.method} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cells of a task and method, which differ in the seed alone; MLflow shows them under one parent."""
+
+    task: str
+    method: str
+    model: str
+    fingerprint: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def name(self) -> str:
+        """How it is called in messages: `xnli-prompt`."""
+        return f"{self.task}-{self.method}"
+
+
+def make_groups(
+    grid: Grid, path: str | Path, overrides: Mapping[str, Any] | None = None
+) -> tuple[Group, ...]:
+    """All cells of a grid, by task and method.
+
+    Args:
+        grid: What `load_grid` read from `path`.
+        path: The grid file, which recipe files are relative to.
+        overrides: Values by dotted key that win over every recipe's.
+
+    Raises:
+        RecipeError: A recipe is missing or wrong.
+        StudyError: No data are named.
+        DataError, ModelError, RunError: Data or a model folder are not there, or lack a split or language.
+    """
+    data_known: dict[str, dict[str, str]] = {}
+    backbones: dict[str, str | None] = {}
+    groups = []
+    for task in grid.tasks:
+        for method in grid.methods:
+            file, recipe = load_grid_recipe(grid, path, task, method, overrides)
+            key = json.dumps([task, recipe_to_dict(recipe.data)])
+            if key not in data_known:
+                data_known[key] = data_fingerprints(recipe)
+            if recipe.model not in backbones:
+                backbones[recipe.model] = backbone_fingerprint(recipe.model)
+            backbone = backbones[recipe.model]
+            parts = _parts(recipe, data_known[key], backbone)
+            shared = _digest(parts) if backbone else ""
+            cells = tuple(
+                Cell(
+                    task=task,
+                    method=method,
+                    seed=seed,
+                    recipe=recipe.model_copy(update={"seed": seed}),
+                    recipe_path=file,
+                    group=shared,
+                    fingerprint=_digest({**parts, "seed": seed}) if backbone else "",
+                )
+                for seed in grid.seeds
+            )
+            groups.append(Group(task, method, recipe.model, shared, cells))
+    return tuple(groups)
+
+
+def data_fingerprints(recipe: Recipe) -> dict[str, str]:
+    """Fingerprints of the rows that a recipe's run reads, by split and language (`test-de`).
+
+    Raises:
+        StudyError: The recipe names no data.
+        DataError, RunError: The source lacks a split or language.
+    """
+    settings, task = recipe.data, TASKS[recipe.task]
+    if settings.source is None:
+        raise StudyError(
+            "no data: the recipes' data.source is null. Give a folder (DATA=<folder> with make, --data "
+            "<folder> with xlprompt) or 'hub'"
+        )
+    source = open_source(settings.source)
+    wanted = [("train", settings.train_language), ("validation", settings.train_language)]
+    wanted += [("test", language) for language in languages_to_score(source, task, settings)]
+    return {f"{split}-{language}": source.fingerprint(task, language, split) for split, language in wanted}
+
+
+def _parts(recipe: Recipe, data: dict[str, str], backbone: str | None) -> dict[str, Any]:
+    """What decides the result of a recipe's runs, but for the seed."""
+    values = recipe_to_dict(recipe)
+    del values["seed"]
+    for key in FREE_KEYS:
+        section, name = key.split(".")
+        values[section].pop(name, None)
+    return {"recipe": values, "data": data, "backbone": backbone, "code": code_version()}
+
+
+def _digest(parts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

@@ -1,0 +1,367 @@
+"""Executors run the cells of a study: processes of this machine, or this process itself.
+
+Every cell gets a fresh process (`xlprompt.training.worker`) with a fixed number of threads, so that it leaves
+nothing behind, its death costs no other cell, and its figures do not depend on who started it. The third
+executor is `xlprompt.training.ray_executor`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Literal, Protocol, Self
+
+from xlprompt.training.environment import usable_cores
+from xlprompt.training.grid import ExecutorSettings
+from xlprompt.training.worker import Event, Job, Report, run_job
+
+# What a worker may take to end its step and write its training state before it is killed.
+STOP_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended.
+
+    Attributes:
+        job: The cell.
+        state: `stopped` if it was asked to stop, whether it had begun or not.
+        run_id: The finished MLflow run.
+        error: Why it failed.
+    """
+
+    job: Job
+    state: Literal["finished", "failed", "stopped"]
+    run_id: str | None = None
+    error: str | None = None
+
+
+JobReport = Callable[[Job, Event], None]
+
+
+class Executor(Protocol):
+    """Runs cells, several at a time perhaps; a context manager that gives back what it holds."""
+
+    @property
+    def description(self) -> str:
+        """Such as `2 processes of 1 thread`."""
+
+    @property
+    def workers(self) -> int:
+        """Cells at a time."""
+
+    def __enter__(self) -> Self:
+        """Get ready."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give back what was held."""
+
+    def run(self, jobs: Sequence[Job], report: JobReport) -> Iterator[Outcome]:
+        """Run all jobs, in this order where it matters; yields each one's outcome when it has ended.
+
+        `report` gets what workers tell, from any thread.
+        """
+
+    def stop(self) -> None:
+        """Ask all workers to write their training states and end; at the second call, kill them.
+
+        May be called from a signal handler. `run` goes on yielding until all jobs have an outcome.
+        """
+
+
+class LocalExecutor:
+    """Worker processes of this machine."""
+
+    def __init__(self, settings: ExecutorSettings) -> None:
+        """Share out cores and GPUs."""
+        self._settings = settings
+        self._gpus = visible_gpus() if settings.gpus != 0 else []
+        per_cell = settings.gpus or 1.0
+        by_default = (
+            max(1, int(len(self._gpus) / per_cell))
+            if self._gpus
+            else max(1, usable_cores() // settings.threads)
+        )
+        self.workers = settings.workers or by_default
+        self._supervisors: set[Supervisor] = set()
+        self._stopping = False
+
+    @property
+    def description(self) -> str:
+        """Such as `2 processes of 1 thread`."""
+        workers, threads = self.workers, self._settings.threads
+        place = f" on {len(self._gpus)} GPU{'s' * (len(self._gpus) > 1)}" if self._gpus else ""
+        return f"{workers} process{'es' * (workers > 1)} of {threads} thread{'s' * (threads > 1)}{place}"
+
+    def __enter__(self) -> Self:
+        """Nothing to get ready."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave no worker behind."""
+        for supervisor in list(self._supervisors):
+            supervisor.kill()
+
+    def run(self, jobs: Sequence[Job], report: JobReport) -> Iterator[Outcome]:
+        """See `Executor`."""
+        slots: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for slot in range(self.workers):
+            slots.put(slot)
+
+        def one(job: Job) -> Outcome:
+            if self._stopping:
+                return Outcome(job, "stopped")
+            slot = slots.get()
+            supervisor = Supervisor(
+                job,
+                retries=self._settings.retries,
+                report=lambda event: report(job, event),
+                environment=self._gpus_of(slot),
+            )
+            self._supervisors.add(supervisor)
+            if self._stopping:  # between the question above and here
+                supervisor.stop()
+            try:
+                return supervisor.run()
+            finally:
+                self._supervisors.discard(supervisor)
+                slots.put(slot)
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            for ended in as_completed([pool.submit(one, job) for job in jobs]):
+                yield ended.result()
+
+    def stop(self) -> None:
+        """See `Executor`."""
+        again, self._stopping = self._stopping, True
+        for supervisor in list(self._supervisors):
+            if again:
+                supervisor.kill()
+            else:
+                supervisor.stop()
+
+    def _gpus_of(self, slot: int) -> dict[str, str]:
+        if not self._gpus:
+            return {"CUDA_VISIBLE_DEVICES": ""}
+        per_cell = self._settings.gpus or 1.0
+        first = int(slot * per_cell)
+        chosen = [self._gpus[(first + i) % len(self._gpus)] for i in range(max(1, int(per_cell)))]
+        return {"CUDA_VISIBLE_DEVICES": ",".join(dict.fromkeys(chosen))}
+
+
+class InProcessExecutor:
+    """One cell after another in this very process, where a debugger sees them."""
+
+    workers = 1
+
+    def __init__(self, settings: ExecutorSettings) -> None:
+        """Take the number of threads."""
+        self._threads = settings.threads
+        self._stopping = False
+
+    @property
+    def description(self) -> str:
+        """That it is this process."""
+        return f"this process, {self._threads} thread{'s' * (self._threads > 1)}"
+
+    def __enter__(self) -> Self:
+        """Nothing to get ready."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to give back."""
+
+    def run(self, jobs: Sequence[Job], report: JobReport) -> Iterator[Outcome]:
+        """See `Executor`."""
+        import torch
+        from rich.console import Console
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+        try:
+            for job in jobs:
+                yield Outcome(job, "stopped") if self._stopping else self._one(job, report, Console)
+        finally:
+            torch.set_num_threads(before)
+
+    def stop(self) -> None:
+        """See `Executor`; the training loop has its own handler and comes here only outside of it."""
+        self._stopping = True
+        raise KeyboardInterrupt
+
+    def _one(self, job: Job, report: JobReport, console: Callable[..., object]) -> Outcome:
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        with job.log.open("a", encoding="utf-8") as log:
+            try:
+                run_id = run_job(job, lambda event: report(job, event), console(file=log, width=110))  # type: ignore[arg-type]
+            except (KeyboardInterrupt, SystemExit):
+                self._stopping = True
+                return Outcome(job, "stopped")
+            except Exception as error:
+                return Outcome(job, "failed", error=f"{type(error).__name__}: {error}")
+        return Outcome(job, "finished", run_id)
+
+
+class Supervisor:
+    """Runs one job in a worker process, and again if that dies.
+
+    Its state is touched by the thread in `run` and by whoever calls `stop` or `kill`, a signal handler
+    perhaps, so there are no locks in it.
+    """
+
+    def __init__(
+        self, job: Job, *, retries: int, report: Report, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            job: The cell.
+            retries: How often a process that died is replaced.
+            report: Receives the worker's events, and `lost` when it died.
+            environment: Variables on top of this process's.
+        """
+        self._job, self._retries, self._report = job, retries, report
+        self._environment = {**os.environ, **_threads(job.threads), **(environment or {})}
+        self._process: subprocess.Popen[str] | None = None
+        self._stopping = False
+
+    def run(self) -> Outcome:
+        """Blocks until the job has an outcome."""
+        reason = ""
+        for attempt in range(1, self._retries + 2):
+            if self._stopping:
+                break
+            try:
+                last = self._attempt()
+            except OSError as error:
+                return Outcome(self._job, "failed", error=f"no process could be started: {error}")
+            if last.get("event") == "finished":
+                return Outcome(self._job, "finished", run_id=str(last["run_id"]))
+            if self._stopping:
+                break
+            if last.get("event") == "failed":
+                return Outcome(self._job, "failed", error=str(last["error"]))
+            reason = str(last["reason"])
+            self._report({"event": "lost", "reason": reason, "again": attempt <= self._retries})
+        if self._stopping:
+            return Outcome(self._job, "stopped")
+        times = "once" if self._retries == 0 else f"{self._retries + 1} times"
+        why = f"its process died {times}: {reason}. Where memory ran out, take fewer workers"
+        return Outcome(self._job, "failed", error=why)
+
+    def stop(self) -> None:
+        """Ask the worker to write its training state and end; kill it if it takes too long."""
+        self._stopping = True
+        process = self._process
+        if process is not None:
+            process.terminate()
+            timer = threading.Timer(STOP_SECONDS, process.kill)
+            timer.daemon = True
+            timer.start()
+
+    def kill(self) -> None:
+        """End the worker at once; its last training state stays."""
+        self._stopping = True
+        if self._process is not None:
+            self._process.kill()
+
+    def _attempt(self) -> Event:
+        """One process; returns its last word, or the event `died` where it had none."""
+        self._job.log.parent.mkdir(parents=True, exist_ok=True)
+        last: Event = {}
+        with self._job.log.open("a", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "xlprompt.training.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                env=self._environment,
+                cwd=self._job.directory,
+                start_new_session=True,  # Ctrl-C comes to this process alone, which passes it on
+            )
+        with self._process as process:
+            if self._stopping:  # since before there was a process to tell
+                process.terminate()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            if _say(process.stdin, self._job.to_json()):
+                self._report({"event": "started", "pid": process.pid})
+            for line in process.stdout:
+                event = json.loads(line)
+                if event["event"] in ("finished", "failed"):
+                    last = event
+                else:
+                    self._report(event)
+            code = process.wait()
+        return last or {"event": "died", "reason": _cause(code)}
+
+
+def _say(pipe: IO[str], line: str) -> bool:
+    try:
+        pipe.write(line + "\n")
+        pipe.flush()  # and not closed: an end of input tells the worker to stop
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"{name} (the system kills so when memory runs out)" if name == "SIGKILL" else name
+
+
+def _threads(number: int) -> dict[str, str]:
+    """What libraries take their number of threads from; read when they are loaded."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+    return {name: str(number) for name in names} | {
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "20000")
+    }
+
+
+def visible_gpus() -> list[str]:
+    """Names of the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` takes them."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def make_executor(settings: ExecutorSettings, *, address: str | None = None) -> Executor:
+    """The executor that the settings name.
+
+    Raises:
+        StudyError: Ray is asked for and not installed.
+    """
+    if settings.kind == "ray":
+        from xlprompt.training.ray_executor import RayExecutor
+
+        return RayExecutor(settings, address=address)
+    if settings.workers == 0:
+        return InProcessExecutor(settings)
+    return LocalExecutor(settings)

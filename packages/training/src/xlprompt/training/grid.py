@@ -1,0 +1,140 @@
+"""A grid file says what a study consists of: tasks, methods and seeds, and how its cells are run.
+
+The recipes that it names say everything about a single run; nothing here repeats them. What the cells are,
+and which of them have been run, is decided in `cells` and `study`.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from xlprompt.data import TASKS
+from xlprompt.training.recipe import RecipeError, Settings, load_recipe, load_settings
+
+
+class ExecutorSettings(Settings):
+    """How cells are run. None of it changes a result but `threads` and `gpus`, which do so by rounding."""
+
+    kind: Literal["local", "ray"] = Field(
+        default="local", description="'local' (processes of this machine) or 'ray' (a Ray cluster)."
+    )
+    workers: int | None = Field(
+        default=None,
+        ge=0,
+        description="Cells at a time on this machine; memory grows with them. null: as many as there are "
+        "cores for their threads, or GPUs where they take one. 0: one after another in this very process, "
+        "for debuggers.",
+    )
+    threads: int = Field(
+        default=1,
+        ge=1,
+        description="CPU threads of a cell. Sums depend on it in their last digits, so it is fixed here and "
+        "not shared out by the number of workers.",
+    )
+    gpus: float | None = Field(
+        default=None,
+        ge=0,
+        description="GPUs of a cell; below 1, cells share one. 0 trains on the CPU even where there is a "
+        "GPU. null: one where there is any.",
+    )
+    retries: int = Field(
+        default=2,
+        ge=0,
+        description="How often a cell is tried again, from its training state, after its process has died. "
+        "An error that it reports itself (data missing, training diverged) would come again and is final.",
+    )
+
+
+class Grid(Settings):
+    """The cells of a study: every task with every method and seed."""
+
+    tasks: tuple[str, ...] = Field(description="Any of xnli, pawsx, ner and pos.")
+    methods: tuple[str, ...] = Field(description="What stands for {method} in the name of a recipe file.")
+    seeds: tuple[int, ...] = Field(
+        default=(0, 1, 2), description="A number of seeds (3 is 0, 1 and 2) or a list of them."
+    )
+    recipe: str = Field(
+        default="{task}-{method}.yaml",
+        description="The recipe file of a task and method, relative to the grid file.",
+    )
+    executor: ExecutorSettings = Field(default_factory=ExecutorSettings)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _a_number_counts_from_zero(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            if value < 1:
+                raise ValueError("a study needs at least one seed")
+            return tuple(range(value))
+        return value
+
+    @field_validator("tasks", "methods", "seeds")
+    @classmethod
+    def _each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not value:
+            raise ValueError("at least one is needed")
+        if twice := sorted({each for each in value if value.count(each) > 1}):
+            raise ValueError(f"{', '.join(map(str, twice))} is there twice; remove one")
+        return value
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [task for task in value if task not in TASKS]:
+            raise ValueError(f"unknown task '{unknown[0]}'; the tasks are {', '.join(TASKS)}")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_are_not_negative(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if min(value) < 0:
+            raise ValueError("a seed is zero or more")
+        return value
+
+    @field_validator("recipe")
+    @classmethod
+    def _the_pattern_can_be_filled(cls, value: str) -> str:
+        try:
+            fields = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
+        except ValueError as error:
+            raise ValueError(f"no pattern of a file name ({error})") from error
+        if fields - {"task", "method"}:
+            raise ValueError("only {task} and {method} can stand in it")
+        return value
+
+
+def load_grid(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Grid:
+    """Read a grid file; see `xlprompt.training.recipe.load_settings` for overrides and errors."""
+    return load_settings(path, Grid, overrides)
+
+
+def load_grid_recipe(
+    grid: Grid, path: str | Path, task: str, method: str, overrides: Mapping[str, Any] | None = None
+) -> tuple[Path, Any]:
+    """The recipe of a task and method: its file, and its values with the overrides on top.
+
+    Raises:
+        RecipeError: The file is missing or wrong, it is another task's, or the overrides set a seed.
+    """
+    if "seed" in (overrides or {}):
+        raise RecipeError("the command line: seed: a study has several; name them with --seeds")
+    file = Path(path).parent / grid.recipe.format(task=task, method=method)
+    if not file.is_file():
+        there = sorted(
+            each
+            for each in {found.stem.removeprefix(f"{task}-") for found in file.parent.glob(f"{task}-*.yaml")}
+        )
+        hint = f"; with {task} there are the methods {', '.join(there)}" if there else ""
+        raise RecipeError(
+            f"{path}: task {task} and method {method} have no recipe {file}{hint}. Write one, or leave "
+            "them out"
+        )
+    recipe = load_recipe(file, overrides)
+    if recipe.task != task:
+        raise RecipeError(f"{file}: is a recipe of {recipe.task}, and {path} names it as one of {task}")
+    return file, recipe

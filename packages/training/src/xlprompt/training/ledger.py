@@ -1,0 +1,254 @@
+"""What the MLflow store knows about the cells of a study, and the runs that stand for whole groups.
+
+A cell's run carries the cell's and the group's fingerprint as tags, and is a child of the group's run. Who
+works on a cell or a group holds a lock in the store's folder, which the system takes back when a process
+dies; so a run that is called RUNNING and whose lock is free was killed, and is given its true state here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from mlflow.entities import Metric, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from xlprompt.training.cells import Cell, Group, StudyError
+from xlprompt.training.recipe import flatten
+from xlprompt.training.seed_statistics import as_metrics, summarize
+from xlprompt.training.tracker import EndState, MlflowTracker, open_client
+from xlprompt.training.training_state import saved_steps
+
+CELL_TAG = "cell_fingerprint"
+GROUP_TAG = "group_fingerprint"
+SUPERSEDED_TAG = "superseded_cell"
+PARENT_JOB = "study"
+KILLED = "the process was killed before it could say so"
+
+_PAGE = 500  # runs in one answer of the store
+_MAX_TAG = 5000  # MLflow's own limit
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """A training run as the store has it.
+
+    Attributes:
+        run_id: Its id.
+        status: MLflow's word: RUNNING, FINISHED, FAILED or KILLED.
+        started: Milliseconds since 1970.
+        params: As logged, all of them text.
+        tags: As logged.
+        metrics: The latest value of each metric.
+        step: Step of its newest training state, or None where there is none to go on from.
+    """
+
+    run_id: str
+    status: str
+    started: int
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    step: int | None
+
+    @property
+    def seconds(self) -> float | None:
+        """What it took; of a run that was resumed at least the training time of all attempts."""
+        known = [
+            self.metrics[name]
+            for name in ("cost/total_seconds", "cost/train_seconds")
+            if name in self.metrics
+        ]
+        return max(known, default=None)
+
+
+class Ledger:
+    """Reads and writes the runs of studies in one store."""
+
+    def __init__(self, store: Path) -> None:
+        """Open the store, which is made where there is none."""
+        self._store = store
+        self._client = open_client(store)
+
+    def training_runs(self, tasks: Sequence[str]) -> list[CellRun]:
+        """The training runs of these tasks, newest first, those outside studies too."""
+        return [self._cell_run(run) for run in self._search(tasks, "tags.job = 'train'")]
+
+    def runs_of_cell(self, task: str, fingerprint: str) -> list[CellRun]:
+        """The runs of one cell, newest first."""
+        found = self._search([task], f"tags.{CELL_TAG} = '{fingerprint}'")
+        return [self._cell_run(run) for run in found]
+
+    def runs_of_group(self, group: Group) -> list[CellRun]:
+        """The finished runs of a group, one a seed, whether this study asks for the seed or not."""
+        found = self._search([group.task], f"tags.{GROUP_TAG} = '{group.fingerprint}' and tags.job = 'train'")
+        finished: dict[str, CellRun] = {}
+        for run in map(self._cell_run, found):
+            if run.status == "FINISHED" and CELL_TAG in run.tags:
+                finished.setdefault(run.tags[CELL_TAG], run)
+        return list(finished.values())
+
+    def get(self, run_id: str) -> CellRun:
+        """One run."""
+        return self._cell_run(self._client.get_run(run_id))
+
+    def end_abandoned(self, tasks: Sequence[str]) -> int:
+        """Give the runs of studies that a dead process left RUNNING their true state; returns how many."""
+        ended = 0
+        for tag, kind in ((CELL_TAG, "cell"), (GROUP_TAG, "group")):
+            for run in self._search(tasks, f"attributes.status = 'RUNNING' and tags.{tag} LIKE '_%'"):
+                if kind == "group" and run.data.tags.get("job") != PARENT_JOB:
+                    continue
+                lock = self._lock(kind, run.data.tags[tag])
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    continue  # somebody is at work on it
+                try:
+                    # It may have ended between the search and here.
+                    if self._client.get_run(run.info.run_id).info.status == "RUNNING":
+                        self.end(run.info.run_id, "KILLED", KILLED)
+                        ended += 1
+                finally:
+                    lock.release()
+        return ended
+
+    def end(self, run_id: str, state: EndState, error: str | None = None) -> None:
+        """Close a run that another process has left open."""
+        if error:
+            self._client.set_tag(run_id, "error", error[:_MAX_TAG])
+        self._client.set_terminated(run_id, status=state)
+
+    def supersede(self, cell: Cell) -> None:
+        """Take the runs of a cell out of the study: they stay in the store, as runs of their own."""
+        for run in self.runs_of_cell(cell.task, cell.fingerprint):
+            self._client.set_tag(run.run_id, SUPERSEDED_TAG, cell.fingerprint)
+            for tag in (CELL_TAG, GROUP_TAG, MLFLOW_PARENT_RUN_ID):
+                if tag in run.tags:
+                    self._client.delete_tag(run.run_id, tag)
+
+    def parent(self, group: Group) -> tuple[str, str] | None:
+        """Id and status of the run that stands for a group."""
+        found = self._search(
+            [group.task], f"tags.{GROUP_TAG} = '{group.fingerprint}' and tags.job = '{PARENT_JOB}'"
+        )
+        return (found[0].info.run_id, found[0].info.status) if found else None
+
+    def open_parent(self, group: Group) -> str:
+        """The run that stands for a group, RUNNING; made where there is none."""
+        known = self.parent(group)
+        if known:
+            self._client.update_run(known[0], status="RUNNING")
+            return known[0]
+        recipe = group.cells[0].recipe
+        return MlflowTracker(self._store).start(
+            experiment=group.task,
+            run_name=f"{group.method}-{group.model.rstrip('/').rpartition('/')[2]}",
+            params={key: value for key, value in flatten(recipe).items() if key != "seed"},
+            tags={
+                "job": PARENT_JOB,
+                "task": group.task,
+                "method": recipe.method,
+                "model": group.model,
+                GROUP_TAG: group.fingerprint,
+            },
+        )
+
+    def close_parent(self, group: Group, state: EndState, error: str | None = None) -> None:
+        """End a group's run with the aggregates over the seeds that have finished."""
+        known = self.parent(group)
+        if known is None:
+            return
+        run_id, _ = known
+        runs = self.runs_of_group(group)
+        summaries = summarize([run.metrics for run in runs])
+        if summaries:
+            now = int(time.time() * 1000)
+            figures = as_metrics(summaries) | {"seeds": float(len(runs))}
+            metrics = [Metric(name, value, now, len(runs)) for name, value in figures.items()]
+            for first in range(0, len(metrics), _PAGE):
+                self._client.log_batch(run_id, metrics=metrics[first : first + _PAGE], synchronous=True)
+        if error is None and state == "FINISHED":
+            error = ""  # what an earlier attempt ended by
+        if error is not None:
+            self._client.log_batch(run_id, tags=[RunTag("error", error[:_MAX_TAG])], synchronous=True)
+        self._client.set_terminated(run_id, status=state)
+
+    @contextmanager
+    def working_on_group(self, group: Group) -> Iterator[None]:
+        """Hold a group's lock.
+
+        Raises:
+            StudyError: Another process holds it.
+        """
+        lock = self._lock("group", group.fingerprint)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise StudyError(
+                f"{self._store}: another process is at work on {group.name} with these very values. Wait for "
+                "it to end, or stop it, and call again"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def working_on_cell(self, fingerprint: str, *, timeout: float) -> Iterator[None]:
+        """Hold a cell's lock, waiting for a process that is about to end.
+
+        Raises:
+            StudyError: Another process still held it after `timeout` seconds.
+        """
+        lock = self._lock("cell", fingerprint)
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            raise StudyError(
+                f"{self._store}: another process is at work on this cell and did not end within "
+                f"{timeout:.0f} seconds. Wait for it or stop it, and call again"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _lock(self, kind: str, fingerprint: str) -> FileLock:
+        folder = self._store / "study-locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{kind}-{fingerprint[:24]}.lock")
+
+    def _search(self, tasks: Sequence[str], condition: str) -> list[Any]:
+        """Runs of the tasks' experiments, newest first; none where an experiment does not exist yet."""
+        experiments = [self._client.get_experiment_by_name(task) for task in dict.fromkeys(tasks)]
+        ids = [each.experiment_id for each in experiments if each and each.lifecycle_stage == "active"]
+        found: list[Any] = []
+        token: str | None = None
+        while ids:
+            page = self._client.search_runs(
+                ids, condition, max_results=_PAGE, order_by=["attributes.start_time DESC"], page_token=token
+            )
+            found.extend(page)
+            token = page.token
+            if not token:
+                break
+        return found
+
+    def _cell_run(self, run: Any) -> CellRun:
+        folder = next((self._store / "training-states").glob(f"*-{run.info.run_id}"), None)
+        steps = saved_steps(folder) if folder else []
+        return CellRun(
+            run_id=run.info.run_id,
+            status=run.info.status,
+            started=run.info.start_time,
+            params=dict(run.data.params),
+            tags=dict(run.data.tags),
+            metrics=dict(run.data.metrics),
+            step=steps[-1] if steps else None,
+        )

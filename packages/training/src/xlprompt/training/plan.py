@@ -1,0 +1,230 @@
+"""What is left to do of a study, and what it will take, from what the store knows.
+
+Nothing is started or written here. Times and memory are those of earlier runs on whatever machine made them;
+where there are none they are unknown, since a guess would look like a measurement.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rich import box
+from rich.table import Table
+
+from xlprompt.training.cells import Cell, Group
+from xlprompt.training.ledger import CELL_TAG, CellRun
+from xlprompt.training.recipe import flatten
+
+State = Literal["done", "resume", "run"]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell and what is to be done about it.
+
+    Attributes:
+        cell: The cell.
+        state: `done` (it has a finished run), `resume` (an interrupted one has a training state) or `run`.
+        run: The run that the state rests on.
+        seconds: What it should take from here, or None where no run of its kind has been timed.
+    """
+
+    cell: Cell
+    state: State
+    run: CellRun | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a study.
+
+    Attributes:
+        groups: The study.
+        cells: Its cells in the order in which they are run.
+        memory_mib: Most memory that a cell of a group took, by the group's name; absent where unknown.
+    """
+
+    groups: tuple[Group, ...]
+    cells: tuple[PlannedCell, ...]
+    memory_mib: Mapping[str, float]
+
+    @property
+    def to_do(self) -> tuple[PlannedCell, ...]:
+        """The cells that are not done."""
+        return tuple(each for each in self.cells if each.state != "done")
+
+    def count(self, state: State, group: Group | None = None) -> int:
+        """Number of cells in a state, of all groups or one."""
+        return sum(
+            each.state == state and (group is None or group.name == _kind(each.cell)) for each in self.cells
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON-compatible data."""
+        return {
+            "cells": [
+                {
+                    "task": each.cell.task,
+                    "method": each.cell.method,
+                    "model": each.cell.recipe.model,
+                    "seed": each.cell.seed,
+                    "fingerprint": each.cell.fingerprint,
+                    "state": each.state,
+                    "run_id": each.run.run_id if each.run else None,
+                    "seconds": each.seconds,
+                }
+                for each in self.cells
+            ],
+            "done": self.count("done"),
+            "to_resume": self.count("resume"),
+            "to_run": self.count("run"),
+            "memory_mib": dict(self.memory_mib),
+        }
+
+
+def make_plan(groups: Sequence[Group], runs: Sequence[CellRun], *, force: bool = False) -> Plan:
+    """Compare the cells with the store's training runs, newest first.
+
+    The order is seed by seed, so that every kind of cell has been timed early, and method by method within a
+    seed, so that neighbors differ in the task and do not encode the same data at the same time.
+
+    Args:
+        groups: The study.
+        runs: What `Ledger.training_runs` gave.
+        force: Run everything, finished or not.
+    """
+    by_cell: dict[str, list[CellRun]] = {}
+    for run in runs:
+        if CELL_TAG in run.tags:
+            by_cell.setdefault(run.tags[CELL_TAG], []).append(run)
+    known = {group.name: _runs_like(group, runs) for group in groups}
+    times = {
+        name: statistics.median(seconds)
+        for name, found in known.items()
+        if (seconds := [run.seconds for run in found if run.seconds is not None])
+    }
+    memory = {
+        name: max(sizes)
+        for name, found in known.items()
+        if (
+            sizes := [
+                run.metrics["cost/peak_memory_mib"] for run in found if "cost/peak_memory_mib" in run.metrics
+            ]
+        )
+    }
+    cells = [
+        _planned(cell, [] if force else by_cell.get(cell.fingerprint, []), times.get(group.name))
+        for group in groups
+        for cell in group.cells
+    ]
+    order = {method: place for place, method in enumerate(dict.fromkeys(group.method for group in groups))}
+    seeds = {seed: place for place, seed in enumerate(cell.seed for cell in groups[0].cells)}
+    cells.sort(key=lambda each: (seeds[each.cell.seed], order[each.cell.method]))
+    return Plan(tuple(groups), tuple(cells), memory)
+
+
+def wall_seconds(seconds: Sequence[float], workers: int) -> float:
+    """Time of cells that are handed out in this order to whichever worker is free first."""
+    busy = [0.0] * max(1, workers)
+    for each in seconds:
+        first = busy.index(min(busy))
+        busy[first] += each
+    return max(busy)
+
+
+def duration(seconds: float) -> str:
+    """Such as `45 s`, `12 min` or `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def plan_table(plan: Plan) -> Table:
+    """The plan by task and method."""
+    table = Table(title="Plan", box=box.SIMPLE_HEAD, pad_edge=False)
+    for header, side in (
+        ("task", "left"),
+        ("method", "left"),
+        ("model", "left"),
+        ("done", "right"),
+        ("to resume", "right"),
+        ("to run", "right"),
+        ("time", "right"),
+        ("memory", "right"),
+    ):
+        table.add_column(header, justify=side)  # type: ignore[arg-type]
+    for group in plan.groups:
+        left = [each.seconds for each in plan.to_do if _kind(each.cell) == group.name]
+        known = [seconds for seconds in left if seconds is not None]
+        memory = plan.memory_mib.get(group.name)
+        table.add_row(
+            group.task,
+            group.method,
+            group.model,
+            str(plan.count("done", group)),
+            str(plan.count("resume", group)),
+            str(plan.count("run", group)),
+            "" if not left else duration(sum(known)) if len(known) == len(left) else "unknown",
+            f"{memory / 1024:.1f} GiB" if memory is not None else "unknown" if left else "",
+        )
+    return table
+
+
+def plan_line(plan: Plan, workers: int, where: str) -> str:
+    """The plan in a sentence or two."""
+    counts = (
+        f"{len(plan.cells)} cells: {plan.count('done')} done, {plan.count('resume')} to resume, "
+        f"{plan.count('run')} to run"
+    )
+    if not plan.to_do:
+        return counts
+    known = [each.seconds for each in plan.to_do if each.seconds is not None]
+    unknown = len(plan.to_do) - len(known)
+    if not known:
+        time = "time unknown until the first cell of its kind has run"
+    elif unknown:
+        time = (
+            f"about {duration(wall_seconds(known, workers))} for {len(known)} of them, by earlier runs; for "
+            f"{unknown} unknown until the first cell of its kind has run"
+        )
+    else:
+        time = f"about {duration(wall_seconds(known, workers))}, by earlier runs"
+    return f"{counts}; {time}. In {where}"
+
+
+def _planned(cell: Cell, runs: Sequence[CellRun], seconds: float | None) -> PlannedCell:
+    if finished := next((run for run in runs if run.status == "FINISHED"), None):
+        return PlannedCell(cell, "done", finished, None)
+    if resumable := next((run for run in runs if run.step is not None), None):
+        left = 1 - (resumable.step or 0) / cell.recipe.schedule.steps
+        return PlannedCell(cell, "resume", resumable, None if seconds is None else seconds * left)
+    return PlannedCell(cell, "run", None, seconds)
+
+
+def _runs_like(group: Group, runs: Sequence[CellRun]) -> list[CellRun]:
+    """Finished runs with the group's values; where there are none, of its task, method, model and steps."""
+    recipe = group.cells[0].recipe
+    finished = [run for run in runs if run.status == "FINISHED"]
+    same = [
+        run
+        for run in finished
+        if group.fingerprint and run.tags.get("group_fingerprint") == group.fingerprint
+    ]
+    if same:
+        return same
+    values = flatten(recipe)
+    close = ("task", "method", "model", "schedule.steps", "schedule.batch_size", "data.source", "data.limit")
+    return [run for run in finished if all(run.params.get(key) == _as_logged(values[key]) for key in close)]
+
+
+def _as_logged(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def _kind(cell: Cell) -> str:
+    return f"{cell.task}-{cell.method}"

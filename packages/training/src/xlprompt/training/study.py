@@ -1,0 +1,309 @@
+"""A study: all cells of a grid that have no finished run yet, on an executor, and what came of all of them.
+
+This is where the parts meet: `cells` says what there is, `ledger` what the store has of it, `plan` what is
+left, an executor runs that, and `study_table` sums up. Called again, a study goes on where it was.
+"""
+
+from __future__ import annotations
+
+import signal
+import statistics
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from xlprompt.models import load_backbone
+from xlprompt.training.cells import Group, StudyError, make_groups
+from xlprompt.training.executors import Executor, make_executor
+from xlprompt.training.grid import Grid, load_grid
+from xlprompt.training.ledger import Ledger
+from xlprompt.training.plan import Plan, PlannedCell, duration, make_plan, plan_line, plan_table, wall_seconds
+from xlprompt.training.recipe import recipe_to_dict
+from xlprompt.training.study_progress import StudyProgress, study_progress
+from xlprompt.training.study_table import GroupResult, group_result, study_table
+from xlprompt.training.worker import Job
+
+__all__ = ["StudyError", "StudyResult", "run_study"]
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a call of `run_study` leaves behind.
+
+    Attributes:
+        plan: What there was to do when it began.
+        results: Every group with the seeds that have finished.
+        failures: Error by the name of the cell that failed in this call.
+        stopped_by: The signal that ended this call early, if one did.
+    """
+
+    plan: Plan
+    results: tuple[GroupResult, ...]
+    failures: Mapping[str, str]
+    stopped_by: int | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether every cell has a finished run."""
+        return all(len(result.seeds) == len(result.group.cells) for result in self.results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON-compatible data."""
+        return {
+            "finished": self.finished,
+            "plan": self.plan.to_dict(),
+            "groups": [result.to_dict() for result in self.results],
+            "failures": dict(self.failures),
+            "stopped_by": self.stopped_by,
+        }
+
+
+def run_study(
+    grid_path: str | Path,
+    *,
+    store: Path,
+    console: Console,
+    grid_overrides: Mapping[str, Any] | None = None,
+    recipe_overrides: Mapping[str, Any] | None = None,
+    address: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+) -> StudyResult:
+    """Run the cells of a grid that have no finished run, and sum up all of them.
+
+    SIGINT and SIGTERM make all workers write their training states and end, and this function return; a
+    second one kills the workers. The errors of cells that fail are in the result, and the others are run all
+    the same.
+
+    Args:
+        grid_path: The grid file.
+        store: Folder of the MLflow store, made where it does not exist; with Ray all nodes must see it.
+        console: Where the plan, the progress and the table go.
+        grid_overrides: Values by dotted key that win over the grid file's (`"executor.workers"`).
+        recipe_overrides: Values by dotted key that win over every recipe's.
+        address: A running Ray cluster's, where the executor is Ray.
+        force: Run finished cells again; their old runs stay in the store, outside of the study.
+        dry_run: Stop after the plan, and write nothing.
+
+    Raises:
+        RecipeError: The grid file or a recipe is missing or wrong.
+        StudyError: Another process is at work on it, or the executor cannot be had.
+        DataError, ModelError, RunError: Data or model are not there.
+    """
+    grid = load_grid(grid_path, grid_overrides)
+    if address and grid.executor.kind != "ray":
+        raise StudyError("an address is a Ray cluster's: give it with --executor ray")
+    groups = make_groups(grid, grid_path, recipe_overrides)
+    if not dry_run and any(not group.fingerprint for group in groups):
+        _fetch_models(groups, console)
+        groups = make_groups(grid, grid_path, recipe_overrides)
+    if dry_run and not (store / "mlflow.db").is_file():
+        return _only_planned(make_plan(groups, [], force=force), grid, console)
+
+    ledger = Ledger(store)
+    if not dry_run:
+        ledger.end_abandoned(grid.tasks)
+    plan = make_plan(groups, ledger.training_runs(grid.tasks), force=force)
+    if dry_run:
+        return _only_planned(plan, grid, console)
+    failures: dict[str, str] = {}
+    stopped_by = None
+    if plan.to_do:
+        with ExitStack() as locks:
+            busy = [
+                group for group in groups if any(each.cell.group == group.fingerprint for each in plan.to_do)
+            ]
+            for group in busy:
+                locks.enter_context(ledger.working_on_group(group))
+            executor = locks.enter_context(make_executor(grid.executor, address=address))
+            _print_plan(plan, executor.workers, executor.description, console)
+            if force:
+                for each in plan.to_do:
+                    ledger.supersede(each.cell)
+            failures, stopped_by = _Execution(plan, busy, grid, ledger, store, console).run(executor)
+    else:
+        console.print(plan_line(plan, 1, ""), highlight=False, soft_wrap=True)
+    _close_complete_parents(groups, ledger)
+    results = _results(groups, ledger)
+    console.print(study_table(results))
+    return StudyResult(plan, results, failures, stopped_by)
+
+
+class _Execution:
+    """The part of a study in which cells run."""
+
+    def __init__(
+        self, plan: Plan, groups: Sequence[Group], grid: Grid, ledger: Ledger, store: Path, console: Console
+    ) -> None:
+        self._plan, self._groups, self._grid = plan, groups, grid
+        self._ledger, self._store, self._console = ledger, store, console
+        self._left: dict[str, PlannedCell] = {each.cell.name: each for each in plan.to_do}
+        self._seconds: dict[str, list[float]] = {}  # measured in this call, by group
+        self._workers = 1
+        self._failures: dict[str, str] = {}
+
+    def run(self, executor: Executor) -> tuple[dict[str, str], int | None]:
+        """Run everything; returns the failures, and the signal that came, if one did."""
+        parents = {group.fingerprint: self._ledger.open_parent(group) for group in self._groups}
+        jobs = [self._job(each, parents[each.cell.group]) for each in self._plan.to_do]
+        self._workers = executor.workers
+        stopped: list[int] = []
+        interrupted = False
+        try:
+            with study_progress(self._console, cells=len(jobs), left=self._time_left) as progress:
+
+                def on_signal(number: int) -> None:
+                    if not stopped:
+                        progress.say("Stopping: workers write their training states. Once more kills them")
+                    stopped.append(number)
+                    executor.stop()
+
+                with _signals_to(on_signal):
+                    for outcome in executor.run(jobs, lambda job, event: progress.event(job.name, event)):
+                        if outcome.state == "stopped":
+                            interrupted = True
+                            continue
+                        self._take(outcome.job.name, outcome.run_id, outcome.error, progress)
+        finally:
+            interrupted = interrupted or bool(stopped)
+            self._close_parents(interrupted=interrupted)
+        number = stopped[0] if stopped else signal.SIGINT  # which the training loop may have caught
+        return self._failures, number if interrupted else None
+
+    def _take(self, name: str, run_id: str | None, error: str | None, progress: StudyProgress) -> None:
+        each = self._left.pop(name)
+        if run_id is None:
+            self._failures[name] = f"{error} (log: {self._job(each, '').log})"
+            progress.ended(name, f"FAILED: {error}")
+        else:
+            run = self._ledger.get(run_id)
+            if run.seconds is not None and each.state == "run":
+                self._seconds.setdefault(each.cell.group, []).append(run.seconds)
+            progress.ended(name, "finished")
+        group = next(group for group in self._groups if group.fingerprint == each.cell.group)
+        if not any(other.cell.group == group.fingerprint for other in self._left.values()):
+            self._close(group, interrupted=False)
+
+    def _close_parents(self, *, interrupted: bool) -> None:
+        waiting = {each.cell.group for each in self._left.values()}
+        for group in self._groups:
+            if group.fingerprint in waiting:
+                self._close(group, interrupted=interrupted)
+
+    def _close(self, group: Group, *, interrupted: bool) -> None:
+        names = {cell.name for cell in group.cells}
+        failed = sorted(names & self._failures.keys())
+        if interrupted and names & self._left.keys():
+            self._ledger.close_parent(group, "KILLED", "interrupted; the same command goes on")
+        elif failed:
+            reasons = "\n".join(f"{name}: {self._failures[name]}" for name in failed)
+            self._ledger.close_parent(group, "FAILED", reasons)
+        elif names & self._left.keys():
+            self._ledger.close_parent(group, "FAILED", "the study ended by an error of its own")
+        else:
+            self._ledger.close_parent(group, "FINISHED")
+
+    def _job(self, each: PlannedCell, parent_run_id: str) -> Job:
+        cell = each.cell
+        return Job(
+            name=cell.name,
+            task=cell.task,
+            fingerprint=cell.fingerprint,
+            group=cell.group,
+            recipe=recipe_to_dict(cell.recipe),
+            recipe_path=str(cell.recipe_path.absolute()),
+            store=str(self._store.absolute()),
+            parent_run_id=parent_run_id,
+            threads=self._grid.executor.threads,
+            directory=str(Path.cwd()),
+        )
+
+    def _time_left(self) -> str:
+        """From what was measured in this call where that is possible, else from earlier runs."""
+        seconds = []
+        for each in self._left.values():
+            measured = self._seconds.get(each.cell.group)
+            expected = statistics.median(measured) if measured and each.state == "run" else each.seconds
+            if expected is None:
+                return ""
+            seconds.append(expected)
+        return f"about {duration(wall_seconds(seconds, self._workers))} left" if seconds else ""
+
+
+def _only_planned(plan: Plan, grid: Grid, console: Console) -> StudyResult:
+    # An executor is not started for this, and a Ray cluster's size not known without.
+    workers = grid.executor.workers or 1
+    _print_plan(plan, workers, f"{grid.executor.kind} workers (dry run: nothing was started)", console)
+    results = tuple(
+        group_result(
+            group,
+            None,
+            {
+                each.cell.seed: each.run
+                for each in plan.cells
+                if each.run and each.state == "done" and each.cell in group.cells
+            },
+        )
+        for group in plan.groups
+    )
+    return StudyResult(plan, results, {}, None)
+
+
+def _print_plan(plan: Plan, workers: int, where: str, console: Console) -> None:
+    console.print(plan_table(plan))
+    console.print(plan_line(plan, workers, where), highlight=False, soft_wrap=True)
+
+
+def _fetch_models(groups: Sequence[Group], console: Console) -> None:
+    for model in dict.fromkeys(group.model for group in groups if not group.fingerprint):
+        console.print(f"Fetching {model}, which is not on this machine yet", highlight=False)
+        load_backbone(model)
+
+
+def _close_complete_parents(groups: Sequence[Group], ledger: Ledger) -> None:
+    """End the runs of groups that are complete but were not ended: a study was killed just then."""
+    for group in groups:
+        known = ledger.parent(group)
+        if known is None or known[1] == "FINISHED":
+            continue
+        finished = {run.tags["cell_fingerprint"] for run in ledger.runs_of_group(group)}
+        if finished >= {cell.fingerprint for cell in group.cells}:
+            ledger.close_parent(group, "FINISHED")
+
+
+def _results(groups: Sequence[Group], ledger: Ledger) -> tuple[GroupResult, ...]:
+    results = []
+    for group in groups:
+        seeds = {cell.fingerprint: cell.seed for cell in group.cells}
+        runs = {
+            seeds[fingerprint]: run
+            for run in ledger.runs_of_group(group)
+            if (fingerprint := run.tags["cell_fingerprint"]) in seeds
+        }
+        known = ledger.parent(group)
+        results.append(group_result(group, known[0] if known else None, runs))
+    return tuple(results)
+
+
+@contextmanager
+def _signals_to(handle: Callable[[int], None]) -> Iterator[None]:
+    """Within it, SIGINT and SIGTERM call `handle` with their number."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        handle(number)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,120 @@
+"""The outcome of a study in one table: task by method, over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from xlprompt.data import TASKS
+from xlprompt.data.languages import language
+from xlprompt.evaluation import main_metric
+from xlprompt.training.cells import Group
+from xlprompt.training.ledger import CellRun
+from xlprompt.training.seed_statistics import OverSeeds, over_seeds, summarize
+
+_ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """What came of a group.
+
+    Attributes:
+        group: The task and method.
+        parent_run_id: Its MLflow run.
+        seeds: Seeds that have finished.
+        metric: The metric that the task is judged by.
+        trained_on: Score of the training language over seeds, or None where it was not scored.
+        zero_shot: Mean over the other languages, over seeds, or None where there are none.
+        gap: The first minus the second.
+        seconds: What a run took.
+        summaries: Every test metric over seeds.
+    """
+
+    group: Group
+    parent_run_id: str | None
+    seeds: tuple[int, ...]
+    metric: str
+    trained_on: OverSeeds | None
+    zero_shot: OverSeeds | None
+    gap: OverSeeds | None
+    seconds: OverSeeds | None
+    summaries: Mapping[str, OverSeeds]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON-compatible data."""
+        return {
+            "task": self.group.task,
+            "method": self.group.method,
+            "model": self.group.model,
+            "group_fingerprint": self.group.fingerprint,
+            "parent_run_id": self.parent_run_id,
+            "seeds": list(self.seeds),
+            "metric": self.metric,
+            "metrics": {name: vars(summary) for name, summary in self.summaries.items()},
+            "seconds": vars(self.seconds) if self.seconds else None,
+        }
+
+
+def group_result(group: Group, parent_run_id: str | None, runs: Mapping[int, CellRun]) -> GroupResult:
+    """Summarize the finished runs of a group, by seed."""
+    metric = main_metric(TASKS[group.task])
+    summaries = summarize([run.metrics for run in runs.values()])
+    trained = group.cells[0].recipe.data.train_language
+    seconds = [run.seconds for run in runs.values() if run.seconds is not None]
+    return GroupResult(
+        group,
+        parent_run_id,
+        tuple(sorted(runs)),
+        metric,
+        summaries.get(f"test/{metric}/{trained}"),
+        summaries.get(f"test/{metric}/mean_zero_shot"),
+        summaries.get(f"test/{metric}/transfer_gap"),
+        over_seeds(seconds) if seconds else None,
+        summaries,
+    )
+
+
+def study_table(results: Sequence[GroupResult]) -> Table:
+    """Task by method: English, zero-shot mean, gap, minutes; mean ± standard deviation over seeds."""
+    trained = {result.group.cells[0].recipe.data.train_language for result in results}
+    title = language(trained.pop()).name if len(trained) == 1 else "trained on"
+    table = Table(
+        title="Study",
+        caption="Percent, mean ± standard deviation over seeds. Zero-shot: mean over the other languages. "
+        "Minutes of one run.",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("task", no_wrap=True)
+    table.add_column("method", no_wrap=True)
+    for header in ("seeds", title, "zero-shot", "gap", "minutes"):
+        table.add_column(header, justify="right", no_wrap=True)
+    before = None
+    for result in results:
+        if before not in (None, result.group.task):
+            table.add_section()
+        metric = "" if result.metric == "accuracy" else f" ({result.metric.upper()})"
+        table.add_row(
+            f"{result.group.task}{metric}" if result.group.task != before else "",
+            result.group.method,
+            f"{len(result.seeds)}/{len(result.group.cells)}",
+            _spread(result.trained_on),
+            _spread(result.zero_shot),
+            _spread(result.gap),
+            _ABSENT if result.seconds is None else f"{result.seconds.mean / 60:.1f}",
+        )
+        before = result.group.task
+    return table
+
+
+def _spread(summary: OverSeeds | None) -> str:
+    if summary is None:
+        return _ABSENT
+    deviation = _ABSENT if summary.deviation is None else f"{summary.deviation:.1f}"
+    return f"{summary.mean:.1f} ± {deviation}"

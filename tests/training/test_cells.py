@@ -1,0 +1,132 @@
+"""What makes a cell another one, and what does not."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+from small import write_data
+from studies import write_study
+
+import xlprompt.training.code_version as code
+from xlprompt.training import cells
+from xlprompt.training.cells import StudyError, make_groups
+from xlprompt.training.code_version import code_version, modules_behind_a_result
+from xlprompt.training.grid import load_grid
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def study(tmp_path, tiny_xglm, data):
+    model, folder = tmp_path / "model", tmp_path / "data"
+    shutil.copytree(tiny_xglm, model)
+    shutil.copytree(data, folder)
+    return write_study(tmp_path / "study", model, folder)
+
+
+def fingerprints(path, overrides=None, **grid_overrides):
+    groups = make_groups(load_grid(path, grid_overrides), path, overrides)
+    return [cell.fingerprint for group in groups for cell in group.cells]
+
+
+def test_the_same_files_give_the_same_fingerprints_in_another_process(study):
+    program = (
+        "import sys; from xlprompt.training.cells import make_groups; from xlprompt.training.grid import *\n"
+        "path = sys.argv[1]\n"
+        "print(*[c.fingerprint for g in make_groups(load_grid(path), path) for c in g.cells])"
+    )
+    there = subprocess.run([sys.executable, "-c", program, str(study)], capture_output=True, text=True)
+    assert there.stdout.split() == fingerprints(study), there.stderr
+
+
+def test_seeds_differ_and_share_their_group(study):
+    (group,) = make_groups(load_grid(study), study)
+    assert len({cell.fingerprint for cell in group.cells}) == 2
+    assert {cell.group for cell in group.cells} == {group.fingerprint}
+    assert [cell.recipe.seed for cell in group.cells] == [0, 1]
+
+
+def test_a_value_of_the_recipe_makes_other_cells(study):
+    before = fingerprints(study)
+    assert not set(before) & set(fingerprints(study, {"schedule.steps": 9}))
+    assert not set(before) & set(fingerprints(study, {"data.limit": 10}))
+
+
+def test_what_decides_nothing_does_not(study):
+    before = fingerprints(study)
+    assert fingerprints(study, {"schedule.checkpoint_every": 3, "evaluation.token_budget": 600}) == before
+    assert fingerprints(study, **{"executor.workers": 7, "executor.retries": 0}) == before
+    assert fingerprints(study, seeds=3)[:2] == before
+
+
+@pytest.mark.parametrize("file", ["en.train", "en.validation", "sw.test"])
+def test_a_changed_row_makes_other_cells(study, tmp_path, file):
+    before = fingerprints(study)
+    path = tmp_path / "data" / "xnli" / f"{file}.jsonl"
+    path.write_text(path.read_text().replace('"label": 0', '"label": 2', 1))
+    assert not set(before) & set(fingerprints(study))
+
+
+def test_a_language_more_makes_other_cells_unless_the_recipe_names_its_languages(study, tmp_path):
+    named = {"data.languages": ["en", "sw"]}
+    before, before_named = fingerprints(study), fingerprints(study, named)
+    folder = tmp_path / "data" / "xnli"
+    shutil.copy(folder / "de.test.jsonl", folder / "fr.test.jsonl")
+    assert not set(before) & set(fingerprints(study))
+    assert fingerprints(study, named) == before_named
+
+
+def test_changed_weights_make_other_cells(study, tmp_path):
+    before = fingerprints(study)
+    weights = tmp_path / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert not set(before) & set(fingerprints(study))
+
+
+def test_changed_code_makes_other_cells(study, monkeypatch):
+    before = fingerprints(study)
+    monkeypatch.setattr(cells, "code_version", lambda: "another")
+    assert not set(before) & set(fingerprints(study))
+
+
+def test_the_code_that_counts_is_what_a_run_imports_and_nothing_that_only_shows():
+    names = modules_behind_a_result().keys()
+    assert {
+        "xlprompt.training.run",
+        "xlprompt.training.loop",
+        "xlprompt.training.engine",
+        "xlprompt.data.encoding",
+        "xlprompt.data.mini.realize",
+        "xlprompt.models.attention",
+        "xlprompt.models.prompts",
+        "xlprompt.evaluation.metrics",
+    } <= names
+    assert not [name for name in names if name.startswith("xlprompt.cli")]
+    assert not {"xlprompt.training.study", "xlprompt.training.progress", "xlprompt.evaluation.chart"} & names
+
+
+def test_an_edit_of_such_a_module_changes_the_version(monkeypatch, tmp_path):
+    found = modules_behind_a_result()
+    before = code_version.__wrapped__()
+    copy = tmp_path / "loop.py"
+    copy.write_text(found["xlprompt.training.loop"].read_text() + "\n# edited\n")
+    monkeypatch.setattr(code, "modules_behind_a_result", lambda: found | {"xlprompt.training.loop": copy})
+    assert code_version.__wrapped__() != before
+
+
+def test_a_study_without_data_is_explained(study):
+    with pytest.raises(StudyError, match="data.source is null. Give a folder"):
+        fingerprints(study, {"data.source": None})
+
+
+def test_a_model_that_is_not_here_yet_leaves_the_fingerprint_open(study):
+    (group,) = make_groups(load_grid(study), study, {"model": "somebody/something-never-downloaded"})
+    assert {group.fingerprint, *(cell.fingerprint for cell in group.cells)} == {""}

@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from xlprompt.training.grid import load_grid, load_grid_recipe
+from xlprompt.training.recipe import RecipeError
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+VALUES = {"tasks": ["xnli", "pos"], "methods": ["prompt"], "seeds": 3}
+
+
+@pytest.fixture
+def grid_file(tmp_path):
+    def write(**changes):
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump(VALUES | changes))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("written", "seeds"), [(3, (0, 1, 2)), (1, (0,)), ([0, 4, 7], (0, 4, 7)), ([5], (5,))]
+)
+def test_seeds_are_a_number_or_a_list(grid_file, written, seeds):
+    assert load_grid(grid_file(seeds=written)).seeds == seeds
+
+
+def test_the_command_line_wins_over_the_file(grid_file):
+    overrides = {"tasks": ["pos"], "seeds": 5, "executor.kind": "ray", "executor.workers": 3}
+    grid = load_grid(grid_file(), overrides)
+    assert (grid.tasks, grid.seeds) == (("pos",), (0, 1, 2, 3, 4))
+    assert (grid.executor.kind, grid.executor.workers, grid.executor.threads) == ("ray", 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks": ["xnli", "squad"]}, "unknown task 'squad'; the tasks are xnli, pawsx, ner, pos"),
+        ({"tasks": []}, "tasks: at least one is needed"),
+        ({"seeds": 0}, "seeds: a study needs at least one seed"),
+        ({"seeds": [1, 1]}, "seeds: 1 is there twice"),
+        ({"seeds": [-1]}, "seeds: a seed is zero or more"),
+        ({"recipe": "{task}-{size}.yaml"}, "recipe: only {task} and {method} can stand in it"),
+        ({"executor": {"worker": 2}}, "executor.worker: there is no such key; the nearest valid key is exec"),
+        ({"executor": {"kind": "slurm"}}, "executor.kind"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_file(grid_file, changes, message):
+    path = grid_file(**changes)
+    with pytest.raises(RecipeError) as caught:
+        load_grid(path)
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_method_without_a_recipe_is_named_with_those_that_have_one():
+    path = EXPERIMENTS / "mini" / "study.yaml"
+    grid = load_grid(path, {"methods": ["lora-of-tomorrow"]})
+    with pytest.raises(RecipeError, match=r"no recipe .*xnli-lora-of-tomorrow.yaml; .*finetune, .*prompt"):
+        load_grid_recipe(grid, path, "xnli", "lora-of-tomorrow")
+
+
+def test_a_seed_among_the_recipe_values_is_refused():
+    path = EXPERIMENTS / "mini" / "study.yaml"
+    with pytest.raises(RecipeError, match="name them with --seeds"):
+        load_grid_recipe(load_grid(path), path, "xnli", "prompt", {"seed": 3})
+
+
+def test_a_recipe_of_another_task_is_refused(grid_file):
+    path = grid_file(recipe="pos-{method}.yaml")
+    (path.parent / "pos-prompt.yaml").write_text((EXPERIMENTS / "mini" / "pos-prompt.yaml").read_text())
+    for base in ("pos", "prompt", "base"):
+        (path.parent / f"{base}.yaml").write_text((EXPERIMENTS / "mini" / f"{base}.yaml").read_text())
+    with pytest.raises(RecipeError, match="is a recipe of pos, and .* names it as one of xnli"):
+        load_grid_recipe(load_grid(path), path, "xnli", "prompt")
+
+
+@pytest.mark.parametrize("scale", ["mini", "gemma", "paper"])
+def test_every_shipped_study_has_its_recipes_and_24_cells(scale):
+    path = EXPERIMENTS / scale / "study.yaml"
+    grid = load_grid(path)
+    assert len(grid.tasks) * len(grid.methods) * len(grid.seeds) == 24
+    for task in grid.tasks:
+        for method in grid.methods:
+            _, recipe = load_grid_recipe(grid, path, task, method)
+            assert (recipe.task, recipe.method) == (task, method)
