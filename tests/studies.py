@@ -14,7 +14,6 @@ from small import tiny_recipe
 
 from xlprompt.training.recipe import recipe_to_dict
 from xlprompt.training.tracker import store_uri
-from xlprompt.training.training_state import saved_steps
 
 DRIVER = "from xlprompt.cli.main import main; main()"
 
@@ -65,6 +64,7 @@ def check_all_finished(store: Path, cells: int, *tasks: str) -> None:
     assert set(counts.values()) == {1}
     assert {parent.info.status for parent in parents} == {"FINISHED"}
     assert "RUNNING" not in {run.info.status for run in others}
+    assert not [run for run in parents + others if run.info.status == "FINISHED" and "error" in run.data.tags]
     assert not list((store / "training-states").glob("*"))
 
 
@@ -99,7 +99,13 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def wait_for_training(process: subprocess.Popen[str], store: Path) -> None:
-    while not any(saved_steps(folder) for folder in store.glob("training-states/*")):
+    """Until a training state has been written that was not there before."""
+
+    def states() -> set[Path]:
+        return set(store.glob("training-states/*/step-*"))
+
+    before = states()
+    while states() <= before:
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.1)
 

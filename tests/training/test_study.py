@@ -253,19 +253,15 @@ def test_a_study_stopped_in_every_way_ends_with_each_cell_finished_once_and_as_i
         assert "RUNNING" not in {run.info.status for run in parents + children}
 
     process = start_study(long_study, store, "--workers", "2")
-    while not workers_of(process):
-        time.sleep(0.1)
     wait_for_training(process, store)
     workers = workers_of(process)
+    assert workers
     process.kill()
     process.communicate()
     assert gone(workers, 60)
 
     process = start_study(long_study, store, "--workers", "2")
-    while not workers_of(process):
-        assert process.poll() is None
-        time.sleep(0.1)
-    time.sleep(5)
+    wait_for_training(process, store)
     workers_of(process)[0].kill()
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output

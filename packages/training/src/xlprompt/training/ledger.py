@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from mlflow.entities import Metric, RunTag
+from mlflow.entities import Metric
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from xlprompt.training.cells import Cell, Group, StudyError
@@ -173,11 +173,14 @@ class Ledger:
             metrics = [Metric(name, value, now, len(runs)) for name, value in figures.items()]
             for first in range(0, len(metrics), _PAGE):
                 self._client.log_batch(run_id, metrics=metrics[first : first + _PAGE], synchronous=True)
-        if error is None and state == "FINISHED":
-            error = ""  # what an earlier attempt ended by
-        if error is not None:
-            self._client.log_batch(run_id, tags=[RunTag("error", error[:_MAX_TAG])], synchronous=True)
-        self._client.set_terminated(run_id, status=state)
+        if state == "FINISHED":
+            self.forget_error(run_id)
+        self.end(run_id, state, error)
+
+    def forget_error(self, run_id: str) -> None:
+        """Take away what an earlier attempt of a run that went on ended by."""
+        if "error" in self._client.get_run(run_id).data.tags:
+            self._client.delete_tag(run_id, "error")
 
     @contextmanager
     def working_on_group(self, group: Group) -> Iterator[None]:

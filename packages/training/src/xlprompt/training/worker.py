@@ -117,13 +117,15 @@ def run_job(job: Job, report: Report, console: Console) -> str:
             return attempt(None)
         report({"event": "resumed", "step": resumable.step})
         try:
-            return attempt(resumable.run_id)
+            run_id = attempt(resumable.run_id)
         except CheckpointError as error:
             _log.warning("%s\nThis run begins anew.", error)
             ledger.end(resumable.run_id, "KILLED", str(error))
             for folder in (store / "training-states").glob(f"*-{resumable.run_id}"):
                 shutil.rmtree(folder, ignore_errors=True)
             return attempt(None)
+        ledger.forget_error(run_id)
+        return run_id
 
 
 def main() -> int:
