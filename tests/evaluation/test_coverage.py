@@ -162,8 +162,9 @@ def test_intervals_hold_the_true_difference(seeds, deviations, tagging):
 def test_intervals_hold_the_true_difference_in_93_to_97_percent_of_many_studies(
     seeds, deviations, tagging, paired
 ):
-    covered = share_that_covers(seeds, deviations, studies=4000, tagging=tagging, paired=paired)
-    assert 93 < covered < 97.4  # 4,000 studies give it to within 0.35; the truth is at most 96.6
+    covered = share_that_covers(seeds, deviations, studies=2000, tagging=tagging, paired=paired)
+    print(f"covered: {covered:.1f} %")
+    assert 93 < covered < 97.5  # 2,000 studies give it to within 0.45; the truth is at most 96.6
 
 
 def test_resampling_three_seeds_would_not_cover():
@@ -258,6 +259,7 @@ def test_equal_methods_win_or_lose_nowhere_in_95_of_100_studies(deviations, shar
 def test_equal_methods_win_or_lose_nowhere_in_95_of_100_of_many_studies(seeds, deviations, shared, paired):
     rng = np.random.default_rng(23)
     wins = sum(
-        any_false_win(rng, seeds, 20, 400, deviations, shared=shared, paired=paired) for _ in range(800)
+        any_false_win(rng, seeds, 20, 400, deviations, shared=shared, paired=paired) for _ in range(500)
     )
-    assert 100 * wins / 800 <= 5 + 1.55  # two standard errors of 5 % of 800
+    print(f"some win or loss: {100 * wins / 500:.1f} % of studies")
+    assert 100 * wins / 500 <= 5 + 2  # two standard errors of 5 % of 500

@@ -12,9 +12,10 @@ from rich.table import Table
 from xlprompt.data import TASKS
 from xlprompt.data.languages import language
 from xlprompt.evaluation import main_metric
+from xlprompt.evaluation.statistics import Spread, spread
 from xlprompt.training.cells import Group
 from xlprompt.training.ledger import CellRun
-from xlprompt.training.seed_statistics import OverSeeds, over_seeds, summarize
+from xlprompt.training.seed_statistics import summarize
 
 _ABSENT = "–"
 
@@ -39,11 +40,11 @@ class GroupResult:
     parent_run_id: str | None
     seeds: tuple[int, ...]
     metric: str
-    trained_on: OverSeeds | None
-    zero_shot: OverSeeds | None
-    gap: OverSeeds | None
-    seconds: OverSeeds | None
-    summaries: Mapping[str, OverSeeds]
+    trained_on: Spread | None
+    zero_shot: Spread | None
+    gap: Spread | None
+    seconds: Spread | None
+    summaries: Mapping[str, Spread]
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON-compatible data."""
@@ -74,7 +75,7 @@ def group_result(group: Group, parent_run_id: str | None, runs: Mapping[int, Cel
         summaries.get(f"test/{metric}/{trained}"),
         summaries.get(f"test/{metric}/mean_zero_shot"),
         summaries.get(f"test/{metric}/transfer_gap"),
-        over_seeds(seconds) if seconds else None,
+        spread(seconds) if seconds else None,
         summaries,
     )
 
@@ -113,7 +114,7 @@ def study_table(results: Sequence[GroupResult]) -> Table:
     return table
 
 
-def _spread(summary: OverSeeds | None) -> str:
+def _spread(summary: Spread | None) -> str:
     if summary is None:
         return _ABSENT
     deviation = _ABSENT if summary.deviation is None else f"{summary.deviation:.1f}"
