@@ -342,10 +342,10 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
             {"best/step": result.best_step, f"best/{metric}": result.best_score, **cost.to_metrics()},
             step=result.steps,
         )
-        if stored is None or states is None or run_id is None:
-            return None
-        states.delete()
-        return RunResult(run_id, name, stored.directory, budget, result, report, expected, cost)
+    if stored is None or states is None or run_id is None:
+        return None
+    states.delete()  # after the store knows the run's end; until then it can be gone on with
+    return RunResult(run_id, name, stored.directory, budget, result, report, expected, cost)
 
 
 def _estimate(
