@@ -93,6 +93,20 @@ class Ledger:
                 finished.setdefault(run.tags[CELL_TAG], run)
         return list(finished.values())
 
+    def finished_cells(self, tasks: Sequence[str]) -> list[CellRun]:
+        """The finished children of studies' parents, newest first."""
+        found = self._search(tasks, "tags.job = 'train' and attributes.status = 'FINISHED'")
+        runs = [self._cell_run(run) for run in found]
+        return [run for run in runs if GROUP_TAG in run.tags and MLFLOW_PARENT_RUN_ID in run.tags]
+
+    def predictions(self, run_id: str) -> dict[str, Path]:
+        """Files of a run's test predictions by language; none where it kept none."""
+        if not any(each.path == "predictions" for each in self._client.list_artifacts(run_id)):
+            return {}
+        # Artifacts of a local store are not copied: this is their folder.
+        folder = Path(self._client.download_artifacts(run_id, "predictions"))
+        return {path.name.split(".")[0]: path for path in sorted(folder.glob("*.test.jsonl.gz"))}
+
     def get(self, run_id: str) -> CellRun:
         """One run."""
         return self._cell_run(self._client.get_run(run_id))
