@@ -21,7 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from xlprompt.training.cells import Cell, Group, StudyError
 from xlprompt.training.recipe import flatten
 from xlprompt.training.seed_statistics import as_metrics, summarize
-from xlprompt.training.tracker import EndState, MlflowTracker, open_client
+from xlprompt.training.tracker import EndState, MlflowTracker, local_path, open_client
 from xlprompt.training.training_state import saved_steps
 
 CELL_TAG = "cell_fingerprint"
@@ -101,10 +101,7 @@ class Ledger:
 
     def predictions(self, run_id: str) -> dict[str, Path]:
         """Files of a run's test predictions by language; none where it kept none."""
-        if not any(each.path == "predictions" for each in self._client.list_artifacts(run_id)):
-            return {}
-        # Artifacts of a local store are not copied: this is their folder.
-        folder = Path(self._client.download_artifacts(run_id, "predictions"))
+        folder = local_path(self._client.get_run(run_id).info.artifact_uri) / "predictions"
         return {path.name.split(".")[0]: path for path in sorted(folder.glob("*.test.jsonl.gz"))}
 
     def get(self, run_id: str) -> CellRun:
