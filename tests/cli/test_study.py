@@ -25,7 +25,7 @@ def test_a_study_runs_prints_its_table_and_then_has_nothing_to_do(xlprompt, grid
     assert (figures["plan"]["done"], figures["plan"]["to_run"]) == (1, 0)
     (cell,), (group,) = figures["plan"]["cells"], figures["groups"]
     assert (cell["seed"], cell["state"]) == (4, "done")
-    assert group["metrics"]["test/accuracy/de"]["count"] == 1
+    assert group["metrics"]["test/accuracy/de"]["seeds"] == 1
     assert "Study" in again.stderr
 
 

@@ -45,7 +45,7 @@ def coverage(share, seeds, ratio=None, nodes=200):
     return 100 * total
 
 
-@pytest.mark.parametrize(("seeds", "low", "high"), [(3, 94.2, 96.3), (5, 95.0, 96.0)])
+@pytest.mark.parametrize(("seeds", "low", "high"), [(3, 93.6, 95.7), (5, 94.9, 95.6)])
 def test_intervals_of_paired_seeds_cover_whatever_the_share_of_the_seeds(seeds, low, high):
     covered = [coverage(share, seeds) for share in (0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.95, 1 - 1e-9)]
     assert covered[0] == pytest.approx(95, abs=0.05)
@@ -56,8 +56,8 @@ def test_intervals_of_paired_seeds_cover_whatever_the_share_of_the_seeds(seeds, 
 @pytest.mark.parametrize("ratio", [1, 100])
 def test_intervals_of_independent_seeds_cover_whatever_the_ratio_of_the_methods_variances(ratio):
     covered = [coverage(share, 3, ratio, nodes=30) for share in (0.3, 0.6, 0.95, 1 - 1e-9)]
-    assert min(covered) > 93.5
-    assert max(covered) < 97
+    assert min(covered) > 93.3
+    assert max(covered) < 96.7
 
 
 @pytest.mark.slow
@@ -66,8 +66,8 @@ def test_intervals_of_independent_seeds_cover_whatever_the_ratio_of_the_methods_
 def test_intervals_of_independent_seeds_cover_over_the_whole_range(seeds, ratio):
     shares = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1 - 1e-9)
     covered = [coverage(share, seeds, ratio, nodes=60) for share in shares]
-    assert min(covered) > (93.9 if seeds == 3 else 94.6)
-    assert max(covered) < (96.7 if seeds == 3 else 96.1)
+    assert min(covered) > (93.4 if seeds == 3 else 94.6)
+    assert max(covered) < (96.6 if seeds == 3 else 95.7)
 
 
 def test_satterthwaites_own_rule_would_not_cover():
@@ -117,7 +117,7 @@ def answers(rng, seeds, examples, deviations, gap, words):
     return np.array(runs, dtype=float)
 
 
-def difference(right, words, *, paired=False, samples=200):
+def difference(right, words, *, paired=False, samples=300):
     seeds = len(right) // 2
     total = np.broadcast_to(words, right.shape).astype(float)
     replicates = resample(right, total, samples=samples)
@@ -150,8 +150,8 @@ SETTINGS = [
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize(("deviations", "tagging"), SETTINGS)
 def test_intervals_hold_the_true_difference(seeds, deviations, tagging):
-    # The truth lies within 94 and 96.6 %; 400 studies give it to within 1.1. This allows for two of those.
-    assert 91.8 < share_that_covers(seeds, deviations, studies=400, tagging=tagging) < 98.8
+    # The truth lies within 94 and 96.5 %; 400 studies give it to within 1.1. This allows for two of those.
+    assert 91.8 < share_that_covers(seeds, deviations, studies=400, tagging=tagging) < 98.7
 
 
 @pytest.mark.slow
@@ -164,7 +164,7 @@ def test_intervals_hold_the_true_difference_in_93_to_97_percent_of_many_studies(
 ):
     covered = share_that_covers(seeds, deviations, studies=2000, tagging=tagging, paired=paired)
     print(f"covered: {covered:.1f} %")
-    assert 93 < covered < 97.5  # 2,000 studies give it to within 0.45; the truth is at most 96.6
+    assert 93 < covered < 97  # 2,000 studies give it to within 0.45
 
 
 def test_resampling_three_seeds_would_not_cover():

@@ -153,7 +153,7 @@ def test_the_variance_is_that_of_a_mean_in_a_crossed_layout():
     assert result.stderr == pytest.approx(math.sqrt(variance), rel=0.02)
     assert result.seed_stderr == pytest.approx(by_seed.std(ddof=1) / 2)
     share = (seed_square / (seeds * examples)) / variance
-    assert result.df == pytest.approx(1 / (share / 3 + (1 - share) / (examples - 1)), rel=0.02)
+    assert result.df == pytest.approx(1 / (share**1.25 / 3 + (1 - share) ** 1.25 / (examples - 1)), rel=0.02)
     half = stats.t.ppf(0.975, result.df) * result.stderr
     assert (result.low, result.high) == pytest.approx((mean - half, mean + half))
     assert result.p_value == pytest.approx(2 * stats.t.sf(abs(mean) / result.stderr, result.df))
@@ -212,6 +212,14 @@ def test_one_seed_gives_the_error_over_examples_and_no_interval():
     difference = 100 * (right[0] - right[1])
     assert result.example_stderr == pytest.approx(difference.std(ddof=1) / math.sqrt(300), rel=0.02)
     assert (result.low, result.high, result.p_value, result.stderr, result.p_far()) == (None,) * 5
+
+
+def test_the_bootstraps_variance_is_made_unbiased():
+    """With eight examples, dividing by n and not by n - 1 would make the error 6 % too small."""
+    right = crossed(seeds=1, examples=8, gap=0.3)
+    difference = 100 * (right[0] - right[1])
+    result = estimate([paired_part(right, 50_000)], 8)
+    assert result.example_stderr == pytest.approx(difference.std(ddof=1) / math.sqrt(8), rel=0.02)
 
 
 def test_one_example_gives_the_value_alone():

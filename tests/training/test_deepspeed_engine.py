@@ -159,3 +159,15 @@ def test_what_deepspeed_itself_refuses_is_told(tiny_xglm, tmp_path):
         ),
     ):
         raise AssertionError("not refused")
+
+
+@pytest.mark.parametrize("name", ["zero1", "zero3"])
+def test_recomputed_activations_change_nothing(name, tiny_gemma, experiments):
+    figures = []
+    for recompute in (False, True):
+        model = small_model(tiny_gemma, dtype="float32").train()
+        if recompute:
+            model.backbone.enable_gradient_checkpointing()
+        with open_engine(choice(name, experiments), model, SETTINGS, CPU, Processes()) as engine:
+            figures.append(train(engine, small_steps(4)))
+    torch.testing.assert_close(figures[0], figures[1], rtol=1e-4, atol=1e-6)

@@ -158,6 +158,7 @@ def test_a_command_runs_in_processes_that_deepspeed_starts(recipe, tmp_path):
     assert json.loads(output) == told["report"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_of_two_processes_goes_on_in_one(recipe, tmp_path):
     pytest.importorskip("deepspeed")
     store = tmp_path / "store"

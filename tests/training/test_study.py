@@ -232,7 +232,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_run_goes_on(
 
 @pytest.fixture
 def long_study(tmp_path, tiny_xglm, data):
-    changes = {"schedule": {"steps": 500, "evaluate_every": 100, "checkpoint_every": 10}}
+    changes = {"schedule": {"steps": 800, "evaluate_every": 100, "checkpoint_every": 10}}
     return write_study(tmp_path / "study", tiny_xglm, data, methods=("prompt", "finetune"), **changes)
 
 

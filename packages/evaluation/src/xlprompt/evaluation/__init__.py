@@ -1,7 +1,7 @@
 """From a trained model to scores by language: predictions, metrics with standard errors, a transfer report.
 
 It knows tasks and encoded examples (xlprompt.data) and runs a task model (xlprompt.models); it neither trains
-nor tracks runs.
+nor tracks runs. `load_runs`, `compare` and `judge` make a study's statistics from stored predictions.
 """
 
 from xlprompt.evaluation.chart import bar_chart

@@ -71,6 +71,11 @@ class Group:
         """How it is called in messages: `xnli-prompt`."""
         return f"{self.task}-{self.method}"
 
+    @property
+    def model_name(self) -> str:
+        """The model without the folders or the owner before it."""
+        return self.model.rstrip("/").rpartition("/")[2]
+
 
 def make_groups(
     grid: Grid, path: str | Path, overrides: Mapping[str, Any] | None = None

@@ -137,6 +137,8 @@ class DeepSpeedEngine:
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # it prints its use of memory
                 self._engine, *_ = deepspeed.initialize(model=model, optimizer=self._optimizer, config=whole)
+        except torch.OutOfMemoryError:
+            raise
         except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
             raise EngineError(f"DeepSpeed refuses this configuration: {error}") from error
         self._make_optimizer_state()

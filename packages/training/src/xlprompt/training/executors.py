@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from types import TracebackType
@@ -67,10 +67,10 @@ class Executor(Protocol):
     ) -> None:
         """Give back what was held."""
 
-    def run(self, jobs: Sequence[Job], report: JobReport) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], report: JobReport) -> Generator[Outcome]:
         """Run all jobs, in this order where it matters; yields each one's outcome when it has ended.
 
-        `report` gets what workers tell, from any thread.
+        `report` gets what workers tell, from any thread. Closing the generator stops what runs.
         """
 
     def stop(self) -> None:
@@ -115,7 +115,7 @@ class LocalExecutor:
         for supervisor in list(self._supervisors):
             supervisor.kill()
 
-    def run(self, jobs: Sequence[Job], report: JobReport) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], report: JobReport) -> Generator[Outcome]:
         """See `Executor`."""
         slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(self.workers):
@@ -141,8 +141,12 @@ class LocalExecutor:
                 slots.put(slot)
 
         with ThreadPoolExecutor(self.workers) as pool:
-            for ended in as_completed([pool.submit(one, job) for job in jobs]):
-                yield ended.result()
+            try:
+                for ended in as_completed([pool.submit(one, job) for job in jobs]):
+                    yield ended.result()
+            except BaseException:  # of whoever asks for outcomes, who will not ask for the others
+                self.stop()
+                raise
 
     def stop(self) -> None:
         """See `Executor`."""
@@ -186,7 +190,7 @@ class InProcessExecutor:
     ) -> None:
         """Nothing to give back."""
 
-    def run(self, jobs: Sequence[Job], report: JobReport) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], report: JobReport) -> Generator[Outcome]:
         """See `Executor`."""
         import torch
         from rich.console import Console

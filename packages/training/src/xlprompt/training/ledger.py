@@ -159,7 +159,7 @@ class Ledger:
         recipe = group.cells[0].recipe
         return MlflowTracker(self._store).start(
             experiment=group.task,
-            run_name=f"{group.method}-{group.model.rstrip('/').rpartition('/')[2]}",
+            run_name=f"{group.method}-{group.model_name}",
             params={key: value for key, value in flatten(recipe).items() if key != "seed"},
             tags={
                 "job": PARENT_JOB,

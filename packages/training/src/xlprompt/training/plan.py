@@ -165,7 +165,7 @@ def plan_table(plan: Plan) -> Table:
         table.add_row(
             group.task,
             group.method,
-            group.model,
+            group.model_name,
             str(plan.count("done", group)),
             str(plan.count("resume", group)),
             str(plan.count("run", group)),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -115,7 +115,7 @@ class RayExecutor:
         """Leave the cluster, which ends a local one."""
         self._ray.shutdown()
 
-    def run(self, jobs: Sequence[Job], report: JobReport) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], report: JobReport) -> Generator[Outcome]:
         """See `xlprompt.training.executors.Executor`."""
         ray = self._ray
         # Lost with its node, it comes back empty: some progress goes unseen, and nothing else.

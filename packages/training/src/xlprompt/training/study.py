@@ -10,7 +10,7 @@ import signal
 import statistics
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -27,7 +27,7 @@ from xlprompt.training.plan import Plan, PlannedCell, duration, make_plan, plan_
 from xlprompt.training.recipe import recipe_to_dict
 from xlprompt.training.study_progress import StudyProgress, study_progress
 from xlprompt.training.study_table import GroupResult, group_result, study_table
-from xlprompt.training.worker import Job
+from xlprompt.training.worker import Event, Job
 
 __all__ = ["StudyError", "StudyResult", "run_study"]
 
@@ -159,13 +159,16 @@ class _Execution:
             with study_progress(self._console, cells=len(jobs), left=self._time_left) as progress:
 
                 def on_signal(number: int) -> None:
-                    if not stopped:
-                        progress.say("Stopping: workers write their training states. Once more kills them")
                     stopped.append(number)
                     executor.stop()
+                    if len(stopped) == 1:
+                        progress.say("Stopping: workers write their training states. Once more kills them")
 
-                with _signals_to(on_signal):
-                    for outcome in executor.run(jobs, lambda job, event: progress.event(job.name, event)):
+                def report(job: Job, event: Event) -> None:
+                    progress.event(job.name, event)
+
+                with _signals_to(on_signal), closing(executor.run(jobs, report)) as outcomes:
+                    for outcome in outcomes:
                         if outcome.state == "stopped":
                             interrupted = True
                             continue
