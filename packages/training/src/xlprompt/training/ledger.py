@@ -21,7 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from xlprompt.training.cells import Cell, Group, StudyError
 from xlprompt.training.recipe import flatten
 from xlprompt.training.seed_statistics import as_metrics, summarize
-from xlprompt.training.tracker import EndState, MlflowTracker, open_client
+from xlprompt.training.tracker import EndState, MlflowTracker, local_path, open_client
 from xlprompt.training.training_state import saved_steps
 
 CELL_TAG = "cell_fingerprint"
@@ -92,6 +92,17 @@ class Ledger:
             if run.status == "FINISHED" and CELL_TAG in run.tags:
                 finished.setdefault(run.tags[CELL_TAG], run)
         return list(finished.values())
+
+    def finished_cells(self, tasks: Sequence[str]) -> list[CellRun]:
+        """The finished children of studies' parents, newest first."""
+        found = self._search(tasks, "tags.job = 'train' and attributes.status = 'FINISHED'")
+        runs = [self._cell_run(run) for run in found]
+        return [run for run in runs if GROUP_TAG in run.tags and MLFLOW_PARENT_RUN_ID in run.tags]
+
+    def predictions(self, run_id: str) -> dict[str, Path]:
+        """Files of a run's test predictions by language; none where it kept none."""
+        folder = local_path(self._client.get_run(run_id).info.artifact_uri) / "predictions"
+        return {path.name.split(".")[0]: path for path in sorted(folder.glob("*.test.jsonl.gz"))}
 
     def get(self, run_id: str) -> CellRun:
         """One run."""

@@ -348,7 +348,7 @@ class MlflowTracker:
                 raise
             self._client.finalize_logged_model(model.model_id, "READY")
             self._client.log_outputs(self._run, [LoggedModelOutput(model.model_id, step)])
-        return StoredModel(model.model_id, _local_path(model.artifact_location))
+        return StoredModel(model.model_id, local_path(model.artifact_location))
 
     def use_model(self, model_id: str) -> None:
         """Name a model of the store as an input of the run."""
@@ -521,7 +521,7 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
                 "again"
             )
         model = client.get_logged_model(outputs[-1].model_id)
-    return StoredModel(model.model_id, _local_path(model.artifact_location))
+    return StoredModel(model.model_id, local_path(model.artifact_location))
 
 
 @contextmanager
@@ -737,7 +737,8 @@ def _experiment_id(client: mlflow.MlflowClient, name: str, mlruns: Path) -> str:
     return str(experiment.experiment_id)
 
 
-def _local_path(uri: str) -> Path:
+def local_path(uri: str) -> Path:
+    """The path behind a `file:` address of the store; a plain path as it is."""
     parsed = urlparse(uri)
     return Path(unquote(parsed.path)) if parsed.scheme == "file" else Path(uri)
 
