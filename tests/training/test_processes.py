@@ -95,13 +95,13 @@ def test_what_processes_tell_each_other_arrives(runs):
 
 @pytest.fixture
 def recipe(tiny_xglm, data, tmp_path):
-    def write(**schedule):
+    def write(precision="bfloat16", **schedule):
         values = tiny_recipe(
             "xnli",
             tiny_xglm,
             data,
             method="finetune",
-            precision="bfloat16",
+            precision=precision,
             optimizer={"learning_rate": 1e-3},
             schedule={"steps": 12, "evaluate_every": 4, "checkpoint_every": 2, **schedule},
         )
@@ -137,7 +137,8 @@ def test_a_command_runs_in_processes_that_deepspeed_starts(recipe, tmp_path):
     store = tmp_path / "store"
     process = xlprompt(
         "train",
-        recipe(),
+        # In bfloat16, an answer on the brink could depend on where in memory gathered weights come to lie.
+        recipe(precision="float32"),
         *("--mlruns", store, "--json", "--deepspeed", ZERO3, "--launcher", "deepspeed", "--num-gpus", 2),
     )
     output, errors = process.communicate(timeout=300)
