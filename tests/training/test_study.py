@@ -190,6 +190,7 @@ def test_two_studies_of_the_same_cells_at_once_are_refused(call, store, tiny_xgl
         call(grid)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_the_run_goes_on(
     call, store, tiny_xglm, data, tmp_path, console, monkeypatch
 ):
