@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 
 import pytest
 import torch
@@ -85,6 +87,28 @@ def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(run, tmp_path, at):
         expected.best_step,
         expected.best_score,
     )
+
+
+class InterruptingTracker(NullTracker):
+    """Sends this process a signal while a step is being done."""
+
+    def __init__(self, at, number):
+        self.at, self.number = at, number
+
+    def log_metrics(self, metrics, *, step=0, dataset=None, model_id=None):
+        if step == self.at and "train/loss" in metrics:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("at", [1, 20, 40])
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_signal_ends_training_after_the_step_it_came_in_even_the_last(run, tmp_path, at, number, error):
+    states = TrainingStates(tmp_path / "states", IDENTITY)
+    with pytest.raises(error):
+        run(tracker=InterruptingTracker(at, number), states=states)
+    assert saved_steps(states.folder)[-1] == at
 
 
 def test_a_state_comes_back_as_it_was(saved):

@@ -129,14 +129,15 @@ def fit(
     model.train()
     with _signals_noted(patient=processes.size > 1) as noted:
         while not run.is_over():
-            signal_number = run.do_step(next(data), noted.number or 0)
-            if signal_number:
+            run.do_step(next(data))
+            # All processes stop after the same step, whichever of them was told to.
+            if number := int(processes.largest(noted.number or 0)):
                 run.save()
                 if states is not None:
                     _log.warning(
                         "Stopped after step %d. --resume (with make: RESUME=1) goes on from there", run.step
                     )
-                raise_signal(signal_number)
+                _raise_signal(number)
             if run.step % recipe.schedule.checkpoint_every == 0 or run.is_over():
                 run.save()
     engine.load_weights(run.best_state)
@@ -191,26 +192,16 @@ class _Fit:
         stopped_early = schedule.patience is not None and self.without_gain >= schedule.patience
         return self.step >= schedule.steps or stopped_early
 
-    def do_step(self, step: TrainingStep, signal_number: int) -> int:
-        """One step, and the development score when its turn has come.
-
-        Args:
-            step: This process's share of the step.
-            signal_number: The signal that this process has got, or 0.
-
-        Returns:
-            The signal that any of the processes has got, or 0.
-        """
+    def do_step(self, step: TrainingStep) -> None:
+        """One step, of which this process has its share, and the development score when its turn has come."""
         schedule = self.recipe.schedule
         factor = rate_factor(self.step, schedule.steps, self.recipe.optimizer.warmup_share)
         rate = self.recipe.optimizer.learning_rate * factor
         started = time.perf_counter()
         self.step += 1
-        share, norm_tensor = self.engine.step(step, factor)
-        # The step's one wait for a GPU, and the one word between the processes.
-        figures = torch.stack((share, norm_tensor.new_tensor(signal_number)))
-        self.processes.add_up([figures])
-        loss, signals, norm = torch.cat((figures, norm_tensor[None])).tolist()
+        figures = self.engine.step(step, factor)
+        self.processes.add_up(figures[:1])
+        loss, norm = torch.stack(figures).tolist()  # the step's one wait for a GPU
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingDiverged(_what_to_try(self.step, loss, norm, rate, self.recipe))
         elapsed = time.perf_counter() - started
@@ -226,7 +217,6 @@ class _Fit:
                 self.evaluate()
             except FloatingPointError as error:  # this step's update itself overflowed
                 raise TrainingDiverged(_what_to_try(self.step, loss, norm, rate, self.recipe)) from error
-        return signal_number or (signal.SIGTERM if signals else 0)
 
     def evaluate(self) -> None:
         """Score the development set and keep the state if it is the best so far."""
@@ -325,7 +315,7 @@ def _what_to_try(step: int, loss: float, norm: float, rate: float, recipe: Recip
     )
 
 
-def raise_signal(number: int) -> None:
+def _raise_signal(number: int) -> None:
     """Do now what a signal asked for."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
@@ -356,7 +346,7 @@ def _signals_noted(*, patient: bool) -> Iterator[_Noted]:
         if noted.number is None:
             noted.number = number
         elif noted.number == number or not patient:
-            raise_signal(number)
+            _raise_signal(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
