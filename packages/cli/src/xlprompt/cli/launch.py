@@ -11,10 +11,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -75,17 +73,20 @@ def launch(launcher: str | None, num_gpus: int | None, hostfile: Path | None) ->
         )
     if num_gpus is None and hostfile is None:
         raise click.UsageError("--launcher needs --num-gpus (processes on this machine) or --hostfile")
+    from xlprompt.training.environment import usable_cores
+    from xlprompt.training.signals import handled
+
     environment = dict(os.environ)
     if not _has_gpu():
         environment.setdefault("DS_ACCELERATOR", "cpu")
         # Otherwise every process would start as many threads as there are cores.
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // (num_gpus or 1))))
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // (num_gpus or 1))))
     # In a session of its own, so that Ctrl-C does not reach every process twice.
     process = subprocess.Popen(
         launch_command(launcher, num_gpus, hostfile, sys.argv[1:]), env=environment, start_new_session=True
     )
     try:
-        with _sigterm_as_interrupt():
+        with handled(_interrupt, signal.SIGTERM):
             return process.wait()
     except KeyboardInterrupt:
         for receiver in _receivers(launcher, process.pid):
@@ -116,16 +117,8 @@ def _receivers(launcher: str, pid: int) -> list[psutil.Process]:
     return [process] if launcher == "torchrun" else process.children()
 
 
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _interrupt(_number: int) -> None:
+    raise KeyboardInterrupt
 
 
 def _has_gpu() -> bool:
@@ -138,7 +131,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,12 +10,10 @@ from __future__ import annotations
 import logging
 import math
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from types import FrameType
 
 import torch
 from torch import Tensor
@@ -28,6 +26,7 @@ from xlprompt.models import TaskModel
 from xlprompt.training.engine import Engine, TorchEngine
 from xlprompt.training.progress import TrainingProgress
 from xlprompt.training.recipe import Recipe
+from xlprompt.training.signals import handled
 from xlprompt.training.tracker import Tracker
 from xlprompt.training.training_state import (
     LoopState,
@@ -338,19 +337,12 @@ def _signals_noted(*, patient: bool) -> Iterator[_Noted]:
             keyboard passes a SIGTERM on to processes that have been interrupted themselves.
     """
     noted = _Noted()
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield noted
-        return
 
-    def note(number: int, _frame: FrameType | None) -> None:
+    def note(number: int) -> None:
         if noted.number is None:
             noted.number = number
         elif noted.number == number or not patient:
             _raise_signal(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(note, signal.SIGINT, signal.SIGTERM):
         yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import signal
 import statistics
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +23,7 @@ from xlprompt.training.grid import Grid, load_grid
 from xlprompt.training.ledger import Ledger
 from xlprompt.training.plan import Plan, PlannedCell, duration, make_plan, plan_line, plan_table, wall_seconds
 from xlprompt.training.recipe import recipe_to_dict
+from xlprompt.training.signals import handled
 from xlprompt.training.study_progress import StudyProgress, study_progress
 from xlprompt.training.study_table import GroupResult, group_result, study_table
 from xlprompt.training.worker import Event, Job
@@ -167,7 +166,10 @@ class _Execution:
                 def report(job: Job, event: Event) -> None:
                     progress.event(job.name, event)
 
-                with _signals_to(on_signal), closing(executor.run(jobs, report)) as outcomes:
+                with (
+                    handled(on_signal, signal.SIGINT, signal.SIGTERM),
+                    closing(executor.run(jobs, report)) as outcomes,
+                ):
                     for outcome in outcomes:
                         if outcome.state == "stopped":
                             interrupted = True
@@ -292,21 +294,3 @@ def _results(groups: Sequence[Group], ledger: Ledger) -> tuple[GroupResult, ...]
         known = ledger.parent(group)
         results.append(group_result(group, known[0] if known else None, runs))
     return tuple(results)
-
-
-@contextmanager
-def _signals_to(handle: Callable[[int], None]) -> Iterator[None]:
-    """Within it, SIGINT and SIGTERM call `handle` with their number."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield
-        return
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        handle(number)
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

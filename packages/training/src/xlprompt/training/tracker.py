@@ -18,14 +18,12 @@ import os
 import platform
 import signal
 import sqlite3
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal, Protocol
 from urllib.parse import unquote, urlparse
 
@@ -50,6 +48,8 @@ from mlflow.entities import (  # noqa: E402
     Run,
 )
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID  # noqa: E402
+
+from xlprompt.training.signals import handled  # noqa: E402
 
 _log = logging.getLogger(__name__)
 
@@ -535,7 +535,7 @@ def true_end_state(tracker: Tracker) -> Iterator[None]:
         TrackingError: The block was completed, but the store cannot take the end of the run. Where the block
             was left by an error, that error is raised, and that its record is missing is only a warning.
     """
-    with _sigterm_as_exit():
+    with handled(_exit, signal.SIGTERM):
         try:
             yield
         except (KeyboardInterrupt, SystemExit) as error:
@@ -556,20 +556,8 @@ def _end_after(tracker: Tracker, state: EndState, error: str) -> None:
         )
 
 
-@contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield
-        return
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)  # the shell's convention for a death by signal
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _exit(number: int) -> None:
+    raise SystemExit(128 + number)  # the shell's convention for a death by signal
 
 
 def _client(mlruns: Path, *, writing: bool = True) -> mlflow.MlflowClient:
