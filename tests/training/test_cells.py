@@ -10,9 +10,10 @@ from studies import write_study
 
 import xlprompt.training.code_version as code
 from xlprompt.training import cells
-from xlprompt.training.cells import StudyError, make_groups
+from xlprompt.training.cells import make_groups
 from xlprompt.training.code_version import code_version, modules_behind_a_result
 from xlprompt.training.grid import load_grid
+from xlprompt.training.run import RunError
 
 pytestmark = pytest.mark.integration
 
@@ -123,7 +124,7 @@ def test_an_edit_of_such_a_module_changes_the_version(monkeypatch, tmp_path):
 
 
 def test_a_study_without_data_is_explained(study):
-    with pytest.raises(StudyError, match="data.source is null. Give a folder"):
+    with pytest.raises(RunError, match="data.source is null. Give a folder"):
         fingerprints(study, {"data.source": None})
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from xlprompt.training.cells import Cell, Group
 from xlprompt.training.ledger import CELL_TAG, GROUP_TAG, CellRun
-from xlprompt.training.plan import duration, make_plan, plan_line, wall_seconds
+from xlprompt.training.plan import make_plan, plan_line, wall_seconds
+from xlprompt.training.progress import duration
 from xlprompt.training.recipe import flatten, recipe_from_dict
 
 RECIPE = {

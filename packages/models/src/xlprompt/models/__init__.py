@@ -13,7 +13,7 @@ from xlprompt.models.cache import cache_dir
 from xlprompt.models.errors import ModelError
 from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings
-from xlprompt.models.known import GEMMA, KNOWN_MODELS, canonical_name
+from xlprompt.models.known import GEMMA, KNOWN_MODELS, canonical_name, short_name
 from xlprompt.models.memory import StateMemory, state_memory
 from xlprompt.models.prompts import PromptSettings
 from xlprompt.models.task_model import TaskModel, build_task_model, text_initialisation
@@ -38,6 +38,7 @@ __all__ = [
     "load_tokenizer",
     "parameter_budget",
     "prompted_attention",
+    "short_name",
     "state_memory",
     "text_initialisation",
 ]

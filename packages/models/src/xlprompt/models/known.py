@@ -56,3 +56,8 @@ def canonical_name(name: str) -> str:
     """The hub id behind a short name: `xglm-564M` is `facebook/xglm-564M`; other names stay as they are."""
     prefixed = f"facebook/{name}"
     return prefixed if prefixed in KNOWN_MODELS else name
+
+
+def short_name(name: str) -> str:
+    """A model's name without the folders or the owner before it, for titles and the names of runs."""
+    return name.rstrip("/").rpartition("/")[2]

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from xlprompt.data import TASKS
-from xlprompt.data.sources import open_source
-from xlprompt.models import backbone_fingerprint
+from xlprompt.models import backbone_fingerprint, short_name
 from xlprompt.training.code_version import code_version
 from xlprompt.training.grid import Grid, load_grid_recipe
 from xlprompt.training.recipe import Recipe, recipe_to_dict
-from xlprompt.training.run import languages_to_score
+from xlprompt.training.run import languages_to_score, open_data
 from xlprompt.training.training_state import FREE_KEYS
 
 
@@ -74,7 +73,7 @@ class Group:
     @property
     def model_name(self) -> str:
         """The model without the folders or the owner before it."""
-        return self.model.rstrip("/").rpartition("/")[2]
+        return short_name(self.model)
 
 
 def make_groups(
@@ -89,8 +88,8 @@ def make_groups(
 
     Raises:
         RecipeError: A recipe is missing or wrong.
-        StudyError: No data are named.
-        DataError, ModelError, RunError: Data or a model folder are not there, or lack a split or language.
+        DataError, ModelError, RunError: No data are named, or data or a model folder are not there, or they
+            lack a split or language.
     """
     data_known: dict[str, dict[str, str]] = {}
     backbones: dict[str, str | None] = {}
@@ -126,16 +125,11 @@ def data_fingerprints(recipe: Recipe) -> dict[str, str]:
     """Fingerprints of the rows that a recipe's run reads, by split and language (`test-de`).
 
     Raises:
-        StudyError: The recipe names no data.
-        DataError, RunError: The source lacks a split or language.
+        RunError: The recipe names no data, or the source lacks a language.
+        DataError: The source cannot be read or lacks a split.
     """
     settings, task = recipe.data, TASKS[recipe.task]
-    if settings.source is None:
-        raise StudyError(
-            "no data: the recipes' data.source is null. Give a folder (DATA=<folder> with make, --data "
-            "<folder> with xlprompt) or 'hub'"
-        )
-    source = open_source(settings.source)
+    source = open_data(settings)
     wanted = [("train", settings.train_language), ("validation", settings.train_language)]
     wanted += [("test", language) for language in languages_to_score(source, task, settings)]
     return {f"{split}-{language}": source.fingerprint(task, language, split) for split, language in wanted}

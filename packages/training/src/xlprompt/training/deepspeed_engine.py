@@ -16,6 +16,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from xlprompt.data.batches import TrainingStep
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
 from xlprompt.training.engine import (
+    hand_out_weights,
     parameter_groups,
     refuse_foreign_state,
     share_of_loss,
@@ -196,13 +198,10 @@ class DeepSpeedEngine:
     @torch.no_grad()
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Process 0 hands them out. The optimizer's masters stay as they are: this is for evaluation."""
-        parameters = self._model.kept_parameters()
         if self._stage < 3:
-            if self._processes.is_first:
-                self._model.load_trainable_state(weights)
-            self._processes.hand_out(list(parameters.values()))
+            hand_out_weights(self._model, weights, self._processes)
         else:
-            self._put(weights, parameters)
+            self._put(weights, self._model.kept_parameters())
 
     def close(self) -> None:
         """Give the memory back; the model can't be used afterwards.
@@ -253,7 +252,7 @@ class DeepSpeedEngine:
     def _full(self, parameter: nn.Parameter, slot: str) -> Tensor:
         """The whole float32 weight, or a moment of it, on every process."""
         if self._stage == 0:
-            master = self._masters()[id(parameter)]
+            master = self._masters[id(parameter)]
             return master if slot == "weight" else self._optimizer.state[master][slot]
         from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
@@ -291,6 +290,7 @@ class DeepSpeedEngine:
         padded[: value.numel()] = value.flatten()
         return padded.narrow(0, size * self._processes.rank, size)
 
+    @cached_property
     def _masters(self) -> dict[int, Tensor]:
         """At stage 0: the float32 master of each parameter, by the parameter's id."""
         wrapper = self._engine.optimizer

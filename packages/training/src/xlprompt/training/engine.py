@@ -132,12 +132,17 @@ class TorchEngine:
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Process 0 loads them, and the others receive them."""
-        if self._processes.is_first:
-            self._model.load_trainable_state(weights)
-        self._processes.hand_out(list(self._model.kept_parameters().values()))
+        hand_out_weights(self._model, weights, self._processes)
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def hand_out_weights(model: TaskModel, weights: Mapping[str, Tensor], processes: Processes) -> None:
+    """Load weights in process 0 into the models of all, each of which holds the whole."""
+    if processes.is_first:
+        model.load_trainable_state(weights)
+    processes.hand_out(list(model.kept_parameters().values()))
 
 
 def refuse_foreign_state(state: Mapping[str, Tensor], trained: set[str]) -> None:

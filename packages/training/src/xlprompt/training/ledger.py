@@ -21,7 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from xlprompt.training.cells import Cell, Group, StudyError
 from xlprompt.training.recipe import flatten
 from xlprompt.training.seed_statistics import as_metrics, summarize
-from xlprompt.training.tracker import EndState, MlflowTracker, local_path, open_client
+from xlprompt.training.tracker import MAX_TAG, EndState, MlflowTracker, local_path, open_client
 from xlprompt.training.training_state import saved_steps
 
 CELL_TAG = "cell_fingerprint"
@@ -31,7 +31,6 @@ PARENT_JOB = "study"
 KILLED = "the process was killed before it could say so"
 
 _PAGE = 500  # runs in one answer of the store
-_MAX_TAG = 5000  # MLflow's own limit
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class Ledger:
     def end(self, run_id: str, state: EndState, error: str | None = None) -> None:
         """Close a run that another process has left open."""
         if error:
-            self._client.set_tag(run_id, "error", error[:_MAX_TAG])
+            self._client.set_tag(run_id, "error", error[:MAX_TAG])
         self._client.set_terminated(run_id, status=state)
 
     def supersede(self, cell: Cell) -> None:

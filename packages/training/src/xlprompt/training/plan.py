@@ -15,7 +15,8 @@ from rich import box
 from rich.table import Table
 
 from xlprompt.training.cells import Cell, Group
-from xlprompt.training.ledger import CELL_TAG, CellRun
+from xlprompt.training.ledger import CELL_TAG, GROUP_TAG, CellRun
+from xlprompt.training.progress import duration
 from xlprompt.training.recipe import flatten
 
 State = Literal["done", "resume", "run"]
@@ -136,14 +137,6 @@ def wall_seconds(seconds: Sequence[float], workers: int) -> float:
     return max(busy)
 
 
-def duration(seconds: float) -> str:
-    """Such as `45 s`, `12 min` or `3 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
-
-
 def plan_table(plan: Plan) -> Table:
     """The plan by task and method."""
     table = Table(title="Plan", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -210,11 +203,7 @@ def _runs_like(group: Group, runs: Sequence[CellRun]) -> list[CellRun]:
     """Finished runs with the group's values; where there are none, of its task, method, model and steps."""
     recipe = group.cells[0].recipe
     finished = [run for run in runs if run.status == "FINISHED"]
-    same = [
-        run
-        for run in finished
-        if group.fingerprint and run.tags.get("group_fingerprint") == group.fingerprint
-    ]
+    same = [run for run in finished if group.fingerprint and run.tags.get(GROUP_TAG) == group.fingerprint]
     if same:
         return same
     values = flatten(recipe)

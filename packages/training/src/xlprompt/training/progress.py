@@ -119,6 +119,14 @@ def training_progress(console: Console, *, steps: int, metric: str) -> Iterator[
         yield LiveProgress(progress, task, metric=metric)
 
 
+def duration(seconds: float) -> str:
+    """Such as `45 s`, `12 min` or `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

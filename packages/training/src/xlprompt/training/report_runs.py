@@ -13,9 +13,10 @@ from pathlib import Path
 from xlprompt.data import TASKS
 from xlprompt.evaluation import compare, judge, load_runs
 from xlprompt.evaluation.study_report import RunFacts, write_study_report
+from xlprompt.models import short_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
-from xlprompt.training.tracker import MlflowTracker
+from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 EXPERIMENT = "report"
 METHOD, BASELINE = "prompt", "finetune"
@@ -117,19 +118,15 @@ def report_study(store: Path, out: Path, model: str | None = None) -> tuple[Path
         out, comparison, judge(comparison, trainable_percent=shares), facts, notes=study.notes
     )
     tracker = MlflowTracker(store)
-    tracker.start(
-        experiment=EXPERIMENT,
-        run_name=f"report-{study.model.rstrip('/').rpartition('/')[2]}",
-        params={"model": study.model, "runs": len(study.runs)},
-        tags={"job": EXPERIMENT, "model": study.model},
-    )
-    try:
+    with true_end_state(tracker):
+        tracker.start(
+            experiment=EXPERIMENT,
+            run_name=f"report-{short_name(study.model)}",
+            params={"model": study.model, "runs": len(study.runs)},
+            tags={"job": EXPERIMENT, "model": study.model},
+        )
         for path in paths:
             tracker.log_artifact(path)
-    except BaseException as error:
-        tracker.end("FAILED", str(error))
-        raise
-    tracker.end("FINISHED")
     return paths
 
 

@@ -50,6 +50,7 @@ from xlprompt.models import (
     cache_dir,
     load_backbone,
     load_tokenizer,
+    short_name,
 )
 from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import (
@@ -75,7 +76,7 @@ from xlprompt.training.engines import EngineChoice, choose_engine, open_engine
 from xlprompt.training.environment import Environment, peak_memory_bytes, read_environment
 from xlprompt.training.interrupted import LATEST, find_interrupted, states_folder
 from xlprompt.training.loop import FitResult, fit
-from xlprompt.training.progress import ShowProgress, training_progress
+from xlprompt.training.progress import ShowProgress, duration, training_progress
 from xlprompt.training.recipe import (
     DataSettings,
     Recipe,
@@ -219,7 +220,7 @@ class _Job:
 def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
     task = TASKS[recipe.task]
     store, console, processes = job.store, job.console, job.processes
-    source = _open(recipe.data)
+    source = open_data(recipe.data)
     _require_language(source, task, "train", recipe.data.train_language)
     _require_language(source, task, "validation", recipe.data.train_language)
     languages = languages_to_score(source, task, recipe.data)
@@ -444,7 +445,7 @@ def evaluate(
     task = TASKS[recipe.task]
     target = choose_device(device)
     keep_freed_memory()
-    opened = _open(recipe.data)
+    opened = open_data(recipe.data)
     chosen = languages_to_score(opened, task, recipe.data, split=split)
     tracker = MlflowTracker(store)
 
@@ -467,7 +468,7 @@ def evaluate(
 
 def run_name(recipe: Recipe) -> str:
     """The MLflow name of a recipe's run: `prompt-gemma-3-270m-seed0`."""
-    return f"{recipe.method}-{recipe.model.rstrip('/').rpartition('/')[2]}-seed{recipe.seed}"
+    return f"{recipe.method}-{short_name(recipe.model)}-seed{recipe.seed}"
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -492,6 +493,21 @@ def choose_device(name: str | None) -> torch.device:
             f"device '{name}' cannot be used here ({error}). Use cpu, or leave the choice open"
         ) from error
     return device
+
+
+def open_data(settings: DataSettings) -> Source:
+    """The source that a recipe names.
+
+    Raises:
+        RunError: It names none.
+        DataError: There is no such source.
+    """
+    if settings.source is None:
+        raise RunError(
+            "no data: the recipe's data.source is null. Give a folder (DATA=<folder> with make, --data "
+            "<folder> with xlprompt) or 'hub'"
+        )
+    return open_source(settings.source)
 
 
 def languages_to_score(
@@ -551,15 +567,6 @@ class _Split:
     encoded: Encoded
     record: DatasetRecord
     fingerprint: str
-
-
-def _open(settings: DataSettings) -> Source:
-    if settings.source is None:
-        raise RunError(
-            "no data: the recipe's data.source is null. Give a folder (DATA=<folder> with make, --data "
-            "<folder> with xlprompt) or 'hub'"
-        )
-    return open_source(settings.source)
 
 
 def _require_language(source: Source, task: Task, split: str, language: str) -> None:
@@ -795,20 +802,14 @@ def _plan(
         f"development score every {schedule.evaluate_every}",
         "device": f"{environment.device} ({environment.cpu}, {environment.cores} cores), {recipe.precision}",
         "engine": f"{job.engine}; {_processes(job.processes)}",
-        "estimate": f"{_duration(expected.train_seconds)} of training, "
-        f"{_duration(expected.development_seconds)} of development scores, "
+        "estimate": f"{duration(expected.train_seconds)} of training, "
+        f"{duration(expected.development_seconds)} of development scores, "
         f"{expected.peak_memory_bytes / 2**30:.1f} GiB of memory",
         "store": str(job.store),
     }
     for title, text in rows.items():
         table.add_row(title, Text(text))  # a path may hold brackets, which rich would take for markup
     return table
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _processes(processes: Processes) -> str:

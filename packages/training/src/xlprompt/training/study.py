@@ -20,8 +20,9 @@ from xlprompt.models import load_backbone
 from xlprompt.training.cells import Group, StudyError, make_groups
 from xlprompt.training.executors import Executor, make_executor
 from xlprompt.training.grid import Grid, load_grid
-from xlprompt.training.ledger import Ledger
-from xlprompt.training.plan import Plan, PlannedCell, duration, make_plan, plan_line, plan_table, wall_seconds
+from xlprompt.training.ledger import CELL_TAG, Ledger
+from xlprompt.training.plan import Plan, PlannedCell, make_plan, plan_line, plan_table, wall_seconds
+from xlprompt.training.progress import duration
 from xlprompt.training.recipe import recipe_to_dict
 from xlprompt.training.signals import handled
 from xlprompt.training.study_progress import StudyProgress, study_progress
@@ -277,7 +278,7 @@ def _close_complete_parents(groups: Sequence[Group], ledger: Ledger) -> None:
         known = ledger.parent(group)
         if known is None or known[1] == "FINISHED":
             continue
-        finished = {run.tags["cell_fingerprint"] for run in ledger.runs_of_group(group)}
+        finished = {run.tags[CELL_TAG] for run in ledger.runs_of_group(group)}
         if finished >= {cell.fingerprint for cell in group.cells}:
             ledger.close_parent(group, "FINISHED")
 
@@ -289,7 +290,7 @@ def _results(groups: Sequence[Group], ledger: Ledger) -> tuple[GroupResult, ...]
         runs = {
             seeds[fingerprint]: run
             for run in ledger.runs_of_group(group)
-            if (fingerprint := run.tags["cell_fingerprint"]) in seeds
+            if (fingerprint := run.tags[CELL_TAG]) in seeds
         }
         known = ledger.parent(group)
         results.append(group_result(group, known[0] if known else None, runs))

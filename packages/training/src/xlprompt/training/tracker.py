@@ -57,7 +57,7 @@ EndState = Literal["FINISHED", "FAILED", "KILLED"]
 
 # MLflow's own limits, below which nothing is lost silently.
 _MAX_PARAM = 6000
-_MAX_TAG = 5000
+MAX_TAG = 5000
 _MAX_BATCH = 100  # params in one request; metrics may be ten times as many
 
 _MAX_METRICS = 1000  # in one request
@@ -253,7 +253,7 @@ class MlflowTracker:
             self._experiment_id = _experiment_id(self._client, experiment, self._mlruns)
             _end_abandoned_runs(self._client, self._experiment_id)
             # In the same transaction as the run, so that a run killed at once can be found by its tags.
-            given = {key: value[:_MAX_TAG] for key, value in tags.items()}
+            given = {key: value[:MAX_TAG] for key, value in tags.items()}
             given[_PROCESS] = _this_process()
             if parent_run_id:
                 given[MLFLOW_PARENT_RUN_ID] = parent_run_id
@@ -372,7 +372,7 @@ class MlflowTracker:
             with self._needed(wait):
                 self._send()
                 if error:
-                    self._client.set_tag(self._run, "error", error[:_MAX_TAG])
+                    self._client.set_tag(self._run, "error", error[:MAX_TAG])
                 self._client.set_terminated(self._run, status=state)
         except TrackingError:
             self._leave_unsent()
