@@ -12,8 +12,8 @@ import xlprompt.training.code_version as code
 from xlprompt.training import cells
 from xlprompt.training.cells import make_groups
 from xlprompt.training.code_version import code_version, modules_behind_a_result
+from xlprompt.training.errors import RunError
 from xlprompt.training.grid import load_grid
-from xlprompt.training.run import RunError
 
 pytestmark = pytest.mark.integration
 

@@ -19,8 +19,9 @@ from xlprompt.data.sources import open_source
 from xlprompt.evaluation import load_predictions
 from xlprompt.training import RunError, TrackingError, TrainingDiverged, evaluate, load_recipe, train
 from xlprompt.training.checkpoint import CheckpointError, load_checkpoint
+from xlprompt.training.preparation import choose_device
 from xlprompt.training.recipe import fingerprint, recipe_from_dict
-from xlprompt.training.run import choose_device, run_name
+from xlprompt.training.run_labels import run_name
 from xlprompt.training.tracker import MlflowTracker, store_uri
 from xlprompt.training.training_state import saved_steps
 

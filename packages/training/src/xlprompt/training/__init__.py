@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlprompt.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+    from xlprompt.training.errors import RunError
+    from xlprompt.training.evaluation_run import evaluate
     from xlprompt.training.loop import FitResult, TrainingDiverged, fit
     from xlprompt.training.recipe import Recipe, RecipeError, fingerprint, load_recipe
-    from xlprompt.training.run import RunError, RunResult, evaluate, train
+    from xlprompt.training.run import RunResult, train
     from xlprompt.training.study import StudyError, StudyResult, run_study
     from xlprompt.training.tracker import (
         MlflowTracker,
@@ -51,9 +53,11 @@ __all__ = [
 
 _HOMES = {
     "checkpoint": ("Checkpoint", "CheckpointError", "load_checkpoint", "save_checkpoint"),
+    "errors": ("RunError",),
+    "evaluation_run": ("evaluate",),
     "loop": ("FitResult", "TrainingDiverged", "fit"),
     "recipe": ("Recipe", "RecipeError", "fingerprint", "load_recipe"),
-    "run": ("RunError", "RunResult", "evaluate", "train"),
+    "run": ("RunResult", "train"),
     "study": ("StudyError", "StudyResult", "run_study"),
     "tracker": ("MlflowTracker", "NullTracker", "Tracker", "TrackingError", "create_store", "store_uri"),
 }

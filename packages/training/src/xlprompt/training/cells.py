@@ -16,10 +16,10 @@ from typing import Any
 
 from xlprompt.data import TASKS
 from xlprompt.models import backbone_fingerprint, short_name
+from xlprompt.training.chosen_data import languages_to_score, open_data
 from xlprompt.training.code_version import code_version
 from xlprompt.training.grid import Grid, load_grid_recipe
 from xlprompt.training.recipe import Recipe, recipe_to_dict
-from xlprompt.training.run import languages_to_score, open_data
 from xlprompt.training.training_state import FREE_KEYS
 
 

@@ -22,7 +22,9 @@ WITHOUT_INFLUENCE = frozenset(
         "xlprompt.evaluation.table",
         "xlprompt.training",  # its names only; the modules behind them count by themselves
         "xlprompt.training.environment",
+        "xlprompt.training.overview",
         "xlprompt.training.progress",
+        "xlprompt.training.run_labels",
         "xlprompt.training.tracker",
     }
 )

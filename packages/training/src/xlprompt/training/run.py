@@ -6,61 +6,27 @@ fail is checked before anything is downloaded, encoded or loaded.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
 import logging
-import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import datasets
 import torch
 import yaml
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-from transformers import PreTrainedTokenizerFast
 
-from xlprompt.data import STUDY_LANGUAGES, TASKS, Task
+from xlprompt.data import TASKS
 from xlprompt.data.batches import training_steps
-from xlprompt.data.encoding import Encoded, encode
-from xlprompt.data.sources import Source, open_source
-from xlprompt.evaluation import (
-    LanguageResult,
-    TransferReport,
-    bar_chart,
-    language_result,
-    main_metric,
-    predict,
-    save_predictions,
-    score_table,
-)
+from xlprompt.evaluation import TransferReport, main_metric
 from xlprompt.evaluation.processes import Processes, launched_processes
-from xlprompt.models import (
-    Backbone,
-    ParameterBudget,
-    TaskModel,
-    build_task_model,
-    cache_dir,
-    load_backbone,
-    load_tokenizer,
-    short_name,
-)
+from xlprompt.models import Backbone, ParameterBudget, TaskModel, load_tokenizer
 from xlprompt.training.allocator import keep_freed_memory
-from xlprompt.training.checkpoint import (
-    Checkpoint,
-    CheckpointMetadata,
-    load_checkpoint,
-    model_files,
-    restore,
-    save_checkpoint,
-)
+from xlprompt.training.checkpoint import CheckpointMetadata, model_files, save_checkpoint
+from xlprompt.training.chosen_data import languages_to_score, open_data, require_language
 from xlprompt.training.cost import (
     CostEstimate,
     PeakRate,
@@ -76,28 +42,21 @@ from xlprompt.training.engines import EngineChoice, choose_engine, open_engine
 from xlprompt.training.environment import Environment, peak_memory_bytes, read_environment
 from xlprompt.training.interrupted import LATEST, find_interrupted, states_folder
 from xlprompt.training.loop import FitResult, fit
-from xlprompt.training.progress import ShowProgress, duration, training_progress
-from xlprompt.training.recipe import (
-    DataSettings,
-    Recipe,
-    fingerprint,
-    flatten,
-    recipe_from_dict,
-    recipe_to_dict,
+from xlprompt.training.overview import plan_table
+from xlprompt.training.preparation import (
+    Setup,
+    Split,
+    build_model,
+    choose_device,
+    load_split,
+    out_of_memory_explained,
 )
-from xlprompt.training.tracker import (
-    DatasetRecord,
-    MlflowTracker,
-    NullTracker,
-    Tracker,
-    find_model,
-    true_end_state,
-)
+from xlprompt.training.progress import ShowProgress, training_progress
+from xlprompt.training.recipe import Recipe, flatten, recipe_to_dict
+from xlprompt.training.run_labels import run_name, run_tags
+from xlprompt.training.scoring import score_languages
+from xlprompt.training.tracker import MlflowTracker, NullTracker, Tracker, log_text, true_end_state
 from xlprompt.training.training_state import Identity, TrainingStates
-
-
-class RunError(RuntimeError):
-    """A run that cannot be done as asked on this machine or with these data; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -221,22 +180,26 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
     task = TASKS[recipe.task]
     store, console, processes = job.store, job.console, job.processes
     source = open_data(recipe.data)
-    _require_language(source, task, "train", recipe.data.train_language)
-    _require_language(source, task, "validation", recipe.data.train_language)
+    require_language(source, task, "train", recipe.data.train_language)
+    require_language(source, task, "validation", recipe.data.train_language)
     languages = languages_to_score(source, task, recipe.data)
     tracker = job.tracker()
 
     with processes.first_alone():
-        setup = _Setup(recipe, task, source, load_tokenizer(recipe.model), target, processes)
-        train_split = _load(setup, recipe.data.train_language, "train")
-        development = _load(setup, recipe.data.train_language, "validation")
-        model = _build(setup)
+        setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, processes)
+        train_split = load_split(setup, recipe.data.train_language, "train")
+        development = load_split(setup, recipe.data.train_language, "validation")
+        model = build_model(setup)
     budget = model.budget()
     environment = read_environment(repository_of=job.recipe_path, device=target)
     expected, peak_rate = _estimate(setup, job, model, budget, train_split, development)
     lengths = train_split.encoded.lengths
     flops_per_row = training_flops(model, lengths, len(lengths)) / len(lengths)
-    console.print(_plan(setup, job, budget, train_split, development, languages, environment, expected))
+    console.print(
+        plan_table(
+            setup, job.engine, budget, train_split, development, languages, environment, expected, store
+        )
+    )
 
     name = run_name(recipe)
     data = f"{train_split.fingerprint} {development.fingerprint}"
@@ -254,7 +217,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
         torch.cuda.reset_peak_memory_stats(target)
     with (
         true_end_state(tracker),
-        _out_of_memory_explained(),
+        out_of_memory_explained(),
         open_engine(job.engine, model, recipe.optimizer, target, processes) as engine,
     ):
         run_id = states.identity.run_id if states else None
@@ -271,7 +234,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
                     "data_fingerprint.train": train_split.fingerprint,
                     "data_fingerprint.validation": development.fingerprint,
                 },
-                tags={**_tags(recipe, environment), "job": "train", **job.tags},
+                tags={**run_tags(recipe, environment), "job": "train", **job.tags},
                 parent_run_id=job.parent_run_id,
             )
             _log_inputs_and_setting(tracker, recipe, job.engine, environment, train_split, development)
@@ -319,7 +282,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
                     step=result.best_step,
                 )
         del weights
-        report = _score_languages(
+        report = score_languages(
             setup,
             model,
             languages,
@@ -350,12 +313,12 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
 
 
 def _estimate(
-    setup: _Setup,
+    setup: Setup,
     job: _Job,
     model: TaskModel,
     budget: ParameterBudget,
-    train_split: _Split,
-    development: _Split,
+    train_split: Split,
+    development: Split,
 ) -> tuple[CostEstimate, PeakRate]:
     """What training will cost on this device, from one pass of its first step's first micro-batch."""
     recipe, schedule, processes = setup.recipe, setup.recipe.schedule, job.processes
@@ -378,7 +341,7 @@ def _estimate(
         evaluations=-(-schedule.steps // schedule.evaluate_every),
     )
     state = job.engine.memory(budget, recipe.precision, processes.size)
-    with _out_of_memory_explained():
+    with out_of_memory_explained():
         expected = estimate(model, step.micro_batches, workload, state=state, device=setup.device)
     return expected, device_peak_flops(setup.device, recipe.precision)
 
@@ -408,350 +371,25 @@ def _states_to_go_on_from(recipe: Recipe, identity: Identity, job: _Job) -> Trai
     return TrainingStates(Path(folder), replace(identity, run_id=run_id))
 
 
-def evaluate(
-    checkpoint: str | Path,
-    *,
-    store: Path,
-    console: Console,
-    source: str | None = None,
-    languages: Sequence[str] | None = None,
-    limit: int | None = None,
-    split: str = "test",
-    device: str | None = None,
-) -> TransferReport:
-    """Score a trained checkpoint by language and record it as an MLflow run of its own.
-
-    Args:
-        checkpoint: A checkpoint folder, or the id of the MLflow run that trained it.
-        store: Folder of the MLflow store: where a run id is looked up, and where the scores go.
-        console: Where progress and the score table go.
-        source: `hub` or a folder, instead of the recipe's.
-        languages: Languages instead of the recipe's choice.
-        limit: At most this many examples of each language, instead of the recipe's limits.
-        split: `test` or `validation`.
-        device: As in `train`.
-
-    Raises:
-        CheckpointError, TrackingError: The checkpoint cannot be found or used.
-        RunError: The source lacks the split or a language, or memory ran out.
-    """
-    folder = Path(checkpoint)
-    model_id = None
-    if not folder.exists() and folder.name == str(checkpoint):
-        stored = find_model(store, str(checkpoint))
-        folder, model_id = stored.directory, stored.model_id
-    loaded = load_checkpoint(folder)
-    recipe = _recipe_for_evaluation(loaded, source, languages, limit)
-    task = TASKS[recipe.task]
-    target = choose_device(device)
-    keep_freed_memory()
-    opened = open_data(recipe.data)
-    chosen = languages_to_score(opened, task, recipe.data, split=split)
-    tracker = MlflowTracker(store)
-
-    setup = _Setup(recipe, task, opened, load_tokenizer(recipe.model), target, Processes(device=target))
-    model = _build(setup)
-    restore(loaded, model, backbone_fingerprint=model.backbone.fingerprint)
-    with true_end_state(tracker), _out_of_memory_explained():
-        tracker.start(
-            experiment=task.name,
-            run_name=f"evaluate-{run_name(recipe)}",
-            params={**flatten(recipe), "split": split, "backbone_fingerprint": model.backbone.fingerprint},
-            tags={**_tags(recipe, read_environment(repository_of=None, device=target)), "job": "evaluate"},
-        )
-        if model_id:
-            tracker.use_model(model_id)
-        return _score_languages(
-            setup, model, chosen, split, tracker, console, model_id=model_id, step=loaded.metadata.step
-        )
-
-
-def run_name(recipe: Recipe) -> str:
-    """The MLflow name of a recipe's run: `prompt-gemma-3-270m-seed0`."""
-    return f"{recipe.method}-{short_name(recipe.model)}-seed{recipe.seed}"
-
-
-def choose_device(name: str | None) -> torch.device:
-    """The named device, or a GPU where there is one, else the CPU.
-
-    Of the processes that a launcher has started on a machine, each takes the GPU of its own number.
-
-    Raises:
-        RunError: There is no such device here.
-    """
-    if name is None:
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
-        name = f"cuda:{os.environ['LOCAL_RANK']}"
-    try:
-        device = torch.device(name)
-        if device.type == "cuda" and device.index is not None:
-            torch.cuda.set_device(device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
-        raise RunError(
-            f"device '{name}' cannot be used here ({error}). Use cpu, or leave the choice open"
-        ) from error
-    return device
-
-
-def open_data(settings: DataSettings) -> Source:
-    """The source that a recipe names.
-
-    Raises:
-        RunError: It names none.
-        DataError: There is no such source.
-    """
-    if settings.source is None:
-        raise RunError(
-            "no data: the recipe's data.source is null. Give a folder (DATA=<folder> with make, --data "
-            "<folder> with xlprompt) or 'hub'"
-        )
-    return open_source(settings.source)
-
-
-def languages_to_score(
-    source: Source, task: Task, settings: DataSettings, *, split: str = "test"
-) -> tuple[str, ...]:
-    """The languages that will be scored.
-
-    Raises:
-        RunError: The source has no such split of the task, or lacks a language that the recipe names.
-    """
-    present = source.languages(task, split)
-    if not present:
-        raise RunError(
-            f"{settings.source}: has no {split} set for {task.name} in any language. "
-            "`xlprompt data check` lists what a folder holds"
-        )
-    if settings.languages is None:
-        return present
-    if settings.languages == "study":
-        chosen = tuple(language for language in present if language in STUDY_LANGUAGES)
-        if not chosen:
-            raise RunError(
-                f"{settings.source}: has no {split} set for {task.name} in any of the study's languages, "
-                f"only {', '.join(present)}. Set data.languages to null to score these"
-            )
-        return chosen
-    if missing := [language for language in settings.languages if language not in present]:
-        raise RunError(
-            f"{settings.source}: has no {split} set for {task.name} in {', '.join(missing)}; it has "
-            f"{', '.join(present)}. Change data.languages, or set it to null to score all that is there"
-        )
-    return tuple(settings.languages)
-
-
-@dataclass(frozen=True)
-class _Setup:
-    """What every part of a run works with."""
-
-    recipe: Recipe
-    task: Task
-    source: Source
-    tokenizer: PreTrainedTokenizerFast
-    device: torch.device
-    processes: Processes
-
-    @property
-    def pad_id(self) -> int:
-        """Any id does: with a causal model and right padding no real token sees a pad."""
-        return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
-
-
-@dataclass(frozen=True)
-class _Split:
-    """One language and split: its rows, their encoding, and what the tracker is told about them."""
-
-    dataset: datasets.Dataset
-    encoded: Encoded
-    record: DatasetRecord
-    fingerprint: str
-
-
-def _require_language(source: Source, task: Task, split: str, language: str) -> None:
-    present = source.languages(task, split)
-    if language in present:
-        return
-    purpose = {"train": "to train on", "validation": "to choose the checkpoint by (a development set)"}[split]
-    there = f"it has {', '.join(present)}" if present else "it has none in any language"
-    raise RunError(
-        f"{source.name}: has no {split} set for {task.name} in '{language}' {purpose}; {there}. "
-        "Add the file, or change data.train_language"
-    )
-
-
-def _load(setup: _Setup, language: str, split: str) -> _Split:
-    recipe, task, source = setup.recipe, setup.task, setup.source
-    limit = recipe.data.limit
-    if split == "validation" and recipe.data.development_limit is not None:
-        limit = min(limit or recipe.data.development_limit, recipe.data.development_limit)
-    dataset = source.load(task, language, split, limit=limit)
-    content = source.fingerprint(task, language, split)
-    if limit is not None:  # a subset is other data
-        content = hashlib.sha256(f"{content} limit {limit}".encode()).hexdigest()
-    encoded = encode(
-        dataset, task, setup.tokenizer, recipe.encoding, language=language, cache_dir=cache_dir() / "encoded"
-    )
-    on_hub = recipe.data.source == "hub"
-    record = DatasetRecord(
-        name=f"{task.name}-{language}-{split}",
-        digest=content[:12],
-        location=source.name if on_hub else str(Path(str(recipe.data.source)).absolute()),
-        on_hub=on_hub,
-        examples=len(dataset),
-        context=f"{split}-{language}" if split == "test" else split,
-    )
-    return _Split(dataset, encoded, record, content)
-
-
-def _build(setup: _Setup) -> TaskModel:
-    recipe, task = setup.recipe, setup.task
-    backbone = load_backbone(
-        recipe.model,
-        dtype=recipe.precision,
-        dropout=recipe.backbone_dropout,
-        device=setup.device,
-        gradient_checkpointing=recipe.gradient_checkpointing,
-    )
-    positions = getattr(backbone.config, "max_position_embeddings", None)
-    has_prompt = recipe.method == "prompt"
-    shift = recipe.prompt.slots if has_prompt and recipe.prompt.shift_positions else 0
-    taken = recipe.encoding.max_length + shift
-    if positions is not None and taken > positions:
-        raise RunError(
-            f"{recipe.model} has {positions} positions, and encoding.max_length with the prompt takes "
-            f"{taken}. Lower encoding.max_length by {taken - positions}"
-        )
-    return build_task_model(
-        backbone,
-        setup.tokenizer,
-        num_labels=len(task.labels),
-        label_words=task.label_words,
-        prompt=recipe.prompt if has_prompt else None,
-        head=recipe.head,
-        seed=recipe.seed,
-        finetune=recipe.finetune if recipe.method == "finetune" else None,
-    )
-
-
-def _score_languages(
-    setup: _Setup,
-    model: TaskModel,
-    languages: Sequence[str],
-    split: str,
-    tracker: Tracker,
-    console: Console,
-    *,
-    model_id: str | None,
-    step: int,
-) -> TransferReport:
-    """Score one loaded model language by language; print, draw and track what comes out."""
-    recipe, task = setup.recipe, setup.task
-    metric = main_metric(task)
-    results: dict[str, LanguageResult] = {}
-    records: dict[str, DatasetRecord] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for number, language in enumerate(languages, start=1):
-            with setup.processes.first_alone():
-                part = _load(setup, language, split)
-            predictions = predict(
-                model,
-                part.encoded,
-                token_budget=recipe.evaluation.token_budget,
-                pad_id=setup.pad_id,
-                device=setup.device,
-                processes=setup.processes,
-            )
-            gold = part.encoded.gold()
-            result = language_result(task, language, gold, predictions.labels)
-            path = Path(folder) / f"{language}.{split}.jsonl.gz"
-            save_predictions(
-                path,
-                task=task,
-                language=language,
-                split=split,
-                ids=list(part.dataset["id"]),
-                gold=gold,
-                predicted=predictions.labels,
-            )
-            tracker.log_dataset(part.record)
-            tracker.log_artifact(path, "predictions")
-            results[language], records[language] = result, part.record
-            console.print(
-                f"  {split} {number}/{len(languages)}  {language:<3} {metric} "
-                f"{result.scores[metric].value:5.1f}  {result.examples:,} examples  "
-                f"{predictions.tokens_per_second:,.0f} tokens/s",
-                highlight=False,
-            )
-        report = TransferReport(task.name, split, metric, recipe.data.train_language, results)
-        table = score_table(report)
-        console.print(table)
-        if setup.processes.is_first:
-            _log_report(tracker, report, table, Path(folder))
-    metrics = report.metrics()
-    for language, record in records.items():
-        own = {key: metrics.pop(key) for key in list(metrics) if key.endswith(f"/{language}")}
-        tracker.log_metrics(own, step=step, dataset=record, model_id=model_id)
-    tracker.log_metrics(metrics, step=step, model_id=model_id)
-    return report
-
-
-def _log_report(tracker: Tracker, report: TransferReport, table: Table, folder: Path) -> None:
-    text = io.StringIO()
-    Console(file=text, width=110).print(table)
-    tracker.log_artifact(_write(folder / "scores.txt", text.getvalue()))
-    tracker.log_artifact(
-        _write(folder / "report.json", json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
-    )
-    tracker.log_artifact(bar_chart(report, folder / "scores.png"))
-
-
 def _log_inputs_and_setting(
     tracker: Tracker,
     recipe: Recipe,
     engine: EngineChoice,
     environment: Environment,
-    train_split: _Split,
-    development: _Split,
+    train_split: Split,
+    development: Split,
 ) -> None:
     tracker.log_dataset(train_split.record)
     tracker.log_dataset(development.record)
-    with tempfile.TemporaryDirectory() as folder:
-        resolved = yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True)
-        tracker.log_artifact(_write(Path(folder) / "recipe.yaml", resolved))
-        described = json.dumps(environment.to_dict(), indent=2, ensure_ascii=False)
-        tracker.log_artifact(_write(Path(folder) / "environment.json", described))
-        if engine.config is not None:
-            config = json.dumps(engine.config, indent=2)
-            tracker.log_artifact(_write(Path(folder) / "deepspeed.json", config))
-
-
-def _write(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def _tags(recipe: Recipe, environment: Environment) -> dict[str, str]:
-    tags = {
-        "method": recipe.method,
-        "task": recipe.task,
-        "model": recipe.model,
-        "recipe_fingerprint": fingerprint(recipe),
-        "device": environment.device,
-        "python": environment.python,
-    }
-    for package in ("torch", "transformers", "xlprompt-training"):
-        if package in environment.packages:
-            tags[f"version.{package}"] = environment.packages[package]
-    if environment.git:
-        tags["mlflow.source.git.commit"] = environment.git.commit
-        tags["git_dirty"] = str(environment.git.dirty).lower()
-    return tags
+    resolved = yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True)
+    log_text(tracker, "recipe.yaml", resolved)
+    log_text(tracker, "environment.json", json.dumps(environment.to_dict(), indent=2, ensure_ascii=False))
+    if engine.config is not None:
+        log_text(tracker, "deepspeed.json", json.dumps(engine.config, indent=2))
 
 
 def _metadata(
-    setup: _Setup, backbone: Backbone, budget: ParameterBudget, step: int, score: float
+    setup: Setup, backbone: Backbone, budget: ParameterBudget, step: int, score: float
 ) -> CheckpointMetadata:
     return CheckpointMetadata(
         recipe=recipe_to_dict(setup.recipe),
@@ -764,70 +402,3 @@ def _metadata(
         metric=main_metric(setup.task),
         score=score,
     )
-
-
-def _recipe_for_evaluation(
-    checkpoint: Checkpoint, source: str | None, languages: Sequence[str] | None, limit: int | None
-) -> Recipe:
-    values: dict[str, Any] = dict(checkpoint.metadata.recipe)
-    given = {"source": source, "languages": languages, "limit": limit, "development_limit": limit}
-    values["data"] = values["data"] | {key: value for key, value in given.items() if value is not None}
-    return recipe_from_dict(values, origin=str(checkpoint.directory))
-
-
-def _plan(
-    setup: _Setup,
-    job: _Job,
-    budget: ParameterBudget,
-    train_split: _Split,
-    development: _Split,
-    languages: Sequence[str],
-    environment: Environment,
-    expected: CostEstimate,
-) -> Table:
-    """What is about to run and what it trains, shown before it starts."""
-    recipe, schedule = setup.recipe, setup.recipe.schedule
-    sequences = schedule.steps * schedule.batch_size
-    epochs = sequences / len(train_split.encoded.dataset)
-    table = Table.grid(padding=(0, 2))
-    table.title = Text(f"{recipe.task} · {recipe.method} · {recipe.model} · seed {recipe.seed}")
-    table.title_justify = "left"
-    rows = {
-        "trainable": f"{budget.trainable_params:,} of {budget.total_params:,} parameters "
-        f"({budget.trainable_percent:.3f} %): {_parts(budget)}",
-        "data": f"{setup.source.name}: {recipe.data.train_language}, "
-        f"{train_split.record.examples:,} training and {development.record.examples:,} development examples",
-        "test": f"{len(languages)} languages: {' '.join(languages)}",
-        "training": f"{schedule.steps:,} steps of {schedule.batch_size} sequences ({epochs:.2g} epochs), "
-        f"development score every {schedule.evaluate_every}",
-        "device": f"{environment.device} ({environment.cpu}, {environment.cores} cores), {recipe.precision}",
-        "engine": f"{job.engine}; {_processes(job.processes)}",
-        "estimate": f"{duration(expected.train_seconds)} of training, "
-        f"{duration(expected.development_seconds)} of development scores, "
-        f"{expected.peak_memory_bytes / 2**30:.1f} GiB of memory",
-        "store": str(job.store),
-    }
-    for title, text in rows.items():
-        table.add_row(title, Text(text))  # a path may hold brackets, which rich would take for markup
-    return table
-
-
-def _processes(processes: Processes) -> str:
-    return f"{processes.size} processes share each step" if processes.size > 1 else "one process"
-
-
-def _parts(budget: ParameterBudget) -> str:
-    parts = {"prompt": budget.prompt_params, "head": budget.head_params, "backbone": budget.finetuned_params}
-    return ", ".join(f"{name} {number:,}" for name, number in parts.items() if number)
-
-
-@contextlib.contextmanager
-def _out_of_memory_explained() -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise RunError(
-            f"the GPU's memory ran out ({str(error).splitlines()[0]}). Lower schedule.token_budget (if that "
-            "was in training) or evaluation.token_budget: the result stays the same. Or set "
-            "gradient_checkpointing"
-        ) from error

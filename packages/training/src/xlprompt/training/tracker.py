@@ -18,6 +18,7 @@ import os
 import platform
 import signal
 import sqlite3
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -522,6 +523,14 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
             )
         model = client.get_logged_model(outputs[-1].model_id)
     return StoredModel(model.model_id, local_path(model.artifact_location))
+
+
+def log_text(tracker: Tracker, name: str, text: str) -> None:
+    """Record a text as an artifact of the current run, at the top of its folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_text(text, encoding="utf-8")
+        tracker.log_artifact(path)
 
 
 @contextmanager

@@ -1,0 +1,75 @@
+"""Which data a recipe reads: its source, and the languages that it is trained, chosen and scored on.
+
+Nothing is loaded or encoded here; what is missing is said before anything heavy starts.
+"""
+
+from __future__ import annotations
+
+from xlprompt.data import STUDY_LANGUAGES, Task
+from xlprompt.data.sources import Source, open_source
+from xlprompt.training.errors import RunError
+from xlprompt.training.recipe import DataSettings
+
+
+def open_data(settings: DataSettings) -> Source:
+    """The source that a recipe names.
+
+    Raises:
+        RunError: It names none.
+        DataError: There is no such source.
+    """
+    if settings.source is None:
+        raise RunError(
+            "no data: the recipe's data.source is null. Give a folder (DATA=<folder> with make, --data "
+            "<folder> with xlprompt) or 'hub'"
+        )
+    return open_source(settings.source)
+
+
+def languages_to_score(
+    source: Source, task: Task, settings: DataSettings, *, split: str = "test"
+) -> tuple[str, ...]:
+    """The languages that will be scored.
+
+    Raises:
+        RunError: The source has no such split of the task, or lacks a language that the recipe names.
+    """
+    present = source.languages(task, split)
+    if not present:
+        raise RunError(
+            f"{settings.source}: has no {split} set for {task.name} in any language. "
+            "`xlprompt data check` lists what a folder holds"
+        )
+    if settings.languages is None:
+        return present
+    if settings.languages == "study":
+        chosen = tuple(language for language in present if language in STUDY_LANGUAGES)
+        if not chosen:
+            raise RunError(
+                f"{settings.source}: has no {split} set for {task.name} in any of the study's languages, "
+                f"only {', '.join(present)}. Set data.languages to null to score these"
+            )
+        return chosen
+    if missing := [language for language in settings.languages if language not in present]:
+        raise RunError(
+            f"{settings.source}: has no {split} set for {task.name} in {', '.join(missing)}; it has "
+            f"{', '.join(present)}. Change data.languages, or set it to null to score all that is there"
+        )
+    return tuple(settings.languages)
+
+
+def require_language(source: Source, task: Task, split: str, language: str) -> None:
+    """Make sure that there is something to train on, or to choose the checkpoint by.
+
+    Raises:
+        RunError: The source has no such split of the task in this language.
+    """
+    present = source.languages(task, split)
+    if language in present:
+        return
+    purpose = {"train": "to train on", "validation": "to choose the checkpoint by (a development set)"}[split]
+    there = f"it has {', '.join(present)}" if present else "it has none in any language"
+    raise RunError(
+        f"{source.name}: has no {split} set for {task.name} in '{language}' {purpose}; {there}. "
+        "Add the file, or change data.train_language"
+    )

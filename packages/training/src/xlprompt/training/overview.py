@@ -1,0 +1,64 @@
+"""What is about to run, as a table that is shown before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from xlprompt.evaluation.processes import Processes
+from xlprompt.models import ParameterBudget
+from xlprompt.training.cost import CostEstimate
+from xlprompt.training.engines import EngineChoice
+from xlprompt.training.environment import Environment
+from xlprompt.training.preparation import Setup, Split
+from xlprompt.training.progress import duration
+
+
+def plan_table(
+    setup: Setup,
+    engine: EngineChoice,
+    budget: ParameterBudget,
+    train_split: Split,
+    development: Split,
+    languages: Sequence[str],
+    environment: Environment,
+    expected: CostEstimate,
+    store: Path,
+) -> Table:
+    """What is about to run and what it trains, shown before it starts."""
+    recipe, schedule = setup.recipe, setup.recipe.schedule
+    sequences = schedule.steps * schedule.batch_size
+    epochs = sequences / len(train_split.encoded.dataset)
+    table = Table.grid(padding=(0, 2))
+    table.title = Text(f"{recipe.task} · {recipe.method} · {recipe.model} · seed {recipe.seed}")
+    table.title_justify = "left"
+    rows = {
+        "trainable": f"{budget.trainable_params:,} of {budget.total_params:,} parameters "
+        f"({budget.trainable_percent:.3f} %): {_parts(budget)}",
+        "data": f"{setup.source.name}: {recipe.data.train_language}, "
+        f"{train_split.record.examples:,} training and {development.record.examples:,} development examples",
+        "test": f"{len(languages)} languages: {' '.join(languages)}",
+        "training": f"{schedule.steps:,} steps of {schedule.batch_size} sequences ({epochs:.2g} epochs), "
+        f"development score every {schedule.evaluate_every}",
+        "device": f"{environment.device} ({environment.cpu}, {environment.cores} cores), {recipe.precision}",
+        "engine": f"{engine}; {_processes(setup.processes)}",
+        "estimate": f"{duration(expected.train_seconds)} of training, "
+        f"{duration(expected.development_seconds)} of development scores, "
+        f"{expected.peak_memory_bytes / 2**30:.1f} GiB of memory",
+        "store": str(store),
+    }
+    for title, text in rows.items():
+        table.add_row(title, Text(text))  # a path may hold brackets, which rich would take for markup
+    return table
+
+
+def _processes(processes: Processes) -> str:
+    return f"{processes.size} processes share each step" if processes.size > 1 else "one process"
+
+
+def _parts(budget: ParameterBudget) -> str:
+    parts = {"prompt": budget.prompt_params, "head": budget.head_params, "backbone": budget.finetuned_params}
+    return ", ".join(f"{name} {number:,}" for name, number in parts.items() if number)

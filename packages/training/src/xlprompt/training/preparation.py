@@ -1,0 +1,156 @@
+"""What a run works with: device, source, tokenizer, encoded examples and the task model of a recipe."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from xlprompt.data import Task
+from xlprompt.data.encoding import Encoded, encode
+from xlprompt.data.sources import Source
+from xlprompt.evaluation.processes import Processes
+from xlprompt.models import TaskModel, build_task_model, cache_dir, load_backbone
+from xlprompt.training.errors import RunError
+from xlprompt.training.recipe import Recipe
+from xlprompt.training.tracker import DatasetRecord
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every part of a run works with."""
+
+    recipe: Recipe
+    task: Task
+    source: Source
+    tokenizer: PreTrainedTokenizerFast
+    device: torch.device
+    processes: Processes
+
+    @property
+    def pad_id(self) -> int:
+        """Any id does: with a causal model and right padding no real token sees a pad."""
+        return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
+
+
+@dataclass(frozen=True)
+class Split:
+    """One language and split: its rows, their encoding, and what the tracker is told about them."""
+
+    dataset: datasets.Dataset
+    encoded: Encoded
+    record: DatasetRecord
+    fingerprint: str
+
+
+def load_split(setup: Setup, language: str, split: str) -> Split:
+    """Read and encode a language's examples, as many as the recipe's limits allow.
+
+    Raises:
+        DataError: They are not there or not as they should be.
+    """
+    recipe, task, source = setup.recipe, setup.task, setup.source
+    limit = recipe.data.limit
+    if split == "validation" and recipe.data.development_limit is not None:
+        limit = min(limit or recipe.data.development_limit, recipe.data.development_limit)
+    dataset = source.load(task, language, split, limit=limit)
+    content = source.fingerprint(task, language, split)
+    if limit is not None:  # a subset is other data
+        content = hashlib.sha256(f"{content} limit {limit}".encode()).hexdigest()
+    encoded = encode(
+        dataset, task, setup.tokenizer, recipe.encoding, language=language, cache_dir=cache_dir() / "encoded"
+    )
+    on_hub = recipe.data.source == "hub"
+    record = DatasetRecord(
+        name=f"{task.name}-{language}-{split}",
+        digest=content[:12],
+        location=source.name if on_hub else str(Path(str(recipe.data.source)).absolute()),
+        on_hub=on_hub,
+        examples=len(dataset),
+        context=f"{split}-{language}" if split == "test" else split,
+    )
+    return Split(dataset, encoded, record, content)
+
+
+def build_model(setup: Setup) -> TaskModel:
+    """The recipe's task model, untrained, on the setup's device.
+
+    Raises:
+        RunError: The longest text and the prompt together have more positions than the backbone.
+        ModelError: The backbone cannot be loaded or is not made for the recipe's settings.
+    """
+    recipe, task = setup.recipe, setup.task
+    backbone = load_backbone(
+        recipe.model,
+        dtype=recipe.precision,
+        dropout=recipe.backbone_dropout,
+        device=setup.device,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+    )
+    positions = getattr(backbone.config, "max_position_embeddings", None)
+    has_prompt = recipe.method == "prompt"
+    shift = recipe.prompt.slots if has_prompt and recipe.prompt.shift_positions else 0
+    taken = recipe.encoding.max_length + shift
+    if positions is not None and taken > positions:
+        raise RunError(
+            f"{recipe.model} has {positions} positions, and encoding.max_length with the prompt takes "
+            f"{taken}. Lower encoding.max_length by {taken - positions}"
+        )
+    return build_task_model(
+        backbone,
+        setup.tokenizer,
+        num_labels=len(task.labels),
+        label_words=task.label_words,
+        prompt=recipe.prompt if has_prompt else None,
+        head=recipe.head,
+        seed=recipe.seed,
+        finetune=recipe.finetune if recipe.method == "finetune" else None,
+    )
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The named device, or a GPU where there is one, else the CPU.
+
+    Of the processes that a launcher has started on a machine, each takes the GPU of its own number.
+
+    Raises:
+        RunError: There is no such device here.
+    """
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    try:
+        device = torch.device(name)
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
+        raise RunError(
+            f"device '{name}' cannot be used here ({error}). Use cpu, or leave the choice open"
+        ) from error
+    return device
+
+
+@contextlib.contextmanager
+def out_of_memory_explained() -> Iterator[None]:
+    """Turn a GPU's lack of memory into advice.
+
+    Raises:
+        RunError: The GPU's memory ran out.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"the GPU's memory ran out ({str(error).splitlines()[0]}). Lower schedule.token_budget (if that "
+            "was in training) or evaluation.token_budget: the result stays the same. Or set "
+            "gradient_checkpointing"
+        ) from error

@@ -1,0 +1,31 @@
+"""What MLflow calls a run and which tags it wears."""
+
+from __future__ import annotations
+
+from xlprompt.models import short_name
+from xlprompt.training.environment import Environment
+from xlprompt.training.recipe import Recipe, fingerprint
+
+
+def run_name(recipe: Recipe) -> str:
+    """The MLflow name of a recipe's run: `prompt-gemma-3-270m-seed0`."""
+    return f"{recipe.method}-{short_name(recipe.model)}-seed{recipe.seed}"
+
+
+def run_tags(recipe: Recipe, environment: Environment) -> dict[str, str]:
+    """What runs can be found and told apart by: method, task, model, recipe, device, versions and commit."""
+    tags = {
+        "method": recipe.method,
+        "task": recipe.task,
+        "model": recipe.model,
+        "recipe_fingerprint": fingerprint(recipe),
+        "device": environment.device,
+        "python": environment.python,
+    }
+    for package in ("torch", "transformers", "xlprompt-training"):
+        if package in environment.packages:
+            tags[f"version.{package}"] = environment.packages[package]
+    if environment.git:
+        tags["mlflow.source.git.commit"] = environment.git.commit
+        tags["git_dirty"] = str(environment.git.dirty).lower()
+    return tags
