@@ -153,10 +153,8 @@ def _html_cards(table: Table) -> str:
     cards = []
     for heading, ruling, *others in table.rows:
         named = zip(table.columns[2:], others, strict=True)
-        details = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in named)
-        cards.append(
-            f"<article><h4>{escape(heading)}</h4><p>{escape(ruling)}</p><dl>{details}</dl></article>"
-        )
+        details = "".join(f"<dt>{escape(name)}</dt><dd>{_text(text)}</dd>" for name, text in named)
+        cards.append(f"<article><h4>{_text(heading)}</h4><p>{_text(ruling)}</p><dl>{details}</dl></article>")
     return f'<h3>{escape(table.title)}</h3><div class="cards">{"".join(cards)}</div>{_note(table.note)}'
 
 
@@ -171,7 +169,12 @@ def _html_image(image: Image) -> str:
 
 
 def _note(text: str) -> str:
-    return f'<p class="note">{escape(text)}</p>' if text else ""
+    return f'<p class="note">{_text(text)}</p>' if text else ""
+
+
+def _text(text: str) -> str:
+    """Text for HTML, in which a percent sign stays with its number."""
+    return escape(text).replace(" %", "&nbsp;%")
 
 
 def _inline(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from io import StringIO
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -50,7 +51,7 @@ def heat_map(comparison: Comparison) -> str:
                 f"{row.estimate.value:+z.1f}{star}",
                 ha="center",
                 va="center",
-                color="white" if abs(row.estimate.value) > 0.6 * bound else "black",
+                color="white" if _is_dark(image.to_rgba(np.array([row.estimate.value]))[0]) else "black",
             )
         axes.set_xticks(range(len(tasks)), tasks)
         axes.set_yticks(range(len(codes)), [f"{language(code).name}  {code}" for code in codes])
@@ -186,6 +187,13 @@ def cost_against_score(points: Sequence[tuple[str, str, float, float]]) -> str:
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
         return _svg(figure)
+
+
+def _is_dark(color: Any) -> bool:
+    """Whether white letters stand out from a color more than black ones (WCAG 2.2's relative luminance)."""
+    channels = np.array(color[:3])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return bool(linear @ [0.2126, 0.7152, 0.0722] < 0.179)
 
 
 def _apart(heights: Sequence[float], *, least: float) -> list[float]:

@@ -130,8 +130,8 @@ def _curves(comparison: Comparison, runs: Sequence[RunFacts]) -> list[Table | Im
     images: list[Table | Image] = []
     for name, task in comparison.tasks.items():
         if curves := study_tables.curves_of(name, comparison, runs):
-            label = f"{trained} development {task.metric} (%)"
-            images.append(Image(f"{name}: development score by step", learning_curves(curves, label)))
+            figure = learning_curves(curves, f"{task.metric} (%)")
+            images.append(Image(f"{name}: {trained} development score by step", figure))
     return images
 
 
@@ -140,8 +140,9 @@ def _summary(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
     codes = {row.language for row in comparison.differences}
     models = ", ".join(dict.fromkeys(run.model for run in runs))
     trained = language(comparison.train_language).name
+    methods = f"Methods {comparison.method} and {comparison.baseline}{f' on {models}' if models else ''}"
     return (
-        f"{comparison.method} against {comparison.baseline}{f' on {models}' if models else ''}: trained on "
-        f"{trained}, scored in {len(codes)} languages, tasks {', '.join(comparison.tasks)}. Scores are means "
-        "over seeds; intervals count seeds and test examples."
+        f"{methods}, trained on {trained} and scored in {len(codes)} languages; tasks "
+        f"{', '.join(comparison.tasks)}. Scores are means over seeds; intervals "
+        "allow for the draw of seeds and of test examples."
     )

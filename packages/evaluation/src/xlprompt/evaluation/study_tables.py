@@ -319,8 +319,8 @@ def languages(comparison: Comparison, task: str) -> Table:
         f"{task}: scores by language",
         columns,
         tuple(rows),
-        f"{comparison.tasks[task].metric} in percent, mean ± standard deviation over seeds; difference in "
-        "points. The better method is named only where the difference is significant after Holm. "
+        f"Scores: {comparison.tasks[task].metric} in percent, mean ± standard deviation over seeds; "
+        "difference in points. The better method is named only where it is significant after Holm. "
         "Intervals are those of one language alone.",
     )
 
@@ -336,20 +336,20 @@ def groups(comparison: Comparison, task: str) -> Table:
         (
             "grouping",
             "group",
-            "languages",
             comparison.method,
             comparison.baseline,
             "difference",
             "95 % interval",
+            "languages",
         ),
         tuple(
             (
                 row.grouping,
                 row.group,
-                ", ".join(row.languages),
                 f"{row.method:.1f}",
                 f"{row.baseline:.1f}",
                 *_difference(row.estimate),
+                ", ".join(row.languages),
             )
             for row in comparison.groups
             if row.task == task
@@ -430,7 +430,7 @@ def _mean(summary: Spread) -> str:
 
 
 def _span(values: Sequence[float | None], form: str) -> str:
-    known = sorted(value for value in values if value is not None)
-    return (
-        " to ".join(dict.fromkeys(f"{value:{form}}" for value in (known[0], known[-1]))) if known else _ABSENT
-    )
+    known = [value for value in values if value is not None]
+    if not known:
+        return _ABSENT
+    return " to ".join(dict.fromkeys(f"{value:{form}}" for value in (min(known), max(known))))
