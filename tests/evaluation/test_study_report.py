@@ -130,7 +130,7 @@ def test_what_is_not_known_leaves_no_empty_section(comparison, verdicts):
     bare = {table.title for table in tables(comparison, verdicts, [])}
     everything = {table.title for table in tables(comparison, verdicts, facts())}
     assert everything - bare == {
-        "Loss on held-out text: change by training",
+        "Language-model loss on the test sets' text",
         "Development score by step",
         "Cost and score",
     }

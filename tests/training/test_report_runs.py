@@ -41,7 +41,7 @@ def test_the_recipe_that_ran_last_is_taken_and_none_is_mixed_with_it():
     old = [cell(seed=seed, group="old") for seed in (2, 1, 0)]
     study = find_runs(Store(cell(seed=1), cell(method="finetune"), cell(), *old))
     assert ids(study) == ["xnli-finetune-0-new", "xnli-prompt-0-new", "xnli-prompt-1-new"]
-    assert study.notes == ("Older runs of xnli prompt with another recipe are left out.",)
+    assert study.notes == ("Older runs of xnli prompt with another recipe, data or code are left out.",)
 
 
 def test_an_old_recipe_that_ran_again_is_the_newest():

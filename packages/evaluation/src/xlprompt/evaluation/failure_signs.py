@@ -195,9 +195,10 @@ def _head_only(heads: Mapping[str, Comparison], trained: str) -> Sign:
 
 def _forgetting(losses: Sequence[TextLoss]) -> Sign:
     rule = (
-        "Change in the language-model loss on held-out text from the untouched to the trained weights, mean "
-        "over languages, with a 95 % t-interval over seeds. Seen: for some task and method the interval lies "
-        f"above {FORGETTING_MARGIN:g} nats a token. Not seen: all lie below that. Else undecided."
+        "Change in the language-model loss on the test sets' text, from the backbone alone to what was "
+        "trained of it, mean over languages, with a 95 % t-interval over seeds. Seen: for some task and "
+        f"method the interval lies above {FORGETTING_MARGIN:g} nats a token. Not seen: all lie below that. "
+        "Else undecided."
     )
     evidence, finding = _ruled(
         {f"{row.task} {row.method}": row.change for row in losses},

@@ -21,7 +21,7 @@ class RunFacts:
         seconds: What the run took.
         memory_mib: Peak memory.
         curve: Steps and the development scores there, in percent, by step.
-        text_loss: Language codes to the mean negative log likelihood of held-out text, in nats a token,
+        text_loss: Language codes to the language-model loss on their test sets' text, in nats a token,
             before and after training.
     """
 

@@ -134,11 +134,12 @@ def text_loss(losses: Sequence[TextLoss]) -> Table:
             )
         )
     return Table(
-        "Loss on held-out text: change by training",
+        "Language-model loss on the test sets' text",
         ("task", "method", "seeds", "languages", "before", "change", "95 % interval", "largest changes"),
         tuple(rows),
-        "Mean negative log likelihood in nats a token, mean over languages, ± standard deviation over seeds; "
-        "above 0 the text has become harder to predict. The interval is over seeds, for these texts.",
+        "Nats a token, mean over languages, ± standard deviation over seeds. Above 0 the text is harder to "
+        "predict now. A prompt's change is that with the prompt in front, and goes when it is taken off; "
+        "fine-tuned weights stay changed. The interval is over seeds, for these texts.",
     )
 
 

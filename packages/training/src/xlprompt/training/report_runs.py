@@ -69,7 +69,8 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
         else:
             older.add(cell)
     notes = [
-        f"Older runs of {task} {method} with another recipe are left out." for task, method in sorted(older)
+        f"Older runs of {task} {method} with another recipe, data or code are left out."
+        for task, method in sorted(older)
     ]
     both = [name for name in TASKS if (name, METHOD) in groups and (name, BASELINE) in groups]
     notes += [
