@@ -15,6 +15,7 @@ from xlprompt.data.errors import DataError
 from xlprompt.evaluation import TaskRuns, compare, judge, load_runs
 from xlprompt.evaluation.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.study_report import write_study_report
+from xlprompt.evaluation.study_summary import publish
 from xlprompt.models import short_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
@@ -89,13 +90,22 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
     return StudyRuns(chosen, ordered, tuple(notes))
 
 
-def report_study(store: Path, out: Path, model: str | None = None) -> tuple[Path, Path]:
+def report_study(
+    store: Path,
+    out: Path,
+    model: str | None = None,
+    *,
+    publish_in: Path | None = None,
+    document: Path | None = None,
+) -> tuple[Path, Path]:
     """Write the report of a store's study and log it as artifacts of a run.
 
     Args:
         store: Folder of the MLflow store.
         out: Folder of the report.
         model: Backbone; needed only where the store has studies of several.
+        publish_in: Folder of a repository for the figure and the report in Markdown; None for neither.
+        document: Its Markdown file that takes the summary, in the section named after `publish_in`.
 
     Returns:
         Paths of the HTML page and the Markdown file.
@@ -103,6 +113,7 @@ def report_study(store: Path, out: Path, model: str | None = None) -> tuple[Path
     Raises:
         StudyError: There is no store, or no comparable runs in it.
         DataError: Runs of a task were not scored on the same examples.
+        DocumentError: The document has no place for the summary.
     """
     if not (store / "mlflow.db").is_file():
         raise StudyError(
@@ -137,6 +148,8 @@ def report_study(store: Path, out: Path, model: str | None = None) -> tuple[Path
     paths = write_study_report(
         out, comparison, verdicts, facts, heads=heads, fertility=fertility, notes=[*study.notes, *left_out]
     )
+    if publish_in is not None and document is not None:
+        publish(publish_in, document, comparison, verdicts, facts, paths[1])
     tracker = MlflowTracker(store)
     with true_end_state(tracker):
         tracker.start(
