@@ -198,7 +198,7 @@ def _forgetting(losses: Sequence[TextLoss]) -> Sign:
         "Change in the language-model loss on the test sets' text, from the backbone alone to what was "
         "trained of it, mean over languages, with a 95 % t-interval over seeds. Seen: for some task and "
         f"method the interval lies above {FORGETTING_MARGIN:g} nats a token. Not seen: all lie below that. "
-        "Else undecided."
+        "Else undecided. A prompt stands in front of the text for this; taken off, nothing is forgotten."
     )
     evidence, finding = _ruled(
         {f"{row.task} {row.method}": row.change for row in losses},

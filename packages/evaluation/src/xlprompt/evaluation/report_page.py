@@ -32,9 +32,10 @@ dl{font-size:.875rem}dt{color:#444}dd{margin:0 0 .4rem}
 figure{margin:0;flex:1 1 22rem;max-width:31rem;min-width:0}
 figcaption{font-size:.875rem;font-weight:600}img{display:block;width:100%;height:auto}
 .note{font-size:.875rem;color:#444}
-@media print{body{max-width:none;font-size:10pt;padding:0}nav{display:none}.scroll{overflow:visible}
+@media print{html{font-size:10pt}body{max-width:none;font-size:1rem;padding:0}nav{display:none}
+.scroll{overflow:visible}
 tr,figure,article{break-inside:avoid}h2,h3,caption{break-after:avoid}
-table{font-size:8pt}th,td,td.long{white-space:normal;min-width:0;padding:.1rem .3rem}
+table{font-size:8pt}th,td{padding:.1rem .3rem}th,td.long{white-space:normal;min-width:0}
 th:first-child,td:first-child{position:static}figure{flex-basis:45%;max-width:48%}}
 """
 

@@ -138,8 +138,8 @@ def text_loss(losses: Sequence[TextLoss]) -> Table:
         ("task", "method", "seeds", "languages", "before", "change", "95 % interval", "largest changes"),
         tuple(rows),
         "Nats a token, mean over languages, ± standard deviation over seeds. Above 0 the text is harder to "
-        "predict now. A prompt's change is that with the prompt in front, and goes when it is taken off; "
-        "fine-tuned weights stay changed. The interval is over seeds, for these texts.",
+        "predict now: with a prompt as long as it stands in front, with fine-tuned weights for good. The "
+        "interval is over seeds, for these texts.",
     )
 
 
@@ -207,8 +207,9 @@ def tokenization(comparison: Comparison, fertility: Fertility) -> Table:
             )
             for code in codes
         ),
-        f"Of the backbone's tokenizer on the test sets of {fertility.task}; the other columns are "
-        f"{comparison.method} minus {comparison.baseline} in points, as in the tables by task.",
+        f"Of the backbone's tokenizer on the test sets of {fertility.task}; where a language is written "
+        f"without spaces, a token may span words. The other columns are {comparison.method} minus "
+        f"{comparison.baseline} in points, as in the tables by task.",
     )
 
 

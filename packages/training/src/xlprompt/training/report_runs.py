@@ -69,10 +69,10 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
             runs.setdefault((*cell, int(run.params["seed"])), run)
         else:
             older.add(cell)
-    notes = [
-        f"Older runs of {task} {method} with another recipe, data or code are left out."
-        for task, method in sorted(older)
-    ]
+    notes = []
+    if older:
+        names = ", ".join(f"{task} {method}" for task, method in sorted(older))
+        notes.append(f"Older runs with another recipe, data or code are left out: {names}.")
     both = [name for name in TASKS if (name, METHOD) in groups and (name, BASELINE) in groups]
     notes += [
         f"Task {name} is left out: it has no finished runs of both methods."
@@ -86,7 +86,8 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
             f"{f' of {chosen}' if chosen else ''}"
             f"{known}. Run one: make all-tasks"
         )
-    ordered = {key: runs[key] for name in both for key in sorted(runs) if key[0] == name}
+    order = sorted(runs, key=lambda key: (wanted.index(key[1]), key[2]))
+    ordered = {key: runs[key] for name in both for key in order if key[0] == name}
     return StudyRuns(chosen, ordered, tuple(notes))
 
 
