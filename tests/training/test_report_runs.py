@@ -9,6 +9,7 @@ from rich.console import Console
 from small import write_data
 from studies import write_study
 
+from xlprompt.training import report_runs
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
 from xlprompt.training.report_runs import StudyRuns, find_fertility, find_runs, report_study
@@ -95,7 +96,7 @@ def test_of_a_step_that_was_done_twice_the_last_score_counts(tmp_path):
 
 
 @pytest.mark.integration
-def test_a_finished_study_becomes_a_report_that_the_store_keeps(tmp_path, tiny_xglm):
+def test_a_finished_study_becomes_a_report_that_the_store_keeps(tmp_path, tiny_xglm, monkeypatch):
     store, out = tmp_path / "mlruns", tmp_path / "out"
     with pytest.raises(StudyError, match="there is no MLflow store"):
         report_study(store, out)
@@ -120,7 +121,34 @@ def test_a_finished_study_becomes_a_report_that_the_store_keeps(tmp_path, tiny_x
     assert "| xnli | prompt | 2 | 4 to 8 |" in written  # learning curves, from the metrics' histories
     assert "| xnli | finetune | 2 | 3 |" in written  # the language-model loss of three languages
     assert "| Swahili (sw) | low |" in written.partition("### Tokens a word")[2]
+    check_head_only_runs(study, store, tmp_path / "with-head", monkeypatch)
     experiment = client.get_experiment_by_name("report")
-    (run,) = client.search_runs([experiment.experiment_id])
+    run = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])[0]
     assert run.info.status == "FINISHED"
     assert {each.path for each in client.list_artifacts(run.info.run_id)} == {page.name, text.name}
+
+
+def check_head_only_runs(study, store, out, monkeypatch):
+    """Runs that stand in for head-only ones: fine-tuning gains nothing over itself."""
+    heads = {("xnli", "head", seed): study.runs["xnli", "finetune", seed] for seed in (0, 1)}
+    with_heads = replace(study, runs={**study.runs, **heads})
+    monkeypatch.setattr(report_runs, "find_runs", lambda *_: with_heads)
+    _, text = report_study(store, out)
+    written = text.read_text(encoding="utf-8")
+    table = written.partition("### Gain over training the head alone")[2]
+    assert "| xnli | finetune | +0.0 |" in table
+    assert "| xnli | head | 2 | 4 to 8 |" in written  # learning curves
+
+    of_run = Ledger(store).predictions
+
+    def predictions(_, run_id):
+        found = of_run(run_id.removeprefix("head "))
+        return {code: found[code] for code in found if run_id in study_ids or code != "sw"}
+
+    study_ids = [run.run_id for run in study.runs.values()]
+    misfits = {key: replace(run, run_id=f"head {run.run_id}") for key, run in heads.items()}
+    monkeypatch.setattr(Ledger, "predictions", predictions)
+    counts, left_out = report_runs._load(replace(study, runs={**study.runs, **misfits}), Ledger(store))
+    assert not counts["xnli"].of("head")
+    assert left_out[0].startswith("The head-only runs of xnli are left out: ")
+    assert "only one of them has sw" in left_out[0]
