@@ -109,6 +109,12 @@ class Ledger:
         folder = local_path(self._client.get_run(run_id).info.artifact_uri) / "predictions"
         return {path.name.split(".")[0]: path for path in sorted(folder.glob("*.test.jsonl.gz"))}
 
+    def history(self, run_id: str, metric: str) -> tuple[tuple[int, float], ...]:
+        """Steps and values of a run's metric by step; of a step that was done twice, the last value."""
+        points = self._client.get_metric_history(run_id, metric)
+        by_step = {point.step: point.value for point in sorted(points, key=lambda point: point.timestamp)}
+        return tuple(sorted(by_step.items()))
+
     def get(self, run_id: str) -> CellRun:
         """One run."""
         return self._cell_run(self._client.get_run(run_id))
