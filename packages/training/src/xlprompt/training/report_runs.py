@@ -19,6 +19,7 @@ from xlprompt.evaluation.study_summary import publish
 from xlprompt.models import short_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
+from xlprompt.training.report_sections import stored_sections
 from xlprompt.training.scoring import TOKENS_PER_WORD
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 
@@ -147,7 +148,14 @@ def report_study(
         fertility=fertility.by_language if fertility else None,
     )
     paths = write_study_report(
-        out, comparison, verdicts, facts, heads=heads, fertility=fertility, notes=[*study.notes, *left_out]
+        out,
+        comparison,
+        verdicts,
+        facts,
+        heads=heads,
+        fertility=fertility,
+        more=stored_sections(store, study.model),
+        notes=[*study.notes, *left_out],
     )
     if publish_in is not None and document is not None:
         publish(publish_in, document, comparison, verdicts, facts, paths[1])
