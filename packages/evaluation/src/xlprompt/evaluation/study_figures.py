@@ -43,10 +43,8 @@ def heat_map(comparison: Comparison) -> str:
         axes = figure.add_subplot()
         # Orange to purple over white is told apart with every common kind of color blindness.
         image = axes.imshow(values, cmap="PuOr_r", vmin=-bound, vmax=bound, aspect="auto")
-        for place, column in np.argwhere(np.isnan(values)):
-            axes.text(
-                column, place, "–", ha="center", va="center", color="#777777"
-            )  # white is a small difference
+        for place, column in np.argwhere(np.isnan(values)):  # empty, it would look like no difference
+            axes.text(column, place, "–", ha="center", va="center", color="#777777")
         for (name, code), row in rows.items():
             star = "" if row.outcome == "tie" else "*"
             axes.text(
