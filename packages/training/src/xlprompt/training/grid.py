@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from xlprompt.data import TASKS
-from xlprompt.training.recipe import RecipeError, Settings, load_recipe, load_settings
+from xlprompt.training.recipe import Recipe, RecipeError, Settings, load_recipe, load_settings
 
 
 class ExecutorSettings(Settings):
@@ -48,6 +48,21 @@ class ExecutorSettings(Settings):
         description="How often a cell is tried again, from its training state, after its process has died. "
         "An error that it reports itself (data missing, training diverged) would come again and is final.",
     )
+
+
+def check_pattern(value: str) -> str:
+    """Make sure that a recipe file's pattern can be filled with a task and a method.
+
+    Raises:
+        ValueError: It is none, or something else stands in braces.
+    """
+    try:
+        fields = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
+    except ValueError as error:
+        raise ValueError(f"no pattern of a file name ({error})") from error
+    if fields - {"task", "method"}:
+        raise ValueError("only {task} and {method} can stand in it")
+    return value
 
 
 class Grid(Settings):
@@ -96,16 +111,7 @@ class Grid(Settings):
             raise ValueError("a seed is zero or more")
         return value
 
-    @field_validator("recipe")
-    @classmethod
-    def _the_pattern_can_be_filled(cls, value: str) -> str:
-        try:
-            fields = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
-        except ValueError as error:
-            raise ValueError(f"no pattern of a file name ({error})") from error
-        if fields - {"task", "method"}:
-            raise ValueError("only {task} and {method} can stand in it")
-        return value
+    _the_pattern_can_be_filled = field_validator("recipe")(check_pattern)
 
 
 def load_grid(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Grid:
@@ -115,7 +121,7 @@ def load_grid(path: str | Path, overrides: Mapping[str, Any] | None = None) -> G
 
 def load_grid_recipe(
     grid: Grid, path: str | Path, task: str, method: str, overrides: Mapping[str, Any] | None = None
-) -> tuple[Path, Any]:
+) -> tuple[Path, Recipe]:
     """The recipe of a task and method: its file, and its values with the overrides on top.
 
     Raises:
@@ -123,7 +129,18 @@ def load_grid_recipe(
     """
     if "seed" in (overrides or {}):
         raise RecipeError("the command line: seed: a study has several; name them with --seeds")
-    file = Path(path).parent / grid.recipe.format(task=task, method=method)
+    return find_recipe(grid.recipe, path, task, method, overrides)
+
+
+def find_recipe(
+    pattern: str, path: str | Path, task: str, method: str, overrides: Mapping[str, Any] | None = None
+) -> tuple[Path, Recipe]:
+    """The recipe of a task and method by the pattern in the file `path`, which it is relative to.
+
+    Raises:
+        RecipeError: The file is missing or wrong, or it is another task's.
+    """
+    file = Path(path).parent / pattern.format(task=task, method=method)
     if not file.is_file():
         there = sorted(
             each
