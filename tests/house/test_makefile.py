@@ -182,7 +182,15 @@ def test_engines_and_processes_are_chosen_by_variables(ready, arguments, options
             ],
         ),
         (
-            ["search", "TASK=ner", "MODEL=m", "DATA=my data", "LIMIT=9", "DATABASE=mysql://h/s", "ARGS=--json"],
+            [
+                "search",
+                "TASK=ner",
+                "MODEL=m",
+                "DATA=my data",
+                "LIMIT=9",
+                "DATABASE=mysql://h/s",
+                "ARGS=--json",
+            ],
             [
                 *("search", "experiments/mini/search.yaml", "--task", "ner", "--model", "m"),
                 *("--data", "my data", "--limit", "9", "--database", "mysql://h/s", "--json"),

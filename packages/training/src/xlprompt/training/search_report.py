@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import yaml
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
+from xlprompt.data.languages import language
 from xlprompt.evaluation.search_chart import TrialPoint, history_chart, importance_chart, slice_chart
-from xlprompt.training.recipe import unflatten
-from xlprompt.training.search_space import Range, Space, show
+from xlprompt.training.asked_search import AskedSearch
+from xlprompt.training.recipe import recipe_to_dict, unflatten
+from xlprompt.training.search_space import Range, show
 from xlprompt.training.search_trials import Trial
 
 _ABSENT = "–"
@@ -92,52 +97,48 @@ def score_text(score: float | None, stderr: float | None) -> str:
     return f"{score:.1f}" if stderr is None else f"{score:.1f} ± {stderr:.1f}"
 
 
-def draw_search(
-    folder: Path,
-    title: str,
-    metric: str,
-    trials: Sequence[Trial],
-    space: Space,
-    importances: Mapping[str, float],
+def outcome_figures(
+    metric: str, trials: Sequence[Trial], importances: Mapping[str, float]
+) -> dict[str, float]:
+    """What a tracker is told of a complete search."""
+    figures: dict[str, float] = {
+        "trials": len(trials),
+        "trials/pruned": sum(each.state == "pruned" for each in trials),
+        "trials/diverged": sum(each.state == "diverged" for each in trials),
+        "cost/trials_seconds": sum(each.seconds or 0.0 for each in trials),
+    }
+    for name, trial in (("best", best_trial(trials)), ("shipped", shipped_trial(trials))):
+        if trial is not None and trial.score is not None:
+            figures[f"{name}/{metric}"] = trial.score
+    return figures | {f"importance/{key}": share for key, share in importances.items()}
+
+
+def write_outcome(
+    folder: Path, search: AskedSearch, trials: Sequence[Trial], importances: Mapping[str, float]
 ) -> list[Path]:
-    """Draw history, slices and importance, as far as there is something to see; returns the files."""
-    points = [
-        TrialPoint(each.number, each.score, each.stderr, each.state != "complete", each.shipped, each.values)
-        for each in trials
-        if each.score is not None
-    ]
-    if not points:
-        return []
-    log = [key for key, knob in space.items() if isinstance(knob, Range) and knob.log]
-    files = [
-        history_chart(points, folder / "history.png", title=title, metric=metric),
-        slice_chart(points, folder / "slices.png", title=title, metric=metric, log=log),
-    ]
-    if importances:
-        files.append(
-            importance_chart(importances, folder / "importance.png", title=title, trials=len(points))
-        )
-    return files
+    """Write table, trials, the search file's values and plots into a folder; returns the files."""
+    text = io.StringIO()
+    plain = Console(file=text, width=110)
+    plain.print(trials_table(trials, search.metric, list(search.space)))
+    plain.print(verdict(trials), highlight=False)
+    settings = yaml.safe_dump(recipe_to_dict(search.settings), sort_keys=False, allow_unicode=True)
+    texts = {
+        "trials.txt": text.getvalue(),
+        "trials.json": json.dumps([asdict(each) for each in trials], indent=2, ensure_ascii=False),
+        "search.yaml": settings,
+    }
+    for name, content in texts.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    return [*(folder / name for name in texts), *_draw(folder, search, trials, importances)]
 
 
-def write_best(
-    path: Path,
-    trials: Sequence[Trial],
-    *,
-    shipped: Path,
-    overrides: Mapping[str, Any],
-    command: str,
-    language: str,
-) -> Path:
+def write_best(path: Path, search: AskedSearch, trials: Sequence[Trial]) -> Path:
     """Write the best trial as a recipe that extends the shipped one and holds what differs.
 
     Args:
         path: The file; its folder is made.
+        search: The search.
         trials: Of which one has ended.
-        shipped: The recipe's file.
-        overrides: What the command line changed in it, by dotted key.
-        command: That found it.
-        language: Name of the language that was trained on and scored.
 
     Returns:
         The path.
@@ -145,18 +146,42 @@ def write_best(
     best, own = best_trial(trials), shipped_trial(trials)
     assert best is not None
     path.parent.mkdir(parents=True, exist_ok=True)
-    base = Path(os.path.relpath(shipped.resolve(), path.parent.resolve())).as_posix()
+    base = Path(os.path.relpath(search.file.resolve(), path.parent.resolve())).as_posix()
+    scored = language(search.recipe.data.train_language).name
     against = f"; the shipped recipe {_score(own)}" if own else ""
-    values = unflatten({**overrides, **best.values})
+    values = unflatten({**search.overrides, **best.values})
     path.write_text(
         f"# xlprompt train {path.as_posix()}\n"
-        f"# Trial {best.number}, the best of {len(trials)}: {_score(best)} on the {language} development set"
+        f"# Trial {best.number}, the best of {len(trials)}: {_score(best)} on the {scored} development set"
         f"{against}.\n# The best of many is too high a figure: confirm it with other seeds.\n"
-        f"# Found by: {command}\n\n"
+        f"# Found by: {search.command}\n\n"
         + yaml.safe_dump({"extends": base, **values}, sort_keys=False, allow_unicode=True),
         encoding="utf-8",
     )
     return path
+
+
+def _draw(
+    folder: Path, search: AskedSearch, trials: Sequence[Trial], importances: Mapping[str, float]
+) -> list[Path]:
+    """History, slices and importance, as far as there is something to see."""
+    points = [
+        TrialPoint(each.number, each.score, each.stderr, each.state != "complete", each.shipped, each.values)
+        for each in trials
+        if each.score is not None
+    ]
+    if not points:
+        return []
+    shown = {"title": search.title, "metric": search.metric}
+    log = [key for key, knob in search.space.items() if isinstance(knob, Range) and knob.log]
+    files = [
+        history_chart(points, folder / "history.png", **shown),
+        slice_chart(points, folder / "slices.png", **shown, log=log),
+    ]
+    if importances:
+        path = folder / "importance.png"
+        files.append(importance_chart(importances, path, title=search.title, trials=len(points)))
+    return files
 
 
 def _score(trial: Trial) -> str:

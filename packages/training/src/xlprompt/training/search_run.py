@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from filelock import FileLock
 from mlflow.entities import Run
 
 from xlprompt.training.recipe import Recipe, flatten
@@ -28,7 +29,7 @@ class SearchRun:
         """
         self._client = open_client(store)
         self._tracker = MlflowTracker(store)
-        self._study, self._task = study, task
+        self._store, self._study, self._task = store, study, task
 
     @property
     def run_id(self) -> str | None:
@@ -49,21 +50,22 @@ class SearchRun:
             recipe: The recipe that the search begins with.
             space: What is searched, for people to read.
         """
-        known = self.run_id
-        if known and self._tracker.resume(known):
-            return known
-        return self._tracker.start(
-            experiment=self._task,
-            run_name=f"search-{run_name(recipe)}",
-            params={**flatten(recipe), **{f"search.{key}": text for key, text in space.items()}},
-            tags={
-                "job": SEARCH_JOB,
-                "task": recipe.task,
-                "method": recipe.method,
-                "model": recipe.model,
-                SEARCH_TAG: self._study,
-            },
-        )
+        with FileLock(self._store / ".search.lock"):  # so that two processes do not make two
+            known = self.run_id
+            if known and self._tracker.resume(known):
+                return known
+            return self._tracker.start(
+                experiment=self._task,
+                run_name=f"search-{run_name(recipe)}",
+                params={**flatten(recipe), **{f"search.{key}": text for key, text in space.items()}},
+                tags={
+                    "job": SEARCH_JOB,
+                    "task": recipe.task,
+                    "method": recipe.method,
+                    "model": recipe.model,
+                    SEARCH_TAG: self._study,
+                },
+            )
 
     def record(self, figures: Mapping[str, float], files: Sequence[Path], *, step: int) -> None:
         """Log figures, and files in place of those with the same names."""

@@ -11,23 +11,27 @@ from __future__ import annotations
 import datetime
 import math
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from filelock import FileLock
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
 
 from xlprompt.evaluation import Score
 from xlprompt.training.loop import TrainingDiverged
 from xlprompt.training.process_identity import is_gone, this_process
 from xlprompt.training.recipe import Recipe
+from xlprompt.training.search_database import open_database
+from xlprompt.training.search_sampler import COUNTING, ENDED, SeededSampler
 from xlprompt.training.search_space import (
     Knob,
     PruningSettings,
@@ -40,28 +44,7 @@ from xlprompt.training.search_space import (
 )
 from xlprompt.training.trial import Pruned
 
-try:
-    import optuna
-except ModuleNotFoundError as absent:
-    raise SearchError(
-        "Optuna is not installed, which draws the trials. Install it: pip install 'xlprompt-training[search]'"
-    ) from absent
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
-
-_COUNTING = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
-_ENDED = "ended"  # attribute of trials that count no more: why; absent where a process died or failed
-
-_WAIT_FOR_DATABASE = 60  # seconds that sqlite waits for another process's write
-_BEAT, _GRACE = 30, 180  # seconds between signs of life, and until a trial without one is given up
 _UNNAMED_SECONDS = 120.0  # after which a trial whose process has not even given its name is given up
-_EVEN_DRAWS = 1000  # at values that nobody has, before what was drawn is taken as it is
 _FEWEST_FOR_IMPORTANCE = 4
 _REPEATS = 20  # trials in a row that may be given up for their values
 
@@ -190,23 +173,16 @@ class SearchTrials:
         self.shipped = dict(shipped)
         size = math.prod(_number_of_values(knob) for knob in space.values())
         self.budget = int(min(trials, size))  # a small space may have fewer different ones
-        sampler = _SeededSampler(seed, startup_trials, self._space)
+        storage = open_database(database)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        try:
-            self._study = optuna.create_study(
-                storage=_storage(database),
-                study_name=name,
-                direction="maximize",
-                sampler=sampler,
-                pruner=_pruner(pruning, steps),
-                load_if_exists=True,
-            )
-        except (ImportError, SQLAlchemyError, optuna.exceptions.OptunaError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            raise SearchError(
-                f"the database {hidden(database)} cannot be used ({reason}). Give a URL as SQLAlchemy takes "
-                "them: sqlite:////data/search.db or postgresql://user@host/search, and install its driver"
-            ) from error
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction="maximize",
+            sampler=SeededSampler(seed, startup_trials, self._space),
+            pruner=_pruner(pruning, steps),
+            load_if_exists=True,
+        )
 
     @property
     def are_complete(self) -> bool:
@@ -263,11 +239,11 @@ class SearchTrials:
             self.give_up_dead()
             if len(self._counting()) >= self.budget:
                 return False
-            known = self._counting(*_COUNTING, TrialState.WAITING)
+            known = self._counting(*COUNTING, TrialState.WAITING)
             if not any(self._is_shipped(each) for each in known):
                 self._study.enqueue_trial(self.shipped)
             try:
-                self._study.optimize(partial(self._run, train), n_trials=1, gc_after_trial=True)
+                self._study.optimize(partial(self._run, train), n_trials=1)
             except _GivenUp:
                 continue
             except _Stopped as stopped:
@@ -280,7 +256,7 @@ class SearchTrials:
         trial.set_user_attr("process", this_process())
         values = {key: _suggest(trial, key, knob) for key, knob in self._space.items()}
         if reason := self._why_not(trial.number, values):
-            trial.set_user_attr(_ENDED, reason)
+            trial.set_user_attr(ENDED, reason)
             raise _GivenUp
         draw = Draw(trial, values, spared=values == self.shipped)
         started = time.monotonic()
@@ -290,7 +266,7 @@ class SearchTrials:
             trial.set_user_attr("diverged", str(error))
             raise optuna.TrialPruned from error
         except (KeyboardInterrupt, SystemExit) as by:
-            trial.set_user_attr(_ENDED, "interrupted")
+            trial.set_user_attr(ENDED, "interrupted")
             raise _Stopped(by) from by  # Optuna knows how to end a trial after an Exception only
         finally:
             trial.set_user_attr("seconds", time.monotonic() - started)
@@ -308,7 +284,7 @@ class SearchTrials:
         return None
 
     def _counting(self, *states: TrialState) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False, states=states or _COUNTING)
+        return self._study.get_trials(deepcopy=False, states=states or COUNTING)
 
     def _is_shipped(self, trial: FrozenTrial) -> bool:
         waiting = trial.state == TrialState.WAITING  # as nothing else does but the recipe's own values
@@ -340,95 +316,6 @@ class _Stopped(Exception):  # noqa: N818 (never leaves this module)
     def __init__(self, by: KeyboardInterrupt | SystemExit) -> None:
         super().__init__(repr(by))
         self.by = by
-
-
-class _SeededSampler(BaseSampler):
-    """Optuna's TPE, drawing by the seed and the trials before, and never what another trial has.
-
-    A sampler that is seeded once draws its first values again whenever a search goes on in a new process.
-    This one begins anew with each trial, by how many came before it.
-    """
-
-    def __init__(self, seed: int, startup_trials: int, space: Mapping[str, BaseDistribution]) -> None:
-        self._seed, self._startup_trials, self._space = seed, startup_trials, dict(space)
-        self._begin([seed])
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Seed the draws."""
-        before = [each for each in study.get_trials(deepcopy=False) if each.number < trial.number]
-        counting = sum(each.state in _COUNTING for each in before)
-        # What has killed its process, or failed, is not drawn again at once; what was interrupted is.
-        lost = sum(each.state == TrialState.FAIL and _ENDED not in each.user_attrs for each in before)
-        self._begin([self._seed, counting, lost])
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Everything is drawn together."""
-        return self._space
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Near the best or, to begin with and where that is taken, evenly."""
-        others = study.get_trials(deepcopy=False, states=_COUNTING)
-        taken = [each.params for each in others if each.number != trial.number]
-        values = self._tpe.sample_relative(study, trial, search_space)
-        for _ in range(_EVEN_DRAWS):
-            if values and values not in taken:
-                break
-            values = {
-                key: self._even.sample_independent(study, trial, key, knob)
-                for key, knob in search_space.items()
-            }
-        return values
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Evenly; only what is not in the space comes here."""
-        return self._even.sample_independent(study, trial, param_name, param_distribution)
-
-    def _begin(self, seeds: Sequence[int]) -> None:
-        seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
-        self._even = RandomSampler(seed)
-        # Values that other workers are busy with count as bad, so that several do not draw the same.
-        self._tpe = TPESampler(n_startup_trials=self._startup_trials, seed=seed, constant_liar=True)
-
-
-def database_beside(store: Path) -> str:
-    """The URL of the database that a store's searches have where no other is named."""
-    return f"sqlite:///{(store.absolute() / 'search.db').as_posix()}"
-
-
-def hidden(database: str) -> str:
-    """A database's URL for people to see: without its password."""
-    try:
-        return make_url(database).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return "that was named"
-
-
-def _storage(database: str) -> optuna.storages.RDBStorage:
-    url = make_url(database)
-    if url.get_backend_name() != "sqlite":
-        with warnings.catch_warnings():
-            # On other machines nobody can see whether a process is still there.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.RDBStorage(
-                database,
-                engine_kwargs={"pool_pre_ping": True},
-                heartbeat_interval=_BEAT,
-                grace_period=_GRACE,
-            )
-    if not url.database or url.database == ":memory:":
-        raise ValueError("a database in memory is this process's alone")
-    file = Path(url.database)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):  # of several processes one makes the tables
-        return optuna.storages.RDBStorage(
-            database, engine_kwargs={"connect_args": {"timeout": _WAIT_FOR_DATABASE}}
-        )
 
 
 def _pruner(pruning: PruningSettings | None, steps: int) -> optuna.pruners.BasePruner:

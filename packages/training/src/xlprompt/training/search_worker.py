@@ -6,6 +6,7 @@ to stop, or nobody waits for it any more, it ends after the training step it is 
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import sys
@@ -85,7 +86,7 @@ class SearchJob:
         trials = open_trials(self.database, self.study, search, self.method, recipe)
         with handled(_stop, signal.SIGTERM):  # also between trials
             while trials.run_next(lambda draw: _train(self, draw, report, console)):
-                continue
+                gc.collect()  # models hold references to themselves, and the next one needs the memory
         return self.parent_run_id
 
 
