@@ -2,6 +2,8 @@
 
 import io
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import mlflow
@@ -9,6 +11,7 @@ import pytest
 import yaml
 from rich.console import Console
 from small import tiny_recipe, write_data
+from studies import gone, start_command, workers_of
 
 from xlprompt.data import TASKS
 from xlprompt.training.grid import find_recipe
@@ -131,7 +134,7 @@ def call(file, store, tmp_path):
 def runs_of(store):
     client = mlflow.MlflowClient(tracking_uri=store_uri(store))
     experiment = client.get_experiment_by_name("xnli")
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    runs = client.search_runs([experiment.experiment_id], max_results=1000) if experiment else []
     return (
         client,
         [run for run in runs if run.data.tags["job"] == "search"],
@@ -243,10 +246,91 @@ def test_an_error_ends_the_search_as_failed_and_the_same_call_goes_on(call, stor
 
 
 def test_a_recipe_that_does_not_lie_in_the_space_is_named(call):
-    with pytest.raises(RecipeError, match=f"{RATE}: the recipe's own value 0.5 does not lie in 0.0001 to 0.1"):
+    with pytest.raises(
+        RecipeError, match=f"{RATE}: the recipe's own value 0.5 does not lie in 0.0001 to 0.1"
+    ):
         call(recipe_overrides={RATE: 0.5})
 
 
 def test_a_method_that_the_file_does_not_have_is_named(call):
     with pytest.raises(SearchError, match="has no method 'lora'; it has prompt"):
         call(method="lora")
+
+
+def wait_for(condition, *processes):
+    while not condition():
+        for process in processes:
+            assert process.poll() is None, process.stdout.read()
+        time.sleep(0.2)
+
+
+def check_whole(store, file, trials):
+    """That many different trials, each of them a finished run under one parent, however it came to that."""
+    console = Console(file=io.StringIO())
+    result = run_search(
+        file,
+        task="xnli",
+        method="prompt",
+        store=store,
+        console=console,
+        out=store / "best",
+        search_overrides={"trials": trials, "executor.workers": 0},
+    )
+    assert "0 to run" in console.file.getvalue()
+    assert (result.finished, len(result.trials)) == (True, trials)
+    assert len({tuple(each.values.values()) for each in result.trials}) == trials
+    assert sum(each.shipped for each in result.trials) == 1
+    _, (parent,), runs = runs_of(store)
+    assert parent.info.status == "FINISHED"
+    finished = {run.info.run_id for run in runs if run.info.status == "FINISHED"}
+    assert finished == {each.run_id for each in result.trials}
+    assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+
+
+@pytest.mark.slow
+def test_processes_that_share_a_database_run_exactly_the_trials_that_were_asked_for_none_twice(
+    file, store, tmp_path
+):
+    """Two processes in one call and one in another, over a space so small that draws meet."""
+    values = yaml.safe_load(file.read_text())
+    values["space"] = {"schedule.batch_size": [4, 8]}
+    values["methods"] = {"prompt": {"prompt.length": {"low": 2, "high": 6}}}
+    file.write_text(yaml.safe_dump(values))
+    options = ("--task", "xnli", "--trials", "9", "--out", str(tmp_path / "best"))
+    calls = [start_command("search", file, store, *options, "--workers", count) for count in ("2", "1")]
+    outputs = [call.communicate(timeout=400)[0] for call in calls]
+    assert [call.returncode for call in calls] == [0, 0], outputs
+    assert any("Train it: xlprompt train" in output for output in outputs)
+    check_whole(store, file, 9)
+
+
+@pytest.mark.slow
+def test_a_search_that_is_interrupted_or_loses_a_worker_ends_with_all_its_trials(file, store, tmp_path):
+    recipe = file.parent / "xnli-prompt.yaml"
+    values = yaml.safe_load(recipe.read_text())
+    values["schedule"] |= {"steps": 300, "evaluate_every": 50}
+    recipe.write_text(yaml.safe_dump(values))
+    options = ("--task", "xnli", "--trials", "4", "--workers", "2", "--out", str(tmp_path / "best"))
+
+    def running():
+        return [run for run in runs_of(store)[2] if run.info.status == "RUNNING"]
+
+    process = start_command("search", file, store, *options)
+    wait_for(lambda: len(running()) == 2, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 130, output
+    assert "The same command goes on" in output
+    _, (parent,), trials = runs_of(store)
+    assert {run.info.status for run in [parent, *trials]} == {"KILLED"}
+
+    process = start_command("search", file, store, *options)
+    wait_for(lambda: len(running()) == 2, process)
+    workers = workers_of(process, "xlprompt.training.search_worker")
+    assert len(workers) == 2
+    workers[0].kill()
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert "its process died (SIGKILL" in output
+    assert gone(workers, 10)
+    check_whole(store, file, 4)

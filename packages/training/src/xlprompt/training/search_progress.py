@@ -91,7 +91,7 @@ def run_workers(
                 progress.say("Stopping: trials end after the step that they are in. Once more kills them")
 
         def report(job: Job, event: Event) -> None:
-            if event["event"] == "trial ended" and event["state"] != "stopped":
+            if event["event"] == "trial ended" and event["state"] not in ("stopped", "failed"):
                 ended.append(event["trial"])
                 if event["state"] == "complete":
                     seconds.append(event["seconds"])
@@ -120,7 +120,7 @@ def _show(progress: StudyProgress, job: Job, event: Event) -> None:
     name = f"trial {event['trial']}"
     if kind == "trial ended":
         score = score_text(event.get("score"), event.get("stderr"))
-        words = {"complete": score, "pruned": f"cut short at {score}"}
+        words = {"complete": score, "pruned": f"{score}, cut short at step {event.get('step')}"}
         progress.ended(name, words.get(event["state"], str(event["state"])))
         return
     if kind == "trial":

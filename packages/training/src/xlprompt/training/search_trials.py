@@ -117,6 +117,7 @@ class Draw:
         """
         self.number, self.values = trial.number, values
         self.best: Score | None = None
+        self.step = 0  # of the last score
         self._trial, self._spared = trial, spared
 
     def scored(self, step: int, score: Score) -> None:
@@ -125,6 +126,7 @@ class Draw:
         Raises:
             Pruned: The trial is worth no more steps.
         """
+        self.step = step
         if self.best is None or score.value > self.best.value:
             self.best = score
             self._trial.set_user_attr("stderr", score.stderr)

@@ -102,7 +102,7 @@ def _train(job: SearchJob, draw: Draw, report: Report, console: Console) -> floa
     started = time.monotonic()
     tell({"event": "trial", "values": draw.values})
     console.print(f"Trial {draw.number}: {json.dumps(draw.values)}", highlight=False, markup=False)
-    end: Mapping[str, Any] = {"state": "stopped"}
+    end: Mapping[str, Any] = {"state": "failed"}
     try:
         result = train_trial(
             override(job.recipe, draw.values, origin=f"trial {draw.number}"),
@@ -122,10 +122,14 @@ def _train(job: SearchJob, draw: Draw, report: Report, console: Console) -> floa
             "state": "complete" if result else "pruned",
             "score": draw.best.value,
             "stderr": draw.best.stderr,
+            "step": draw.step,
         }
         return result.best_score if result else None
     except TrainingDiverged:
         end = {"state": "diverged"}
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        end = {"state": "stopped"}
         raise
     finally:
         tell({"event": "trial ended", "seconds": time.monotonic() - started, **end})
