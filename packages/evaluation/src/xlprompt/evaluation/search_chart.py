@@ -122,12 +122,13 @@ def importance_chart(importances: Mapping[str, float], path: str | Path, *, titl
     axes.set_xlabel(f"share of the score's variance over the space (fANOVA on {trials} trials), %")
     axes.set_title(title, loc="left")
     _plain(axes)
+    axes.grid(visible=False, axis="y")
     return _save(figure, path)
 
 
 def _draw_points(axes: Axes, points: Sequence[TrialPoint], places: Sequence[Any]) -> None:
     kinds = (
-        ("ended", _ENDED, "o", [not point.cut_short and not point.shipped for point in points]),
+        ("trained to its end", _ENDED, "o", [not point.cut_short and not point.shipped for point in points]),
         ("cut short, score until then", _CUT, "x", [point.cut_short for point in points]),
         ("the shipped recipe", _SHIPPED, "D", [point.shipped and not point.cut_short for point in points]),
     )
@@ -140,7 +141,7 @@ def _draw_points(axes: Axes, points: Sequence[TrialPoint], places: Sequence[Any]
         axes.errorbar(
             [place for place, _ in mine],
             [point.score for _, point in mine],
-            yerr=[0.0 if point.cut_short else point.stderr or 0.0 for _, point in mine],
+            yerr=None if marker == "x" else [point.stderr or 0.0 for _, point in mine],
             fmt=marker,
             color=color,
             label=label,
@@ -161,7 +162,8 @@ def _finish(figure: Figure, axes: Axes, path: str | Path, title: str, metric: st
 
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
+    axes.grid(color="#DDDDDD", linewidth=0.8)
+    axes.set_axisbelow(True)
 
 
 def _save(figure: Figure, path: str | Path) -> Path:

@@ -63,7 +63,7 @@ Space = Mapping[str, Knob]
 
 
 class PruningSettings(Settings):
-    """When a trial is cut short: its best score so far is below that of most others at the same step."""
+    """When a trial is cut short: at some step most of those that were trained to their end had a better score."""
 
     startup_trials: int = Field(
         default=4, ge=1, description="Trials that end before any is cut short. More is safer and costs time."
@@ -79,8 +79,8 @@ class PruningSettings(Settings):
         default=50.0,
         gt=0,
         lt=100,
-        description="Share of the trials so far that go on at the same step. 50 cuts short below the median; "
-        "a higher share saves less and errs less.",
+        description="50 cuts a trial short whose best score so far is below the median, at the same step, of "
+        "those trained to their end; 75 if three quarters were better. More saves less and errs less.",
     )
 
 
