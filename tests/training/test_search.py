@@ -40,8 +40,8 @@ def test_each_search_file_opens_with_its_commands_and_holds_every_recipes_values
         space = search.space_of(method)
         assert ("prompt.length" in space) == (method == "prompt")
         for task in TASKS:
-            file, recipe = find_recipe(search.recipe, path, task, method)
-            assert shipped_values(recipe, space, file).keys() == space.keys()
+            file = find_recipe(search.recipe, path, task, method)
+            assert shipped_values(load_recipe(file), space, file).keys() == space.keys()
 
 
 def test_the_papers_space_is_searched_at_its_scale():

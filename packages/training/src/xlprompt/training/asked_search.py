@@ -15,7 +15,7 @@ from xlprompt.data import TASKS
 from xlprompt.evaluation import main_metric
 from xlprompt.models import backbone_fingerprint, load_backbone, short_name
 from xlprompt.training.cells import data_fingerprints, digest, result_parts
-from xlprompt.training.grid import find_recipe
+from xlprompt.training.grid import find_recipe, load_found_recipe
 from xlprompt.training.recipe import Recipe, recipe_to_dict
 from xlprompt.training.search_space import Knob, SearchError, SearchFile, load_search, shipped_values
 from xlprompt.training.search_worker import SearchJob
@@ -110,7 +110,8 @@ def ask_search(
     search = load_search(path, settings)
     if method not in search.methods:
         raise SearchError(f"{path}: has no method '{method}'; it has {', '.join(search.methods)}")
-    file, recipe = find_recipe(search.recipe, path, task, method, overrides)
+    file = find_recipe(search.recipe, path, task, method)
+    recipe = load_found_recipe(file, path, task, overrides)
     shipped_values(recipe, search.space_of(method), file)
     return AskedSearch(
         search,

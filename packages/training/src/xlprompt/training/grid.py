@@ -6,6 +6,7 @@ and which of them have been run, is decided in `cells` and `study`.
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,7 +78,27 @@ class Grid(Settings):
         default="{task}-{method}.yaml",
         description="The recipe file of a task and method, relative to the grid file.",
     )
+    variants: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="Ablations: named sets of values by dotted recipe key (`long: {prompt.length: 50}`). "
+        "Every task, method and seed is run with each of them, so the time of the study grows with their "
+        "number; a variant that is what a finished run already was is not run again. None: the recipes as "
+        "they are.",
+    )
     executor: ExecutorSettings = Field(default_factory=ExecutorSettings)
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _names_are_text(cls, value: Any) -> Any:
+        """YAML reads a name such as 8 as a number."""
+        return {str(name): keys for name, keys in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("variants")
+    @classmethod
+    def _names_can_stand_in_a_file_name(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if wrong := [name for name in value if not re.fullmatch(r"[\w.+-]+", name)]:
+            raise ValueError(f"'{wrong[0]}' is no name: letters, digits and any of _ . + - can stand in one")
+        return value
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -120,25 +141,39 @@ def load_grid(path: str | Path, overrides: Mapping[str, Any] | None = None) -> G
 
 
 def load_grid_recipe(
-    grid: Grid, path: str | Path, task: str, method: str, overrides: Mapping[str, Any] | None = None
+    grid: Grid,
+    path: str | Path,
+    task: str,
+    method: str,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    variant: str = "",
 ) -> tuple[Path, Recipe]:
-    """The recipe of a task and method: its file, and its values with the overrides on top.
+    """The recipe of a task and method: its file, and its values under those of the variant and overrides.
 
     Raises:
-        RecipeError: The file is missing or wrong, it is another task's, or the overrides set a seed.
+        RecipeError: The file is missing or wrong, it is another task's, or the overrides set a seed or what
+            the variant sets.
     """
     if "seed" in (overrides or {}):
         raise RecipeError("the command line: seed: a study has several; name them with --seeds")
-    return find_recipe(grid.recipe, path, task, method, overrides)
+    changes = grid.variants.get(variant, {})
+    if twice := sorted(changes.keys() & (overrides or {}).keys()):
+        raise RecipeError(f"the command line: {twice[0]}: the variants of {path} set it. Leave it out")
+    if "seed" in changes:
+        raise RecipeError(f"{path}: variants: {variant}: sets the seed. Name seeds with `seeds`")
+    file = find_recipe(grid.recipe, path, task, method)
+    try:
+        return file, load_found_recipe(file, path, task, {**changes, **(overrides or {})})
+    except RecipeError as error:
+        raise RecipeError(f"{path}: variants: {variant}: {error}" if variant else str(error)) from error
 
 
-def find_recipe(
-    pattern: str, path: str | Path, task: str, method: str, overrides: Mapping[str, Any] | None = None
-) -> tuple[Path, Recipe]:
-    """The recipe of a task and method by the pattern in the file `path`, which it is relative to.
+def find_recipe(pattern: str, path: str | Path, task: str, method: str) -> Path:
+    """The recipe file of a task and method by the pattern in the file `path`, which it is relative to.
 
     Raises:
-        RecipeError: The file is missing or wrong, or it is another task's.
+        RecipeError: It is missing.
     """
     file = Path(path).parent / pattern.format(task=task, method=method)
     if not file.is_file():
@@ -151,7 +186,18 @@ def find_recipe(
             f"{path}: task {task} and method {method} have no recipe {file}{hint}. Write one, or leave "
             "them out"
         )
+    return file
+
+
+def load_found_recipe(
+    file: Path, path: str | Path, task: str, overrides: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read a recipe file that `find_recipe` found, which must be one of the task.
+
+    Raises:
+        RecipeError: It is wrong, or another task's.
+    """
     recipe = load_recipe(file, overrides)
     if recipe.task != task:
         raise RecipeError(f"{file}: is a recipe of {recipe.task}, and {path} names it as one of {task}")
-    return file, recipe
+    return recipe

@@ -63,7 +63,7 @@ Space = Mapping[str, Knob]
 
 
 class PruningSettings(Settings):
-    """When a trial is cut short: at some step most of those that were trained to their end had a better score."""
+    """When a trial is cut short: most of those that were trained to their end were better at that step."""
 
     startup_trials: int = Field(
         default=4, ge=1, description="Trials that end before any is cut short. More is safer and costs time."
