@@ -95,7 +95,7 @@ def test_changed_weights_make_other_cells(study, tmp_path):
 
 def test_changed_code_makes_other_cells(study, monkeypatch):
     before = fingerprints(study)
-    monkeypatch.setattr(cells, "code_version", lambda: "another")
+    monkeypatch.setattr(cells, "code_version", lambda entry: "another")
     assert not set(before) & set(fingerprints(study))
 
 

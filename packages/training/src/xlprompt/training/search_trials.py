@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -215,16 +216,16 @@ class SearchTrials:
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
         return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
 
-    def give_up_dead(self) -> int:
-        """End the trials whose processes have gone; returns how many."""
-        ended = 0
+    def give_up_dead(self) -> None:
+        """End the trials whose processes have gone, so that they count no more."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.storages.fail_stale_trials(self._study)  # of other machines, which give signs of life
         for each in self._counting(TrialState.RUNNING):
             process = str(each.user_attrs.get("process", ""))
             if is_gone(process) or (not process and _age(each) > _UNNAMED_SECONDS):
                 with suppress(ValueError, optuna.exceptions.OptunaError):  # another process was faster
                     self._study.tell(each.number, state=TrialState.FAIL)
-                    ended += 1
-        return ended
 
     def run_next(self, train: Callable[[Draw], float | None]) -> bool:
         """Draw a trial and have it run; False where there are enough of them already.
