@@ -6,9 +6,13 @@
 #: DATA    (recipe)    mini, hub, or a folder with the official files or JSON Lines (see make data-check)
 #: SEED    (recipe)    seed of initialization and batch order
 #: SEEDS   (grid)      of make all-tasks: how many seeds (3 is 0, 1 and 2), or a list such as SEEDS=0,4
+#: TASK    (none)      of make search: xnli, pawsx, ner or pos
+#: METHOD  prompt      of make search: prompt or finetune
+#: TRIALS  (by scale)  of make search: trials in all, those of earlier calls included
+#: DATABASE (store)    of make search: URL of an Optuna database that several machines share
 #: TASKS   (grid)      of make all-tasks: some of xnli,pawsx,ner,pos
 #: METHODS (grid)      of make all-tasks: some of the methods that experiments/SCALE has recipes of
-#: WORKERS (by cores)  of make all-tasks: runs at a time
+#: WORKERS (by cores)  of make all-tasks: runs at a time; of make search: trials at a time (1)
 #: EXECUTOR local      of make all-tasks: local or ray (ARGS="--address auto" joins a running cluster)
 #: LIMIT   (all)       use at most this many examples of each split and language
 #: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
@@ -51,8 +55,13 @@ study = $(strip $(bin)/xlprompt study $(call quote,experiments/$(scale)/study.ya
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
     $(call option,--executor,$(EXECUTOR)) $(call option,--workers,$(WORKERS)) $(ARGS))
 
+search = $(strip $(bin)/xlprompt search $(call quote,experiments/$(scale)/search.yaml) \
+    $(call option,--task,$(TASK)) $(call option,--method,$(METHOD)) $(call option,--trials,$(TRIALS)) \
+    $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
+    $(call option,--seed,$(SEED)) $(call option,--workers,$(WORKERS)) $(call option,--database,$(DATABASE)) $(ARGS))
+
 .PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt \
-    xnli-finetune pawsx-finetune ner-finetune pos-finetune all-tasks report results nano ui params data-check doctor \
+    xnli-finetune pawsx-finetune ner-finetune pos-finetune all-tasks search report results nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
@@ -107,6 +116,10 @@ pos-finetune: $(ready) ## Fine-tune every weight on English parts of speech, sco
 
 all-tasks: $(ready) ## Run every task, method and seed that has not been run, and sum up; SEEDS=3
 	@$(call study)
+
+search: $(ready) ## Search learning rate, batch size and prompt length for TASK; METHOD=finetune TRIALS=12
+	@test -n $(call quote,$(strip $(TASK))) || { echo "Name the task: make search TASK=xnli" >&2; exit 1; }
+	@$(call search)
 
 report: $(ready) ## Write the study's report: tables, figures, claims
 	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) $(ARGS))

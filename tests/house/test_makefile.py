@@ -173,6 +173,29 @@ def test_engines_and_processes_are_chosen_by_variables(ready, arguments, options
                 *("--executor", "ray", "--workers", "2", "--address", "auto"),
             ],
         ),
+        (["search", "TASK=pos"], ["search", "experiments/mini/search.yaml", "--task", "pos"]),
+        (
+            ["search", "SCALE=paper", "TASK=xnli", "METHOD=finetune", "TRIALS=12", "WORKERS=2", "SEED=1"],
+            [
+                *("search", "experiments/paper/search.yaml", "--task", "xnli", "--method", "finetune"),
+                *("--trials", "12", "--seed", "1", "--workers", "2"),
+            ],
+        ),
+        (
+            [
+                "search",
+                "TASK=ner",
+                "MODEL=m",
+                "DATA=my data",
+                "LIMIT=9",
+                "DATABASE=mysql://h/s",
+                "ARGS=--json",
+            ],
+            [
+                *("search", "experiments/mini/search.yaml", "--task", "ner", "--model", "m"),
+                *("--data", "my data", "--limit", "9", "--database", "mysql://h/s", "--json"),
+            ],
+        ),
         (["ui"], ["ui"]),
         (["ui", "PORT=5005"], ["ui", "--port", "5005"]),
         (["doctor", "ARGS=--json"], ["doctor", "--json"]),
@@ -190,6 +213,12 @@ def test_data_check_without_data_says_what_to_give(ready):
     result = make(ready, "data-check")
     assert result.returncode != 0
     assert "make data-check DATA=" in result.stderr
+
+
+def test_a_search_without_a_task_says_what_to_give(ready):
+    result = make(ready, "search")
+    assert result.returncode != 0
+    assert "make search TASK=" in result.stderr
 
 
 def test_lint_runs_style_types_and_import_direction(ready):

@@ -19,9 +19,10 @@ from mlflow.entities import Metric
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from xlprompt.training.cells import Cell, Group, StudyError
+from xlprompt.training.process_identity import this_process
 from xlprompt.training.recipe import flatten
 from xlprompt.training.seed_statistics import as_metrics, summarize
-from xlprompt.training.tracker import MAX_TAG, EndState, MlflowTracker, local_path, open_client
+from xlprompt.training.tracker import MAX_TAG, PROCESS_TAG, EndState, MlflowTracker, local_path, open_client
 from xlprompt.training.training_state import saved_steps
 
 CELL_TAG = "cell_fingerprint"
@@ -165,6 +166,8 @@ class Ledger:
         """The run that stands for a group, RUNNING; made where there is none."""
         known = self.parent(group)
         if known:
+            # Or its first call's process, which has ended, would have the next run's start end it.
+            self._client.set_tag(known[0], PROCESS_TAG, this_process())
             self._client.update_run(known[0], status="RUNNING")
             return known[0]
         recipe = group.cells[0].recipe

@@ -231,7 +231,7 @@ def load_settings(
     """
     layers = _read_chain(Path(path), seen=())
     if overrides:
-        layers.append(("the command line", _unflatten(overrides)))
+        layers.append(("the command line", unflatten(overrides)))
     merged: dict[str, Any] = {}
     for _, values in layers:
         merged = _merge(merged, values)
@@ -247,6 +247,11 @@ def recipe_from_dict(values: Mapping[str, Any], *, origin: str) -> Recipe:
         return Recipe.model_validate(dict(values))
     except ValidationError as error:
         raise RecipeError(_explain(error, [(origin, dict(values))], Recipe, default_origin=origin)) from error
+
+
+def override(recipe: Mapping[str, Any], values: Mapping[str, Any], *, origin: str) -> Recipe:
+    """A recipe as plain data with other values by dotted key; `origin` is named in errors."""
+    return recipe_from_dict(_merge(recipe, unflatten(values)), origin=origin)
 
 
 def recipe_to_dict(recipe: Settings) -> dict[str, Any]:
@@ -349,7 +354,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _unflatten(overrides: Mapping[str, Any]) -> dict[str, Any]:
+def unflatten(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted key as a recipe file holds them: `{"schedule": {"steps": 600}, ...}`.
+
+    Raises:
+        RecipeError: A key is another one's section.
+    """
     nested: dict[str, Any] = {}
     for key, value in overrides.items():
         *parents, last = key.split(".")
