@@ -51,15 +51,20 @@ study = $(strip $(bin)/xlprompt study $(call quote,experiments/$(scale)/study.ya
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
     $(call option,--executor,$(EXECUTOR)) $(call option,--workers,$(WORKERS)) $(ARGS))
 
-.PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt \
-    xnli-finetune pawsx-finetune ner-finetune pos-finetune all-tasks report nano ui params data-check doctor \
+tasks := xnli pawsx ner pos
+methods := prompt finetune head
+runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
+
+.PHONY: help setup $(runs) all-tasks report nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
 	@echo "xlprompt: cross-lingual prompt tuning of decoder language models"
 	@echo
 	@echo "Targets:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^#> / {print " " substr($$0, 3)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "TASK is one of $(tasks), as in: make xnli-prompt"
 	@echo
 	@echo "Variables and their defaults, as in: make xnli-prompt SCALE=gemma DATA=../data LIMIT=2000"
 	@sed -n 's/^#: /  /p' Makefile
@@ -81,29 +86,12 @@ $(ready): requirements.lock $(foreach p,$(packages),packages/$(p)/pyproject.toml
 	    $(foreach p,$(packages),--editable packages/$(p))
 	@touch $@
 
-xnli-prompt: $(ready) ## Tune prompts on English inference, score every language
-	@$(call train,xnli-prompt)
-
-pawsx-prompt: $(ready) ## Tune prompts on English paraphrases, score every language
-	@$(call train,pawsx-prompt)
-
-ner-prompt: $(ready) ## Tune prompts on English named entities, score every language
-	@$(call train,ner-prompt)
-
-pos-prompt: $(ready) ## Tune prompts on English parts of speech, score every language
-	@$(call train,pos-prompt)
-
-xnli-finetune: $(ready) ## Fine-tune every weight on English inference, score every language
-	@$(call train,xnli-finetune)
-
-pawsx-finetune: $(ready) ## Fine-tune every weight on English paraphrases, score every language
-	@$(call train,pawsx-finetune)
-
-ner-finetune: $(ready) ## Fine-tune every weight on English named entities, score every language
-	@$(call train,ner-finetune)
-
-pos-finetune: $(ready) ## Fine-tune every weight on English parts of speech, score every language
-	@$(call train,pos-finetune)
+# Each task by each method. `make help` has a line for each method.
+#> TASK-prompt    Tune prompts in every layer on English, score every language
+#> TASK-finetune  Fine-tune every weight
+#> TASK-head      Train nothing but the head
+$(runs): $(ready)
+	@$(call train,$@)
 
 all-tasks: $(ready) ## Run every task, method and seed that has not been run, and sum up; SEEDS=3
 	@$(call study)

@@ -15,15 +15,18 @@ from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings
 from xlprompt.models.known import GEMMA, KNOWN_MODELS, canonical_name, short_name
 from xlprompt.models.memory import StateMemory, state_memory
+from xlprompt.models.methods import METHODS, Method
 from xlprompt.models.prompts import PromptSettings
 from xlprompt.models.task_model import TaskModel, build_task_model, text_initialisation
 
 __all__ = [
     "GEMMA",
     "KNOWN_MODELS",
+    "METHODS",
     "Backbone",
     "FinetuneSettings",
     "HeadSettings",
+    "Method",
     "ModelError",
     "ParameterBudget",
     "PromptSettings",

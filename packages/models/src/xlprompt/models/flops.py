@@ -7,11 +7,11 @@ input embedding (a lookup), norms, activations, softmax and the task's head.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
 
 from transformers import PreTrainedModel
 
 from xlprompt.models.budget import prompt_shape
+from xlprompt.models.methods import Method
 from xlprompt.models.prompts import PromptSettings
 
 
@@ -77,7 +77,7 @@ def step_flops(
     shape: ComputeShape,
     lengths: Collection[int],
     *,
-    method: Literal["prompt", "finetune"],
+    method: Method,
     prompt: PromptSettings | None = None,
 ) -> int:
     """FLOPs of a training step over rows of text, forward and backward.
@@ -86,7 +86,8 @@ def step_flops(
     that of its weights. Fine-tuning needs both (PaLM, appendix B: three times the forward pass); frozen
     matrices have no gradient, so prompt tuning needs the first alone. Attention multiplies two activations,
     so both methods need both. With keys and values alone for a prompt, nothing below the first layer's
-    attention trains: the inputs of its projections and its queries need no gradient.
+    attention trains: the inputs of its projections and its queries need no gradient. A head alone needs the
+    forward pass and nothing more.
 
     Gradient checkpointing computes more, but needs no more: it adds nothing here, as in PaLM's model FLOPs
     utilization. Nor does the update of the weights, which is no matrix product. A frozen embedding changes
@@ -96,9 +97,11 @@ def step_flops(
         shape: The decoder.
         lengths: `[rows]`, tokens of each row without padding.
         method: What trains.
-        prompt: The prompt; None for fine-tuning.
+        prompt: The prompt; None for another method.
     """
     matrices, attention = _forward(shape, lengths, prompt)
+    if method == "head":
+        return matrices + attention
     if method == "finetune":
         return 3 * (matrices + attention)
     total = 2 * matrices + 3 * attention

@@ -1,9 +1,9 @@
-"""A backbone, a prompt and a head, put together for one task: by prompt tuning or by full fine-tuning.
+"""A backbone, a prompt and a head, put together for one task by one of the methods.
 
-With a prompt the backbone is frozen. Prompt and head are held in float32; the backbone's weights in the
-precision they were loaded in, whether they train or not (the engine keeps float32 masters of those that do).
-What a batch is, and where it comes from, is not known here: tensors of ids and read-out positions come in,
-logits come out.
+Unless it is fine-tuned the backbone is frozen. Prompt and head are held in float32; the backbone's weights in
+the precision they were loaded in, whether they train or not (the engine keeps float32 masters of those that
+do). What a batch is, and where it comes from, is not known here: tensors of ids and read-out positions come
+in, logits come out.
 """
 
 import itertools
@@ -19,6 +19,7 @@ from xlprompt.models.budget import ParameterBudget, count_parameters
 from xlprompt.models.errors import ModelError
 from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings, LinearHead, VerbalizerHead, label_word_ids
+from xlprompt.models.methods import Method
 from xlprompt.models.prompts import Prompts, PromptSettings
 
 
@@ -39,6 +40,9 @@ class TaskModel(nn.Module):
         else:
             backbone.unfreeze(embeddings=finetune.train_embeddings)
         self.backbone, self.prompts, self.head = backbone, prompts, head
+        self.method: Method = (
+            "finetune" if finetune is not None else "prompt" if prompts is not None else "head"
+        )
 
     def forward(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """Classify read-out positions.
@@ -52,7 +56,9 @@ class TaskModel(nn.Module):
             `[read-outs, labels]`, float32.
         """
         prompt = None if self.prompts is None else self.prompts(self.backbone.dtype)
-        hidden = self.backbone(input_ids, prompt)
+        # With nothing to train below the head, no activation is kept and nothing goes backward.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.method != "head"):
+            hidden = self.backbone(input_ids, prompt)
         # One index_select: on a CPU its backward is many times faster than that of hidden[rows, columns].
         return self.head(hidden.flatten(0, 1).index_select(0, rows * input_ids.shape[1] + columns))
 
@@ -92,7 +98,7 @@ class TaskModel(nn.Module):
 
     def kept_parameters(self) -> dict[str, nn.Parameter]:
         """What a checkpoint holds, by name: all that trains, and the whole of a fine-tuned backbone."""
-        whole_backbone = bool(self.backbone_parameters())  # embeddings that were left frozen, too
+        whole_backbone = self.method == "finetune"  # embeddings that were left frozen, too
         return {
             name: parameter
             for name, parameter in self.named_parameters()

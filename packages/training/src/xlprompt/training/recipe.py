@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from xlprompt.data import TASKS
 from xlprompt.data.encoding import EncodingSettings
-from xlprompt.models import FinetuneSettings, HeadSettings, PromptSettings
+from xlprompt.models import FinetuneSettings, HeadSettings, Method, PromptSettings
 
 
 class RecipeError(ValueError):
@@ -145,10 +145,11 @@ class Recipe(Settings):
     """Everything that decides the result of one run, apart from the machine."""
 
     task: str = Field(description="xnli, pawsx, ner or pos.")
-    method: Literal["prompt", "finetune"] = Field(
+    method: Method = Field(
         default="prompt",
-        description="Which parameters are trained: 'prompt' (prompt and head) or 'finetune' (all weights "
-        "and the head). Fine-tuning takes 18 bytes of memory for each trained parameter.",
+        description="Which parameters are trained beside the head: 'prompt' (a prompt), 'finetune' (all "
+        "weights), 'head' (none). Fine-tuning takes 18 bytes of memory for each trained parameter; a head "
+        "alone needs no backward pass through the backbone and takes half of a prompt's time.",
     )
     model: str = Field(
         description="Backbone: a known name, a hub id or a folder. Time and memory grow with its size."
@@ -183,6 +184,15 @@ class Recipe(Settings):
         if value not in TASKS:
             raise ValueError(f"unknown task '{value}'; the tasks are {', '.join(TASKS)}")
         return value
+
+    @model_validator(mode="after")
+    def _something_trains(self) -> Recipe:
+        if self.method == "head" and self.head.kind == "verbalizer":
+            raise ValueError(
+                "method 'head' with head.kind 'verbalizer' trains nothing. Set head.kind to linear, or take "
+                "another method"
+            )
+        return self
 
     @model_validator(mode="after")
     def _longest_rows_fit_into_batches(self) -> Recipe:
