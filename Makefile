@@ -7,13 +7,13 @@
 #: SEED    (recipe)    seed of initialization and batch order
 #: SEEDS   (grid)      of make all-tasks: how many seeds (3 is 0, 1 and 2), or a list such as SEEDS=0,4
 #: TASKS   (grid)      of make all-tasks: some of xnli,pawsx,ner,pos
-#: METHODS (grid)      of make all-tasks: some of the methods that experiments/SCALE has recipes of
+#: METHODS (grid)      of make all-tasks: some of prompt,finetune,head,lora,ia3,adapter,bitfit
 #: WORKERS (by cores)  of make all-tasks: runs at a time
 #: EXECUTOR local      of make all-tasks: local or ray (ARGS="--address auto" joins a running cluster)
 #: LIMIT   (all)       use at most this many examples of each split and language
 #: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
 #: RESUME  (no)        1 goes on with the newest interrupted run of the recipe, where there is one
-#: ENGINE  (by method) torch or deepspeed; without it prompts use torch and full fine-tuning uses DeepSpeed
+#: ENGINE  (by method) torch or deepspeed; without it full fine-tuning uses DeepSpeed and all else torch
 #: ZERO    1           of full fine-tuning: 0, 1, 2, 3, 2-offload or 3-offload, a file of experiments/deepspeed
 #: GPUS    (one)       processes that share the run, one for each GPU, or on a CPU for a share of the cores
 #: LAUNCHER deepspeed  what starts these processes: deepspeed or torchrun
@@ -52,7 +52,7 @@ study = $(strip $(bin)/xlprompt study $(call quote,experiments/$(scale)/study.ya
     $(call option,--executor,$(EXECUTOR)) $(call option,--workers,$(WORKERS)) $(ARGS))
 
 tasks := xnli pawsx ner pos
-methods := prompt finetune head
+methods := prompt finetune head lora ia3 adapter bitfit
 runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
 
 .PHONY: help setup $(runs) all-tasks report nano ui params data-check doctor \
@@ -89,7 +89,11 @@ $(ready): requirements.lock $(foreach p,$(packages),packages/$(p)/pyproject.toml
 # Each task by each method. `make help` has a line for each method.
 #> TASK-prompt    Tune prompts in every layer on English, score every language
 #> TASK-finetune  Fine-tune every weight
-#> TASK-head      Train nothing but the head
+#> TASK-head      Train nothing but the head on the frozen model
+#> TASK-lora      Train low-rank updates of its queries and values
+#> TASK-ia3       Train scales of its keys, values and feed-forward states
+#> TASK-adapter   Train a small network behind each feed-forward
+#> TASK-bitfit    Train its bias terms
 $(runs): $(ready)
 	@$(call train,$@)
 
