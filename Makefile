@@ -55,7 +55,7 @@ tasks := xnli pawsx ner pos
 methods := prompt finetune head lora ia3 adapter bitfit
 runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
 
-.PHONY: help setup $(runs) all-tasks report nano ui params data-check doctor \
+.PHONY: help setup $(runs) all-tasks report results nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
@@ -102,6 +102,10 @@ all-tasks: $(ready) ## Run every task, method and seed that has not been run, an
 
 report: $(ready) ## Write the study's report: tables, figures, claims
 	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) $(ARGS))
+
+results: $(ready) ## Put the study's tables and figure into README.md and experiments/results/SCALE
+	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) \
+	    --publish $(call quote,experiments/results/$(scale)) $(ARGS))
 
 nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on with it; BALANCED=1 for its control
 	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(if $(strip $(BALANCED)),-balanced).yaml $(ARGS))

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import torch
 
+from xlprompt.data import TASKS
 from xlprompt.data.batches import Batch, TrainingStep
+from xlprompt.data.encoding import encode
+from xlprompt.data.sources import open_source
+from xlprompt.evaluation.language_model import language_model_loss
 from xlprompt.models import (
     FinetuneSettings,
     HeadSettings,
@@ -96,6 +100,23 @@ def small_model(
         head=HeadSettings(),
         seed=seed,
         finetune=finetune,
+    )
+
+
+def loss_of_folder(folder: str | Path, recipe: Recipe, language: str = "de") -> float:
+    """The language-model loss of a model folder, untouched, on a recipe's first test rows."""
+    tokenizer, task = load_tokenizer(str(folder)), TASKS[recipe.task]
+    backbone = load_backbone(str(folder), dtype=recipe.precision)
+    model = build_task_model(backbone, tokenizer, num_labels=3, prompt=None, head=HeadSettings(), seed=0)
+    rows = open_source(recipe.data.source).load(task, language, "test")
+    encoded = encode(rows, task, tokenizer, recipe.encoding)
+    settings = recipe.evaluation
+    return language_model_loss(
+        model,
+        encoded,
+        rows=settings.language_model_rows,
+        token_budget=settings.token_budget,
+        device="cpu",
     )
 
 

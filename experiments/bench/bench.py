@@ -15,9 +15,6 @@ variants alike.
 """
 
 import itertools
-import json
-import multiprocessing
-import re
 import statistics
 import time
 import warnings
@@ -29,6 +26,15 @@ import click
 import datasets
 import numpy as np
 import torch
+from common import (
+    LONGEST,
+    NUM_LABELS,
+    choose_device,
+    in_own_process,
+    synchronize,
+    write_results,
+    xnli_lengths,
+)
 from peft import PrefixTuningConfig, get_peft_model
 from rich.console import Console
 from rich.table import Table
@@ -43,14 +49,11 @@ from xlprompt.models import PromptSettings, TaskModel
 from xlprompt.models.backbones import Backbone
 from xlprompt.models.heads import LinearHead
 from xlprompt.models.prompts import Prompts
-from xlprompt.training.environment import cpu_model
+from xlprompt.training.environment import peak_memory_bytes
 
 # PEFT calls names that transformers has renamed, which would warn at each build, in child processes too.
 warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
-LENGTHS = json.loads((Path(__file__).parent / "xnli_lengths.json").read_text(encoding="utf-8"))
-NUM_LABELS = 3
-PADDED_TO = 128
 EVALUATION_BUDGET = 4096  # tokens a batch, as in the recipes
 VARIANTS = ("ours, dropout off", "ours, dropout on", "peft, dynamic", "peft, padded")
 
@@ -71,10 +74,8 @@ class Setting:
 def examples(setting: Setting, split: str, round_: int) -> list[np.ndarray]:
     """Random ids with XNLI's lengths: those of English training pairs, or of test pairs in all languages."""
     generator = np.random.default_rng((setting.seed, round_))
-    quantiles = LENGTHS[split]
     number = setting.batch_size * (setting.steps if split == "train" else setting.evaluation_steps)
-    drawn = np.interp(generator.random(number) * 100, np.arange(len(quantiles)), quantiles).round()
-    return [generator.integers(4, 256_000, min(int(length), PADDED_TO)) for length in drawn]
+    return [generator.integers(4, 256_000, length) for length in xnli_lengths(generator, number, split)]
 
 
 def padded_batches(rows: Sequence[np.ndarray], setting: Setting, padded_to: int | None) -> list[Batch]:
@@ -202,7 +203,7 @@ def batches_of(variant: str, rows: Sequence[np.ndarray], setting: Setting, phase
     if variant.startswith("ours"):
         made = our_batches(rows, setting, phase)
     else:
-        made = padded_batches(rows, setting, PADDED_TO if variant == "peft, padded" else None)
+        made = padded_batches(rows, setting, LONGEST if variant == "peft, padded" else None)
     return [batch.to(setting.device) for batch in made]
 
 
@@ -230,42 +231,18 @@ def seconds(run: Callable[[], None], device: str) -> float:
     """Wall time of a call, waiting for the device."""
     started = time.perf_counter()
     run()
-    if device == "cuda":
-        torch.cuda.synchronize()
+    synchronize(device)
     return time.perf_counter() - started
 
 
-def peak_memory(
-    variant: str, phase: str, setting: Setting, answer: "multiprocessing.SimpleQueue[int]"
-) -> None:
-    """Work on the largest batch of a round in this (fresh) process and answer its peak memory in bytes."""
+def peak_memory(variant: str, phase: str, setting: Setting) -> int:
+    """Work on the largest batch of a round, in a fresh process, and return its peak memory in bytes."""
     model = build(variant, setting)
     work = batches_of(variant, rows_of(phase, setting, 0), setting, phase)
     (train if phase == "training" else evaluate)(
         model, [max(work, key=lambda batch: batch.input_ids.numel())]
     )
-    if setting.device == "cuda":
-        answer.put(torch.cuda.max_memory_allocated())
-        return
-    # Not getrusage: its peak outlives exec, so a child would report its parent's.
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    if peak is None:
-        raise click.ClickException("peak memory can only be read on Linux")
-    answer.put(int(peak[1]) * 1024)
-
-
-def measured_memory(variant: str, phase: str, setting: Setting) -> int:
-    """Peak memory of a variant in a process of its own, in bytes."""
-    context = multiprocessing.get_context("spawn")
-    answer = context.SimpleQueue()
-    process = context.Process(target=peak_memory, args=(variant, phase, setting, answer))
-    process.start()
-    process.join()
-    if process.exitcode != 0:
-        raise click.ClickException(
-            f"measuring the memory of {variant!r} failed (exit code {process.exitcode})"
-        )
-    return answer.get()
+    return peak_memory_bytes(torch.device(setting.device))
 
 
 def measure(phase: str, setting: Setting, rounds: int, console: Console) -> dict[str, dict[str, float]]:
@@ -343,25 +320,19 @@ def main(
 ) -> None:
     """Compare training and evaluation speed with PEFT's PrefixTuning on the same examples."""
     console = Console()
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(device)
     setting = Setting(layers, prompt_length, batch_size, steps, evaluation_steps, device)
-    results: dict[str, object] = {
-        "setting": {**vars(setting), "rounds": rounds},
-        "machine": {
-            "device": torch.cuda.get_device_name() if device == "cuda" else cpu_model(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-        },
-    }
+    results: dict[str, object] = {"setting": {**vars(setting), "rounds": rounds}}
     for phase in ("training", "evaluation"):
         figures = measure(phase, setting, rounds, console)
         for variant, row in figures.items():
-            row["peak_memory_bytes"] = measured_memory(variant, phase, setting)
+            row["peak_memory_bytes"] = in_own_process(
+                f"the memory of {variant!r}", peak_memory, variant, phase, setting
+            )
         console.print(table(phase, figures, setting))
         results[phase] = figures
     if json_path is not None:
-        json_path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        console.print(f"written to {json_path}")
+        write_results(json_path, results, device, console)
 
 
 if __name__ == "__main__":

@@ -9,19 +9,17 @@ the ratio within a round, so a noisy machine disturbs all variants alike. Length
 rows are of about one length, as in training.
 """
 
-import json
-import multiprocessing
 import statistics
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Literal
 
 import click
 import numpy as np
 import torch
+from common import NUM_LABELS, choose_device, in_own_process, synchronize, write_results, xnli_lengths
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -39,12 +37,8 @@ from xlprompt.training.checkpoint import CheckpointMetadata, save_checkpoint
 from xlprompt.training.cost import device_peak_flops, folder_bytes
 from xlprompt.training.engine import Engine
 from xlprompt.training.engines import EngineChoice, choose_engine, open_engine
-from xlprompt.training.environment import cpu_model, peak_memory_bytes
+from xlprompt.training.environment import peak_memory_bytes
 from xlprompt.training.recipe import OptimizerSettings
-
-LENGTHS = json.loads((Path(__file__).parent / "xnli_lengths.json").read_text(encoding="utf-8"))["train"]
-NUM_LABELS = 3
-LONGEST = 128
 
 
 @dataclass(frozen=True)
@@ -96,9 +90,8 @@ def take_step(engine: Engine, batch: Batch) -> None:
 def batches(setting: Setting, round_: int) -> list[Batch]:
     """A warm-up batch, the longest, and those that are timed: random ids with XNLI's English lengths."""
     generator = np.random.default_rng((setting.seed, round_))
-    number = setting.batch_size * setting.steps
-    drawn = np.interp(generator.random(number) * 100, np.arange(len(LENGTHS)), LENGTHS)
-    lengths = np.sort(np.minimum(drawn.round().astype(int), LONGEST))[::-1].reshape(setting.steps, -1)
+    drawn = xnli_lengths(generator, setting.batch_size * setting.steps)
+    lengths = np.sort(drawn)[::-1].reshape(setting.steps, -1)
     timed = [_batch(row, generator) for row in lengths[generator.permutation(setting.steps)]]
     return [_batch(lengths[0], generator), *timed]
 
@@ -134,9 +127,7 @@ def build(variant: Variant, setting: Setting) -> TaskModel:
     return TaskModel(backbone, prompts, head, variant.finetune).to(setting.device)
 
 
-def measure(
-    name: str, setting: Setting, round_: int, with_checkpoint: bool, answer: "SimpleQueue[Measurement]"
-) -> None:
+def measure(name: str, setting: Setting, round_: int, with_checkpoint: bool) -> Measurement:
     """One variant in one round; runs in a process of its own."""
     keep_freed_memory()
     variant, device = VARIANTS[name], torch.device(setting.device)
@@ -148,25 +139,23 @@ def measure(
     settings = OptimizerSettings(learning_rate=1e-5)
     with open_engine(variant.engine, model, settings, device, Processes(device=device)) as engine:
         take_step(engine, warm_up)  # allocates, the optimizer's state too
-        _synchronize(device)
+        synchronize(setting.device)
         started = time.perf_counter()
         for batch in timed:
             take_step(engine, batch)
-        _synchronize(device)
+        synchronize(setting.device)
         seconds = time.perf_counter() - started
         peak = peak_memory_bytes(device)
         stored = checkpoint_bytes(engine.weights()) if with_checkpoint else None
     lengths = [int(column) + 1 for batch in timed for column in batch.columns]
     method: Literal["prompt", "finetune"] = "prompt" if variant.finetune is None else "finetune"
-    answer.put(
-        Measurement(
-            seconds=seconds,
-            tokens=sum(batch.num_tokens for batch in timed),
-            flops=step_flops(shape, lengths, method=method, prompt=prompt),
-            state_bytes=state.total,
-            peak_memory_bytes=peak,
-            checkpoint_bytes=stored,
-        )
+    return Measurement(
+        seconds=seconds,
+        tokens=sum(batch.num_tokens for batch in timed),
+        flops=step_flops(shape, lengths, method=method, prompt=prompt),
+        state_bytes=state.total,
+        peak_memory_bytes=peak,
+        checkpoint_bytes=stored,
     )
 
 
@@ -176,21 +165,6 @@ def checkpoint_bytes(weights: dict[str, torch.Tensor]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder) / "checkpoint", weights, metadata)
         return folder_bytes(Path(folder))
-
-
-def measured(name: str, setting: Setting, round_: int) -> Measurement:
-    """The same in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    answer = context.SimpleQueue()
-    process = context.Process(target=measure, args=(name, setting, round_, round_ == 0, answer))
-    process.start()
-    process.join()
-    if process.exitcode != 0:
-        raise click.ClickException(
-            f"measuring {name!r} failed (exit code {process.exitcode}; -9 is usually a lack of memory: "
-            "try --layers 4)"
-        )
-    return answer.get()
 
 
 def summary(rounds: dict[str, list[Measurement]], peak_flops: float) -> dict[str, dict[str, float]]:
@@ -249,11 +223,6 @@ def table(figures: dict[str, dict[str, float]], setting: Setting) -> Table:
     return made
 
 
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 @click.command(context_settings={"show_default": True})
 @click.option("--layers", default=24, help="Layers of XGLM-564M's shape (24 is the whole model).")
 @click.option("--prompt-length", default=15, help="Prompt slots in every layer.")
@@ -273,12 +242,12 @@ def main(
 ) -> None:
     """Compare prompt tuning with full fine-tuning on the same batches."""
     console = Console()
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(device)
     setting = Setting(layers, prompt_length, batch_size, steps, device)
     found: dict[str, list[Measurement]] = {name: [] for name in VARIANTS}
     for round_ in range(rounds):
         for name in VARIANTS if round_ % 2 == 0 else reversed(VARIANTS):
-            found[name].append(measured(name, setting, round_))
+            found[name].append(in_own_process(repr(name), measure, name, setting, round_, round_ == 0))
         console.print(
             f"round {round_ + 1} of {rounds}: "
             + ", ".join(f"{name} {own[-1].seconds:.1f} s" for name, own in found.items())
@@ -295,16 +264,10 @@ def main(
     if json_path is not None:
         results = {
             "setting": {**vars(setting), "rounds": rounds},
-            "machine": {
-                "device": torch.cuda.get_device_name() if device == "cuda" else cpu_model(),
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-                "peak": asdict(peak),
-            },
+            "peak": asdict(peak),
             "figures": figures,
         }
-        json_path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        console.print(f"written to {json_path}")
+        write_results(json_path, results, device, console)
 
 
 if __name__ == "__main__":

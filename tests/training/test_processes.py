@@ -11,9 +11,10 @@ from pathlib import Path
 import mlflow
 import pytest
 import yaml
-from small import tiny_recipe, write_data
+from small import loss_of_folder, tiny_recipe, write_data
 
 from xlprompt.training.checkpoint import load_checkpoint
+from xlprompt.training.recipe import recipe_from_dict
 from xlprompt.training.tracker import find_model, store_uri
 
 pytestmark = pytest.mark.integration
@@ -151,6 +152,9 @@ def test_a_command_runs_in_processes_that_deepspeed_starts(recipe, tmp_path):
     assert run.data.params["engine.zero_stage"] == "3"
     assert run.data.params["total_params"] == str(told["budget"]["total_params"]) != "0"
     checkpoint = load_checkpoint(find_model(store, told["run_id"]).directory)
+    trained = recipe_from_dict(checkpoint.metadata.recipe, origin="test")
+    loss = run.data.metrics["language_model/after/de"]  # from weights that were sharded
+    assert loss == pytest.approx(loss_of_folder(checkpoint.directory, trained), rel=1e-5)
     assert sum(value.numel() for value in checkpoint.state.values()) == told["budget"]["trainable_params"]
     # The consolidated checkpoint, evaluated in one process, scores what the two have scored.
     again = xlprompt("evaluate", told["run_id"], "--mlruns", store, "--json")

@@ -12,7 +12,7 @@ import mlflow
 import pytest
 import yaml
 from rich.console import Console
-from small import tiny_recipe, write_data
+from small import loss_of_folder, tiny_recipe, write_data
 
 from xlprompt.data import TASKS
 from xlprompt.data.sources import open_source
@@ -121,6 +121,17 @@ def test_the_store_holds_the_curves_and_the_scores_by_language(trained, client):
         "train/tokens_per_second",
         "cost/peak_memory_mib",
     } <= metrics.keys()
+
+
+def test_the_store_tells_what_training_made_the_model_forget(trained, client):
+    recipe, result = trained
+    metrics = client.get_run(result.run_id).data.metrics
+    before = loss_of_folder(recipe.model, recipe)
+    assert metrics["language_model/before/de"] == pytest.approx(before, rel=1e-6)
+    change = metrics["language_model/after/de"] - metrics["language_model/before/de"]
+    assert metrics["language_model/change/de"] == pytest.approx(change) != 0
+    others = [metrics[f"language_model/change/{language}"] for language in ("de", "sw")]
+    assert metrics["language_model/change/mean_zero_shot"] == pytest.approx(sum(others) / 2)
 
 
 def test_the_store_ties_scores_to_data_sets_and_to_the_model(trained, client):

@@ -21,8 +21,21 @@ from xlprompt.cli.options import mlruns_option
     show_default=True,
     help="Folder of the report.",
 )
+@click.option(
+    "--publish",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write the figure and report.md to this folder, and the summary into --readme, between the "
+    "lines '<!-- NAME begin -->' and '<!-- NAME end -->', where NAME is the folder's name.",
+)
+@click.option(
+    "--readme",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("README.md"),
+    show_default=True,
+    help="With --publish: the document that takes the summary.",
+)
 @mlruns_option
-def command(model: str | None, out: Path, mlruns: Path) -> None:
+def command(model: str | None, out: Path, publish: Path | None, readme: Path, mlruns: Path) -> None:
     """Compare the finished runs of a study and write report.html and report.md.
 
     The page needs no other file. Both are also kept in the store, as artifacts of a run.
@@ -31,8 +44,9 @@ def command(model: str | None, out: Path, mlruns: Path) -> None:
     Examples:
       xlprompt report
       xlprompt report --model xglm-nano --out build/nano
+      xlprompt report --publish experiments/results/mini
     """
     from xlprompt.training.report_runs import report_study
 
-    for path in report_study(mlruns, out, model):
+    for path in report_study(mlruns, out, model, publish_in=publish, document=readme):
         click.echo(path)

@@ -11,19 +11,21 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from xlprompt.data.batches import Batch, evaluation_batches
+from xlprompt.data.batches import evaluation_batches
 from xlprompt.data.encoding import Encoded
 from xlprompt.evaluation.processes import Processes
 
 if TYPE_CHECKING:  # for the annotation only: predictions can be scored where transformers is not loaded
     from xlprompt.models import TaskModel
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,9 @@ def predict(
     total = torch.zeros(3, dtype=torch.float64, device=device)  # loss, tokens, read-outs
     start = time.perf_counter()
     # Not inference_mode: what the model caches in it, such as a mask, could not be trained with afterwards.
-    with _evaluation_mode(model), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         batches = evaluation_batches(encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True)
-        for batch, is_own in _share(batches, processes):
+        for batch, is_own in share(batches, processes):
             moved = batch.to(device)
             logits = model(moved.input_ids, moved.rows, moved.columns).float()  # [readouts, labels]
             if not is_own:
@@ -118,7 +120,7 @@ def predict(
     return Predictions(labels=labels, loss=loss, tokens=int(tokens), seconds=seconds)
 
 
-def _share(batches: Iterable[Batch], processes: Processes) -> Iterator[tuple[Batch, bool]]:
+def share(batches: Iterable[Item], processes: Processes) -> Iterator[tuple[Item, bool]]:
     """This process's batches, each with True; with False one that only keeps it in step with the others.
 
     A sharded model computes in all processes or in none, so all of them go through as many batches.
@@ -128,7 +130,7 @@ def _share(batches: Iterable[Batch], processes: Processes) -> Iterator[tuple[Bat
         yield group[processes.rank if is_own else 0], is_own
 
 
-def _groups(items: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+def _groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Groups of `size` items, the last one smaller where they do not divide."""
     iterator = iter(items)
     while group := list(islice(iterator, size)):
@@ -136,7 +138,7 @@ def _groups(items: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
 
 
 @contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Put every module in evaluation mode, and afterwards exactly those back that were in training mode.
 
     `model.train()` alone would also switch on the dropout of a frozen backbone that is kept in evaluation

@@ -217,6 +217,24 @@ class Backbone(nn.Module):
         """Where the weights lie."""
         return self.embedding.weight.device
 
+    @property
+    def has_token_logits(self) -> bool:
+        """Whether next tokens can be predicted: the language-model head is the input embedding itself."""
+        return bool(self.config.tie_word_embeddings)
+
+    def token_logits(self, hidden: Tensor) -> Tensor:
+        """Logits of the next token, for backbones that have them (`has_token_logits`).
+
+        Args:
+            hidden: `[positions, hidden]`, what `forward` gave.
+
+        Returns:
+            `[positions, vocabulary]`, float32.
+        """
+        logits = nn.functional.linear(hidden, self.embedding.weight).float()
+        cap = getattr(self.config, "final_logit_softcapping", None)  # Gemma 2 has one
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
     def enable_gradient_checkpointing(self) -> None:
         """Recompute each layer in the backward pass instead of keeping its activations."""
         self.model.activation_checkpointing_enable()  # non-reentrant by default

@@ -190,7 +190,7 @@ class DeepSpeedEngine:
         """Copies on the CPU; at stage 3, collected one after the other."""
         kept: dict[str, Tensor] = {}
         for name, parameter in self._model.kept_parameters().items():
-            with self._gathered(parameter):
+            with self.whole(parameter):
                 if self._processes.is_first:
                     kept[name] = parameter.detach().to("cpu", copy=True)
         return kept
@@ -202,6 +202,17 @@ class DeepSpeedEngine:
             hand_out_weights(self._model, weights, self._processes)
         else:
             self._put(weights, self._model.kept_parameters())
+
+    @contextmanager
+    def whole(self, parameter: Tensor, *, modify: bool = False) -> Iterator[None]:
+        """Within it, the parameter is whole on every process; changes on process 0 are kept with `modify`."""
+        if self._stage < 3:
+            yield
+            return
+        from deepspeed.runtime.zero import GatheredParameters
+
+        with GatheredParameters([parameter], modifier_rank=0 if modify else None):
+            yield
 
     def close(self) -> None:
         """Give the memory back; the model can't be used afterwards.
@@ -305,20 +316,9 @@ class DeepSpeedEngine:
     def _put(self, values: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> None:
         """Copy values into what the model computes with; at stage 3 those of process 0 count."""
         for name, parameter in parameters.items():
-            with self._gathered(parameter, modify=True):
+            with self.whole(parameter, modify=True):
                 if self._stage < 3 or self._processes.is_first:
                     parameter.copy_(values[name].to(parameter.device))
-
-    @contextmanager
-    def _gathered(self, parameter: nn.Parameter, *, modify: bool = False) -> Iterator[None]:
-        """Within it, the parameter is whole on every process; changes on process 0 are kept with `modify`."""
-        if self._stage < 3:
-            yield
-            return
-        from deepspeed.runtime.zero import GatheredParameters
-
-        with GatheredParameters([parameter], modifier_rank=0 if modify else None):
-            yield
 
 
 def _import_deepspeed(device: torch.device) -> Any:

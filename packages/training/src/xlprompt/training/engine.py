@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -55,6 +56,9 @@ class Engine(Protocol):
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Put what process 0 got from `weights` back into the model of every process, to evaluate it."""
+
+    def whole(self, parameter: Tensor) -> AbstractContextManager[None]:
+        """Within it the parameter is whole in every process, for what reads it outside of its module."""
 
     def close(self) -> None:
         """Give back what the engine has taken; the model may be of no use afterwards."""
@@ -133,6 +137,10 @@ class TorchEngine:
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Process 0 loads them, and the others receive them."""
         hand_out_weights(self._model, weights, self._processes)
+
+    def whole(self, parameter: Tensor) -> AbstractContextManager[None]:
+        """It always is."""
+        return nullcontext()
 
     def close(self) -> None:
         """Nothing to give back."""

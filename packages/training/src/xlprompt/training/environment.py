@@ -5,8 +5,10 @@ Only looks; what is done with the answers is the tracker's business.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import re
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -120,12 +122,17 @@ def peak_memory_bytes(device: torch.device) -> int:
     """Most memory held so far: the GPU's allocations on cuda, else the process's resident set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    with contextlib.suppress(OSError):
+        # Not getrusage: its peak outlives exec, so a child would report its parent's.
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        if peak := re.search(r"VmHWM:\s+(\d+) kB", status):
+            return int(peak[1]) * 1024
     try:
         import resource  # absent on Windows
     except ImportError:
         return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kibibytes, macOS bytes
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024  # in bytes on macOS, in kibibytes elsewhere
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

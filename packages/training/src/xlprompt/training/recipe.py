@@ -150,6 +150,13 @@ class EvaluationSettings(Settings):
         description="Most padded tokens in one forward pass without gradients. Memory and speed only: the "
         "scores do not depend on it.",
     )
+    language_model_rows: int = Field(
+        default=50,
+        ge=0,
+        description="Test rows of each language whose next tokens are predicted before and after training, "
+        "to see what it made the model forget. Costs two forward passes over them with the logits of the "
+        "whole vocabulary; 0 skips it, as does a backbone whose head is not its input embedding.",
+    )
 
 
 class Recipe(Settings):

@@ -13,6 +13,7 @@ from pathlib import Path
 from xlprompt.data import TASKS
 from xlprompt.evaluation import compare, judge, load_runs
 from xlprompt.evaluation.study_report import RunFacts, write_study_report
+from xlprompt.evaluation.study_summary import publish
 from xlprompt.models import short_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
@@ -82,13 +83,22 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
     return StudyRuns(chosen, ordered, tuple(notes))
 
 
-def report_study(store: Path, out: Path, model: str | None = None) -> tuple[Path, Path]:
+def report_study(
+    store: Path,
+    out: Path,
+    model: str | None = None,
+    *,
+    publish_in: Path | None = None,
+    document: Path | None = None,
+) -> tuple[Path, Path]:
     """Write the report of a store's study and log it as artifacts of a run.
 
     Args:
         store: Folder of the MLflow store.
         out: Folder of the report.
         model: Backbone; needed only where the store has studies of several.
+        publish_in: Folder of a repository for the figure and the report in Markdown; None for neither.
+        document: Its Markdown file that takes the summary, in the section named after `publish_in`.
 
     Returns:
         Paths of the HTML page and the Markdown file.
@@ -96,6 +106,7 @@ def report_study(store: Path, out: Path, model: str | None = None) -> tuple[Path
     Raises:
         StudyError: There is no store, or no comparable runs in it.
         DataError: Runs of a task were not scored on the same examples.
+        DocumentError: The document has no place for the summary.
     """
     if not (store / "mlflow.db").is_file():
         raise StudyError(
@@ -114,9 +125,10 @@ def report_study(store: Path, out: Path, model: str | None = None) -> tuple[Path
     for each in facts:
         if each.method == METHOD and each.trainable_percent is not None:
             shares[each.task] = max(shares.get(each.task, 0.0), each.trainable_percent)
-    paths = write_study_report(
-        out, comparison, judge(comparison, trainable_percent=shares), facts, notes=study.notes
-    )
+    verdicts = judge(comparison, trainable_percent=shares)
+    paths = write_study_report(out, comparison, verdicts, facts, notes=study.notes)
+    if publish_in is not None and document is not None:
+        publish(publish_in, document, comparison, verdicts, facts, paths[1])
     tracker = MlflowTracker(store)
     with true_end_state(tracker):
         tracker.start(

@@ -40,6 +40,7 @@ from xlprompt.training.cost import (
 )
 from xlprompt.training.engines import EngineChoice, choose_engine, open_engine
 from xlprompt.training.environment import Environment, peak_memory_bytes, read_environment
+from xlprompt.training.forgetting import forgetting_metrics, losses_by_language
 from xlprompt.training.interrupted import LATEST, find_interrupted, states_folder
 from xlprompt.training.loop import FitResult, fit
 from xlprompt.training.overview import plan_table
@@ -213,6 +214,8 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
         console.print(
             f"Going on from step {start.loop.step} of run {states.identity.run_id}", highlight=False
         )
+    with out_of_memory_explained():
+        losses_before = losses_by_language(setup, model, languages)
     if target.type == "cuda":
         torch.cuda.reset_peak_memory_stats(target)
     with (
@@ -292,6 +295,11 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
             model_id=stored.model_id if stored else None,
             step=result.best_step,
         )
+        losses_after = losses_by_language(setup, model, languages, engine=engine)
+        forgetting = forgetting_metrics(losses_before, losses_after, recipe.data.train_language)
+        if forgetting:
+            console.print(_forgetting_line(forgetting), highlight=False)
+        tracker.log_metrics(forgetting, step=result.best_step, model_id=stored.model_id if stored else None)
         cost = measured(
             train_seconds=result.seconds,
             total_seconds=time.perf_counter() - job.started,
@@ -401,4 +409,16 @@ def _metadata(
         step=step,
         metric=main_metric(setup.task),
         score=score,
+    )
+
+
+def _forgetting_line(metrics: Mapping[str, float]) -> str:
+    kind = "language_model/change/"
+    changes = {key.removeprefix(kind): value for key, value in metrics.items() if key.startswith(kind)}
+    mean = changes.pop("mean")
+    changes.pop("mean_zero_shot", None)
+    most = max(changes, key=changes.__getitem__)
+    return (
+        f"Language-model loss of the test texts: {mean:+.2f} nats a token by training, "
+        f"most in {most} ({changes[most]:+.2f})"
     )

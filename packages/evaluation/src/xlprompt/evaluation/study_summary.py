@@ -1,0 +1,193 @@
+"""A study's results in brief, as Markdown for a README: tables of scores and methods, and the verdicts.
+
+All of it is also in the report (study_report.py), with intervals. A document that takes it marks the place by
+two comments, and what stands between them is replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from xlprompt.data.languages import in_study_order, language
+from xlprompt.evaluation.comparison import Comparison
+from xlprompt.evaluation.study_figures import heat_map
+from xlprompt.evaluation.study_report import RunFacts
+from xlprompt.evaluation.verdicts import Verdict
+
+_FIGURE, _REPORT = "differences.svg", "report.md"
+
+
+class DocumentError(ValueError):
+    """A document that has no place for the results; the message says what to write into it."""
+
+
+def summary(comparison: Comparison, verdicts: Sequence[Verdict], runs: Sequence[RunFacts]) -> str:
+    """The tables, with a sentence on how to read each."""
+    parts = [
+        _scores(comparison),
+        f"Percent, mean ± standard deviation over seeds ({_seeds(comparison)}); accuracy, for ner entity F1. "
+        "Bold: better than the other method at 5 % after Holm's correction over the task's languages, "
+        "uncertain over seeds and test examples.",
+        _methods(comparison, runs),
+        f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Difference: zero-shot "
+        f"mean of {comparison.method} minus that of {comparison.baseline}, with its 95 % interval. Minutes "
+        "of a run, scoring included, and peak memory depend on the machine.",
+        _verdicts(verdicts),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def publish(
+    folder: Path,
+    document: Path,
+    comparison: Comparison,
+    verdicts: Sequence[Verdict],
+    runs: Sequence[RunFacts],
+    report: Path,
+) -> None:
+    """Write a study's figure and whole report to a folder, and its summary into a document that links them.
+
+    Args:
+        folder: Made where it does not exist; its name is that of the document's section.
+        document: A Markdown file with a place for the section (see `replace_section`).
+        comparison: From comparison.compare.
+        verdicts: From verdicts.judge.
+        runs: The runs compared.
+        report: The report in Markdown, which is copied.
+
+    Raises:
+        DocumentError: The document has no place for the section. Nothing has been written then.
+    """
+    path = Path(os.path.relpath(folder.resolve(), document.resolve().parent)).as_posix()
+    picture = f"![{comparison.method} minus {comparison.baseline} by language]({path}/{_FIGURE})"
+    more = f"[The whole report]({path}/{_REPORT}): intervals, groups of languages, rules and costs."
+    text = f"{summary(comparison, verdicts, runs)}\n{picture}\n\n{more}\n"
+    replace_section(document, folder.name, text)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _FIGURE).write_text(heat_map(comparison), encoding="utf-8")
+    shutil.copyfile(report, folder / _REPORT)
+
+
+def replace_section(document: Path, name: str, text: str) -> None:
+    """Put a text between `<!-- NAME begin -->` and `<!-- NAME end -->`.
+
+    Raises:
+        DocumentError: The document is missing, or the two comments are not there once each, in this order.
+    """
+    begin, end = f"<!-- {name} begin -->\n", f"<!-- {name} end -->\n"
+    try:
+        content = document.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DocumentError(f"{document}: cannot be read ({error.strerror})") from error
+    before, first, rest = content.partition(begin)
+    _, second, after = rest.partition(end)
+    if not first or not second or begin in rest or end in before + after:
+        raise DocumentError(
+            f"{document}: has no place for these results. Write the lines '{begin.strip()}' and "
+            f"'{end.strip()}' where they should stand, once"
+        )
+    new = document.with_name(f".{document.name}.new")
+    new.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
+    new.replace(document)
+
+
+def _seeds(comparison: Comparison) -> str:
+    numbers = {task.method_seeds for task in comparison.tasks.values()}
+    numbers |= {task.baseline_seeds for task in comparison.tasks.values()}
+    if len(numbers) == 1:
+        return ", ".join(map(str, numbers.pop()))
+    counts = sorted({len(each) for each in numbers})
+    return f"{counts[0]} to {counts[-1]} of them" if len(counts) > 1 else f"{counts[0]} of them"
+
+
+def _scores(comparison: Comparison) -> str:
+    methods = (comparison.method, comparison.baseline)
+    winners = {"win": comparison.method, "loss": comparison.baseline, "tie": ""}
+    better = {(row.task, row.language): winners[row.outcome] for row in comparison.differences}
+    cells = {}
+    for row in comparison.scores:
+        text = _mean(row.spread.mean, row.spread.deviation)
+        won = better.get((row.task, row.language)) == row.method
+        cells[row.task, row.language, row.method] = f"**{text}**" if won else text
+    columns = [f"{task} {method}" for task in comparison.tasks for method in methods]
+    lines = [_row(["language", "resources", *columns]), _row(["---", "---", *["---:"] * len(columns)])]
+    for code in in_study_order({row.language for row in comparison.scores}):
+        values = [cells.get((task, code, method), "") for task in comparison.tasks for method in methods]
+        lines.append(_row([language(code).name, language(code).resource_level, *values]))
+    return "\n".join(lines)
+
+
+def _methods(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
+    columns = ["task", "method", "trained", "zero-shot mean", "gap", "wins", "difference", "minutes", "GiB"]
+    lines = [_row(columns), _row(["---", "---", *["---:"] * 7])]
+    groups = {row.task: row for row in comparison.groups if row.grouping == "zero-shot"}
+    tallies = {row.task: row for row in comparison.tallies}
+    for task in comparison.tasks:
+        for method in (comparison.method, comparison.baseline):
+            ours = method == comparison.method
+            of_cell = [run for run in runs if (run.task, run.method) == (task, method)]
+            shares = [run.trainable_percent for run in of_cell if run.trainable_percent is not None]
+            group, tally = groups.get(task), tallies[task]
+            difference = ""
+            if ours and group is not None:
+                estimate = group.estimate
+                difference = f"{estimate.value:+.1f}"
+                if estimate.low is not None and estimate.high is not None:
+                    difference += f" [{estimate.low:+.1f}, {estimate.high:+.1f}]"
+            won = tally.wins if ours else tally.losses
+            lines.append(
+                _row(
+                    [
+                        task,
+                        method,
+                        f"{max(shares):.3g} %" if shares else "",
+                        *_transfer(comparison, task, method),
+                        f"{won} of {tally.wins + tally.ties + tally.losses}",
+                        difference,
+                        _average([run.seconds for run in of_cell], 60),
+                        _average([run.memory_mib for run in of_cell], 1024),
+                    ]
+                )
+            )
+    return "\n".join(lines)
+
+
+def _transfer(comparison: Comparison, task: str, method: str) -> list[str]:
+    """Zero-shot mean and transfer gap, each over seeds."""
+    rows = [row for row in comparison.scores if (row.task, row.method) == (task, method)]
+    others = [row.values for row in rows if row.language != comparison.train_language]
+    if not others:
+        return ["", ""]
+    means = np.mean(others, axis=0)  # [seeds]
+    trained = [row.values for row in rows if row.language == comparison.train_language]
+    gap = _over_seeds(np.asarray(trained[0]) - means) if trained else ""
+    return [_over_seeds(means), gap]
+
+
+def _over_seeds(values: np.ndarray) -> str:
+    return _mean(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
+
+
+def _mean(mean: float, deviation: float | None) -> str:
+    return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
+
+
+def _average(values: Sequence[float | None], unit: float) -> str:
+    known = [value for value in values if value is not None]
+    return f"{np.mean(known) / unit:.1f}" if known else ""
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> str:
+    lines = [_row(["claim of the paper", "verdict", "because"]), _row(["---"] * 3)]
+    for number, each in enumerate(verdicts, 1):
+        lines.append(_row([f"{number}. {each.claim}", f"**{each.verdict}**", str(each.evidence["reason"])]))
+    return "\n".join(lines)
+
+
+def _row(values: Sequence[str]) -> str:
+    return f"| {' | '.join(' '.join(value.replace('|', '/').split()) for value in values)} |"

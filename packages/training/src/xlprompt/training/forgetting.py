@@ -1,0 +1,65 @@
+"""What training made a model forget: the language-model loss of each test language before and after it.
+
+Before is the backbone alone, after is all that was trained in its place. With a prompt, or whatever else can
+be taken off again, the loss rises only as long as it is there; fine-tuned weights stay changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xlprompt.evaluation.language_model import language_model_loss
+from xlprompt.models import TaskModel
+from xlprompt.training.engine import Engine
+from xlprompt.training.preparation import Setup, load_split
+
+Losses = dict[str, float]
+
+
+def losses_by_language(
+    setup: Setup, model: TaskModel, languages: Sequence[str], *, engine: Engine | None = None
+) -> Losses:
+    """Nats a token in the first test rows of each language.
+
+    Args:
+        setup: The run's.
+        model: The run's.
+        languages: The test languages.
+        engine: What has trained the model; None before training, when the backbone is measured alone.
+
+    Returns:
+        By language; empty where the recipe or the backbone leaves it out.
+    """
+    settings = setup.recipe.evaluation
+    if not settings.language_model_rows or not model.backbone.has_token_logits:
+        return {}
+    losses = {}
+    for language in languages:
+        with setup.processes.first_alone():
+            encoded = load_split(setup, language, "test").encoded
+        losses[language] = language_model_loss(
+            model,
+            encoded,
+            rows=settings.language_model_rows,
+            token_budget=settings.token_budget,
+            device=setup.device,
+            prompted=engine is not None,
+            processes=setup.processes,
+            whole=engine.whole if engine else None,
+        )
+    return losses
+
+
+def forgetting_metrics(before: Losses, after: Losses, train_language: str) -> dict[str, float]:
+    """Metrics for the tracker: both losses and their difference by language, and the mean differences."""
+    if not before:
+        return {}
+    change = {language: after[language] - loss for language, loss in before.items()}
+    metrics = {f"language_model/before/{language}": loss for language, loss in before.items()}
+    metrics |= {f"language_model/after/{language}": loss for language, loss in after.items()}
+    metrics |= {f"language_model/change/{language}": value for language, value in change.items()}
+    metrics["language_model/change/mean"] = sum(change.values()) / len(change)
+    others = [value for language, value in change.items() if language != train_language]
+    if others:
+        metrics["language_model/change/mean_zero_shot"] = sum(others) / len(others)
+    return metrics

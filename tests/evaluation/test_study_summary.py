@@ -1,0 +1,113 @@
+"""The summary of a study that a README takes: its figures, its marks, and where it goes."""
+
+import pytest
+from simulated_studies import POS, by_resources, make_runs
+
+from xlprompt.evaluation import compare, judge
+from xlprompt.evaluation.study_report import RunFacts
+from xlprompt.evaluation.study_summary import DocumentError, publish, replace_section, summary
+
+RUNS = [
+    RunFacts(task, method, seed, "xglm-nano", 4_000_000, 5_000, 0.125, 60.0 + 60 * seed, 2048.0)
+    for task in ("xnli", "pos")
+    for method in ("prompt", "finetune")
+    for seed in (0, 1, 2)
+]
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    pos = make_runs(-15.0, task="pos", languages=POS)
+    return compare({**make_runs(by_resources(12.0, 0.0)), **pos}, samples=300)
+
+
+@pytest.fixture(scope="module")
+def text(comparison):
+    return summary(comparison, judge(comparison), RUNS)
+
+
+def rows_of(text, first):
+    (table,) = [part for part in text.split("\n\n") if part.startswith(f"| {first} ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
+def test_every_language_has_the_mean_and_deviation_of_each_method(comparison, text):
+    head, _, *rows = rows_of(text, "language")
+    assert head[2:] == ["xnli prompt", "xnli finetune", "pos prompt", "pos finetune"]
+    spreads = {(row.task, row.language, row.method): row.spread for row in comparison.scores}
+    found = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+    telugu = spreads["pos", "te", "finetune"]
+    assert found["Telugu"]["pos finetune"].strip("*") == f"{telugu.mean:.1f} ± {telugu.deviation:.1f}"
+    assert found["Telugu"]["xnli prompt"] == ""  # which XNLI does not have
+
+
+def test_bold_is_what_won_after_correction_and_nothing_else(comparison, text):
+    head, _, *rows = rows_of(text, "language")
+    bold = sum(cell.startswith("**") for row in rows for cell in row)
+    assert bold == sum(row.wins + row.losses for row in comparison.tallies) > 0
+    german = dict(zip(head, next(row for row in rows if row[0] == "German"), strict=True))
+    assert german["pos finetune"].startswith("**")
+    assert not german["pos prompt"].startswith("**")
+
+
+def test_the_zero_shot_mean_and_its_gap_leave_english_out(comparison, text):
+    head, _, *rows = rows_of(text, "task")
+    row = dict(zip(head, rows[0], strict=True))
+    values = {
+        each.language: each.values
+        for each in comparison.scores
+        if (each.task, each.method) == ("xnli", "prompt")
+    }
+    others = [
+        sum(values[code][seed] for code in values if code != "en") / (len(values) - 1) for seed in range(3)
+    ]
+    assert row["zero-shot mean"].split(" ± ")[0] == f"{sum(others) / 3:.1f}"
+    assert row["gap"].split(" ± ")[0] == f"{sum(values['en']) / 3 - sum(others) / 3:.1f}"
+    assert (row["trained"], row["minutes"], row["GiB"]) == ("0.125 %", "2.0", "2.0")
+
+
+def test_the_verdicts_stand_with_their_reasons(comparison, text):
+    for verdict in judge(comparison):
+        assert f"**{verdict.verdict}** | {verdict.evidence['reason']}" in text
+
+
+def test_only_the_named_section_is_replaced(tmp_path):
+    document = tmp_path / "README.md"
+    document.write_text(
+        "a\n<!-- mini begin -->\nold\n<!-- mini end -->\nb\n<!-- gemma begin -->\n<!-- gemma end -->\n"
+    )
+    replace_section(document, "mini", "new\n")
+    replace_section(document, "mini", "newer\n")
+    assert document.read_text() == (
+        "a\n<!-- mini begin -->\nnewer\n<!-- mini end -->\nb\n<!-- gemma begin -->\n<!-- gemma end -->\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "<!-- mini begin -->\n",
+        "<!-- mini end -->\n<!-- mini begin -->\n",
+        "<!-- mini begin -->\n" * 2 + "<!-- mini end -->\n",
+    ],
+)
+def test_a_document_without_the_place_is_left_alone_and_explained(content, comparison, tmp_path):
+    document, report = tmp_path / "README.md", tmp_path / "report.md"
+    document.write_text(content)
+    report.write_text("# Report\n")
+    with pytest.raises(DocumentError, match="Write the lines '<!-- mini begin -->'"):
+        publish(tmp_path / "mini", document, comparison, judge(comparison), RUNS, report)
+    assert document.read_text() == content
+    assert not (tmp_path / "mini").exists()
+
+
+def test_what_is_published_is_linked_from_where_the_document_lies(comparison, tmp_path):
+    document, report = tmp_path / "README.md", tmp_path / "report.md"
+    document.write_text("<!-- mini begin -->\n<!-- mini end -->\n")
+    report.write_text("# Report\n")
+    folder = tmp_path / "experiments" / "results" / "mini"
+    publish(folder, document, comparison, judge(comparison), RUNS, report)
+    assert "(experiments/results/mini/differences.svg)" in document.read_text()
+    assert (folder / "differences.svg").read_text().startswith("<?xml")
+    assert (folder / "report.md").read_text() == "# Report\n"
