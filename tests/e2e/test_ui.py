@@ -1,73 +1,64 @@
-"""A run as a person sees it: the real server, opened in a real browser (headless Chromium)."""
+"""A study as a person sees it in MLflow's UI: the real server, opened in a real browser."""
 
+import io
+import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
+from urllib.parse import quote
 
+import numpy as np
 import pytest
+from browsers import console_errors, save_screenshot, wait_for, wait_for_text, why_no_browser
+from PIL import Image
+from rich.console import Console
+from small import write_data
+from studies import runs_of, write_study
 
-from xlprompt.training.tracker import DatasetRecord, MlflowTracker
+from xlprompt.training.study import run_study
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-# Everything that would make the browser talk to anybody but the server under test.
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic"),
-    *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--window-size=1400,1600",
-)
-RUN_NAME = "prompt-tiny-seed0"
 HARMLESS = (
     r"^https://",  # what could not be fetched from other servers
     r"/mlflow/users/current - ",  # asks whether there are logins; a server without them answers 404
     r"ResizeObserver loop",  # Chromium's note that a layout took one frame more
 )
-PATIENCE = 60  # seconds for a page; a cold start on two busy cores takes a third of it
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(
-        CHROMIUM is None or DRIVER is None,
-        reason="no Chromium with its driver (Debian: apt-get install chromium chromium-driver)",
-    ),
+    pytest.mark.skipif(bool(why_no_browser()), reason=why_no_browser() or "there is one"),
 ]
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A store with one finished run, written as training writes it."""
-    mlruns = tmp_path_factory.mktemp("ui") / "ml runs"
-    tracker = MlflowTracker(mlruns)
-    run_id = tracker.start(
-        experiment="xnli",
-        run_name=RUN_NAME,
-        params={"model": "tiny", "trainable_params": 740355, "total_params": 564463616},
-        tags={"method": "prompt"},
+def study(tmp_path_factory, tiny_xglm):
+    """A store with one study of three seeds; its parent and its children."""
+    folder = tmp_path_factory.mktemp("ui")
+    store = folder / "ml runs"
+    grid = write_study(folder / "study", tiny_xglm, write_data(folder / "data"))
+    done = run_study(
+        grid,
+        store=store,
+        console=Console(file=io.StringIO()),
+        grid_overrides={"executor.workers": 0, "seeds": 3},
     )
-    record = DatasetRecord("xnli-en-test", "0123456789ab", str(mlruns), False, 100, "test-en")
-    tracker.log_dataset(record)
-    tracker.log_metrics({"test/accuracy/en": 61.25}, dataset=record)
-    tracker.log_metrics({"test/accuracy/mean_zero_shot": 52.5})
-    tracker.end("FINISHED")
-    return mlruns, run_id
+    assert done.finished
+    (parent,), children = runs_of(store)
+    return store, parent, sorted(children, key=lambda run: run.info.run_name)
 
 
 @pytest.fixture(scope="module")
-def runs_address(store):
+def runs_address(study):
     """The address that `xlprompt ui` prints for the experiment; its process group ends with the tests."""
-    mlruns, _ = store
+    store, *_ = study
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     run_command = "from xlprompt.cli.main import main; main()"
     server = subprocess.Popen(
-        [sys.executable, "-c", run_command, "ui", "--mlruns", str(mlruns), "--port", str(port)],
+        [sys.executable, "-c", run_command, "ui", "--mlruns", str(store), "--port", str(port)],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -91,58 +82,62 @@ def kill_group(leader: int) -> None:
         return
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+@pytest.fixture(autouse=True)
+def _console_of_this_test(browser):
+    """Forget what the pages of other tests had to say."""
+    browser.get_log("browser")
 
 
-def wait_for_text(browser, *wanted: str) -> str:
-    """The page's text as soon as it holds all that is wanted."""
-    deadline = time.monotonic() + PATIENCE
-    text = ""
-    while time.monotonic() < deadline:
-        text = browser.execute_script("return document.body.innerText")
-        if all(word in text for word in wanted):
-            return text
-        time.sleep(0.2)
-    missing = [word for word in wanted if word not in text]
-    raise AssertionError(f"after {PATIENCE} s the page does not show {missing}; it shows:\n{text}")
-
-
-def own_errors(browser) -> list[str]:
+def errors(browser) -> list[str]:
     """Severe console messages about the page itself, without those that are no fault of the store."""
-    severe = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    return [message for message in severe if not any(re.search(known, message) for known in HARMLESS)]
+    return console_errors(browser, HARMLESS)
 
 
-def save_screenshot(browser, name: str) -> None:
-    """Keep a picture for people where XLPROMPT_SCREENSHOTS names a folder."""
-    folder = os.environ.get("XLPROMPT_SCREENSHOTS")
-    if folder:
-        browser.save_screenshot(str(Path(folder) / f"{name}.png"))
+def inked(element) -> float:
+    """Share of an element's pixels on the screen that are not nearly white."""
+    pixels = np.asarray(Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB"))
+    return float((pixels.min(axis=2) < 200).mean())
 
 
-def test_the_runs_page_shows_the_run_with_its_parameters_and_metrics(browser, runs_address, store):
-    _, run_id = store
-    browser.get(runs_address.replace("/runs?", f"/runs/{run_id}?"))
-    text = wait_for_text(browser, RUN_NAME, "trainable_params", "test/accuracy/en")
-    save_screenshot(browser, "run")
-    assert "740355" in text
-    assert "61.25" in text
-    assert own_errors(browser) == []
-
-
-def test_the_printed_address_of_an_experiment_lists_its_runs(browser, runs_address):
+def test_the_printed_address_lists_the_parent_with_its_three_children(browser, runs_address, study):
+    _, parent, children = study
     browser.get(runs_address)
-    wait_for_text(browser, RUN_NAME)
+    wait_for_text(browser, parent.info.run_name)
+    # A parent's row has one button, which shows its children ("Expand rows" is for rows yet to be loaded).
+    wait_for(browser, "return document.querySelector('.ag-row button')").click()
+    text = wait_for_text(browser, *(child.info.run_name for child in children))
     save_screenshot(browser, "experiment")
-    assert own_errors(browser) == []
+    assert "4 matching runs" in text
+    assert len(children) == 3
+    (grid,) = browser.find_elements("css selector", ".ag-root-wrapper")
+    assert inked(grid) > 0.01
+    assert errors(browser) == []
+
+
+def test_the_page_of_a_run_shows_its_parameters_and_metrics(browser, runs_address, study):
+    _, _, (child, *_) = study
+    browser.get(runs_address.replace("/runs?", f"/runs/{child.info.run_id}?"))
+    text = wait_for_text(browser, child.info.run_name, "trainable_params", "test/accuracy/en")
+    save_screenshot(browser, "run")
+    assert child.data.params["trainable_params"] in text
+    assert browser.find_elements("css selector", "table, [role=table]")
+    assert errors(browser) == []
+
+
+def test_the_three_children_are_compared_in_tables_and_a_plot(browser, runs_address, study):
+    _, parent, children = study
+    runs = quote(json.dumps([child.info.run_id for child in children]))
+    experiments = quote(json.dumps([parent.info.experiment_id]))
+    address = runs_address.partition("#")[0]
+    browser.get(f"{address}#/compare-runs?runs={runs}&experiments={experiments}")
+    names = [child.info.run_name for child in children]
+    wait_for_text(browser, "Comparing 3 Runs", *names)
+    wait_for(browser, "return document.querySelector('.js-plotly-plot svg.main-svg')")
+    save_screenshot(browser, "compare")
+    tables = browser.find_elements("css selector", "table")
+    plots = browser.find_elements("css selector", ".js-plotly-plot")
+    assert len(tables) == 3  # the runs, their parameters, their metrics
+    assert plots
+    for shown in (*tables, *plots):
+        assert inked(shown) > 0.005
+    assert errors(browser) == []

@@ -3,19 +3,34 @@
 import base64
 import html
 import re
+from dataclasses import replace
 
 import pytest
 from simulated_studies import POS, by_resources, make_runs
 
 from xlprompt.evaluation import compare, judge
-from xlprompt.evaluation.study_report import RunFacts, tables, write_study_report
+from xlprompt.evaluation.report_page import markdown_table
+from xlprompt.evaluation.run_facts import Fertility, RunFacts
+from xlprompt.evaluation.study_report import tables, write_study_report
 
 NASTY = '<script>alert("a|b")</script> & co'
 
 
 def facts(model="xglm-nano"):
     return [
-        RunFacts(task, method, seed, model, 4_000_000, 5_000, 0.125, 60.0 + seed, 900.0)
+        RunFacts(
+            task,
+            method,
+            seed,
+            model,
+            4_000_000,
+            5_000,
+            0.125,
+            60.0 + seed,
+            900.0,
+            curve=((10, 40.0 + seed), (20, 59.5 + seed), (30, 60.0 + seed)),
+            text_loss={"en": (2.0, 2.0 + (method == "finetune") * (0.1 + 0.01 * seed)), "sw": (3.0, 3.0)},
+        )
         for task in ("xnli", "pos")
         for method in ("prompt", "finetune")
         for seed in (0, 1, 2)
@@ -35,15 +50,27 @@ def verdicts(comparison):
 
 
 @pytest.fixture(scope="module")
-def written(comparison, verdicts, tmp_path_factory):
+def extras():
+    """Prompts gain over the head alone in English, and lose in Swahili."""
+    runs = make_runs(lambda code: {"en": 20.0, "sw": -20.0}.get(code, 0.0))
+    fertility = Fertility("pos", {"de": 1.5, "en": 1.25})
+    return {"heads": {"prompt": compare(runs, samples=300)}, "fertility": fertility}
+
+
+@pytest.fixture(scope="module")
+def written(comparison, verdicts, extras, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "report"
-    page, text = write_study_report(folder, comparison, verdicts, facts(NASTY), notes=[NASTY])
+    page, text = write_study_report(folder, comparison, verdicts, facts(NASTY), notes=[NASTY], **extras)
     return page.read_text(encoding="utf-8"), text.read_text(encoding="utf-8")
+
+
+def plain(text):
+    return html.unescape(text).replace("\xa0", " ")
 
 
 def html_tables(page):
     def cells(row):
-        return tuple(html.unescape(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row))
+        return tuple(plain(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row))
 
     return [
         [cells(row) for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)]
@@ -51,23 +78,33 @@ def html_tables(page):
     ]
 
 
+def html_cards(page):
+    """Heading, ruling and paragraphs of each card."""
+    return [
+        tuple(plain(text) for text in re.findall(r"<(?:h4|p|dd)>(.*?)</", card))
+        for card in re.findall(r"<article>(.*?)</article>", page, re.S)
+    ]
+
+
 def markdown_tables(text):
-    def plain(cell):
+    def cell_text(cell):
         return cell.strip().replace("\\|", "|").replace("&lt;", "<").replace("&amp;", "&")
 
     blocks = re.findall(r"(?:^\|.*\|\n)+", text, re.M)
     rows = [[line for line in block.splitlines() if "| --- |" not in line] for block in blocks]
     return [
-        [tuple(plain(cell) for cell in re.split(r"(?<!\\)\|", line)[1:-1]) for line in table]
+        [tuple(cell_text(cell) for cell in re.split(r"(?<!\\)\|", line)[1:-1]) for line in table]
         for table in rows
     ]
 
 
-def test_page_and_markdown_hold_the_same_tables(written, comparison, verdicts):
-    expected = [[table.columns, *table.rows] for table in tables(comparison, verdicts, facts(NASTY))]
+def test_page_and_markdown_hold_the_same_tables(written, comparison, verdicts, extras):
+    found = tables(comparison, verdicts, facts(NASTY), **extras)
     page, text = written
-    assert html_tables(page) == expected
-    assert markdown_tables(text) == expected
+    assert markdown_tables(text) == [[table.columns, *table.rows] for table in found]
+    assert html_tables(page) == [[table.columns, *table.rows] for table in found if not table.cards]
+    assert html_cards(page) == [row for table in found if table.cards for row in table.rows]
+    assert all(markdown_table(table) in text for table in found)
 
 
 def test_the_better_method_is_named_only_where_the_difference_is_significant(comparison, verdicts):
@@ -89,6 +126,38 @@ def test_every_claim_stands_with_its_verdict_rule_and_reason(comparison, verdict
         assert row[2:] == (verdict.evidence["reason"], verdict.rule)
 
 
+def test_what_is_not_known_leaves_no_empty_section(comparison, verdicts):
+    bare = {table.title for table in tables(comparison, verdicts, [])}
+    everything = {table.title for table in tables(comparison, verdicts, facts())}
+    assert everything - bare == {
+        "Language-model loss on the test sets' text",
+        "Development score by step",
+        "Cost and score",
+    }
+
+
+def test_learning_is_summed_up_over_the_steps_that_all_seeds_have(comparison, verdicts):
+    first, *others = facts()
+    longer = [replace(first, curve=(*first.curve, (40, 99.0))), *others]
+    for runs in (facts(), longer):
+        (table,) = [each for each in tables(comparison, verdicts, runs) if each.title.startswith("Develop")]
+        assert table.rows[0] == (
+            *("xnli", "prompt", "3", "10 to 30"),
+            *("41.0 ± 1.0", "61.0 ± 1.0", "61.0 ± 1.0", "20"),
+        )
+
+
+def test_further_methods_stand_among_the_runs_and_curves(comparison, verdicts):
+    head = replace(facts()[0], method="head", curve=((10, 35.0),))
+    found = {table.title: table for table in tables(comparison, verdicts, [*facts(), head])}
+    assert [row[:3] for row in found["Runs"].rows][:3] == [
+        ("xnli", "prompt", "0, 1, 2"),
+        ("xnli", "finetune", "0, 1, 2"),
+        ("xnli", "head", "0"),
+    ]
+    assert ("xnli", "head") in [row[:2] for row in found["Development score by step"].rows]
+
+
 def test_names_are_escaped(written):
     page, text = written
     assert "<script" not in page
@@ -99,8 +168,10 @@ def test_names_are_escaped(written):
 def test_the_page_refers_to_nothing_outside_itself(written):
     page, _ = written
     assert re.findall(r"https?:|<link|@import|url\(", page) == []
-    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert len(sources) == 4  # heat map, tokens of two tasks, cost
+    links = re.findall(r'href="([^"]*)"', page)
+    assert links == [f"#{name}" for name in re.findall(r'<section id="([^"]*)"', page)]
+    sources = re.findall(r'src="([^"]*)"', page)
+    assert len(sources) == 6  # heat map, cost, and of two tasks scores by resources and learning curves
     for source in sources:
         kind, _, data = source.partition(",")
         assert kind == "data:image/svg+xml;base64"
@@ -121,6 +192,6 @@ def test_a_study_of_one_seed_is_reported_without_intervals_and_marks(tmp_path):
     assert "Cost" not in page.read_text(encoding="utf-8")
 
 
-def test_the_same_study_gives_the_same_files(tmp_path, comparison, verdicts, written):
-    paths = write_study_report(tmp_path, comparison, verdicts, facts(NASTY), notes=[NASTY])
+def test_the_same_study_gives_the_same_files(tmp_path, comparison, verdicts, extras, written):
+    paths = write_study_report(tmp_path, comparison, verdicts, facts(NASTY), notes=[NASTY], **extras)
     assert tuple(path.read_text(encoding="utf-8") for path in paths) == written

@@ -4,7 +4,7 @@ import pytest
 from simulated_studies import POS, by_resources, make_runs
 
 from xlprompt.evaluation import compare, judge
-from xlprompt.evaluation.study_report import RunFacts
+from xlprompt.evaluation.run_facts import RunFacts
 from xlprompt.evaluation.study_summary import DocumentError, publish, replace_section, summary
 
 RUNS = [

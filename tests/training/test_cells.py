@@ -14,6 +14,7 @@ from xlprompt.training.cells import make_groups
 from xlprompt.training.code_version import code_version, modules_behind_a_result
 from xlprompt.training.errors import RunError
 from xlprompt.training.grid import load_grid
+from xlprompt.training.recipe import RecipeError
 
 pytestmark = pytest.mark.integration
 
@@ -131,3 +132,18 @@ def test_a_study_without_data_is_explained(study):
 def test_a_model_that_is_not_here_yet_leaves_the_fingerprint_open(study):
     (group,) = make_groups(load_grid(study), study, {"model": "somebody/something-never-downloaded"})
     assert {group.fingerprint, *(cell.fingerprint for cell in group.cells)} == {""}
+
+
+def test_variants_are_cells_of_their_own_and_one_that_changes_nothing_is_the_cell_it_was(study):
+    plain = {cell.fingerprint for group in make_groups(load_grid(study), study) for cell in group.cells}
+    grid = load_grid(study, {"variants": {"4": {"prompt.length": 4}, "8": {"prompt.length": 8}}})
+    same, other = make_groups(grid, study)
+    assert (same.name, other.cells[0].name) == ("xnli-prompt 4", "xnli-prompt 8 seed 0")
+    assert {cell.fingerprint for cell in same.cells} == plain
+    assert not {cell.fingerprint for cell in other.cells} & plain
+
+
+def test_two_variants_that_come_to_the_same_are_refused(study):
+    grid = load_grid(study, {"variants": {"a": {"prompt.length": 4}, "b": {}}})
+    with pytest.raises(RecipeError, match="xnli-prompt a and xnli-prompt b are the same recipe"):
+        make_groups(grid, study)

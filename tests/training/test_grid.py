@@ -43,6 +43,10 @@ def test_the_command_line_wins_over_the_file(grid_file):
         ({"seeds": [1, 1]}, "seeds: 1 is there twice"),
         ({"seeds": [-1]}, "seeds: a seed is zero or more"),
         ({"recipe": "{task}-{size}.yaml"}, "recipe: only {task} and {method} can stand in it"),
+        (
+            {"variants": {"a/b": {"prompt.length": 8}}},
+            "variants: 'a/b' is no name: letters, digits and any of",
+        ),
         ({"executor": {"worker": 2}}, "executor.worker: there is no such key; the nearest valid key is exec"),
         ({"executor": {"kind": "slurm"}}, "executor.kind"),
     ],
@@ -86,3 +90,28 @@ def test_every_shipped_study_has_its_recipes_and_24_cells(scale):
         for method in grid.methods:
             _, recipe = load_grid_recipe(grid, path, task, method)
             assert (recipe.task, recipe.method) == (task, method)
+
+
+def test_a_variant_changes_the_recipe_and_the_command_line_may_not_change_it_back():
+    path = EXPERIMENTS / "mini" / "study.yaml"
+    grid = load_grid(path, {"variants": {8: {"prompt.length": 8}, "off": {"prompt.shift_positions": False}}})
+    assert list(grid.variants) == ["8", "off"]
+    _, recipe = load_grid_recipe(grid, path, "pos", "prompt", {"schedule.steps": 5}, variant="8")
+    assert (recipe.prompt.length, recipe.schedule.steps) == (8, 5)
+    with pytest.raises(RecipeError, match=r"prompt.length: the variants of .* set it. Leave it out"):
+        load_grid_recipe(grid, path, "pos", "prompt", {"prompt.length": 9}, variant="8")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"seed": 3}, "variants: odd: sets the seed. Name seeds with `seeds`"),
+        ({"prompt.lenght": 3}, "variants: odd: .*the nearest valid key is prompt.length"),
+    ],
+)
+def test_a_wrong_variant_is_named_with_its_grid(keys, message):
+    path = EXPERIMENTS / "mini" / "study.yaml"
+    grid = load_grid(path, {"variants": {"odd": keys}})
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_grid_recipe(grid, path, "pos", "prompt", variant="odd")
+    assert str(path) in str(caught.value)

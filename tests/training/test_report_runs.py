@@ -1,6 +1,7 @@
-"""From a real small store to a report: which runs count, and what the store keeps of it."""
+"""From a store to a report: which runs count, what is read of them, and what the store keeps of it."""
 
 import io
+from dataclasses import replace
 
 import mlflow
 import pytest
@@ -8,16 +9,94 @@ from rich.console import Console
 from small import write_data
 from studies import write_study
 
+from xlprompt.training import report_runs
 from xlprompt.training.cells import StudyError
-from xlprompt.training.ledger import Ledger
-from xlprompt.training.report_runs import find_runs, report_study
+from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
+from xlprompt.training.report_runs import StudyRuns, find_fertility, find_runs, report_study
 from xlprompt.training.study import run_study
-from xlprompt.training.tracker import store_uri
-
-pytestmark = pytest.mark.integration
+from xlprompt.training.tracker import MlflowTracker, store_uri
 
 
-def test_a_finished_study_becomes_a_report_that_the_store_keeps(tmp_path, tiny_xglm):
+class Store:
+    """Finished cells, newest first, as a ledger gives them."""
+
+    def __init__(self, *runs):
+        self.runs = list(runs)
+
+    def finished_cells(self, tasks):
+        return [run for run in self.runs if run.tags["task"] in tasks]
+
+
+def cell(task="xnli", method="prompt", seed=0, *, group="new", model="nano", run_id="", **metrics):
+    tags = {"task": task, "method": method, "model": model, GROUP_TAG: f"{method}-{group}"}
+    run_id = run_id or f"{task}-{method}-{seed}-{group}"
+    return CellRun(run_id, "FINISHED", 0, {"seed": str(seed)}, tags, metrics, None)
+
+
+def ids(study):
+    return [run.run_id for run in study.runs.values()]
+
+
+def test_the_recipe_that_ran_last_is_taken_and_none_is_mixed_with_it():
+    # Of the old recipe there are more seeds; they would be means over another recipe.
+    old = [cell(seed=seed, group="old") for seed in (2, 1, 0)]
+    study = find_runs(Store(cell(seed=1), cell(method="finetune"), cell(), *old))
+    assert ids(study) == ["xnli-prompt-0-new", "xnli-prompt-1-new", "xnli-finetune-0-new"]
+    assert study.notes == ("Older runs with another recipe, data or code are left out: xnli prompt.",)
+
+
+def test_an_old_recipe_that_ran_again_is_the_newest():
+    runs = (cell(group="old", run_id="again"), cell(), cell(group="old"), cell(method="finetune"))
+    assert ids(find_runs(Store(*runs))) == ["again", "xnli-finetune-0-new"]
+
+
+def test_tasks_without_both_methods_are_named_and_left_out():
+    runs = (cell(), cell(method="finetune"), cell(task="pos"), cell(task="ner", method="head"))
+    study = find_runs(Store(*runs))
+    assert {key[0] for key in study.runs} == {"xnli"}
+    assert [note[:21] for note in study.notes] == ["Task ner is left out:", "Task pos is left out:"]
+
+
+def test_head_only_runs_come_along_where_both_methods_are():
+    study = find_runs(Store(cell(), cell(method="finetune"), cell(method="head"), cell(method="lora")))
+    assert [key[1] for key in study.runs] == ["prompt", "finetune", "head"]
+
+
+def test_of_several_models_one_has_to_be_named():
+    both = [cell(method=method, model=model) for model in ("a", "b") for method in ("prompt", "finetune")]
+    with pytest.raises(StudyError, match="--model: a, b"):
+        find_runs(Store(*both))
+    assert find_runs(Store(*both), "b").model == "b"
+
+
+def test_tokens_per_word_are_of_the_task_that_has_most_languages_and_tagging_first():
+    def fineness(**by_language):
+        return {f"tokenization/tokens_per_word/{code}": value for code, value in by_language.items()}
+
+    pairs = cell(**fineness(en=1.0, de=2.0))
+    tagged = cell(task="pos", **fineness(en=1.5, de=2.5))
+    study = StudyRuns("nano", {("xnli", "prompt", 0): pairs, ("pos", "prompt", 0): tagged}, ())
+    assert find_fertility(study).task == "pos"
+    assert find_fertility(study).by_language == {"en": 1.5, "de": 2.5}
+    more = replace(pairs, metrics=fineness(en=1.0, de=2.0, sw=3.0))
+    assert find_fertility(replace(study, runs={**study.runs, ("xnli", "prompt", 0): more})).task == "xnli"
+    assert find_fertility(StudyRuns("nano", {("xnli", "prompt", 0): cell()}, ())) is None
+
+
+def test_of_a_step_that_was_done_twice_the_last_score_counts(tmp_path):
+    tracker = MlflowTracker(tmp_path)
+    run_id = tracker.start(experiment="xnli", run_name="one", params={}, tags={})
+    for step, value in ((10, 50.0), (20, 60.0), (20, 61.0)):
+        tracker.log_metrics({"validation/accuracy/en": value}, step=step)
+        tracker.flush()
+    tracker.end("FINISHED")
+    ledger = Ledger(tmp_path)
+    assert ledger.history(run_id, "validation/accuracy/en") == ((10, 50.0), (20, 61.0))
+    assert ledger.history(run_id, "validation/accuracy/de") == ()
+
+
+@pytest.mark.integration
+def test_a_finished_study_becomes_a_report_that_the_store_keeps(tmp_path, tiny_xglm, monkeypatch):
     store, out = tmp_path / "mlruns", tmp_path / "out"
     with pytest.raises(StudyError, match="there is no MLflow store"):
         report_study(store, out)
@@ -35,10 +114,41 @@ def test_a_finished_study_becomes_a_report_that_the_store_keeps(tmp_path, tiny_x
     assert sorted(study.runs) == [("xnli", m, seed) for m in ("finetune", "prompt") for seed in (0, 1)]
     with pytest.raises(StudyError, match="of other"):
         report_study(store, out, "other")
-    page, text = report_study(store, out)
-    assert "xnli: scores by language" in page.read_text(encoding="utf-8")
     client = mlflow.MlflowClient(tracking_uri=store_uri(store))
+    page, text = report_study(store, out)
+    written = text.read_text(encoding="utf-8")
+    assert "xnli: scores by language" in page.read_text(encoding="utf-8")
+    assert "| xnli | prompt | 2 | 4 to 8 |" in written  # learning curves, from the metrics' histories
+    assert "| xnli | finetune | 2 | 3 |" in written  # the language-model loss of three languages
+    assert "| Swahili (sw) | low |" in written.partition("### Tokens a word")[2]
+    check_head_only_runs(study, store, tmp_path / "with-head", monkeypatch)
     experiment = client.get_experiment_by_name("report")
-    (run,) = client.search_runs([experiment.experiment_id])
+    run = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])[0]
     assert run.info.status == "FINISHED"
     assert {each.path for each in client.list_artifacts(run.info.run_id)} == {page.name, text.name}
+
+
+def check_head_only_runs(study, store, out, monkeypatch):
+    """Runs that stand in for head-only ones: fine-tuning gains nothing over itself."""
+    heads = {("xnli", "head", seed): study.runs["xnli", "finetune", seed] for seed in (0, 1)}
+    with_heads = replace(study, runs={**study.runs, **heads})
+    monkeypatch.setattr(report_runs, "find_runs", lambda *_: with_heads)
+    _, text = report_study(store, out)
+    written = text.read_text(encoding="utf-8")
+    table = written.partition("### Gain over training the head alone")[2]
+    assert "| xnli | finetune | +0.0 |" in table
+    assert "| xnli | head | 2 | 4 to 8 |" in written  # learning curves
+
+    of_run = Ledger(store).predictions
+
+    def predictions(_, run_id):
+        found = of_run(run_id.removeprefix("head "))
+        return {code: found[code] for code in found if run_id in study_ids or code != "sw"}
+
+    study_ids = [run.run_id for run in study.runs.values()]
+    misfits = {key: replace(run, run_id=f"head {run.run_id}") for key, run in heads.items()}
+    monkeypatch.setattr(Ledger, "predictions", predictions)
+    counts, left_out = report_runs._load(replace(study, runs={**study.runs, **misfits}), Ledger(store))
+    assert not counts["xnli"].of("head")
+    assert left_out[0].startswith("The head-only runs of xnli are left out: ")
+    assert "only one of them has sw" in left_out[0]

@@ -27,6 +27,7 @@ from studies import (
 
 from xlprompt.training.cells import StudyError
 from xlprompt.training.executors import Supervisor
+from xlprompt.training.ledger import Ledger
 from xlprompt.training.study import run_study
 from xlprompt.training.tracker import create_store, store_uri
 from xlprompt.training.training_state import saved_steps
@@ -66,6 +67,26 @@ def call(store, console):
         return run_study(grid, store=store, console=console, **options)
 
     return run
+
+
+def test_an_ablation_stays_out_of_reports_until_a_study_asks_for_what_it_ran(
+    call, store, tiny_xglm, data, tmp_path, console
+):
+    grid = write_study(tmp_path / "study", tiny_xglm, data)
+    lengths = {"4": {"prompt.length": 4}, "8": {"prompt.length": 8}}  # the recipe's own length is 4
+    call(grid, grid_overrides={**HERE, "seeds": 1, "variants": lengths})
+    parents, _ = runs_of(store)
+    name = f"prompt-{tiny_xglm.name}"
+    assert {run.info.run_name for run in parents} == {f"{name}-4", f"{name}-8"}
+    assert "variant" in console.file.getvalue()
+    assert Ledger(store).finished_cells(["xnli"]) == []
+
+    result = call(grid, grid_overrides={**HERE, "seeds": 1})
+    assert result.plan.count("done") == 1  # nothing was run twice
+    (cell,) = Ledger(store).finished_cells(["xnli"])
+    assert cell.params["prompt.length"] == "4"
+    parents, _ = runs_of(store)
+    assert {run.info.run_name for run in parents} == {name, f"{name}-8"}
 
 
 def test_every_cell_is_a_child_of_its_tasks_run_which_holds_the_aggregates(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 # Options and the keys of the grid file, or of every recipe, that they set.
-GRID_KEYS = {"tasks": "tasks", "methods": "methods", "seeds": "seeds"}
+GRID_KEYS = {"tasks": "tasks", "methods": "methods", "seeds": "seeds", "recipe": "recipe"}
 EXECUTOR_KEYS = {"executor": "executor.kind", "workers": "executor.workers", "threads": "executor.threads"}
 RECIPE_KEYS = {"model": "model", "data": "data.source", "limit": "data.limit"}
 
@@ -49,6 +49,11 @@ def _seeds(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--tasks", callback=_split, metavar="NAMES", help="Some of the grid's tasks, such as xnli,pos.")
 @click.option("--methods", callback=_split, metavar="NAMES", help="Methods, such as prompt,finetune.")
 @click.option("--seeds", callback=_seeds, metavar="N|LIST", help="How many seeds, or a list such as 0,4.")
+@click.option(
+    "--recipe",
+    metavar="PATTERN",
+    help="Recipe files, relative to the grid's, as in '../gemma/{task}-{method}.yaml'.",
+)
 @set_option
 @click.option("--model", help="Backbone of all recipes.")
 @click.option("--data", help="Data of all recipes: 'mini', 'hub', or a folder.")

@@ -58,6 +58,7 @@ class MethodScore:
         estimate: The mean with its uncertainty over seeds and examples.
         majority: Score of always giving the commonest gold label; 0 for entity F1.
         skilled: Whether the interval of `estimate` lies above `majority`; None where there is no interval.
+        collapsed: Seeds whose predictions collapsed onto one label (metrics.label_shares).
     """
 
     task: str
@@ -68,6 +69,7 @@ class MethodScore:
     estimate: Estimate
     majority: float
     skilled: bool | None
+    collapsed: int
 
 
 @dataclass(frozen=True)
@@ -297,8 +299,9 @@ def compare(
     for name, task in tasks.items():
         for code in task.examples:
             for which, of_method in ((method, task.method), (baseline, task.baseline)):
-                majority = runs[name].languages[code].majority
-                scores.append(_method_score(task, code, which, of_method, majority))
+                counts = runs[name].languages[code]
+                collapsed = sum(counts.collapsed[run] for run in runs[name].of(which) if counts.collapsed)
+                scores.append(_method_score(task, code, which, of_method, counts.majority, collapsed))
         differences += _differences(task)
     return Comparison(
         method,
@@ -366,7 +369,7 @@ def _replicates(runs: TaskRuns, samples: int, seed: int) -> dict[str, np.ndarray
 
 
 def _method_score(
-    task: TaskComparison, code: str, method: str, samples: Samples, majority: float
+    task: TaskComparison, code: str, method: str, samples: Samples, majority: float, collapsed: int
 ) -> MethodScore:
     values = samples.values[code]
     mean = estimate([Part(1.0, values, samples.replicates[code])], task.examples[code])
@@ -379,6 +382,7 @@ def _method_score(
         mean,
         majority,
         None if mean.low is None else mean.low > majority,
+        collapsed,
     )
 
 

@@ -19,7 +19,7 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order
 from xlprompt.data.tasks import Task
 from xlprompt.data.tasks import task as task_row
-from xlprompt.evaluation.metrics import example_counts, main_metric, percent
+from xlprompt.evaluation.metrics import example_counts, label_shares, main_metric, percent
 from xlprompt.evaluation.predictions import SavedPredictions, load_predictions
 
 RunKey = tuple[str, str, int]
@@ -36,11 +36,14 @@ class Counts:
         numerators: `[runs, examples]`.
         denominators: `[runs, examples]`.
         majority: Score in percent of always giving the commonest gold label; 0 for entity F1.
+        collapsed: Whether a run's predictions collapsed (metrics.label_shares), `[runs]`; empty where that
+            is not known.
     """
 
     numerators: np.ndarray
     denominators: np.ndarray
     majority: float
+    collapsed: tuple[bool, ...] = ()
 
     @property
     def examples(self) -> int:
@@ -157,7 +160,7 @@ def _load_language(
 ) -> tuple[Counts, str]:
     """Read one language of all runs of a task; the others are compared with the first one's examples."""
     reference: SavedPredictions | None = None
-    numerators, denominators = [], []
+    numerators, denominators, collapsed = [], [], []
     for run, given in runs.items():
         place = _Place(f"{_name(task.name, run)}, {code}" if isinstance(given, SavedPredictions) else given)
         saved = given if isinstance(given, SavedPredictions) else load_predictions(given)
@@ -174,13 +177,15 @@ def _load_language(
             raise ValueError(f"Task {task.name!r} has no metric {metric!r}, only {', '.join(counts)}.")
         numerators.append(counts[metric][0])
         denominators.append(counts[metric][1])
+        collapsed.append(label_shares(task, saved.gold, saved.predicted).collapsed)
     if reference is None:
         raise ValueError(f"There are no runs of task {task.name!r}.")
     majority = 0.0
     if metric == "accuracy":
         gold = np.fromiter(chain.from_iterable(reference.gold), dtype=np.int64)
         majority = 100 * float(np.bincount(gold).max()) / len(gold)
-    return Counts(np.stack(numerators), np.stack(denominators), majority), reference.split
+    counts_of_all = Counts(np.stack(numerators), np.stack(denominators), majority, tuple(collapsed))
+    return counts_of_all, reference.split
 
 
 @dataclass(frozen=True)

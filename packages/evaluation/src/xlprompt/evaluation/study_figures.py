@@ -1,16 +1,20 @@
-"""The figures of a study's report, as SVG text: differences as a heat map, against tokens, and cost.
+"""The figures of a study's report, as SVG text.
 
-Every figure draws on a figure of its own and leaves matplotlib's global state alone. Color is never alone:
-the heat map prints its numbers, points carry language codes, and methods differ by marker too.
+Every figure is drawn 360 CSS pixels wide, a phone's width, with letters of at least nine pixels there; wider
+pages scale it up. It draws on a figure of its own and leaves matplotlib's global state alone. Color is never
+alone: the heat map prints its numbers, and methods differ by marker and line too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from io import StringIO
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xlprompt.data.languages import in_study_order, language
@@ -19,6 +23,10 @@ from xlprompt.evaluation.comparison import Comparison
 # Okabe and Ito's palette (Color Universal Design, 2008), as in chart.py.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _MARKERS = ("o", "s", "^", "D")
+_LINES = ("-", "--", ":", "-.")
+
+_WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
+_LETTERS, _SMALL = 8.0, 7.0  # points; one is 4/3 CSS pixels
 
 
 def heat_map(comparison: Comparison) -> str:
@@ -30,86 +38,199 @@ def heat_map(comparison: Comparison) -> str:
     for (name, code), row in rows.items():
         values[codes.index(code), tasks.index(name)] = row.estimate.value
     bound = max(1.0, float(np.nanmax(np.abs(values))))
-    figure = Figure(figsize=(2.4 + 0.9 * len(tasks), 1.2 + 0.3 * len(codes)), layout="constrained")
-    axes = figure.add_subplot()
-    # Orange to purple over white is told apart with every common kind of color blindness.
-    image = axes.imshow(values, cmap="PuOr_r", vmin=-bound, vmax=bound, aspect="auto")
-    for (name, code), row in rows.items():
-        star = "" if row.outcome == "tie" else "*"
-        axes.text(
-            tasks.index(name),
-            codes.index(code),
-            f"{row.estimate.value:+.1f}{star}",
-            ha="center",
-            va="center",
-            fontsize=9,
-            color="white" if abs(row.estimate.value) > 0.6 * bound else "black",
-        )
-    axes.set_xticks(range(len(tasks)), tasks)
-    axes.set_yticks(range(len(codes)), [f"{language(code).name}  {code}" for code in codes])
-    axes.xaxis.tick_top()
-    figure.colorbar(image, ax=axes, label=f"{comparison.method} minus {comparison.baseline}, points")
-    return _svg(figure)
+    with _letters():
+        figure = Figure(figsize=(_WIDTH, 1.2 + 0.21 * len(codes)), layout="constrained")
+        axes = figure.add_subplot()
+        # Orange to purple over white is told apart with every common kind of color blindness.
+        image = axes.imshow(values, cmap="PuOr_r", vmin=-bound, vmax=bound, aspect="auto")
+        for (name, code), row in rows.items():
+            star = "" if row.outcome == "tie" else "*"
+            axes.text(
+                tasks.index(name),
+                codes.index(code),
+                f"{row.estimate.value:+z.1f}{star}",
+                ha="center",
+                va="center",
+                color="white" if _is_dark(image.to_rgba(np.array([row.estimate.value]))[0]) else "black",
+            )
+        axes.set_xticks(range(len(tasks)), tasks)
+        axes.set_yticks(range(len(codes)), [f"{language(code).name}  {code}" for code in codes])
+        axes.tick_params(length=0)
+        axes.xaxis.tick_top()
+        label = f"{comparison.method} minus {comparison.baseline}, points; * significant"
+        figure.colorbar(image, ax=axes, label=label, location="bottom", fraction=0.04, pad=0.02)
+        return _svg(figure)
 
 
-def against_tokens(comparison: Comparison, task: str) -> str:
-    """Mean scores of both methods against pre-training tokens, on a logarithmic axis."""
-    figure = Figure(figsize=(6.0, 3.6), layout="constrained")
-    axes = figure.add_subplot()
-    rows = [row for row in comparison.scores if row.task == task and language(row.language).tokens]
-    for place, method in enumerate((comparison.method, comparison.baseline)):
-        of_method = [row for row in rows if row.method == method]
-        axes.errorbar(
-            [language(row.language).tokens for row in of_method],
-            [row.spread.mean for row in of_method],
-            yerr=[row.spread.deviation or 0.0 for row in of_method],
-            linestyle="none",
-            marker=_MARKERS[place],
-            markerfacecolor=COLORS[place] if place == 0 else "white",
-            color=COLORS[place],
-            label=method,
-            capsize=2,
-        )
-    for code in dict.fromkeys(row.language for row in rows):
-        top = max(row.spread.mean + (row.spread.deviation or 0) for row in rows if row.language == code)
-        axes.annotate(
-            code, (language(code).tokens, top), (0, 4), textcoords="offset points", ha="center", fontsize=8
-        )
-    axes.set_xscale("log")
-    axes.set_xlabel("sub-tokens in pre-training (logarithmic)")
-    axes.set_ylabel(f"{comparison.tasks[task].metric} (%), ± sd")
-    axes.set_title(task)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    return _svg(figure)
+def by_resources(comparison: Comparison, task: str) -> str:
+    """Mean scores of both methods by language, those with most pre-training tokens on top."""
+    scores = {(row.method, row.language): row for row in comparison.scores if row.task == task}
+    codes = sorted({code for _, code in scores}, key=lambda code: (-language(code).tokens, code))
+    with _letters():
+        figure = Figure(figsize=(_WIDTH, 1.0 + 0.21 * len(codes)), layout="constrained")
+        axes = figure.add_subplot()
+        places = np.arange(len(codes))
+        for number, method in enumerate((comparison.method, comparison.baseline)):
+            spreads = [scores[method, code].spread for code in codes]
+            axes.errorbar(
+                [each.mean for each in spreads],
+                places + (0.14 if number else -0.14),  # beside each other where scores are alike
+                xerr=[each.deviation or 0.0 for each in spreads],
+                linestyle="none",
+                marker=_MARKERS[number],
+                markersize=4.5,
+                markerfacecolor="white" if number else COLORS[number],
+                color=COLORS[number],
+                elinewidth=1.0,
+                label=method,
+            )
+        axes.set_yticks(places, [f"{language(code).name} {_tokens(code)}" for code in codes])
+        axes.set_ylim(len(codes) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        _mark_levels(axes, codes)
+        axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.set_xlabel(f"{comparison.tasks[task].metric} (%), ± sd over seeds")
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+        return _svg(figure)
+
+
+def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]], label: str) -> str:
+    """Development score by step: each method's mean over seeds, and one standard deviation around it.
+
+    Args:
+        curves: By method, the seeds' curves: steps and scores in percent. The mean covers the steps that all
+            seeds have; a method without such a step is left out.
+        label: Of the axis of the scores.
+    """
+    with _letters():
+        figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
+        axes = figure.add_subplot()
+        for number, (method, of_method) in enumerate(curves.items()):
+            steps, scores = shared_steps(of_method)
+            if not steps:
+                continue
+            mean = scores.mean(axis=0)
+            style = number % len(COLORS)
+            axes.plot(
+                steps,
+                mean,
+                color=COLORS[style],
+                linestyle=_LINES[style],
+                marker=_MARKERS[style],
+                markersize=4,
+                markerfacecolor="white" if style == 1 else COLORS[style],
+                label=f"{method} ({len(scores)} seed{'s' if len(scores) > 1 else ''})",
+            )
+            if len(scores) > 1:
+                sd = scores.std(axis=0, ddof=1)
+                axes.fill_between(steps, mean - sd, mean + sd, color=COLORS[style], alpha=0.2, linewidth=0)
+        axes.set_xlabel("step")
+        axes.set_ylabel(label)
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+        return _svg(figure)
+
+
+def shared_steps(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[list[int], np.ndarray]:
+    """Steps that all curves have, and the scores there, `[curves, steps]`."""
+    by_step = [dict(curve) for curve in curves]
+    steps = sorted(set.intersection(*map(set, by_step))) if by_step else []
+    return steps, np.array([[curve[step] for step in steps] for curve in by_step])
 
 
 def cost_against_score(points: Sequence[tuple[str, str, float, float]]) -> str:
-    """Zero-shot score against training time.
+    """Zero-shot score against the time of a run; a task's methods are joined by a line.
 
     Args:
         points: Task, method, mean seconds of a run, mean score over zero-shot languages in percent.
     """
-    figure = Figure(figsize=(6.0, 3.4), layout="constrained")
-    axes = figure.add_subplot()
-    for place, method in enumerate(dict.fromkeys(point[1] for point in points)):
-        of_method = [point for point in points if point[1] == method]
-        axes.plot(
-            [point[2] for point in of_method],
-            [point[3] for point in of_method],
-            linestyle="none",
-            marker=_MARKERS[place % len(_MARKERS)],
-            color=COLORS[place % len(COLORS)],
-            label=method,
+    with _letters():
+        figure = Figure(figsize=(_WIDTH, 2.8), layout="constrained")
+        axes = figure.add_subplot()
+        tasks = list(dict.fromkeys(point[0] for point in points))
+        ends = []
+        for task in tasks:
+            of_task = sorted((seconds, score) for name, _, seconds, score in points if name == task)
+            axes.plot(*zip(*of_task, strict=True), color="#999999", linewidth=0.8, zorder=1)
+            ends.append(of_task[-1])
+        for number, method in enumerate(dict.fromkeys(point[1] for point in points)):
+            of_method = [point[2:] for point in points if point[1] == method]
+            axes.plot(
+                *zip(*of_method, strict=True),
+                linestyle="none",
+                marker=_MARKERS[number % len(_MARKERS)],
+                markerfacecolor="white" if number == 1 else COLORS[number % len(COLORS)],
+                color=COLORS[number % len(COLORS)],
+                label=method,
+            )
+        low, high = min(point[3] for point in points), max(point[3] for point in points)
+        margin = max(1.0, 0.15 * (high - low))
+        axes.set_ylim(low - margin, high + margin)
+        axes.set_xlim(0, 1.05 * max(point[2] for point in points))
+        heights = _apart([end[1] for end in ends], least=0.09 * (high - low + 2 * margin))
+        for task, end, height in zip(tasks, ends, heights, strict=True):
+            axes.annotate(
+                task,
+                end,
+                (1.04, height),
+                textcoords=axes.get_yaxis_transform(),
+                va="center",
+                arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.6, "shrinkB": 4},
+            )
+        axes.set_xlabel("seconds of a run")
+        axes.set_ylabel("zero-shot mean (%)")
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+        return _svg(figure)
+
+
+def _is_dark(color: Any) -> bool:
+    """Whether white letters stand out from a color more than black ones (WCAG 2.2's relative luminance)."""
+    channels = np.array(color[:3])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return bool(linear @ [0.2126, 0.7152, 0.0722] < 0.179)
+
+
+def _apart(heights: Sequence[float], *, least: float) -> list[float]:
+    """The heights moved up as far as needed to be `least` from the next, around where they were."""
+    order = np.argsort(heights)
+    moved = np.array(heights, dtype=np.float64)
+    for below, above in zip(order[:-1], order[1:], strict=True):
+        moved[above] = max(moved[above], moved[below] + least)
+    return (moved - (moved - heights).mean()).tolist()
+
+
+def _mark_levels(axes: Axes, codes: Sequence[str]) -> None:
+    """Name the resource levels on the right and draw lines between them."""
+    levels = [language(code).resource_level for code in codes]
+    for level in dict.fromkeys(levels):
+        first, number = levels.index(level), levels.count(level)
+        if first:
+            axes.axhline(first - 0.5, color="#999999", linewidth=0.6)
+        middle = first + (number - 1) / 2
+        axes.text(
+            1.02,
+            middle,
+            level.replace(" ", "\n"),
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=_SMALL,
         )
-    for task, _, seconds, score in points:
-        axes.annotate(task, (seconds, score), (5, 4), textcoords="offset points", fontsize=8)
-    axes.set_xlabel("seconds of a run")
-    axes.set_ylabel("zero-shot mean (%)")
-    axes.margins(0.15)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    return _svg(figure)
+
+
+def _tokens(code: str) -> str:
+    """Pre-training tokens in billions."""
+    billions = language(code).tokens / 1e9
+    return f"{billions:.0f} B" if billions >= 10 else f"{billions:.1f} B"
+
+
+def _letters() -> AbstractContextManager[None]:
+    return rc_context({"font.size": _LETTERS, "legend.fontsize": _LETTERS})
 
 
 def _svg(figure: Figure) -> str:

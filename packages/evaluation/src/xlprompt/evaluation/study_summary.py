@@ -15,8 +15,8 @@ import numpy as np
 
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.evaluation.comparison import Comparison
+from xlprompt.evaluation.run_facts import RunFacts
 from xlprompt.evaluation.study_figures import heat_map
-from xlprompt.evaluation.study_report import RunFacts
 from xlprompt.evaluation.verdicts import Verdict
 
 _FIGURE, _REPORT = "differences.svg", "report.md"

@@ -1,8 +1,12 @@
 """How finely a tokenizer cuts the words of a language."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from transformers import PreTrainedTokenizerFast
+
+from xlprompt.data.encoding import UNSPACED_LANGUAGES
+from xlprompt.data.tasks import Task
 
 
 def fertility(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], words: int) -> float:
@@ -19,3 +23,30 @@ def fertility(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], words: i
     if words < 1:
         raise ValueError("no word to count the subtokens of")
     return sum(map(len, tokenizer(list(texts), add_special_tokens=False).input_ids)) / words
+
+
+def tokens_per_word(
+    tokenizer: PreTrainedTokenizerFast, task: Task, language: str, examples: Mapping[str, Sequence[Any]]
+) -> float | None:
+    """Fertility on examples of a task's language.
+
+    Words are the annotated ones in tagging, punctuation marks among them, and what stands between spaces in
+    pairs; so figures of the two kinds of task are not comparable.
+
+    Args:
+        tokenizer: As of `fertility`.
+        task: The task.
+        language: Its language's code.
+        examples: Columns of examples, named as for data.encoding.encode.
+
+    Returns:
+        Subtokens a word; None for pairs of a language that writes no spaces, and where there is no word.
+    """
+    unspaced = language in UNSPACED_LANGUAGES
+    if task.kind == "tagging":
+        texts = [("" if unspaced else " ").join(words) for words in examples["tokens"]]
+        words = sum(map(len, examples["tokens"]))
+    else:
+        texts = [*examples["first"], *examples["second"]]
+        words = 0 if unspaced else sum(len(text.split()) for text in texts)
+    return fertility(tokenizer, texts, words) if words else None

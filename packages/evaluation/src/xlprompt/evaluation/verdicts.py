@@ -85,9 +85,9 @@ def judge(
 def _on_par_everywhere(comparison: Comparison, margin: float) -> Verdict:
     rule = (
         f"Supported: in every task and language the 95 % interval of {comparison.method} minus "
-        f"{comparison.baseline} lies above -{margin:g} points, and one of the two beats the majority "
+        f"{comparison.baseline} lies above -{_points(margin)}, and one of the two beats the majority "
         "baseline (an intersection-union test, Berger 1982, which needs no correction). Not supported: in "
-        f"some task and language the difference is below -{margin:g} points (one-sided at {LEVEL / 2:g}, "
+        f"some task and language the difference is below -{_points(margin)} (one-sided at {LEVEL / 2:g}, "
         "Holm over all of them). Else undecided."
     )
     rows = comparison.differences
@@ -160,7 +160,7 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
         "beats the majority baseline are left out. Supported: its 95 % interval lies above 0, and languages "
         "with fewer pre-training tokens rank higher in the difference (Spearman over all zero-shot "
         f"languages, task means removed, permutation p at most {LEVEL:g}). Not supported: the interval lies "
-        f"below {margin:g} points. Else undecided."
+        f"below {_points(margin)}. Else undecided."
     )
     skilled = _skilled(comparison)
     usable = [
@@ -219,7 +219,7 @@ def _through_tokenization(
         "in the difference, pre-training tokens held fixed (partial Spearman, permutation p at most "
         f"{LEVEL:g}); and the experiment that cuts high-resource languages more finely raises the "
         "difference (95 % interval above 0). Not supported: the third claim is not, so that there is nothing "
-        f"to explain; or the experiment's interval lies below {margin:g} points; or the partial correlation "
+        f"to explain; or the experiment's interval lies below {_points(margin)}; or the partial correlation "
         "is negative (same level). Else undecided: without the experiment no correlation can tell "
         "tokenization from resources."
     )
@@ -254,6 +254,10 @@ def _through_tokenization(
     }
     claim = "It does because finer tokenization leaves subwords that act as implicit discrete prompts"
     return Verdict(claim, ruling, rule, evidence)
+
+
+def _points(margin: float) -> str:
+    return "1 point" if margin == 1 else f"{margin:g} points"
 
 
 def _cell(row: Difference) -> tuple[str, str]:

@@ -8,6 +8,7 @@ heavy is loaded for it. The cells that differ in the seed alone are a group, wit
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from xlprompt.models import backbone_fingerprint, short_name
 from xlprompt.training.chosen_data import languages_to_score, open_data
 from xlprompt.training.code_version import code_version
 from xlprompt.training.grid import Grid, load_grid_recipe
-from xlprompt.training.recipe import Recipe, recipe_to_dict
+from xlprompt.training.recipe import Recipe, RecipeError, recipe_to_dict
 from xlprompt.training.training_state import FREE_KEYS
 
 
@@ -39,6 +40,7 @@ class Cell:
         recipe_path: The file they came from.
         group: Fingerprint of everything but the seed.
         fingerprint: Fingerprint of everything; empty, as `group`, where the backbone is not here yet.
+        variant: Name of the grid's variant; empty for the recipe as it is. Fingerprints do not know it.
     """
 
     task: str
@@ -48,27 +50,34 @@ class Cell:
     recipe_path: Path
     group: str
     fingerprint: str
+    variant: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What it shares with the other seeds: `xnli-prompt`, or with a variant `xnli-prompt long`."""
+        return _kind(self.task, self.method, self.variant)
 
     @property
     def name(self) -> str:
         """How it is called in messages: `xnli-prompt seed 0`."""
-        return f"{self.task}-{self.method} seed {self.seed}"
+        return f"{self.kind} seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Group:
-    """The cells of a task and method, which differ in the seed alone; MLflow shows them under one parent."""
+    """The cells of a task, method and variant; they differ in the seed alone.."""
 
     task: str
     method: str
     model: str
     fingerprint: str
     cells: tuple[Cell, ...]
+    variant: str = ""
 
     @property
     def name(self) -> str:
-        """How it is called in messages: `xnli-prompt`."""
-        return f"{self.task}-{self.method}"
+        """How it is called in messages: `xnli-prompt`, or with a variant `xnli-prompt long`."""
+        return _kind(self.task, self.method, self.variant)
 
     @property
     def model_name(self) -> str:
@@ -76,10 +85,14 @@ class Group:
         return short_name(self.model)
 
 
+def _kind(task: str, method: str, variant: str) -> str:
+    return f"{task}-{method} {variant}".rstrip()
+
+
 def make_groups(
     grid: Grid, path: str | Path, overrides: Mapping[str, Any] | None = None
 ) -> tuple[Group, ...]:
-    """All cells of a grid, by task and method.
+    """All cells of a grid, by task, method and variant.
 
     Args:
         grid: What `load_grid` read from `path`.
@@ -87,37 +100,42 @@ def make_groups(
         overrides: Values by dotted key that win over every recipe's.
 
     Raises:
-        RecipeError: A recipe is missing or wrong.
+        RecipeError: A recipe is missing or wrong, or two variants come to the same.
         DataError, ModelError, RunError: No data are named, or data or a model folder are not there, or they
             lack a split or language.
     """
     data_known: dict[str, dict[str, str]] = {}
     backbones: dict[str, str | None] = {}
     groups = []
-    for task in grid.tasks:
-        for method in grid.methods:
-            file, recipe = load_grid_recipe(grid, path, task, method, overrides)
-            key = json.dumps([task, recipe_to_dict(recipe.data)])
-            if key not in data_known:
-                data_known[key] = data_fingerprints(recipe)
-            if recipe.model not in backbones:
-                backbones[recipe.model] = backbone_fingerprint(recipe.model)
-            backbone = backbones[recipe.model]
-            parts = _parts(recipe, data_known[key], backbone)
-            shared = _digest(parts) if backbone else ""
-            cells = tuple(
-                Cell(
-                    task=task,
-                    method=method,
-                    seed=seed,
-                    recipe=recipe.model_copy(update={"seed": seed}),
-                    recipe_path=file,
-                    group=shared,
-                    fingerprint=_digest({**parts, "seed": seed}) if backbone else "",
-                )
-                for seed in grid.seeds
+    seen: dict[str, str] = {}
+    for task, method, variant in itertools.product(grid.tasks, grid.methods, grid.variants or ("",)):
+        file, recipe = load_grid_recipe(grid, path, task, method, overrides, variant=variant)
+        key = json.dumps([task, recipe_to_dict(recipe.data)])
+        if key not in data_known:
+            data_known[key] = data_fingerprints(recipe)
+        if recipe.model not in backbones:
+            backbones[recipe.model] = backbone_fingerprint(recipe.model)
+        backbone = backbones[recipe.model]
+        parts = _parts(recipe, data_known[key], backbone)
+        shared = _digest(parts)
+        name = _kind(task, method, variant)
+        if (twin := seen.setdefault(shared, name)) != name:
+            raise RecipeError(f"{path}: {twin} and {name} are the same recipe. Remove one of them")
+        shared = shared if backbone else ""
+        cells = tuple(
+            Cell(
+                task=task,
+                method=method,
+                seed=seed,
+                recipe=recipe.model_copy(update={"seed": seed}),
+                recipe_path=file,
+                group=shared,
+                fingerprint=_digest({**parts, "seed": seed}) if backbone else "",
+                variant=variant,
             )
-            groups.append(Group(task, method, recipe.model, shared, cells))
+            for seed in grid.seeds
+        )
+        groups.append(Group(task, method, recipe.model, shared, cells, variant))
     return tuple(groups)
 
 

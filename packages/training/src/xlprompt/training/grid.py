@@ -6,6 +6,7 @@ and which of them have been run, is decided in `cells` and `study`.
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from xlprompt.data import TASKS
-from xlprompt.training.recipe import RecipeError, Settings, load_recipe, load_settings
+from xlprompt.training.recipe import Recipe, RecipeError, Settings, load_recipe, load_settings
 
 
 class ExecutorSettings(Settings):
@@ -62,7 +63,27 @@ class Grid(Settings):
         default="{task}-{method}.yaml",
         description="The recipe file of a task and method, relative to the grid file.",
     )
+    variants: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="Ablations: named sets of values by dotted recipe key (`long: {prompt.length: 50}`). "
+        "Every task, method and seed is run with each of them, so the time of the study grows with their "
+        "number; a variant that is what a finished run already was is not run again. None: the recipes as "
+        "they are.",
+    )
     executor: ExecutorSettings = Field(default_factory=ExecutorSettings)
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _names_are_text(cls, value: Any) -> Any:
+        """YAML reads a name such as 8 as a number."""
+        return {str(name): keys for name, keys in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("variants")
+    @classmethod
+    def _names_can_stand_in_a_file_name(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if wrong := [name for name in value if not re.fullmatch(r"[\w.+-]+", name)]:
+            raise ValueError(f"'{wrong[0]}' is no name: letters, digits and any of _ . + - can stand in one")
+        return value
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -114,12 +135,19 @@ def load_grid(path: str | Path, overrides: Mapping[str, Any] | None = None) -> G
 
 
 def load_grid_recipe(
-    grid: Grid, path: str | Path, task: str, method: str, overrides: Mapping[str, Any] | None = None
-) -> tuple[Path, Any]:
-    """The recipe of a task and method: its file, and its values with the overrides on top.
+    grid: Grid,
+    path: str | Path,
+    task: str,
+    method: str,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    variant: str = "",
+) -> tuple[Path, Recipe]:
+    """The recipe of a task and method: its file, and its values under those of the variant and overrides.
 
     Raises:
-        RecipeError: The file is missing or wrong, it is another task's, or the overrides set a seed.
+        RecipeError: The file is missing or wrong, it is another task's, or the overrides set a seed or what
+            the variant sets.
     """
     if "seed" in (overrides or {}):
         raise RecipeError("the command line: seed: a study has several; name them with --seeds")
@@ -134,7 +162,15 @@ def load_grid_recipe(
             f"{path}: task {task} and method {method} have no recipe {file}{hint}. Write one, or leave "
             "them out"
         )
-    recipe = load_recipe(file, overrides)
+    changes = grid.variants.get(variant, {})
+    if twice := sorted(changes.keys() & (overrides or {}).keys()):
+        raise RecipeError(f"the command line: {twice[0]}: the variants of {path} set it. Leave it out")
+    if "seed" in changes:
+        raise RecipeError(f"{path}: variants: {variant}: sets the seed. Name seeds with `seeds`")
+    try:
+        recipe = load_recipe(file, {**changes, **(overrides or {})})
+    except RecipeError as error:
+        raise RecipeError(f"{path}: variants: {variant}: {error}" if variant else str(error)) from error
     if recipe.task != task:
         raise RecipeError(f"{file}: is a recipe of {recipe.task}, and {path} names it as one of {task}")
     return file, recipe

@@ -27,6 +27,7 @@ from xlprompt.training.training_state import saved_steps
 CELL_TAG = "cell_fingerprint"
 GROUP_TAG = "group_fingerprint"
 SUPERSEDED_TAG = "superseded_cell"
+VARIANT_TAG = "variant"  # of a group that no study but an ablation has asked for
 PARENT_JOB = "study"
 KILLED = "the process was killed before it could say so"
 
@@ -93,15 +94,26 @@ class Ledger:
         return list(finished.values())
 
     def finished_cells(self, tasks: Sequence[str]) -> list[CellRun]:
-        """The finished children of studies' parents, newest first."""
+        """The finished children of studies' parents, newest first; without those of mere ablations."""
+        ablations = {run.info.run_id for run in self._search(tasks, f"tags.{VARIANT_TAG} LIKE '_%'")}
         found = self._search(tasks, "tags.job = 'train' and attributes.status = 'FINISHED'")
         runs = [self._cell_run(run) for run in found]
-        return [run for run in runs if GROUP_TAG in run.tags and MLFLOW_PARENT_RUN_ID in run.tags]
+        return [
+            run
+            for run in runs
+            if GROUP_TAG in run.tags and run.tags.get(MLFLOW_PARENT_RUN_ID, "") not in ablations | {""}
+        ]
 
     def predictions(self, run_id: str) -> dict[str, Path]:
         """Files of a run's test predictions by language; none where it kept none."""
         folder = local_path(self._client.get_run(run_id).info.artifact_uri) / "predictions"
         return {path.name.split(".")[0]: path for path in sorted(folder.glob("*.test.jsonl.gz"))}
+
+    def history(self, run_id: str, metric: str) -> tuple[tuple[int, float], ...]:
+        """Steps and values of a run's metric by step; of a step that was done twice, the last value."""
+        points = self._client.get_metric_history(run_id, metric)
+        by_step = {point.step: point.value for point in sorted(points, key=lambda point: point.timestamp)}
+        return tuple(sorted(by_step.items()))
 
     def get(self, run_id: str) -> CellRun:
         """One run."""
@@ -158,7 +170,7 @@ class Ledger:
         recipe = group.cells[0].recipe
         return MlflowTracker(self._store).start(
             experiment=group.task,
-            run_name=f"{group.method}-{group.model_name}",
+            run_name="-".join(part for part in (group.method, group.model_name, group.variant) if part),
             params={key: value for key, value in flatten(recipe).items() if key != "seed"},
             tags={
                 "job": PARENT_JOB,
@@ -166,8 +178,16 @@ class Ledger:
                 "method": recipe.method,
                 "model": group.model,
                 GROUP_TAG: group.fingerprint,
+                **({VARIANT_TAG: group.variant} if group.variant else {}),
             },
         )
+
+    def adopt(self, group: Group) -> None:
+        """Make a group that an ablation has run, and that a study now asks for as it is, one of studies."""
+        known = self.parent(group)
+        if known and not group.variant and VARIANT_TAG in self._client.get_run(known[0]).data.tags:
+            self._client.delete_tag(known[0], VARIANT_TAG)
+            self._client.update_run(known[0], name=f"{group.method}-{group.model_name}")
 
     def close_parent(self, group: Group, state: EndState, error: str | None = None) -> None:
         """End a group's run with the aggregates over the seeds that have finished."""

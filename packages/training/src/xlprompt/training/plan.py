@@ -61,7 +61,7 @@ class Plan:
     def count(self, state: State, group: Group | None = None) -> int:
         """Number of cells in a state, of all groups or one."""
         return sum(
-            each.state == state and (group is None or group.name == _kind(each.cell)) for each in self.cells
+            each.state == state and (group is None or group.name == each.cell.kind) for each in self.cells
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,6 +71,7 @@ class Plan:
                 {
                     "task": each.cell.task,
                     "method": each.cell.method,
+                    "variant": each.cell.variant,
                     "model": each.cell.recipe.model,
                     "seed": each.cell.seed,
                     "fingerprint": each.cell.fingerprint,
@@ -122,9 +123,10 @@ def make_plan(groups: Sequence[Group], runs: Sequence[CellRun], *, force: bool =
         for group in groups
         for cell in group.cells
     ]
-    order = {method: place for place, method in enumerate(dict.fromkeys(group.method for group in groups))}
+    ways = dict.fromkeys((group.variant, group.method) for group in groups)
+    order = {way: place for place, way in enumerate(ways)}
     seeds = {seed: place for place, seed in enumerate(cell.seed for cell in groups[0].cells)}
-    cells.sort(key=lambda each: (seeds[each.cell.seed], order[each.cell.method]))
+    cells.sort(key=lambda each: (seeds[each.cell.seed], order[each.cell.variant, each.cell.method]))
     return Plan(tuple(groups), tuple(cells), memory)
 
 
@@ -138,11 +140,13 @@ def wall_seconds(seconds: Sequence[float], workers: int) -> float:
 
 
 def plan_table(plan: Plan) -> Table:
-    """The plan by task and method."""
+    """The plan by task, method and variant."""
     table = Table(title="Plan", box=box.SIMPLE_HEAD, pad_edge=False)
+    has_variants = any(group.variant for group in plan.groups)
     for header, side in (
         ("task", "left"),
         ("method", "left"),
+        *((("variant", "left"),) if has_variants else ()),
         ("model", "left"),
         ("done", "right"),
         ("to resume", "right"),
@@ -150,14 +154,15 @@ def plan_table(plan: Plan) -> Table:
         ("time", "right"),
         ("memory", "right"),
     ):
-        table.add_column(header, justify=side)  # type: ignore[arg-type]
+        table.add_column(header, justify="right" if side == "right" else "left")
     for group in plan.groups:
-        left = [each.seconds for each in plan.to_do if _kind(each.cell) == group.name]
+        left = [each.seconds for each in plan.to_do if each.cell.kind == group.name]
         known = [seconds for seconds in left if seconds is not None]
         memory = plan.memory_mib.get(group.name)
         table.add_row(
             group.task,
             group.method,
+            *((group.variant,) if has_variants else ()),
             group.model_name,
             str(plan.count("done", group)),
             str(plan.count("resume", group)),
@@ -213,7 +218,3 @@ def _runs_like(group: Group, runs: Sequence[CellRun]) -> list[CellRun]:
 
 def _as_logged(value: Any) -> str:
     return "null" if value is None else str(value)
-
-
-def _kind(cell: Cell) -> str:
-    return f"{cell.task}-{cell.method}"

@@ -11,16 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xlprompt.data import TASKS
-from xlprompt.evaluation import compare, judge, load_runs
-from xlprompt.evaluation.study_report import RunFacts, write_study_report
+from xlprompt.data.errors import DataError
+from xlprompt.evaluation import TaskRuns, compare, judge, load_runs
+from xlprompt.evaluation.run_facts import Fertility, RunFacts
+from xlprompt.evaluation.study_report import write_study_report
 from xlprompt.evaluation.study_summary import publish
 from xlprompt.models import short_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
+from xlprompt.training.scoring import TOKENS_PER_WORD
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 EXPERIMENT = "report"
-METHOD, BASELINE = "prompt", "finetune"
+METHOD, BASELINE, HEAD = "prompt", "finetune", "head"
+
+_BEFORE, _AFTER = "language_model/before/", "language_model/after/"
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class StudyRuns:
 
     Attributes:
         model: Their backbone.
-        runs: By task, method and seed.
+        runs: By task, method and seed; those of the head-only baseline where there are any.
         notes: What was left out, in sentences.
     """
 
@@ -44,7 +49,8 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
     Raises:
         StudyError: There are none, or they are of several models and none was named.
     """
-    found = [run for run in ledger.finished_cells(list(TASKS)) if run.tags["method"] in (METHOD, BASELINE)]
+    wanted = (METHOD, BASELINE, HEAD)
+    found = [run for run in ledger.finished_cells(list(TASKS)) if run.tags["method"] in wanted]
     models = list(dict.fromkeys(run.tags["model"] for run in found))
     if model is None and len(models) > 1:
         raise StudyError(
@@ -63,9 +69,10 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
             runs.setdefault((*cell, int(run.params["seed"])), run)
         else:
             older.add(cell)
-    notes = [
-        f"Older runs of {task} {method} with another recipe are left out." for task, method in sorted(older)
-    ]
+    notes = []
+    if older:
+        names = ", ".join(f"{task} {method}" for task, method in sorted(older))
+        notes.append(f"Older runs with another recipe, data or code are left out: {names}.")
     both = [name for name in TASKS if (name, METHOD) in groups and (name, BASELINE) in groups]
     notes += [
         f"Task {name} is left out: it has no finished runs of both methods."
@@ -79,7 +86,8 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
             f"{f' of {chosen}' if chosen else ''}"
             f"{known}. Run one: make all-tasks"
         )
-    ordered = {key: runs[key] for name in both for key in sorted(runs) if key[0] == name}
+    order = sorted(runs, key=lambda key: (wanted.index(key[1]), key[2]))
+    ordered = {key: runs[key] for name in both for key in order if key[0] == name}
     return StudyRuns(chosen, ordered, tuple(notes))
 
 
@@ -114,19 +122,33 @@ def report_study(
         )
     ledger = Ledger(store)
     study = find_runs(ledger, model)
-    comparison = compare(
-        load_runs({key: ledger.predictions(run.run_id) for key, run in study.runs.items()}),
-        method=METHOD,
-        baseline=BASELINE,
-        train_language=_train_language(study),
-    )
-    facts = [_facts(key, run) for key, run in study.runs.items()]
+    trained = _train_language(study)
+    counts, left_out = _load(study, ledger)
+    comparison = compare(counts, method=METHOD, baseline=BASELINE, train_language=trained)
+    with_head = {name: runs for name, runs in counts.items() if runs.of(HEAD)}
+    heads = {}
+    if with_head:
+        heads = {
+            method: compare(with_head, method=method, baseline=HEAD, train_language=trained)
+            for method in (METHOD, BASELINE)
+        }
+    facts = [
+        _facts(key, run, ledger.history(run.run_id, f"validation/{counts[key[0]].metric}/{trained}"))
+        for key, run in study.runs.items()
+    ]
     shares: dict[str, float] = {}
     for each in facts:
         if each.method == METHOD and each.trainable_percent is not None:
             shares[each.task] = max(shares.get(each.task, 0.0), each.trainable_percent)
-    verdicts = judge(comparison, trainable_percent=shares)
-    paths = write_study_report(out, comparison, verdicts, facts, notes=study.notes)
+    fertility = find_fertility(study)
+    verdicts = judge(
+        comparison,
+        trainable_percent=shares,
+        fertility=fertility.by_language if fertility else None,
+    )
+    paths = write_study_report(
+        out, comparison, verdicts, facts, heads=heads, fertility=fertility, notes=[*study.notes, *left_out]
+    )
     if publish_in is not None and document is not None:
         publish(publish_in, document, comparison, verdicts, facts, paths[1])
     tracker = MlflowTracker(store)
@@ -142,6 +164,47 @@ def report_study(
     return paths
 
 
+def find_fertility(study: StudyRuns) -> Fertility | None:
+    """Tokens a word by language, from the task that has them in most languages.
+
+    Words are counted differently by tasks (annotated words in tagging, words between spaces in pairs), so
+    that figures of two tasks do not mix. Among tasks with equally many languages tagging comes first.
+    """
+    by_task: dict[str, dict[str, float]] = {}
+    for (task, _, _), run in study.runs.items():
+        found = {
+            name.removeprefix(TOKENS_PER_WORD): value
+            for name, value in run.metrics.items()
+            if name.startswith(TOKENS_PER_WORD)
+        }
+        if found:
+            by_task[task] = found  # alike in all runs of a task: no weights have a part in it
+    if not by_task:
+        return None
+    best = max(by_task, key=lambda name: (len(by_task[name]), TASKS[name].kind == "tagging"))
+    return Fertility(best, by_task[best])
+
+
+def _load(study: StudyRuns, ledger: Ledger) -> tuple[dict[str, TaskRuns], list[str]]:
+    """The runs' predictions by task, and a sentence for each task whose head-only runs do not fit the others.
+
+    Of the methods compared a misfit is an error; a further baseline is not worth the whole report.
+    """
+    counts: dict[str, TaskRuns] = {}
+    left_out = []
+    for task in dict.fromkeys(key[0] for key in study.runs):
+        files = {key: ledger.predictions(run.run_id) for key, run in study.runs.items() if key[0] == task}
+        try:
+            counts |= load_runs(files)
+        except DataError as error:
+            compared = {key: of_run for key, of_run in files.items() if key[1] != HEAD}
+            if len(compared) == len(files):
+                raise
+            counts |= load_runs(compared)
+            left_out.append(f"The head-only runs of {task} are left out: {error}")
+    return counts, left_out
+
+
 def _train_language(study: StudyRuns) -> str:
     languages = {run.params["data.train_language"] for run in study.runs.values()}
     if len(languages) > 1:
@@ -149,11 +212,14 @@ def _train_language(study: StudyRuns) -> str:
     return languages.pop()
 
 
-def _facts(key: tuple[str, str, int], run: CellRun) -> RunFacts:
+def _facts(key: tuple[str, str, int], run: CellRun, curve: tuple[tuple[int, float], ...]) -> RunFacts:
     def count(name: str) -> int | None:
         return int(run.params[name]) if name in run.params else None
 
     share = run.params.get("trainable_percent")
+    before = {
+        name.removeprefix(_BEFORE): value for name, value in run.metrics.items() if name.startswith(_BEFORE)
+    }
     return RunFacts(
         *key,
         model=run.tags["model"],
@@ -162,4 +228,10 @@ def _facts(key: tuple[str, str, int], run: CellRun) -> RunFacts:
         trainable_percent=float(share) if share is not None else None,
         seconds=run.seconds,
         memory_mib=run.metrics.get("cost/peak_memory_mib"),
+        curve=curve,
+        text_loss={
+            code: (loss, run.metrics[_AFTER + code])
+            for code, loss in before.items()
+            if _AFTER + code in run.metrics
+        },
     )

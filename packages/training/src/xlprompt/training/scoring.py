@@ -24,9 +24,15 @@ from xlprompt.evaluation import (
     save_predictions,
     score_table,
 )
+from xlprompt.evaluation.tokenization import tokens_per_word
 from xlprompt.models import TaskModel
 from xlprompt.training.preparation import Setup, load_split
 from xlprompt.training.tracker import DatasetRecord, Tracker, log_text
+
+TOKENS_PER_WORD = "tokenization/tokens_per_word/"
+"""What a metric is called that says how finely a test set is cut; a language code follows."""
+
+_COUNTED = 1000  # examples of a test set: some 20,000 words, in a tenth of a second
 
 
 def score_languages(
@@ -45,6 +51,7 @@ def score_languages(
     metric = main_metric(task)
     results: dict[str, LanguageResult] = {}
     records: dict[str, DatasetRecord] = {}
+    fineness: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number, language in enumerate(languages, start=1):
             with setup.processes.first_alone():
@@ -72,6 +79,10 @@ def score_languages(
             tracker.log_dataset(part.record)
             tracker.log_artifact(path, "predictions")
             results[language], records[language] = result, part.record
+            if split == "test" and setup.processes.is_first:
+                tokens = tokens_per_word(setup.tokenizer, task, language, part.dataset[:_COUNTED])
+                if tokens is not None:
+                    fineness[f"{TOKENS_PER_WORD}{language}"] = tokens
             console.print(
                 f"  {split} {number}/{len(languages)}  {language:<3} {metric} "
                 f"{result.scores[metric].value:5.1f}  {result.examples:,} examples  "
@@ -83,7 +94,7 @@ def score_languages(
         console.print(table)
         if setup.processes.is_first:
             _log_report(tracker, report, table, Path(folder))
-    metrics = report.metrics()
+    metrics = report.metrics() | fineness
     for language, record in records.items():
         own = {key: metrics.pop(key) for key in list(metrics) if key.endswith(f"/{language}")}
         tracker.log_metrics(own, step=step, dataset=record, model_id=model_id)

@@ -129,6 +129,8 @@ def run_study(
             failures, stopped_by = _Execution(plan, busy, grid, ledger, store, console).run(executor)
     else:
         console.print(plan_line(plan, 1, ""), highlight=False, soft_wrap=True)
+    for group in groups:
+        ledger.adopt(group)
     _close_complete_parents(groups, ledger)
     results = _results(groups, ledger)
     console.print(study_table(results))

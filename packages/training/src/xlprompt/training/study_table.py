@@ -25,7 +25,7 @@ class GroupResult:
     """What came of a group.
 
     Attributes:
-        group: The task and method.
+        group: The task, method and variant.
         parent_run_id: Its MLflow run.
         seeds: Seeds that have finished.
         metric: The metric that the task is judged by.
@@ -51,6 +51,7 @@ class GroupResult:
         return {
             "task": self.group.task,
             "method": self.group.method,
+            "variant": self.group.variant,
             "model": self.group.model,
             "group_fingerprint": self.group.fingerprint,
             "parent_run_id": self.parent_run_id,
@@ -81,7 +82,7 @@ def group_result(group: Group, parent_run_id: str | None, runs: Mapping[int, Cel
 
 
 def study_table(results: Sequence[GroupResult]) -> Table:
-    """Task by method: English, zero-shot mean, gap, minutes; mean ± standard deviation over seeds."""
+    """By task, method and variant: English, zero-shot mean, gap, minutes; mean ± deviation over seeds."""
     trained = {result.group.cells[0].recipe.data.train_language for result in results}
     title = language(trained.pop()).name if len(trained) == 1 else "trained on"
     table = Table(
@@ -94,6 +95,9 @@ def study_table(results: Sequence[GroupResult]) -> Table:
     )
     table.add_column("task", no_wrap=True)
     table.add_column("method", no_wrap=True)
+    has_variants = any(result.group.variant for result in results)
+    if has_variants:
+        table.add_column("variant", no_wrap=True)
     for header in ("seeds", title, "zero-shot", "gap", "minutes"):
         table.add_column(header, justify="right", no_wrap=True)
     before = None
@@ -104,6 +108,7 @@ def study_table(results: Sequence[GroupResult]) -> Table:
         table.add_row(
             f"{result.group.task}{metric}" if result.group.task != before else "",
             result.group.method,
+            *((result.group.variant,) if has_variants else ()),
             f"{len(result.seeds)}/{len(result.group.cells)}",
             _spread(result.trained_on),
             _spread(result.zero_shot),

@@ -1,0 +1,51 @@
+"""What a report says of a run besides its predictions, as plain data that the store's reader fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known of one run besides its predictions; None or empty where it is not.
+
+    Attributes:
+        task: Task name.
+        method: Method name.
+        seed: Its seed.
+        model: Name of the backbone.
+        total_params: Parameters of the backbone.
+        trainable_params: Those trained, head included.
+        trainable_percent: The same in percent of all.
+        seconds: What the run took.
+        memory_mib: Peak memory.
+        curve: Steps and the development scores there, in percent, by step.
+        text_loss: Language codes to the language-model loss on their test sets' text, in nats a token,
+            before and after training.
+    """
+
+    task: str
+    method: str
+    seed: int
+    model: str
+    total_params: int | None = None
+    trainable_params: int | None = None
+    trainable_percent: float | None = None
+    seconds: float | None = None
+    memory_mib: float | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+    text_loss: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fertility:
+    """Tokens a word by language, all from one task's test sets, so that languages can be compared.
+
+    Attributes:
+        task: The task.
+        by_language: Language codes to tokens a word.
+    """
+
+    task: str
+    by_language: Mapping[str, float]

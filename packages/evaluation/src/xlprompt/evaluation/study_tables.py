@@ -1,0 +1,438 @@
+"""The tables of a study's report: what comparison.py, verdicts.py and failure_signs.py found, as text.
+
+It computes no statistics of its own; study_report.py puts the tables in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xlprompt.data.languages import in_study_order, language
+from xlprompt.evaluation.comparison import Comparison, Difference
+from xlprompt.evaluation.failure_signs import Sign, TextLoss, fallen, training_language, zero_shot
+from xlprompt.evaluation.report_page import Table
+from xlprompt.evaluation.run_facts import Fertility, RunFacts
+from xlprompt.evaluation.statistics import Estimate, Spread, spread
+from xlprompt.evaluation.study_figures import shared_steps
+from xlprompt.evaluation.verdicts import Verdict
+
+_ABSENT = "–"
+_SIGNS = {"supported": "✓", "not supported": "✗", "undecided": "?"}
+_FINDINGS = {"seen": "✗", "not seen": "✓", "undecided": "?", "not checked": "–"}
+
+_NEAR_BEST = 1.0  # percentage points
+
+
+def claims(verdicts: Sequence[Verdict]) -> Table:
+    """The paper's claims with what became of them."""
+    return Table(
+        "The paper's four claims",
+        ("claim", "verdict", "evidence", "rule"),
+        tuple(
+            (
+                f"{number}. {each.claim}",
+                f"{_SIGNS[each.verdict]} {each.verdict}",
+                str(each.evidence["reason"]),
+                each.rule,
+            )
+            for number, each in enumerate(verdicts, 1)
+        ),
+        "The rules were fixed before the figures. Undecided is what the data cannot tell; it is no evidence "
+        "against a claim.",
+        cards=True,
+    )
+
+
+def failure_signs(signs: Sequence[Sign]) -> Table:
+    """What would have been a failure, and whether it was one."""
+    return Table(
+        "Signs that a study of this kind can fail by",
+        ("sign", "finding", "evidence", "rule"),
+        tuple(
+            (each.sign, f"{_FINDINGS[each.finding]} {each.finding}", each.evidence, each.rule)
+            for each in signs
+        ),
+        "As with the claims, undecided is what the data cannot tell.",
+        cards=True,
+    )
+
+
+def majority(comparison: Comparison) -> Table:
+    """How many languages stand above the majority baseline, and which collapsed."""
+    rows = []
+    for task, method in _cells(comparison):
+        scores = [row for row in comparison.scores if (row.task, row.method) == (task, method)]
+        sure = [row for row in scores if row.skilled]
+        below = [row.language for row in scores if row.spread.mean <= row.majority]
+        between = sum(not row.skilled and row.language not in below for row in scores)
+        collapsed = [f"{row.language} {row.collapsed}/{row.spread.seeds}" for row in scores if row.collapsed]
+        rows.append(
+            (
+                task,
+                method,
+                f"{len(sure)} of {len(scores)}",
+                str(between),
+                ", ".join(below) or "none",
+                ", ".join(collapsed) or "none",
+            )
+        )
+    return Table(
+        "Against always giving the commonest label",
+        ("task", "method", "above", "unsure", "not above", "collapsed (seeds)"),
+        tuple(rows),
+        "Numbers of languages. Above: the score's 95 % interval over seeds and examples lies above the "
+        "baseline. Unsure: the mean does, the interval does not. Collapsed: the predictions fell onto one "
+        "label, in so many of the seeds.",
+    )
+
+
+def head_only(heads: Mapping[str, Comparison]) -> Table:
+    """Each method against training the head alone."""
+    rows = []
+    cells = [(task, method) for method, each in heads.items() for task in each.tasks]
+    for task, method in cells:
+        against = heads[method]
+        trained, others = training_language(against, task), zero_shot(against, task)
+        lost = [row.language for row in fallen(against, task)]
+        rows.append(
+            (
+                task,
+                method,
+                *(_difference(trained.estimate) if trained else (_ABSENT, _ABSENT)),
+                *(_difference(others) if others else (_ABSENT, _ABSENT)),
+                ", ".join(lost) or "none",
+            )
+        )
+    names = {language(against.train_language).name for against in heads.values()}
+    trained_on = " and ".join(sorted(names))
+    return Table(
+        "Gain over training the head alone",
+        ("task", "method", trained_on, "95 % interval", "zero-shot", "95 % interval", "significantly below"),
+        tuple(rows),
+        "Points. Below: zero-shot languages in which the head alone is better, at 5 % after Holm.",
+    )
+
+
+def text_loss(losses: Sequence[TextLoss]) -> Table:
+    """Forgetting, as the change in the loss on held-out text."""
+    rows = []
+    for row in losses:
+        largest = sorted(row.by_language, key=lambda code: -abs(row.by_language[code]))[:3]
+        rows.append(
+            (
+                row.task,
+                row.method,
+                str(row.change.seeds),
+                str(len(row.by_language)),
+                f"{row.before:.3f}",
+                f"{row.change.mean:+z.3f} ± {_number(row.change.deviation, '.3f')}",
+                _interval(row.change.low, row.change.high, "+z.3f"),
+                ", ".join(f"{code} {row.by_language[code]:+z.3f}" for code in largest),
+            )
+        )
+    return Table(
+        "Language-model loss on the test sets' text",
+        ("task", "method", "seeds", "languages", "before", "change", "95 % interval", "largest changes"),
+        tuple(rows),
+        "Nats a token, mean over languages, ± standard deviation over seeds. Above 0 the text is harder to "
+        "predict now: with a prompt as long as it stands in front, with fine-tuned weights for good. The "
+        "interval is over seeds, for these texts.",
+    )
+
+
+def learning(comparison: Comparison, runs: Sequence[RunFacts]) -> Table:
+    """When development scores were reached, task by task."""
+    rows = []
+    for task in comparison.tasks:
+        for method, curves in curves_of(task, comparison, runs).items():
+            steps, scores = shared_steps(curves)
+            if not steps:
+                continue
+            mean = scores.mean(axis=0)
+            near = next(
+                step for step, score in zip(steps, mean, strict=True) if score >= mean.max() - _NEAR_BEST
+            )
+            rows.append(
+                (
+                    task,
+                    method,
+                    str(len(curves)),
+                    f"{steps[0]:,} to {steps[-1]:,}",
+                    _mean(spread(scores[:, 0])),
+                    _mean(spread(scores[:, -1])),
+                    _mean(spread(scores.max(axis=1))),
+                    f"{near:,}",
+                )
+            )
+    trained = language(comparison.train_language).name
+    return Table(
+        "Development score by step",
+        ("task", "method", "seeds", "steps", "first", "last", "best", "near best at"),
+        tuple(rows),
+        f"In percent on the {trained} development set, which chooses the checkpoint; mean ± standard "
+        "deviation over seeds, at the steps that all seeds have. Near best: first step at which the mean is "
+        f"within {_NEAR_BEST:g} point of its highest.",
+    )
+
+
+def curves_of(
+    task: str, comparison: Comparison, runs: Sequence[RunFacts]
+) -> dict[str, list[tuple[tuple[int, float], ...]]]:
+    """By method: the learning curves of the task's seeds, where they are known."""
+    first = (comparison.method, comparison.baseline)
+    curves: dict[str, list[tuple[tuple[int, float], ...]]] = {}
+    for method in (*first, *dict.fromkeys(run.method for run in runs if run.method not in first)):
+        of_cell = [run.curve for run in runs if (run.task, run.method) == (task, method) and run.curve]
+        if of_cell:
+            curves[method] = of_cell
+    return curves
+
+
+def tokenization(comparison: Comparison, fertility: Fertility) -> Table:
+    """Tokens a word beside the differences, as the fourth claim sets them in relation."""
+    differences = {(row.task, row.language): row.estimate.value for row in comparison.differences}
+    codes = in_study_order(set(fertility.by_language))
+    return Table(
+        "Tokens a word",
+        ("language", "resources", "tokens a word", *comparison.tasks),
+        tuple(
+            (
+                _name(code),
+                language(code).resource_level,
+                f"{fertility.by_language[code]:.2f}",
+                *(_number(differences.get((task, code)), "+z.1f") for task in comparison.tasks),
+            )
+            for code in codes
+        ),
+        f"Of the backbone's tokenizer on the test sets of {fertility.task}; where a language is written "
+        f"without spaces, a token may span words. The other columns are {comparison.method} minus "
+        f"{comparison.baseline} in points, as in the tables by task.",
+    )
+
+
+def _name(code: str) -> str:
+    return f"{language(code).name} ({code})"
+
+
+def setup(comparison: Comparison, runs: Sequence[RunFacts]) -> Table:
+    """What was run on what, and the trainable share."""
+    rows = []
+    first = (comparison.method, comparison.baseline)
+    others = dict.fromkeys((run.task, run.method) for run in runs if run.method not in first)
+    for task, method in sorted(
+        [*_cells(comparison), *others], key=lambda cell: list(comparison.tasks).index(cell[0])
+    ):
+        of_cell = [run for run in runs if (run.task, run.method) == (task, method)]
+        settings = comparison.tasks[task]
+        seeds = {comparison.method: settings.method_seeds, comparison.baseline: settings.baseline_seeds}.get(
+            method, tuple(run.seed for run in of_cell)
+        )
+        rows.append(
+            (
+                task,
+                method,
+                ", ".join(str(seed) for seed in seeds),
+                ", ".join(dict.fromkeys(run.model for run in of_cell)) or _ABSENT,
+                _span([run.total_params for run in of_cell], ",.0f"),
+                _span([run.trainable_params for run in of_cell], ",.0f"),
+                _span([run.trainable_percent for run in of_cell], ".4g"),
+                settings.metric,
+                settings.split,
+            )
+        )
+    columns = (
+        "task",
+        "method",
+        "seeds",
+        "model",
+        "parameters",
+        "trained",
+        "trained (%)",
+        "metric",
+        "scored on",
+    )
+    trained = language(comparison.train_language).name
+    return Table(
+        "Runs",
+        columns,
+        tuple(rows),
+        f"Trained on {trained}. Trained parameters include the head, those of all not; so their share may "
+        "pass 100 %.",
+    )
+
+
+def tallies(comparison: Comparison) -> Table:
+    """Wins, ties and losses by task."""
+    names = {row.task: row.correlation for row in comparison.correlations}
+    return Table(
+        f"{comparison.method} against {comparison.baseline}, by language",
+        ("task", "wins", "ties", "losses", "ahead", "rho with tokens", "95 % interval", "p"),
+        tuple(
+            (
+                row.task,
+                str(row.wins),
+                str(row.ties),
+                str(row.losses),
+                str(row.ahead),
+                _number(names[row.task].rho, "+z.2f"),
+                _interval(names[row.task].low, names[row.task].high, "+z.2f"),
+                _number(names[row.task].p_value, ".2g"),
+            )
+            for row in comparison.tallies
+        ),
+        "A win or a loss is significant at 5 % after Holm's correction over the task's languages; a tie is "
+        "no proof of equality. Ahead: higher mean, significant or not. Rho: rank correlation of the "
+        "difference with pre-training tokens over zero-shot languages.",
+    )
+
+
+def languages(comparison: Comparison, task: str) -> Table:
+    """One task's scores by language, the better method named where that is significant."""
+    spreads = {(row.language, row.method): row.spread for row in comparison.scores if row.task == task}
+    rows = []
+    for row in comparison.differences:
+        if row.task != task:
+            continue
+        rows.append(
+            (
+                _name(row.language),
+                language(row.language).resource_level,
+                _mean(spreads[row.language, comparison.method]),
+                _mean(spreads[row.language, comparison.baseline]),
+                *_difference(row.estimate),
+                _number(row.p_adjusted, ".2g"),
+                _better(comparison, row),
+            )
+        )
+    columns = (
+        "language",
+        "resources",
+        comparison.method,
+        comparison.baseline,
+        "difference",
+        "95 % interval",
+        "p (Holm)",
+        "better",
+    )
+    return Table(
+        f"{task}: scores by language",
+        columns,
+        tuple(rows),
+        f"Scores: {comparison.tasks[task].metric} in percent, mean ± standard deviation over seeds; "
+        "difference in points. The better method is named only where it is significant after Holm. "
+        "Intervals are those of one language alone.",
+    )
+
+
+def _better(comparison: Comparison, row: Difference) -> str:
+    return {"win": f"▲ {comparison.method}", "loss": f"▼ {comparison.baseline}", "tie": ""}[row.outcome]
+
+
+def groups(comparison: Comparison, task: str) -> Table:
+    """One task's means over groups of languages."""
+    return Table(
+        f"{task}: means over groups of languages",
+        (
+            "grouping",
+            "group",
+            comparison.method,
+            comparison.baseline,
+            "difference",
+            "95 % interval",
+            "languages",
+        ),
+        tuple(
+            (
+                row.grouping,
+                row.group,
+                f"{row.method:.1f}",
+                f"{row.baseline:.1f}",
+                *_difference(row.estimate),
+                ", ".join(row.languages),
+            )
+            for row in comparison.groups
+            if row.task == task
+        ),
+        "Each language counts once; intervals are not corrected for the number of groups.",
+    )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Means over the seeds of a task and method; None where unknown."""
+
+    task: str
+    method: str
+    seconds: float
+    memory_mib: float | None
+    score: float | None
+
+
+def costs(comparison: Comparison, runs: Sequence[RunFacts]) -> list[Cost]:
+    """What a run took by task and method, where it is known."""
+    rows = []
+    zero_shot = {row.task: row for row in comparison.groups if row.grouping == "zero-shot"}
+    for task, method in _cells(comparison):
+        of_cell = [run for run in runs if (run.task, run.method) == (task, method)]
+        seconds = [run.seconds for run in of_cell if run.seconds is not None]
+        memory = [run.memory_mib for run in of_cell if run.memory_mib is not None]
+        if not seconds:
+            continue
+        score = None
+        if task in zero_shot:
+            group = zero_shot[task]
+            score = group.method if method == comparison.method else group.baseline
+        mean_memory = float(np.mean(memory)) if memory else None
+        rows.append(Cost(task, method, float(np.mean(seconds)), mean_memory, score))
+    return rows
+
+
+def cost_table(rows: Sequence[Cost]) -> Table:
+    """Cost beside score."""
+    return Table(
+        "Cost and score",
+        ("task", "method", "seconds of a run", "peak memory (MiB)", "zero-shot mean"),
+        tuple(
+            (
+                row.task,
+                row.method,
+                f"{row.seconds:.1f}",
+                _number(row.memory_mib, ",.0f"),
+                _number(row.score, ".1f"),
+            )
+            for row in rows
+        ),
+        "Means over seeds. Seconds include scoring and depend on the machine and on what else ran there.",
+    )
+
+
+def _cells(comparison: Comparison) -> list[tuple[str, str]]:
+    return [
+        (task, method) for task in comparison.tasks for method in (comparison.method, comparison.baseline)
+    ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return _ABSENT if value is None else f"{value:{form}}"
+
+
+def _interval(low: float | None, high: float | None, form: str) -> str:
+    return _ABSENT if low is None or high is None else f"[{low:{form}}, {high:{form}}]"
+
+
+def _difference(estimate: Estimate) -> tuple[str, str]:
+    return f"{estimate.value:+z.1f}", _interval(estimate.low, estimate.high, "+z.1f")
+
+
+def _mean(summary: Spread) -> str:
+    return f"{summary.mean:.1f} ± {_number(summary.deviation, '.1f')}"
+
+
+def _span(values: Sequence[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return _ABSENT
+    return " to ".join(dict.fromkeys(f"{value:{form}}" for value in (min(known), max(known))))

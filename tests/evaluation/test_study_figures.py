@@ -1,0 +1,66 @@
+"""The report's figures: their size on a phone, and what their parts compute."""
+
+import re
+
+import numpy as np
+import pytest
+from matplotlib import rcParams
+from simulated_studies import make_runs
+
+from xlprompt.evaluation import compare
+from xlprompt.evaluation.study_figures import (
+    _apart,
+    _is_dark,
+    by_resources,
+    cost_against_score,
+    heat_map,
+    learning_curves,
+    shared_steps,
+)
+
+
+@pytest.fixture(scope="module")
+def figures():
+    comparison = compare(make_runs(), samples=100)
+    before = dict(rcParams)
+    drawn = {
+        "heat map": heat_map(comparison),
+        "resources": by_resources(comparison, "xnli"),
+        "curves": learning_curves({"prompt": [((1, 50.0), (2, 60.0))] * 2, "head": [((1, 40.0),)]}, "score"),
+        "cost": cost_against_score([("xnli", "prompt", 10.0, 60.0), ("xnli", "finetune", 12.0, 60.0)]),
+    }
+    assert dict(rcParams) == before
+    return drawn
+
+
+@pytest.mark.parametrize("name", ["heat map", "resources", "curves", "cost"])
+def test_figures_are_as_wide_as_a_phone(figures, name):
+    assert re.search(r'<svg [^>]*width="270pt"', figures[name])  # 360 CSS pixels
+
+
+def test_letters_have_at_least_nine_pixels_on_a_phone(figures):
+    # Letters are paths, scaled from matplotlib's units to points: scale(0.08) is 8 points, of 4/3 pixels.
+    for svg in figures.values():
+        scales = [float(scale) for scale in re.findall(r"scale\((0\.\d+) -0\.\d+\)", svg)]
+        assert scales
+        assert min(scales) * 100 * 4 / 3 >= 9
+
+
+def test_curves_are_averaged_where_all_seeds_have_a_score():
+    steps, scores = shared_steps([((1, 50.0), (2, 60.0)), ((2, 62.0), (3, 70.0), (1, 40.0))])
+    assert steps == [1, 2]
+    assert scores.tolist() == [[50.0, 60.0], [40.0, 62.0]]
+    assert shared_steps([((1, 50.0),), ((2, 60.0),)])[0] == []
+    assert shared_steps([])[0] == []
+
+
+def test_labels_are_moved_apart_around_their_places():
+    moved = _apart([10.0, 10.0, 30.0, 10.5], least=2.0)
+    assert np.diff(np.sort(moved)).min() >= 2.0 - 1e-9
+    assert np.mean(moved) == pytest.approx(np.mean([10.0, 10.0, 30.0, 10.5]))
+    assert _apart([1.0, 9.0], least=2.0) == [1.0, 9.0]
+
+
+def test_letters_are_white_on_dark_colors_only():
+    assert _is_dark((0.2, 0.0, 0.3, 1.0))
+    assert not _is_dark((0.9, 0.9, 0.9, 1.0))
