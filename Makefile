@@ -142,7 +142,7 @@ format: $(ready) ## Format the code and fix what ruff can fix
 bench: $(ready) ## Measure training and evaluation against PEFT (tokens per second, peak memory)
 	@$(strip $(bin)/python experiments/bench/bench.py $(ARGS))
 
-bench-methods: $(ready) ## Measure prompt tuning against full fine-tuning: step time, peak memory, checkpoint bytes
+bench-methods: $(ready) ## Measure every method against full fine-tuning: step time, peak memory, checkpoint bytes
 	@$(strip $(bin)/python experiments/bench/methods.py $(ARGS))
 
 lock: ## Renew requirements.lock from the pyproject.tomls, in a throw-away environment
