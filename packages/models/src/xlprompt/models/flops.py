@@ -135,7 +135,8 @@ def _needless(
 
     Nothing in front of the first layer's projections trains, but for a prompt that runs as tokens and a norm
     that has a bias: their inputs need no gradient. Where queries or keys do not depend on anything that
-    trains, one of attention's four products backward falls away; behind an adapter, the whole layer does.
+    trains, one of attention's four products backward falls away; in front of the first adapter all four do,
+    and the inputs of all the layer's matrices.
     """
     projections = shape.hidden_size * (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim
     if isinstance(adaptation, LoraSettings):

@@ -62,7 +62,7 @@ def _processes(processes: Processes) -> str:
 def _parts(budget: ParameterBudget) -> str:
     parts = {
         "prompt": budget.prompt_params,
-        "adapters": budget.adapter_params,
+        "added": budget.adapter_params,
         "head": budget.head_params,
         "backbone": budget.finetuned_params,
     }
