@@ -11,13 +11,13 @@
 #: TRIALS  (by scale)  of make search: trials in all, those of earlier calls included
 #: DATABASE (store)    of make search: URL of an Optuna database that several machines share
 #: TASKS   (grid)      of make all-tasks: some of xnli,pawsx,ner,pos
-#: METHODS (grid)      of make all-tasks: some of the methods that experiments/SCALE has recipes of
+#: METHODS (grid)      of make all-tasks: some of prompt,finetune,head,lora,ia3,adapter,bitfit
 #: WORKERS (by cores)  of make all-tasks: runs at a time; of make search: trials at a time (1)
 #: EXECUTOR local      of make all-tasks: local or ray (ARGS="--address auto" joins a running cluster)
 #: LIMIT   (all)       use at most this many examples of each split and language
 #: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
 #: RESUME  (no)        1 goes on with the newest interrupted run of the recipe, where there is one
-#: ENGINE  (by method) torch or deepspeed; without it prompts use torch and full fine-tuning uses DeepSpeed
+#: ENGINE  (by method) torch or deepspeed; without it full fine-tuning uses DeepSpeed and all else torch
 #: ZERO    1           of full fine-tuning: 0, 1, 2, 3, 2-offload or 3-offload, a file of experiments/deepspeed
 #: GPUS    (one)       processes that share the run, one for each GPU, or on a CPU for a share of the cores
 #: LAUNCHER deepspeed  what starts these processes: deepspeed or torchrun
@@ -60,15 +60,20 @@ search = $(strip $(bin)/xlprompt search $(call quote,experiments/$(scale)/search
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
     $(call option,--seed,$(SEED)) $(call option,--workers,$(WORKERS)) $(call option,--database,$(DATABASE)) $(ARGS))
 
-.PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt \
-    xnli-finetune pawsx-finetune ner-finetune pos-finetune all-tasks search report results nano ui params data-check doctor \
+tasks := xnli pawsx ner pos
+methods := prompt finetune head lora ia3 adapter bitfit
+runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
+
+.PHONY: help setup $(runs) all-tasks search report results nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
 	@echo "xlprompt: cross-lingual prompt tuning of decoder language models"
 	@echo
 	@echo "Targets:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^#> / {print " " substr($$0, 3)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "TASK is one of $(tasks), as in: make xnli-prompt"
 	@echo
 	@echo "Variables and their defaults, as in: make xnli-prompt SCALE=gemma DATA=../data LIMIT=2000"
 	@sed -n 's/^#: /  /p' Makefile
@@ -90,29 +95,16 @@ $(ready): requirements.lock $(foreach p,$(packages),packages/$(p)/pyproject.toml
 	    $(foreach p,$(packages),--editable packages/$(p))
 	@touch $@
 
-xnli-prompt: $(ready) ## Tune prompts on English inference, score every language
-	@$(call train,xnli-prompt)
-
-pawsx-prompt: $(ready) ## Tune prompts on English paraphrases, score every language
-	@$(call train,pawsx-prompt)
-
-ner-prompt: $(ready) ## Tune prompts on English named entities, score every language
-	@$(call train,ner-prompt)
-
-pos-prompt: $(ready) ## Tune prompts on English parts of speech, score every language
-	@$(call train,pos-prompt)
-
-xnli-finetune: $(ready) ## Fine-tune every weight on English inference, score every language
-	@$(call train,xnli-finetune)
-
-pawsx-finetune: $(ready) ## Fine-tune every weight on English paraphrases, score every language
-	@$(call train,pawsx-finetune)
-
-ner-finetune: $(ready) ## Fine-tune every weight on English named entities, score every language
-	@$(call train,ner-finetune)
-
-pos-finetune: $(ready) ## Fine-tune every weight on English parts of speech, score every language
-	@$(call train,pos-finetune)
+# Each task by each method. `make help` has a line for each method.
+#> TASK-prompt    Tune prompts in every layer on English, score every language
+#> TASK-finetune  Fine-tune every weight
+#> TASK-head      Train nothing but the head on the frozen model
+#> TASK-lora      Train low-rank updates of its queries and values
+#> TASK-ia3       Train scales of its keys, values and feed-forward states
+#> TASK-adapter   Train a small network behind each feed-forward
+#> TASK-bitfit    Train its bias terms
+$(runs): $(ready)
+	@$(call train,$@)
 
 all-tasks: $(ready) ## Run every task, method and seed that has not been run, and sum up; SEEDS=3
 	@$(call study)
@@ -163,7 +155,7 @@ format: $(ready) ## Format the code and fix what ruff can fix
 bench: $(ready) ## Measure training and evaluation against PEFT (tokens per second, peak memory)
 	@$(strip $(bin)/python experiments/bench/bench.py $(ARGS))
 
-bench-methods: $(ready) ## Measure prompt tuning against full fine-tuning: step time, peak memory, checkpoint bytes
+bench-methods: $(ready) ## Measure every method against full fine-tuning: step time, peak memory, checkpoint bytes
 	@$(strip $(bin)/python experiments/bench/methods.py $(ARGS))
 
 lock: ## Renew requirements.lock from the pyproject.tomls, in a throw-away environment

@@ -132,7 +132,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(method, undisturbed, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, "lora"])
 def test_a_run_that_was_killed_twenty_times_ends_as_one_that_was_not(
     method, undisturbed, tmp_path, own_cache
 ):

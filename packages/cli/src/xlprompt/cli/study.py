@@ -47,7 +47,7 @@ def _seeds(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.command("study", short_help="Run tasks x methods x seeds, and sum up.")
 @click.argument("grid", type=click.Path(path_type=Path))
 @click.option("--tasks", callback=_split, metavar="NAMES", help="Some of the grid's tasks, such as xnli,pos.")
-@click.option("--methods", callback=_split, metavar="NAMES", help="Methods, such as prompt,finetune.")
+@click.option("--methods", callback=_split, metavar="NAMES", help="Methods, such as prompt,head,lora.")
 @click.option("--seeds", callback=_seeds, metavar="N|LIST", help="How many seeds, or a list such as 0,4.")
 @click.option(
     "--recipe",

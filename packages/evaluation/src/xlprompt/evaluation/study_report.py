@@ -37,7 +37,8 @@ def write_study_report(
         folder: Where they go; made where it does not exist.
         comparison: From comparison.compare.
         verdicts: From verdicts.judge.
-        runs: The runs compared, and those of further methods, whose learning curves are shown.
+        runs: The runs compared, and those of further methods, whose learning curves, costs and scores are
+            shown.
         heads: By method, its comparison with the head-only baseline, over the tasks that have such runs.
         fertility: Tokens a word, where they are known.
         more: Sections of other analyses, such as ablations, which stand at the end.
@@ -105,8 +106,12 @@ def _sections(
         parts = [learned, *(_curves(comparison, runs) if figures else [])]
         sections.append(Section("Learning curves", tuple(parts)))
     if costs := study_tables.costs(comparison, runs):
-        parts = [study_tables.cost_table(costs)]
-        points = [(row.task, row.method, row.seconds, row.score) for row in costs if row.score is not None]
+        parts = [study_tables.cost_table(costs, language(comparison.train_language).name)]
+        points = [
+            (row.task, row.method, row.seconds, row.score)
+            for row in costs
+            if row.score is not None and row.method in (comparison.method, comparison.baseline)
+        ]
         if figures and points:
             parts.append(Image("Zero-shot mean against seconds of a run", cost_against_score(points)))
         sections.append(Section("Cost", tuple(parts)))

@@ -112,6 +112,7 @@ def build_model(setup: Setup) -> TaskModel:
         head=recipe.head,
         seed=recipe.seed,
         finetune=recipe.finetune if recipe.method == "finetune" else None,
+        adaptation=recipe.adaptation,
     )
 
 
