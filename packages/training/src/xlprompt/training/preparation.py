@@ -50,16 +50,17 @@ class Split:
     fingerprint: str
 
 
-def load_split(setup: Setup, language: str, split: str) -> Split:
-    """Read and encode a language's examples, as many as the recipe's limits allow.
+def load_split(setup: Setup, language: str, split: str, *, limit: int | None = None) -> Split:
+    """Read and encode a language's examples, as many as `limit` or else the recipe's limits allow.
 
     Raises:
         DataError: They are not there or not as they should be.
     """
     recipe, task, source = setup.recipe, setup.task, setup.source
-    limit = recipe.data.limit
-    if split == "validation" and recipe.data.development_limit is not None:
-        limit = min(limit or recipe.data.development_limit, recipe.data.development_limit)
+    if limit is None:
+        limit = recipe.data.limit
+        if split == "validation" and recipe.data.development_limit is not None:
+            limit = min(limit or recipe.data.development_limit, recipe.data.development_limit)
     dataset = source.load(task, language, split, limit=limit)
     content = source.fingerprint(task, language, split)
     if limit is not None:  # a subset is other data

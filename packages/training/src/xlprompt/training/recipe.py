@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from xlprompt.data import TASKS
 from xlprompt.data.encoding import EncodingSettings
-from xlprompt.models import FinetuneSettings, HeadSettings, PromptSettings
+from xlprompt.models import AlignmentSettings, FinetuneSettings, HeadSettings, PromptSettings
 
 
 class RecipeError(ValueError):
@@ -146,6 +146,7 @@ class EvaluationSettings(Settings):
         "to see what it made the model forget. Costs two forward passes over them with the logits of the "
         "whole vocabulary; 0 skips it, as does a backbone whose head is not its input embedding.",
     )
+    alignment: AlignmentSettings = Field(default_factory=AlignmentSettings)
 
 
 class Recipe(Settings):
