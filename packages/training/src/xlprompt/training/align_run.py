@@ -21,7 +21,9 @@ def measure_alignments(
     wanted: Sequence[AlignmentSettings],
     checkpoint: Path | None,
 ) -> tuple[Alignment, ...]:
-    """The moments that the wanted alignments need; those beside the checkpoint are used, and new ones kept.
+    """The moments that the wanted alignments need; those beside the checkpoint are used.
+
+    Those of the last one wanted, which is what counts, are kept there.
 
     Args:
         setup: The run's.
@@ -34,12 +36,17 @@ def measure_alignments(
     Raises:
         CheckpointError: The moments beside the checkpoint are damaged or another's.
     """
-    measured = []
+    measured: list[Alignment] = []
     for settings in wanted:
         if set(settings.kinds) == {"none"}:
             continue
+        console.print(
+            f"Alignment: up to {settings.sentences} unlabelled sentences of a language, at "
+            f"{'the head' if settings.layer is None else f'layer {settings.layer}'}",
+            highlight=False,
+        )
         stored = load_alignment(checkpoint, settings.sentences, settings.layer) if checkpoint else None
-        alignment = measure(setup, model, languages, settings, stored=stored)
+        alignment = measure(setup, model, languages, settings, stored=stored, others=measured)
         if alignment is None:
             console.print(
                 f"No alignment: {setup.source.name} has no {setup.task.name} text of "
@@ -47,9 +54,9 @@ def measure_alignments(
                 highlight=False,
             )
             return ()
-        if checkpoint and (stored is None or stored.texts.keys() != alignment.texts.keys()):
-            _keep(checkpoint, alignment, console)
         measured.append(alignment)
+    if checkpoint and measured and (stored is None or stored.texts.keys() != measured[-1].texts.keys()):
+        _keep(checkpoint, measured[-1], console)
     return tuple(measured)
 
 
@@ -60,7 +67,6 @@ def _keep(checkpoint: Path, alignment: Alignment, console: Console) -> None:
         console.print(f"The moments are not kept beside the checkpoint ({error})", highlight=False)
         return
     console.print(
-        f"Moments of {len(alignment.texts)} languages' states: {path.name} "
-        f"({path.stat().st_size / 2**20:.1f} MiB) beside the checkpoint",
+        f"Kept beside the checkpoint: {path.name}, {path.stat().st_size / 2**20:.1f} MiB",
         highlight=False,
     )

@@ -35,7 +35,7 @@ class Text:
 
     Attributes:
         split: `validation` or `train`.
-        sentences: How many sentences or pairs.
+        sentences: How many sentences or pairs at most.
         fingerprint: Of the source's whole split.
     """
 
@@ -88,6 +88,7 @@ def measure(
     settings: AlignmentSettings,
     *,
     stored: Alignment | None = None,
+    others: Sequence[Alignment] = (),
 ) -> Alignment | None:
     """Read the languages' unlabelled text with a trained model.
 
@@ -98,6 +99,8 @@ def measure(
         settings: How many sentences, and at which layer.
         stored: Moments that were measured with this model before, for the same settings. They are used for
             languages whose text is the same here or not here at all.
+        others: Just measured with this model, for other numbers of sentences: what they know of the training
+            language need not be read again.
 
     Returns:
         The moments; None where there is no text of the training language, to which all are aligned.
@@ -110,6 +113,8 @@ def measure(
     target_text = find_text(setup, train_language, TARGET_SENTENCES)
     if stored and target_text in (None, known.get(train_language)):
         target, target_text = stored.target, known[train_language]
+    elif same := [each for each in others if each.layer == settings.layer]:
+        target, target_text, stored = same[0].target, same[0].texts[train_language], None
     elif target_text is not None:
         target, stored = target_of(_states(setup, model, train_language, target_text, settings.layer)), None
     else:
