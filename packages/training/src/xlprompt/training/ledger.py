@@ -208,7 +208,8 @@ class Ledger:
             return
         run_id, _ = known
         runs = self.runs_of_group(group)
-        summaries = summarize([run.metrics for run in runs])
+        metrics_of_runs = [run.metrics for run in runs]
+        summaries = summarize(metrics_of_runs) | summarize(metrics_of_runs, "test-")  # with alignment
         if summaries:
             now = int(time.time() * 1000)
             figures = as_metrics(summaries) | {"seeds": float(len(runs))}
