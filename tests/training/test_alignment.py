@@ -15,7 +15,7 @@ from small import TAGS, WORDS, tiny_recipe, write_data, write_lines
 from xlprompt.data import TASKS
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import AlignmentSettings, load_tokenizer
-from xlprompt.training import evaluate, train
+from xlprompt.training import RunError, evaluate, train
 from xlprompt.training.alignment import measure
 from xlprompt.training.alignment_file import alignment_path, load_alignment, save_alignment
 from xlprompt.training.alignment_report import analyze_alignment
@@ -238,6 +238,14 @@ def test_what_cannot_be_aligned_is_said(trained, store, console, options, messag
     _, result = trained
     with pytest.raises(RecipeError, match=message):
         evaluate(result.run_id, store=store, console=console, **options)
+
+
+def test_a_layer_that_is_not_there_ends_a_run_before_it_begins(trained, store, console):
+    recipe, _ = trained
+    settings = recipe.evaluation.alignment.model_copy(update={"layer": 4})
+    evaluation = recipe.evaluation.model_copy(update={"alignment": settings})
+    with pytest.raises(RunError, match="has 3 layers"):
+        train(recipe.model_copy(update={"evaluation": evaluation}), store=store, console=console)
 
 
 def test_gains_come_from_stored_predictions(trained, store):

@@ -84,7 +84,8 @@ def build_model(setup: Setup) -> TaskModel:
     """The recipe's task model, untrained, on the setup's device.
 
     Raises:
-        RunError: The longest text and the prompt together have more positions than the backbone.
+        RunError: The longest text and the prompt together have more positions than the backbone, or states
+            are to be aligned in a layer that it does not have.
         ModelError: The backbone cannot be loaded or is not made for the recipe's settings.
     """
     recipe, task = setup.recipe, setup.task
@@ -95,6 +96,12 @@ def build_model(setup: Setup) -> TaskModel:
         device=setup.device,
         gradient_checkpointing=recipe.gradient_checkpointing,
     )
+    layer = recipe.evaluation.alignment.layer
+    if layer is not None and layer > backbone.num_layers:
+        raise RunError(
+            f"{recipe.model} has {backbone.num_layers} layers, and evaluation.alignment.layer is {layer}. "
+            "Lower it, or set it to null for what the head reads"
+        )
     positions = getattr(backbone.config, "max_position_embeddings", None)
     has_prompt = recipe.method == "prompt"
     shift = recipe.prompt.slots if has_prompt and recipe.prompt.shift_positions else 0
