@@ -48,7 +48,9 @@ class AlignmentSettings(BaseModel):
         default=None,
         ge=1,
         description="Align the states that come out of this decoder layer, at every token but a row's first; "
-        "null aligns what the head reads. A layer costs one more pass over the test set for each kind.",
+        "null aligns what the head reads. A layer costs one more pass over the test set for each kind, and "
+        "may gain more: 76.7 in layer 4 of Gemma 3 270M, 67.8 at the head, 45.0 without (mean_scale, parts "
+        "of speech, prompt of 100 steps, mean of de, ru and hi).",
     )
 
     @field_validator("kinds")
