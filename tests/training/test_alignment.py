@@ -260,6 +260,16 @@ def test_gains_come_from_stored_predictions(trained, store):
     assert gain.comparison.method == "prompt+mean"
 
 
+def test_the_claims_are_judged_with_each_kind_where_both_methods_have_run(trained, store, console):
+    recipe, _ = trained
+    train(recipe.model_copy(update={"method": "finetune"}), store=store, console=console, engine="torch")
+    findings = analyze_alignment(store, tasks=["pos"])
+    assert [kind for _, kind in findings.verdicts] == ["none", *KINDS]
+    assert {len(verdicts) for verdicts in findings.verdicts.values()} == {4}
+    assert {gain.method for gain in findings.gains} == {"prompt", "finetune"}
+    json.dumps(findings.to_dict())
+
+
 def test_an_analysis_without_aligned_runs_says_what_to_do(tmp_path):
     with pytest.raises(StudyError, match="no MLflow store"):
         analyze_alignment(tmp_path)

@@ -79,6 +79,7 @@ def _gain_table(task: str, model: str, method: str, gains: list[Gain]) -> Table:
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("language", no_wrap=True)
     table.add_column("none", justify="right", no_wrap=True)
