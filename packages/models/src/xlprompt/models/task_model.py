@@ -70,12 +70,16 @@ class TaskModel(nn.Module):
         Returns:
             `[read-outs, labels]`, float32.
         """
+        return self.head(self.readout_states(input_ids, rows, columns))
+
+    def readout_states(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """What the head reads: hidden states `[read-outs, hidden]` at the places that `forward` names."""
         prompt = None if self.prompts is None else self.prompts(self.backbone.dtype)
         # With nothing to train below the head, no activation is kept and nothing goes backward.
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.method != "head"):
             hidden = self.backbone(input_ids, prompt)
         # One index_select: on a CPU its backward is many times faster than that of hidden[rows, columns].
-        return self.head(hidden.flatten(0, 1).index_select(0, rows * input_ids.shape[1] + columns))
+        return hidden.flatten(0, 1).index_select(0, rows * input_ids.shape[1] + columns)
 
     def prompt_parameters(self) -> list[nn.Parameter]:
         """The prompt's trainable parameters."""

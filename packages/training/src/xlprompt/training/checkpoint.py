@@ -149,6 +149,18 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     return Checkpoint(directory=directory, metadata=metadata, state=state)
 
 
+def checkpoint_fingerprint(directory: Path) -> str:
+    """SHA-256 that tells checkpoints apart: over the file that holds recipe, backbone and digests of weights.
+
+    Raises:
+        CheckpointError: There is no checkpoint.
+    """
+    try:
+        return _digest(directory / METADATA_FILE)
+    except OSError as error:
+        raise CheckpointError(f"{directory}: no checkpoint here ({error})") from error
+
+
 def restore(checkpoint: Checkpoint, model: TaskModel, *, backbone_fingerprint: str) -> None:
     """Put a checkpoint's weights into a model built from its recipe.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 ENTRY = "xlprompt.training.run"
 WITHOUT_INFLUENCE = frozenset(
     {
+        "xlprompt.evaluation.alignment_table",
         "xlprompt.evaluation.chart",
         "xlprompt.evaluation.table",
         "xlprompt.training",  # its names only; the modules behind them count by themselves

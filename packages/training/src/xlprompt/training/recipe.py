@@ -23,6 +23,7 @@ from xlprompt.data.encoding import EncodingSettings
 from xlprompt.models import (
     Adaptation,
     AdapterSettings,
+    AlignmentSettings,
     BitfitSettings,
     FinetuneSettings,
     HeadSettings,
@@ -157,6 +158,7 @@ class EvaluationSettings(Settings):
         "to see what it made the model forget. Costs two forward passes over them with the logits of the "
         "whole vocabulary; 0 skips it, as does a backbone whose head is not its input embedding.",
     )
+    alignment: AlignmentSettings = Field(default_factory=AlignmentSettings)
 
 
 class Recipe(Settings):
