@@ -13,6 +13,7 @@
 #: TASKS   (grid)      of make all-tasks: some of xnli,pawsx,ner,pos
 #: METHODS (grid)      of make all-tasks: some of prompt,finetune,head,lora,ia3,adapter,bitfit
 #: WORKERS (by cores)  of make all-tasks: runs at a time; of make search: trials at a time (1)
+#: NAME    (none)      of make ablation: a file of experiments/ablations, such as scheme
 #: EXECUTOR local      of make all-tasks: local or ray (ARGS="--address auto" joins a running cluster)
 #: LIMIT   (all)       use at most this many examples of each split and language
 #: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
@@ -60,11 +61,15 @@ search = $(strip $(bin)/xlprompt search $(call quote,experiments/$(scale)/search
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
     $(call option,--seed,$(SEED)) $(call option,--workers,$(WORKERS)) $(call option,--database,$(DATABASE)) $(ARGS))
 
+ablation = $(call quote,experiments/ablations/$(strip $(NAME)).yaml) --recipe '../$(scale)/{task}-{method}.yaml' \
+    $(call option,--tasks,$(TASKS)) $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) \
+    $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) $(ARGS)
+
 tasks := xnli pawsx ner pos
 methods := prompt finetune head lora ia3 adapter bitfit
 runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
 
-.PHONY: help setup $(runs) all-tasks search report results nano ui params data-check doctor \
+.PHONY: help setup $(runs) all-tasks ablation search report results nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
@@ -109,6 +114,12 @@ $(runs): $(ready)
 all-tasks: $(ready) ## Run every task, method and seed that has not been run, and sum up; SEEDS=3
 	@$(call study)
 
+ablation: $(ready) ## Run the variants of experiments/ablations/NAME.yaml and compare them; NAME=scheme
+	@test -n $(call quote,$(strip $(NAME))) || { echo "Name the ablation: make ablation NAME=scheme; there are" \
+	    $(notdir $(basename $(wildcard experiments/ablations/*.yaml))) >&2; exit 1; }
+	@$(strip $(bin)/xlprompt study $(ablation) $(call option,--executor,$(EXECUTOR)) $(call option,--workers,$(WORKERS)))
+	@$(strip $(bin)/xlprompt analyze ablation $(ablation))
+
 search: $(ready) ## Search learning rate, batch size and prompt length for TASK; METHOD=finetune TRIALS=12
 	@test -n $(call quote,$(strip $(TASK))) || { echo "Name the task: make search TASK=xnli" >&2; exit 1; }
 	@$(call search)
@@ -136,8 +147,8 @@ data-check: $(ready) ## Say what the folder DATA holds and what is wrong with it
 doctor: $(ready) ## Check this machine, the environment, the caches and the MLflow store
 	@$(strip $(bin)/xlprompt doctor $(ARGS))
 
-test: $(ready) ## Run the unit and integration tests; ARGS="-k word" picks some
-	@$(bin)/python -m pytest $(ARGS)
+test: $(ready) ## Run the unit and integration tests, on up to four cores; ARGS="-k word" picks some
+	@OMP_NUM_THREADS=1 $(bin)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-slow: $(ready) ## Run the slow tests (minutes)
 	@$(bin)/python -m pytest -m slow $(ARGS)

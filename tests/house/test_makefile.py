@@ -239,10 +239,10 @@ def test_lint_runs_style_types_and_import_direction(ready):
 def test_test_passes_arguments_on_to_pytest(ready):
     make(ready, "test", "ARGS=-k 'a or b'")
     make(ready, "test-slow")
-    assert calls(ready) == [
-        ["python", "-m", "pytest", "-k", "a or b"],
-        ["python", "-m", "pytest", "-m", "slow"],
-    ]
+    (tested, slow) = calls(ready)
+    assert tested[:3] == slow[:3] == ["python", "-m", "pytest"]
+    assert tested[-2:] == ["-k", "a or b"]
+    assert slow[3:] == ["-m", "slow"]
 
 
 @pytest.mark.parametrize("target", sorted({*targets(), *RUNS} - {"help", "setup", "lock", "clean"}))

@@ -9,7 +9,7 @@ import importlib
 
 import click
 
-ANALYSES = ("alignment",)
+ANALYSES = ("ablation", "alignment")
 
 
 class _Analyses(click.Group):
@@ -28,6 +28,7 @@ def command() -> None:
     """Answer questions from stored predictions; no model is needed.
 
     \b
-    Example:
+    Examples:
       xlprompt analyze alignment --task pos
+      xlprompt analyze ablation experiments/ablations/scheme.yaml
     """

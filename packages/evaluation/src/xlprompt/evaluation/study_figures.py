@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.evaluation.comparison import Comparison
+from xlprompt.evaluation.statistics import Spread
 
 # Okabe and Ito's palette (Color Universal Design, 2008), as in chart.py.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -182,6 +183,51 @@ def cost_against_score(points: Sequence[tuple[str, str, float, float]]) -> str:
         figure.supylabel("zero-shot mean (%)", fontsize=_LETTERS)
         handles = panels[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside upper center", ncols=len(methods), frameon=False)
+        return _svg(figure)
+
+
+def scores_by_variant(
+    points: Sequence[tuple[str, Spread | None, Spread | None]], *, trained: str, label: str
+) -> str:
+    """Scores of an ablation's variants; on an axis of numbers where all of their names are numbers.
+
+    Args:
+        points: Name of a variant, score of the training language, mean over the others.
+        trained: Name of the training language.
+        label: Of the axis of the scores.
+    """
+    names = [name for name, _, _ in points]
+    numeric = all(name.replace(".", "", 1).isdigit() for name in names)
+    places = [float(name) for name in names] if numeric else list(map(float, range(len(names))))
+    order = np.argsort(places)
+    with _letters():
+        figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
+        axes = figure.add_subplot()
+        for style, (series, title) in enumerate(((2, "mean of the other languages"), (1, trained))):
+            known = [(places[at], points[at][series]) for at in order]
+            drawn = [(place, each) for place, each in known if isinstance(each, Spread)]
+            if not drawn:
+                continue
+            axes.errorbar(
+                [place for place, _ in drawn],
+                [each.mean for _, each in drawn],
+                yerr=[each.deviation or 0.0 for _, each in drawn],
+                linestyle=_LINES[style] if numeric else "none",
+                marker=_MARKERS[style],
+                markersize=4.5,
+                markerfacecolor="white" if style else COLORS[style],
+                color=COLORS[style],
+                capsize=2,
+                label=title,
+            )
+        if not numeric:
+            axes.set_xticks(places, names)
+            axes.margins(x=0.15)
+        axes.set_ylabel(label)
+        axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
         return _svg(figure)
 
 
