@@ -150,7 +150,7 @@ def test_a_run_scores_the_same_again_from_its_checkpoint(method, tiny_gemma, dat
     console = Console(file=io.StringIO(), width=100)
     result = train(settings(method, tiny_gemma, data), store=store, console=console)
     assert f"{result.budget.trainable_params:,} of" in console.file.getvalue()
-    again = evaluate(str(result.checkpoint), store=store, console=console)
+    again = evaluate(str(result.checkpoint), store=store, console=console).report
     assert again.metrics() == result.report.metrics()
 
 
