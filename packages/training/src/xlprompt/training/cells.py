@@ -65,7 +65,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Group:
-    """The cells of a task, method and variant; they differ in the seed alone.."""
+    """The cells of a task, method and variant; they differ in the seed alone."""
 
     task: str
     method: str
