@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -18,10 +19,11 @@ from xlprompt.models import AlignmentSettings, load_tokenizer
 from xlprompt.training import RunError, evaluate, train
 from xlprompt.training.alignment import measure
 from xlprompt.training.alignment_file import alignment_path, load_alignment, save_alignment
-from xlprompt.training.alignment_report import analyze_alignment
+from xlprompt.training.alignment_report import analyze_alignment, find_aligned
 from xlprompt.training.cells import StudyError
 from xlprompt.training.checkpoint import CheckpointError, load_checkpoint, restore
 from xlprompt.training.chosen_data import open_data
+from xlprompt.training.ledger import CellRun
 from xlprompt.training.preparation import Setup, build_model
 from xlprompt.training.recipe import RecipeError
 from xlprompt.training.tracker import store_uri
@@ -277,3 +279,22 @@ def test_an_analysis_without_aligned_runs_says_what_to_do(tmp_path):
 
 def test_settings_name_their_default():
     assert AlignmentSettings().kinds == ("none",)
+
+
+@pytest.mark.parametrize("key", ["lora.rank", "prompt.length", "gradient_checkpointing"])
+def test_runs_that_differ_in_any_value_of_the_recipe_are_not_mixed(key):
+    def run(seed, value):
+        tags = {"task": "pos", "model": "m", "method": "lora"}
+        params = {"seed": str(seed), key: value, "evaluation.token_budget": str(seed)}
+        return CellRun(f"{seed}-{value}", "FINISHED", 0, params, tags, {}, None)
+
+    class Store:
+        def scored_runs(self, tasks):
+            return [run(0, "8"), run(1, "8"), run(2, "16")]
+
+        def predictions(self, run_id, kind="none"):
+            return {"de": Path(run_id)} if kind == "mean" else {}
+
+    found, notes = find_aligned(Store(), ["pos"], None)
+    assert [each.run_id for each in found.values()] == ["0-8", "1-8"]
+    assert "1 other settings" in notes[0]

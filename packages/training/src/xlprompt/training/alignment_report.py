@@ -17,21 +17,14 @@ from xlprompt.evaluation import Comparison, Verdict, compare, judge, load_runs
 from xlprompt.models import ALIGNMENT_KINDS, short_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import CellRun, Ledger
+from xlprompt.training.recipe import Recipe
 from xlprompt.training.report_runs import BASELINE, METHOD
 from xlprompt.training.tracker import MlflowTracker, log_text, true_end_state
 
 EXPERIMENT = "analysis"
 _ALIGNMENT_KEYS = ("evaluation.alignment.sentences", "evaluation.alignment.layer")
-_RECIPE_SECTIONS = (
-    "data.",
-    "encoding.",
-    "prompt.",
-    "finetune.",
-    "head.",
-    "optimizer.",
-    "schedule.",
-    "precision",
-)
+# A recipe's values that make the trained model what it is; those of an evaluation may differ from the run's.
+_RECIPE_KEYS = set(Recipe.model_fields) - {"task", "method", "model", "seed", "evaluation"}
 _KINDS = tuple(kind for kind in ALIGNMENT_KINDS if kind != "none")
 
 
@@ -103,7 +96,7 @@ def analyze_alignment(
     if not (store / "mlflow.db").is_file():
         raise StudyError(f"{store}: there is no MLflow store. Name the one that holds the runs")
     ledger = Ledger(store)
-    runs, notes = _find(ledger, list(tasks) or list(TASKS), model)
+    runs, notes = find_aligned(ledger, list(tasks) or list(TASKS), model)
     if not runs:
         raise StudyError(
             f"{store}: no finished run kept predictions with alignment. Make them: xlprompt evaluate RUN_ID "
@@ -137,7 +130,7 @@ def analyze_alignment(
 Key = tuple[str, str, str, int]  # task, model, method, seed
 
 
-def _find(
+def find_aligned(
     ledger: Ledger, tasks: Sequence[str], model: str | None
 ) -> tuple[dict[Key, CellRun], tuple[str, ...]]:
     """The runs that count, and what was left out."""
@@ -150,7 +143,7 @@ def _find(
         settings = {
             key: value
             for key, value in run.params.items()
-            if key in _ALIGNMENT_KEYS or key.startswith(_RECIPE_SECTIONS)
+            if key in _ALIGNMENT_KEYS or key.partition(".")[0] in _RECIPE_KEYS
         }
         group = groups.setdefault(cell, {}).setdefault(json.dumps(settings, sort_keys=True), {})
         seed = int(run.params["seed"])
