@@ -15,7 +15,7 @@ from xlprompt.evaluation.ablation import Ablation, ablation_section, compare_var
 from xlprompt.evaluation.report_page import Section
 from xlprompt.training.cells import Group, StudyError, make_groups
 from xlprompt.training.grid import load_grid
-from xlprompt.training.ledger import CELL_TAG, CellRun, Ledger
+from xlprompt.training.ledger import CELL_TAG, CellRun, Ledger, open_ledger
 from xlprompt.training.report_sections import log_section
 
 
@@ -59,11 +59,7 @@ def report_ablation(
     grid = load_grid(grid_path, grid_overrides)
     if len(grid.variants) < 2:
         raise StudyError(f"{grid_path}: has no two variants to compare. Name them under `variants`")
-    if not (store / "mlflow.db").is_file():
-        raise StudyError(
-            f"{store}: there is no MLflow store. Run the ablation first: xlprompt study {grid_path}"
-        )
-    ledger = Ledger(store)
+    ledger = open_ledger(store, f"Run the ablation first: xlprompt study {grid_path}")
     groups = make_groups(grid, grid_path, recipe_overrides)
     missing: list[str] = []
     ablations = []

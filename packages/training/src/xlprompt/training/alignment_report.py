@@ -16,12 +16,12 @@ from xlprompt.data import TASKS
 from xlprompt.evaluation import Comparison, Verdict, compare, judge, load_runs
 from xlprompt.models import ALIGNMENT_KINDS, short_name
 from xlprompt.training.cells import StudyError
-from xlprompt.training.ledger import CellRun, Ledger
+from xlprompt.training.ledger import CellRun, Ledger, largest_shares, open_ledger, train_language_of
 from xlprompt.training.recipe import Recipe
 from xlprompt.training.report_runs import BASELINE, METHOD
+from xlprompt.training.report_sections import EXPERIMENT
 from xlprompt.training.tracker import MlflowTracker, log_text, true_end_state
 
-EXPERIMENT = "analysis"
 _ALIGNMENT_KEYS = ("evaluation.alignment.sentences", "evaluation.alignment.layer")
 # A recipe's values that make the trained model what it is; those of an evaluation may differ from the run's.
 _RECIPE_KEYS = set(Recipe.model_fields) - {"task", "method", "model", "seed", "evaluation"}
@@ -93,9 +93,7 @@ def analyze_alignment(
         StudyError: There is no store, or no run with aligned predictions in it.
         DataError: Runs of a task were not scored on the same examples.
     """
-    if not (store / "mlflow.db").is_file():
-        raise StudyError(f"{store}: there is no MLflow store. Name the one that holds the runs")
-    ledger = Ledger(store)
+    ledger = open_ledger(store, "Name the one that holds the runs")
     runs, notes = find_aligned(ledger, list(tasks) or list(TASKS), model)
     if not runs:
         raise StudyError(
@@ -179,7 +177,7 @@ def _gain(ledger: Ledger, runs: Mapping[Key, CellRun], method: str, kind: str) -
         load_runs(files),
         method=f"{method}+{kind}",
         baseline=method,
-        train_language=_train_language(runs),
+        train_language=train_language_of(runs.values()),
         seeds="paired",
     )
 
@@ -193,11 +191,8 @@ def _verdicts(
     both = {key: run for key, run in both.items() if key[2] in (METHOD, BASELINE)}
     if not both:
         return {}
-    shares: dict[str, float] = {}
-    for (task, _, method, _), run in both.items():
-        share = run.params.get("trainable_percent")
-        if method == METHOD and share is not None:
-            shares[task] = max(shares.get(task, 0.0), float(share))
+    shares = largest_shares(run for (_, _, method, _), run in both.items() if method == METHOD)
+    trained = train_language_of(both.values())
     verdicts: dict[tuple[str, str], tuple[Verdict, ...]] = {}
     for kind in ("none", *_shared_kinds(ledger, both)):
         files = {
@@ -205,14 +200,10 @@ def _verdicts(
             for (task, _, method, seed), run in both.items()
         }
         comparison = compare(
-            load_runs(files), method=METHOD, baseline=BASELINE, train_language=_train_language(both)
+            load_runs(files),
+            method=METHOD,
+            baseline=BASELINE,
+            train_language=trained,
         )
         verdicts[model, kind] = judge(comparison, trainable_percent=shares)
     return verdicts
-
-
-def _train_language(runs: Mapping[Key, CellRun]) -> str:
-    languages = {run.params["data.train_language"] for run in runs.values()}
-    if len(languages) > 1:
-        raise StudyError(f"the runs were trained on different languages: {', '.join(sorted(languages))}")
-    return languages.pop()

@@ -8,7 +8,7 @@ dies; so a run that is called RUNNING and whose lock is free was killed, and is 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,39 @@ class CellRun:
             if name in self.metrics
         ]
         return max(known, default=None)
+
+
+def open_ledger(store: Path, remedy: str) -> Ledger:
+    """The ledger of a store that must be there already, for what only reads.
+
+    Raises:
+        StudyError: There is none; the message ends with `remedy`.
+    """
+    if not (store / "mlflow.db").is_file():
+        raise StudyError(f"{store}: there is no MLflow store. {remedy}")
+    return Ledger(store)
+
+
+def train_language_of(runs: Iterable[CellRun]) -> str:
+    """The one language that runs were trained on.
+
+    Raises:
+        StudyError: They differ in it.
+    """
+    languages = {run.params["data.train_language"] for run in runs}
+    if len(languages) > 1:
+        raise StudyError(f"the runs were trained on different languages: {', '.join(sorted(languages))}")
+    return languages.pop()
+
+
+def largest_shares(runs: Iterable[CellRun]) -> dict[str, float]:
+    """By task, the largest trainable share of the runs, in percent of the backbone."""
+    shares: dict[str, float] = {}
+    for run in runs:
+        share, task = run.params.get("trainable_percent"), run.tags["task"]
+        if share is not None:
+            shares[task] = max(shares.get(task, 0.0), float(share))
+    return shares
 
 
 class Ledger:
@@ -199,10 +232,12 @@ class Ledger:
 
     def adopt(self, group: Group) -> None:
         """Make a group that an ablation has run, and that a study now asks for as it is, one of studies."""
-        known = self.parent(group)
-        if known and not group.variant and VARIANT_TAG in self._client.get_run(known[0]).data.tags:
-            self._client.delete_tag(known[0], VARIANT_TAG)
-            self._client.update_run(known[0], name=f"{group.method}-{group.model_name}")
+        if group.variant:
+            return
+        own = f"tags.{GROUP_TAG} = '{group.fingerprint}' and tags.{VARIANT_TAG} LIKE '_%'"
+        for run in self._search([group.task], own):
+            self._client.delete_tag(run.info.run_id, VARIANT_TAG)
+            self._client.update_run(run.info.run_id, name=f"{group.method}-{group.model_name}")
 
     def close_parent(self, group: Group, state: EndState, error: str | None = None) -> None:
         """End a group's run with the aggregates over the seeds that have finished."""

@@ -18,7 +18,14 @@ from xlprompt.evaluation.study_report import write_study_report
 from xlprompt.evaluation.study_summary import publish
 from xlprompt.models import METHODS, short_name
 from xlprompt.training.cells import StudyError
-from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
+from xlprompt.training.ledger import (
+    GROUP_TAG,
+    CellRun,
+    Ledger,
+    largest_shares,
+    open_ledger,
+    train_language_of,
+)
 from xlprompt.training.report_sections import stored_sections
 from xlprompt.training.scoring import TOKENS_PER_WORD
 from xlprompt.training.tracker import MlflowTracker, true_end_state
@@ -119,13 +126,9 @@ def report_study(
         DataError: Runs of a task were not scored on the same examples.
         DocumentError: The document has no place for the summary.
     """
-    if not (store / "mlflow.db").is_file():
-        raise StudyError(
-            f"{store}: there is no MLflow store. Run a study first (make all-tasks), or name another"
-        )
-    ledger = Ledger(store)
+    ledger = open_ledger(store, "Run a study first (make all-tasks), or name another")
     study = find_runs(ledger, model)
-    trained = _train_language(study)
+    trained = train_language_of(study.runs.values())
     counts, left_out = _load(study, ledger)
     comparison = compare(counts, method=METHOD, baseline=BASELINE, train_language=trained)
     with_head = {name: runs for name, runs in counts.items() if runs.of(HEAD)}
@@ -147,10 +150,7 @@ def report_study(
         )
         for key, run in study.runs.items()
     ]
-    shares: dict[str, float] = {}
-    for each in facts:
-        if each.method == METHOD and each.trainable_percent is not None:
-            shares[each.task] = max(shares.get(each.task, 0.0), each.trainable_percent)
+    shares = largest_shares(run for (_, method, _), run in study.runs.items() if method == METHOD)
     fertility = find_fertility(study)
     verdicts = judge(
         comparison,
@@ -225,13 +225,6 @@ def _load(study: StudyRuns, ledger: Ledger) -> tuple[dict[str, TaskRuns], list[s
             counts |= load_runs(compared)
             left_out.append(f"The head-only runs of {task} are left out: {error}")
     return counts, left_out
-
-
-def _train_language(study: StudyRuns) -> str:
-    languages = {run.params["data.train_language"] for run in study.runs.values()}
-    if len(languages) > 1:
-        raise StudyError(f"the runs were trained on different languages: {', '.join(sorted(languages))}")
-    return languages.pop()
 
 
 def _facts(

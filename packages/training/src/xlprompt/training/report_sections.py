@@ -6,7 +6,6 @@ files that the MLflow UI shows. Of several with one name, the newest counts.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,11 +44,8 @@ def log_section(
         log_text(tracker, _FILE, section.to_json())
         log_text(tracker, "section.md", markdown_section(section) + "\n")
         images = [part for part in section.content if isinstance(part, Image)]
-        with tempfile.TemporaryDirectory() as folder:
-            for number, image in enumerate(images, start=1):
-                path = Path(folder) / f"figure-{number}.svg"
-                path.write_text(image.svg, encoding="utf-8")
-                tracker.log_artifact(path)
+        for number, image in enumerate(images, start=1):
+            log_text(tracker, f"figure-{number}.svg", image.svg)
     return run_id
 
 
