@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from simulated_studies import POS, by_resources, make_runs
+from simulated_studies import make_runs
 
 from xlprompt.evaluation import compare, judge
 from xlprompt.evaluation.report_page import markdown_table
@@ -35,13 +35,6 @@ def facts(model="xglm-nano"):
         for method in ("prompt", "finetune")
         for seed in (0, 1, 2)
     ]
-
-
-@pytest.fixture(scope="module")
-def comparison():
-    """Prompts win where resources are low in xnli, and lose everywhere in pos."""
-    pos = make_runs(-15.0, task="pos", languages=POS)
-    return compare({**make_runs(by_resources(12.0, 0.0)), **pos}, samples=300)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,8 @@
 """The summary of a study that a README takes: its figures, its marks, and where it goes."""
 
 import pytest
-from simulated_studies import POS, by_resources, make_runs
 
-from xlprompt.evaluation import compare, judge
+from xlprompt.evaluation import judge
 from xlprompt.evaluation.run_facts import RunFacts
 from xlprompt.evaluation.study_summary import DocumentError, publish, replace_section, summary
 
@@ -13,12 +12,6 @@ RUNS = [
     for method in ("prompt", "finetune")
     for seed in (0, 1, 2)
 ]
-
-
-@pytest.fixture(scope="module")
-def comparison():
-    pos = make_runs(-15.0, task="pos", languages=POS)
-    return compare({**make_runs(by_resources(12.0, 0.0)), **pos}, samples=300)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,7 @@
-"""A model of a few parameters that learns in a blink, and data it can learn, for tests of the loop alone."""
+"""A model of a few parameters that learns in a blink, data for it, and empty stores."""
+
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from torch import Tensor, nn
 from xlprompt.data import TASKS
 from xlprompt.data.encoding import Encoded, EncodingSettings
 from xlprompt.training.recipe import Recipe
+from xlprompt.training.tracker import create_store
 
 VOCABULARY = 30
 
@@ -104,3 +108,16 @@ def encoded():
 @pytest.fixture
 def recipe():
     return make_recipe
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("empty") / "mlruns"
+    create_store(folder)
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path, empty_store):
+    """A store of its own for each test: creating a schema takes seconds, copying it none."""
+    return Path(shutil.copytree(empty_store, tmp_path / "mlruns"))

@@ -1,7 +1,6 @@
 """Search files, whole searches with a tiny backbone, and what they leave behind."""
 
 import io
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from xlprompt.training.search import SearchError, run_search
 from xlprompt.training.search_report import best_trial, verdict
 from xlprompt.training.search_space import load_search, shipped_values
 from xlprompt.training.search_trials import Trial
-from xlprompt.training.tracker import create_store, store_uri
+from xlprompt.training.tracker import store_uri
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 FILES = sorted(EXPERIMENTS.glob("*/search.yaml"))
@@ -90,18 +89,6 @@ def test_the_verdict_says_whether_the_best_is_better_by_more_than_a_standard_err
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("empty") / "mlruns"
-    create_store(folder)
-    return folder
-
-
-@pytest.fixture
-def store(tmp_path, empty_store):
-    return Path(shutil.copytree(empty_store, tmp_path / "mlruns"))
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 import io
 import resource
-import shutil
 import signal
 import statistics
 import time
-from pathlib import Path
 
 import mlflow
 import pytest
@@ -31,7 +29,7 @@ from xlprompt.training.executors import Supervisor
 from xlprompt.training.ledger import Ledger
 from xlprompt.training.report_sections import stored_sections
 from xlprompt.training.study import run_study
-from xlprompt.training.tracker import create_store, store_uri
+from xlprompt.training.tracker import store_uri
 from xlprompt.training.training_state import saved_steps
 
 pytestmark = pytest.mark.integration
@@ -42,19 +40,6 @@ HERE = {"executor.workers": 0}  # in this process: no time for imports
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("empty") / "mlruns"
-    create_store(folder)
-    return folder
-
-
-@pytest.fixture
-def store(tmp_path, empty_store):
-    """A store of its own for each test: creating a schema takes seconds, copying it none."""
-    return Path(shutil.copytree(empty_store, tmp_path / "mlruns"))
 
 
 @pytest.fixture

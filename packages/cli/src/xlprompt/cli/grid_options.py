@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from xlprompt.cli.options import parse_settings, set_option
+from xlprompt.cli.options import given, parse_settings, set_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -57,11 +57,6 @@ def grid_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
-
-
-def given(keys: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by key of the options that were given."""
-    return {key: options[name] for name, key in keys.items() if options[name] is not None}
 
 
 def grid_overrides(options: Mapping[str, Any]) -> dict[str, Any]:

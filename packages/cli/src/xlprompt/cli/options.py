@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,8 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
             raise click.BadParameter(f"expected KEY=VALUE, got '{setting}'", param_hint="--set")
         parsed[key.strip()] = parse_value(value)
     return parsed
+
+
+def given(keys: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by key of the options that were given."""
+    return {key: options[name] for name, key in keys.items() if options[name] is not None}

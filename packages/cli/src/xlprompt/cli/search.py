@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from xlprompt.cli.options import json_option, mlruns_option, parse_settings, set_option
+from xlprompt.cli.options import given, json_option, mlruns_option, parse_settings, set_option
 
 EXIT_FAILED = 1
 # Options and the keys of the search file, or of the recipe, that they set.
@@ -79,9 +79,6 @@ def command(
 
     from xlprompt.training import run_search
 
-    def given(keys: dict[str, str]) -> dict[str, Any]:
-        return {key: options[name] for name, key in keys.items() if options[name] is not None}
-
     console = Console(stderr=as_json)
     result = run_search(
         file,
@@ -91,8 +88,8 @@ def command(
         console=console,
         out=out,
         database=database,
-        search_overrides=given(SEARCH_KEYS),
-        recipe_overrides=given(RECIPE_KEYS) | parse_settings(settings),
+        search_overrides=given(SEARCH_KEYS, options),
+        recipe_overrides=given(RECIPE_KEYS, options) | parse_settings(settings),
     )
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xlprompt.cli.grid_options import given, grid_options, grid_overrides, recipe_overrides
-from xlprompt.cli.options import json_option, mlruns_option
+from xlprompt.cli.grid_options import grid_options, grid_overrides, recipe_overrides
+from xlprompt.cli.options import given, json_option, mlruns_option
 
 if TYPE_CHECKING:
     from rich.console import Console

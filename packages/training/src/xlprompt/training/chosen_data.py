@@ -5,10 +5,10 @@ Nothing is loaded or encoded here; what is missing is said before anything heavy
 
 from __future__ import annotations
 
-from xlprompt.data import STUDY_LANGUAGES, Task
+from xlprompt.data import STUDY_LANGUAGES, TASKS, Task
 from xlprompt.data.sources import Source, open_source
 from xlprompt.training.errors import RunError
-from xlprompt.training.recipe import DataSettings
+from xlprompt.training.recipe import DataSettings, Recipe
 
 
 def open_data(settings: DataSettings) -> Source:
@@ -24,6 +24,19 @@ def open_data(settings: DataSettings) -> Source:
             "<folder> with xlprompt) or 'hub'"
         )
     return open_source(settings.source)
+
+
+def open_training_data(recipe: Recipe) -> Source:
+    """The source of a recipe that trains: there is something to train on and to choose the checkpoint by.
+
+    Raises:
+        RunError: The recipe names no source, or that lacks the training or the development set.
+        DataError: There is no such source.
+    """
+    source, task = open_data(recipe.data), TASKS[recipe.task]
+    for split in ("train", "validation"):
+        _require_language(source, task, split, recipe.data.train_language)
+    return source
 
 
 def languages_to_score(
@@ -58,12 +71,7 @@ def languages_to_score(
     return tuple(settings.languages)
 
 
-def require_language(source: Source, task: Task, split: str, language: str) -> None:
-    """Make sure that there is something to train on, or to choose the checkpoint by.
-
-    Raises:
-        RunError: The source has no such split of the task in this language.
-    """
+def _require_language(source: Source, task: Task, split: str, language: str) -> None:
     present = source.languages(task, split)
     if language in present:
         return

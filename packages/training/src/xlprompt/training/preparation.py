@@ -13,11 +13,11 @@ import datasets
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from xlprompt.data import Task
+from xlprompt.data import TASKS, Task
 from xlprompt.data.encoding import Encoded, encode
 from xlprompt.data.sources import Source
 from xlprompt.evaluation.processes import Processes
-from xlprompt.models import TaskModel, build_task_model, cache_dir, load_backbone
+from xlprompt.models import TaskModel, build_task_model, cache_dir, load_backbone, load_tokenizer
 from xlprompt.training.errors import RunError
 from xlprompt.training.recipe import Recipe
 from xlprompt.training.tracker import DatasetRecord
@@ -48,6 +48,40 @@ class Split:
     encoded: Encoded
     record: DatasetRecord
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training begins with: the setup, both sets of examples, and the untrained model."""
+
+    setup: Setup
+    train: Split
+    development: Split
+    model: TaskModel
+
+
+def prepare(recipe: Recipe, source: Source, device: torch.device, processes: Processes) -> Prepared:
+    """Read and encode a recipe's training and development set and build its model.
+
+    Args:
+        recipe: The recipe.
+        source: What `open_training_data` gave.
+        device: Where the model goes.
+        processes: Those that share the run; what the first of them caches, the others find.
+
+    Raises:
+        DataError, ModelError, RunError: As `load_split` and `build_model`.
+    """
+    with processes.first_alone():
+        tokenizer = load_tokenizer(recipe.model)
+        setup = Setup(recipe, TASKS[recipe.task], source, tokenizer, device, processes)
+        language = recipe.data.train_language
+        return Prepared(
+            setup,
+            load_split(setup, language, "train"),
+            load_split(setup, language, "validation"),
+            build_model(setup),
+        )
 
 
 def load_split(setup: Setup, language: str, split: str, *, limit: int | None = None) -> Split:

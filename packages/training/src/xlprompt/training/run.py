@@ -23,11 +23,11 @@ from xlprompt.data import TASKS
 from xlprompt.data.batches import training_steps
 from xlprompt.evaluation import TransferReport, main_metric
 from xlprompt.evaluation.processes import Processes, launched_processes
-from xlprompt.models import Backbone, ParameterBudget, TaskModel, load_tokenizer
+from xlprompt.models import Backbone, ParameterBudget, TaskModel
 from xlprompt.training.align_run import measure_alignments
 from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import CheckpointMetadata, model_files, save_checkpoint
-from xlprompt.training.chosen_data import languages_to_score, open_data, require_language
+from xlprompt.training.chosen_data import languages_to_score, open_training_data
 from xlprompt.training.cost import (
     CostEstimate,
     PeakRate,
@@ -48,10 +48,9 @@ from xlprompt.training.overview import plan_table
 from xlprompt.training.preparation import (
     Setup,
     Split,
-    build_model,
     choose_device,
-    load_split,
     out_of_memory_explained,
+    prepare,
 )
 from xlprompt.training.progress import ShowProgress, training_progress
 from xlprompt.training.recipe import Recipe, flatten, recipe_to_dict
@@ -186,17 +185,13 @@ class _Job:
 def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
     task = TASKS[recipe.task]
     store, console, processes = job.store, job.console, job.processes
-    source = open_data(recipe.data)
-    require_language(source, task, "train", recipe.data.train_language)
-    require_language(source, task, "validation", recipe.data.train_language)
+    source = open_training_data(recipe)
     languages = languages_to_score(source, task, recipe.data)
     tracker = job.tracker()
 
-    with processes.first_alone():
-        setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, processes)
-        train_split = load_split(setup, recipe.data.train_language, "train")
-        development = load_split(setup, recipe.data.train_language, "validation")
-        model = build_model(setup)
+    prepared = prepare(recipe, source, target, processes)
+    setup, model = prepared.setup, prepared.model
+    train_split, development = prepared.train, prepared.development
     budget = model.budget()
     environment = read_environment(repository_of=job.recipe_path, device=target)
     expected, peak_rate = _estimate(setup, job, model, budget, train_split, development)

@@ -15,19 +15,12 @@ from rich.console import Console
 from xlprompt.data import TASKS
 from xlprompt.evaluation import Score, main_metric
 from xlprompt.evaluation.processes import launched_processes
-from xlprompt.models import load_tokenizer
 from xlprompt.training.allocator import keep_freed_memory
-from xlprompt.training.chosen_data import open_data, require_language
+from xlprompt.training.chosen_data import open_training_data
 from xlprompt.training.engines import choose_engine, open_engine
 from xlprompt.training.environment import peak_memory_bytes, read_environment
 from xlprompt.training.loop import FitResult, fit
-from xlprompt.training.preparation import (
-    Setup,
-    build_model,
-    choose_device,
-    load_split,
-    out_of_memory_explained,
-)
+from xlprompt.training.preparation import choose_device, out_of_memory_explained, prepare
 from xlprompt.training.progress import ShowProgress, training_progress
 from xlprompt.training.recipe import Recipe, flatten
 from xlprompt.training.run_labels import run_tags
@@ -84,15 +77,11 @@ def train_trial(
     choice = choose_engine(recipe.method)
     target = choose_device(None)
     keep_freed_memory()
-    source = open_data(recipe.data)
-    require_language(source, task, "train", recipe.data.train_language)
-    require_language(source, task, "validation", recipe.data.train_language)
+    source = open_training_data(recipe)
     tracker = MlflowTracker(store)
     with launched_processes(target) as processes:
-        setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, processes)
-        train_split = load_split(setup, recipe.data.train_language, "train")
-        development = load_split(setup, recipe.data.train_language, "validation")
-        model = build_model(setup)
+        prepared = prepare(recipe, source, target, processes)
+        model = prepared.model
         environment = read_environment(repository_of=recipe_path, device=target)
         with (
             true_end_state(tracker),
@@ -112,12 +101,12 @@ def train_trial(
                 with show(console, steps=recipe.schedule.steps, metric=main_metric(task)) as progress:
                     result = fit(
                         model,
-                        train_split.encoded,
-                        development.encoded,
+                        prepared.train.encoded,
+                        prepared.development.encoded,
                         recipe,
                         tracker=tracker,
                         progress=progress,
-                        pad_id=setup.pad_id,
+                        pad_id=prepared.setup.pad_id,
                         device=target,
                         engine=engine,
                         processes=processes,
