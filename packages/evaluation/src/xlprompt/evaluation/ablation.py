@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison import Comparison, compare
 from xlprompt.evaluation.report_page import Image, Section, Table
 from xlprompt.evaluation.runs import TaskRuns
 from xlprompt.evaluation.statistics import Estimate, Spread, spread
 from xlprompt.evaluation.study_figures import scores_by_variant
-
-_ABSENT = "–"
+from xlprompt.evaluation.study_tables import ABSENT, interval
 
 
 @dataclass(frozen=True)
@@ -86,13 +83,13 @@ def compare_variants(
     results = [VariantResult(first, shares.get(first), *_scores(comparisons[0], first))]
     for comparison in comparisons:
         (tally,) = comparison.tallies
-        zero_shot = [row.estimate for row in comparison.groups if row.grouping == "zero-shot"]
+        zero_shot = comparison.zero_shot(runs.task)
         results.append(
             VariantResult(
                 comparison.method,
                 shares.get(comparison.method),
                 *_scores(comparison, comparison.method),
-                difference=zero_shot[0] if zero_shot else None,
+                difference=zero_shot.estimate if zero_shot else None,
                 wins=tally.wins,
                 losses=tally.losses,
             )
@@ -114,11 +111,14 @@ def ablation_section(title: str, ablations: Sequence[Ablation]) -> Section:
 
 def _scores(comparison: Comparison, variant: str) -> tuple[Spread | None, Spread | None]:
     """Scores of the training language and of the mean over the others, each over seeds."""
-    rows = [row for row in comparison.scores if row.method == variant]
-    trained = [row.spread for row in rows if row.language == comparison.train_language]
-    others = [row.values for row in rows if row.language != comparison.train_language]
-    zero_shot = spread(np.mean(others, axis=0).tolist()) if others else None
-    return (trained[0] if trained else None, zero_shot)
+    (task,) = comparison.tasks
+    trained = [
+        row.spread
+        for row in comparison.scores
+        if (row.method, row.language) == (variant, comparison.train_language)
+    ]
+    means = comparison.zero_shot_by_seed(task, variant)
+    return (trained[0] if trained else None, None if means is None else spread(means))
 
 
 def _table(ablation: Ablation) -> Table:
@@ -127,18 +127,15 @@ def _table(ablation: Ablation) -> Table:
     rows = []
     for each in ablation.variants:
         estimate = each.difference
-        interval = _ABSENT
-        if estimate is not None and estimate.low is not None and estimate.high is not None:
-            interval = f"[{estimate.low:+.1f}, {estimate.high:+.1f}]"
         rows.append(
             (
                 each.name,
-                _ABSENT if each.trainable_percent is None else f"{each.trainable_percent:.3g}",
+                ABSENT if each.trainable_percent is None else f"{each.trainable_percent:.3g}",
                 _mean(each.trained_on),
                 _mean(each.zero_shot),
-                _ABSENT if estimate is None else f"{estimate.value:+.1f}",
-                interval,
-                _ABSENT if each.name == first else f"{each.wins} / {each.losses}",
+                ABSENT if estimate is None else f"{estimate.value:+.1f}",
+                ABSENT if estimate is None else interval(estimate.low, estimate.high, "+.1f"),
+                ABSENT if each.name == first else f"{each.wins} / {each.losses}",
             )
         )
     columns = (
@@ -161,7 +158,4 @@ def _table(ablation: Ablation) -> Table:
 
 
 def _mean(summary: Spread | None) -> str:
-    if summary is None:
-        return _ABSENT
-    deviation = "" if summary.deviation is None else f" ± {summary.deviation:.1f}"
-    return f"{summary.mean:.1f}{deviation}"
+    return ABSENT if summary is None else summary.text()

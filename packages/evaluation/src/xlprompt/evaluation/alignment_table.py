@@ -12,10 +12,7 @@ from rich.table import Table
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.report import TransferReport
-
-# Okabe and Ito's palette (Color Universal Design, 2008), as in chart.py.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-_MARKERS = ("o", "s", "^", "D")
+from xlprompt.evaluation.study_figures import COLORS, MARKERS
 
 
 def alignment_table(
@@ -102,8 +99,8 @@ def sweep_figure(
         axes.plot(
             range(len(values)),
             [by_value[value] for value in values],
-            marker=_MARKERS[place % len(_MARKERS)],
-            color=_COLORS[place % len(_COLORS)],
+            marker=MARKERS[place % len(MARKERS)],
+            color=COLORS[place % len(COLORS)],
             label=kind,
         )
     axes.axhline(none, color="black", linestyle=(0, (3, 2)), linewidth=1.2, label="none")

@@ -234,6 +234,20 @@ class Comparison:
     groups: tuple[GroupDifference, ...]
     correlations: tuple[TokensCorrelation, ...]
 
+    def zero_shot(self, task: str) -> GroupDifference | None:
+        """A task's mean over the languages that were not trained on; None where there is none."""
+        rows = (row for row in self.groups if (row.task, row.grouping) == (task, "zero-shot"))
+        return next(rows, None)
+
+    def zero_shot_by_seed(self, task: str, method: str) -> np.ndarray | None:
+        """A method's mean over the languages not trained on, `[seeds]`; None where there is none."""
+        values = [
+            row.values
+            for row in self.scores
+            if (row.task, row.method) == (task, method) and row.language != self.train_language
+        ]
+        return np.mean(values, axis=0) if values else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold: the settings, and each table as a list of flat records."""
         return {

@@ -124,8 +124,8 @@ def training_language(against_head: Comparison, task: str) -> Difference | None:
 
 def zero_shot(against_head: Comparison, task: str) -> Estimate | None:
     """The task's mean difference over the other languages; None where there is none."""
-    rows = (row for row in against_head.groups if (row.task, row.grouping) == (task, "zero-shot"))
-    return next((row.estimate for row in rows), None)
+    group = against_head.zero_shot(task)
+    return None if group is None else group.estimate
 
 
 def _majority(scores: Sequence[MethodScore]) -> Sign:

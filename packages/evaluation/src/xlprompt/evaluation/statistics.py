@@ -94,6 +94,10 @@ class Spread:
     high: float | None
     seeds: int
 
+    def text(self) -> str:
+        """`82.6 ± 0.5`; of one seed the value alone."""
+        return f"{self.mean:.1f}" if self.deviation is None else f"{self.mean:.1f} ± {self.deviation:.1f}"
+
 
 @dataclass(frozen=True)
 class Part:

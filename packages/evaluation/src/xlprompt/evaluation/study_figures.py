@@ -23,7 +23,7 @@ from xlprompt.evaluation.statistics import Spread
 
 # Okabe and Ito's palette (Color Universal Design, 2008), as in chart.py.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-_MARKERS = ("o", "s", "^", "D")
+MARKERS = ("o", "s", "^", "D")
 _LINES = ("-", "--", ":", "-.")
 
 _WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
@@ -80,7 +80,7 @@ def by_resources(comparison: Comparison, task: str) -> str:
                 places + (0.14 if number else -0.14),  # beside each other where scores are alike
                 xerr=[each.deviation or 0.0 for each in spreads],
                 linestyle="none",
-                marker=_MARKERS[number],
+                marker=MARKERS[number],
                 markersize=4.5,
                 markerfacecolor="white" if number else COLORS[number],
                 color=COLORS[number],
@@ -121,7 +121,7 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]],
                 mean,
                 color=COLORS[style],
                 linestyle=_LINES[style],
-                marker=_MARKERS[style],
+                marker=MARKERS[style],
                 markersize=4,
                 markerfacecolor="white" if style == 1 else COLORS[style],
                 label=f"{method} ({len(scores)} seed{'s' if len(scores) > 1 else ''})",
@@ -166,7 +166,7 @@ def cost_against_score(points: Sequence[tuple[str, str, float, float]]) -> str:
                     seconds,
                     score,
                     linestyle="none",
-                    marker=_MARKERS[style],
+                    marker=MARKERS[style],
                     markerfacecolor="white" if style == 1 else COLORS[style],
                     color=COLORS[style],
                     label=method,
@@ -213,7 +213,7 @@ def scores_by_variant(
                 [each.mean for _, each in drawn],
                 yerr=[each.deviation or 0.0 for _, each in drawn],
                 linestyle=_LINES[style] if numeric else "none",
-                marker=_MARKERS[style],
+                marker=MARKERS[style],
                 markersize=4.5,
                 markerfacecolor="white" if style else COLORS[style],
                 color=COLORS[style],

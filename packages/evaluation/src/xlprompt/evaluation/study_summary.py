@@ -16,7 +16,9 @@ import numpy as np
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.evaluation.comparison import Comparison
 from xlprompt.evaluation.run_facts import RunFacts
+from xlprompt.evaluation.statistics import spread
 from xlprompt.evaluation.study_figures import heat_map
+from xlprompt.evaluation.study_tables import interval
 from xlprompt.evaluation.verdicts import Verdict
 
 _FIGURE, _REPORT = "differences.svg", "report.md"
@@ -111,7 +113,7 @@ def _scores(comparison: Comparison) -> str:
     better = {(row.task, row.language): winners[row.outcome] for row in comparison.differences}
     cells = {}
     for row in comparison.scores:
-        text = _mean(row.spread.mean, row.spread.deviation)
+        text = row.spread.text()
         won = better.get((row.task, row.language)) == row.method
         cells[row.task, row.language, row.method] = f"**{text}**" if won else text
     columns = [f"{task} {method}" for task in comparison.tasks for method in methods]
@@ -125,20 +127,19 @@ def _scores(comparison: Comparison) -> str:
 def _methods(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
     columns = ["task", "method", "trained", "zero-shot mean", "gap", "wins", "difference", "minutes", "GiB"]
     lines = [_row(columns), _row(["---", "---", *["---:"] * 7])]
-    groups = {row.task: row for row in comparison.groups if row.grouping == "zero-shot"}
     tallies = {row.task: row for row in comparison.tallies}
     for task in comparison.tasks:
         for method in (comparison.method, comparison.baseline):
             ours = method == comparison.method
             of_cell = [run for run in runs if (run.task, run.method) == (task, method)]
             shares = [run.trainable_percent for run in of_cell if run.trainable_percent is not None]
-            group, tally = groups.get(task), tallies[task]
+            group, tally = comparison.zero_shot(task), tallies[task]
             difference = ""
             if ours and group is not None:
                 estimate = group.estimate
                 difference = f"{estimate.value:+.1f}"
-                if estimate.low is not None and estimate.high is not None:
-                    difference += f" [{estimate.low:+.1f}, {estimate.high:+.1f}]"
+                if estimate.low is not None:
+                    difference += f" {interval(estimate.low, estimate.high, '+.1f')}"
             won = tally.wins if ours else tally.losses
             lines.append(
                 _row(
@@ -159,22 +160,16 @@ def _methods(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
 
 def _transfer(comparison: Comparison, task: str, method: str) -> list[str]:
     """Zero-shot mean and transfer gap, each over seeds."""
-    rows = [row for row in comparison.scores if (row.task, row.method) == (task, method)]
-    others = [row.values for row in rows if row.language != comparison.train_language]
-    if not others:
+    means = comparison.zero_shot_by_seed(task, method)
+    if means is None:
         return ["", ""]
-    means = np.mean(others, axis=0)  # [seeds]
-    trained = [row.values for row in rows if row.language == comparison.train_language]
-    gap = _over_seeds(np.asarray(trained[0]) - means) if trained else ""
-    return [_over_seeds(means), gap]
-
-
-def _over_seeds(values: np.ndarray) -> str:
-    return _mean(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
-
-
-def _mean(mean: float, deviation: float | None) -> str:
-    return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
+    trained = [
+        row.values
+        for row in comparison.scores
+        if (row.task, row.method, row.language) == (task, method, comparison.train_language)
+    ]
+    gap = spread(np.asarray(trained[0]) - means).text() if trained else ""
+    return [spread(means).text(), gap]
 
 
 def _average(values: Sequence[float | None], unit: float) -> str:

@@ -19,7 +19,7 @@ from xlprompt.evaluation.statistics import Estimate, Spread, spread
 from xlprompt.evaluation.study_figures import shared_steps
 from xlprompt.evaluation.verdicts import Verdict
 
-_ABSENT = "–"
+ABSENT = "–"
 _SIGNS = {"supported": "✓", "not supported": "✗", "undecided": "?"}
 _FINDINGS = {"seen": "✗", "not seen": "✓", "undecided": "?", "not checked": "–"}
 
@@ -101,8 +101,8 @@ def head_only(heads: Mapping[str, Comparison]) -> Table:
             (
                 task,
                 method,
-                *(_difference(trained.estimate) if trained else (_ABSENT, _ABSENT)),
-                *(_difference(others) if others else (_ABSENT, _ABSENT)),
+                *(_difference(trained.estimate) if trained else (ABSENT, ABSENT)),
+                *(_difference(others) if others else (ABSENT, ABSENT)),
                 ", ".join(lost) or "none",
             )
         )
@@ -129,7 +129,7 @@ def text_loss(losses: Sequence[TextLoss]) -> Table:
                 str(len(row.by_language)),
                 f"{row.before:.3f}",
                 f"{row.change.mean:+z.3f} ± {_number(row.change.deviation, '.3f')}",
-                _interval(row.change.low, row.change.high, "+z.3f"),
+                interval(row.change.low, row.change.high, "+z.3f"),
                 ", ".join(f"{code} {row.by_language[code]:+z.3f}" for code in largest),
             )
         )
@@ -231,7 +231,7 @@ def setup(comparison: Comparison, runs: Sequence[RunFacts]) -> Table:
                 task,
                 method,
                 ", ".join(str(seed) for seed in seeds),
-                ", ".join(dict.fromkeys(run.model for run in of_cell)) or _ABSENT,
+                ", ".join(dict.fromkeys(run.model for run in of_cell)) or ABSENT,
                 _span([run.total_params for run in of_cell], ",.0f"),
                 _span([run.trainable_params for run in of_cell], ",.0f"),
                 _span([run.trainable_percent for run in of_cell], ".4g"),
@@ -274,7 +274,7 @@ def tallies(comparison: Comparison) -> Table:
                 str(row.losses),
                 str(row.ahead),
                 _number(names[row.task].rho, "+z.2f"),
-                _interval(names[row.task].low, names[row.task].high, "+z.2f"),
+                interval(names[row.task].low, names[row.task].high, "+z.2f"),
                 _number(names[row.task].p_value, ".2g"),
             )
             for row in comparison.tallies
@@ -382,15 +382,14 @@ class Cost:
 def costs(comparison: Comparison, runs: Sequence[RunFacts]) -> list[Cost]:
     """What a run took by task and method, of all methods that were run, where it is known."""
     rows = []
-    zero_shot = {row.task: row for row in comparison.groups if row.grouping == "zero-shot"}
     for task, method in _all_cells(comparison, runs):
         of_cell = [run for run in runs if (run.task, run.method) == (task, method)]
         seconds = _mean_of([run.seconds for run in of_cell])
         if seconds is None:
             continue
         score = _mean_of([run.zero_shot for run in of_cell])
-        if task in zero_shot and method in (comparison.method, comparison.baseline):
-            group = zero_shot[task]
+        group = comparison.zero_shot(task)
+        if group is not None and method in (comparison.method, comparison.baseline):
             score = group.method if method == comparison.method else group.baseline
         rows.append(
             Cost(
@@ -455,15 +454,16 @@ def _all_cells(comparison: Comparison, runs: Sequence[RunFacts]) -> list[tuple[s
 
 
 def _number(value: float | None, form: str) -> str:
-    return _ABSENT if value is None else f"{value:{form}}"
+    return ABSENT if value is None else f"{value:{form}}"
 
 
-def _interval(low: float | None, high: float | None, form: str) -> str:
-    return _ABSENT if low is None or high is None else f"[{low:{form}}, {high:{form}}]"
+def interval(low: float | None, high: float | None, form: str) -> str:
+    """Both ends in brackets, or a dash where there is no interval."""
+    return ABSENT if low is None or high is None else f"[{low:{form}}, {high:{form}}]"
 
 
 def _difference(estimate: Estimate) -> tuple[str, str]:
-    return f"{estimate.value:+z.1f}", _interval(estimate.low, estimate.high, "+z.1f")
+    return f"{estimate.value:+z.1f}", interval(estimate.low, estimate.high, "+z.1f")
 
 
 def _mean(summary: Spread) -> str:
@@ -473,5 +473,5 @@ def _mean(summary: Spread) -> str:
 def _span(values: Sequence[float | None], form: str) -> str:
     known = [value for value in values if value is not None]
     if not known:
-        return _ABSENT
+        return ABSENT
     return " to ".join(dict.fromkeys(f"{value:{form}}" for value in (min(known), max(known))))

@@ -119,7 +119,7 @@ def _swept(
     """The settings by each of the numbers of sentences or layers, the one that counts last."""
     if len(sentences) > 1 and len(layers) > 1:
         raise RecipeError(
-            "alignment can be swept over sentences or over layers, not over both: give one of one of them"
+            "alignment can be swept over sentences or over layers, not over both: give several of one only"
         )
     if len(layers) > 1:
         return tuple(settings.model_copy(update={"layer": layer}) for layer in layers)
