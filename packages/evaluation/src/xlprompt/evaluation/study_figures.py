@@ -25,7 +25,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _MARKERS = ("o", "s", "^", "D")
 _LINES = ("-", "--", ":", "-.")
 
-_WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
+WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
 _LETTERS, _SMALL = 8.0, 7.0  # points; one is 4/3 CSS pixels
 
 
@@ -38,8 +38,8 @@ def heat_map(comparison: Comparison) -> str:
     for (name, code), row in rows.items():
         values[codes.index(code), tasks.index(name)] = row.estimate.value
     bound = max(1.0, float(np.nanmax(np.abs(values))))
-    with _letters():
-        figure = Figure(figsize=(_WIDTH, 1.2 + 0.21 * len(codes)), layout="constrained")
+    with letters():
+        figure = Figure(figsize=(WIDTH, 1.2 + 0.21 * len(codes)), layout="constrained")
         axes = figure.add_subplot()
         # Orange to purple over white is told apart with every common kind of color blindness.
         image = axes.imshow(values, cmap="PuOr_r", vmin=-bound, vmax=bound, aspect="auto")
@@ -59,15 +59,15 @@ def heat_map(comparison: Comparison) -> str:
         axes.xaxis.tick_top()
         label = f"{comparison.method} minus {comparison.baseline}, points; * significant"
         figure.colorbar(image, ax=axes, label=label, location="bottom", fraction=0.04, pad=0.02)
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def by_resources(comparison: Comparison, task: str) -> str:
     """Mean scores of both methods by language, those with most pre-training tokens on top."""
     scores = {(row.method, row.language): row for row in comparison.scores if row.task == task}
     codes = sorted({code for _, code in scores}, key=lambda code: (-language(code).tokens, code))
-    with _letters():
-        figure = Figure(figsize=(_WIDTH, 1.0 + 0.21 * len(codes)), layout="constrained")
+    with letters():
+        figure = Figure(figsize=(WIDTH, 1.0 + 0.21 * len(codes)), layout="constrained")
         axes = figure.add_subplot()
         places = np.arange(len(codes))
         for number, method in enumerate((comparison.method, comparison.baseline)):
@@ -93,7 +93,7 @@ def by_resources(comparison: Comparison, task: str) -> str:
         axes.set_xlabel(f"{comparison.tasks[task].metric} (%), ± sd over seeds")
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]], label: str) -> str:
@@ -104,8 +104,8 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]],
             seeds have; a method without such a step is left out.
         label: Of the axis of the scores.
     """
-    with _letters():
-        figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
+    with letters():
+        figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
         axes = figure.add_subplot()
         for number, (method, of_method) in enumerate(curves.items()):
             steps, scores = shared_steps(of_method)
@@ -131,7 +131,7 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]],
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def shared_steps(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[list[int], np.ndarray]:
@@ -147,8 +147,8 @@ def cost_against_score(points: Sequence[tuple[str, str, float, float]]) -> str:
     Args:
         points: Task, method, mean seconds of a run, mean score over zero-shot languages in percent.
     """
-    with _letters():
-        figure = Figure(figsize=(_WIDTH, 2.8), layout="constrained")
+    with letters():
+        figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
         axes = figure.add_subplot()
         tasks = list(dict.fromkeys(point[0] for point in points))
         ends = []
@@ -186,7 +186,7 @@ def cost_against_score(points: Sequence[tuple[str, str, float, float]]) -> str:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def _is_dark(color: Any) -> bool:
@@ -229,11 +229,13 @@ def _tokens(code: str) -> str:
     return f"{billions:.0f} B" if billions >= 10 else f"{billions:.1f} B"
 
 
-def _letters() -> AbstractContextManager[None]:
+def letters() -> AbstractContextManager[None]:
+    """Settings under which a figure of this width is drawn."""
     return rc_context({"font.size": _LETTERS, "legend.fontsize": _LETTERS})
 
 
-def _svg(figure: Figure) -> str:
+def svg_text(figure: Figure) -> str:
+    """The figure as SVG, the same text for the same figure."""
     text = StringIO()
     # A date, or ids drawn at random, would make two reports of one study differ.
     with rc_context({"svg.hashsalt": "xlprompt"}):

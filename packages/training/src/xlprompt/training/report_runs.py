@@ -122,7 +122,7 @@ def report_study(
         )
     ledger = Ledger(store)
     study = find_runs(ledger, model)
-    trained = _train_language(study)
+    trained = train_language(study)
     counts, left_out = _load(study, ledger)
     comparison = compare(counts, method=METHOD, baseline=BASELINE, train_language=trained)
     with_head = {name: runs for name, runs in counts.items() if runs.of(HEAD)}
@@ -205,7 +205,12 @@ def _load(study: StudyRuns, ledger: Ledger) -> tuple[dict[str, TaskRuns], list[s
     return counts, left_out
 
 
-def _train_language(study: StudyRuns) -> str:
+def train_language(study: StudyRuns) -> str:
+    """The language that all runs were trained on.
+
+    Raises:
+        StudyError: They were trained on several.
+    """
     languages = {run.params["data.train_language"] for run in study.runs.values()}
     if len(languages) > 1:
         raise StudyError(f"the runs were trained on different languages: {', '.join(sorted(languages))}")
