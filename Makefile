@@ -52,7 +52,8 @@ study = $(strip $(bin)/xlprompt study $(call quote,experiments/$(scale)/study.ya
     $(call option,--executor,$(EXECUTOR)) $(call option,--workers,$(WORKERS)) $(ARGS))
 
 .PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt \
-    xnli-finetune pawsx-finetune ner-finetune pos-finetune all-tasks report results nano ui params data-check doctor \
+    xnli-finetune pawsx-finetune ner-finetune pos-finetune all-tasks report results analyze \
+    granularity nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
@@ -114,6 +115,14 @@ report: $(ready) ## Write the study's report: tables, figures, claims
 results: $(ready) ## Put the study's tables and figure into README.md and experiments/results/SCALE
 	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) \
 	    --publish $(call quote,experiments/results/$(scale)) $(ARGS))
+
+analyze: $(ready) ## Say how finely MODEL's tokenizer cuts each language of DATA, and what goes with it; ARGS="--task xnli"
+	@$(strip $(bin)/xlprompt analyze tokenization $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) \
+	    $(call option,--limit,$(LIMIT)) $(ARGS))
+
+granularity: $(ready) ## Score a study's models on text that is cut ever more finely, and report the slope
+	@$(strip $(bin)/xlprompt analyze granularity $(call quote,experiments/granularity/$(scale).yaml) \
+	    $(call option,--model,$(MODEL)) $(call option,--tasks,$(TASKS)) $(call option,--limit,$(LIMIT)) $(ARGS))
 
 nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on with it; BALANCED=1 for its control
 	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(if $(strip $(BALANCED)),-balanced).yaml $(ARGS))

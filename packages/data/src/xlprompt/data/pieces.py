@@ -97,11 +97,9 @@ def pieces_of(tokenizer: PreTrainedTokenizerFast) -> Pieces:
     byte_ids = {}
     byte_level = _is_byte_level(backend)
     for text, place in tokenizer.get_vocab().items():
-        if place in special or place >= len(texts):
-            continue
         if not byte_level and (byte := _BYTE.fullmatch(text)):
             byte_ids[int(byte[1], 16)] = place
-        else:
+        elif place not in special and place < len(texts):
             texts[place] = text
     pieces = Pieces(
         tuple(texts),

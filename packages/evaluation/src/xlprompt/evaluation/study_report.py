@@ -27,6 +27,7 @@ def write_study_report(
     *,
     heads: Mapping[str, Comparison] | None = None,
     fertility: Fertility | None = None,
+    analyses: Sequence[Section] = (),
     title: str = "Prompt tuning and full fine-tuning across languages",
     notes: Sequence[str] = (),
 ) -> tuple[Path, Path]:
@@ -39,6 +40,7 @@ def write_study_report(
         runs: The runs compared, and those of further methods, whose learning curves are shown.
         heads: By method, its comparison with the head-only baseline, over the tasks that have such runs.
         fertility: Tokens a word, where they are known.
+        analyses: Sections of further analyses, which stand at the end.
         title: Of the page.
         notes: Sentences about the selection of runs, such as what was left out.
 
@@ -47,7 +49,7 @@ def write_study_report(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    sections = _sections(comparison, verdicts, runs, heads or {}, fertility)
+    sections = [*_sections(comparison, verdicts, runs, heads or {}, fertility), *analyses]
     notes = [_summary(comparison, runs), *notes]
     page, text = folder / "report.html", folder / "report.md"
     page.write_text(html_page(title, sections, notes), encoding="utf-8")

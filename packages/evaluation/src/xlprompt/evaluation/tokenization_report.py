@@ -168,11 +168,11 @@ def _scatters(analysis: TokenizationAnalysis) -> list[Image]:
                 code: (value, effects[task][code]) for code, value in values.items() if code in effects[task]
             }
             labels, log = (FIGURES[name], f"difference in points, {task}"), (name in _RATIOS, False)
-            title = f"Difference between methods by {FIGURES[name]}"
+            title = f"Difference by {FIGURES[name]}; hollow: low resources"
         else:
             points = {code: (tokens[code], value) for code, value in values.items() if tokens[code]}
             labels, log = (_TOKENS, FIGURES[name]), (True, name in _RATIOS)
-            title = f"{FIGURES[name].capitalize()} by pre-training tokens"
+            title = f"{FIGURES[name].capitalize()}; hollow: low resources"
         if points:
             images.append(Image(title, language_scatter(points, labels, log=log, zero=bool(task))))
     return images

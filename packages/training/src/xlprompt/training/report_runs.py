@@ -17,6 +17,7 @@ from xlprompt.evaluation.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.study_report import write_study_report
 from xlprompt.evaluation.study_summary import publish
 from xlprompt.models import short_name
+from xlprompt.training.analysis_store import stored_analyses
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
 from xlprompt.training.scoring import TOKENS_PER_WORD
@@ -141,13 +142,21 @@ def report_study(
         if each.method == METHOD and each.trainable_percent is not None:
             shares[each.task] = max(shares.get(each.task, 0.0), each.trainable_percent)
     fertility = find_fertility(study)
+    analyses = stored_analyses(ledger, study.model)
     verdicts = judge(
         comparison,
         trainable_percent=shares,
         fertility=fertility.by_language if fertility else None,
     )
     paths = write_study_report(
-        out, comparison, verdicts, facts, heads=heads, fertility=fertility, notes=[*study.notes, *left_out]
+        out,
+        comparison,
+        verdicts,
+        facts,
+        heads=heads,
+        fertility=fertility,
+        analyses=[each.section for each in analyses],
+        notes=[*study.notes, *left_out],
     )
     if publish_in is not None and document is not None:
         publish(publish_in, document, comparison, verdicts, facts, paths[1])
