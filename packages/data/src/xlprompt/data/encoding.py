@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from xlprompt.data.cache import load_or_build
 from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of, rows_fingerprint, tokenizer_fingerprint
+from xlprompt.data.granularity import CUTTER_VERSION, Cutter, GranularitySettings
 from xlprompt.data.subtokens import tokenize_texts, tokenize_words
 from xlprompt.data.tasks import Task
 
@@ -72,6 +73,10 @@ class EncodingSettings(BaseModel):
         default="script",
         description="Spaces between the words of a tagged sentence: as its language is written (none in "
         "Chinese, Japanese and Thai), or always, as XTREME has it.",
+    )
+    granularity: GranularitySettings = Field(
+        default_factory=GranularitySettings,
+        description="Text cut more finely than the tokenizer does, to see what granularity causes.",
     )
 
 
@@ -164,6 +169,7 @@ def encode(
     settings: EncodingSettings,
     *,
     language: str | None = None,
+    split: str | None = None,
     cache_dir: Path | None = None,
     fingerprint: str | None = None,
 ) -> Encoded:
@@ -189,7 +195,9 @@ def encode(
         task: The task the dataset belongs to.
         tokenizer: A fast tokenizer.
         settings: See `EncodingSettings`.
-        language: The dataset's language code, for `word_spaces`; None writes words with spaces.
+        language: The dataset's language code, for `word_spaces` and `granularity`; None writes words with
+            spaces.
+        split: "train", "validation" or "test", for `granularity`.
         cache_dir: Where encodings are kept between runs; None does not keep them.
         fingerprint: A name of the data's origin that becomes part of the result's fingerprint, as the
             content always does.
@@ -202,7 +210,13 @@ def encode(
             no room for text in `max_length`.
     """
     columns = ["first", "second", "label"] if task.kind == "pair" else ["tokens", "tags"]
-    glued = settings.word_spaces == "script" and language in UNSPACED_LANGUAGES and task.kind == "tagging"
+    spaced = language not in UNSPACED_LANGUAGES
+    glued = settings.word_spaces == "script" and not spaced and task.kind == "tagging"
+    finer = settings.granularity.applies_to(language, split)
+    values = settings.model_dump(mode="json", exclude={"granularity"})
+    if finer:  # the names of where it applies are no part of what comes out
+        how = settings.granularity.model_dump(mode="json", include={"share", "kind", "seed"})
+        values["granularity"] = {"version": CUTTER_VERSION, "spaced": spaced, **how}
     identity = fingerprint_of(
         {
             "encoder": ENCODER_VERSION,
@@ -210,17 +224,18 @@ def encode(
             "rows": rows_fingerprint(dataset, columns),
             "tokenizer": tokenizer_fingerprint(tokenizer),
             "task": [task.name, task.kind, task.labels, task.version],
-            "settings": settings.model_dump(mode="json"),
+            "settings": values,
             "glued": glued,
         }
     )
 
     def build() -> tuple[Dataset, dict[str, Any]]:
         table = dataset.select_columns(columns)
+        cutter = Cutter(tokenizer, settings.granularity) if finer else None
         if task.kind == "pair":
-            rows = _encode_pairs(table, task, tokenizer, settings)
+            rows = _encode_pairs(table, task, tokenizer, settings, cutter, spaced=spaced)
         else:
-            rows = _encode_sentences(table, task, tokenizer, settings, glued=glued)
+            rows = _encode_sentences(table, task, tokenizer, settings, cutter, glued=glued)
         return rows.to_dataset(), {"truncated": rows.truncated}
 
     rows, facts = build() if cache_dir is None else load_or_build(cache_dir, identity, build)
@@ -278,7 +293,13 @@ def _list_array(lists: Sequence[Sequence[int]], kind: pa.DataType) -> pa.ListArr
 
 
 def _encode_pairs(
-    table: Dataset, task: Task, tokenizer: PreTrainedTokenizerFast, settings: EncodingSettings
+    table: Dataset,
+    task: Task,
+    tokenizer: PreTrainedTokenizerFast,
+    settings: EncodingSettings,
+    cutter: Cutter | None,
+    *,
+    spaced: bool,
 ) -> _Rows:
     """Encode pairs, each as one row that is read at its last token."""
     lead = _lead(tokenizer)
@@ -298,6 +319,9 @@ def _encode_pairs(
         texts = zip(ids[:count], ids[count:], part["label"], strict=True)
         for example, (first, second, label) in enumerate(texts, start):
             _check_labels([label], task, example)
+            if cutter is not None:
+                first = cutter.text(first, example, 0, spaced=spaced)
+                second = cutter.text(second, example, 1, spaced=spaced)
             keep_first, keep_second = _longest_first(len(first), len(second), room)
             rows.truncated += keep_first + keep_second < len(first) + len(second)
             row = [*lead, *first[:keep_first], *separator, *second[:keep_second], *end]
@@ -349,6 +373,7 @@ def _encode_sentences(
     task: Task,
     tokenizer: PreTrainedTokenizerFast,
     settings: EncodingSettings,
+    cutter: Cutter | None,
     *,
     glued: bool,
 ) -> _Rows:
@@ -367,6 +392,8 @@ def _encode_sentences(
                     fix="Give each word one tag.",
                 )
             _check_labels(tags, task, example)
+            if cutter is not None:
+                words = cutter.words(words, example)
             if max(map(len, words), default=0) > room:
                 # What is read has to stay: the last pieces, or the first.
                 words = [word[-room:] if last else word[:room] for word in words]

@@ -55,6 +55,10 @@ class Pieces:
         """The character that a space is written as."""
         return _byte_characters()[ord(" ")] if self.byte_level else SPACE
 
+    def continues_character(self, written: str) -> bool:
+        """Whether what a byte-level vocabulary writes a byte as stands for a later byte of a character."""
+        return 0x80 <= _bytes_of_characters().get(written, 0) < 0xC0
+
     def characters(self) -> np.ndarray:
         """How many whole characters (code points, spaces apart) each id writes, int64 `[ids]`.
 
@@ -70,7 +74,7 @@ class Pieces:
 
     def _count(self, text: str) -> int:
         if self.byte_level:
-            values = {character: value for value, character in _byte_characters().items()}
+            values = _bytes_of_characters()
             raw = bytes(values[character] for character in text if character in values)
             text = raw.decode("utf-8", errors="ignore")
         return len("".join(text.replace(SPACE, " ").split()))
@@ -134,3 +138,8 @@ def _byte_characters() -> Mapping[int, str]:
     hidden = [value for value in range(256) if value not in shown]
     table = {value: chr(value) for value in shown}
     return table | {value: chr(256 + place) for place, value in enumerate(hidden)}
+
+
+@cache
+def _bytes_of_characters() -> Mapping[str, int]:
+    return {character: value for value, character in _byte_characters().items()}

@@ -63,7 +63,13 @@ def load_split(setup: Setup, language: str, split: str) -> Split:
     dataset = source.load(task, language, split, limit=limit)
     content = data_fingerprint(source, task, language, split, limit)
     encoded = encode(
-        dataset, task, setup.tokenizer, recipe.encoding, language=language, cache_dir=cache_dir() / "encoded"
+        dataset,
+        task,
+        setup.tokenizer,
+        recipe.encoding,
+        language=language,
+        split=split,
+        cache_dir=cache_dir() / "encoded",
     )
     record = dataset_record(
         source, str(recipe.data.source), task, language, split, content=content, examples=len(dataset)
