@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from functools import cache
 from itertools import chain
 
 import pytest
@@ -45,6 +46,7 @@ def nano():
     return load_tokenizer("xglm-nano")
 
 
+@cache  # saying them takes longer than what is tested
 def rows_of(task, language, limit=12):
     return open_source("mini").load(TASKS[task], language, "test", limit=limit)
 

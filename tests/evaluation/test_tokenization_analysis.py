@@ -1,6 +1,7 @@
 """Figures against a slow and obvious recount, their intervals against resampling in a loop, correlations
 against scipy's and against regressions on ranks."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,6 +28,7 @@ def tokenizer(request):
     return load_tokenizer(str(request.getfixturevalue(request.param)))
 
 
+@cache  # saying them takes longer than what is tested
 def rows_of(task, code, limit=40):
     return open_source("mini").load(TASKS[task], code, "test", limit=limit)[:]
 

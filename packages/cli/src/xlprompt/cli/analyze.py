@@ -9,7 +9,7 @@ import importlib
 
 import click
 
-ANALYSES = ("tokenization",)
+ANALYSES = ("tokenization", "granularity")
 
 
 class _Analyses(click.Group):
@@ -28,6 +28,7 @@ def command() -> None:
     """Answer questions about what a study has found; answers are kept in the MLflow store.
 
     \b
-    Example:
+    Examples:
       xlprompt analyze tokenization --model xglm-nano --data mini
+      xlprompt analyze granularity experiments/granularity/mini.yaml
     """

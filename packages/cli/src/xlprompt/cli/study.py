@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xlprompt.cli.options import json_option, mlruns_option, parse_settings, set_option
+from xlprompt.cli.options import (
+    json_option,
+    mlruns_option,
+    parse_settings,
+    set_option,
+    split_names,
+    split_seeds,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,29 +33,15 @@ EXECUTOR_KEYS = {"executor": "executor.kind", "workers": "executor.workers", "th
 RECIPE_KEYS = {"model": "model", "data": "data.source", "limit": "data.limit"}
 
 
-def _split(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
-    names = [name for name in (part.strip() for part in (value or "").replace(",", " ").split()) if name]
-    return names or None
-
-
-def _seeds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | list[int] | None:
-    if value is None:
-        return None
-    try:
-        if "," not in value:
-            return int(value)
-        return [int(part) for part in value.split(",") if part.strip()]
-    except ValueError:
-        raise click.BadParameter(
-            f"expected a number of seeds (3) or a list of them (0,4,7; a single one: 4,), got '{value}'"
-        ) from None
-
-
 @click.command("study", short_help="Run tasks x methods x seeds, and sum up.")
 @click.argument("grid", type=click.Path(path_type=Path))
-@click.option("--tasks", callback=_split, metavar="NAMES", help="Some of the grid's tasks, such as xnli,pos.")
-@click.option("--methods", callback=_split, metavar="NAMES", help="Methods, such as prompt,finetune.")
-@click.option("--seeds", callback=_seeds, metavar="N|LIST", help="How many seeds, or a list such as 0,4.")
+@click.option(
+    "--tasks", callback=split_names, metavar="NAMES", help="Some of the grid's tasks, such as xnli,pos."
+)
+@click.option("--methods", callback=split_names, metavar="NAMES", help="Methods, such as prompt,finetune.")
+@click.option(
+    "--seeds", callback=split_seeds, metavar="N|LIST", help="How many seeds, or a list such as 0,4."
+)
 @click.option(
     "--recipe",
     metavar="PATTERN",

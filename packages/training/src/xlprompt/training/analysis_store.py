@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xlprompt.evaluation.report_page import Image, Section, Table, html_page, markdown_page
+from xlprompt.evaluation.statistics import Estimate
 from xlprompt.training.ledger import Ledger
 from xlprompt.training.tracker import DatasetRecord, MlflowTracker, log_text, true_end_state
 
@@ -99,6 +100,16 @@ def stored_analyses(ledger: Ledger, model: str) -> list[StoredAnalysis]:
             continue
         newest[key] = StoredAnalysis(*key, section, findings)
     return list(reversed(newest.values()))
+
+
+def granularity_effect(analyses: Sequence[StoredAnalysis]) -> Estimate | None:
+    """The slope that the verdict on the fourth claim needs: of a sweep that trained and scored on finer text.
+
+    Without one it is that of a sweep that only scored on it.
+    """
+    found = {each.name: each.findings["pooled"] for each in analyses if each.kind == "granularity"}
+    values = found.get("both", found.get("evaluation"))
+    return Estimate(**values) if values else None
 
 
 def _section(values: Mapping[str, Any]) -> Section:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from xlprompt.data import TASKS
+from xlprompt.data.granularity import GranularitySettings
 from xlprompt.evaluation import TransferReport
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import load_tokenizer
@@ -33,6 +34,9 @@ def evaluate(
     limit: int | None = None,
     split: str = "test",
     device: str | None = None,
+    granularity: GranularitySettings | None = None,
+    experiment: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> TransferReport:
     """Score a trained checkpoint by language and record it as an MLflow run of its own.
 
@@ -45,6 +49,9 @@ def evaluate(
         limit: At most this many examples of each language, instead of the recipe's limits.
         split: `test` or `validation`.
         device: As in `train`.
+        granularity: How finely text is cut, instead of the recipe's.
+        experiment: The MLflow experiment; None for the task's.
+        tags: Further tags of the run, which win over the usual ones.
 
     Raises:
         CheckpointError, TrackingError: The checkpoint cannot be found or used.
@@ -57,6 +64,9 @@ def evaluate(
         folder, model_id = stored.directory, stored.model_id
     loaded = load_checkpoint(folder)
     recipe = _recipe_for_evaluation(loaded, source, languages, limit)
+    if granularity is not None:
+        encoding = recipe.encoding.model_copy(update={"granularity": granularity})
+        recipe = recipe.model_copy(update={"encoding": encoding})
     task = TASKS[recipe.task]
     target = choose_device(device)
     keep_freed_memory()
@@ -69,10 +79,14 @@ def evaluate(
     restore(loaded, model, backbone_fingerprint=model.backbone.fingerprint)
     with true_end_state(tracker), out_of_memory_explained():
         tracker.start(
-            experiment=task.name,
+            experiment=experiment or task.name,
             run_name=f"evaluate-{run_name(recipe)}",
             params={**flatten(recipe), "split": split, "backbone_fingerprint": model.backbone.fingerprint},
-            tags={**run_tags(recipe, read_environment(repository_of=None, device=target)), "job": "evaluate"},
+            tags={
+                **run_tags(recipe, read_environment(repository_of=None, device=target)),
+                "job": "evaluate",
+                **(tags or {}),
+            },
         )
         if model_id:
             tracker.use_model(model_id)

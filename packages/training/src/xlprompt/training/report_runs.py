@@ -17,7 +17,7 @@ from xlprompt.evaluation.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.study_report import write_study_report
 from xlprompt.evaluation.study_summary import publish
 from xlprompt.models import short_name
-from xlprompt.training.analysis_store import stored_analyses
+from xlprompt.training.analysis_store import granularity_effect, stored_analyses
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
 from xlprompt.training.scoring import TOKENS_PER_WORD
@@ -147,6 +147,7 @@ def report_study(
         comparison,
         trainable_percent=shares,
         fertility=fertility.by_language if fertility else None,
+        granularity=granularity_effect(analyses),
     )
     paths = write_study_report(
         out,
