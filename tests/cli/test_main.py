@@ -18,7 +18,10 @@ def test_help_lists_every_command_with_a_line(xlprompt):
     assert [name for name, _ in listed] == list(COMMANDS)
 
 
-@pytest.mark.parametrize("command", [(name,) for name in COMMANDS] + [("data", "check"), ("data", "show")])
+NESTED = [("data", "check"), ("data", "show"), ("analyze", "tokenization"), ("analyze", "granularity")]
+
+
+@pytest.mark.parametrize("command", [(name,) for name in COMMANDS] + NESTED)
 def test_a_commands_help_has_an_example_and_explains_every_option(xlprompt, command):
     result = xlprompt(*command, "--help")
     assert result.exit_code == 0

@@ -232,3 +232,18 @@ def test_a_text_without_spaces_is_cut_token_by_token(nano):
     assert cutter.text(ids, 0, spaced=False) == list(
         chain.from_iterable(cutter.words([[each] for each in ids], 0))
     )
+
+
+def test_where_finer_cuts_apply():
+    both = GranularitySettings(share=0.5, languages=("de",))
+    assert both.applies_to("de", None)
+    assert not both.applies_to("en", "test")
+    assert not both.applies_to(None, "test")
+    assert not both.model_copy(update={"share": 0.0}).applies_to("de", "test")
+    training = both.model_copy(update={"split": "train"})
+    evaluating = both.model_copy(update={"split": "evaluation"})
+    for split, in_training in (("train", True), ("validation", False), ("test", False)):
+        assert training.applies_to("de", split) is in_training
+        assert evaluating.applies_to("de", split) is not in_training
+    assert not training.applies_to("de", None)
+    assert not evaluating.applies_to("de", None)

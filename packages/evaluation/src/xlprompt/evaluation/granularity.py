@@ -217,10 +217,8 @@ def _part(cubes: Mapping[str, _Cube], codes: Sequence[str], weights: np.ndarray)
 
 
 def _skilled(parts: Iterable[Part], examples: int, majority: float) -> bool | None:
-    lows = [estimate([part], examples).low for part in parts]
-    return (
-        None if any(low is None for low in lows) else any(low > majority for low in lows if low is not None)
-    )
+    lows = [low for part in parts if (low := estimate([part], examples).low) is not None]
+    return any(low > majority for low in lows) if lows else None
 
 
 def _scaled(part: Part, weight: float) -> Part:

@@ -120,4 +120,4 @@ def _section(values: Mapping[str, Any]) -> Section:
         else:
             rows = tuple(tuple(row) for row in part["rows"])
             content.append(Table(**{**part, "columns": tuple(part["columns"]), "rows": rows}))
-    return Section(values["title"], tuple(content))
+    return Section(values["title"], tuple(content), values["note"])
