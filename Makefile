@@ -6,14 +6,19 @@
 #: DATA    (recipe)    mini, hub, or a folder with the official files or JSON Lines (see make data-check)
 #: SEED    (recipe)    seed of initialization and batch order
 #: SEEDS   (grid)      of make all-tasks: how many seeds (3 is 0, 1 and 2), or a list such as SEEDS=0,4
+#: TASK    (none)      of make search: xnli, pawsx, ner or pos
+#: METHOD  prompt      of make search: prompt or finetune
+#: TRIALS  (by scale)  of make search: trials in all, those of earlier calls included
+#: DATABASE (store)    of make search: URL of an Optuna database that several machines share
 #: TASKS   (grid)      of make all-tasks: some of xnli,pawsx,ner,pos
-#: METHODS (grid)      of make all-tasks: some of the methods that experiments/SCALE has recipes of
-#: WORKERS (by cores)  of make all-tasks: runs at a time
+#: METHODS (grid)      of make all-tasks: some of prompt,finetune,head,lora,ia3,adapter,bitfit
+#: WORKERS (by cores)  of make all-tasks: runs at a time; of make search: trials at a time (1)
+#: NAME    (none)      of make ablation: a file of experiments/ablations, such as scheme
 #: EXECUTOR local      of make all-tasks: local or ray (ARGS="--address auto" joins a running cluster)
 #: LIMIT   (all)       use at most this many examples of each split and language
 #: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
 #: RESUME  (no)        1 goes on with the newest interrupted run of the recipe, where there is one
-#: ENGINE  (by method) torch or deepspeed; without it prompts use torch and full fine-tuning uses DeepSpeed
+#: ENGINE  (by method) torch or deepspeed; without it full fine-tuning uses DeepSpeed and all else torch
 #: ZERO    1           of full fine-tuning: 0, 1, 2, 3, 2-offload or 3-offload, a file of experiments/deepspeed
 #: GPUS    (one)       processes that share the run, one for each GPU, or on a CPU for a share of the cores
 #: LAUNCHER deepspeed  what starts these processes: deepspeed or torchrun
@@ -51,16 +56,30 @@ study = $(strip $(bin)/xlprompt study $(call quote,experiments/$(scale)/study.ya
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
     $(call option,--executor,$(EXECUTOR)) $(call option,--workers,$(WORKERS)) $(ARGS))
 
-.PHONY: help setup xnli-prompt pawsx-prompt ner-prompt pos-prompt \
-    xnli-finetune pawsx-finetune ner-finetune pos-finetune all-tasks report results analyze \
-    granularity nano ui params data-check doctor \
+search = $(strip $(bin)/xlprompt search $(call quote,experiments/$(scale)/search.yaml) \
+    $(call option,--task,$(TASK)) $(call option,--method,$(METHOD)) $(call option,--trials,$(TRIALS)) \
+    $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
+    $(call option,--seed,$(SEED)) $(call option,--workers,$(WORKERS)) $(call option,--database,$(DATABASE)) $(ARGS))
+
+ablation = $(call quote,experiments/ablations/$(strip $(NAME)).yaml) --recipe '../$(scale)/{task}-{method}.yaml' \
+    $(call option,--tasks,$(TASKS)) $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) \
+    $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) $(ARGS)
+
+tasks := xnli pawsx ner pos
+methods := prompt finetune head lora ia3 adapter bitfit
+runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
+
+.PHONY: help setup $(runs) all-tasks ablation search report results analyze granularity \
+    nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
 	@echo "xlprompt: cross-lingual prompt tuning of decoder language models"
 	@echo
 	@echo "Targets:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^#> / {print " " substr($$0, 3)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "TASK is one of $(tasks), as in: make xnli-prompt"
 	@echo
 	@echo "Variables and their defaults, as in: make xnli-prompt SCALE=gemma DATA=../data LIMIT=2000"
 	@sed -n 's/^#: /  /p' Makefile
@@ -82,32 +101,29 @@ $(ready): requirements.lock $(foreach p,$(packages),packages/$(p)/pyproject.toml
 	    $(foreach p,$(packages),--editable packages/$(p))
 	@touch $@
 
-xnli-prompt: $(ready) ## Tune prompts on English inference, score every language
-	@$(call train,xnli-prompt)
-
-pawsx-prompt: $(ready) ## Tune prompts on English paraphrases, score every language
-	@$(call train,pawsx-prompt)
-
-ner-prompt: $(ready) ## Tune prompts on English named entities, score every language
-	@$(call train,ner-prompt)
-
-pos-prompt: $(ready) ## Tune prompts on English parts of speech, score every language
-	@$(call train,pos-prompt)
-
-xnli-finetune: $(ready) ## Fine-tune every weight on English inference, score every language
-	@$(call train,xnli-finetune)
-
-pawsx-finetune: $(ready) ## Fine-tune every weight on English paraphrases, score every language
-	@$(call train,pawsx-finetune)
-
-ner-finetune: $(ready) ## Fine-tune every weight on English named entities, score every language
-	@$(call train,ner-finetune)
-
-pos-finetune: $(ready) ## Fine-tune every weight on English parts of speech, score every language
-	@$(call train,pos-finetune)
+# Each task by each method. `make help` has a line for each method.
+#> TASK-prompt    Tune prompts in every layer on English, score every language
+#> TASK-finetune  Fine-tune every weight
+#> TASK-head      Train nothing but the head on the frozen model
+#> TASK-lora      Train low-rank updates of its queries and values
+#> TASK-ia3       Train scales of its keys, values and feed-forward states
+#> TASK-adapter   Train a small network behind each feed-forward
+#> TASK-bitfit    Train its bias terms
+$(runs): $(ready)
+	@$(call train,$@)
 
 all-tasks: $(ready) ## Run every task, method and seed that has not been run, and sum up; SEEDS=3
 	@$(call study)
+
+ablation: $(ready) ## Run the variants of experiments/ablations/NAME.yaml and compare them; NAME=scheme
+	@test -n $(call quote,$(strip $(NAME))) || { echo "Name the ablation: make ablation NAME=scheme; there are" \
+	    $(notdir $(basename $(wildcard experiments/ablations/*.yaml))) >&2; exit 1; }
+	@$(strip $(bin)/xlprompt study $(ablation) $(call option,--executor,$(EXECUTOR)) $(call option,--workers,$(WORKERS)))
+	@$(strip $(bin)/xlprompt analyze ablation $(ablation))
+
+search: $(ready) ## Search learning rate, batch size and prompt length for TASK; METHOD=finetune TRIALS=12
+	@test -n $(call quote,$(strip $(TASK))) || { echo "Name the task: make search TASK=xnli" >&2; exit 1; }
+	@$(call search)
 
 report: $(ready) ## Write the study's report: tables, figures, claims
 	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) $(ARGS))
@@ -116,11 +132,11 @@ results: $(ready) ## Put the study's tables and figure into README.md and experi
 	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) \
 	    --publish $(call quote,experiments/results/$(scale)) $(ARGS))
 
-analyze: $(ready) ## Say how finely MODEL's tokenizer cuts each language of DATA, and what goes with it; ARGS="--task xnli"
+analyze: $(ready) ## Say how finely MODEL's tokenizer cuts each language of DATA; ARGS="--task xnli"
 	@$(strip $(bin)/xlprompt analyze tokenization $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) \
 	    $(call option,--limit,$(LIMIT)) $(ARGS))
 
-granularity: $(ready) ## Score a study's models on text that is cut ever more finely, and report the slope
+granularity: $(ready) ## Score a study's models on text that is cut ever more finely
 	@$(strip $(bin)/xlprompt analyze granularity $(call quote,experiments/granularity/$(scale).yaml) \
 	    $(call option,--model,$(MODEL)) $(call option,--tasks,$(TASKS)) $(call option,--limit,$(LIMIT)) $(ARGS))
 
@@ -140,8 +156,8 @@ data-check: $(ready) ## Say what the folder DATA holds and what is wrong with it
 doctor: $(ready) ## Check this machine, the environment, the caches and the MLflow store
 	@$(strip $(bin)/xlprompt doctor $(ARGS))
 
-test: $(ready) ## Run the unit and integration tests; ARGS="-k word" picks some
-	@$(bin)/python -m pytest $(ARGS)
+test: $(ready) ## Run the unit and integration tests, on up to four cores; ARGS="-k word" picks some
+	@OMP_NUM_THREADS=1 $(bin)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-slow: $(ready) ## Run the slow tests (minutes)
 	@$(bin)/python -m pytest -m slow $(ARGS)
@@ -159,7 +175,7 @@ format: $(ready) ## Format the code and fix what ruff can fix
 bench: $(ready) ## Measure training and evaluation against PEFT (tokens per second, peak memory)
 	@$(strip $(bin)/python experiments/bench/bench.py $(ARGS))
 
-bench-methods: $(ready) ## Measure prompt tuning against full fine-tuning: step time, peak memory, checkpoint bytes
+bench-methods: $(ready) ## Measure every method against full fine-tuning: step time, peak memory, checkpoint bytes
 	@$(strip $(bin)/python experiments/bench/methods.py $(ARGS))
 
 lock: ## Renew requirements.lock from the pyproject.tomls, in a throw-away environment

@@ -18,6 +18,7 @@ from xlprompt.data.batches import training_steps
 from xlprompt.data.encoding import EncodingSettings, encode
 from xlprompt.data.sources import open_source
 from xlprompt.evaluation import predict
+from xlprompt.evaluation.aligned import collect_states
 from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.models import load_tokenizer
 from xlprompt.training.engines import choose_engine, open_engine
@@ -62,7 +63,14 @@ def train(name: str, folder: Path, dtype: str, train_rows, development, processe
         options = {"token_budget": 96, "pad_id": 0, "device": CPU}
         together = predict(model, development, processes=processes, **options)
         alone = predict(model, development, **options)
+        states = [
+            collect_states(model, development, layer=layer, processes=shared, **options).tolist()
+            for layer in (None, 2)
+            for shared in (processes, None)
+        ]
         return {
+            "same_states": states[0] == states[1] and states[2] == states[3],
+            "states": len(states[0]),
             "losses": losses,
             "together": [together.labels, together.loss, together.tokens],
             "alone": [alone.labels, alone.loss, alone.tokens],

@@ -80,9 +80,13 @@ def scores(store: Path, *tasks: str):
 
 
 def start_study(grid: Path, store: Path, *options: str) -> subprocess.Popen[str]:
+    return start_command("study", grid, store, *options)
+
+
+def start_command(command: str, file: Path, store: Path, *options: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.Popen(
-        [sys.executable, "-u", "-c", DRIVER, "study", str(grid), "--mlruns", str(store), *options],
+        [sys.executable, "-u", "-c", DRIVER, command, str(file), "--mlruns", str(store), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -90,11 +94,11 @@ def start_study(grid: Path, store: Path, *options: str) -> subprocess.Popen[str]
     )
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def workers_of(
+    process: subprocess.Popen[str], module: str = "xlprompt.training.worker"
+) -> list[psutil.Process]:
     return [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if "xlprompt.training.worker" in child.cmdline()
+        child for child in psutil.Process(process.pid).children(recursive=True) if module in child.cmdline()
     ]
 
 

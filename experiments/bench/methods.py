@@ -1,4 +1,4 @@
-"""Prompt tuning against full fine-tuning on the same batches: time of a step, peak memory, checkpoint bytes.
+"""Every method against full fine-tuning on the same batches: time of a step, peak memory, checkpoint bytes.
 
     make bench-methods                        # XGLM-564M, whole model, random weights; 16 GB of memory
     python experiments/bench/methods.py --layers 4 --rounds 3 --json methods.json
@@ -14,7 +14,6 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import click
 import numpy as np
@@ -27,7 +26,17 @@ from transformers import AutoModel, XGLMConfig
 
 from xlprompt.data.batches import Batch, TrainingStep
 from xlprompt.evaluation.processes import Processes
-from xlprompt.models import FinetuneSettings, PromptSettings, TaskModel
+from xlprompt.models import (
+    Adaptation,
+    Adapters,
+    AdapterSettings,
+    BitfitSettings,
+    FinetuneSettings,
+    Ia3Settings,
+    LoraSettings,
+    PromptSettings,
+    TaskModel,
+)
 from xlprompt.models.backbones import Backbone
 from xlprompt.models.flops import compute_shape, step_flops
 from xlprompt.models.heads import LinearHead
@@ -43,18 +52,25 @@ from xlprompt.training.recipe import OptimizerSettings
 
 @dataclass(frozen=True)
 class Variant:
-    """What trains, and by which engine; `finetune` is None for a prompt."""
+    """What trains, beside the head, and by which engine."""
 
-    finetune: FinetuneSettings | None
+    prompted: bool = False
+    finetune: FinetuneSettings | None = None
+    adaptation: Adaptation | None = None
     engine: EngineChoice = EngineChoice("torch")
 
 
 PROMPT, REFERENCE = "prompt", "finetune"
 VARIANTS = {
-    PROMPT: Variant(None),
-    REFERENCE: Variant(FinetuneSettings()),
-    "finetune, embedding frozen": Variant(FinetuneSettings(train_embeddings=False)),
-    "finetune, DeepSpeed ZeRO 1": Variant(FinetuneSettings(), choose_engine("finetune")),
+    PROMPT: Variant(prompted=True),
+    "head": Variant(),
+    "lora": Variant(adaptation=LoraSettings()),
+    "ia3": Variant(adaptation=Ia3Settings()),
+    "adapter": Variant(adaptation=AdapterSettings()),
+    "bitfit": Variant(adaptation=BitfitSettings()),
+    REFERENCE: Variant(finetune=FinetuneSettings()),
+    "finetune, embedding frozen": Variant(finetune=FinetuneSettings(train_embeddings=False)),
+    "finetune, DeepSpeed ZeRO 1": Variant(finetune=FinetuneSettings(), engine=choose_engine("finetune")),
 }
 
 
@@ -121,10 +137,11 @@ def build(variant: Variant, setting: Setting) -> TaskModel:
     )
     generator = torch.Generator().manual_seed(setting.seed)
     prompts = None
-    if variant.finetune is None:
+    if variant.prompted:
         prompts = Prompts(PromptSettings(length=setting.prompt_length), backbone.shape, {}, generator)
     head = LinearHead(backbone.hidden_size, NUM_LABELS, generator)
-    return TaskModel(backbone, prompts, head, variant.finetune).to(setting.device)
+    adapters = None if variant.adaptation is None else Adapters(backbone, variant.adaptation, generator)
+    return TaskModel(backbone, prompts, head, variant.finetune, adapters).to(setting.device)
 
 
 def measure(name: str, setting: Setting, round_: int, with_checkpoint: bool) -> Measurement:
@@ -134,7 +151,7 @@ def measure(name: str, setting: Setting, round_: int, with_checkpoint: bool) -> 
     model = build(variant, setting).train()
     state = variant.engine.memory(model.budget(), "bfloat16", processes=1)
     prompt = None if model.prompts is None else model.prompts.settings
-    shape = compute_shape(model.backbone.model)
+    shape = compute_shape(model.backbone.model, variant.adaptation)
     warm_up, *timed = batches(setting, round_)
     settings = OptimizerSettings(learning_rate=1e-5)
     with open_engine(variant.engine, model, settings, device, Processes(device=device)) as engine:
@@ -148,11 +165,10 @@ def measure(name: str, setting: Setting, round_: int, with_checkpoint: bool) -> 
         peak = peak_memory_bytes(device)
         stored = checkpoint_bytes(engine.weights()) if with_checkpoint else None
     lengths = [int(column) + 1 for batch in timed for column in batch.columns]
-    method: Literal["prompt", "finetune"] = "prompt" if variant.finetune is None else "finetune"
     return Measurement(
         seconds=seconds,
         tokens=sum(batch.num_tokens for batch in timed),
-        flops=step_flops(shape, lengths, method=method, prompt=prompt),
+        flops=step_flops(shape, lengths, method=model.method, prompt=prompt, adaptation=variant.adaptation),
         state_bytes=state.total,
         peak_memory_bytes=peak,
         checkpoint_bytes=stored,
@@ -229,6 +245,12 @@ def table(figures: dict[str, dict[str, float]], setting: Setting) -> Table:
 @click.option("--batch-size", default=16, help="Examples a step.")
 @click.option("--steps", default=4, help="Timed steps a round; one more warms up.")
 @click.option("--rounds", default=3, help="Rounds; figures are medians over them.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(list(VARIANTS)),
+    help="Beside prompt and finetune.  [default: all]",
+)
 @click.option("--device", default=None, help="cpu or cuda.  [default: cuda where there is one]")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures here.")
 def main(
@@ -237,16 +259,19 @@ def main(
     batch_size: int,
     steps: int,
     rounds: int,
+    only: tuple[str, ...],
     device: str | None,
     json_path: Path | None,
 ) -> None:
-    """Compare prompt tuning with full fine-tuning on the same batches."""
+    """Compare every method with full fine-tuning on the same batches."""
     console = Console()
     device = choose_device(device)
     setting = Setting(layers, prompt_length, batch_size, steps, device)
-    found: dict[str, list[Measurement]] = {name: [] for name in VARIANTS}
+    found: dict[str, list[Measurement]] = {
+        name: [] for name in VARIANTS if not only or name in {PROMPT, REFERENCE, *only}
+    }
     for round_ in range(rounds):
-        for name in VARIANTS if round_ % 2 == 0 else reversed(VARIANTS):
+        for name in found if round_ % 2 == 0 else reversed(found):
             found[name].append(in_own_process(repr(name), measure, name, setting, round_, round_ == 0))
         console.print(
             f"round {round_ + 1} of {rounds}: "

@@ -1,10 +1,13 @@
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 
 import pytest
+
+from xlprompt.models import METHODS
 
 RUN = "from xlprompt.cli.main import main; main()"
 
@@ -28,11 +31,18 @@ def test_the_studys_budget_is_told_offline_in_under_ten_seconds():
     assert budget["total_params"] == 564463616
     assert budget["trainable_percent"] == 0.131
     # 2 bytes a frozen weight and 16 a trained one against 18 for each weight and 16 for the head's.
-    prompt, tuned = (
-        entry for entry in budget["memory"] if entry["engine"] == "torch" and entry["processes"] == 1
-    )
-    assert (prompt["method"], prompt["total"]) == ("prompt", 2 * 564463616 + 16 * (737280 + 3075))
-    assert (tuned["method"], tuned["total"]) == ("finetune", 18 * 564463616 + 16 * 3075)
+    memory = {
+        entry["method"]: entry["total"]
+        for entry in budget["memory"]
+        if entry["engine"] == "torch" and entry["processes"] == 1
+    }
+    assert memory["prompt"] == 2 * 564463616 + 16 * (737280 + 3075)
+    assert memory["lora"] == 2 * 564463616 + 16 * (786432 + 3075)
+    assert memory["bitfit"] == 2 * 564463616 + 16 * 271360 + 16 * 3075
+    assert memory["finetune"] == 18 * 564463616 + 16 * 3075
+    assert memory.keys() == set(METHODS)
+    assert budget["methods"].keys() == set(METHODS) - {"prompt"}
+    assert budget["methods"]["lora"]["adapter_params"] == 786432
 
 
 def test_the_table_shows_the_same_numbers(xlprompt):
@@ -40,6 +50,24 @@ def test_the_table_shows_the_same_numbers(xlprompt):
     assert result.exit_code == 0
     for number in ("564,463,616", "737,280", "3,075", "740,355", "0.131"):
         assert number in result.stdout
+    for method in METHODS:
+        assert re.search(rf"^ *{method}\b.* [0-9,]+ +[0-9.]+ +[0-9.]+ *$", result.stdout, re.MULTILINE), (
+            method
+        )
+
+
+def test_the_widths_of_lora_and_adapters_can_be_chosen(xlprompt):
+    arguments = ("params", "--lora-rank", "2", "--adapter-width", "1", "--json")
+    methods = json.loads(xlprompt(*arguments).stdout)["methods"]
+    assert methods["lora"]["adapter_params"] == 786432 // 4
+    assert methods["adapter"]["adapter_params"] == 24 * (2 * 1024 + 1025)
+
+
+def test_a_method_that_a_model_has_no_place_for_is_named_with_the_reason(xlprompt):
+    assert "bitfit: Gemma3TextModel has no bias terms" in xlprompt("params", "--model", "gemma-3-270m").stdout
+    told = json.loads(xlprompt("params", "--model", "gemma-3-270m", "--json").stdout)
+    assert "no bias terms" in told["refused"]["bitfit"]
+    assert "bitfit" not in told["methods"]
 
 
 def test_all_schemes_can_be_compared(xlprompt):

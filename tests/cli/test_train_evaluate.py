@@ -47,6 +47,45 @@ def test_a_run_can_be_scored_again_by_its_id(xlprompt, trained, store):
     assert scores["de"]["scores"] == trained["report"]["results"]["de"]["scores"]
 
 
+@pytest.fixture(scope="module")
+def aligned(xlprompt, trained, store):
+    options = ("--mlruns", store, "--align", "mean,mean_scale", "--align-sentences", "4,8", "--json")
+    result = xlprompt("evaluate", trained["run_id"], *options)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_an_evaluation_with_alignment_gives_scores_by_kind_and_a_curve(aligned, trained):
+    assert aligned["results"] == trained["report"]["results"]
+    assert list(aligned["aligned"]) == ["mean", "mean_scale"]
+    assert set(aligned["aligned"]["mean"]["results"]) == {"en", "de"}
+    assert list(aligned["sweep"]["mean"]) == ["4", "8"]
+
+
+def test_what_alignment_gains_is_laid_out_by_language(xlprompt, aligned, store):
+    result = xlprompt("analyze", "alignment", "--mlruns", store, "--task", "xnli")
+    assert result.exit_code == 0, result.output
+    assert "mean_scale" in result.stdout
+    assert "German (de)" in result.stdout
+    as_json = xlprompt("analyze", "alignment", "--mlruns", store, "--json")
+    assert [gain["kind"] for gain in json.loads(as_json.stdout)["gains"]] == ["mean", "mean_scale"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--align", "mena"), "mean_scale"),
+        (("--align", "mean", "--align-sentences", "some"), "numbers above zero"),
+        (("--align", "mean", "--align-layer", "0"), "numbers above zero"),
+        (("--align-layer", "2"), "add --align"),
+    ],
+)
+def test_a_wrong_alignment_is_said_with_exit_code_2(xlprompt, trained, store, arguments, message):
+    result = xlprompt("evaluate", trained["run_id"], "--mlruns", store, *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+
+
 def test_a_run_ends_with_how_to_go_on(xlprompt, recipe_file, store):
     options = ("--steps", 2, "--limit", 8, "--languages", "en")
     result = xlprompt("train", recipe_file, "--mlruns", store, *options)

@@ -2,14 +2,12 @@
 
 import re
 
-import numpy as np
 import pytest
 from matplotlib import rcParams
 from simulated_studies import make_runs
 
 from xlprompt.evaluation import compare
 from xlprompt.evaluation.study_figures import (
-    _apart,
     _is_dark,
     by_resources,
     cost_against_score,
@@ -52,13 +50,6 @@ def test_curves_are_averaged_where_all_seeds_have_a_score():
     assert scores.tolist() == [[50.0, 60.0], [40.0, 62.0]]
     assert shared_steps([((1, 50.0),), ((2, 60.0),)])[0] == []
     assert shared_steps([])[0] == []
-
-
-def test_labels_are_moved_apart_around_their_places():
-    moved = _apart([10.0, 10.0, 30.0, 10.5], least=2.0)
-    assert np.diff(np.sort(moved)).min() >= 2.0 - 1e-9
-    assert np.mean(moved) == pytest.approx(np.mean([10.0, 10.0, 30.0, 10.5]))
-    assert _apart([1.0, 9.0], least=2.0) == [1.0, 9.0]
 
 
 def test_letters_are_white_on_dark_colors_only():

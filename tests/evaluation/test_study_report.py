@@ -158,6 +158,18 @@ def test_further_methods_stand_among_the_runs_and_curves(comparison, verdicts):
     assert ("xnli", "head") in [row[:2] for row in found["Development score by step"].rows]
 
 
+def test_every_methods_trainable_share_stands_beside_its_scores(comparison, verdicts):
+    lora = [
+        replace(facts()[0], method="lora", seed=seed, trained_on=80.0 + seed, zero_shot=50.0, curve=())
+        for seed in (0, 1)
+    ]
+    found = {table.title: table for table in tables(comparison, verdicts, [*facts(), *lora])}
+    table = found["Cost and score"]
+    assert table.columns[2:5] == ("trained (%)", "English", "zero-shot mean")
+    assert [row[:2] for row in table.rows][:3] == [("xnli", "prompt"), ("xnli", "finetune"), ("xnli", "lora")]
+    assert table.rows[2][2:] == ("0.125", "80.5", "50.0", "60.0", "900")
+
+
 def test_names_are_escaped(written):
     page, text = written
     assert "<script" not in page

@@ -13,8 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from xlprompt.data import TASKS
+from xlprompt.models import METHODS
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("data", "models", "evaluation", "training", "cli")
+RUNS = [f"{task}-{method}" for task in TASKS for method in METHODS]
 RECORDER = """#!{python}
 import json, pathlib, sys
 with open({log!r}, "a") as log:
@@ -70,15 +74,17 @@ def calls(folder: Path) -> list[list[str]]:
 
 
 def targets() -> list[str]:
-    return re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    """Those with a rule of their own."""
+    return re.findall(r"^([a-z-]+): ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
 def test_help_is_the_default_and_lists_every_target_with_a_line(ready):
     result = make(ready)
     assert result.returncode == 0, result.stderr
     assert result.stdout == make(ready, "help").stdout
-    for target in targets():
+    for target in [*targets(), *(f"TASK-{method}" for method in METHODS)]:
         assert re.search(rf"^  {target} +\w.+", result.stdout, flags=re.MULTILINE), target
+    assert f"TASK is one of {' '.join(TASKS)}," in result.stdout
 
 
 def test_help_lists_the_variables_with_their_defaults(ready):
@@ -96,13 +102,12 @@ def test_help_lists_the_variables_with_their_defaults(ready):
 def test_every_target_is_phony():
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
-    assert sorted(phony.split()) == sorted(targets())
+    assert sorted(phony.split()) == sorted([*targets(), "$(runs)"])
 
 
-@pytest.mark.parametrize("task", ["xnli", "pawsx", "ner", "pos"])
-def test_a_task_target_trains_with_the_mini_recipe(ready, task):
-    result = make(ready, f"{task}-prompt")
-    assert calls(ready) == [["xlprompt", "train", f"experiments/mini/{task}-prompt.yaml"]]
+def test_each_task_and_method_is_a_target_that_trains_with_the_mini_recipe(ready):
+    result = make(ready, *RUNS)
+    assert calls(ready) == [["xlprompt", "train", f"experiments/mini/{run}.yaml"] for run in RUNS]
     assert result.stdout == ""
 
 
@@ -173,6 +178,29 @@ def test_engines_and_processes_are_chosen_by_variables(ready, arguments, options
                 *("--executor", "ray", "--workers", "2", "--address", "auto"),
             ],
         ),
+        (["search", "TASK=pos"], ["search", "experiments/mini/search.yaml", "--task", "pos"]),
+        (
+            ["search", "SCALE=paper", "TASK=xnli", "METHOD=finetune", "TRIALS=12", "WORKERS=2", "SEED=1"],
+            [
+                *("search", "experiments/paper/search.yaml", "--task", "xnli", "--method", "finetune"),
+                *("--trials", "12", "--seed", "1", "--workers", "2"),
+            ],
+        ),
+        (
+            [
+                "search",
+                "TASK=ner",
+                "MODEL=m",
+                "DATA=my data",
+                "LIMIT=9",
+                "DATABASE=mysql://h/s",
+                "ARGS=--json",
+            ],
+            [
+                *("search", "experiments/mini/search.yaml", "--task", "ner", "--model", "m"),
+                *("--data", "my data", "--limit", "9", "--database", "mysql://h/s", "--json"),
+            ],
+        ),
         (["ui"], ["ui"]),
         (["ui", "PORT=5005"], ["ui", "--port", "5005"]),
         (["doctor", "ARGS=--json"], ["doctor", "--json"]),
@@ -192,6 +220,12 @@ def test_data_check_without_data_says_what_to_give(ready):
     assert "make data-check DATA=" in result.stderr
 
 
+def test_a_search_without_a_task_says_what_to_give(ready):
+    result = make(ready, "search")
+    assert result.returncode != 0
+    assert "make search TASK=" in result.stderr
+
+
 def test_lint_runs_style_types_and_import_direction(ready):
     assert make(ready, "lint").returncode == 0
     assert calls(ready) == [
@@ -205,13 +239,13 @@ def test_lint_runs_style_types_and_import_direction(ready):
 def test_test_passes_arguments_on_to_pytest(ready):
     make(ready, "test", "ARGS=-k 'a or b'")
     make(ready, "test-slow")
-    assert calls(ready) == [
-        ["python", "-m", "pytest", "-k", "a or b"],
-        ["python", "-m", "pytest", "-m", "slow"],
-    ]
+    (tested, slow) = calls(ready)
+    assert tested[:3] == slow[:3] == ["python", "-m", "pytest"]
+    assert tested[-2:] == ["-k", "a or b"]
+    assert slow[3:] == ["-m", "slow"]
 
 
-@pytest.mark.parametrize("target", sorted(set(targets()) - {"help", "setup", "lock", "clean"}))
+@pytest.mark.parametrize("target", sorted({*targets(), *RUNS} - {"help", "setup", "lock", "clean"}))
 def test_a_target_makes_the_environment_first(bare, target):
     result = make(bare, "-n", target, "DATA=data")
     assert "pip install" in result.stdout, result.stderr

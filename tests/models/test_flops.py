@@ -6,8 +6,12 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from xlprompt.models import (
+    AdapterSettings,
+    BitfitSettings,
     FinetuneSettings,
     HeadSettings,
+    Ia3Settings,
+    LoraSettings,
     PromptSettings,
     build_task_model,
     load_backbone,
@@ -23,6 +27,7 @@ XGLM = ComputeShape(
     num_kv_heads=16,
     head_dim=64,
     hidden_size=1024,
+    biased_norms=True,
 )
 
 
@@ -66,38 +71,46 @@ def test_fine_tuning_takes_three_forward_passes_and_a_prompt_about_two():
     assert step / forward_flops(XGLM, [40], prompt) == pytest.approx(2, rel=0.01)
 
 
-CASES = [
-    ("finetune", None),
-    ("prompt", "layers"),
-    ("prompt", "input"),
-    ("prompt", "both"),
-    ("prompt", "hidden"),
-]
+CASES = {
+    "finetune": {"finetune": FinetuneSettings()},
+    "head": {},
+    **{
+        scheme: {"prompt": PromptSettings(scheme=scheme, length=4)}
+        for scheme in ("layers", "input", "both", "hidden")
+    },
+    "lora": {"adaptation": LoraSettings(rank=2)},
+    "lora on all": {"adaptation": LoraSettings(rank=2, targets="all")},
+    "ia3": {"adaptation": Ia3Settings()},
+    "adapter": {"adaptation": AdapterSettings(width=3)},
+    "bitfit": {"adaptation": BitfitSettings(add=True)},
+}
 
 
 @pytest.mark.parametrize("family", ["tiny_xglm", "tiny_gemma", "tiny_llama"])
-@pytest.mark.parametrize(("method", "scheme"), CASES, ids=[scheme or method for method, scheme in CASES])
-def test_torch_counts_the_same_in_a_real_step(family, method, scheme, request):
+@pytest.mark.parametrize("case", CASES)
+def test_torch_counts_the_same_in_a_real_step(family, case, request):
     """Exactly, once the head's products are taken off, which the count leaves out on purpose."""
     folder = str(request.getfixturevalue(family))
-    prompt = PromptSettings(scheme=scheme, length=4) if scheme else None
+    options = {"prompt": None, "adaptation": None, **CASES[case]}
     model = build_task_model(
-        load_backbone(folder),
-        load_tokenizer(folder),
-        num_labels=3,
-        prompt=prompt,
-        head=HeadSettings(),
-        seed=0,
-        finetune=None if scheme else FinetuneSettings(),
+        load_backbone(folder), load_tokenizer(folder), num_labels=3, head=HeadSettings(), seed=0, **options
     )
     rows, length = 2, 11  # equal lengths: a padded row would be computed, and is not counted
-    shape = compute_shape(model.backbone.model)
+    shape = compute_shape(model.backbone.model, options["adaptation"])
+    assert shape == compute_shape(weightless_model(folder), options["adaptation"])
     where = torch.arange(rows)
     with FlopCounterMode(display=False) as counter:
         logits = model(torch.ones(rows, length, dtype=torch.long), where, where + 2)
         forward = counter.get_total_flops()
         functional.cross_entropy(logits, where).backward()
     head = 2 * rows * 3 * model.backbone.hidden_size
-    assert forward - head == forward_flops(shape, [length] * rows, prompt)
-    expected = step_flops(shape, [length] * rows, method=method, prompt=prompt)
-    assert counter.get_total_flops() - 3 * head == expected
+    backward = 1 if case == "head" else 2  # its states have no gradient where nothing else trains
+    assert forward - head == forward_flops(shape, [length] * rows, options["prompt"])
+    expected = step_flops(
+        shape,
+        [length] * rows,
+        method=model.method,
+        prompt=options["prompt"],
+        adaptation=options["adaptation"],
+    )
+    assert counter.get_total_flops() - (1 + backward) * head == expected

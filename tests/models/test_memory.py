@@ -103,7 +103,7 @@ def test_more_processes_do_not_shrink_what_the_torch_engine_holds():
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (PROMPTED, {"engine": "deepspeed", "stage": 2}, "torch engine only"),
+        (PROMPTED, {"engine": "deepspeed", "stage": 2}, "train by the torch engine"),
         (FINETUNED, {"engine": "torch", "stage": 2}, "neither shards nor offloads"),
         (FINETUNED, {"engine": "torch", "offload": "optimizer"}, "neither shards nor offloads"),
         (FINETUNED, {"engine": "deepspeed", "stage": 0, "offload": "optimizer"}, "cannot offload"),

@@ -29,8 +29,13 @@ class FakeTaskModel(nn.Module):
     def forward(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         return self.head(torch.tanh(self.embedding[input_ids[rows, columns]] + self.prompt))
 
-    def prompt_parameters(self) -> list[nn.Parameter]:
+    method = "prompt"
+
+    def undecayed_parameters(self) -> list[nn.Parameter]:
         return [self.prompt]
+
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        return []
 
     def head_parameters(self) -> list[nn.Parameter]:
         return list(self.head.parameters())

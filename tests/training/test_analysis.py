@@ -8,17 +8,11 @@ from small import write_data
 from studies import write_study
 
 from xlprompt.evaluation.report_page import Image, Section, Table
-from xlprompt.training.analysis_store import (
-    EXPERIMENT,
-    StoredAnalysis,
-    granularity_effect,
-    log_analysis,
-    stored_analyses,
-)
 from xlprompt.training.cells import StudyError
 from xlprompt.training.granularity_run import KIND, run_sweep
 from xlprompt.training.ledger import Ledger
-from xlprompt.training.report_runs import report_study
+from xlprompt.training.report_runs import find_granularity, report_study
+from xlprompt.training.report_sections import log_section
 from xlprompt.training.study import run_study
 from xlprompt.training.tokenization_run import analyze_tokenization
 
@@ -29,36 +23,23 @@ def console():
     return Console(file=io.StringIO())
 
 
-def keep(store, name, title, *, kind="granularity", model="nano", findings=None):
-    section = Section(title, (Table("t", ("a",), (("1",),), "n"), Image("i", "<svg/>")), "note")
-    analysis = StoredAnalysis(kind, name, section, findings or {})
-    log_analysis(store, analysis, model=model, run_name=name, params={}, metrics={"x": 1.0})
-    return analysis
+def keep(store, name, value, *, model="nano"):
+    none = ("low", "high", "p_value", "stderr", "df", "seed_stderr", "seed_df", "example_stderr")
+    section = Section("title", (Table("t", ("a",), (("1",),), "n"), Image("i", "<svg/>")), "note")
+    findings = {"pooled": {**dict.fromkeys(none), "value": value}}
+    log_section(store, name, model, section, metrics={"x": value}, findings=findings)
 
 
-def test_the_newest_analysis_of_each_kind_and_name_comes_back_as_it_was(tmp_path):
-    keep(tmp_path, "evaluation", "old")
-    newest = keep(tmp_path, "evaluation", "new")
-    other = keep(tmp_path, "both", "other")
-    keep(tmp_path, "evaluation", "another model's", model="large")
-    ledger = Ledger(tmp_path)
-    assert stored_analyses(ledger, "nano") == [newest, other]
-    (run, *_) = ledger.finished_runs(EXPERIMENT, "name", "both")
-    (ledger.artifacts(run.run_id) / "section.json").write_text("{}")
-    assert stored_analyses(ledger, "nano") == [newest]
-
-
-def test_the_verdict_takes_the_sweep_that_trained_on_finer_text_before_one_that_only_scored():
-    def sweep(name, value):
-        estimate = dict.fromkeys(
-            ("low", "high", "p_value", "stderr", "df", "seed_stderr", "seed_df", "example_stderr")
-        )
-        return StoredAnalysis(KIND, name, Section("", ()), {"pooled": {**estimate, "value": value}})
-
-    scored, trained, apart = sweep("evaluation", 1.0), sweep("both", 2.0), sweep("train", 3.0)
-    assert granularity_effect([scored, trained, apart]).value == 2.0
-    assert granularity_effect([apart, scored]).value == 1.0
-    assert granularity_effect([apart]) is None
+def test_the_verdict_takes_the_sweep_that_trained_on_finer_text_before_one_that_only_scored(tmp_path):
+    assert find_granularity(tmp_path, "nano") is None
+    keep(tmp_path, "granularity-train", 3.0)
+    assert find_granularity(tmp_path, "nano") is None
+    keep(tmp_path, "granularity-evaluation", 1.0)
+    keep(tmp_path, "granularity-evaluation", 4.0)
+    keep(tmp_path, "granularity-both", 9.0, model="large")
+    assert find_granularity(tmp_path, "nano").value == 4.0
+    keep(tmp_path, "granularity-both", 2.0)
+    assert find_granularity(tmp_path, "nano").value == 2.0
 
 
 def small_study(folder, model):
@@ -75,25 +56,23 @@ def test_without_a_store_there_is_nothing_to_score(tmp_path):
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text("shares: [0, 1]\n")
     with pytest.raises(StudyError, match="there is no MLflow store"):
-        run_sweep(sweep, store=tmp_path / "mlruns", console=console(), out=tmp_path / "out")
+        run_sweep(sweep, store=tmp_path / "mlruns", console=console())
 
 
 @pytest.mark.integration
 def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, tiny_xglm):
     sweep, store, data = small_study(tmp_path, tiny_xglm)
-    model, out = str(tiny_xglm), tmp_path / "out"
-    found = analyze_tokenization(
-        store, model=model, source=str(data), task_name="xnli", console=console(), out=out
-    )
+    model = str(tiny_xglm)
+    found = analyze_tokenization(store, model=model, source=str(data), task_name="xnli", console=console())
     assert [row.language for row in found.analysis.languages] == ["en", "de", "sw"]
     assert set(found.analysis.effects) == {"xnli"}
     metrics = Ledger(store).get(found.run_id).metrics
     german = found.analysis.languages[1].figures["tokens_per_word"]
     assert metrics["tokenization/tokens_per_word/de"] == pytest.approx(german.value)
 
-    first = run_sweep(sweep, store=store, console=console(), out=out)
+    first = run_sweep(sweep, store=store, console=console())
     assert first.done == 8  # two methods, two seeds, two shares
-    again = run_sweep(sweep, store=store, console=console(), out=out)
+    again = run_sweep(sweep, store=store, console=console())
     assert again.done == 0
     assert again.findings == first.findings
     ledger = Ledger(store)
@@ -117,7 +96,6 @@ def test_a_sweep_that_trains_runs_the_study_with_each_share(tmp_path, tiny_xglm)
             sweep,
             store=store,
             console=console(),
-            out=tmp_path / "out",
             overrides={"train": "both", **values},
             grid_overrides={**HERE, "seeds": 1},
         )

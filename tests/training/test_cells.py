@@ -95,7 +95,7 @@ def test_changed_weights_make_other_cells(study, tmp_path):
 
 def test_changed_code_makes_other_cells(study, monkeypatch):
     before = fingerprints(study)
-    monkeypatch.setattr(cells, "code_version", lambda: "another")
+    monkeypatch.setattr(cells, "code_version", lambda entry: "another")
     assert not set(before) & set(fingerprints(study))
 
 
@@ -120,7 +120,9 @@ def test_an_edit_of_such_a_module_changes_the_version(monkeypatch, tmp_path):
     before = code_version.__wrapped__()
     copy = tmp_path / "loop.py"
     copy.write_text(found["xlprompt.training.loop"].read_text() + "\n# edited\n")
-    monkeypatch.setattr(code, "modules_behind_a_result", lambda: found | {"xlprompt.training.loop": copy})
+    monkeypatch.setattr(
+        code, "modules_behind_a_result", lambda entry: found | {"xlprompt.training.loop": copy}
+    )
     assert code_version.__wrapped__() != before
 
 

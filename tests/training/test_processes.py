@@ -89,6 +89,15 @@ def test_two_processes_answer_exactly_as_one_does(runs, name, dtype):
     assert tokens == result["alone"][2]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["prompt", "torch", *STAGES])
+def test_two_processes_collect_exactly_the_states_that_one_does(runs, name, dtype):
+    """In one order, so that moments of them are the same to the last bit."""
+    result = runs[2][dtype][name]
+    assert result["same_states"]
+    assert result["states"] == 24  # pairs of the development set
+
+
 def test_what_processes_tell_each_other_arrives(runs):
     assert runs[2]["ranks"] == [0, 1]
     assert runs[1]["told"] == runs[2]["told"] == "größe"

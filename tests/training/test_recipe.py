@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from xlprompt.data import TASKS
+from xlprompt.models import METHODS
 from xlprompt.training.recipe import (
     Recipe,
     RecipeError,
@@ -19,7 +20,6 @@ from xlprompt.training.recipe import (
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 RECIPES = sorted(path for path in EXPERIMENTS.rglob("*.yaml") if path.parent.name != "nano")
-METHODS = ("prompt", "finetune")
 RUNNABLE = [path for path in RECIPES if path.stem.endswith(tuple(f"-{method}" for method in METHODS))]
 
 MINIMAL = """
@@ -56,15 +56,19 @@ def test_there_is_a_recipe_for_each_task_at_every_scale():
 
 @pytest.mark.parametrize("scale", ["mini", "gemma", "paper"])
 @pytest.mark.parametrize("task", TASKS)
-def test_the_two_methods_differ_in_nothing_but_the_method_and_its_learning_rates(scale, task):
-    prompt, finetune = (
-        flatten(load_recipe(EXPERIMENTS / scale / f"{task}-{method}.yaml")) for method in METHODS
-    )
-    own = ("method", "prompt.", "finetune.", "optimizer.learning_rate", "optimizer.head_learning_rate")
+def test_the_methods_differ_in_nothing_but_their_own_settings_and_learning_rates(scale, task):
+    recipes = {
+        method: flatten(load_recipe(EXPERIMENTS / scale / f"{task}-{method}.yaml")) for method in METHODS
+    }
+    own = ("method", "optimizer.learning_rate", "optimizer.head_learning_rate")
+    own += tuple(f"{method}." for method in METHODS if method != "head")
+    prompt = recipes["prompt"]
     shared = {key for key in prompt if not key.startswith(own)}
     assert {"seed", "schedule.steps", "schedule.batch_size", "data.train_language", "precision"} <= shared
-    assert {key: prompt[key] for key in shared} == {key: finetune[key] for key in shared}
-    assert (prompt["method"], finetune["method"]) == METHODS
+    assert {"head.kind", "optimizer.weight_decay"} <= shared
+    for method, recipe in recipes.items():
+        assert {key: prompt[key] for key in shared} == {key: recipe[key] for key in shared}
+        assert recipe["method"] == method
 
 
 @pytest.mark.parametrize("path", RUNNABLE, ids=name)
@@ -174,6 +178,11 @@ def test_an_error_names_the_base_file_that_holds_the_key(write):
 def test_an_error_in_an_override_names_the_command_line(write):
     with pytest.raises(RecipeError, match=r"^the command line: schedule\.step: .*schedule\.steps$"):
         load_recipe(write(MINIMAL), {"schedule.step": 3})
+
+
+def test_a_recipe_that_trains_nothing_is_refused(write):
+    with pytest.raises(RecipeError, match="trains nothing. Set head.kind to linear"):
+        load_recipe(write(MINIMAL + "method: head\nhead: {kind: verbalizer}\n"))
 
 
 def test_a_missing_key_is_asked_for(write):

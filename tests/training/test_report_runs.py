@@ -57,9 +57,10 @@ def test_tasks_without_both_methods_are_named_and_left_out():
     assert [note[:21] for note in study.notes] == ["Task ner is left out:", "Task pos is left out:"]
 
 
-def test_head_only_runs_come_along_where_both_methods_are():
-    study = find_runs(Store(cell(), cell(method="finetune"), cell(method="head"), cell(method="lora")))
-    assert [key[1] for key in study.runs] == ["prompt", "finetune", "head"]
+def test_runs_of_further_methods_come_along_where_both_methods_are():
+    others = [cell(method=method) for method in ("lora", "head", "unknown")]
+    study = find_runs(Store(*others, cell(), cell(method="finetune")))
+    assert [key[1] for key in study.runs] == ["prompt", "finetune", "head", "lora"]
 
 
 def test_of_several_models_one_has_to_be_named():
@@ -131,13 +132,18 @@ def test_a_finished_study_becomes_a_report_that_the_store_keeps(tmp_path, tiny_x
 def check_head_only_runs(study, store, out, monkeypatch):
     """Runs that stand in for head-only ones: fine-tuning gains nothing over itself."""
     heads = {("xnli", "head", seed): study.runs["xnli", "finetune", seed] for seed in (0, 1)}
-    with_heads = replace(study, runs={**study.runs, **heads})
+    others = {("xnli", "lora", seed): study.runs["xnli", "prompt", seed] for seed in (0, 1)}
+    with_heads = replace(study, runs={**study.runs, **heads, **others})
     monkeypatch.setattr(report_runs, "find_runs", lambda *_: with_heads)
     _, text = report_study(store, out)
     written = text.read_text(encoding="utf-8")
     table = written.partition("### Gain over training the head alone")[2]
     assert "| xnli | finetune | +0.0 |" in table
     assert "| xnli | head | 2 | 4 to 8 |" in written  # learning curves
+    costs = written.partition("### Cost and score")[2]
+    assert [line.split(" | ")[1] for line in costs.splitlines() if line.startswith("| xnli")] == [
+        *("prompt", "finetune", "head", "lora")
+    ]
 
     of_run = Ledger(store).predictions
 

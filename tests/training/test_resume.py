@@ -132,7 +132,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(method, undisturbed, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, "lora"])
 def test_a_run_that_was_killed_twenty_times_ends_as_one_that_was_not(
     method, undisturbed, tmp_path, own_cache
 ):
@@ -157,7 +157,7 @@ def test_a_fine_tuned_checkpoint_is_a_model_folder(tiny_gemma, data, tmp_path, o
     saved = load_checkpoint(result.checkpoint).state
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, saved[f"backbone.model.{name}"])
-    again = evaluate(result.run_id, store=store, console=console)
+    again = evaluate(result.run_id, store=store, console=console).report
     assert again.metrics() == result.report.metrics()
 
 

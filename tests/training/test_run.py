@@ -181,14 +181,16 @@ def test_the_checkpoint_lies_in_the_store_and_nowhere_else(trained, store):
 
 def test_a_checkpoint_scores_the_same_from_its_run_and_from_its_folder(trained, store, console):
     _, result = trained
-    by_run = evaluate(result.run_id, store=store, console=console)
-    by_folder = evaluate(result.checkpoint, store=store, console=console)
+    by_run = evaluate(result.run_id, store=store, console=console).report
+    by_folder = evaluate(result.checkpoint, store=store, console=console).report
     assert by_run.metrics() == by_folder.metrics() == result.report.metrics()
 
 
 def test_an_evaluation_is_a_run_of_its_own_that_names_the_model(trained, store, console, client):
     _, result = trained
-    report = evaluate(result.run_id, store=store, console=console, languages=["de"], limit=5, split="test")
+    report = evaluate(
+        result.run_id, store=store, console=console, languages=["de"], limit=5, split="test"
+    ).report
     assert [(each.language, each.examples) for each in report.results.values()] == [("de", 5)]
     experiment = client.get_run(result.run_id).info.experiment_id
     newest = client.search_runs(
@@ -203,7 +205,7 @@ def test_an_evaluation_is_a_run_of_its_own_that_names_the_model(trained, store, 
 
 def test_a_development_set_can_be_scored_too(trained, store, console):
     _, result = trained
-    report = evaluate(result.run_id, store=store, console=console, split="validation")
+    report = evaluate(result.run_id, store=store, console=console, split="validation").report
     assert report.results["en"].scores["accuracy"].value == pytest.approx(result.fit.best_score)
 
 

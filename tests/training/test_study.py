@@ -25,9 +25,11 @@ from studies import (
     write_study,
 )
 
+from xlprompt.training.ablation_run import report_ablation
 from xlprompt.training.cells import StudyError
 from xlprompt.training.executors import Supervisor
 from xlprompt.training.ledger import Ledger
+from xlprompt.training.report_sections import stored_sections
 from xlprompt.training.study import run_study
 from xlprompt.training.tracker import create_store, store_uri
 from xlprompt.training.training_state import saved_steps
@@ -87,6 +89,20 @@ def test_an_ablation_stays_out_of_reports_until_a_study_asks_for_what_it_ran(
     assert cell.params["prompt.length"] == "4"
     parents, _ = runs_of(store)
     assert {run.info.run_name for run in parents} == {name, f"{name}-8"}
+
+    seeds = {"seeds": 2, "variants": lengths}
+    outcome = report_ablation(grid, store=store, grid_overrides=seeds)
+    assert outcome.missing == ("xnli-prompt 4 seed 1", "xnli-prompt 8 seed 1")
+    (ablation,) = outcome.ablations
+    assert [row.name for row in ablation.variants] == ["4", "8"]
+    assert ablation.variants[0].trained_on.mean == cell.metrics["test/accuracy/en"]
+    assert stored_sections(store, str(tiny_xglm)) == [outcome.section]
+    with pytest.raises(StudyError, match="xnli-prompt 9 has no finished run. Run it first"):
+        report_ablation(
+            grid, store=store, grid_overrides={"variants": {**lengths, "9": {"prompt.length": 9}}}
+        )
+    with pytest.raises(StudyError, match="has no two variants to compare"):
+        report_ablation(grid, store=store)
 
 
 def test_every_cell_is_a_child_of_its_tasks_run_which_holds_the_aggregates(

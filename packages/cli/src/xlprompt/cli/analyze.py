@@ -9,7 +9,7 @@ import importlib
 
 import click
 
-ANALYSES = ("tokenization", "granularity")
+ANALYSES = ("ablation", "alignment", "tokenization", "granularity")
 
 
 class _Analyses(click.Group):
@@ -29,6 +29,8 @@ def command() -> None:
 
     \b
     Examples:
+      xlprompt analyze alignment --task pos
+      xlprompt analyze ablation experiments/ablations/scheme.yaml
       xlprompt analyze tokenization --model xglm-nano --data mini
       xlprompt analyze granularity experiments/granularity/mini.yaml
     """

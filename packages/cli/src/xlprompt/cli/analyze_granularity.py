@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from xlprompt.cli.grid_options import split_names, split_seeds
 from xlprompt.cli.options import (
     device_option,
     json_option,
@@ -18,8 +19,6 @@ from xlprompt.cli.options import (
     out_option,
     parse_settings,
     set_option,
-    split_names,
-    split_seeds,
 )
 
 # Options and the keys of the sweep's file that they set.
@@ -83,7 +82,7 @@ def command(
     """
     from rich.console import Console
 
-    from xlprompt.cli.tables import print_section
+    from xlprompt.cli.tables import show_section
     from xlprompt.training.granularity_run import run_sweep
 
     console = Console(stderr=as_json)
@@ -91,7 +90,6 @@ def command(
         sweep,
         store=mlruns,
         console=console,
-        out=out,
         overrides={key: options[name] for name, key in SWEEP_KEYS.items() if options[name] is not None},
         grid_overrides={} if seeds is None else {"seeds": seeds},
         recipe_overrides=parse_settings(settings),
@@ -100,6 +98,4 @@ def command(
     if as_json:
         click.echo(json.dumps(result.findings.to_dict(), indent=2, ensure_ascii=False))
         return
-    print_section(console, result.section)
-    for path in result.pages:
-        click.echo(path)
+    show_section(console, result.section, out)

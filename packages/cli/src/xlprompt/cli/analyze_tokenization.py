@@ -61,7 +61,7 @@ def command(
     """
     from rich.console import Console
 
-    from xlprompt.cli.tables import print_section
+    from xlprompt.cli.tables import show_section
     from xlprompt.training.tokenization_run import analyze_tokenization
 
     console = Console(stderr=as_json)
@@ -71,7 +71,6 @@ def command(
         source=data,
         task_name=task,
         console=console,
-        out=out,
         split=split,
         languages=languages,
         limit=limit,
@@ -79,6 +78,4 @@ def command(
     if as_json:
         click.echo(json.dumps(findings.analysis.to_dict(), indent=2, ensure_ascii=False))
         return
-    print_section(console, findings.section)
-    for path in findings.pages:
-        click.echo(path)
+    show_section(console, findings.section, out)

@@ -17,7 +17,19 @@ import click
 # as fast as forever and leaves the cores to others; not at all makes a small model's step a quarter slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
-COMMANDS = ("train", "evaluate", "study", "report", "analyze", "params", "data", "pretrain", "doctor", "ui")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "study",
+    "search",
+    "report",
+    "analyze",
+    "params",
+    "data",
+    "pretrain",
+    "doctor",
+    "ui",
+)
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it

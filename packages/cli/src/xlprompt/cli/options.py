@@ -44,26 +44,6 @@ def _split_codes(ctx: click.Context, parameter: click.Parameter, value: str | No
     return codes or None
 
 
-def split_names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
-    """Names between commas or spaces; a callback."""
-    names = [name for name in (part.strip() for part in (value or "").replace(",", " ").split()) if name]
-    return names or None
-
-
-def split_seeds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | list[int] | None:
-    """A number of seeds, or a list of them; a callback."""
-    if value is None:
-        return None
-    try:
-        if "," not in value:
-            return int(value)
-        return [int(part) for part in value.split(",") if part.strip()]
-    except ValueError:
-        raise click.BadParameter(
-            f"expected a number of seeds (3) or a list of them (0,4,7; a single one: 4,), got '{value}'"
-        ) from None
-
-
 languages_option = click.option(
     "--languages",
     callback=_split_codes,

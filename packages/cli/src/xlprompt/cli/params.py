@@ -1,4 +1,4 @@
-"""`xlprompt params`: how many parameters a prompt trains and what fits into memory, without weights.
+"""`xlprompt params`: how many parameters each method trains and what fits into memory, without weights.
 
 The counting is done by `xlprompt.models` (`parameter_budget` and `state_memory`); this file only prints it.
 """
@@ -14,7 +14,15 @@ import click
 from xlprompt.cli.options import json_option
 
 if TYPE_CHECKING:
-    from xlprompt.models import ParameterBudget, StateMemory
+    from xlprompt.models import (
+        AdapterSettings,
+        FinetuneSettings,
+        HeadSettings,
+        LoraSettings,
+        ParameterBudget,
+        PromptSettings,
+        StateMemory,
+    )
     from xlprompt.models.memory import EngineName, Offload
 
 SCHEMES = ("layers", "input", "both", "hidden")
@@ -29,6 +37,15 @@ FINETUNING: tuple[tuple[EngineName, int, Offload], ...] = (
     ("deepspeed", 3, "optimizer"),
     ("deepspeed", 3, "optimizer and parameters"),
 )
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The budgets of a model: of each scheme of a prompt, of every other method, and why one is missing."""
+
+    prompts: list[ParameterBudget]
+    others: dict[str, ParameterBudget]
+    refused: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,8 @@ class Way:
         """Its line of the table."""
         if self.method == "prompt":
             return f"prompt, {self.scheme}"
+        if self.method != "finetune":
+            return self.method
         if self.engine == "torch":
             return "finetune, torch"
         moved = {
@@ -110,6 +129,16 @@ def _parse_processes(ctx: click.Context, parameter: click.Parameter, value: str)
     help="linear: a new matrix; verbalizer: the embeddings of label words.",
 )
 @click.option(
+    "--lora-rank", type=click.IntRange(min=1), default=8, show_default=True, help="Rank of LoRA's matrices."
+)
+@click.option(
+    "--adapter-width",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Inner states of each adapter.",
+)
+@click.option(
     "--processes",
     callback=_parse_processes,
     default="1,2,4,8",
@@ -129,13 +158,15 @@ def command(
     prompt_length: int,
     scheme: str,
     head: str,
+    lora_rank: int,
+    adapter_width: int,
     processes: tuple[int, ...],
     freeze_embeddings: bool,
     as_json: bool,
 ) -> None:
-    """Count what a prompt trains, and the memory that it and full fine-tuning take.
+    """Count what each method trains, and the memory that it takes.
 
-    The first table has the parameters by part and as a share of the model. The second has the memory of
+    The first table has the parameters that train and their share of the model. The second has the memory of
     weights, gradients and optimizer state that each process takes of its device, with the backbone in
     bfloat16. Activations, which schedule.token_budget bounds, and DeepSpeed's buffers come on top. What is
     offloaded lies in main memory instead.
@@ -150,56 +181,81 @@ def command(
       xlprompt params --model xglm-1.7B --model xglm-7.5B --processes 1,8,16
     """
     from xlprompt.data import task
+    from xlprompt.models import AdapterSettings, FinetuneSettings, HeadSettings, LoraSettings, PromptSettings
 
     num_labels = len(task(task_name).labels)
-    schemes = SCHEMES if scheme == "all" else (scheme,)
+    prompts = [
+        PromptSettings.model_validate({"scheme": name, "length": prompt_length})
+        for name in (SCHEMES if scheme == "all" else (scheme,))
+    ]
+    others = (
+        LoraSettings(rank=lora_rank),
+        AdapterSettings(width=adapter_width),
+        FinetuneSettings(train_embeddings=not freeze_embeddings),
+    )
     found: list[dict[str, Any]] = []
     for model in models:
-        budgets, tuned = _budgets(model, num_labels, schemes, prompt_length, head, not freeze_embeddings)
-        ways = _ways(budgets, tuned, processes)
+        counted = _count(model, num_labels, HeadSettings.model_validate({"kind": head}), prompts, others)
+        ways = _ways(counted, processes)
         if as_json:
-            tuning = [record for way in ways[len(budgets) :] for record in way.to_dicts()]
-            for budget, way in zip(budgets, ways, strict=False):
-                found.append({**budget.to_dict(), "memory": [*way.to_dicts(), *tuning]})
+            shared = [record for way in ways[len(prompts) :] for record in way.to_dicts()]
+            methods = {name: budget.to_dict() for name, budget in counted.others.items()}
+            for budget, way in zip(counted.prompts, ways, strict=False):
+                memory = [*way.to_dicts(), *shared]
+                found.append(
+                    {**budget.to_dict(), "methods": methods, "refused": counted.refused, "memory": memory}
+                )
         else:
-            _print_table(budgets, task_name)
+            _print_table(counted, task_name)
             _print_memory(ways, processes, freeze_embeddings)
     if as_json:
         click.echo(json.dumps(found if len(found) > 1 else found[0], indent=2))
 
 
-def _budgets(
-    model: str, num_labels: int, schemes: tuple[str, ...], length: int, kind: str, train_embeddings: bool
-) -> tuple[list[ParameterBudget], ParameterBudget]:
-    """The budget of each scheme of a prompt, and that of full fine-tuning."""
-    from xlprompt.models import FinetuneSettings, HeadSettings, PromptSettings, parameter_budget
+def _count(
+    model: str,
+    num_labels: int,
+    head: HeadSettings,
+    prompts: list[PromptSettings],
+    others: tuple[LoraSettings, AdapterSettings, FinetuneSettings],
+) -> Counted:
+    """The budget of each prompt and of every other method."""
+    from xlprompt.models import BitfitSettings, Ia3Settings, ModelError, parameter_budget
 
-    head = HeadSettings.model_validate({"kind": kind})
-    prompted = [
-        parameter_budget(
-            model,
-            num_labels=num_labels,
-            prompt=PromptSettings.model_validate({"scheme": name, "length": length}),
-            head=head,
-        )
-        for name in schemes
-    ]
-    finetune = FinetuneSettings(train_embeddings=train_embeddings)
-    tuned = parameter_budget(model, num_labels=num_labels, prompt=None, head=head, finetune=finetune)
-    return prompted, tuned
+    lora, adapter, finetune = others
+    prompted = [parameter_budget(model, num_labels=num_labels, prompt=one, head=head) for one in prompts]
+    budgets, refused = {}, {}
+    methods: dict[str, dict[str, Any]] = {
+        "head": {},
+        "lora": {"adaptation": lora},
+        "ia3": {"adaptation": Ia3Settings()},
+        "adapter": {"adaptation": adapter},
+        "bitfit": {"adaptation": BitfitSettings()},
+        "finetune": {"finetune": finetune},
+    }
+    for name, options in methods.items():
+        try:
+            budgets[name] = parameter_budget(model, num_labels=num_labels, prompt=None, head=head, **options)
+        except ModelError as error:
+            refused[name] = str(error)
+    return Counted(prompted, budgets, refused)
 
 
-def _ways(prompted: list[ParameterBudget], tuned: ParameterBudget, processes: tuple[int, ...]) -> list[Way]:
-    """Each prompt, then the ways to fine-tune."""
+def _ways(counted: Counted, processes: tuple[int, ...]) -> list[Way]:
+    """Each prompt, the other light methods, then the ways to fine-tune."""
     from xlprompt.models import state_memory
 
+    light = [("prompt", budget) for budget in counted.prompts]
+    light += [(name, budget) for name, budget in counted.others.items() if name != "finetune"]
     ways = []
-    for budget in prompted:
+    for name, budget in light:
         memory = {number: state_memory(budget, processes=number) for number in processes}
-        ways.append(Way("prompt", budget.scheme, "torch", 0, "none", memory))
+        ways.append(Way(name, budget.scheme, "torch", 0, "none", memory))
     for engine, stage, offload in FINETUNING:
         memory = {
-            number: state_memory(tuned, engine=engine, stage=stage, offload=offload, processes=number)
+            number: state_memory(
+                counted.others["finetune"], engine=engine, stage=stage, offload=offload, processes=number
+            )
             for number in processes
         }
         ways.append(Way("finetune", None, engine, stage, offload, memory))
@@ -228,26 +284,33 @@ def _print_memory(ways: list[Way], processes: tuple[int, ...], freeze_embeddings
     Console().print(table)
 
 
-def _print_table(budgets: list[ParameterBudget], task_name: str) -> None:
+def _print_table(counted: Counted, task_name: str) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    first = budgets[0]
-    title = f"{first.model}, {task_name}, prompt length {first.prompt_length}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("parameters", no_wrap=True)
-    for budget in budgets:
-        table.add_column(budget.scheme or "none", justify="right", no_wrap=True)
-    rows = {
-        "backbone (frozen)": [f"{b.total_params:,}" for b in budgets],
-        "  of it embedding": [f"{b.embedding_params:,}" for b in budgets],
-        "prompt": [f"{b.prompt_params:,}" for b in budgets],
-        "head": [f"{b.head_params:,}" for b in budgets],
-        "trainable": [f"{b.trainable_params:,}" for b in budgets],
-        "% of backbone": [f"{b.trainable_percent:.3f}" for b in budgets],
-        "% without embedding": [f"{b.trainable_percent_no_embeddings:.3f}" for b in budgets],
-    }
-    for name, cells in rows.items():
-        table.add_row(name, *cells)
-    Console().print(table)
+    first = counted.prompts[0]
+    table = Table(
+        title=f"{first.model}, {task_name}: what trains\n{first.total_params:,} parameters, "
+        f"{first.embedding_params:,} of them in the embedding",
+        caption=f"The head has {first.head_params:,} parameters, the prompt length {first.prompt_length}.",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("method", no_wrap=True)
+    for header in ("beside\nthe head", "with it", "% of\nmodel", "% without\nembedding"):
+        table.add_column(header, justify="right", no_wrap=True)
+    rows = [(f"prompt, {budget.scheme}", budget) for budget in counted.prompts]
+    for name, budget in [*rows, *counted.others.items()]:
+        table.add_row(
+            name,
+            f"{budget.trainable_params - budget.head_params:,}",
+            f"{budget.trainable_params:,}",
+            f"{budget.trainable_percent:.3f}",
+            f"{budget.trainable_percent_no_embeddings:.3f}",
+        )
+    console = Console()
+    console.print(table)
+    for name, reason in counted.refused.items():
+        console.print(f"{name}: {reason}", highlight=False)

@@ -12,14 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xlprompt.cli.options import (
-    json_option,
-    mlruns_option,
-    parse_settings,
-    set_option,
-    split_names,
-    split_seeds,
-)
+from xlprompt.cli.grid_options import given, grid_options, grid_overrides, recipe_overrides
+from xlprompt.cli.options import json_option, mlruns_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,30 +21,12 @@ if TYPE_CHECKING:
     from xlprompt.training import StudyResult
 
 EXIT_FAILED = 1
-# Options and the keys of the grid file, or of every recipe, that they set.
-GRID_KEYS = {"tasks": "tasks", "methods": "methods", "seeds": "seeds", "recipe": "recipe"}
 EXECUTOR_KEYS = {"executor": "executor.kind", "workers": "executor.workers", "threads": "executor.threads"}
-RECIPE_KEYS = {"model": "model", "data": "data.source", "limit": "data.limit"}
 
 
 @click.command("study", short_help="Run tasks x methods x seeds, and sum up.")
 @click.argument("grid", type=click.Path(path_type=Path))
-@click.option(
-    "--tasks", callback=split_names, metavar="NAMES", help="Some of the grid's tasks, such as xnli,pos."
-)
-@click.option("--methods", callback=split_names, metavar="NAMES", help="Methods, such as prompt,finetune.")
-@click.option(
-    "--seeds", callback=split_seeds, metavar="N|LIST", help="How many seeds, or a list such as 0,4."
-)
-@click.option(
-    "--recipe",
-    metavar="PATTERN",
-    help="Recipe files, relative to the grid's, as in '../gemma/{task}-{method}.yaml'.",
-)
-@set_option
-@click.option("--model", help="Backbone of all recipes.")
-@click.option("--data", help="Data of all recipes: 'mini', 'hub', or a folder.")
-@click.option("--limit", type=int, help="Use at most this many examples of each split and language.")
+@grid_options
 @click.option(
     "--executor", type=click.Choice(["local", "ray"]), help="Processes of this machine, or a Ray cluster."
 )
@@ -69,7 +45,6 @@ RECIPE_KEYS = {"model": "model", "data": "data.source", "limit": "data.limit"}
 @json_option
 def command(
     grid: Path,
-    settings: tuple[str, ...],
     address: str | None,
     force: bool,
     dry_run: bool,
@@ -94,16 +69,13 @@ def command(
 
     from xlprompt.training import run_study
 
-    def given(keys: dict[str, str]) -> dict[str, Any]:
-        return {key: options[name] for name, key in keys.items() if options[name] is not None}
-
     console = Console(stderr=as_json)
     result = run_study(
         grid,
         store=mlruns,
         console=console,
-        grid_overrides=given(GRID_KEYS) | given(EXECUTOR_KEYS),
-        recipe_overrides=given(RECIPE_KEYS) | parse_settings(settings),
+        grid_overrides=grid_overrides(options) | given(EXECUTOR_KEYS, options),
+        recipe_overrides=recipe_overrides(options),
         address=address,
         force=force,
         dry_run=dry_run,

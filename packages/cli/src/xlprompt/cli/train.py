@@ -153,6 +153,11 @@ def _as_dict(result: RunResult) -> dict[str, Any]:
     }
 
 
+def _size(number: int) -> str:
+    """A head's checkpoint has kilobytes, a fine-tuned model's gigabytes."""
+    return f"{number / 2**20:.1f} MiB" if number >= 2**20 else f"{number / 2**10:.0f} KiB"
+
+
 def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
     cost = result.cost
     minutes, seconds = divmod(round(cost.total_seconds), 60)
@@ -160,7 +165,7 @@ def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
     lines = (
         f"Finished in {minutes} min {seconds} s, {cost.train_seconds:.0f} s of them training steps at "
         f"{100 * cost.model_flops_utilization:.0f} % of the device's rate; peak memory "
-        f"{cost.peak_memory_bytes / 2**30:.1f} GiB, checkpoint {cost.checkpoint_bytes / 2**20:.1f} MiB.",
+        f"{cost.peak_memory_bytes / 2**30:.1f} GiB, checkpoint {_size(cost.checkpoint_bytes)}.",
         f"Run {result.run_name}, id {result.run_id}",
         f"Score it again: xlprompt evaluate {result.run_id}{where}",
         f"Look at it: xlprompt ui{where}",

@@ -4,6 +4,7 @@ It knows tasks and encoded examples (xlprompt.data) and runs a task model (xlpro
 nor tracks runs. `load_runs`, `compare` and `judge` make a study's statistics from stored predictions.
 """
 
+from xlprompt.evaluation.alignment_table import alignment_table, sweep_figure, sweep_table
 from xlprompt.evaluation.chart import bar_chart
 from xlprompt.evaluation.comparison import Comparison, compare
 from xlprompt.evaluation.inference import Predictions, predict
@@ -24,6 +25,7 @@ __all__ = [
     "TaskRuns",
     "TransferReport",
     "Verdict",
+    "alignment_table",
     "bar_chart",
     "compare",
     "judge",
@@ -36,4 +38,6 @@ __all__ = [
     "save_predictions",
     "score",
     "score_table",
+    "sweep_figure",
+    "sweep_table",
 ]

@@ -7,7 +7,7 @@ are returned in the order of the examples and their words. Scoring is metrics.py
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -18,14 +18,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from xlprompt.data.batches import evaluation_batches
+from xlprompt.data.batches import Batch, evaluation_batches
 from xlprompt.data.encoding import Encoded
 from xlprompt.evaluation.processes import Processes
 
 if TYPE_CHECKING:  # for the annotation only: predictions can be scored where transformers is not loaded
-    from xlprompt.models import TaskModel
+    from xlprompt.models import AffineMap, TaskModel
 
 Item = TypeVar("Item")
+Variant = TypeVar("Variant")
 
 
 @dataclass(frozen=True)
@@ -82,42 +83,108 @@ def predict(
         RuntimeError: A read-out is missing, doubled, or belongs to no word of its example.
         FloatingPointError: The model's logits are not finite, so that its answers would mean nothing.
     """
+
+    def read(batch: Batch) -> list[torch.Tensor]:
+        return [model(batch.input_ids, batch.rows, batch.columns)]
+
+    (predictions,) = _predict(read, 1, model, encoded, token_budget, pad_id, device, processes)
+    return predictions
+
+
+def predict_aligned(
+    model: TaskModel,
+    encoded: Encoded,
+    maps: Mapping[Variant, AffineMap | None],
+    *,
+    token_budget: int,
+    pad_id: int,
+    device: torch.device | str,
+    processes: Processes | None = None,
+) -> dict[Variant, Predictions]:
+    """Predict as `predict` does, once for each map of what the head reads, in one pass of the backbone.
+
+    Args:
+        model: A task model on `device`.
+        encoded: The examples.
+        maps: By any key: an alignment, or None for the states as they are.
+        token_budget: As in `predict`.
+        pad_id: As in `predict`.
+        device: As in `predict`.
+        processes: As in `predict`.
+
+    Returns:
+        Predictions by the keys of `maps`; all have the whole pass's time.
+
+    Raises:
+        ValueError, RuntimeError, FloatingPointError: As in `predict`.
+    """
+    placed = [None if each is None else each.to(device) for each in maps.values()]
+
+    def read(batch: Batch) -> list[torch.Tensor]:
+        states = model.readout_states(batch.input_ids, batch.rows, batch.columns)
+        return [model.head(states if each is None else each(states.float())) for each in placed]
+
+    results = _predict(read, len(placed), model, encoded, token_budget, pad_id, device, processes)
+    return dict(zip(maps, results, strict=True))
+
+
+def _predict(
+    read: Callable[[Batch], list[torch.Tensor]],
+    variants: int,
+    model: nn.Module,
+    encoded: Encoded,
+    token_budget: int,
+    pad_id: int,
+    device: torch.device | str,
+    processes: Processes | None,
+) -> list[Predictions]:
+    """Predictions by each of the variants of logits `[readouts, labels]` that `read` gives of a batch."""
     words_per_example = np.array([len(labels) for labels in encoded.gold()], dtype=np.int64)
     if words_per_example.sum() == 0:
         raise ValueError("There is nothing to predict: the encoded split holds no example with a label.")
 
     processes = processes or Processes()
-    answered: list[torch.Tensor] = []  # of each batch [3, readouts]: labels, examples, words
-    total = torch.zeros(3, dtype=torch.float64, device=device)  # loss, tokens, read-outs
+    answered: list[torch.Tensor] = []  # of each batch [variants + 2, readouts]: labels, examples, words
+    # The summed loss of each variant, tokens, read-outs.
+    total = torch.zeros(variants + 2, dtype=torch.float64, device=device)
     start = time.perf_counter()
     # Not inference_mode: what the model caches in it, such as a mask, could not be trained with afterwards.
     with evaluation_mode(model), torch.no_grad():
         batches = evaluation_batches(encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True)
         for batch, is_own in share(batches, processes):
             moved = batch.to(device)
-            logits = model(moved.input_ids, moved.rows, moved.columns).float()  # [readouts, labels]
+            logits = torch.stack(read(moved)).float()  # [variants, readouts, labels]
             if not is_own:
                 continue
             # Answers and loss stay on the device: fetching them would make it wait for us at every batch.
-            answered.append(torch.stack((logits.argmax(dim=-1), moved.examples, moved.words)))
-            total[0] += functional.cross_entropy(logits, moved.labels, reduction="sum")
-            total[1] += batch.num_tokens
-            total[2] += len(batch.labels)
-        own = torch.cat(answered, dim=1) if answered else torch.empty(3, 0, dtype=torch.int64, device=device)
-        answers, examples, words = processes.gather(own.T).T.cpu().numpy()
+            answered.append(torch.cat((logits.argmax(dim=-1), moved.examples[None], moved.words[None])))
+            for place, each in enumerate(logits):
+                total[place] += functional.cross_entropy(each, moved.labels, reduction="sum")
+            total[-2] += batch.num_tokens
+            total[-1] += len(batch.labels)
+        empty = torch.empty(variants + 2, 0, dtype=torch.int64, device=device)
+        own = torch.cat(answered, dim=1) if answered else empty
+        *answers, examples, words = processes.gather(own.T).T.cpu().numpy()
         processes.add_up([total])
-        summed_loss, tokens, readouts = total.tolist()
-        loss = summed_loss / readouts
+        *losses, tokens, readouts = total.tolist()
     seconds = time.perf_counter() - start
 
-    if not np.isfinite(loss):
+    loss = losses[0] / readouts
+    if not np.isfinite(losses).all():
         raise FloatingPointError(
             f"The model's logits are not finite (mean loss {loss}). Training has diverged or the precision "
             "is too low: evaluate an earlier checkpoint, or load the backbone in bfloat16 or float32, never "
             "float16."
         )
-    labels = _in_order(answers, examples, words, words_per_example)
-    return Predictions(labels=labels, loss=loss, tokens=int(tokens), seconds=seconds)
+    return [
+        Predictions(
+            labels=_in_order(each, examples, words, words_per_example),
+            loss=summed / readouts,
+            tokens=int(tokens),
+            seconds=seconds,
+        )
+        for each, summed in zip(answers, losses, strict=True)
+    ]
 
 
 def share(batches: Iterable[Item], processes: Processes) -> Iterator[tuple[Item, bool]]:

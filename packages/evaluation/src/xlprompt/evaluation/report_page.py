@@ -7,9 +7,11 @@ is made for a phone first, and prints.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from html import escape
+from typing import Any
 
 _STYLE = """
 :root{color-scheme:light}
@@ -76,6 +78,31 @@ class Section:
     content: tuple[Table | Image, ...]
     note: str = ""
 
+    def to_json(self) -> str:
+        """Text that `from_json` takes back."""
+        content = [{"kind": type(part).__name__.lower(), **asdict(part)} for part in self.content]
+        return json.dumps({"title": self.title, "note": self.note, "content": content}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Section:
+        """A section that was stored.
+
+        Raises:
+            ValueError: The text is something else.
+        """
+        try:
+            values = json.loads(text)
+            return cls(values["title"], tuple(map(_part, values["content"])), values["note"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a section of a report: {error}") from error
+
+
+def _part(values: Mapping[str, Any]) -> Table | Image:
+    if values["kind"] == "image":
+        return Image(values["title"], values["svg"])
+    rows = tuple(tuple(row) for row in values["rows"])
+    return Table(values["title"], tuple(values["columns"]), rows, values["note"], values["cards"])
+
 
 def html_page(title: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
     """The page; `notes` stand under its title."""
@@ -97,17 +124,22 @@ def html_page(title: str, sections: Sequence[Section], notes: Sequence[str]) -> 
     )
 
 
+def markdown_section(section: Section) -> str:
+    """A section as Markdown, without its figures."""
+    lines = [f"## {_inline(section.title)}"]
+    if section.note:
+        lines.append(f"\n{_inline(section.note)}")
+    for part in section.content:
+        if isinstance(part, Table):
+            lines += [f"\n### {_inline(part.title)}\n", markdown_table(part)]
+            lines += [f"\n{_inline(part.note)}"] if part.note else []
+    return "\n".join(lines)
+
+
 def markdown_page(title: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
     """The same as Markdown, without the figures."""
     lines = [f"# {_inline(title)}", *(f"\n{_inline(note)}" for note in notes)]
-    for section in sections:
-        lines.append(f"\n## {_inline(section.title)}")
-        if section.note:
-            lines.append(f"\n{_inline(section.note)}")
-        for part in section.content:
-            if isinstance(part, Table):
-                lines += [f"\n### {_inline(part.title)}\n", markdown_table(part)]
-                lines += [f"\n{_inline(part.note)}"] if part.note else []
+    lines += [f"\n{markdown_section(section)}" for section in sections]
     return "\n".join(lines) + "\n"
 
 

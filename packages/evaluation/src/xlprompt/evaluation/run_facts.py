@@ -20,6 +20,8 @@ class RunFacts:
         trainable_percent: The same in percent of all.
         seconds: What the run took.
         memory_mib: Peak memory.
+        trained_on: Test score of the training language, in percent.
+        zero_shot: Mean test score of the other languages, in percent.
         curve: Steps and the development scores there, in percent, by step.
         text_loss: Language codes to the language-model loss on their test sets' text, in nats a token,
             before and after training.
@@ -34,6 +36,8 @@ class RunFacts:
     trainable_percent: float | None = None
     seconds: float | None = None
     memory_mib: float | None = None
+    trained_on: float | None = None
+    zero_shot: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
     text_loss: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.evaluation.comparison import Comparison
+from xlprompt.evaluation.statistics import Spread
 
 # Okabe and Ito's palette (Color Universal Design, 2008), as in chart.py.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -43,6 +44,8 @@ def heat_map(comparison: Comparison) -> str:
         axes = figure.add_subplot()
         # Orange to purple over white is told apart with every common kind of color blindness.
         image = axes.imshow(values, cmap="PuOr_r", vmin=-bound, vmax=bound, aspect="auto")
+        for place, column in np.argwhere(np.isnan(values)):  # empty, it would look like no difference
+            axes.text(column, place, "–", ha="center", va="center", color="#777777")
         for (name, code), row in rows.items():
             star = "" if row.outcome == "tie" else "*"
             axes.text(
@@ -142,47 +145,86 @@ def shared_steps(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[list[in
 
 
 def cost_against_score(points: Sequence[tuple[str, str, float, float]]) -> str:
-    """Zero-shot score against the time of a run; a task's methods are joined by a line.
+    """Zero-shot score against the time of a run, a panel for each task.
 
     Args:
         points: Task, method, mean seconds of a run, mean score over zero-shot languages in percent.
     """
+    tasks = list(dict.fromkeys(point[0] for point in points))
+    methods = list(dict.fromkeys(point[1] for point in points))
+    columns = min(2, len(tasks))
+    rows = -(-len(tasks) // columns)
     with letters():
-        figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * rows), layout="constrained")
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+        for axes, task in zip(panels, tasks, strict=False):
+            for name, method, seconds, score in points:
+                if name != task:
+                    continue
+                style = methods.index(method) % len(COLORS)
+                axes.plot(
+                    seconds,
+                    score,
+                    linestyle="none",
+                    marker=_MARKERS[style],
+                    markerfacecolor="white" if style == 1 else COLORS[style],
+                    color=COLORS[style],
+                    label=method,
+                )
+            axes.set_title(task)
+            axes.margins(0.15)
+            axes.grid(color="#dddddd", linewidth=0.6)
+            axes.set_axisbelow(True)
+            axes.spines[["top", "right"]].set_visible(False)
+        panels[0].set_xlim(left=0)
+        for axes in panels[len(tasks) :]:
+            axes.set_visible(False)
+        figure.supxlabel("seconds of a run", fontsize=_LETTERS)
+        figure.supylabel("zero-shot mean (%)", fontsize=_LETTERS)
+        handles = panels[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside upper center", ncols=len(methods), frameon=False)
+        return svg_text(figure)
+
+
+def scores_by_variant(
+    points: Sequence[tuple[str, Spread | None, Spread | None]], *, trained: str, label: str
+) -> str:
+    """Scores of an ablation's variants; on an axis of numbers where all of their names are numbers.
+
+    Args:
+        points: Name of a variant, score of the training language, mean over the others.
+        trained: Name of the training language.
+        label: Of the axis of the scores.
+    """
+    names = [name for name, _, _ in points]
+    numeric = all(name.replace(".", "", 1).isdigit() for name in names)
+    places = [float(name) for name in names] if numeric else list(map(float, range(len(names))))
+    order = np.argsort(places)
+    with letters():
+        figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
         axes = figure.add_subplot()
-        tasks = list(dict.fromkeys(point[0] for point in points))
-        ends = []
-        for task in tasks:
-            of_task = sorted((seconds, score) for name, _, seconds, score in points if name == task)
-            axes.plot(*zip(*of_task, strict=True), color="#999999", linewidth=0.8, zorder=1)
-            ends.append(of_task[-1])
-        for number, method in enumerate(dict.fromkeys(point[1] for point in points)):
-            of_method = [point[2:] for point in points if point[1] == method]
-            axes.plot(
-                *zip(*of_method, strict=True),
-                linestyle="none",
-                marker=_MARKERS[number % len(_MARKERS)],
-                markerfacecolor="white" if number == 1 else COLORS[number % len(COLORS)],
-                color=COLORS[number % len(COLORS)],
-                label=method,
+        for style, (series, title) in enumerate(((2, "mean of the other languages"), (1, trained))):
+            known = [(places[at], points[at][series]) for at in order]
+            drawn = [(place, each) for place, each in known if isinstance(each, Spread)]
+            if not drawn:
+                continue
+            axes.errorbar(
+                [place for place, _ in drawn],
+                [each.mean for _, each in drawn],
+                yerr=[each.deviation or 0.0 for _, each in drawn],
+                linestyle=_LINES[style] if numeric else "none",
+                marker=_MARKERS[style],
+                markersize=4.5,
+                markerfacecolor="white" if style else COLORS[style],
+                color=COLORS[style],
+                capsize=2,
+                label=title,
             )
-        low, high = min(point[3] for point in points), max(point[3] for point in points)
-        margin = max(1.0, 0.15 * (high - low))
-        axes.set_ylim(low - margin, high + margin)
-        axes.set_xlim(0, 1.05 * max(point[2] for point in points))
-        heights = _apart([end[1] for end in ends], least=0.09 * (high - low + 2 * margin))
-        for task, end, height in zip(tasks, ends, heights, strict=True):
-            axes.annotate(
-                task,
-                end,
-                (1.04, height),
-                textcoords=axes.get_yaxis_transform(),
-                va="center",
-                arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.6, "shrinkB": 4},
-            )
-        axes.set_xlabel("seconds of a run")
-        axes.set_ylabel("zero-shot mean (%)")
-        axes.grid(color="#dddddd", linewidth=0.6)
+        if not numeric:
+            axes.set_xticks(places, names)
+            axes.margins(x=0.15)
+        axes.set_ylabel(label)
+        axes.grid(axis="y", color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
@@ -231,7 +273,7 @@ def _tokens(code: str) -> str:
 
 def letters() -> AbstractContextManager[None]:
     """Settings under which a figure of this width is drawn."""
-    return rc_context({"font.size": _LETTERS, "legend.fontsize": _LETTERS})
+    return rc_context({"font.size": _LETTERS, "legend.fontsize": _LETTERS, "axes.titlesize": _LETTERS})
 
 
 def svg_text(figure: Figure) -> str:

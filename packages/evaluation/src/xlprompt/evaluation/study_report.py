@@ -27,7 +27,7 @@ def write_study_report(
     *,
     heads: Mapping[str, Comparison] | None = None,
     fertility: Fertility | None = None,
-    analyses: Sequence[Section] = (),
+    more: Sequence[Section] = (),
     title: str = "Prompt tuning and full fine-tuning across languages",
     notes: Sequence[str] = (),
 ) -> tuple[Path, Path]:
@@ -37,10 +37,11 @@ def write_study_report(
         folder: Where they go; made where it does not exist.
         comparison: From comparison.compare.
         verdicts: From verdicts.judge.
-        runs: The runs compared, and those of further methods, whose learning curves are shown.
+        runs: The runs compared, and those of further methods, whose learning curves, costs and scores are
+            shown.
         heads: By method, its comparison with the head-only baseline, over the tasks that have such runs.
         fertility: Tokens a word, where they are known.
-        analyses: Sections of further analyses, which stand at the end.
+        more: Sections of other analyses, such as ablations, which stand at the end.
         title: Of the page.
         notes: Sentences about the selection of runs, such as what was left out.
 
@@ -49,7 +50,7 @@ def write_study_report(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    sections = [*_sections(comparison, verdicts, runs, heads or {}, fertility), *analyses]
+    sections = [*_sections(comparison, verdicts, runs, heads or {}, fertility), *more]
     notes = [_summary(comparison, runs), *notes]
     page, text = folder / "report.html", folder / "report.md"
     page.write_text(html_page(title, sections, notes), encoding="utf-8")
@@ -105,8 +106,12 @@ def _sections(
         parts = [learned, *(_curves(comparison, runs) if figures else [])]
         sections.append(Section("Learning curves", tuple(parts)))
     if costs := study_tables.costs(comparison, runs):
-        parts = [study_tables.cost_table(costs)]
-        points = [(row.task, row.method, row.seconds, row.score) for row in costs if row.score is not None]
+        parts = [study_tables.cost_table(costs, language(comparison.train_language).name)]
+        points = [
+            (row.task, row.method, row.seconds, row.score)
+            for row in costs
+            if row.score is not None and row.method in (comparison.method, comparison.baseline)
+        ]
         if figures and points:
             parts.append(Image("Zero-shot mean against seconds of a run", cost_against_score(points)))
         sections.append(Section("Cost", tuple(parts)))

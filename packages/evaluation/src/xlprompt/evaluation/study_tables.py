@@ -220,11 +220,7 @@ def _name(code: str) -> str:
 def setup(comparison: Comparison, runs: Sequence[RunFacts]) -> Table:
     """What was run on what, and the trainable share."""
     rows = []
-    first = (comparison.method, comparison.baseline)
-    others = dict.fromkeys((run.task, run.method) for run in runs if run.method not in first)
-    for task, method in sorted(
-        [*_cells(comparison), *others], key=lambda cell: list(comparison.tasks).index(cell[0])
-    ):
+    for task, method in _all_cells(comparison, runs):
         of_cell = [run for run in runs if (run.task, run.method) == (task, method)]
         settings = comparison.tasks[task]
         seeds = {comparison.method: settings.method_seeds, comparison.baseline: settings.baseline_seeds}.get(
@@ -362,50 +358,86 @@ def groups(comparison: Comparison, task: str) -> Table:
 
 @dataclass(frozen=True)
 class Cost:
-    """Means over the seeds of a task and method; None where unknown."""
+    """Means over the seeds of a task and method; None where unknown.
+
+    Attributes:
+        task: Task name.
+        method: Method name, of any method that was run.
+        trainable_percent: What trains, in percent of the backbone.
+        trained_on: Score of the training language.
+        score: Mean over the zero-shot languages.
+        seconds: What a run took.
+        memory_mib: Its peak memory.
+    """
 
     task: str
     method: str
+    trainable_percent: float | None
+    trained_on: float | None
+    score: float | None
     seconds: float
     memory_mib: float | None
-    score: float | None
 
 
 def costs(comparison: Comparison, runs: Sequence[RunFacts]) -> list[Cost]:
-    """What a run took by task and method, where it is known."""
+    """What a run took by task and method, of all methods that were run, where it is known."""
     rows = []
     zero_shot = {row.task: row for row in comparison.groups if row.grouping == "zero-shot"}
-    for task, method in _cells(comparison):
+    for task, method in _all_cells(comparison, runs):
         of_cell = [run for run in runs if (run.task, run.method) == (task, method)]
-        seconds = [run.seconds for run in of_cell if run.seconds is not None]
-        memory = [run.memory_mib for run in of_cell if run.memory_mib is not None]
-        if not seconds:
+        seconds = _mean_of([run.seconds for run in of_cell])
+        if seconds is None:
             continue
-        score = None
-        if task in zero_shot:
+        score = _mean_of([run.zero_shot for run in of_cell])
+        if task in zero_shot and method in (comparison.method, comparison.baseline):
             group = zero_shot[task]
             score = group.method if method == comparison.method else group.baseline
-        mean_memory = float(np.mean(memory)) if memory else None
-        rows.append(Cost(task, method, float(np.mean(seconds)), mean_memory, score))
+        rows.append(
+            Cost(
+                task,
+                method,
+                _mean_of([run.trainable_percent for run in of_cell]),
+                _mean_of([run.trained_on for run in of_cell]),
+                score,
+                seconds,
+                _mean_of([run.memory_mib for run in of_cell]),
+            )
+        )
     return rows
 
 
-def cost_table(rows: Sequence[Cost]) -> Table:
-    """Cost beside score."""
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def cost_table(rows: Sequence[Cost], trained_on: str) -> Table:
+    """What trains and what it costs beside the scores, of every method that was run."""
     return Table(
         "Cost and score",
-        ("task", "method", "seconds of a run", "peak memory (MiB)", "zero-shot mean"),
+        (
+            "task",
+            "method",
+            "trained (%)",
+            trained_on,
+            "zero-shot mean",
+            "seconds of a run",
+            "peak memory (MiB)",
+        ),
         tuple(
             (
                 row.task,
                 row.method,
+                _number(row.trainable_percent, ".3g"),
+                _number(row.trained_on, ".1f"),
+                _number(row.score, ".1f"),
                 f"{row.seconds:.1f}",
                 _number(row.memory_mib, ",.0f"),
-                _number(row.score, ".1f"),
             )
             for row in rows
         ),
-        "Means over seeds. Seconds include scoring and depend on the machine and on what else ran there.",
+        "Means over seeds, scores in percent. Trained: share of the backbone's parameters. Seconds include "
+        "scoring and depend on the machine and on what else ran there.",
     )
 
 
@@ -413,6 +445,13 @@ def _cells(comparison: Comparison) -> list[tuple[str, str]]:
     return [
         (task, method) for task in comparison.tasks for method in (comparison.method, comparison.baseline)
     ]
+
+
+def _all_cells(comparison: Comparison, runs: Sequence[RunFacts]) -> list[tuple[str, str]]:
+    """By task the two methods compared, then further ones."""
+    first = (comparison.method, comparison.baseline)
+    others = dict.fromkeys((run.task, run.method) for run in runs if run.method not in first)
+    return sorted([*_cells(comparison), *others], key=lambda cell: list(comparison.tasks).index(cell[0]))
 
 
 def _number(value: float | None, form: str) -> str:

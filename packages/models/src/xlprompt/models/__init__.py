@@ -1,5 +1,17 @@
 """Decoder backbones with layer-wise prompts, task heads and the parameter budget."""
 
+from xlprompt.models.adaptation import Adaptation, Adapters
+from xlprompt.models.alignment import (
+    ALIGNMENT_KINDS,
+    AffineMap,
+    AlignmentKind,
+    AlignmentSettings,
+    Moments,
+    Target,
+    alignment_map,
+    moments_of,
+    target_of,
+)
 from xlprompt.models.attention import prompted_attention
 from xlprompt.models.backbones import (
     Backbone,
@@ -8,37 +20,60 @@ from xlprompt.models.backbones import (
     load_config,
     load_tokenizer,
 )
+from xlprompt.models.bitfit import BitfitSettings
+from xlprompt.models.bottleneck import AdapterSettings
 from xlprompt.models.budget import ParameterBudget, parameter_budget
 from xlprompt.models.cache import cache_dir
 from xlprompt.models.errors import ModelError
 from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings
 from xlprompt.models.known import GEMMA, KNOWN_MODELS, canonical_name, short_name
+from xlprompt.models.layer_states import changed_layer
 from xlprompt.models.memory import StateMemory, state_memory
+from xlprompt.models.methods import METHODS, Method
+from xlprompt.models.peft_layers import Ia3Settings, LoraSettings
 from xlprompt.models.prompts import PromptSettings
 from xlprompt.models.task_model import TaskModel, build_task_model, text_initialisation
 
 __all__ = [
+    "ALIGNMENT_KINDS",
     "GEMMA",
     "KNOWN_MODELS",
+    "METHODS",
+    "AdapterSettings",
+    "Adapters",
+    "Adaptation",
+    "AffineMap",
+    "AlignmentKind",
+    "AlignmentSettings",
     "Backbone",
+    "BitfitSettings",
     "FinetuneSettings",
     "HeadSettings",
+    "Ia3Settings",
+    "LoraSettings",
+    "Method",
     "ModelError",
+    "Moments",
     "ParameterBudget",
     "PromptSettings",
     "StateMemory",
+    "Target",
     "TaskModel",
+    "alignment_map",
     "backbone_fingerprint",
     "build_task_model",
     "cache_dir",
     "canonical_name",
+    "changed_layer",
     "load_backbone",
     "load_config",
     "load_tokenizer",
+    "moments_of",
     "parameter_budget",
     "prompted_attention",
     "short_name",
     "state_memory",
+    "target_of",
     "text_initialisation",
 ]

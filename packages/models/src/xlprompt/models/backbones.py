@@ -239,10 +239,14 @@ class Backbone(nn.Module):
         """Recompute each layer in the backward pass instead of keeping its activations."""
         self.model.activation_checkpointing_enable()  # non-reentrant by default
 
-    def freeze(self) -> None:
-        """Let no weight train, and use what a frozen backbone allows: fused projections for XGLM."""
+    def freeze(self, *, fuse: bool = True) -> None:
+        """Let no weight train, and use what a frozen backbone allows: fused projections for XGLM.
+
+        Args:
+            fuse: False where something is to be put into the projections.
+        """
         self.requires_grad_(False)
-        for module in self.modules():
+        for module in self.modules() if fuse else ():
             if isinstance(module, XGLMAttention) and module.fused_weight is None:
                 module.fuse()
 

@@ -11,10 +11,12 @@ import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
+from xlprompt.models.adaptation import Adaptation, added_params, trained_own_params
 from xlprompt.models.backbones import load_config
 from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings
 from xlprompt.models.known import KNOWN_MODELS, canonical_name
+from xlprompt.models.projections import is_inserted
 from xlprompt.models.prompts import PromptSettings, PromptShape
 
 
@@ -33,8 +35,9 @@ class ParameterBudget:
         total_params: Sum of the four above.
         prompt_params: The prompt's.
         head_params: The head's.
-        finetuned_params: Those of the backbone that train; 0 with a prompt.
-        trainable_params: Prompt, head and fine-tuned ones.
+        adapter_params: What LoRA, (IA)3, adapters or BitFit add to the backbone; not in `total_params`.
+        finetuned_params: Those of the backbone that train: all or most by fine-tuning, biases by BitFit.
+        trainable_params: Sum of the four above.
     """
 
     model: str
@@ -47,6 +50,7 @@ class ParameterBudget:
     total_params: int
     prompt_params: int
     head_params: int
+    adapter_params: int
     finetuned_params: int
     trainable_params: int
 
@@ -82,12 +86,14 @@ def count_parameters(
     prompt: PromptSettings | None,
     prompt_params: int,
     head_params: int,
+    adapter_params: int = 0,
     finetuned_params: int = 0,
 ) -> ParameterBudget:
     """Sort the parameters of a transformers base model into parts and add what trains."""
     parts = {"embedding": 0, "attention": 0, "feed_forward": 0, "norm": 0}
     for path, parameter in model.named_parameters():
-        parts[_part(path)] += parameter.numel()
+        if not is_inserted(path):
+            parts[_part(path)] += parameter.numel()
     return ParameterBudget(
         model=name,
         scheme=None if prompt is None else prompt.scheme,
@@ -96,8 +102,9 @@ def count_parameters(
         total_params=sum(parts.values()),
         prompt_params=prompt_params,
         head_params=head_params,
+        adapter_params=adapter_params,
         finetuned_params=finetuned_params,
-        trainable_params=prompt_params + head_params + finetuned_params,
+        trainable_params=prompt_params + head_params + adapter_params + finetuned_params,
     )
 
 
@@ -108,8 +115,9 @@ def parameter_budget(
     prompt: PromptSettings | None,
     head: HeadSettings | None = None,
     finetune: FinetuneSettings | None = None,
+    adaptation: Adaptation | None = None,
 ) -> ParameterBudget:
-    """The budget of prompt tuning or full fine-tuning on a model, without its weights.
+    """The budget of a method on a model, without its weights.
 
     Args:
         model: A known name (needs no network), a folder, or a hub id (reads its `config.json`).
@@ -117,9 +125,10 @@ def parameter_budget(
         prompt: The prompt, or None for none.
         head: The head; linear when None.
         finetune: Which of the backbone's weights train, or None for none.
+        adaptation: LoRA, (IA)3, adapters or BitFit, or None for none of them.
 
     Raises:
-        ModelError: The configuration can't be read.
+        ModelError: The configuration can't be read, or the model has no place for the adaptation.
     """
     built = weightless_model(model)
     shape = prompt_shape(built.config)
@@ -130,12 +139,15 @@ def parameter_budget(
         finetuned = sum(parameter.numel() for parameter in built.parameters())
         if not finetune.train_embeddings:
             finetuned -= built.get_input_embeddings().weight.numel()
+    if adaptation is not None:
+        finetuned = trained_own_params(built, adaptation)
     return count_parameters(
         built,
         name=canonical_name(model),
         prompt=prompt,
         prompt_params=sum(torch.Size(size).numel() for size in sizes.values()),
         head_params=(shape.hidden_size + 1) * num_labels if linear else 0,
+        adapter_params=0 if adaptation is None else added_params(built, shape, adaptation),
         finetuned_params=finetuned,
     )
 

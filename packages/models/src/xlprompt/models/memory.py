@@ -61,8 +61,8 @@ def state_memory(
     | | weight | gradient | master and moments | sum |
     |---|---|---|---|---|
     | frozen backbone | 2 | | | 2 |
-    | prompt and head, float32 themselves | 4 | 4 | 8 | 16 |
-    | fine-tuned, torch engine | 2 | 4 | 4 + 8 | 18 |
+    | prompt, adapters and head, float32 themselves | 4 | 4 | 8 | 16 |
+    | fine-tuned (by BitFit: biases), torch engine | 2 | 4 | 4 + 8 | 18 |
     | fine-tuned, ZeRO on N processes, stage 0 | 2 | 4 | 12 | 18 |
     | stage 1 shards the optimizer | 2 | 4 | 12 / N | |
     | stage 2 also the gradients | 2 | 4 / N | 12 / N | |
@@ -101,15 +101,15 @@ def state_memory(
         if stage or offload != "none":
             raise ValueError("the torch engine neither shards nor offloads; use the engine deepspeed")
         return _torch(budget, precision)
-    if budget.prompt_params:
-        raise ValueError("a prompt is trained by the torch engine only: DeepSpeed would save nothing")
+    if budget.prompt_params or budget.adapter_params:
+        raise ValueError("prompts and adapters train by the torch engine: DeepSpeed would save nothing")
     if (offload != "none" and stage == 0) or (offload == "optimizer and parameters" and stage != 3):
         raise ValueError(f"ZeRO stage {stage} cannot offload {offload}: the optimizer needs 1, parameters 3")
     return _deepspeed(budget, precision, stage, offload, processes)
 
 
 def _torch(budget: ParameterBudget, precision: str) -> StateMemory:
-    light = budget.prompt_params + budget.head_params
+    light = budget.prompt_params + budget.adapter_params + budget.head_params
     tuned = budget.finetuned_params
     master = 0 if precision == "float32" else _FLOAT32
     return StateMemory(

@@ -1,9 +1,9 @@
-"""A backbone, a prompt and a head, put together for one task: by prompt tuning or by full fine-tuning.
+"""A backbone, a prompt and a head, put together for one task by one of the methods.
 
-With a prompt the backbone is frozen. Prompt and head are held in float32; the backbone's weights in the
-precision they were loaded in, whether they train or not (the engine keeps float32 masters of those that do).
-What a batch is, and where it comes from, is not known here: tensors of ids and read-out positions come in,
-logits come out.
+Unless it is fine-tuned the backbone is frozen. Prompt, adapters and head are held in float32; the backbone's
+weights in the precision they were loaded in, whether they train or not (the engine keeps float32 masters of
+those that do). What a batch is, and where it comes from, is not known here: tensors of ids and read-out
+positions come in, logits come out.
 """
 
 import itertools
@@ -13,12 +13,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
+from xlprompt.models.adaptation import Adaptation, Adapters
 from xlprompt.models.attention import KeyValueRecorder
 from xlprompt.models.backbones import Backbone
 from xlprompt.models.budget import ParameterBudget, count_parameters
 from xlprompt.models.errors import ModelError
 from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings, LinearHead, VerbalizerHead, label_word_ids
+from xlprompt.models.methods import Method
+from xlprompt.models.projections import is_inserted
 from xlprompt.models.prompts import Prompts, PromptSettings
 
 
@@ -31,14 +34,30 @@ class TaskModel(nn.Module):
         prompts: Prompts | None,
         head: LinearHead | VerbalizerHead,
         finetune: FinetuneSettings | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
-        """Put the parts together; the backbone is frozen unless it is fine-tuned."""
+        """Put the parts together; the backbone is frozen unless it is fine-tuned.
+
+        Args:
+            backbone: The decoder.
+            prompts: What stands in front of the text, or None.
+            head: What reads the hidden states.
+            finetune: Which of the backbone's weights train, or None.
+            adapters: What has been put into this backbone, or None.
+        """
         super().__init__()
-        if finetune is None:
-            backbone.freeze()
-        else:
+        if finetune is not None:
             backbone.unfreeze(embeddings=finetune.train_embeddings)
-        self.backbone, self.prompts, self.head = backbone, prompts, head
+        elif adapters is None:
+            backbone.freeze()
+        self.backbone, self.prompts, self.head, self.adapters = backbone, prompts, head, adapters
+        self.method: Method = "head"
+        if finetune is not None:
+            self.method = "finetune"
+        elif prompts is not None:
+            self.method = "prompt"
+        elif adapters is not None:
+            self.method = adapters.settings.method
 
     def forward(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """Classify read-out positions.
@@ -51,10 +70,16 @@ class TaskModel(nn.Module):
         Returns:
             `[read-outs, labels]`, float32.
         """
+        return self.head(self.readout_states(input_ids, rows, columns))
+
+    def readout_states(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """What the head reads: hidden states `[read-outs, hidden]` at the places that `forward` names."""
         prompt = None if self.prompts is None else self.prompts(self.backbone.dtype)
-        hidden = self.backbone(input_ids, prompt)
+        # With nothing to train below the head, no activation is kept and nothing goes backward.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.method != "head"):
+            hidden = self.backbone(input_ids, prompt)
         # One index_select: on a CPU its backward is many times faster than that of hidden[rows, columns].
-        return self.head(hidden.flatten(0, 1).index_select(0, rows * input_ids.shape[1] + columns))
+        return hidden.flatten(0, 1).index_select(0, rows * input_ids.shape[1] + columns)
 
     def prompt_parameters(self) -> list[nn.Parameter]:
         """The prompt's trainable parameters."""
@@ -64,9 +89,27 @@ class TaskModel(nn.Module):
         """The head's trainable parameters."""
         return list(self.head.parameters())
 
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        """What LoRA, (IA)3, adapters or BitFit have added to the backbone; all of it trains."""
+        inserted = [one for path, one in self.backbone.named_parameters() if is_inserted(path)]
+        return inserted + ([] if self.adapters is None else list(self.adapters.parameters()))
+
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """The backbone's trainable parameters; none with a prompt."""
-        return [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
+        """Those of the backbone's own parameters that train: by fine-tuning and BitFit."""
+        return [
+            parameter
+            for path, parameter in self.backbone.named_parameters()
+            if parameter.requires_grad and not is_inserted(path)
+        ]
+
+    def undecayed_parameters(self) -> list[nn.Parameter]:
+        """Tensors of several axes that weight decay would not bring to a neutral value.
+
+        A prompt's keys and values take part in a softmax, so shrinking them to zero would not switch them off
+        but dilute the attention to the text. The neutral value of (IA)3's scales is one.
+        """
+        scales = [one for path, one in self.backbone.named_parameters() if ".ia3_" in path]
+        return self.prompt_parameters() + scales
 
     def trainable_state(self) -> dict[str, Tensor]:
         """Copies of what a checkpoint holds: all that trains, and the whole of a fine-tuned backbone."""
@@ -92,7 +135,7 @@ class TaskModel(nn.Module):
 
     def kept_parameters(self) -> dict[str, nn.Parameter]:
         """What a checkpoint holds, by name: all that trains, and the whole of a fine-tuned backbone."""
-        whole_backbone = bool(self.backbone_parameters())  # embeddings that were left frozen, too
+        whole_backbone = self.method == "finetune"  # embeddings that were left frozen, too
         return {
             name: parameter
             for name, parameter in self.named_parameters()
@@ -108,6 +151,7 @@ class TaskModel(nn.Module):
             prompt=settings,
             prompt_params=sum(parameter.numel() for parameter in self.prompt_parameters()),
             head_params=sum(parameter.numel() for parameter in self.head_parameters()),
+            adapter_params=sum(parameter.numel() for parameter in self.adapter_parameters()),
             finetuned_params=sum(parameter.numel() for parameter in self.backbone_parameters()),
         )
 
@@ -122,11 +166,15 @@ def build_task_model(
     head: HeadSettings,
     seed: int,
     finetune: FinetuneSettings | None = None,
+    adaptation: Adaptation | None = None,
 ) -> TaskModel:
-    """Make a task model whose prompt and head start the same for the same seed, on any device.
+    """Make a task model whose prompt, adapters and head start the same for the same seed, on any device.
+
+    At most one of `prompt`, `finetune` and `adaptation` is given; with none the head alone trains. Without a
+    prompt, the head starts the same whatever else trains.
 
     Args:
-        backbone: The decoder; it is frozen unless `finetune` is given.
+        backbone: The decoder; it is frozen unless `finetune` is given, and changed by `adaptation`.
         tokenizer: Its tokenizer, for the text initialisation and the verbalizer.
         num_labels: Number of labels.
         label_words: One word per label, for the verbalizer.
@@ -134,10 +182,14 @@ def build_task_model(
         head: Which head.
         seed: Seed of the random initialisation.
         finetune: Which of the backbone's weights train, or None for none.
+        adaptation: LoRA, (IA)3, adapters or BitFit, or None for none of them.
 
     Raises:
-        ModelError: The verbalizer's words are missing or clash.
+        ModelError: The verbalizer's words are missing or clash, or the backbone has no place for the
+            adaptation.
     """
+    if sum(given is not None for given in (prompt, finetune, adaptation)) > 1:
+        raise ModelError("a prompt, fine-tuning and an adaptation exclude each other; give one of them")
     generator = torch.Generator().manual_seed(seed)
     prompts = None
     if prompt is not None:
@@ -151,7 +203,8 @@ def build_task_model(
             raise ModelError(f"the verbalizer needs one label word for each of the {num_labels} labels")
         ids = torch.tensor(label_word_ids(tokenizer, label_words), device=backbone.device)
         head_module = VerbalizerHead(backbone.embedding.weight[ids])
-    return TaskModel(backbone, prompts, head_module, finetune).to(backbone.device)
+    adapters = None if adaptation is None else Adapters(backbone, adaptation, generator)
+    return TaskModel(backbone, prompts, head_module, finetune, adapters).to(backbone.device)
 
 
 @torch.no_grad()

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from xlprompt.training.loop import FitResult, TrainingDiverged, fit
     from xlprompt.training.recipe import Recipe, RecipeError, fingerprint, load_recipe
     from xlprompt.training.run import RunResult, train
+    from xlprompt.training.search import SearchResult, run_search
+    from xlprompt.training.search_space import SearchError
     from xlprompt.training.study import StudyError, StudyResult, run_study
     from xlprompt.training.tracker import (
         MlflowTracker,
@@ -34,6 +36,8 @@ __all__ = [
     "RecipeError",
     "RunError",
     "RunResult",
+    "SearchError",
+    "SearchResult",
     "StudyError",
     "StudyResult",
     "Tracker",
@@ -45,6 +49,7 @@ __all__ = [
     "fit",
     "load_checkpoint",
     "load_recipe",
+    "run_search",
     "run_study",
     "save_checkpoint",
     "store_uri",
@@ -58,6 +63,8 @@ _HOMES = {
     "loop": ("FitResult", "TrainingDiverged", "fit"),
     "recipe": ("Recipe", "RecipeError", "fingerprint", "load_recipe"),
     "run": ("RunResult", "train"),
+    "search": ("SearchResult", "run_search"),
+    "search_space": ("SearchError",),
     "study": ("StudyError", "StudyResult", "run_study"),
     "tracker": ("MlflowTracker", "NullTracker", "Tracker", "TrackingError", "create_store", "store_uri"),
 }

@@ -18,7 +18,7 @@ from typing import Any
 from xlprompt.data import TASKS
 from xlprompt.models import backbone_fingerprint, short_name
 from xlprompt.training.chosen_data import languages_to_score, open_data
-from xlprompt.training.code_version import code_version
+from xlprompt.training.code_version import ENTRY, code_version
 from xlprompt.training.grid import Grid, load_grid_recipe
 from xlprompt.training.recipe import Recipe, RecipeError, recipe_to_dict
 from xlprompt.training.training_state import FREE_KEYS
@@ -65,7 +65,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Group:
-    """The cells of a task, method and variant; they differ in the seed alone.."""
+    """The cells of a task, method and variant; they differ in the seed alone."""
 
     task: str
     method: str
@@ -116,8 +116,8 @@ def make_groups(
         if recipe.model not in backbones:
             backbones[recipe.model] = backbone_fingerprint(recipe.model)
         backbone = backbones[recipe.model]
-        parts = _parts(recipe, data_known[key], backbone)
-        shared = _digest(parts)
+        parts = result_parts(recipe, data_known[key], backbone)
+        shared = digest(parts)
         name = _kind(task, method, variant)
         if (twin := seen.setdefault(shared, name)) != name:
             raise RecipeError(f"{path}: {twin} and {name} are the same recipe. Remove one of them")
@@ -130,7 +130,7 @@ def make_groups(
                 recipe=recipe.model_copy(update={"seed": seed}),
                 recipe_path=file,
                 group=shared,
-                fingerprint=_digest({**parts, "seed": seed}) if backbone else "",
+                fingerprint=digest({**parts, "seed": seed}) if backbone else "",
                 variant=variant,
             )
             for seed in grid.seeds
@@ -139,8 +139,12 @@ def make_groups(
     return tuple(groups)
 
 
-def data_fingerprints(recipe: Recipe) -> dict[str, str]:
+def data_fingerprints(recipe: Recipe, *, test: bool = True) -> dict[str, str]:
     """Fingerprints of the rows that a recipe's run reads, by split and language (`test-de`).
+
+    Args:
+        recipe: The recipe.
+        test: Whether its run scores the test languages.
 
     Raises:
         RunError: The recipe names no data, or the source lacks a language.
@@ -149,19 +153,30 @@ def data_fingerprints(recipe: Recipe) -> dict[str, str]:
     settings, task = recipe.data, TASKS[recipe.task]
     source = open_data(settings)
     wanted = [("train", settings.train_language), ("validation", settings.train_language)]
-    wanted += [("test", language) for language in languages_to_score(source, task, settings)]
+    if test:
+        wanted += [("test", language) for language in languages_to_score(source, task, settings)]
     return {f"{split}-{language}": source.fingerprint(task, language, split) for split, language in wanted}
 
 
-def _parts(recipe: Recipe, data: dict[str, str], backbone: str | None) -> dict[str, Any]:
-    """What decides the result of a recipe's runs, but for the seed."""
+def result_parts(
+    recipe: Recipe, data: Mapping[str, str], backbone: str | None, *, entry: str = ENTRY
+) -> dict[str, Any]:
+    """What decides the result of a recipe's runs, but for the seed.
+
+    Args:
+        recipe: The recipe.
+        data: What `data_fingerprints` gave.
+        backbone: The fingerprint of its weights.
+        entry: The module that runs it.
+    """
     values = recipe_to_dict(recipe)
     del values["seed"]
     for key in FREE_KEYS:
         section, name = key.split(".")
         values[section].pop(name, None)
-    return {"recipe": values, "data": data, "backbone": backbone, "code": code_version()}
+    return {"recipe": values, "data": dict(data), "backbone": backbone, "code": code_version(entry)}
 
 
-def _digest(parts: dict[str, Any]) -> str:
+def digest(parts: Mapping[str, Any]) -> str:
+    """The fingerprint over parts that are JSON-compatible."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

@@ -1,8 +1,9 @@
 """A checkpoint is a folder with what was trained and what it belongs to: safetensors and JSON, never pickle.
 
-With a prompt it holds the prompt and the head only (about 3 MB for a 564M backbone) and the fingerprint of
-the backbone they were trained on. After full fine-tuning it is a model folder as well, which transformers'
-`from_pretrained` loads, with the head in a file of its own. A folder is either whole or refused.
+It holds what was trained and no more: with a prompt the prompt and the head (about 3 MB for a 564M backbone),
+with LoRA its matrices and the head; and the fingerprint of the backbone they were trained on. After full
+fine-tuning it is a model folder as well, which transformers' `from_pretrained` loads, with the head in a file
+of its own. A folder is either whole or refused.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ def save_checkpoint(
     new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.new-", dir=directory.parent))
     try:
         new.chmod(0o755)  # mkdtemp's 0700 would hide a shared store's checkpoints from other users
-        digests = {name: write_tensors(new / name, tensors) for name, tensors in _by_file(state).items()}
+        files = _by_file(state) if model_files else {WEIGHTS_FILE: dict(state)}
+        digests = {name: write_tensors(new / name, tensors) for name, tensors in files.items()}
         document = {"format_version": FORMAT_VERSION, "sha256": digests, **asdict(metadata)}
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         for name, content in {**(model_files or {}), METADATA_FILE: text.encode()}.items():
@@ -98,7 +100,7 @@ def save_checkpoint(
 
 def model_files(model: TaskModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, bytes]:
     """Configuration and tokenizer of a fine-tuned backbone, by file name; nothing where it is frozen."""
-    if not model.backbone_parameters():
+    if model.method != "finetune":
         return {}
     config = copy.deepcopy(model.backbone.config)
     config.architectures = [type(model.backbone.model).__name__]
@@ -110,10 +112,8 @@ def model_files(model: TaskModel, tokenizer: PreTrainedTokenizerFast) -> dict[st
 
 
 def _by_file(state: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
-    """Tensors by file, a fine-tuned backbone's under the names that transformers gives them."""
+    """A fine-tuned model's tensors by file, the backbone's under the names that transformers gives them."""
     weights = {name: tensor for name, tensor in state.items() if name.startswith(_BACKBONE)}
-    if not weights:
-        return {WEIGHTS_FILE: dict(state)}
     rest = {name: tensor for name, tensor in state.items() if name not in weights}
     return {
         WEIGHTS_FILE: {name.removeprefix(_BACKBONE): tensor for name, tensor in weights.items()},
@@ -149,6 +149,18 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     return Checkpoint(directory=directory, metadata=metadata, state=state)
 
 
+def checkpoint_fingerprint(directory: Path) -> str:
+    """SHA-256 that tells checkpoints apart: over the file that holds recipe, backbone and digests of weights.
+
+    Raises:
+        CheckpointError: There is no checkpoint.
+    """
+    try:
+        return _digest(directory / METADATA_FILE)
+    except OSError as error:
+        raise CheckpointError(f"{directory}: no checkpoint here ({error})") from error
+
+
 def restore(checkpoint: Checkpoint, model: TaskModel, *, backbone_fingerprint: str) -> None:
     """Put a checkpoint's weights into a model built from its recipe.
 
@@ -159,8 +171,8 @@ def restore(checkpoint: Checkpoint, model: TaskModel, *, backbone_fingerprint: s
     if backbone_fingerprint != saved.backbone_fingerprint:
         raise CheckpointError(
             f"{checkpoint.directory}: belongs to {saved.backbone} with fingerprint "
-            f"{saved.backbone_fingerprint}, and the backbone loaded has {backbone_fingerprint}. A prompt "
-            "means nothing to other weights: load the backbone it was trained on"
+            f"{saved.backbone_fingerprint}, and the backbone loaded has {backbone_fingerprint}. What was "
+            "trained on one means nothing to other weights: load the backbone it was trained on"
         )
     expected = {name: tuple(tensor.shape) for name, tensor in model.trainable_state().items()}
     found = {name: tuple(tensor.shape) for name, tensor in checkpoint.state.items()}

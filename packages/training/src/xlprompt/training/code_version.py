@@ -18,6 +18,7 @@ from pathlib import Path
 ENTRY = "xlprompt.training.run"
 WITHOUT_INFLUENCE = frozenset(
     {
+        "xlprompt.evaluation.alignment_table",
         "xlprompt.evaluation.chart",
         "xlprompt.evaluation.table",
         "xlprompt.training",  # its names only; the modules behind them count by themselves
@@ -31,18 +32,18 @@ WITHOUT_INFLUENCE = frozenset(
 
 
 @functools.cache
-def code_version() -> str:
-    """SHA-256 over names and contents of the modules that can change a result."""
+def code_version(entry: str = ENTRY) -> str:
+    """SHA-256 over names and contents of the modules that can change a result of the module `entry`."""
     digest = hashlib.sha256()
-    for name, path in sorted(modules_behind_a_result().items()):
+    for name, path in sorted(modules_behind_a_result(entry).items()):
         digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
-def modules_behind_a_result() -> dict[str, Path]:
-    """The modules that `ENTRY` reaches by imports of xlprompt, itself included, and their files."""
+def modules_behind_a_result(entry: str = ENTRY) -> dict[str, Path]:
+    """The modules that `entry` reaches by imports of xlprompt, itself included, and their files."""
     found: dict[str, Path] = {}
-    waiting = [ENTRY]
+    waiting = [entry]
     while waiting:
         name = waiting.pop()
         if name in found or name in WITHOUT_INFLUENCE:

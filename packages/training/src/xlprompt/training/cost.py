@@ -156,9 +156,10 @@ def device_peak_flops(device: torch.device, precision: Literal["bfloat16", "floa
 def training_flops(model: TaskModel, lengths: Collection[int], rows: int) -> int:
     """Model FLOPs of training on so many rows, drawn evenly from rows of these lengths."""
     prompt = None if model.prompts is None else model.prompts.settings
-    shape = compute_shape(model.backbone.model)
-    method: Literal["prompt", "finetune"] = "finetune" if model.backbone_parameters() else "prompt"
-    return step_flops(shape, lengths, method=method, prompt=prompt) * rows // len(lengths)
+    adaptation = None if model.adapters is None else model.adapters.settings
+    shape = compute_shape(model.backbone.model, adaptation)
+    flops = step_flops(shape, lengths, method=model.method, prompt=prompt, adaptation=adaptation)
+    return flops * rows // len(lengths)
 
 
 def estimate(

@@ -236,24 +236,25 @@ def make_optimizer(
 def updates_at_once(model: TaskModel) -> bool:
     """Whether AdamW runs as torch's one fused operation, with no temporary tensors.
 
-    For millions of weights that is an order of magnitude faster on a CPU; for a prompt it is no matter.
+    For millions of weights, or hundreds of small ones, that is an order of magnitude faster on a CPU; for a
+    prompt it is no matter.
     """
-    return bool(model.backbone_parameters())
+    return bool(model.backbone_parameters() or model.adapter_parameters())
 
 
 def parameter_groups(model: TaskModel, settings: OptimizerSettings) -> list[dict[str, Any]]:
     """Names of the parameters that train, by rate and decay, as torch's optimizers take groups.
 
-    Matrices are decayed, but not a prompt: its keys and values take part in a softmax, so shrinking them to
-    zero would not switch them off but dilute the attention to the text.
+    Matrices are decayed; biases are not, nor is what zero would not switch off (see
+    `TaskModel.undecayed_parameters`).
     """
     head = {id(parameter) for parameter in model.head_parameters()}
-    prompt = {id(parameter) for parameter in model.prompt_parameters()}
+    undecayed = {id(parameter) for parameter in model.undecayed_parameters()}
     head_rate = settings.head_learning_rate or settings.learning_rate
     groups: dict[tuple[float, float], list[str]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             rate = head_rate if id(parameter) in head else settings.learning_rate
-            decays = parameter.ndim > 1 and id(parameter) not in prompt
+            decays = parameter.ndim > 1 and id(parameter) not in undecayed
             groups.setdefault((rate, settings.weight_decay if decays else 0.0), []).append(name)
     return [{"params": names, "lr": rate, "weight_decay": decay} for (rate, decay), names in groups.items()]

@@ -26,6 +26,7 @@ PACKAGES = (
     "xlprompt-cli",
     "torch",
     "transformers",
+    "peft",
     "tokenizers",
     "datasets",
     "safetensors",

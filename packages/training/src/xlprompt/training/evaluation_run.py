@@ -10,17 +10,17 @@ from rich.console import Console
 
 from xlprompt.data import TASKS
 from xlprompt.data.granularity import GranularitySettings
-from xlprompt.evaluation import TransferReport
 from xlprompt.evaluation.processes import Processes
-from xlprompt.models import load_tokenizer
+from xlprompt.models import AlignmentSettings, load_tokenizer
+from xlprompt.training.align_run import measure_alignments
 from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import Checkpoint, load_checkpoint, restore
 from xlprompt.training.chosen_data import languages_to_score, open_data
 from xlprompt.training.environment import read_environment
 from xlprompt.training.preparation import Setup, build_model, choose_device, out_of_memory_explained
-from xlprompt.training.recipe import Recipe, flatten, recipe_from_dict
+from xlprompt.training.recipe import Recipe, RecipeError, flatten, recipe_from_dict
 from xlprompt.training.run_labels import run_name, run_tags
-from xlprompt.training.scoring import score_languages
+from xlprompt.training.scoring import Scores, score_languages
 from xlprompt.training.tracker import MlflowTracker, find_model, true_end_state
 
 
@@ -34,10 +34,13 @@ def evaluate(
     limit: int | None = None,
     split: str = "test",
     device: str | None = None,
+    align: Sequence[str] = (),
+    align_sentences: Sequence[int] = (),
+    align_layers: Sequence[int | None] = (),
     granularity: GranularitySettings | None = None,
     experiment: str | None = None,
     tags: Mapping[str, str] | None = None,
-) -> TransferReport:
+) -> Scores:
     """Score a trained checkpoint by language and record it as an MLflow run of its own.
 
     Args:
@@ -49,11 +52,21 @@ def evaluate(
         limit: At most this many examples of each language, instead of the recipe's limits.
         split: `test` or `validation`.
         device: As in `train`.
+        align: Kinds of alignment to score with as well, instead of the recipe's.
+        align_sentences: How many unlabelled sentences of a language they are made of, instead of the
+            recipe's number. With several, the largest counts, and the means of all are shown as a curve.
+        align_layers: The decoder layers they act on (None: what the head reads), instead of the recipe's.
+            With several, the last counts, and the means of all are shown.
         granularity: How finely text is cut, instead of the recipe's.
         experiment: The MLflow experiment; None for the task's.
         tags: Further tags of the run, which win over the usual ones.
 
+    Returns:
+        The scores without alignment, and with each kind of it.
+
     Raises:
+        RecipeError: There is no such kind of alignment, or none is named for the sentences or layers that
+            are, or both of these are several.
         CheckpointError, TrackingError: The checkpoint cannot be found or used.
         RunError: The source lacks the split or a language, or memory ran out.
     """
@@ -63,10 +76,20 @@ def evaluate(
         stored = find_model(store, str(checkpoint))
         folder, model_id = stored.directory, stored.model_id
     loaded = load_checkpoint(folder)
-    recipe = _recipe_for_evaluation(loaded, source, languages, limit)
+    settings: dict[str, Any] = {"kinds": list(align)} if align else {}
+    if align_sentences:
+        settings["sentences"] = max(align_sentences)
+    if align_layers:
+        settings["layer"] = align_layers[-1]
+    recipe = _recipe_for_evaluation(loaded, source, languages, limit, settings)
     if granularity is not None:
         encoding = recipe.encoding.model_copy(update={"granularity": granularity})
         recipe = recipe.model_copy(update={"encoding": encoding})
+    if (align_sentences or align_layers) and set(recipe.evaluation.alignment.kinds) == {"none"}:
+        raise RecipeError(
+            "sentences or layers of an alignment are given, and no kind of it: add --align mean,mean_scale"
+        )
+    swept = _swept(recipe.evaluation.alignment, align_sentences, align_layers)
     task = TASKS[recipe.task]
     target = choose_device(device)
     keep_freed_memory()
@@ -91,14 +114,43 @@ def evaluate(
         if model_id:
             tracker.use_model(model_id)
         return score_languages(
-            setup, model, chosen, split, tracker, console, model_id=model_id, step=loaded.metadata.step
+            setup,
+            model,
+            chosen,
+            split,
+            tracker,
+            console,
+            model_id=model_id,
+            step=loaded.metadata.step,
+            alignments=measure_alignments(setup, model, chosen, console, swept, folder),
+            kinds=recipe.evaluation.alignment.kinds,
         )
 
 
+def _swept(
+    settings: AlignmentSettings, sentences: Sequence[int], layers: Sequence[int | None]
+) -> tuple[AlignmentSettings, ...]:
+    """The settings by each of the numbers of sentences or layers, the one that counts last."""
+    if len(sentences) > 1 and len(layers) > 1:
+        raise RecipeError(
+            "alignment can be swept over sentences or over layers, not over both: give one of one of them"
+        )
+    if len(layers) > 1:
+        return tuple(settings.model_copy(update={"layer": layer}) for layer in layers)
+    numbers = sorted(set(sentences)) or [settings.sentences]
+    return tuple(settings.model_copy(update={"sentences": number}) for number in numbers)
+
+
 def _recipe_for_evaluation(
-    checkpoint: Checkpoint, source: str | None, languages: Sequence[str] | None, limit: int | None
+    checkpoint: Checkpoint,
+    source: str | None,
+    languages: Sequence[str] | None,
+    limit: int | None,
+    alignment: Mapping[str, Any],
 ) -> Recipe:
     values: dict[str, Any] = dict(checkpoint.metadata.recipe)
+    evaluation = dict(values.get("evaluation", {}))
+    values["evaluation"] = evaluation | {"alignment": {**evaluation.get("alignment", {}), **alignment}}
     given = {"source": source, "languages": languages, "limit": limit, "development_limit": limit}
     values["data"] = values["data"] | {key: value for key, value in given.items() if value is not None}
     return recipe_from_dict(values, origin=str(checkpoint.directory))

@@ -1,7 +1,7 @@
-"""Executors run the cells of a study: processes of this machine, or this process itself.
+"""Executors run jobs, such as the cells of a study: in processes of this machine, or in this process itself.
 
-Every cell gets a fresh process (`xlprompt.training.worker`) with a fixed number of threads, so that it leaves
-nothing behind, its death costs no other cell, and its figures do not depend on who started it. The third
+Every job gets a fresh process (`xlprompt.training.worker_process`) with a fixed number of threads, so that it
+leaves nothing behind, its death costs no other, and its figures do not depend on who started it. The third
 executor is `xlprompt.training.ray_executor`.
 """
 
@@ -22,7 +22,7 @@ from typing import IO, Literal, Protocol, Self
 
 from xlprompt.training.environment import usable_cores
 from xlprompt.training.grid import ExecutorSettings
-from xlprompt.training.worker import Event, Job, Report, run_job
+from xlprompt.training.worker_process import Event, Job, Report
 
 # What a worker may take to end its step and write its training state before it is killed.
 STOP_SECONDS = 120.0
@@ -212,7 +212,7 @@ class InProcessExecutor:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         with job.log.open("a", encoding="utf-8") as log:
             try:
-                run_id = run_job(job, lambda event: report(job, event), console(file=log, width=110))  # type: ignore[arg-type]
+                run_id = job.run(lambda event: report(job, event), console(file=log, width=110))  # type: ignore[arg-type]
             except (KeyboardInterrupt, SystemExit):
                 self._stopping = True
                 return Outcome(job, "stopped")
@@ -290,7 +290,7 @@ class Supervisor:
         last: Event = {}
         with self._job.log.open("a", encoding="utf-8") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "xlprompt.training.worker"],
+                [sys.executable, "-m", self._job.module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

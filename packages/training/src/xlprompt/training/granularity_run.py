@@ -25,8 +25,7 @@ from xlprompt.evaluation.granularity_report import granularity_section
 from xlprompt.evaluation.processes import Processes
 from xlprompt.evaluation.report_page import Section
 from xlprompt.evaluation.runs import RunKey
-from xlprompt.models import load_tokenizer, short_name
-from xlprompt.training.analysis_store import StoredAnalysis, log_analysis, write_pages
+from xlprompt.models import load_tokenizer
 from xlprompt.training.cells import StudyError
 from xlprompt.training.checkpoint import load_checkpoint
 from xlprompt.training.chosen_data import languages_to_score, open_data
@@ -37,6 +36,7 @@ from xlprompt.training.ledger import CellRun, Ledger
 from xlprompt.training.preparation import Setup, choose_device, load_split
 from xlprompt.training.recipe import Recipe, load_settings, recipe_from_dict
 from xlprompt.training.report_runs import BASELINE, METHOD, find_runs
+from xlprompt.training.report_sections import log_section
 from xlprompt.training.run_labels import run_name
 from xlprompt.training.study import run_study
 from xlprompt.training.tracker import find_model
@@ -53,14 +53,12 @@ class GranularityResult:
         findings: Scores and slopes.
         section: The same as tables and figures.
         run_id: The MLflow run that holds it.
-        pages: The files that were written.
         done: How many scorings this call has made; the others were there.
     """
 
     findings: GranularityFindings
     section: Section
     run_id: str
-    pages: tuple[Path, Path]
     done: int
 
 
@@ -69,7 +67,6 @@ def run_sweep(
     *,
     store: Path,
     console: Console,
-    out: Path,
     overrides: Mapping[str, Any] | None = None,
     grid_overrides: Mapping[str, Any] | None = None,
     recipe_overrides: Mapping[str, Any] | None = None,
@@ -81,7 +78,6 @@ def run_sweep(
         path: The sweep's file.
         store: Folder of the MLflow store.
         console: Where progress goes.
-        out: Folder of the pages.
         overrides: Values by dotted key that win over the sweep's file.
         grid_overrides: Of a sweep that trains: values that win over the grid file's.
         recipe_overrides: Of a sweep that trains: values that win over every recipe's.
@@ -105,15 +101,16 @@ def run_sweep(
     where = {None: "in evaluation", "train": "in training", "both": "in training and evaluation"}[sweep.train]
     title = f"Granularity: words cut more finely {where}"
     section = granularity_section(findings, tokens, title=title, notes=_notes(sweep, findings, cut_away))
-    run_id = log_analysis(
+    run_id = log_section(
         store,
-        StoredAnalysis(KIND, sweep.train or "evaluation", section, findings.to_dict()),
-        model=model,
-        run_name=f"{KIND}-{short_name(model)}",
+        f"{KIND}-{sweep.train or 'evaluation'}",
+        model,
+        section,
+        findings=findings.to_dict(),
         params={**sweep.model_dump(mode="json"), "model": model},
         metrics=_metrics(findings, tokens),
     )
-    return GranularityResult(findings, section, run_id, write_pages(out, [section]), done)
+    return GranularityResult(findings, section, run_id, done)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,21 @@ class ExecutorSettings(Settings):
     )
 
 
+def check_pattern(value: str) -> str:
+    """Make sure that a recipe file's pattern can be filled with a task and a method.
+
+    Raises:
+        ValueError: It is none, or something else stands in braces.
+    """
+    try:
+        fields = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
+    except ValueError as error:
+        raise ValueError(f"no pattern of a file name ({error})") from error
+    if fields - {"task", "method"}:
+        raise ValueError("only {task} and {method} can stand in it")
+    return value
+
+
 class Grid(Settings):
     """The cells of a study: every task with every method and seed."""
 
@@ -117,16 +132,7 @@ class Grid(Settings):
             raise ValueError("a seed is zero or more")
         return value
 
-    @field_validator("recipe")
-    @classmethod
-    def _the_pattern_can_be_filled(cls, value: str) -> str:
-        try:
-            fields = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
-        except ValueError as error:
-            raise ValueError(f"no pattern of a file name ({error})") from error
-        if fields - {"task", "method"}:
-            raise ValueError("only {task} and {method} can stand in it")
-        return value
+    _the_pattern_can_be_filled = field_validator("recipe")(check_pattern)
 
 
 def load_grid(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Grid:
@@ -151,7 +157,25 @@ def load_grid_recipe(
     """
     if "seed" in (overrides or {}):
         raise RecipeError("the command line: seed: a study has several; name them with --seeds")
-    file = Path(path).parent / grid.recipe.format(task=task, method=method)
+    changes = grid.variants.get(variant, {})
+    if twice := sorted(changes.keys() & (overrides or {}).keys()):
+        raise RecipeError(f"the command line: {twice[0]}: the variants of {path} set it. Leave it out")
+    if "seed" in changes:
+        raise RecipeError(f"{path}: variants: {variant}: sets the seed. Name seeds with `seeds`")
+    file = find_recipe(grid.recipe, path, task, method)
+    try:
+        return file, load_found_recipe(file, path, task, {**changes, **(overrides or {})})
+    except RecipeError as error:
+        raise RecipeError(f"{path}: variants: {variant}: {error}" if variant else str(error)) from error
+
+
+def find_recipe(pattern: str, path: str | Path, task: str, method: str) -> Path:
+    """The recipe file of a task and method by the pattern in the file `path`, which it is relative to.
+
+    Raises:
+        RecipeError: It is missing.
+    """
+    file = Path(path).parent / pattern.format(task=task, method=method)
     if not file.is_file():
         there = sorted(
             each
@@ -162,15 +186,18 @@ def load_grid_recipe(
             f"{path}: task {task} and method {method} have no recipe {file}{hint}. Write one, or leave "
             "them out"
         )
-    changes = grid.variants.get(variant, {})
-    if twice := sorted(changes.keys() & (overrides or {}).keys()):
-        raise RecipeError(f"the command line: {twice[0]}: the variants of {path} set it. Leave it out")
-    if "seed" in changes:
-        raise RecipeError(f"{path}: variants: {variant}: sets the seed. Name seeds with `seeds`")
-    try:
-        recipe = load_recipe(file, {**changes, **(overrides or {})})
-    except RecipeError as error:
-        raise RecipeError(f"{path}: variants: {variant}: {error}" if variant else str(error)) from error
+    return file
+
+
+def load_found_recipe(
+    file: Path, path: str | Path, task: str, overrides: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read a recipe file that `find_recipe` found, which must be one of the task.
+
+    Raises:
+        RecipeError: It is wrong, or another task's.
+    """
+    recipe = load_recipe(file, overrides)
     if recipe.task != task:
         raise RecipeError(f"{file}: is a recipe of {recipe.task}, and {path} names it as one of {task}")
-    return file, recipe
+    return recipe

@@ -19,9 +19,10 @@ from mlflow.entities import Metric
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from xlprompt.training.cells import Cell, Group, StudyError
+from xlprompt.training.process_identity import this_process
 from xlprompt.training.recipe import flatten
 from xlprompt.training.seed_statistics import as_metrics, summarize
-from xlprompt.training.tracker import MAX_TAG, EndState, MlflowTracker, local_path, open_client
+from xlprompt.training.tracker import MAX_TAG, PROCESS_TAG, EndState, MlflowTracker, local_path, open_client
 from xlprompt.training.training_state import saved_steps
 
 CELL_TAG = "cell_fingerprint"
@@ -104,10 +105,22 @@ class Ledger:
             if GROUP_TAG in run.tags and run.tags.get(MLFLOW_PARENT_RUN_ID, "") not in ablations | {""}
         ]
 
-    def predictions(self, run_id: str) -> dict[str, Path]:
-        """Files of a run's test predictions by language; none where it kept none."""
-        folder = local_path(self._client.get_run(run_id).info.artifact_uri) / "predictions"
+    def predictions(self, run_id: str, alignment: str = "none") -> dict[str, Path]:
+        """Files of a run's test predictions by language; none where it kept none.
+
+        Args:
+            run_id: The run.
+            alignment: With which kind of alignment.
+        """
+        name = "predictions" if alignment == "none" else f"predictions-{alignment}"
+        folder = local_path(self._client.get_run(run_id).info.artifact_uri) / name
         return {path.name.split(".")[0]: path for path in sorted(folder.glob("*.test.jsonl.gz"))}
+
+    def scored_runs(self, tasks: Sequence[str]) -> list[CellRun]:
+        """Finished training runs and evaluations of these tasks, newest first."""
+        found = self._search(tasks, "attributes.status = 'FINISHED'")
+        runs = [self._cell_run(run) for run in found]
+        return [run for run in runs if run.tags.get("job") in ("train", "evaluate")]
 
     def history(self, run_id: str, metric: str) -> tuple[tuple[int, float], ...]:
         """Steps and values of a run's metric by step; of a step that was done twice, the last value."""
@@ -174,6 +187,8 @@ class Ledger:
         """The run that stands for a group, RUNNING; made where there is none."""
         known = self.parent(group)
         if known:
+            # Or its first call's process, which has ended, would have the next run's start end it.
+            self._client.set_tag(known[0], PROCESS_TAG, this_process())
             self._client.update_run(known[0], status="RUNNING")
             return known[0]
         recipe = group.cells[0].recipe
@@ -205,7 +220,8 @@ class Ledger:
             return
         run_id, _ = known
         runs = self.runs_of_group(group)
-        summaries = summarize([run.metrics for run in runs])
+        metrics_of_runs = [run.metrics for run in runs]
+        summaries = summarize(metrics_of_runs) | summarize(metrics_of_runs, "test-")  # with alignment
         if summaries:
             now = int(time.time() * 1000)
             figures = as_metrics(summaries) | {"seeds": float(len(runs))}

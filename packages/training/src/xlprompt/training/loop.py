@@ -11,7 +11,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from xlprompt.data.batches import TrainingStep, training_steps
 from xlprompt.data.encoding import Encoded
-from xlprompt.evaluation import main_metric, predict, score
+from xlprompt.evaluation import Score, main_metric, predict, score
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
 from xlprompt.training.engine import Engine, TorchEngine
@@ -82,6 +82,7 @@ def fit(
     processes: Processes | None = None,
     states: TrainingStates | None = None,
     start: Snapshot | None = None,
+    on_score: Callable[[int, Score], None] | None = None,
 ) -> FitResult:
     """Train a task model and leave it in its best state.
 
@@ -102,6 +103,7 @@ def fit(
         states: Where training states are written, every `schedule.checkpoint_every` steps and at a signal;
             of process 0, None in the others.
         start: A training state to go on from.
+        on_score: Gets the step and the development score after each evaluation; what it raises ends training.
 
     Raises:
         TrainingDiverged: The loss or the gradient's norm stopped being finite.
@@ -111,7 +113,9 @@ def fit(
     processes = processes or Processes(device=device)
     engine = engine or TorchEngine(model, recipe.optimizer, device, processes)
     torch.manual_seed(recipe.seed + _SEEDS_APART * processes.rank)  # dropout; the data's order is the same
-    run = _Fit(model, development, recipe, engine, tracker, progress, pad_id, device, processes, states)
+    run = _Fit(
+        model, development, recipe, engine, tracker, progress, pad_id, device, processes, states, on_score
+    )
     if start is not None:
         run.go_back_to(start)
     data = training_steps(
@@ -162,10 +166,11 @@ class _Fit:
         device: torch.device,
         processes: Processes,
         states: TrainingStates | None,
+        on_score: Callable[[int, Score], None] | None,
     ) -> None:
         self.model, self.development, self.recipe, self.engine = model, development, recipe, engine
         self.tracker, self.progress, self.states = tracker, progress, states
-        self.pad_id, self.device, self.processes = pad_id, device, processes
+        self.pad_id, self.device, self.processes, self.on_score = pad_id, device, processes, on_score
         self.metric = main_metric(development.task)
         self.gold = development.gold()
         self.step = self.tokens = self.without_gain = self.best_step = 0
@@ -227,7 +232,8 @@ class _Fit:
             device=self.device,
             processes=self.processes,
         )
-        value = score(self.development.task, self.gold, predictions.labels)[self.metric].value
+        result = score(self.development.task, self.gold, predictions.labels)[self.metric]
+        value = result.value
         self.curve.append((self.step, value))
         self.without_gain += 1
         if self.best_score is None or value > self.best_score:
@@ -236,6 +242,8 @@ class _Fit:
         name = f"validation/{self.metric}/{self.recipe.data.train_language}"
         self.tracker.log_metrics({name: value, "validation/loss": predictions.loss}, step=self.step)
         self.progress.evaluated(self.step, score=value, best_score=self.best_score, best_step=self.best_step)
+        if self.on_score is not None:
+            self.on_score(self.step, result)
 
     def save(self) -> None:
         """Write the training state; a disk that is full costs the state, not the run."""

@@ -60,5 +60,10 @@ def _processes(processes: Processes) -> str:
 
 
 def _parts(budget: ParameterBudget) -> str:
-    parts = {"prompt": budget.prompt_params, "head": budget.head_params, "backbone": budget.finetuned_params}
+    parts = {
+        "prompt": budget.prompt_params,
+        "added": budget.adapter_params,
+        "head": budget.head_params,
+        "backbone": budget.finetuned_params,
+    }
     return ", ".join(f"{name} {number:,}" for name, number in parts.items() if number)

@@ -50,16 +50,17 @@ class Split:
     fingerprint: str
 
 
-def load_split(setup: Setup, language: str, split: str) -> Split:
-    """Read and encode a language's examples, as many as the recipe's limits allow.
+def load_split(setup: Setup, language: str, split: str, *, limit: int | None = None) -> Split:
+    """Read and encode a language's examples, as many as `limit` or else the recipe's limits allow.
 
     Raises:
         DataError: They are not there or not as they should be.
     """
     recipe, task, source = setup.recipe, setup.task, setup.source
-    limit = recipe.data.limit
-    if split == "validation" and recipe.data.development_limit is not None:
-        limit = min(limit or recipe.data.development_limit, recipe.data.development_limit)
+    if limit is None:
+        limit = recipe.data.limit
+        if split == "validation" and recipe.data.development_limit is not None:
+            limit = min(limit or recipe.data.development_limit, recipe.data.development_limit)
     dataset = source.load(task, language, split, limit=limit)
     content = data_fingerprint(source, task, language, split, limit)
     encoded = encode(
@@ -112,7 +113,8 @@ def build_model(setup: Setup) -> TaskModel:
     """The recipe's task model, untrained, on the setup's device.
 
     Raises:
-        RunError: The longest text and the prompt together have more positions than the backbone.
+        RunError: The longest text and the prompt together have more positions than the backbone, or states
+            are to be aligned in a layer that it does not have.
         ModelError: The backbone cannot be loaded or is not made for the recipe's settings.
     """
     recipe, task = setup.recipe, setup.task
@@ -123,6 +125,12 @@ def build_model(setup: Setup) -> TaskModel:
         device=setup.device,
         gradient_checkpointing=recipe.gradient_checkpointing,
     )
+    layer = recipe.evaluation.alignment.layer
+    if layer is not None and layer > backbone.num_layers:
+        raise RunError(
+            f"{recipe.model} has {backbone.num_layers} layers, and evaluation.alignment.layer is {layer}. "
+            "Lower it, or set it to null for what the head reads"
+        )
     positions = getattr(backbone.config, "max_position_embeddings", None)
     has_prompt = recipe.method == "prompt"
     shift = recipe.prompt.slots if has_prompt and recipe.prompt.shift_positions else 0
@@ -141,6 +149,7 @@ def build_model(setup: Setup) -> TaskModel:
         head=recipe.head,
         seed=recipe.seed,
         finetune=recipe.finetune if recipe.method == "finetune" else None,
+        adaptation=recipe.adaptation,
     )
 
 

@@ -21,7 +21,7 @@ from xlprompt.training.cells import StudyError
 from xlprompt.training.environment import usable_cores
 from xlprompt.training.executors import JobReport, Outcome, Supervisor, visible_gpus
 from xlprompt.training.grid import ExecutorSettings
-from xlprompt.training.worker import Event, Job
+from xlprompt.training.worker_process import Event, Job
 
 _POLL_SECONDS = 0.5
 _OBJECT_STORE_BYTES = (

@@ -20,7 +20,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from xlprompt.data import TASKS
 from xlprompt.data.encoding import EncodingSettings
-from xlprompt.models import FinetuneSettings, HeadSettings, PromptSettings
+from xlprompt.models import (
+    Adaptation,
+    AdapterSettings,
+    AlignmentSettings,
+    BitfitSettings,
+    FinetuneSettings,
+    HeadSettings,
+    Ia3Settings,
+    LoraSettings,
+    Method,
+    PromptSettings,
+)
 
 
 class RecipeError(ValueError):
@@ -71,8 +82,8 @@ class OptimizerSettings(Settings):
 
     learning_rate: float = Field(
         gt=0,
-        description="Peak rate of the prompt, or of the fine-tuned weights. The knob that matters most: too "
-        "low underfits in the same time, too high diverges or collapses onto one label.",
+        description="Peak rate of the prompt, the adapters or the fine-tuned weights. The knob that matters "
+        "most: too low underfits in the same time, too high diverges or collapses onto one label.",
     )
     head_learning_rate: float | None = Field(
         default=None, gt=0, description="Peak rate of the head; null for learning_rate."
@@ -80,9 +91,10 @@ class OptimizerSettings(Settings):
     weight_decay: float = Field(
         default=0.01,
         ge=0,
-        description="Decoupled decay of weight matrices: the head's, and the backbone's where they train. "
-        "Prompts are never decayed: a zero prompt still takes attention, so zero is no neutral point to "
-        "shrink towards.",
+        description="Decoupled decay of weight matrices: the head's, LoRA's and adapters', and the "
+        "backbone's where they train. Prompts are never decayed: a zero prompt still takes attention, so "
+        "zero is no neutral point to shrink towards. Nor are biases, nor the scales of ia3, whose neutral "
+        "point is one.",
     )
     betas: tuple[float, float] = Field(default=(0.9, 0.999), description="AdamW's averaging factors.")
     warmup_share: float = Field(
@@ -146,16 +158,19 @@ class EvaluationSettings(Settings):
         "to see what it made the model forget. Costs two forward passes over them with the logits of the "
         "whole vocabulary; 0 skips it, as does a backbone whose head is not its input embedding.",
     )
+    alignment: AlignmentSettings = Field(default_factory=AlignmentSettings)
 
 
 class Recipe(Settings):
     """Everything that decides the result of one run, apart from the machine."""
 
     task: str = Field(description="xnli, pawsx, ner or pos.")
-    method: Literal["prompt", "finetune"] = Field(
+    method: Method = Field(
         default="prompt",
-        description="Which parameters are trained: 'prompt' (prompt and head) or 'finetune' (all weights "
-        "and the head). Fine-tuning takes 18 bytes of memory for each trained parameter.",
+        description="What trains beside the head: 'prompt' (a prompt), 'finetune' (all weights), 'head' "
+        "(nothing), 'lora', 'ia3', 'adapter' (what these add to the backbone), 'bitfit' (biases). "
+        "Fine-tuning takes 18 bytes of memory for each trained parameter; a head alone needs no backward "
+        "pass through the backbone and takes half of a prompt's time; the others take about a prompt's.",
     )
     model: str = Field(
         description="Backbone: a known name, a hub id or a folder. Time and memory grow with its size."
@@ -165,6 +180,10 @@ class Recipe(Settings):
     encoding: EncodingSettings = Field(default_factory=EncodingSettings)
     prompt: PromptSettings = Field(default_factory=PromptSettings)
     finetune: FinetuneSettings = Field(default_factory=FinetuneSettings)
+    lora: LoraSettings = Field(default_factory=LoraSettings)
+    ia3: Ia3Settings = Field(default_factory=Ia3Settings)
+    adapter: AdapterSettings = Field(default_factory=AdapterSettings)
+    bitfit: BitfitSettings = Field(default_factory=BitfitSettings)
     head: HeadSettings = Field(default_factory=HeadSettings)
     optimizer: OptimizerSettings
     schedule: ScheduleSettings
@@ -184,12 +203,27 @@ class Recipe(Settings):
     )
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
 
+    @property
+    def adaptation(self) -> Adaptation | None:
+        """What is put into the frozen backbone, or None for the other methods."""
+        settings: tuple[Adaptation, ...] = (self.lora, self.ia3, self.adapter, self.bitfit)
+        return next((one for one in settings if one.method == self.method), None)
+
     @field_validator("task")
     @classmethod
     def _task_is_known(cls, value: str) -> str:
         if value not in TASKS:
             raise ValueError(f"unknown task '{value}'; the tasks are {', '.join(TASKS)}")
         return value
+
+    @model_validator(mode="after")
+    def _something_trains(self) -> Recipe:
+        if self.method == "head" and self.head.kind == "verbalizer":
+            raise ValueError(
+                "method 'head' with head.kind 'verbalizer' trains nothing. Set head.kind to linear, or take "
+                "another method"
+            )
+        return self
 
     @model_validator(mode="after")
     def _longest_rows_fit_into_batches(self) -> Recipe:
@@ -231,7 +265,7 @@ def load_settings(
     """
     layers = _read_chain(Path(path), seen=())
     if overrides:
-        layers.append(("the command line", _unflatten(overrides)))
+        layers.append(("the command line", unflatten(overrides)))
     merged: dict[str, Any] = {}
     for _, values in layers:
         merged = _merge(merged, values)
@@ -247,6 +281,11 @@ def recipe_from_dict(values: Mapping[str, Any], *, origin: str) -> Recipe:
         return Recipe.model_validate(dict(values))
     except ValidationError as error:
         raise RecipeError(_explain(error, [(origin, dict(values))], Recipe, default_origin=origin)) from error
+
+
+def override(recipe: Mapping[str, Any], values: Mapping[str, Any], *, origin: str) -> Recipe:
+    """A recipe as plain data with other values by dotted key; `origin` is named in errors."""
+    return recipe_from_dict(_merge(recipe, unflatten(values)), origin=origin)
 
 
 def recipe_to_dict(recipe: Settings) -> dict[str, Any]:
@@ -349,7 +388,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _unflatten(overrides: Mapping[str, Any]) -> dict[str, Any]:
+def unflatten(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted key as a recipe file holds them: `{"schedule": {"steps": 600}, ...}`.
+
+    Raises:
+        RecipeError: A key is another one's section.
+    """
     nested: dict[str, Any] = {}
     for key, value in overrides.items():
         *parents, last = key.split(".")

@@ -14,17 +14,19 @@ from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
 from xlprompt.evaluation import TaskRuns, compare, judge, load_runs
 from xlprompt.evaluation.run_facts import Fertility, RunFacts
+from xlprompt.evaluation.statistics import Estimate
 from xlprompt.evaluation.study_report import write_study_report
 from xlprompt.evaluation.study_summary import publish
-from xlprompt.models import short_name
-from xlprompt.training.analysis_store import granularity_effect, stored_analyses
+from xlprompt.models import METHODS, short_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
+from xlprompt.training.report_sections import stored_findings, stored_sections
 from xlprompt.training.scoring import TOKENS_PER_WORD
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 EXPERIMENT = "report"
 METHOD, BASELINE, HEAD = "prompt", "finetune", "head"
+COMPARED = (METHOD, BASELINE, HEAD)  # by their predictions; of other methods scores and costs are told
 
 _BEFORE, _AFTER = "language_model/before/", "language_model/after/"
 
@@ -35,7 +37,8 @@ class StudyRuns:
 
     Attributes:
         model: Their backbone.
-        runs: By task, method and seed; those of the head-only baseline where there are any.
+        runs: By task, method and seed; those of the head-only baseline and of further methods where there
+            are any.
         notes: What was left out, in sentences.
     """
 
@@ -50,8 +53,7 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
     Raises:
         StudyError: There are none, or they are of several models and none was named.
     """
-    wanted = (METHOD, BASELINE, HEAD)
-    found = [run for run in ledger.finished_cells(list(TASKS)) if run.tags["method"] in wanted]
+    found = [run for run in ledger.finished_cells(list(TASKS)) if run.tags["method"] in METHODS]
     models = list(dict.fromkeys(run.tags["model"] for run in found))
     if model is None and len(models) > 1:
         raise StudyError(
@@ -87,7 +89,8 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
             f"{f' of {chosen}' if chosen else ''}"
             f"{known}. Run one: make all-tasks"
         )
-    order = sorted(runs, key=lambda key: (wanted.index(key[1]), key[2]))
+    methods: tuple[str, ...] = METHODS
+    order = sorted(runs, key=lambda key: (methods.index(key[1]), key[2]))
     ordered = {key: runs[key] for name in both for key in order if key[0] == name}
     return StudyRuns(chosen, ordered, tuple(notes))
 
@@ -134,7 +137,15 @@ def report_study(
             for method in (METHOD, BASELINE)
         }
     facts = [
-        _facts(key, run, ledger.history(run.run_id, f"validation/{counts[key[0]].metric}/{trained}"))
+        _facts(
+            key,
+            run,
+            counts[key[0]].metric,
+            trained,
+            ledger.history(run.run_id, f"validation/{counts[key[0]].metric}/{trained}")
+            if key[1] in COMPARED
+            else (),
+        )
         for key, run in study.runs.items()
     ]
     shares: dict[str, float] = {}
@@ -142,12 +153,11 @@ def report_study(
         if each.method == METHOD and each.trainable_percent is not None:
             shares[each.task] = max(shares.get(each.task, 0.0), each.trainable_percent)
     fertility = find_fertility(study)
-    analyses = stored_analyses(ledger, study.model)
     verdicts = judge(
         comparison,
         trainable_percent=shares,
         fertility=fertility.by_language if fertility else None,
-        granularity=granularity_effect(analyses),
+        granularity=find_granularity(store, study.model),
     )
     paths = write_study_report(
         out,
@@ -156,7 +166,7 @@ def report_study(
         facts,
         heads=heads,
         fertility=fertility,
-        analyses=[each.section for each in analyses],
+        more=stored_sections(store, study.model),
         notes=[*study.notes, *left_out],
     )
     if publish_in is not None and document is not None:
@@ -195,6 +205,17 @@ def find_fertility(study: StudyRuns) -> Fertility | None:
     return Fertility(best, by_task[best])
 
 
+def find_granularity(store: Path, model: str) -> Estimate | None:
+    """The slope that the fourth claim's verdict needs, where `xlprompt analyze granularity` has left one.
+
+    A sweep that trained and scored on finer text comes before one that only scored on it.
+    """
+    for name in ("granularity-both", "granularity-evaluation"):
+        if found := stored_findings(store, model, name):
+            return Estimate(**found["pooled"])
+    return None
+
+
 def _load(study: StudyRuns, ledger: Ledger) -> tuple[dict[str, TaskRuns], list[str]]:
     """The runs' predictions by task, and a sentence for each task whose head-only runs do not fit the others.
 
@@ -203,7 +224,11 @@ def _load(study: StudyRuns, ledger: Ledger) -> tuple[dict[str, TaskRuns], list[s
     counts: dict[str, TaskRuns] = {}
     left_out = []
     for task in dict.fromkeys(key[0] for key in study.runs):
-        files = {key: ledger.predictions(run.run_id) for key, run in study.runs.items() if key[0] == task}
+        files = {
+            key: ledger.predictions(run.run_id)
+            for key, run in study.runs.items()
+            if key[0] == task and key[1] in COMPARED
+        }
         try:
             counts |= load_runs(files)
         except DataError as error:
@@ -227,7 +252,13 @@ def train_language(study: StudyRuns) -> str:
     return languages.pop()
 
 
-def _facts(key: tuple[str, str, int], run: CellRun, curve: tuple[tuple[int, float], ...]) -> RunFacts:
+def _facts(
+    key: tuple[str, str, int],
+    run: CellRun,
+    metric: str,
+    trained: str,
+    curve: tuple[tuple[int, float], ...],
+) -> RunFacts:
     def count(name: str) -> int | None:
         return int(run.params[name]) if name in run.params else None
 
@@ -243,6 +274,8 @@ def _facts(key: tuple[str, str, int], run: CellRun, curve: tuple[tuple[int, floa
         trainable_percent=float(share) if share is not None else None,
         seconds=run.seconds,
         memory_mib=run.metrics.get("cost/peak_memory_mib"),
+        trained_on=run.metrics.get(f"test/{metric}/{trained}"),
+        zero_shot=run.metrics.get(f"test/{metric}/mean_zero_shot"),
         curve=curve,
         text_loss={
             code: (loss, run.metrics[_AFTER + code])

@@ -24,6 +24,7 @@ from xlprompt.data.batches import training_steps
 from xlprompt.evaluation import TransferReport, main_metric
 from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.models import Backbone, ParameterBudget, TaskModel, load_tokenizer
+from xlprompt.training.align_run import measure_alignments
 from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import CheckpointMetadata, model_files, save_checkpoint
 from xlprompt.training.chosen_data import languages_to_score, open_data, require_language
@@ -55,7 +56,7 @@ from xlprompt.training.preparation import (
 from xlprompt.training.progress import ShowProgress, training_progress
 from xlprompt.training.recipe import Recipe, flatten, recipe_to_dict
 from xlprompt.training.run_labels import run_name, run_tags
-from xlprompt.training.scoring import score_languages
+from xlprompt.training.scoring import Scores, score_languages
 from xlprompt.training.tracker import MlflowTracker, NullTracker, Tracker, log_text, true_end_state
 from xlprompt.training.training_state import Identity, TrainingStates
 
@@ -70,7 +71,7 @@ class RunResult:
         checkpoint: Folder of the best checkpoint, inside the store.
         budget: Trainable and frozen parameters.
         fit: How training went.
-        report: Test scores by language.
+        scores: Test scores by language.
         estimate: What training was said to cost before it started.
         cost: What the run did cost.
     """
@@ -80,9 +81,14 @@ class RunResult:
     checkpoint: Path
     budget: ParameterBudget
     fit: FitResult
-    report: TransferReport
+    scores: Scores
     estimate: CostEstimate
     cost: RunCost
+
+    @property
+    def report(self) -> TransferReport:
+        """Test scores by language, without alignment."""
+        return self.scores.report
 
 
 def train(
@@ -285,7 +291,8 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
                     step=result.best_step,
                 )
         del weights
-        report = score_languages(
+        alignment = recipe.evaluation.alignment
+        scores = score_languages(
             setup,
             model,
             languages,
@@ -294,6 +301,10 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
             console,
             model_id=stored.model_id if stored else None,
             step=result.best_step,
+            alignments=measure_alignments(
+                setup, model, languages, console, [alignment], stored.directory if stored else None
+            ),
+            kinds=alignment.kinds,
         )
         losses_after = losses_by_language(setup, model, languages, engine=engine)
         forgetting = forgetting_metrics(losses_before, losses_after, recipe.data.train_language)
@@ -317,7 +328,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
     if stored is None or states is None or run_id is None:
         return None
     states.delete()  # after the store knows the run's end; until then it can be gone on with
-    return RunResult(run_id, name, stored.directory, budget, result, report, expected, cost)
+    return RunResult(run_id, name, stored.directory, budget, result, scores, expected, cost)
 
 
 def _estimate(

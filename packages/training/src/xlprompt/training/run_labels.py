@@ -22,7 +22,7 @@ def run_tags(recipe: Recipe, environment: Environment) -> dict[str, str]:
         "device": environment.device,
         "python": environment.python,
     }
-    for package in ("torch", "transformers", "xlprompt-training"):
+    for package in ("torch", "transformers", "peft", "xlprompt-training"):
         if package in environment.packages:
             tags[f"version.{package}"] = environment.packages[package]
     if environment.git:

@@ -1,6 +1,7 @@
 """Scores of one model, language by language: printed, drawn and tracked.
 
-What is measured, and how, is decided in `xlprompt.evaluation`.
+What is measured, and how, is decided in `xlprompt.evaluation`. The scores without alignment are the run's;
+those with one stand beside them under their own names.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import io
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -16,23 +18,52 @@ from rich.table import Table
 
 from xlprompt.evaluation import (
     LanguageResult,
+    Predictions,
     TransferReport,
+    alignment_table,
     bar_chart,
     language_result,
     main_metric,
     predict,
     save_predictions,
     score_table,
+    sweep_figure,
+    sweep_table,
 )
+from xlprompt.evaluation.aligned import predict_with_maps
 from xlprompt.evaluation.tokenization import tokens_per_word
-from xlprompt.models import TaskModel
-from xlprompt.training.preparation import Setup, load_split
+from xlprompt.models import AffineMap, AlignmentKind, TaskModel
+from xlprompt.training.alignment import Alignment
+from xlprompt.training.preparation import Setup, Split, load_split
 from xlprompt.training.tracker import DatasetRecord, Tracker, log_text
 
 TOKENS_PER_WORD = "tokenization/tokens_per_word/"
 """What a metric is called that says how finely a test set is cut; a language code follows."""
 
 _COUNTED = 1000  # examples of a test set: some 20,000 words, in a tenth of a second
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to score a model: the kind of alignment, and which of several it is."""
+
+    kind: AlignmentKind = "none"
+    place: int = 0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What scoring a model came to.
+
+    Attributes:
+        report: Without alignment.
+        aligned: By kind of alignment.
+        sweep: Zero-shot means by kind, and by the number of sentences or the layer that was swept.
+    """
+
+    report: TransferReport
+    aligned: Mapping[str, TransferReport] = field(default_factory=dict)
+    sweep: Mapping[str, Mapping[int | None, float]] = field(default_factory=dict)
 
 
 def score_languages(
@@ -45,66 +76,200 @@ def score_languages(
     *,
     model_id: str | None,
     step: int,
-) -> TransferReport:
-    """Score one loaded model language by language; print, draw and track what comes out."""
+    alignments: Sequence[Alignment] = (),
+    kinds: Sequence[AlignmentKind] = (),
+) -> Scores:
+    """Score one loaded model language by language; print, draw and track what comes out.
+
+    Args:
+        setup: The run's.
+        model: On the setup's device.
+        languages: What to score.
+        split: `test` or `validation`.
+        tracker: Of an open run.
+        console: Where progress and tables go.
+        model_id: The model in the store.
+        step: The training step of its weights.
+        alignments: The last one is what is reported by language; with several, means of all are swept over.
+        kinds: Kinds of alignment to score with, beside none.
+    """
     recipe, task = setup.recipe, setup.task
     metric = main_metric(task)
-    results: dict[str, LanguageResult] = {}
+    last = len(alignments) - 1
+    results: dict[Variant, dict[str, LanguageResult]] = {}
     records: dict[str, DatasetRecord] = {}
     fineness: dict[str, float] = {}
+    kinds = [kind for kind in kinds if kind != "none"] if alignments else []
     with tempfile.TemporaryDirectory() as folder:
         for number, language in enumerate(languages, start=1):
             with setup.processes.first_alone():
                 part = load_split(setup, language, split)
-            predictions = predict(
-                model,
-                part.encoded,
-                token_budget=recipe.evaluation.token_budget,
-                pad_id=setup.pad_id,
-                device=setup.device,
-                processes=setup.processes,
-            )
+            predictions = _predict(setup, model, part, language, alignments, kinds)
             gold = part.encoded.gold()
-            result = language_result(task, language, gold, predictions.labels)
-            path = Path(folder) / f"{language}.{split}.jsonl.gz"
-            save_predictions(
-                path,
-                task=task,
-                language=language,
-                split=split,
-                ids=list(part.dataset["id"]),
-                gold=gold,
-                predicted=predictions.labels,
-            )
+            for variant, each in predictions.items():
+                result = language_result(task, language, gold, each.labels)
+                results.setdefault(variant, {})[language] = result
+                if variant.kind != "none" and variant.place != last:
+                    continue
+                name = "predictions" if variant.kind == "none" else f"predictions-{variant.kind}"
+                path = Path(folder) / name / f"{language}.{split}.jsonl.gz"
+                save_predictions(
+                    path,
+                    task=task,
+                    language=language,
+                    split=split,
+                    ids=list(part.dataset["id"]),
+                    gold=gold,
+                    predicted=each.labels,
+                )
+                tracker.log_artifact(path, name)
             tracker.log_dataset(part.record)
-            tracker.log_artifact(path, "predictions")
-            results[language], records[language] = result, part.record
+            records[language] = part.record
             if split == "test" and setup.processes.is_first:
                 tokens = tokens_per_word(setup.tokenizer, task, language, part.dataset[:_COUNTED])
                 if tokens is not None:
                     fineness[f"{TOKENS_PER_WORD}{language}"] = tokens
+            plain = results[Variant()][language]
             console.print(
                 f"  {split} {number}/{len(languages)}  {language:<3} {metric} "
-                f"{result.scores[metric].value:5.1f}  {result.examples:,} examples  "
-                f"{predictions.tokens_per_second:,.0f} tokens/s",
+                f"{plain.scores[metric].value:5.1f}  {plain.examples:,} examples  "
+                f"{predictions[Variant()].tokens_per_second:,.0f} tokens/s",
                 highlight=False,
             )
-        report = TransferReport(task.name, split, metric, recipe.data.train_language, results)
+        report = TransferReport(task.name, split, metric, recipe.data.train_language, results[Variant()])
         table = score_table(report)
         console.print(table)
         if setup.processes.is_first:
             _log_report(tracker, report, table, Path(folder))
-    metrics = report.metrics() | fineness
+        _log_metrics(tracker, report.metrics() | fineness, records, model_id, step)
+        if not kinds:
+            return Scores(report)
+        # Named after the split, so that their metrics stand beside those of the paper's protocol.
+        aligned: dict[str, TransferReport] = {
+            kind: TransferReport(
+                task.name, f"{split}-{kind}", metric, recipe.data.train_language, results[Variant(kind, last)]
+            )
+            for kind in kinds
+        }
+        without_text = alignments[last].without_text(languages)
+        _show(tracker, console, alignment_table(report, aligned, without_text), "alignment.txt")
+        content = {kind: each.to_dict() for kind, each in aligned.items()}
+        log_text(tracker, "alignment.json", json.dumps(content, indent=2, ensure_ascii=False))
+        for of_kind in aligned.values():
+            _log_metrics(tracker, of_kind.metrics(), records, model_id, step)
+        sweep = _sweep(report, results, alignments, kinds)
+        if sweep:
+            _log_sweep(setup, tracker, console, report, sweep, _swept(alignments), Path(folder))
+    return Scores(report, aligned, sweep)
+
+
+def _predict(
+    setup: Setup,
+    model: TaskModel,
+    part: Split,
+    language: str,
+    alignments: Sequence[Alignment],
+    kinds: Sequence[AlignmentKind],
+) -> dict[Variant, Predictions]:
+    """Predictions of one language by every variant; where nothing is moved, those of none."""
+    batching = {
+        "token_budget": setup.recipe.evaluation.token_budget,
+        "pad_id": setup.pad_id,
+        "device": setup.device,
+        "processes": setup.processes,
+    }
+    maps: dict[int | None, dict[Variant, AffineMap | None]] = {None: {Variant(): None}}
+    unmoved = []
+    for place, alignment in enumerate(alignments):
+        for kind, each in alignment.maps(language, kinds).items():
+            if each is None:
+                unmoved.append(Variant(kind, place))
+            else:
+                maps.setdefault(alignment.layer, {})[Variant(kind, place)] = each
+    predictions: dict[Variant, Predictions] = {}
+    for layer, of_layer in maps.items():
+        if list(of_layer) == [Variant()]:
+            predictions[Variant()] = predict(model, part.encoded, **batching)  # type: ignore[arg-type]
+        else:
+            predictions |= predict_with_maps(model, part.encoded, of_layer, layer=layer, **batching)  # type: ignore[arg-type]
+    return predictions | dict.fromkeys(unmoved, predictions[Variant()])
+
+
+def _log_metrics(
+    tracker: Tracker,
+    metrics: dict[str, float],
+    records: Mapping[str, DatasetRecord],
+    model_id: str | None,
+    step: int,
+) -> None:
     for language, record in records.items():
         own = {key: metrics.pop(key) for key in list(metrics) if key.endswith(f"/{language}")}
         tracker.log_metrics(own, step=step, dataset=record, model_id=model_id)
     tracker.log_metrics(metrics, step=step, model_id=model_id)
-    return report
 
 
 def _log_report(tracker: Tracker, report: TransferReport, table: Table, folder: Path) -> None:
-    text = io.StringIO()
-    Console(file=text, width=110).print(table)
-    log_text(tracker, "scores.txt", text.getvalue())
+    _log_table(tracker, table, "scores.txt")
     log_text(tracker, "report.json", json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
     tracker.log_artifact(bar_chart(report, folder / "scores.png"))
+
+
+def _swept(alignments: Sequence[Alignment]) -> str:
+    return "layer" if len({each.layer for each in alignments}) > 1 else "sentences"
+
+
+def _sweep(
+    report: TransferReport,
+    results: Mapping[Variant, Mapping[str, LanguageResult]],
+    alignments: Sequence[Alignment],
+    kinds: Sequence[AlignmentKind],
+) -> dict[str, dict[int | None, float]]:
+    """Zero-shot means by kind and by what the alignments differ in; nothing where there is one of them."""
+    zero_shot = report.zero_shot_languages
+    if len(alignments) < 2 or not zero_shot:
+        return {}
+    name = _swept(alignments)
+    return {
+        kind: {
+            getattr(alignment, name): sum(
+                results[Variant(kind, place)][code].scores[report.metric].value for code in zero_shot
+            )
+            / len(zero_shot)
+            for place, alignment in enumerate(alignments)
+        }
+        for kind in kinds
+    }
+
+
+def _log_sweep(
+    setup: Setup,
+    tracker: Tracker,
+    console: Console,
+    report: TransferReport,
+    sweep: Mapping[str, Mapping[int | None, float]],
+    name: str,
+    folder: Path,
+) -> None:
+    """Means as metrics whose step is the number of sentences or the layer (0 for the head), and a figure."""
+    summary = report.mean_zero_shot()
+    none = summary.value if summary else 0.0
+    title = f"{report.task} · {report.split} · zero-shot {report.metric} by {name}"
+    _show(tracker, console, sweep_table(title, name, none, sweep), f"alignment-{name}.txt")
+    if not setup.processes.is_first:
+        return
+    tracker.log_artifact(sweep_figure(folder / f"alignment-{name}.png", title, name, none, sweep))
+    for kind, points in sweep.items():
+        for value, mean in points.items():
+            key = f"{report.split}-{kind}/{report.metric}/mean_zero_shot_by_{name}"
+            tracker.log_metrics({key: mean}, step=value or 0)
+
+
+def _show(tracker: Tracker, console: Console, table: Table, name: str) -> None:
+    console.print(table)
+    _log_table(tracker, table, name)
+
+
+def _log_table(tracker: Tracker, table: Table, name: str) -> None:
+    text = io.StringIO()
+    Console(file=text, width=110).print(table)
+    log_text(tracker, name, text.getvalue())

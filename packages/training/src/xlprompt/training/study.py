@@ -27,7 +27,8 @@ from xlprompt.training.recipe import recipe_to_dict
 from xlprompt.training.signals import handled
 from xlprompt.training.study_progress import StudyProgress, study_progress
 from xlprompt.training.study_table import GroupResult, group_result, study_table
-from xlprompt.training.worker import Event, Job
+from xlprompt.training.worker import CellJob
+from xlprompt.training.worker_process import Event, Job
 
 __all__ = ["StudyError", "StudyResult", "run_study"]
 
@@ -217,9 +218,9 @@ class _Execution:
         else:
             self._ledger.close_parent(group, "FINISHED")
 
-    def _job(self, each: PlannedCell, parent_run_id: str) -> Job:
+    def _job(self, each: PlannedCell, parent_run_id: str) -> CellJob:
         cell = each.cell
-        return Job(
+        return CellJob(
             name=cell.name,
             task=cell.task,
             fingerprint=cell.fingerprint,

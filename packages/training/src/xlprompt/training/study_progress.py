@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from xlprompt.training.worker import Event
+from xlprompt.training.worker_process import Event
 
 _LINE_SECONDS = 60.0
 _REFRESHES = 2  # a second
@@ -23,6 +23,7 @@ class _Running:
     """A cell that a worker is busy with."""
 
     since: float
+    last: str
     step: int = 0
     steps: int = 0
     score: str = ""
@@ -33,14 +34,21 @@ class _Running:
     def stage(self) -> str:
         if not self.steps:
             return "loading"
-        return "scoring languages" if self.step >= self.steps else "training"
+        return self.last if self.step >= self.steps else "training"
 
 
 class StudyProgress:
     """Follows all cells; may be told of events from any thread."""
 
     def __init__(
-        self, console: Console, bars: Progress | None, *, cells: int, left: Callable[[], str]
+        self,
+        console: Console,
+        bars: Progress | None,
+        *,
+        cells: int,
+        left: Callable[[], str],
+        what: str = "cells",
+        last: str = "scoring languages",
     ) -> None:
         """Show nothing yet.
 
@@ -49,13 +57,15 @@ class StudyProgress:
             bars: Live bars, or None for plain lines.
             cells: Number of cells to do.
             left: Says how much time is left, such as `12 min left`; empty where that is unknown.
+            what: What cells are called.
+            last: What one does when it has done its steps.
         """
         self._console, self._bars, self._left = console, bars, left
-        self._cells = cells
+        self._cells, self._last = cells, last
         self._done = 0
         self._running: dict[str, _Running] = {}
         self._lock = threading.RLock()  # a signal handler may speak in the middle of a sentence
-        self._total = bars.add_task("all cells", total=cells, figures="") if bars else None
+        self._total = bars.add_task(f"all {what}", total=cells, figures="") if bars else None
 
     def event(self, name: str, event: Event) -> None:
         """A worker has told something."""
@@ -63,7 +73,7 @@ class StudyProgress:
             now = time.monotonic()
             cell = self._running.get(name)
             if cell is None:
-                cell = self._running[name] = _Running(since=now, told=now)
+                cell = self._running[name] = _Running(since=now, last=self._last, told=now)
                 if self._bars:
                     cell.bar = self._bars.add_task(f"  {name}", total=None, figures="loading")
             kind = event["event"]
@@ -115,10 +125,17 @@ class StudyProgress:
 
 
 @contextmanager
-def study_progress(console: Console, *, cells: int, left: Callable[[], str]) -> Iterator[StudyProgress]:
-    """The kind of progress that fits the console."""
+def study_progress(
+    console: Console,
+    *,
+    cells: int,
+    left: Callable[[], str],
+    what: str = "cells",
+    last: str = "scoring languages",
+) -> Iterator[StudyProgress]:
+    """The kind of progress that fits the console; see `StudyProgress`."""
     if not console.is_terminal:
-        yield StudyProgress(console, None, cells=cells, left=left)
+        yield StudyProgress(console, None, cells=cells, left=left, what=what, last=last)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -127,4 +144,4 @@ def study_progress(console: Console, *, cells: int, left: Callable[[], str]) -> 
         TextColumn("{task.fields[figures]}"),
     )
     with Progress(*columns, console=console, refresh_per_second=_REFRESHES) as bars:
-        yield StudyProgress(console, bars, cells=cells, left=left)
+        yield StudyProgress(console, bars, cells=cells, left=left, what=what, last=last)

@@ -32,6 +32,7 @@ class GroupResult:
         trained_on: Score of the training language over seeds, or None where it was not scored.
         zero_shot: Mean over the other languages, over seeds, or None where there are none.
         gap: The first minus the second.
+        trainable_percent: What trains, in percent of the backbone, or None where no run has finished.
         seconds: What a run took.
         summaries: Every test metric over seeds.
     """
@@ -43,6 +44,7 @@ class GroupResult:
     trained_on: Spread | None
     zero_shot: Spread | None
     gap: Spread | None
+    trainable_percent: float | None
     seconds: Spread | None
     summaries: Mapping[str, Spread]
 
@@ -57,6 +59,7 @@ class GroupResult:
             "parent_run_id": self.parent_run_id,
             "seeds": list(self.seeds),
             "metric": self.metric,
+            "trainable_percent": self.trainable_percent,
             "metrics": {name: vars(summary) for name, summary in self.summaries.items()},
             "seconds": vars(self.seconds) if self.seconds else None,
         }
@@ -68,6 +71,7 @@ def group_result(group: Group, parent_run_id: str | None, runs: Mapping[int, Cel
     summaries = summarize([run.metrics for run in runs.values()])
     trained = group.cells[0].recipe.data.train_language
     seconds = [run.seconds for run in runs.values() if run.seconds is not None]
+    shares = [float(run.params["trainable_percent"]) for run in runs.values()]
     return GroupResult(
         group,
         parent_run_id,
@@ -76,19 +80,20 @@ def group_result(group: Group, parent_run_id: str | None, runs: Mapping[int, Cel
         summaries.get(f"test/{metric}/{trained}"),
         summaries.get(f"test/{metric}/mean_zero_shot"),
         summaries.get(f"test/{metric}/transfer_gap"),
+        shares[0] if shares else None,
         spread(seconds) if seconds else None,
         summaries,
     )
 
 
 def study_table(results: Sequence[GroupResult]) -> Table:
-    """By task, method and variant: English, zero-shot mean, gap, minutes; mean ± deviation over seeds."""
+    """By task, method and variant: what trains, English, zero-shot mean, gap (over seeds), minutes."""
     trained = {result.group.cells[0].recipe.data.train_language for result in results}
     title = language(trained.pop()).name if len(trained) == 1 else "trained on"
     table = Table(
         title="Study",
         caption="Percent, mean ± standard deviation over seeds. Zero-shot: mean over the other languages. "
-        "Minutes of one run.",
+        "Share: what trains, in percent of the backbone. Minutes of one run.",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -98,7 +103,7 @@ def study_table(results: Sequence[GroupResult]) -> Table:
     has_variants = any(result.group.variant for result in results)
     if has_variants:
         table.add_column("variant", no_wrap=True)
-    for header in ("seeds", title, "zero-shot", "gap", "minutes"):
+    for header in ("share", "seeds", title, "zero-shot", "gap", "minutes"):
         table.add_column(header, justify="right", no_wrap=True)
     before = None
     for result in results:
@@ -109,6 +114,7 @@ def study_table(results: Sequence[GroupResult]) -> Table:
             f"{result.group.task}{metric}" if result.group.task != before else "",
             result.group.method,
             *((result.group.variant,) if has_variants else ()),
+            _ABSENT if result.trainable_percent is None else f"{result.trainable_percent:.3g}",
             f"{len(result.seeds)}/{len(result.group.cells)}",
             _spread(result.trained_on),
             _spread(result.zero_shot),

@@ -19,13 +19,13 @@ from xlprompt.evaluation.token_counts import count_tokens
 from xlprompt.evaluation.tokenization_analysis import TokenizationAnalysis, analyze
 from xlprompt.evaluation.tokenization_report import tokenization_section
 from xlprompt.models import load_tokenizer, short_name
-from xlprompt.training.analysis_store import StoredAnalysis, log_analysis, write_pages
 from xlprompt.training.cells import StudyError
 from xlprompt.training.chosen_data import languages_to_score
 from xlprompt.training.ledger import Ledger
 from xlprompt.training.preparation import data_fingerprint, dataset_record
 from xlprompt.training.recipe import DataSettings
 from xlprompt.training.report_runs import BASELINE, METHOD, find_runs, train_language
+from xlprompt.training.report_sections import log_section
 
 KIND = "tokenization"
 
@@ -38,13 +38,11 @@ class TokenizationFindings:
         analysis: Figures and correlations.
         section: The same as tables and figures.
         run_id: The MLflow run that holds it.
-        pages: The files that were written.
     """
 
     analysis: TokenizationAnalysis
     section: Section
     run_id: str
-    pages: tuple[Path, Path]
 
 
 def analyze_tokenization(
@@ -54,7 +52,6 @@ def analyze_tokenization(
     source: str,
     task_name: str,
     console: Console,
-    out: Path,
     split: str = "test",
     languages: Sequence[str] | None = None,
     limit: int | None = None,
@@ -68,7 +65,6 @@ def analyze_tokenization(
         source: `mini`, `hub` or a folder.
         task_name: Whose text.
         console: Where progress goes.
-        out: Folder of the pages.
         split: Which of the task's sets.
         languages: Some of its languages; None for all.
         limit: At most this many examples of a language.
@@ -101,16 +97,17 @@ def analyze_tokenization(
         for suffix, value in (("", figure.value), ("_low", figure.low), ("_high", figure.high))
         if value is not None
     }
-    run_id = log_analysis(
+    run_id = log_section(
         store,
-        StoredAnalysis(KIND, f"{task_name}-{split}-{source}", section, analysis.to_dict()),
-        model=model,
-        run_name=f"{KIND}-{short_name(model)}-{task_name}",
+        f"{KIND}-{task_name}-{split}-{short_name(source)}",
+        model,
+        section,
+        findings=analysis.to_dict(),
         params={"task": task_name, "source": source, "split": split, "limit": limit},
         metrics=metrics,
         datasets=records,
     )
-    return TokenizationFindings(analysis, section, run_id, write_pages(out, [section]))
+    return TokenizationFindings(analysis, section, run_id)
 
 
 def _study(store: Path, model: str) -> tuple[Comparison | None, str]:

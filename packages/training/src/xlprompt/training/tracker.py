@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import platform
 import signal
 import sqlite3
 import tempfile
@@ -37,7 +36,6 @@ if not any(name.startswith("MLFLOW_SQLALCHEMYSTORE_") for name in os.environ):
     os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
 
 import mlflow  # noqa: E402
-import psutil  # noqa: E402
 from mlflow.entities import (  # noqa: E402
     Dataset,
     DatasetInput,
@@ -50,6 +48,7 @@ from mlflow.entities import (  # noqa: E402
 )
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID  # noqa: E402
 
+from xlprompt.training.process_identity import is_gone, this_process  # noqa: E402
 from xlprompt.training.signals import handled  # noqa: E402
 
 _log = logging.getLogger(__name__)
@@ -79,7 +78,7 @@ _RETRY_SECONDS, _RETRY_AT_MOST = 15.0, 300.0
 _MAX_PENDING = 100_000  # some 50 MB; a run logs four figures every ten steps or so
 
 
-_PROCESS = "process"  # tag: which process works on a run
+PROCESS_TAG = "process"  # tag: which process works on a run
 
 
 class TrackingError(RuntimeError):
@@ -255,7 +254,7 @@ class MlflowTracker:
             _end_abandoned_runs(self._client, self._experiment_id)
             # In the same transaction as the run, so that a run killed at once can be found by its tags.
             given = {key: value[:MAX_TAG] for key, value in tags.items()}
-            given[_PROCESS] = _this_process()
+            given[PROCESS_TAG] = this_process()
             if parent_run_id:
                 given[MLFLOW_PARENT_RUN_ID] = parent_run_id
             run = self._client.create_run(self._experiment_id, run_name=run_name, tags=given)
@@ -272,7 +271,7 @@ class MlflowTracker:
             run = _find_run(self._client, run_id)
             if run is None:
                 return False
-            self._client.set_tag(run_id, _PROCESS, _this_process())
+            self._client.set_tag(run_id, PROCESS_TAG, this_process())
             self._client.update_run(run_id, status="RUNNING")
             self._run_id, self._experiment_id = run_id, run.info.experiment_id
             # Steps done again since the last training state are in the curves already.
@@ -309,6 +308,11 @@ class MlflowTracker:
             )
         if len(self._pending) >= _FLUSH_METRICS or time.monotonic() - self._flushed_at > _FLUSH_SECONDS:
             self.flush()
+
+    def set_tag(self, key: str, value: str) -> None:
+        """Set a tag of the run."""
+        with self._needed(_WAIT_TO_FINISH):
+            self._client.set_tag(self._run, key, value[:MAX_TAG])
 
     def log_dataset(self, dataset: DatasetRecord) -> None:
         """Log a data set as an input of the run."""
@@ -672,27 +676,9 @@ def _remedy(reason: str) -> str:
 def _end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
     """End runs whose process on this machine is gone: who is killed by SIGKILL cannot do so himself."""
     for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
-        if _is_gone(run.data.tags.get(_PROCESS, "")):
+        if is_gone(run.data.tags.get(PROCESS_TAG, "")):
             client.set_tag(run.info.run_id, "error", "its process ended without a word")
             client.set_terminated(run.info.run_id, status="KILLED")
-
-
-def _this_process() -> str:
-    """The machine, the process's number, and when it began, since numbers are used again."""
-    process = psutil.Process()
-    return f"{platform.node()} {process.pid} {process.create_time():.2f}"
-
-
-def _is_gone(process: str) -> bool:
-    """Whether a process of this machine, as `_this_process` names it, has ended."""
-    machine, _, rest = process.partition(" ")
-    number, _, began = rest.partition(" ")
-    if machine != platform.node() or not number.isdigit():
-        return False  # another machine's, or nobody knows whose
-    try:
-        return f"{psutil.Process(int(number)).create_time():.2f}" != began
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _every_second_point(metrics: list[Metric]) -> list[Metric]:

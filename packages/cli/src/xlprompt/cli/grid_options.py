@@ -1,0 +1,80 @@
+"""The options of commands that work on a grid file, and the keys of the grid and its recipes they set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from xlprompt.cli.options import parse_settings, set_option
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Options and the keys of the grid file, or of every recipe, that they set.
+_GRID_KEYS = {"tasks": "tasks", "methods": "methods", "seeds": "seeds", "recipe": "recipe"}
+_RECIPE_KEYS = {"model": "model", "data": "data.source", "limit": "data.limit"}
+
+
+def split_names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    """Names between commas or spaces; a callback."""
+    names = [name for name in (part.strip() for part in (value or "").replace(",", " ").split()) if name]
+    return names or None
+
+
+def split_seeds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | list[int] | None:
+    """A number of seeds, or a list of them; a callback."""
+    if value is None:
+        return None
+    try:
+        if "," not in value:
+            return int(value)
+        return [int(part) for part in value.split(",") if part.strip()]
+    except ValueError:
+        raise click.BadParameter(
+            f"expected a number of seeds (3) or a list of them (0,4,7; a single one: 4,), got '{value}'"
+        ) from None
+
+
+_OPTIONS = (
+    click.option(
+        "--tasks", callback=split_names, metavar="NAMES", help="Some of the grid's tasks, such as xnli,pos."
+    ),
+    click.option(
+        "--methods", callback=split_names, metavar="NAMES", help="Methods, such as prompt,head,lora."
+    ),
+    click.option(
+        "--seeds", callback=split_seeds, metavar="N|LIST", help="How many seeds, or a list such as 0,4."
+    ),
+    click.option(
+        "--recipe",
+        metavar="PATTERN",
+        help="Recipe files, relative to the grid's, as in '../gemma/{task}-{method}.yaml'.",
+    ),
+    set_option,
+    click.option("--model", help="Backbone of all recipes."),
+    click.option("--data", help="Data of all recipes: 'mini', 'hub', or a folder."),
+    click.option("--limit", type=int, help="Use at most this many examples of each split and language."),
+)
+
+
+def grid_options(command: Command) -> Command:
+    """Give a command the options that choose and change what a grid file holds."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def given(keys: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by key of the options that were given."""
+    return {key: options[name] for name, key in keys.items() if options[name] is not None}
+
+
+def grid_overrides(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted key that win over the grid file's."""
+    return given(_GRID_KEYS, options)
+
+
+def recipe_overrides(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted key that win over every recipe's."""
+    return given(_RECIPE_KEYS, options) | parse_settings(options["settings"])

@@ -1,0 +1,105 @@
+"""From a grid file with variants to what they came to: finds their finished runs and compares them.
+
+The runs are made by `xlprompt.training.study`; a seed that has not finished is left out and said to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xlprompt.evaluation import load_runs
+from xlprompt.evaluation.ablation import Ablation, ablation_section, compare_variants
+from xlprompt.evaluation.report_page import Section
+from xlprompt.training.cells import Group, StudyError, make_groups
+from xlprompt.training.grid import load_grid
+from xlprompt.training.ledger import CELL_TAG, CellRun, Ledger
+from xlprompt.training.report_sections import log_section
+
+
+@dataclass(frozen=True)
+class AblationResult:
+    """What was compared.
+
+    Attributes:
+        ablations: By task and method.
+        section: The same as a section of a report.
+        missing: Cells that have no finished run.
+        run_id: The MLflow run that keeps the section.
+    """
+
+    ablations: tuple[Ablation, ...]
+    section: Section
+    missing: tuple[str, ...]
+    run_id: str
+
+
+def report_ablation(
+    grid_path: Path,
+    *,
+    store: Path,
+    grid_overrides: Mapping[str, Any] | None = None,
+    recipe_overrides: Mapping[str, Any] | None = None,
+) -> AblationResult:
+    """Compare the variants of a grid, and keep the outcome in the store for reports.
+
+    Args:
+        grid_path: The grid file.
+        store: Folder of the MLflow store.
+        grid_overrides: As the study was called with.
+        recipe_overrides: As the study was called with.
+
+    Raises:
+        RecipeError: The grid file or a recipe is wrong.
+        StudyError: The grid has no two variants, or one of them has no finished run.
+        DataError: Runs were not scored on the same examples.
+    """
+    grid = load_grid(grid_path, grid_overrides)
+    if len(grid.variants) < 2:
+        raise StudyError(f"{grid_path}: has no two variants to compare. Name them under `variants`")
+    if not (store / "mlflow.db").is_file():
+        raise StudyError(
+            f"{store}: there is no MLflow store. Run the ablation first: xlprompt study {grid_path}"
+        )
+    ledger = Ledger(store)
+    groups = make_groups(grid, grid_path, recipe_overrides)
+    missing: list[str] = []
+    ablations = []
+    for task in grid.tasks:
+        for method in grid.methods:
+            chosen = [group for group in groups if (group.task, group.method) == (task, method)]
+            ablations.append(_compare(chosen, ledger, missing, grid_path))
+    name = f"ablation-{grid_path.stem}"
+    section = ablation_section(f"Ablation: {grid_path.stem}", ablations)
+    run_id = log_section(
+        store, name, groups[0].model, section, params={"grid": grid_path.name, "seeds": len(grid.seeds)}
+    )
+    return AblationResult(tuple(ablations), section, tuple(missing), run_id)
+
+
+def _compare(groups: list[Group], ledger: Ledger, missing: list[str], grid_path: Path) -> Ablation:
+    runs: dict[tuple[str, str, int], CellRun] = {}
+    for group in groups:
+        finished = {run.tags[CELL_TAG]: run for run in ledger.runs_of_group(group)}
+        for cell in group.cells:
+            if run := finished.get(cell.fingerprint):
+                runs[group.task, group.variant, cell.seed] = run
+            else:
+                missing.append(cell.name)
+        if not any(key[1] == group.variant for key in runs):
+            raise StudyError(f"{group.name} has no finished run. Run it first: xlprompt study {grid_path}")
+    (counts,) = load_runs({key: ledger.predictions(run.run_id) for key, run in runs.items()}).values()
+    shares = {
+        variant: float(run.params["trainable_percent"])
+        for (_, variant, _), run in runs.items()
+        if "trainable_percent" in run.params
+    }
+    return compare_variants(
+        counts,
+        [group.variant for group in groups],
+        method=groups[0].method,
+        train_language=groups[0].cells[0].recipe.data.train_language,
+        trainable_percent=shares,
+    )

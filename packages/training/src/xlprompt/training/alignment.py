@@ -1,0 +1,154 @@
+"""Which text a language's hidden states are aligned by, and the maps that come of it.
+
+The text is a language's development set, or its training set where it has no development set; its labels are
+not looked at. A test set is never read for it: a language that has nothing else stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from xlprompt.evaluation.aligned import collect_states
+from xlprompt.models import (
+    AffineMap,
+    AlignmentKind,
+    AlignmentSettings,
+    Moments,
+    Target,
+    TaskModel,
+    alignment_map,
+    moments_of,
+    target_of,
+)
+from xlprompt.training.preparation import Setup, load_split
+
+# Of the training language: so many that what is found out about other languages is not about this one.
+TARGET_SENTENCES = 1000
+
+
+@dataclass(frozen=True)
+class Text:
+    """The unlabelled text that a language's moments are of.
+
+    Attributes:
+        split: `validation` or `train`.
+        sentences: How many sentences or pairs at most.
+        fingerprint: Of the source's whole split.
+    """
+
+    split: str
+    sentences: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The moments of a trained model's states, by language.
+
+    Attributes:
+        sentences: Sentences of a language at most, as asked for.
+        layer: The decoder layer, or None for what the head reads.
+        train_language: The language that all are aligned to.
+        target: Its moments and directions.
+        moments: Of every other language that there is text of.
+        texts: What they were taken from, the training language's included.
+    """
+
+    sentences: int
+    layer: int | None
+    train_language: str
+    target: Target
+    moments: Mapping[str, Moments]
+    texts: Mapping[str, Text]
+
+    def maps(self, language: str, kinds: Sequence[AlignmentKind]) -> dict[AlignmentKind, AffineMap | None]:
+        """A language's map of each kind; None, which leaves its states alone, where there is nothing to move.
+
+        That is so for the training language, and without text for every kind but `subspace`, which other
+        languages' text is enough for.
+        """
+        if language == self.train_language:
+            return dict.fromkeys(kinds)
+        means = [self.moments[code].mean for code in sorted(self.moments)]
+        own = self.moments.get(language)
+        return {kind: alignment_map(kind, own, self.target, means) for kind in kinds}
+
+    def without_text(self, languages: Sequence[str]) -> tuple[str, ...]:
+        """Those of the languages that have no text to be aligned by."""
+        return tuple(code for code in languages if code not in self.texts)
+
+
+def measure(
+    setup: Setup,
+    model: TaskModel,
+    languages: Sequence[str],
+    settings: AlignmentSettings,
+    *,
+    stored: Alignment | None = None,
+    others: Sequence[Alignment] = (),
+) -> Alignment | None:
+    """Read the languages' unlabelled text with a trained model.
+
+    Args:
+        setup: The run's.
+        model: The trained model.
+        languages: The languages to align.
+        settings: How many sentences, and at which layer.
+        stored: Moments that were measured with this model before, for the same settings. They are used for
+            languages whose text is the same here or not here at all.
+        others: Just measured with this model, for other numbers of sentences: what they know of the training
+            language need not be read again.
+
+    Returns:
+        The moments; None where there is no text of the training language, to which all are aligned.
+
+    Raises:
+        ModelError: A language's text is too short, or the backbone has no such layer.
+    """
+    train_language = setup.recipe.data.train_language
+    known = dict(stored.texts) if stored else {}
+    target_text = find_text(setup, train_language, TARGET_SENTENCES)
+    if stored and target_text in (None, known.get(train_language)):
+        target, target_text = stored.target, known[train_language]
+    elif same := [each for each in others if each.layer == settings.layer]:
+        target, target_text, stored = same[0].target, same[0].texts[train_language], None
+    elif target_text is not None:
+        target, stored = target_of(_states(setup, model, train_language, target_text, settings.layer)), None
+    else:
+        return None
+    moments = dict(stored.moments) if stored else {}
+    texts = known if stored else {}
+    for language in languages:
+        if language == train_language:
+            continue
+        text = find_text(setup, language, settings.sentences)
+        if text is not None and text != texts.get(language):
+            moments[language] = moments_of(_states(setup, model, language, text, settings.layer), target)
+            texts[language] = text
+    texts[train_language] = target_text
+    return Alignment(settings.sentences, settings.layer, train_language, target, moments, texts)
+
+
+def find_text(setup: Setup, language: str, sentences: int) -> Text | None:
+    """A language's unlabelled text in the run's source: development set, else training set, else None."""
+    for split in ("validation", "train"):
+        if language in setup.source.languages(setup.task, split):
+            return Text(split, sentences, setup.source.fingerprint(setup.task, language, split))
+    return None
+
+
+def _states(setup: Setup, model: TaskModel, language: str, text: Text, layer: int | None) -> Tensor:
+    with setup.processes.first_alone():
+        part = load_split(setup, language, text.split, limit=text.sentences)
+    return collect_states(
+        model,
+        part.encoded,
+        layer=layer,
+        token_budget=setup.recipe.evaluation.token_budget,
+        pad_id=setup.pad_id,
+        device=setup.device,
+        processes=setup.processes,
+    ).cpu()

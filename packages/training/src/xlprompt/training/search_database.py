@@ -1,0 +1,71 @@
+"""The Optuna database of searches: a file beside the MLflow store, or any that SQLAlchemy has a URL for."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from filelock import FileLock
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from xlprompt.training.search_space import SearchError
+
+try:
+    import optuna
+except ModuleNotFoundError as absent:
+    raise SearchError(
+        "Optuna is not installed, which draws the trials. Install it: pip install 'xlprompt-training[search]'"
+    ) from absent
+
+_WAIT = 60  # seconds that sqlite waits for another process's write
+_BEAT, _GRACE = 30, 180  # seconds between signs of life, and until a trial without one is given up
+
+
+def database_beside(store: Path) -> str:
+    """The URL of the database that a store's searches have where no other is named."""
+    return f"sqlite:///{(store.absolute() / 'search.db').as_posix()}"
+
+
+def hidden(database: str) -> str:
+    """A database's URL for people to see: without its password."""
+    try:
+        return make_url(database).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return "that was named"
+
+
+def open_database(database: str) -> optuna.storages.RDBStorage:
+    """The database behind a URL, whose tables are made where they are not there yet.
+
+    Raises:
+        SearchError: It cannot be used.
+    """
+    try:
+        return _open(database)
+    except (ImportError, OSError, SQLAlchemyError, optuna.exceptions.OptunaError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SearchError(
+            f"the database {hidden(database)} cannot be used ({reason}). Give a URL as SQLAlchemy takes "
+            "them: sqlite:////data/search.db or postgresql://user@host/search, and install its driver"
+        ) from error
+
+
+def _open(database: str) -> optuna.storages.RDBStorage:
+    url = make_url(database)
+    if url.get_backend_name() != "sqlite":
+        with warnings.catch_warnings():
+            # On other machines nobody can see whether a process is still there.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.storages.RDBStorage(
+                database,
+                engine_kwargs={"pool_pre_ping": True},
+                heartbeat_interval=_BEAT,
+                grace_period=_GRACE,
+            )
+    if not url.database or url.database == ":memory:":
+        raise ValueError("a database in memory is this process's alone")
+    file = Path(url.database)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):  # of several processes one makes the tables
+        return optuna.storages.RDBStorage(database, engine_kwargs={"connect_args": {"timeout": _WAIT}})

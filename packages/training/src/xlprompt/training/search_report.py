@@ -1,0 +1,187 @@
+"""What a search came to: a table, whether anything beats the recipe, plots, and the best as a recipe."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from xlprompt.data.languages import language
+from xlprompt.evaluation.search_chart import TrialPoint, history_chart, importance_chart, slice_chart
+from xlprompt.training.asked_search import AskedSearch
+from xlprompt.training.recipe import recipe_to_dict, unflatten
+from xlprompt.training.search_space import Range, show
+from xlprompt.training.search_trials import Trial
+
+_ABSENT = "–"
+_SHOWN = 30  # trials in the table
+_ORDER = {"complete": 0, "pruned": 1, "running": 2, "diverged": 3}
+
+
+def best_trial(trials: Sequence[Trial]) -> Trial | None:
+    """The one with the highest score of those that ended; of equals the first, which may be the recipe's."""
+    ended = [each for each in trials if each.state == "complete"]
+    return max(ended, key=lambda each: (each.score or 0.0, -each.number), default=None)
+
+
+def shipped_trial(trials: Sequence[Trial]) -> Trial | None:
+    """The one with the recipe's own values, if it has ended."""
+    return next((each for each in trials if each.shipped and each.state == "complete"), None)
+
+
+def trials_table(trials: Sequence[Trial], metric: str, keys: Sequence[str]) -> Table:
+    """The trials, best first."""
+    ordered = sorted(trials, key=lambda each: (_ORDER[each.state], -(each.score or 0.0), each.number))
+    left_out = len(ordered) - _SHOWN
+    table = Table(
+        title="Trials",
+        caption=f"Development {metric} in percent ± standard error over its examples, best evaluation of a "
+        "trial. A trial that was cut short has the step in brackets."
+        + (f" {left_out} more are left out." if left_out > 0 else ""),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("trial", justify="right")
+    table.add_column(metric, justify="right", no_wrap=True)
+    for key in keys:
+        table.add_column(key.rpartition(".")[2].replace("_", " "), justify="right")
+    table.add_column("seconds", justify="right")
+    table.add_column("", no_wrap=True)
+    for each in ordered[:_SHOWN]:
+        state = f"cut short ({each.step})" if each.state == "pruned" else each.state
+        remarks = ["the recipe"] * each.shipped + [state] * (each.state != "complete")
+        table.add_row(
+            str(each.number),
+            score_text(each.score, each.stderr),
+            *(show(each.values.get(key)) if key in each.values else _ABSENT for key in keys),
+            _ABSENT if each.seconds is None else f"{each.seconds:.0f}",
+            ", ".join(remarks),
+        )
+    return table
+
+
+def verdict(trials: Sequence[Trial]) -> str:
+    """Whether the best is better than the shipped recipe, in a few sentences."""
+    best, shipped = best_trial(trials), shipped_trial(trials)
+    if best is None:
+        return "No trial has ended yet."
+    ours = f"Best: trial {best.number}, {score_text(best.score, best.stderr)}"
+    if shipped is None or best.score is None or shipped.score is None:
+        return f"{ours}. The shipped recipe has no score to compare it with."
+    if best is shipped:
+        return f"Nothing beats the shipped recipe (trial {shipped.number}, {_score(shipped)})."
+    ahead, error = best.score - shipped.score, max(best.stderr or 0.0, shipped.stderr or 0.0)
+    against = f"{ours}; the shipped recipe: {_score(shipped)}. It is {ahead:.1f} points ahead"
+    if ahead <= error:
+        return f"{against}, within one standard error ({error:.1f}): no sign that it is better."
+    return (
+        f"{against}, more than one standard error ({error:.1f}). Expect less of it with other seeds, since "
+        f"the best of {len(trials)} is lucky as well as good."
+    )
+
+
+def score_text(score: float | None, stderr: float | None) -> str:
+    """Such as `82.4 ± 1.7`."""
+    if score is None:
+        return _ABSENT
+    return f"{score:.1f}" if stderr is None else f"{score:.1f} ± {stderr:.1f}"
+
+
+def outcome_figures(
+    metric: str, trials: Sequence[Trial], importances: Mapping[str, float]
+) -> dict[str, float]:
+    """What a tracker is told of a complete search."""
+    figures: dict[str, float] = {
+        "trials": len(trials),
+        "trials/pruned": sum(each.state == "pruned" for each in trials),
+        "trials/diverged": sum(each.state == "diverged" for each in trials),
+        "cost/trials_seconds": sum(each.seconds or 0.0 for each in trials),
+    }
+    for name, trial in (("best", best_trial(trials)), ("shipped", shipped_trial(trials))):
+        if trial is not None and trial.score is not None:
+            figures[f"{name}/{metric}"] = trial.score
+    return figures | {f"importance/{key}": share for key, share in importances.items()}
+
+
+def write_outcome(
+    folder: Path, search: AskedSearch, trials: Sequence[Trial], importances: Mapping[str, float]
+) -> list[Path]:
+    """Write table, trials, the search file's values and plots into a folder; returns the files."""
+    text = io.StringIO()
+    plain = Console(file=text, width=110)
+    plain.print(trials_table(trials, search.metric, list(search.space)))
+    plain.print(verdict(trials), highlight=False)
+    settings = yaml.safe_dump(recipe_to_dict(search.settings), sort_keys=False, allow_unicode=True)
+    texts = {
+        "trials.txt": text.getvalue(),
+        "trials.json": json.dumps([asdict(each) for each in trials], indent=2, ensure_ascii=False),
+        "search.yaml": settings,
+    }
+    for name, content in texts.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    return [*(folder / name for name in texts), *_draw(folder, search, trials, importances)]
+
+
+def write_best(path: Path, search: AskedSearch, trials: Sequence[Trial]) -> Path:
+    """Write the best trial as a recipe that extends the shipped one and holds what differs.
+
+    Args:
+        path: The file; its folder is made.
+        search: The search.
+        trials: Of which one has ended.
+
+    Returns:
+        The path.
+    """
+    best, own = best_trial(trials), shipped_trial(trials)
+    assert best is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    base = Path(os.path.relpath(search.file.resolve(), path.parent.resolve())).as_posix()
+    scored = language(search.recipe.data.train_language).name
+    against = f"; the shipped recipe {_score(own)}" if own else ""
+    values = unflatten({**search.overrides, **best.values})
+    path.write_text(
+        f"# xlprompt train {path.as_posix()}\n"
+        f"# Trial {best.number}, the best of {len(trials)}: {_score(best)} on the {scored} development set"
+        f"{against}.\n# The best of many is too high a figure: confirm it with other seeds.\n"
+        f"# Found by: {search.command}\n\n"
+        + yaml.safe_dump({"extends": base, **values}, sort_keys=False, allow_unicode=True),
+        encoding="utf-8",
+    )
+    return path
+
+
+def _draw(
+    folder: Path, search: AskedSearch, trials: Sequence[Trial], importances: Mapping[str, float]
+) -> list[Path]:
+    """History, slices and importance, as far as there is something to see."""
+    points = [
+        TrialPoint(each.number, each.score, each.stderr, each.state != "complete", each.shipped, each.values)
+        for each in trials
+        if each.score is not None
+    ]
+    if not points:
+        return []
+    shown = {"title": search.title, "metric": search.metric}
+    log = [key for key, knob in search.space.items() if isinstance(knob, Range) and knob.log]
+    files = [
+        history_chart(points, folder / "history.png", **shown),
+        slice_chart(points, folder / "slices.png", **shown, log=log),
+    ]
+    if importances:
+        path = folder / "importance.png"
+        files.append(importance_chart(importances, path, title=search.title, trials=len(points)))
+    return files
+
+
+def _score(trial: Trial) -> str:
+    return score_text(trial.score, trial.stderr)

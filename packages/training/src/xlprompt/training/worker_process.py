@@ -1,0 +1,146 @@
+"""A process that does one job for whoever started it, as `xlprompt.training.executors` does.
+
+It reads its job from standard input, as a line of JSON, and tells how it goes on standard output, an event
+a line. What the job itself prints goes to standard error, which is its log. Standard input stays open as long
+as somebody waits for the result: when it closes, the process ends as a SIGTERM would end it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xlprompt.training.progress import ShowProgress, TrainingProgress
+
+Event = Mapping[str, Any]
+Report = Callable[[Event], None]
+
+ORPHAN_SECONDS = 60.0  # that a process which nobody waits for may take to end
+_EVENT_SECONDS = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class Job(Protocol):
+    """What a worker is to do, told in plain data so that any process on any machine can do it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def module(self) -> str:
+        """The module whose main program reads this kind of job."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads."""
+
+    @property
+    def directory(self) -> str:
+        """What relative paths are relative to."""
+
+    @property
+    def store(self) -> str:
+        """Folder of the MLflow store, which every worker must see."""
+
+    @property
+    def log(self) -> Path:
+        """Where its own output goes."""
+
+    def to_json(self) -> str:
+        """One line."""
+
+    def run(self, report: Report, console: Console) -> str:
+        """Do it in this process; returns the id of the MLflow run that holds what came of it."""
+
+
+def serve(read: Callable[[str], Job]) -> int:
+    """Run the job on standard input, a line that `read` turns into it; returns the process's exit code."""
+    # MLflow, rich and stray prints must not get between the events.
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    job = read(sys.stdin.readline())
+    os.chdir(job.directory)
+    threading.Thread(target=_end_with_the_supervisor, daemon=True).start()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("xlprompt").setLevel(logging.INFO)
+
+    import torch
+    from rich.console import Console
+
+    torch.set_num_threads(job.threads)
+    report = _reporter(events)
+    try:
+        run_id = job.run(report, Console(file=sys.stderr, width=110))
+    except Exception as error:
+        logging.getLogger("xlprompt").exception("%s failed", job.name)
+        report({"event": "failed", "error": f"{type(error).__name__}: {error}"})
+        return 1
+    report({"event": "finished", "run_id": run_id})
+    return 0
+
+
+def _reporter(events: TextIO) -> Report:
+    def report(event: Event) -> None:
+        try:
+            events.write(json.dumps(event) + "\n")
+            events.flush()
+        except OSError:
+            return  # nobody listens any more; standard input says so too, and ends this process
+
+    return report
+
+
+def _end_with_the_supervisor() -> None:
+    """Wait until standard input closes, and then stop as a SIGTERM would; in the end by force."""
+    while os.read(0, 1):  # and not sys.stdin, whose lock would be held when the interpreter ends
+        continue
+    _log.warning("Nobody waits for this run any more: stopping")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORPHAN_SECONDS)
+    os._exit(128 + signal.SIGTERM)
+
+
+class _ReportedProgress:
+    """The loop's figures as lines in the cell's log, and as events, two a second at most."""
+
+    def __init__(self, lines: TrainingProgress, report: Report, *, steps: int, metric: str) -> None:
+        self._lines, self._report, self._steps, self._metric = lines, report, steps, metric
+        self._last = 0.0
+
+    def stepped(self, step: int, *, loss: float, learning_rate: float, tokens_per_second: float) -> None:
+        self._lines.stepped(step, loss=loss, learning_rate=learning_rate, tokens_per_second=tokens_per_second)
+        now = time.monotonic()
+        if now - self._last >= _EVENT_SECONDS or step == self._steps:
+            self._last = now
+            self._report({"event": "step", "step": step, "steps": self._steps, "loss": loss})
+
+    def evaluated(self, step: int, *, score: float, best_score: float, best_step: int) -> None:
+        self._lines.evaluated(step, score=score, best_score=best_score, best_step=best_step)
+        self._report({"event": "score", "metric": self._metric, "best": best_score, "step": step})
+
+
+def shown_as_events(report: Report) -> ShowProgress:
+    """Progress for `train` that goes to whoever waits for a worker."""
+
+    @contextmanager
+    def show(console: Console, *, steps: int, metric: str) -> Iterator[TrainingProgress]:
+        from xlprompt.training.progress import LineProgress
+
+        lines = LineProgress(console, steps=steps, metric=metric)
+        yield _ReportedProgress(lines, report, steps=steps, metric=metric)
+
+    return show

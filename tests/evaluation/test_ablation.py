@@ -1,0 +1,74 @@
+"""Variants are compared with the first of them, by the statistics of any two methods."""
+
+import numpy as np
+import pytest
+from simulated_studies import make_runs
+
+from xlprompt.evaluation import TaskRuns, compare
+from xlprompt.evaluation.ablation import ablation_section, compare_variants
+from xlprompt.evaluation.report_page import Image, Section, Table
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """`short` is 8 points worse than `long` everywhere."""
+    (found,) = make_runs(8.0).values()
+    names = {"prompt": "long", "finetune": "short"}
+    return TaskRuns(
+        found.task,
+        found.metric,
+        found.split,
+        tuple((names[method], seed) for method, seed in found.runs),
+        found.languages,
+    )
+
+
+@pytest.fixture(scope="module")
+def ablation(runs):
+    return compare_variants(
+        runs, ["short", "long"], method="prompt", train_language="en", trainable_percent={"long": 0.5}
+    )
+
+
+def test_the_difference_is_that_of_the_comparison_of_the_two(runs, ablation):
+    comparison = compare({"xnli": runs}, method="long", baseline="short")
+    (zero_shot,) = [row.estimate for row in comparison.groups if row.grouping == "zero-shot"]
+    short, long = ablation.variants
+    assert (short.difference, long.difference) == (None, zero_shot)
+    assert long.wins == comparison.tallies[0].wins > 0
+    assert long.losses == 0
+
+
+def test_scores_over_seeds_leave_the_training_language_out_of_the_mean(runs, ablation):
+    _, long = ablation.variants
+    of_long = [at for at, (name, _) in enumerate(runs.runs) if name == "long"]
+    by_seed = [
+        np.mean([counts.scores[at] for code, counts in runs.languages.items() if code != "en"])
+        for at in of_long
+    ]
+    assert long.zero_shot.mean == pytest.approx(np.mean(by_seed))
+    assert long.zero_shot.deviation == pytest.approx(np.std(by_seed, ddof=1))
+    assert long.trained_on.mean == pytest.approx(np.mean(runs.languages["en"].scores[of_long]))
+
+
+def test_the_section_has_a_table_with_the_shares_and_a_figure(ablation):
+    section = ablation_section("Ablation: length", [ablation])
+    table, figure = section.content
+    assert isinstance(table, Table)
+    assert [row[0] for row in table.rows] == ["short", "long"]
+    assert [row[1] for row in table.rows] == ["–", "0.5"]
+    assert table.rows[0][4:] == ("–", "–", "–")
+    assert isinstance(figure, Image)
+    assert figure.svg.startswith("<?xml")
+
+
+def test_a_section_comes_back_as_it_was_stored(ablation):
+    section = ablation_section("Ablation: length", [ablation])
+    assert Section.from_json(section.to_json()) == section
+    with pytest.raises(ValueError, match="not a section of a report"):
+        Section.from_json('{"title": "x"}')
+
+
+def test_one_variant_is_no_ablation(runs):
+    with pytest.raises(ValueError, match="at least two variants"):
+        compare_variants(runs, ["short"], method="prompt", train_language="en")

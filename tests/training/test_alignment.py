@@ -1,0 +1,279 @@
+"""Alignment in runs and evaluations: which text it reads, what it keeps, and what it says."""
+
+import io
+import json
+import shutil
+from dataclasses import replace
+
+import mlflow
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+from small import TAGS, WORDS, tiny_recipe, write_data, write_lines
+
+from xlprompt.data import TASKS
+from xlprompt.evaluation.processes import Processes
+from xlprompt.models import AlignmentSettings, load_tokenizer
+from xlprompt.training import RunError, evaluate, train
+from xlprompt.training.alignment import measure
+from xlprompt.training.alignment_file import alignment_path, load_alignment, save_alignment
+from xlprompt.training.alignment_report import analyze_alignment
+from xlprompt.training.cells import StudyError
+from xlprompt.training.checkpoint import CheckpointError, load_checkpoint, restore
+from xlprompt.training.chosen_data import open_data
+from xlprompt.training.preparation import Setup, build_model
+from xlprompt.training.recipe import RecipeError
+from xlprompt.training.tracker import store_uri
+
+pytestmark = pytest.mark.integration
+
+KINDS = ("mean", "mean_scale", "principal", "subspace")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """POS: English whole, German with a development set, Swahili with a training set, Hindi with neither."""
+    folder = write_data(tmp_path_factory.mktemp("data"))
+
+    def sentences(language, count):
+        words = WORDS.get(language, WORDS["en"])
+        return [
+            {
+                "tokens": [words[(i * j) % 10] for j in range(4)],
+                "tags": [TAGS[(i * j) % 10] for j in range(4)],
+            }
+            for i in range(count)
+        ]
+
+    for language, split in (("de", "validation"), ("sw", "train"), ("sw", "test"), ("hi", "test")):
+        write_lines(folder / "pos" / f"{language}.{split}.jsonl", sentences(language, 12))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs") / "mlruns"
+
+
+@pytest.fixture(scope="module")
+def console():
+    return Console(file=io.StringIO(), width=100)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_gemma, data, store, console, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XLPROMPT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        alignment = {"kinds": KINDS, "sentences": 10}
+        recipe = tiny_recipe("pos", tiny_gemma, data, evaluation={"alignment": alignment})
+        return recipe, train(recipe, store=store, console=console)
+
+
+def text_of(console):
+    return console.file.getvalue()
+
+
+class Watched:
+    """A source that notes what is loaded from it."""
+
+    def __init__(self, source):
+        self.source, self.name, self.loaded = source, source.name, []
+
+    def load(self, task, language, split, limit=None):
+        self.loaded.append((language, split, limit))
+        return self.source.load(task, language, split, limit=limit)
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+
+def loaded_model(recipe, result):
+    source = Watched(open_data(recipe.data))
+    tokenizer = load_tokenizer(recipe.model)
+    setup = Setup(recipe, TASKS[recipe.task], source, tokenizer, CPU, Processes())
+    model = build_model(setup)
+    restore(load_checkpoint(result.checkpoint), model, backbone_fingerprint=model.backbone.fingerprint)
+    return setup, model, source
+
+
+def test_no_row_of_a_test_set_is_read_for_moments(trained):
+    recipe, result = trained
+    setup, model, source = loaded_model(recipe, result)
+    measure(setup, model, ["en", "de", "sw", "hi"], recipe.evaluation.alignment)
+    assert source.loaded == [("en", "validation", 1000), ("de", "validation", 10), ("sw", "train", 10)]
+
+
+def test_a_run_reports_every_kind_beside_the_scores_without(trained, store):
+    _, result = trained
+    metrics = mlflow.MlflowClient(store_uri(store)).get_run(result.run_id).data.metrics
+    for kind in KINDS:
+        assert metrics[f"test-{kind}/accuracy/en"] == metrics["test/accuracy/en"]
+        assert f"test-{kind}/accuracy/mean_zero_shot" in metrics
+    assert result.report.split == "test"
+    assert list(result.scores.aligned) == list(KINDS)
+
+
+def test_a_language_without_text_stays_as_it_is_but_for_the_subspace(trained, console):
+    _, result = trained
+    plain = result.report.results["hi"].scores
+    for kind in ("mean", "mean_scale", "principal"):
+        assert result.scores.aligned[kind].results["hi"].scores["accuracy"].value == plain["accuracy"].value
+    assert "Hindi (hi) -" in text_of(console)
+    assert "no text to be aligned by" in text_of(console)
+
+
+def test_predictions_of_every_kind_are_kept(trained, store):
+    _, result = trained
+    client = mlflow.MlflowClient(store_uri(store))
+    for kind in KINDS:
+        files = client.list_artifacts(result.run_id, f"predictions-{kind}")
+        assert [file.path.split("/")[1].split(".")[0] for file in files] == ["de", "en", "hi", "sw"]
+
+
+def test_an_evaluation_uses_the_moments_beside_the_checkpoint(trained, store, console, monkeypatch):
+    recipe, result = trained
+    stored = load_alignment(result.checkpoint, 10, None)
+    setup, model, source = loaded_model(recipe, result)
+    again = measure(setup, model, ["de", "sw"], recipe.evaluation.alignment, stored=stored)
+    assert source.loaded == []
+    assert torch.equal(again.moments["de"].mean, stored.moments["de"].mean)
+    scores = evaluate(result.run_id, store=store, console=console)
+    assert scores.aligned["principal"].metrics() == result.scores.aligned["principal"].metrics()
+
+
+def test_moments_serve_where_the_data_have_no_text(trained, store, console, tmp_path):
+    """As for predictions on someone else's test set."""
+    recipe, result = trained
+    write_lines(
+        tmp_path / "pos" / "de.test.jsonl", [{"tokens": ["Frau", "liest"], "tags": ["NOUN", "VERB"]}] * 3
+    )
+    scores = evaluate(result.run_id, store=store, console=console, source=str(tmp_path))
+    assert list(scores.aligned["mean"].results) == ["de"]
+    fresh = evaluate(
+        result.run_id, store=store, console=console, source=str(tmp_path), align_sentences=[7]
+    )  # nothing is kept for seven sentences
+    assert fresh.aligned == {}
+    assert "No alignment" in text_of(console)
+
+
+def test_other_text_is_read_anew(trained, data, tmp_path):
+    recipe, result = trained
+    shutil.copytree(data, tmp_path / "data")
+    sentence = {"tokens": ["Zug", "geht"], "tags": ["NOUN", "VERB"]}
+    write_lines(tmp_path / "data" / "pos" / "de.validation.jsonl", [sentence] * 5)
+    changed = recipe.data.model_copy(update={"source": str(tmp_path / "data")})
+    setup, model, source = loaded_model(recipe.model_copy(update={"data": changed}), result)
+    stored = load_alignment(result.checkpoint, 10, None)
+    measure(setup, model, ["de", "sw"], recipe.evaluation.alignment, stored=stored)
+    assert source.loaded == [("de", "validation", 10)]
+
+
+def test_moments_are_refused_beside_another_checkpoint(trained, tmp_path):
+    _, result = trained
+    shutil.copytree(result.checkpoint, tmp_path / "other")
+    document = json.loads((tmp_path / "other" / "checkpoint.json").read_text())
+    (tmp_path / "other" / "checkpoint.json").write_text(json.dumps({**document, "step": 99}))
+    with pytest.raises(CheckpointError, match=r"belongs to the checkpoint .* Delete it"):
+        load_alignment(tmp_path / "other", 10, None)
+
+
+@pytest.mark.parametrize("damage", ["cut", "stripped", "newer"])
+def test_damaged_moments_are_refused(trained, tmp_path, damage):
+    _, result = trained
+    shutil.copytree(result.checkpoint, tmp_path / "copy")
+    path = alignment_path(tmp_path / "copy", 10, None)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:500])
+    elif damage == "stripped":
+        save_file(load_file(path), path)
+    else:
+        save_file(load_file(path), path, {"xlprompt": json.dumps({"format_version": 99})})
+    with pytest.raises(CheckpointError, match="Delete it"):
+        load_alignment(tmp_path / "copy", 10, None)
+
+
+def test_kept_moments_come_back_as_they_were(trained, tmp_path):
+    _, result = trained
+    stored = load_alignment(result.checkpoint, 10, None)
+    assert load_alignment(result.checkpoint, 11, None) is None
+    assert load_alignment(result.checkpoint, 10, 2) is None
+    shutil.copytree(result.checkpoint, tmp_path / "copy")
+    save_alignment(tmp_path / "copy", replace(stored, layer=2))
+    again = load_alignment(tmp_path / "copy", 10, 2)
+    assert (again.texts, again.layer) == (stored.texts, 2)
+    assert torch.equal(again.target.directions, stored.target.directions)
+
+
+def test_sentences_and_layers_can_be_swept(trained, store, console):
+    _, result = trained
+    options = {"store": store, "console": console, "languages": ["en", "de"]}
+    curve = evaluate(result.run_id, align=["mean"], align_sentences=[10, 3], **options)
+    assert list(curve.sweep["mean"]) == [3, 10]
+    assert curve.sweep["mean"][10] == pytest.approx(curve.aligned["mean"].mean_zero_shot().value)
+    layers = evaluate(result.run_id, align=["mean_scale"], align_layers=[1, 3, None], **options)
+    assert list(layers.sweep["mean_scale"]) == [1, 3, None]
+    client = mlflow.MlflowClient(store_uri(store))
+    (newest,) = client.search_runs(
+        [client.get_run(result.run_id).info.experiment_id], "tags.job = 'evaluate'", max_results=1
+    )
+    history = client.get_metric_history(
+        newest.info.run_id, "test-mean_scale/accuracy/mean_zero_shot_by_layer"
+    )
+    assert sorted(point.step for point in history) == [0, 1, 3]
+    artifacts = {file.path for file in client.list_artifacts(newest.info.run_id)}
+    assert {"alignment.txt", "alignment.json", "alignment-layer.txt", "alignment-layer.png"} <= artifacts
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"align": ["mena"]}, "mean_scale"),
+        ({"align": ["none"], "align_layers": [2]}, "add --align"),
+        ({"align": ["mean"], "align_layers": [1, 2], "align_sentences": [3, 4]}, "not over both"),
+    ],
+)
+def test_what_cannot_be_aligned_is_said(trained, store, console, options, message):
+    _, result = trained
+    with pytest.raises(RecipeError, match=message):
+        evaluate(result.run_id, store=store, console=console, **options)
+
+
+def test_a_layer_that_is_not_there_ends_a_run_before_it_begins(trained, store, console):
+    recipe, _ = trained
+    settings = recipe.evaluation.alignment.model_copy(update={"layer": 4})
+    evaluation = recipe.evaluation.model_copy(update={"alignment": settings})
+    with pytest.raises(RunError, match="has 3 layers"):
+        train(recipe.model_copy(update={"evaluation": evaluation}), store=store, console=console)
+
+
+def test_gains_come_from_stored_predictions(trained, store):
+    _, result = trained
+    findings = analyze_alignment(store, tasks=["pos"])
+    gain = next(gain for gain in findings.gains if gain.kind == "mean")
+    differences = {row.language: row.estimate.value for row in gain.comparison.differences}
+    aligned, plain = result.scores.aligned["mean"].results, result.report.results
+    for code, value in differences.items():
+        scores = [each[code].scores["accuracy"].value for each in (aligned, plain)]
+        assert value == pytest.approx(scores[0] - scores[1])
+    assert gain.comparison.method == "prompt+mean"
+
+
+def test_the_claims_are_judged_with_each_kind_where_both_methods_have_run(trained, store, console):
+    recipe, _ = trained
+    train(recipe.model_copy(update={"method": "finetune"}), store=store, console=console, engine="torch")
+    findings = analyze_alignment(store, tasks=["pos"])
+    assert [kind for _, kind in findings.verdicts] == ["none", *KINDS]
+    assert {len(verdicts) for verdicts in findings.verdicts.values()} == {4}
+    assert {gain.method for gain in findings.gains} == {"prompt", "finetune"}
+    json.dumps(findings.to_dict())
+
+
+def test_an_analysis_without_aligned_runs_says_what_to_do(tmp_path):
+    with pytest.raises(StudyError, match="no MLflow store"):
+        analyze_alignment(tmp_path)
+
+
+def test_settings_name_their_default():
+    assert AlignmentSettings().kinds == ("none",)
