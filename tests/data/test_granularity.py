@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from xlprompt.data import STUDY_LANGUAGES, TASKS, DataError
 from xlprompt.data.encoding import ENCODER_VERSION, EncodingSettings, encode
 from xlprompt.data.fingerprints import fingerprint_of, rows_fingerprint, tokenizer_fingerprint
-from xlprompt.data.granularity import SMOOTHING, Cutter, GranularitySettings, halve
+from xlprompt.data.granularity import SMOOTHING, Cutter, GranularitySettings, cut
 from xlprompt.data.pieces import Pieces, pieces_of
 from xlprompt.data.sources import open_source
 from xlprompt.models import load_tokenizer
@@ -133,17 +133,17 @@ def test_the_same_seed_cuts_the_same_words_and_a_larger_share_cuts_them_too(nano
     count = 2000
     token = next(place for place, text in enumerate(pieces_of(nano).texts) if text and len(text) == 6)
 
-    def cut(share, seed=0):
+    def chosen(share, seed=0):
         cutter = Cutter(nano, GranularitySettings(share=share, seed=seed))
         return [len(ids) > 1 for ids in cutter.words([[token]] * count, 7)]
 
-    quarter, half = cut(0.25), cut(0.5)
-    assert quarter == cut(0.25)
-    assert quarter != cut(0.25, seed=1)
+    quarter, half = chosen(0.25), chosen(0.5)
+    assert quarter == chosen(0.25)
+    assert quarter != chosen(0.25, seed=1)
     assert sum(quarter) / count == pytest.approx(0.25, abs=0.03)
     assert sum(half) / count == pytest.approx(0.5, abs=0.035)
     assert all(large for small, large in zip(quarter, half, strict=True) if small)
-    assert all(cut(1.0))
+    assert all(chosen(1.0))
 
 
 @pytest.mark.parametrize("language", ["de", "zh"])
@@ -178,30 +178,65 @@ def toy(*texts, byte_ids=None):
 
 
 def written(pieces, text):
-    return [pieces.texts[each] or "byte" for each in halve(pieces, pieces.ids[text])]
+    return [pieces.texts[each] or "byte" for each in cut(pieces, pieces.ids[text])]
 
 
-def test_a_token_is_cut_nearest_to_its_middle_into_known_pieces():
-    vocabulary = toy("▁walked", "▁wal", "ked", "▁walk", "ed", "▁w", "alked")
+def test_a_token_is_cut_into_few_known_pieces_of_even_lengths():
+    vocabulary = toy("▁walked", "▁wal", "ked", "▁walk", "ed", "▁w", "alked", "▁", "walked")
     assert written(vocabulary, "▁walked") == ["▁wal", "ked"]
     assert written(vocabulary, "▁wal") == ["▁wal"]  # neither "▁wa" nor "al" is known
     assert written(toy("▁walked", "▁walk", "ed", "▁w", "alked"), "▁walked") == ["▁walk", "ed"]
+    assert written(toy("abcde", "a", "b", "c", "de", "bc"), "abcde") == ["a", "bc", "de"]
+    # A space that stands alone cuts nothing.
+    assert written(toy("▁abc", "▁", "abc", "▁a", "b", "c"), "▁abc") == ["▁a", "b", "c"]
+    assert written(toy("▁abc", "▁", "abc", "ab", "c"), "▁abc") == ["▁", "ab", "c"]
+    assert written(toy("▁abc", "▁", "abc"), "▁abc") == ["▁abc"]
 
 
-def test_a_token_without_such_a_cut_is_written_by_characters_or_bytes():
-    assert written(toy("abc", "a", "b", "c"), "abc") == ["a", "b", "c"]
-    assert written(toy("▁abc", "▁a", "b", "c"), "▁abc") == ["▁a", "b", "c"]
-    assert written(toy("▁abc", "▁", "a", "b", "c"), "▁abc") == ["▁", "a", "b", "c"]
+def test_characters_that_the_vocabulary_lacks_are_written_by_their_bytes():
     assert written(toy("abc", "a", "b"), "abc") == ["abc"]  # rather than an unknown token
     byte_ids = {value: 10 + value for value in range(256)}
     with_bytes = toy("猫犬", "猫", *[None] * 300, byte_ids=byte_ids)
-    assert halve(with_bytes, 0) == (1, *(10 + value for value in "犬".encode()))
+    assert cut(with_bytes, 0) == (1, *(10 + value for value in "犬".encode()))
+
+
+def test_few_means_as_few_as_a_search_over_all_cuts_finds():
+    names = (
+        "abcdef",
+        "a",
+        "b",
+        "c",
+        "d",
+        "e",
+        "f",
+        "ab",
+        "cd",
+        "abc",
+        "ef",
+        "bcde",
+        "▁",
+        "▁abcdef",
+        "▁ab",
+        "def",
+    )
+    vocabulary = toy(*names)
+
+    def all_cuts(text):
+        if not text:
+            return [()]
+        heads = [text[:length] for length in range(1, len(text) + 1) if text[:length] in names]
+        return [(head, *rest) for head in heads for rest in all_cuts(text[len(head) :])]
+
+    for text in ("abcdef", "▁abcdef", "bcde", "def"):
+        cuts = [each for each in all_cuts(text) if len(each) > 1 and "▁" not in each]
+        fewest = min((len(each) for each in cuts), default=1)
+        assert len(written(vocabulary, text)) == fewest
 
 
 def test_single_characters_and_special_tokens_stay_whole():
     vocabulary = toy("▁a", "▁", "a", None)
-    assert halve(vocabulary, 0) == (0,)
-    assert halve(vocabulary, 3) == (3,)
+    assert cut(vocabulary, 0) == (0,)
+    assert cut(vocabulary, 3) == (3,)
 
 
 def test_sampled_cuts_have_the_tokenizers_own_distribution():

@@ -41,7 +41,7 @@ class GranularitySettings(BaseModel):
         ge=0,
         le=1,
         description="Share of the words that are cut more finely. 0 leaves text as the tokenizer cuts it; 1 "
-        "makes it up to twice as long, and time and memory with it.",
+        "makes it two to four times as long, and time and memory with it.",
     )
     languages: tuple[str, ...] | None = Field(
         default=None, description="Languages whose text is cut more finely; null for all."
@@ -53,7 +53,8 @@ class GranularitySettings(BaseModel):
     )
     kind: Literal["forced", "sampling"] = Field(
         default="forced",
-        description="'forced' halves every token of a chosen word. 'sampling' draws the word's tokens from "
+        description="'forced' writes every token of a chosen word with as few smaller "
+        "ones as possible. 'sampling' draws the word's tokens from "
         "the tokenizer's own distribution over cuts, which Unigram tokenizers (XGLM) have.",
     )
     seed: int = Field(default=0, ge=0, description="Which words are chosen, and what is drawn in sampling.")
@@ -88,7 +89,7 @@ class Cutter:
         self._settings = settings
         self._pieces = pieces_of(tokenizer)
         self._space = self._pieces.space()
-        self._halves: dict[int, tuple[int, ...]] = {}
+        self._cuts: dict[int, tuple[int, ...]] = {}
         self._sample = _sampler(tokenizer, self._pieces) if settings.kind == "sampling" else None
 
     def words(self, words: Sequence[list[int]], *place: int) -> list[list[int]]:
@@ -126,22 +127,21 @@ class Cutter:
             return ids
         if self._sample is not None:
             return self._sample(ids, random.Random(draw))
-        return [part for each in ids for part in self._halved(each)]
+        return [part for each in ids for part in self._finer(each)]
 
-    def _halved(self, token: int) -> tuple[int, ...]:
-        known = self._halves.get(token)
+    def _finer(self, token: int) -> tuple[int, ...]:
+        known = self._cuts.get(token)
         if known is None:
-            known = self._halves[token] = halve(self._pieces, token)
+            known = self._cuts[token] = cut(self._pieces, token)
         return known
 
 
-def halve(pieces: Pieces, token: int) -> tuple[int, ...]:
-    """Write a token's text with smaller ones.
+def cut(pieces: Pieces, token: int) -> tuple[int, ...]:
+    """Write a token's text with smaller ones: as few as possible, of lengths as even as possible.
 
-    The cut is the one nearest to the middle of which both sides are in the vocabulary; a space in front stays
-    with the left side. Where there is no such cut, the text is written character by character, those that are
-    not in the vocabulary by their bytes if it has bytes. A token of a single character, of a byte, a special
-    one, and one that cannot be written in any of these ways, stays as it is.
+    A space in front stays with the first of them wherever the vocabulary allows it. A character that is not
+    in the vocabulary is written by its bytes, if the vocabulary has bytes. A token of a single character or
+    of a byte, a special one, and one that cannot be written in this way, stay as they are.
 
     Args:
         pieces: The vocabulary's.
@@ -153,31 +153,55 @@ def halve(pieces: Pieces, token: int) -> tuple[int, ...]:
     text = pieces.texts[token]
     if text is None:
         return (token,)
-    body = text.lstrip(pieces.space())
-    front = len(text) - len(body)
-    if len(body) < 2:
+    front = len(text) - len(text.lstrip(pieces.space()))
+    if len(text) - front < 2:
         return (token,)
-    for place in sorted(range(1, len(body)), key=lambda place: _badness(pieces, body, place)):
-        left, right = pieces.ids.get(text[: front + place]), pieces.ids.get(body[place:])
-        if left is not None and right is not None:
-            return left, right
-    head = pieces.ids.get(text[: front + 1])
-    parts = [(head,)] if head is not None else [_written(pieces, text[:front]), _written(pieces, body[0])]
-    parts += [_written(pieces, character) for character in body[1:]]
-    return tuple(chain.from_iterable(parts)) if all(parts) else (token,)
+    found = _fewest(pieces, text, front, alone=False) or _fewest(pieces, text, front, alone=True)
+    return found or (token,)
 
 
-def _badness(pieces: Pieces, body: str, place: int) -> tuple[bool, float]:
-    """How bad a place for a cut is: inside of a character, and far from the middle."""
-    inside = pieces.byte_level and pieces.continues_character(body[place])
-    return inside, abs(place - len(body) / 2)
+def _fewest(pieces: Pieces, text: str, front: int, *, alone: bool) -> tuple[int, ...]:
+    """The best way to write a text with smaller pieces, by dynamic programming; empty where there is none.
+
+    Args:
+        pieces: The vocabulary's.
+        text: The text.
+        front: How many spaces it begins with.
+        alone: Whether these are a piece of their own; else no cut is made behind them.
+    """
+    # To each place the best way there: pieces, cuts inside of characters, squared lengths, and the ids.
+    best: dict[int, tuple[int, int, int, tuple[int, ...]]] = {0: (0, 0, 0, ())}
+    for end in range(1, len(text) + 1):
+        if end <= front and not (alone and end == front):
+            continue
+        ways = []
+        for begin in range(end):
+            if begin not in best or (begin <= front and end == len(text)):  # not whole
+                continue
+            written = _written(pieces, text[begin:end])
+            if written:
+                number, inside, squares, ids = best[begin]
+                cuts_character = pieces.byte_level and pieces.continues_character(text[begin])
+                ways.append(
+                    (
+                        number + len(written),
+                        inside + cuts_character,
+                        squares + (end - begin) ** 2,
+                        ids + written,
+                    )
+                )
+        if ways:
+            best[end] = min(ways)
+    return best[len(text)][3] if len(text) in best else ()
 
 
 def _written(pieces: Pieces, text: str) -> tuple[int, ...]:
-    """A text as its own token or as tokens of its bytes; empty where neither can be."""
+    """A text as its own token, or a character as tokens of its bytes; empty where neither can be."""
     if (whole := pieces.ids.get(text)) is not None:
         return (whole,)
-    return tuple(pieces.byte_ids[value] for value in text.encode()) if pieces.byte_ids else ()
+    if len(text) > 1 or not pieces.byte_ids:
+        return ()
+    return tuple(pieces.byte_ids[value] for value in text.encode())
 
 
 def _sampler(

@@ -306,7 +306,7 @@ def _tokens(
 
 def _notes(sweep: Sweep, findings: GranularityFindings, cut_away: Mapping[str, int]) -> list[str]:
     how = {
-        "forced": "each token of a chosen word is halved into known pieces of the same text",
+        "forced": "each token of a chosen word is written with as few smaller known ones as possible",
         "sampling": "a chosen word's tokens are drawn from the tokenizer's distribution over cuts",
     }[sweep.kind]
     notes = [f"How: {how}."]
