@@ -1,6 +1,7 @@
 """Analyses of a small study: what they leave in the store, what is not done twice, what the report takes."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -10,12 +11,16 @@ from studies import write_study
 from xlprompt.evaluation.report_page import Image, Section, Table
 from xlprompt.training.cells import StudyError
 from xlprompt.training.granularity_run import KIND, run_sweep
+from xlprompt.training.granularity_sweep import Sweep
+from xlprompt.training.grid import load_grid
 from xlprompt.training.ledger import Ledger
+from xlprompt.training.recipe import RecipeError, load_settings
 from xlprompt.training.report_runs import find_granularity, report_study
 from xlprompt.training.report_sections import log_section
 from xlprompt.training.study import run_study
 from xlprompt.training.tokenization_run import analyze_tokenization
 
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 HERE = {"executor.workers": 0}
 
 
@@ -50,6 +55,23 @@ def small_study(folder, model):
     sweep = folder / "sweep.yaml"
     sweep.write_text("shares: [0, 1]\nlanguages: [de, en]\nstudy: study/study.yaml\n")
     return sweep, store, data
+
+
+@pytest.mark.parametrize(
+    "path", sorted((EXPERIMENTS / "granularity").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_sweep_that_is_there_can_be_read_and_names_a_grid(path):
+    sweep = load_settings(path, Sweep)
+    assert load_grid(path.parent / sweep.study).methods[:2] == ("prompt", "finetune")
+    assert sweep.codes() == ("en", "ru", "zh", "de", "es", "fr", "ja")
+    assert (min(sweep.shares), max(sweep.shares)) == (0, 1)
+
+
+def test_shares_outside_of_0_to_1_are_refused(tmp_path):
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text("shares: [0, 1.5]\n")
+    with pytest.raises(RecipeError, match="shares lie between 0 and 1"):
+        load_settings(sweep, Sweep)
 
 
 def test_without_a_store_there_is_nothing_to_score(tmp_path):
