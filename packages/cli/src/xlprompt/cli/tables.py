@@ -41,5 +41,5 @@ def show_section(console: Console, section: Section, folder: Path) -> None:
         console.print(section.note, highlight=False, markup=False)
     folder.mkdir(parents=True, exist_ok=True)
     for name, write in (("analysis.html", html_page), ("analysis.md", markdown_page)):
-        (folder / name).write_text(write(section.title, [section], ()), encoding="utf-8")
+        (folder / name).write_text(write("Analysis", [section], ()), encoding="utf-8")
         click.echo(folder / name)

@@ -76,7 +76,7 @@ def _by_share(findings: GranularityFindings, task: str) -> Table:
         if score.task == task:
             rows.setdefault(score.language, []).append(score)
     return Table(
-        f"{task}: {findings.method} / {findings.baseline} by share of words cut",
+        f"{task}: {findings.method}/{findings.baseline} by share of words cut",
         ("language", *(f"{share:g}" for share in findings.shares)),
         tuple((_name(code), *map(_both, of_language)) for code, of_language in rows.items()),
         "Mean scores over seeds, in percent. !: neither is shown to beat the majority baseline. There the "
@@ -148,7 +148,7 @@ def _interval(found: Estimate) -> str:
 
 
 def _both(score: ShareScore) -> str:
-    return f"{score.method:.1f} / {score.baseline:.1f}{' !' if score.skilled is False else ''}"
+    return f"{score.method:.1f}/{score.baseline:.1f}{' !' if score.skilled is False else ''}"
 
 
 def _name(code: str) -> str:
