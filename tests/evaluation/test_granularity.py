@@ -70,6 +70,7 @@ def test_the_pooled_slope_finds_the_effect_that_runs_were_made_with():
     )
     assert findings.pooled.low < 10 < findings.pooled.high
     assert findings.pooled.low > 5
+    assert findings.pooled == findings.slopes[-1].difference
     assert findings.pooled.value == pytest.approx(
         np.mean([row.difference.value for row in findings.slopes[:-1] if row.language == ALL])
     )
@@ -107,6 +108,21 @@ def test_shares_at_which_nothing_beats_the_majority_are_marked():
     tables = [part for part in section.content if isinstance(part, Table)]
     assert [sum("!" in cell for cell in row) for row in tables[2].rows] == [2, 2, 2]
     assert tables[1].rows[0][:2] == ("German (de)", "x 1.80")
-    assert [row[0] for row in tables[0].rows] == ["xnli", "all tasks"]
+    assert [row[0] for row in tables[0].rows] == ["xnli", "all tasks", "without those at the baseline"]
     assert any(isinstance(part, Image) and "<svg" in part.svg for part in section.content)
     json.dumps(findings.to_dict(), allow_nan=False)
+
+
+def test_languages_that_fall_to_the_baseline_are_no_evidence():
+    # From 70 down to chance: what finetune was ahead is gone at the end, and the slope is that loss.
+    runs = make_sweep({"prompt": -20.0, "finetune": -40.0}, majority=34.0)
+    assert compare_shares(runs, SHARES).usable == {"xnli": ("de", "es")}
+    xnli = runs["xnli"]
+    fallen = {"de": Counts(xnli.languages["de"].numerators, xnli.languages["de"].denominators, 60.0)}
+    some = {"xnli": TaskRuns("xnli", "accuracy", "test", xnli.runs, {**xnli.languages, **fallen})}
+    findings = compare_shares(some, SHARES)
+    (spanish,) = [row for row in findings.slopes if row.language == "es"]
+    assert findings.usable == {"xnli": ("es",)}
+    assert findings.pooled == spanish.difference
+    alone = {"xnli": TaskRuns("xnli", "accuracy", "test", xnli.runs, fallen)}
+    assert compare_shares(alone, SHARES).pooled is None

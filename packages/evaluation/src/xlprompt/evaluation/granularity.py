@@ -75,6 +75,10 @@ class GranularityFindings:
         seeds: By task and method, the seeds that have all shares.
         scores: By task, language and share; ALL languages last.
         slopes: By task and language; ALL languages last, and ALL tasks at the end.
+        usable: By task, the languages in which one of the methods beats the majority baseline at every share.
+        pooled: The slope of the difference over these alone, which is what says something about the claim:
+            where both methods fall to the baseline, whatever difference there was is gone, and the slope is
+            that loss. None where there are none.
     """
 
     method: str
@@ -83,16 +87,13 @@ class GranularityFindings:
     seeds: Mapping[str, Mapping[str, tuple[int, ...]]]
     scores: tuple[ShareScore, ...]
     slopes: tuple[Slope, ...]
-
-    @property
-    def pooled(self) -> Estimate:
-        """The slope of the difference over all tasks and languages."""
-        return self.slopes[-1].difference
+    usable: Mapping[str, tuple[str, ...]]
+    pooled: Estimate | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        values = asdict(self) | {"pooled": asdict(self.pooled)}
-        return _without_infinity(values)
+        values: dict[str, Any] = _without_infinity(asdict(self))
+        return values
 
 
 def method_at(method: str, share: float) -> str:
@@ -132,6 +133,8 @@ def compare_shares(
     slopes: list[Slope] = []
     pooled: list[dict[str, Part]] = []
     smallest = []
+    usable: dict[str, tuple[str, ...]] = {}
+    usable_parts: list[dict[str, Part]] = []
     for name, of_task in runs.items():
         seeds[name] = {each: _common_seeds(of_task, each, shares) for each in (method, baseline)}
         cubes = {each: _cubes(of_task, each, seeds[name][each], shares) for each in (method, baseline)}
@@ -168,8 +171,13 @@ def compare_shares(
             )
         pooled.append({each: _part(cubes[each], tuple(examples), weights) for each in cubes})
         smallest.append(min(examples.values()))
+        low = {row.language for row in scores if row.task == name and row.skilled is False}
+        usable[name] = tuple(code for code in examples if code not in low)
+        if usable[name]:
+            usable_parts.append({each: _part(cubes[each], usable[name], weights) for each in cubes})
     slopes.append(_over_tasks(pooled, method, baseline, min(smallest)))
-    return GranularityFindings(method, baseline, shares, seeds, tuple(scores), tuple(slopes))
+    sure = _over_tasks(usable_parts, method, baseline, min(smallest)).difference if usable_parts else None
+    return GranularityFindings(method, baseline, shares, seeds, tuple(scores), tuple(slopes), usable, sure)
 
 
 def slope_weights(shares: Sequence[float]) -> np.ndarray:

@@ -327,6 +327,8 @@ def _notes(sweep: Sweep, findings: GranularityFindings, cut_away: Mapping[str, i
 
 def _metrics(findings: GranularityFindings, tokens: Mapping[tuple[str, str], float]) -> dict[str, float]:
     metrics = {f"{KIND}/tokens/{name}/{code}": ratio for (name, code), ratio in tokens.items()}
+    if findings.pooled is not None:
+        metrics[f"{KIND}/slope/above_majority"] = findings.pooled.value
     for row in findings.slopes:
         parts: Sequence[tuple[str, Any]] = (
             ("difference", row.difference),

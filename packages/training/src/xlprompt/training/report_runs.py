@@ -208,10 +208,12 @@ def find_fertility(study: StudyRuns) -> Fertility | None:
 def find_granularity(store: Path, model: str) -> Estimate | None:
     """The slope that the fourth claim's verdict needs, where `xlprompt analyze granularity` has left one.
 
-    A sweep that trained and scored on finer text comes before one that only scored on it.
+    A sweep that trained and scored on finer text comes before one that only scored on it. One in which both
+    methods fell to the majority baseline everywhere has none.
     """
     for name in ("granularity-both", "granularity-evaluation"):
-        if found := stored_findings(store, model, name):
+        found = stored_findings(store, model, name)
+        if found and found["pooled"]:
             return Estimate(**found["pooled"])
     return None
 
