@@ -69,7 +69,8 @@ tasks := xnli pawsx ner pos
 methods := prompt finetune head lora ia3 adapter bitfit
 runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
 
-.PHONY: help setup $(runs) all-tasks ablation search report results nano ui params data-check doctor \
+.PHONY: help setup $(runs) all-tasks ablation search report results analyze granularity \
+    nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
@@ -130,6 +131,14 @@ report: $(ready) ## Write the study's report: tables, figures, claims
 results: $(ready) ## Put the study's tables and figure into README.md and experiments/results/SCALE
 	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) \
 	    --publish $(call quote,experiments/results/$(scale)) $(ARGS))
+
+analyze: $(ready) ## Say how finely MODEL's tokenizer cuts each language of DATA; ARGS="--task xnli"
+	@$(strip $(bin)/xlprompt analyze tokenization $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) \
+	    $(call option,--limit,$(LIMIT)) $(ARGS))
+
+granularity: $(ready) ## Score a study's models on text that is cut ever more finely
+	@$(strip $(bin)/xlprompt analyze granularity $(call quote,experiments/granularity/$(scale).yaml) \
+	    $(call option,--model,$(MODEL)) $(call option,--tasks,$(TASKS)) $(call option,--limit,$(LIMIT)) $(ARGS))
 
 nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on with it; BALANCED=1 for its control
 	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(if $(strip $(BALANCED)),-balanced).yaml $(ARGS))

@@ -18,7 +18,8 @@ def test_help_lists_every_command_with_a_line(xlprompt):
     assert [name for name, _ in listed] == list(COMMANDS)
 
 
-NESTED = [("data", "check"), ("data", "show"), ("analyze", "alignment")]
+NESTED = [("data", "check"), ("data", "show")]
+NESTED += [("analyze", name) for name in ("alignment", "tokenization", "granularity")]
 
 
 @pytest.mark.parametrize("command", [(name,) for name in COMMANDS] + NESTED)

@@ -61,7 +61,7 @@ def test_a_second_encoding_comes_from_the_cache(
 ) -> None:
     fresh = encode(data, POS, tokenizer, EncodingSettings())
     first = encode(data, POS, tokenizer, EncodingSettings(), cache_dir=tmp_path / "made" / "on demand")
-    monkeypatch.setattr("xlprompt.data.encoding._tokenize", tokenizing_is_over)
+    monkeypatch.setattr("xlprompt.data.encoding.tokenize_texts", tokenizing_is_over)
     second = encode(data, POS, tokenizer, EncodingSettings(), cache_dir=tmp_path / "made" / "on demand")
     for encoded in (first, second):
         assert encoded.dataset.to_dict() == fresh.dataset.to_dict()

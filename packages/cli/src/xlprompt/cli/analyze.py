@@ -9,7 +9,7 @@ import importlib
 
 import click
 
-ANALYSES = ("ablation", "alignment")
+ANALYSES = ("ablation", "alignment", "tokenization", "granularity")
 
 
 class _Analyses(click.Group):
@@ -25,10 +25,12 @@ class _Analyses(click.Group):
 
 @click.group("analyze", cls=_Analyses, short_help="Ask what stored runs say about a question.")
 def command() -> None:
-    """Answer questions from stored predictions; no model is needed.
+    """Answer questions about what a study has found; answers are kept in the MLflow store.
 
     \b
     Examples:
       xlprompt analyze alignment --task pos
       xlprompt analyze ablation experiments/ablations/scheme.yaml
+      xlprompt analyze tokenization --model xglm-nano --data mini
+      xlprompt analyze granularity experiments/granularity/mini.yaml
     """

@@ -16,12 +16,14 @@ _GRID_KEYS = {"tasks": "tasks", "methods": "methods", "seeds": "seeds", "recipe"
 _RECIPE_KEYS = {"model": "model", "data": "data.source", "limit": "data.limit"}
 
 
-def _split(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+def split_names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    """Names between commas or spaces; a callback."""
     names = [name for name in (part.strip() for part in (value or "").replace(",", " ").split()) if name]
     return names or None
 
 
-def _seeds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | list[int] | None:
+def split_seeds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | list[int] | None:
+    """A number of seeds, or a list of them; a callback."""
     if value is None:
         return None
     try:
@@ -36,10 +38,14 @@ def _seeds(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 
 _OPTIONS = (
     click.option(
-        "--tasks", callback=_split, metavar="NAMES", help="Some of the grid's tasks, such as xnli,pos."
+        "--tasks", callback=split_names, metavar="NAMES", help="Some of the grid's tasks, such as xnli,pos."
     ),
-    click.option("--methods", callback=_split, metavar="NAMES", help="Methods, such as prompt,head,lora."),
-    click.option("--seeds", callback=_seeds, metavar="N|LIST", help="How many seeds, or a list such as 0,4."),
+    click.option(
+        "--methods", callback=split_names, metavar="NAMES", help="Methods, such as prompt,head,lora."
+    ),
+    click.option(
+        "--seeds", callback=split_seeds, metavar="N|LIST", help="How many seeds, or a list such as 0,4."
+    ),
     click.option(
         "--recipe",
         metavar="PATTERN",

@@ -17,6 +17,14 @@ mlruns_option = click.option(
     help="Folder of the MLflow store.",
 )
 
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/analysis"),
+    show_default=True,
+    help="Folder of the page and its Markdown.",
+)
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on standard output and nothing else."
 )

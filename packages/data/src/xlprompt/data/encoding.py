@@ -7,8 +7,7 @@ tokenizer matters.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, chain
@@ -19,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 from pydantic import BaseModel, ConfigDict, Field
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
 
 from xlprompt.data.cache import load_or_build
 from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of, rows_fingerprint, tokenizer_fingerprint
+from xlprompt.data.granularity import CUTTER_VERSION, Cutter, GranularitySettings
+from xlprompt.data.subtokens import tokenize_texts, tokenize_words
 from xlprompt.data.tasks import Task
 
 if TYPE_CHECKING:
@@ -74,6 +73,10 @@ class EncodingSettings(BaseModel):
         default="script",
         description="Spaces between the words of a tagged sentence: as its language is written (none in "
         "Chinese, Japanese and Thai), or always, as XTREME has it.",
+    )
+    granularity: GranularitySettings = Field(
+        default_factory=GranularitySettings,
+        description="Text cut more finely than the tokenizer does, to see what granularity causes.",
     )
 
 
@@ -166,6 +169,7 @@ def encode(
     settings: EncodingSettings,
     *,
     language: str | None = None,
+    split: str | None = None,
     cache_dir: Path | None = None,
     fingerprint: str | None = None,
 ) -> Encoded:
@@ -191,7 +195,9 @@ def encode(
         task: The task the dataset belongs to.
         tokenizer: A fast tokenizer.
         settings: See `EncodingSettings`.
-        language: The dataset's language code, for `word_spaces`; None writes words with spaces.
+        language: The dataset's language code, for `word_spaces` and `granularity`; None writes words with
+            spaces.
+        split: "train", "validation" or "test", for `granularity`.
         cache_dir: Where encodings are kept between runs; None does not keep them.
         fingerprint: A name of the data's origin that becomes part of the result's fingerprint, as the
             content always does.
@@ -204,7 +210,13 @@ def encode(
             no room for text in `max_length`.
     """
     columns = ["first", "second", "label"] if task.kind == "pair" else ["tokens", "tags"]
-    glued = settings.word_spaces == "script" and language in UNSPACED_LANGUAGES and task.kind == "tagging"
+    spaced = language not in UNSPACED_LANGUAGES
+    glued = settings.word_spaces == "script" and not spaced and task.kind == "tagging"
+    finer = settings.granularity.applies_to(language, split)
+    values = settings.model_dump(mode="json", exclude={"granularity"})
+    if finer:  # the names of where it applies are no part of what comes out
+        how = settings.granularity.model_dump(mode="json", include={"share", "kind", "seed"})
+        values["granularity"] = {"version": CUTTER_VERSION, "spaced": spaced, **how}
     identity = fingerprint_of(
         {
             "encoder": ENCODER_VERSION,
@@ -212,17 +224,18 @@ def encode(
             "rows": rows_fingerprint(dataset, columns),
             "tokenizer": tokenizer_fingerprint(tokenizer),
             "task": [task.name, task.kind, task.labels, task.version],
-            "settings": settings.model_dump(mode="json"),
+            "settings": values,
             "glued": glued,
         }
     )
 
     def build() -> tuple[Dataset, dict[str, Any]]:
         table = dataset.select_columns(columns)
+        cutter = Cutter(tokenizer, settings.granularity) if finer else None
         if task.kind == "pair":
-            rows = _encode_pairs(table, task, tokenizer, settings)
+            rows = _encode_pairs(table, task, tokenizer, settings, cutter, spaced=spaced)
         else:
-            rows = _encode_sentences(table, task, tokenizer, settings, glued=glued)
+            rows = _encode_sentences(table, task, tokenizer, settings, cutter, glued=glued)
         return rows.to_dataset(), {"truncated": rows.truncated}
 
     rows, facts = build() if cache_dir is None else load_or_build(cache_dir, identity, build)
@@ -280,7 +293,13 @@ def _list_array(lists: Sequence[Sequence[int]], kind: pa.DataType) -> pa.ListArr
 
 
 def _encode_pairs(
-    table: Dataset, task: Task, tokenizer: PreTrainedTokenizerFast, settings: EncodingSettings
+    table: Dataset,
+    task: Task,
+    tokenizer: PreTrainedTokenizerFast,
+    settings: EncodingSettings,
+    cutter: Cutter | None,
+    *,
+    spaced: bool,
 ) -> _Rows:
     """Encode pairs, each as one row that is read at its last token."""
     lead = _lead(tokenizer)
@@ -296,10 +315,13 @@ def _encode_pairs(
     for start in range(0, len(table), _TEXTS_AT_ONCE):
         part = table[start : start + _TEXTS_AT_ONCE]
         count = len(part["label"])
-        ids = _tokenize(tokenizer, part["first"] + part["second"])
+        ids = tokenize_texts(tokenizer, part["first"] + part["second"])
         texts = zip(ids[:count], ids[count:], part["label"], strict=True)
         for example, (first, second, label) in enumerate(texts, start):
             _check_labels([label], task, example)
+            if cutter is not None:
+                first = cutter.text(first, example, 0, spaced=spaced)
+                second = cutter.text(second, example, 1, spaced=spaced)
             keep_first, keep_second = _longest_first(len(first), len(second), room)
             rows.truncated += keep_first + keep_second < len(first) + len(second)
             row = [*lead, *first[:keep_first], *separator, *second[:keep_second], *end]
@@ -351,6 +373,7 @@ def _encode_sentences(
     task: Task,
     tokenizer: PreTrainedTokenizerFast,
     settings: EncodingSettings,
+    cutter: Cutter | None,
     *,
     glued: bool,
 ) -> _Rows:
@@ -361,7 +384,7 @@ def _encode_sentences(
     rows = _Rows()
     for start in range(0, len(table), _TEXTS_AT_ONCE):
         part = table[start : start + _TEXTS_AT_ONCE]
-        pieces = _tokenize_words(tokenizer, part["tokens"], glued=glued)
+        pieces = tokenize_words(tokenizer, part["tokens"], glued=glued)
         for example, (words, tags) in enumerate(zip(pieces, part["tags"], strict=True), start):
             if len(words) != len(tags):
                 raise DataError(
@@ -369,6 +392,8 @@ def _encode_sentences(
                     fix="Give each word one tag.",
                 )
             _check_labels(tags, task, example)
+            if cutter is not None:
+                words = cutter.words(words, example)
             if max(map(len, words), default=0) > room:
                 # What is read has to stay: the last pieces, or the first.
                 words = [word[-room:] if last else word[:room] for word in words]
@@ -413,92 +438,6 @@ def _windows(lengths: Sequence[int], room: int) -> Iterator[tuple[int, int, int]
             stop += 1
         yield context, first, stop
         first = stop
-
-
-def _tokenize_words(
-    tokenizer: PreTrainedTokenizerFast, sentences: Sequence[Sequence[str]], *, glued: bool
-) -> list[list[list[int]]]:
-    """The subtokens of each word of each sentence, at least one a word."""
-    tokenize, opening = _word_tokenizer(tokenizer)
-    joint = "" if glued else " "
-    written = [
-        [(joint if i else opening) + word for i, word in enumerate(sentence)] for sentence in sentences
-    ]
-    unique = list(dict.fromkeys(text for sentence in written for text in sentence))
-    pieces = dict(zip(unique, tokenize(unique), strict=True))
-    # Of a word of which only the space in front of it is left, nothing is left.
-    stand_in = _stand_in(tokenizer)
-    nothing: tuple[list[int], ...] = ([], *tokenize([" "]))
-    pieces = {text: stand_in if ids in nothing else ids for text, ids in pieces.items()}
-    return [[pieces[text] for text in sentence] for sentence in written]
-
-
-def _stand_in(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """The token of a word that has none: the unknown one, or a question mark's last."""
-    if tokenizer.unk_token_id is not None:
-        return [tokenizer.unk_token_id]
-    return _tokenize(tokenizer, ["?"])[0][-1:]
-
-
-def _word_tokenizer(
-    tokenizer: PreTrainedTokenizerFast,
-) -> tuple[Callable[[Sequence[str]], list[list[int]]], str]:
-    """A tokenizer of pieces of a text, which puts no space of its own in front of any of them.
-
-    Returns:
-        The function from texts to ids, and what it needs in front of a sentence's first word to give the ids
-        that `tokenizer` gives: a space if that one puts a space in front of every text (XGLM, Llama 2), else
-        nothing.
-    """
-    backend = tokenizer.backend_tokenizer
-    bare = Tokenizer(BPE())
-    bare.normalizer = backend.normalizer
-    bare.pre_tokenizer = backend.pre_tokenizer
-    pipeline = json.loads(bare.to_str())
-    without = {name: _without_added_space(pipeline[name]) for name in ("normalizer", "pre_tokenizer")}
-    if all(pipeline[name] == step for name, step in without.items()):
-        return lambda texts: _tokenize(tokenizer, texts), ""
-    bare = Tokenizer.from_str(json.dumps(pipeline | without))
-    bare.model = backend.model  # shared, not copied
-
-    def tokenize(texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in bare.encode_batch(list(texts), add_special_tokens=False)]
-
-    return tokenize, " "
-
-
-def _tokenize(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
-    """The ids of each text as the tokenizer writes the beginning of a text, without special tokens."""
-    unique = list(dict.fromkeys(texts))
-    if not unique:
-        return []
-    # A "<bos>" that stands in somebody's text is five characters of text.
-    ids = tokenizer(
-        unique,
-        add_special_tokens=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        split_special_tokens=True,
-        verbose=False,
-    )["input_ids"]
-    if len(unique) == len(texts):
-        return ids
-    by_text = dict(zip(unique, ids, strict=True))
-    return [by_text[text] for text in texts]
-
-
-def _without_added_space(step: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A step of a tokenizers pipeline, as JSON, that puts nothing in front of the text."""
-    if step is None or step["type"] == "Prepend":
-        return None
-    if step["type"] == "Metaspace":
-        return step | {"prepend_scheme": "never"}
-    if step["type"] == "ByteLevel":
-        return step | {"add_prefix_space": False}
-    if step["type"] == "Sequence":
-        name = "normalizers" if "normalizers" in step else "pretokenizers"
-        return step | {name: [kept for inner in step[name] if (kept := _without_added_space(inner))]}
-    return step
 
 
 def _check_labels(labels: Sequence[int], task: Task, example: int) -> None:

@@ -332,18 +332,19 @@ def rank_correlation(
     given: Sequence[float] | np.ndarray | None = None,
     seed: int = BOOTSTRAP_SEED,
 ) -> RankCorrelation:
-    """Spearman's correlation of x and y, in part where a third variable is given.
+    """Spearman's correlation of x and y, in part where further variables are given.
 
     The p-value is by permutation (scipy.stats.permutation_test), since the t-approximation needs hundreds of
     pairs; the interval is the bias-corrected and accelerated bootstrap's over pairs (Efron 1987;
     scipy.stats.bootstrap). In the partial correlation, the ranks of `given` are regressed out of the ranks of
-    both (Kendall 1942), and the permutations are of one side's residuals (Freedman and Lane 1983). Pairs are
-    taken as independent: what x owes to an accident that all of them share is not in the interval.
+    both (Kendall 1942), and the permutations are of one side's residuals (Freedman and Lane 1983). A group
+    is held fixed by columns of 0 and 1, whose ranks span what they do. Pairs are taken as independent: what x
+    owes to an accident that all of them share is not in the interval.
 
     Args:
         x: `[languages]`.
         y: `[languages]`.
-        given: What is held fixed, `[languages]`.
+        given: What is held fixed, `[languages]` or `[variables, languages]`.
         seed: Of permutations and resamples.
 
     Returns:
@@ -352,15 +353,16 @@ def rank_correlation(
     Raises:
         ValueError: The lengths differ.
     """
-    columns = [np.asarray(column, dtype=np.float64) for column in (x, y, given) if column is not None]
+    controls = [] if given is None else list(np.atleast_2d(np.asarray(given, dtype=np.float64)))
+    columns = [np.asarray(column, dtype=np.float64) for column in (x, y, *controls)]
     sizes = {len(column) for column in columns}
     if len(sizes) > 1:
         raise ValueError(f"Columns to correlate differ in length: {sorted(sizes)}.")
     number = sizes.pop()
-    if number < 4 + (given is not None) or any(np.ptp(column) == 0 for column in columns[:2]):
+    if number < 4 + len(controls) or any(np.ptp(column) == 0 for column in columns[:2]):
         return RankCorrelation(None, None, None, None, number)
     left, right = _residual_ranks(*columns)
-    if np.ptp(left) < 1e-9 or np.ptp(right) < 1e-9:  # a rank that the third variable explains wholly
+    if np.ptp(left) < 1e-9 or np.ptp(right) < 1e-9:  # ranks that the others explain wholly
         return RankCorrelation(None, None, None, None, number)
     rng = np.random.default_rng([seed, number])
     test = stats.permutation_test(
@@ -391,7 +393,7 @@ def rank_correlation(
 
 
 def _residual_ranks(
-    x: np.ndarray, y: np.ndarray, given: np.ndarray | None = None, *, axis: int = -1
+    x: np.ndarray, y: np.ndarray, *given: np.ndarray, axis: int = -1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Centered ranks of x and y along an axis, without what the ranks of `given` explain of them."""
 
@@ -399,12 +401,19 @@ def _residual_ranks(
         ranks = stats.rankdata(column, axis=axis)
         return np.asarray(ranks - ranks.mean(axis=axis, keepdims=True))
 
+    def without(column: np.ndarray, other: np.ndarray) -> np.ndarray:
+        length = (other * other).sum(axis=axis, keepdims=True)
+        share = (column * other).sum(axis=axis, keepdims=True) / np.maximum(length, 1e-9)
+        # Of what those before it explain wholly, as in some resamples, rounding is left.
+        return np.asarray(column - np.where(length > 1e-6, share, 0.0) * other)
+
     left, right = centered(x), centered(y)
-    if given is not None:
-        third = centered(given)
-        length = np.maximum((third * third).sum(axis=axis, keepdims=True), 1e-9)  # 0 in some resamples
-        left = left - third * ((left * third).sum(axis=axis, keepdims=True) / length)
-        right = right - third * ((right * third).sum(axis=axis, keepdims=True) / length)
+    others: list[np.ndarray] = []  # orthogonal to each other (Gram and Schmidt)
+    for each in map(centered, given):
+        for other in others:
+            each = without(each, other)
+        others.append(each)
+        left, right = without(left, each), without(right, each)
     return left, right
 
 

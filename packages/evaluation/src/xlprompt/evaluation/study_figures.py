@@ -26,7 +26,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D")
 _LINES = ("-", "--", ":", "-.")
 
-_WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
+WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
 _LETTERS, _SMALL = 8.0, 7.0  # points; one is 4/3 CSS pixels
 
 
@@ -39,8 +39,8 @@ def heat_map(comparison: Comparison) -> str:
     for (name, code), row in rows.items():
         values[codes.index(code), tasks.index(name)] = row.estimate.value
     bound = max(1.0, float(np.nanmax(np.abs(values))))
-    with _letters():
-        figure = Figure(figsize=(_WIDTH, 1.2 + 0.21 * len(codes)), layout="constrained")
+    with letters():
+        figure = Figure(figsize=(WIDTH, 1.2 + 0.21 * len(codes)), layout="constrained")
         axes = figure.add_subplot()
         # Orange to purple over white is told apart with every common kind of color blindness.
         image = axes.imshow(values, cmap="PuOr_r", vmin=-bound, vmax=bound, aspect="auto")
@@ -62,15 +62,15 @@ def heat_map(comparison: Comparison) -> str:
         axes.xaxis.tick_top()
         label = f"{comparison.method} minus {comparison.baseline}, points; * significant"
         figure.colorbar(image, ax=axes, label=label, location="bottom", fraction=0.04, pad=0.02)
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def by_resources(comparison: Comparison, task: str) -> str:
     """Mean scores of both methods by language, those with most pre-training tokens on top."""
     scores = {(row.method, row.language): row for row in comparison.scores if row.task == task}
     codes = sorted({code for _, code in scores}, key=lambda code: (-language(code).tokens, code))
-    with _letters():
-        figure = Figure(figsize=(_WIDTH, 1.0 + 0.21 * len(codes)), layout="constrained")
+    with letters():
+        figure = Figure(figsize=(WIDTH, 1.0 + 0.21 * len(codes)), layout="constrained")
         axes = figure.add_subplot()
         places = np.arange(len(codes))
         for number, method in enumerate((comparison.method, comparison.baseline)):
@@ -96,7 +96,7 @@ def by_resources(comparison: Comparison, task: str) -> str:
         axes.set_xlabel(f"{comparison.tasks[task].metric} (%), ± sd over seeds")
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]], label: str) -> str:
@@ -107,8 +107,8 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]],
             seeds have; a method without such a step is left out.
         label: Of the axis of the scores.
     """
-    with _letters():
-        figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
+    with letters():
+        figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
         axes = figure.add_subplot()
         for number, (method, of_method) in enumerate(curves.items()):
             steps, scores = shared_steps(of_method)
@@ -134,7 +134,7 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]],
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def shared_steps(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[list[int], np.ndarray]:
@@ -154,8 +154,8 @@ def cost_against_score(points: Sequence[tuple[str, str, float, float]]) -> str:
     methods = list(dict.fromkeys(point[1] for point in points))
     columns = min(2, len(tasks))
     rows = -(-len(tasks) // columns)
-    with _letters():
-        figure = Figure(figsize=(_WIDTH, 0.8 + 1.5 * rows), layout="constrained")
+    with letters():
+        figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * rows), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
         for axes, task in zip(panels, tasks, strict=False):
             for name, method, seconds, score in points:
@@ -183,7 +183,7 @@ def cost_against_score(points: Sequence[tuple[str, str, float, float]]) -> str:
         figure.supylabel("zero-shot mean (%)", fontsize=_LETTERS)
         handles = panels[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside upper center", ncols=len(methods), frameon=False)
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def scores_by_variant(
@@ -200,8 +200,8 @@ def scores_by_variant(
     numeric = all(name.replace(".", "", 1).isdigit() for name in names)
     places = [float(name) for name in names] if numeric else list(map(float, range(len(names))))
     order = np.argsort(places)
-    with _letters():
-        figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
+    with letters():
+        figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
         axes = figure.add_subplot()
         for style, (series, title) in enumerate(((2, "mean of the other languages"), (1, trained))):
             known = [(places[at], points[at][series]) for at in order]
@@ -228,7 +228,7 @@ def scores_by_variant(
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def _is_dark(color: Any) -> bool:
@@ -271,11 +271,13 @@ def _tokens(code: str) -> str:
     return f"{billions:.0f} B" if billions >= 10 else f"{billions:.1f} B"
 
 
-def _letters() -> AbstractContextManager[None]:
+def letters() -> AbstractContextManager[None]:
+    """Settings under which a figure of this width is drawn."""
     return rc_context({"font.size": _LETTERS, "legend.fontsize": _LETTERS, "axes.titlesize": _LETTERS})
 
 
-def _svg(figure: Figure) -> str:
+def svg_text(figure: Figure) -> str:
+    """The figure as SVG, the same text for the same figure."""
     text = StringIO()
     # A date, or ids drawn at random, would make two reports of one study differ.
     with rc_context({"svg.hashsalt": "xlprompt"}):

@@ -241,7 +241,7 @@ def _through_tokenization(
     elif falls:
         ruling, reason = "not supported", "a finer cut goes with a smaller difference"
     elif granularity is None or granularity.low is None:
-        reason = "the experiment on token granularity has not been done"
+        reason = "the experiment on token granularity has not been done, or has no usable result"
     elif third.verdict == "supported" and rises and granularity.low > 0:
         ruling, reason = "supported", "correlation and experiment agree"
     else:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from xlprompt.data import TASKS
+from xlprompt.data.granularity import GranularitySettings
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import AlignmentSettings, load_tokenizer
 from xlprompt.training.align_run import measure_alignments
@@ -36,6 +37,9 @@ def evaluate(
     align: Sequence[str] = (),
     align_sentences: Sequence[int] = (),
     align_layers: Sequence[int | None] = (),
+    granularity: GranularitySettings | None = None,
+    experiment: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Scores:
     """Score a trained checkpoint by language and record it as an MLflow run of its own.
 
@@ -53,6 +57,9 @@ def evaluate(
             recipe's number. With several, the largest counts, and the means of all are shown as a curve.
         align_layers: The decoder layers they act on (None: what the head reads), instead of the recipe's.
             With several, the last counts, and the means of all are shown.
+        granularity: How finely text is cut, instead of the recipe's.
+        experiment: The MLflow experiment; None for the task's.
+        tags: Further tags of the run, which win over the usual ones.
 
     Returns:
         The scores without alignment, and with each kind of it.
@@ -75,6 +82,9 @@ def evaluate(
     if align_layers:
         settings["layer"] = align_layers[-1]
     recipe = _recipe_for_evaluation(loaded, source, languages, limit, settings)
+    if granularity is not None:
+        encoding = recipe.encoding.model_copy(update={"granularity": granularity})
+        recipe = recipe.model_copy(update={"encoding": encoding})
     if (align_sentences or align_layers) and set(recipe.evaluation.alignment.kinds) == {"none"}:
         raise RecipeError(
             "sentences or layers of an alignment are given, and no kind of it: add --align mean,mean_scale"
@@ -92,10 +102,14 @@ def evaluate(
     restore(loaded, model, backbone_fingerprint=model.backbone.fingerprint)
     with true_end_state(tracker), out_of_memory_explained():
         tracker.start(
-            experiment=task.name,
+            experiment=experiment or task.name,
             run_name=f"evaluate-{run_name(recipe)}",
             params={**flatten(recipe), "split": split, "backbone_fingerprint": model.backbone.fingerprint},
-            tags={**run_tags(recipe, read_environment(repository_of=None, device=target)), "job": "evaluate"},
+            tags={
+                **run_tags(recipe, read_environment(repository_of=None, device=target)),
+                "job": "evaluate",
+                **(tags or {}),
+            },
         )
         if model_id:
             tracker.use_model(model_id)

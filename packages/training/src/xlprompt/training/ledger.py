@@ -165,6 +165,15 @@ class Ledger:
         """One run."""
         return self._cell_run(self._client.get_run(run_id))
 
+    def finished_runs(self, experiment: str, tag: str, value: str) -> list[CellRun]:
+        """The finished runs of an experiment whose tag has this value, newest first."""
+        condition = f"attributes.status = 'FINISHED' and tags.{tag} = '{value}'"
+        return [self._cell_run(run) for run in self._search([experiment], condition)]
+
+    def artifacts(self, run_id: str) -> Path:
+        """Folder of a run's artifacts."""
+        return local_path(self._client.get_run(run_id).info.artifact_uri)
+
     def end_abandoned(self, tasks: Sequence[str]) -> int:
         """Give the runs of studies that a dead process left RUNNING their true state; returns how many."""
         ended = 0

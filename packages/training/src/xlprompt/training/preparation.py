@@ -96,22 +96,51 @@ def load_split(setup: Setup, language: str, split: str, *, limit: int | None = N
         if split == "validation" and recipe.data.development_limit is not None:
             limit = min(limit or recipe.data.development_limit, recipe.data.development_limit)
     dataset = source.load(task, language, split, limit=limit)
-    content = source.fingerprint(task, language, split)
-    if limit is not None:  # a subset is other data
-        content = hashlib.sha256(f"{content} limit {limit}".encode()).hexdigest()
+    content = data_fingerprint(source, task, language, split, limit)
     encoded = encode(
-        dataset, task, setup.tokenizer, recipe.encoding, language=language, cache_dir=cache_dir() / "encoded"
+        dataset,
+        task,
+        setup.tokenizer,
+        recipe.encoding,
+        language=language,
+        split=split,
+        cache_dir=cache_dir() / "encoded",
     )
-    on_hub = recipe.data.source == "hub"
-    record = DatasetRecord(
-        name=f"{task.name}-{language}-{split}",
-        digest=content[:12],
-        location=source.name if on_hub else str(Path(str(recipe.data.source)).absolute()),
-        on_hub=on_hub,
-        examples=len(dataset),
-        context=f"{split}-{language}" if split == "test" else split,
+    record = dataset_record(
+        source, str(recipe.data.source), task, language, split, content=content, examples=len(dataset)
     )
     return Split(dataset, encoded, record, content)
+
+
+def data_fingerprint(source: Source, task: Task, language: str, split: str, limit: int | None) -> str:
+    """Fingerprint of a language's rows; a subset is other data."""
+    content = source.fingerprint(task, language, split)
+    return content if limit is None else hashlib.sha256(f"{content} limit {limit}".encode()).hexdigest()
+
+
+def dataset_record(
+    source: Source, spec: str, task: Task, language: str, split: str, *, content: str, examples: int
+) -> DatasetRecord:
+    """What the tracker is told about a language's rows.
+
+    Args:
+        source: The opened source.
+        spec: What names it: "mini", "hub" or a folder.
+        task: The task.
+        language: The rows' language.
+        split: The rows' split.
+        content: From `data_fingerprint`.
+        examples: Number of rows.
+    """
+    on_hub = spec == "hub"
+    return DatasetRecord(
+        name=f"{task.name}-{language}-{split}",
+        digest=content[:12],
+        location=source.name if on_hub else str(Path(spec).absolute()),
+        on_hub=on_hub,
+        examples=examples,
+        context=f"{split}-{language}" if split == "test" else split,
+    )
 
 
 def build_model(setup: Setup) -> TaskModel:

@@ -14,6 +14,7 @@ from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
 from xlprompt.evaluation import TaskRuns, compare, judge, load_runs
 from xlprompt.evaluation.run_facts import Fertility, RunFacts
+from xlprompt.evaluation.statistics import Estimate
 from xlprompt.evaluation.study_report import write_study_report
 from xlprompt.evaluation.study_summary import publish
 from xlprompt.models import METHODS, short_name
@@ -26,7 +27,7 @@ from xlprompt.training.ledger import (
     open_ledger,
     train_language_of,
 )
-from xlprompt.training.report_sections import stored_sections
+from xlprompt.training.report_sections import stored_findings, stored_sections
 from xlprompt.training.scoring import TOKENS_PER_WORD
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 
@@ -156,6 +157,7 @@ def report_study(
         comparison,
         trainable_percent=shares,
         fertility=fertility.by_language if fertility else None,
+        granularity=find_granularity(store, study.model),
     )
     paths = write_study_report(
         out,
@@ -201,6 +203,19 @@ def find_fertility(study: StudyRuns) -> Fertility | None:
         return None
     best = max(by_task, key=lambda name: (len(by_task[name]), TASKS[name].kind == "tagging"))
     return Fertility(best, by_task[best])
+
+
+def find_granularity(store: Path, model: str) -> Estimate | None:
+    """The slope that the fourth claim's verdict needs, where `xlprompt analyze granularity` has left one.
+
+    A sweep that trained and scored on finer text comes before one that only scored on it. One in which both
+    methods fell to the majority baseline everywhere has none.
+    """
+    for name in ("granularity-both", "granularity-evaluation"):
+        found = stored_findings(store, model, name)
+        if found and found["pooled"]:
+            return Estimate(**found["pooled"])
+    return None
 
 
 def _load(study: StudyRuns, ledger: Ledger) -> tuple[dict[str, TaskRuns], list[str]]:

@@ -6,20 +6,36 @@ files that the MLflow UI shows. Of several with one name, the newest counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xlprompt.evaluation.report_page import Image, Section, markdown_section
 from xlprompt.models import short_name
-from xlprompt.training.tracker import MlflowTracker, local_path, log_text, open_client, true_end_state
+from xlprompt.training.tracker import (
+    DatasetRecord,
+    MlflowTracker,
+    local_path,
+    log_text,
+    open_client,
+    true_end_state,
+)
 
 EXPERIMENT = "analysis"
-_FILE = "section.json"
+_FILE, _FINDINGS = "section.json", "findings.json"
 
 
 def log_section(
-    store: Path, name: str, model: str, section: Section, *, params: Mapping[str, Any] | None = None
+    store: Path,
+    name: str,
+    model: str,
+    section: Section,
+    *,
+    params: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    datasets: Sequence[DatasetRecord] = (),
+    findings: Mapping[str, Any] | None = None,
 ) -> str:
     """Keep a section for the reports on a model.
 
@@ -29,6 +45,9 @@ def log_section(
         model: The backbone, as recipes name it.
         section: The section.
         params: What it was made from.
+        metrics: Its figures.
+        datasets: The data it is about.
+        findings: All that it rests on, as JSON holds it; see stored_findings.
 
     Returns:
         The MLflow run.
@@ -41,7 +60,12 @@ def log_section(
             params={"model": model, **(params or {})},
             tags={"job": EXPERIMENT, "model": model, "section": name},
         )
+        for record in datasets:
+            tracker.log_dataset(record)
+        tracker.log_metrics(metrics or {})
         log_text(tracker, _FILE, section.to_json())
+        if findings is not None:
+            log_text(tracker, _FINDINGS, json.dumps(findings, indent=2, ensure_ascii=False))
         log_text(tracker, "section.md", markdown_section(section) + "\n")
         images = [part for part in section.content if isinstance(part, Image)]
         for number, image in enumerate(images, start=1):
@@ -51,20 +75,37 @@ def log_section(
 
 def stored_sections(store: Path, model: str) -> list[Section]:
     """The newest section of each name, by name; those that cannot be read any more are left out."""
+    sections = []
+    for _, folder in sorted(_newest(store, model).items()):
+        try:
+            sections.append(Section.from_json((folder / _FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            continue
+    return sections
+
+
+def stored_findings(store: Path, model: str, name: str) -> dict[str, Any] | None:
+    """What the newest section of a name rests on; None where there is none, or it cannot be read any more."""
+    folder = _newest(store, model).get(name)
+    if folder is None:
+        return None
+    try:
+        found: dict[str, Any] = json.loads((folder / _FINDINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _newest(store: Path, model: str) -> dict[str, Path]:
+    """Artifact folders of the newest finished run of each section's name."""
     client = open_client(store)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
-        return []
+        return {}
     newest: dict[str, Path] = {}
     for run in client.search_runs(
         [experiment.experiment_id], "attributes.status = 'FINISHED'", order_by=["attributes.start_time DESC"]
     ):
         if run.data.tags.get("model") == model and "section" in run.data.tags:
-            newest.setdefault(run.data.tags["section"], local_path(run.info.artifact_uri) / _FILE)
-    sections = []
-    for _, path in sorted(newest.items()):
-        try:
-            sections.append(Section.from_json(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            continue
-    return sections
+            newest.setdefault(run.data.tags["section"], local_path(run.info.artifact_uri))
+    return newest

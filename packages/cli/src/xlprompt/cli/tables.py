@@ -1,0 +1,45 @@
+"""Sections of tables, as a report has them: on a terminal, and as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xlprompt.evaluation.report_page import Section
+
+
+def show_section(console: Console, section: Section, folder: Path) -> None:
+    """Print a section's tables and notes, write its page and Markdown, and say where these are.
+
+    Args:
+        console: Where the tables go.
+        section: The section.
+        folder: Where `analysis.html`, which has the figures, and `analysis.md` go.
+    """
+    from rich import box
+    from rich.table import Table as Grid
+
+    from xlprompt.evaluation.report_page import Table, html_page, markdown_page
+
+    for part in section.content:
+        if not isinstance(part, Table):
+            continue
+        grid = Grid(title=part.title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+        for name in part.columns:
+            grid.add_column(name)
+        for row in part.rows:
+            grid.add_row(*row)
+        console.print(grid)
+        if part.note:
+            console.print(f"{part.note}\n", highlight=False, markup=False)
+    if section.note:
+        console.print(section.note, highlight=False, markup=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, write in (("analysis.html", html_page), ("analysis.md", markdown_page)):
+        (folder / name).write_text(write("Analysis", [section], ()), encoding="utf-8")
+        click.echo(folder / name)

@@ -1,0 +1,259 @@
+"""What a finer cut of the text does to the difference between two methods: slopes over shares of words cut.
+
+The same runs answer the same examples at each share. A slope is that of the least-squares line through the
+scores, in points for a share from 0 to 1. It is a weighted sum of scores, so its interval comes about as that
+of any figure (statistics.py): seeds and examples are uncertain, the words that were cut are drawn anew with
+each seed. A line is a summary; the scores at each share are given beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from xlprompt.evaluation.runs import RunKey, TaskRuns
+from xlprompt.evaluation.statistics import Estimate, Part, estimate, resample
+
+ALL = "all"
+"""In place of a task or language: the mean over all of them."""
+
+
+@dataclass(frozen=True)
+class ShareScore:
+    """Both methods at one share of words cut.
+
+    Attributes:
+        task: Task name.
+        language: Language code, or ALL.
+        share: Of the words, 0 to 1.
+        method: Mean score of the method over seeds, in percent.
+        baseline: Of the baseline.
+        difference: Method minus baseline.
+        skilled: Whether the interval of one of the two lies above the majority baseline (for ALL its mean);
+            where it does not, the difference says nothing. None where there is no interval.
+    """
+
+    task: str
+    language: str
+    share: float
+    method: float
+    baseline: float
+    difference: Estimate
+    skilled: bool | None
+
+
+@dataclass(frozen=True)
+class Slope:
+    """What cutting every word more finely changes, in points.
+
+    Attributes:
+        task: Task name, or ALL.
+        language: Language code, or ALL.
+        method: Slope of the method's score.
+        baseline: Of the baseline's.
+        difference: Of method minus baseline; the claim is that it is above 0.
+    """
+
+    task: str
+    language: str
+    method: Estimate
+    baseline: Estimate
+    difference: Estimate
+
+
+@dataclass(frozen=True)
+class GranularityFindings:
+    """A sweep over shares.
+
+    Attributes:
+        method: The method.
+        baseline: The other one.
+        shares: The shares, rising.
+        seeds: By task and method, the seeds that have all shares.
+        scores: By task, language and share; ALL languages last.
+        slopes: By task and language; ALL languages last, and ALL tasks at the end.
+        usable: By task, the languages in which one of the methods beats the majority baseline at every share.
+        pooled: The slope of the difference over these alone, which is what says something about the claim:
+            where both methods fall to the baseline, whatever difference there was is gone, and the slope is
+            that loss. None where there are none.
+    """
+
+    method: str
+    baseline: str
+    shares: tuple[float, ...]
+    seeds: Mapping[str, Mapping[str, tuple[int, ...]]]
+    scores: tuple[ShareScore, ...]
+    slopes: tuple[Slope, ...]
+    usable: Mapping[str, tuple[str, ...]]
+    pooled: Estimate | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        values: dict[str, Any] = _without_infinity(asdict(self))
+        return values
+
+
+def method_at(method: str, share: float) -> str:
+    """What stands for the method in `load_runs`, for runs on text cut at a share."""
+    return f"{method} at {share:g}"
+
+
+def keys_at(share: float, keys: Sequence[RunKey]) -> dict[RunKey, RunKey]:
+    """Keys of runs to the keys that they have in `load_runs` at a share."""
+    return {(task, method, seed): (task, method_at(method, share), seed) for task, method, seed in keys}
+
+
+def compare_shares(
+    runs: Mapping[str, TaskRuns],
+    shares: Sequence[float],
+    *,
+    method: str = "prompt",
+    baseline: str = "finetune",
+) -> GranularityFindings:
+    """Scores and slopes of a sweep.
+
+    Args:
+        runs: From runs.load_runs, with methods named by method_at.
+        shares: At least two.
+        method: The method whose advantage is looked at.
+        baseline: The method it is compared with.
+
+    Raises:
+        ValueError: There is no task, or only one share, or no seed of a method has them all.
+    """
+    shares = tuple(sorted(set(shares)))
+    if not runs or len(shares) < 2:
+        raise ValueError("A slope needs runs at two shares or more.")
+    weights = slope_weights(shares)
+    seeds: dict[str, dict[str, tuple[int, ...]]] = {}
+    scores: list[ShareScore] = []
+    slopes: list[Slope] = []
+    pooled: list[dict[str, Part]] = []
+    smallest = []
+    usable: dict[str, tuple[str, ...]] = {}
+    usable_parts: list[dict[str, Part]] = []
+    for name, of_task in runs.items():
+        seeds[name] = {each: _common_seeds(of_task, each, shares) for each in (method, baseline)}
+        cubes = {each: _cubes(of_task, each, seeds[name][each], shares) for each in (method, baseline)}
+        examples = {code: counts.examples for code, counts in of_task.languages.items()}
+        groups: dict[str, tuple[str, ...]] = {code: (code,) for code in examples}
+        if len(groups) > 1:
+            groups[ALL] = tuple(examples)
+        for group, codes in groups.items():
+            least = min(examples[code] for code in codes)
+            majority = float(np.mean([of_task.languages[code].majority for code in codes]))
+            for place, share in enumerate(shares):
+                one = np.eye(len(shares))[place]
+                parts = {each: _part(cubes[each], codes, one) for each in cubes}
+                scores.append(
+                    ShareScore(
+                        name,
+                        group,
+                        share,
+                        float(parts[method].values.mean()),
+                        float(parts[baseline].values.mean()),
+                        _difference(parts[method], parts[baseline], least),
+                        _skilled(parts.values(), least, majority),
+                    )
+                )
+            parts = {each: _part(cubes[each], codes, weights) for each in cubes}
+            slopes.append(
+                Slope(
+                    name,
+                    group,
+                    estimate([parts[method]], least),
+                    estimate([parts[baseline]], least),
+                    _difference(parts[method], parts[baseline], least),
+                )
+            )
+        pooled.append({each: _part(cubes[each], tuple(examples), weights) for each in cubes})
+        smallest.append(min(examples.values()))
+        low = {row.language for row in scores if row.task == name and row.skilled is False}
+        usable[name] = tuple(code for code in examples if code not in low)
+        if usable[name]:
+            usable_parts.append({each: _part(cubes[each], usable[name], weights) for each in cubes})
+    slopes.append(_over_tasks(pooled, method, baseline, min(smallest)))
+    sure = _over_tasks(usable_parts, method, baseline, min(smallest)).difference if usable_parts else None
+    return GranularityFindings(method, baseline, shares, seeds, tuple(scores), tuple(slopes), usable, sure)
+
+
+def slope_weights(shares: Sequence[float]) -> np.ndarray:
+    """Weights of the scores in the slope of their least-squares line, `[shares]`."""
+    centered = np.asarray(shares, dtype=np.float64) - np.mean(shares)
+    return np.asarray(centered / (centered @ centered))
+
+
+@dataclass(frozen=True)
+class _Cube:
+    """One language's scores of a method.
+
+    Attributes:
+        values: `[seeds, shares]`.
+        replicates: The same on resampled examples, `[samples, seeds, shares]`.
+    """
+
+    values: np.ndarray
+    replicates: np.ndarray
+
+
+def _common_seeds(runs: TaskRuns, method: str, shares: Sequence[float]) -> tuple[int, ...]:
+    there = [{seed for name, seed in runs.runs if name == method_at(method, share)} for share in shares]
+    common = tuple(sorted(set.intersection(*there)))
+    if not common:
+        raise ValueError(f"No seed of {method} in task {runs.task!r} has runs at all shares.")
+    return common
+
+
+def _cubes(runs: TaskRuns, method: str, seeds: Sequence[int], shares: Sequence[float]) -> dict[str, _Cube]:
+    places = [runs.runs.index((method_at(method, share), seed)) for seed in seeds for share in shares]
+    shape = (len(seeds), len(shares))
+    cubes = {}
+    for code, counts in runs.languages.items():
+        replicates = resample(counts.numerators[places], counts.denominators[places])
+        cubes[code] = _Cube(counts.scores[places].reshape(shape), replicates.reshape(-1, *shape))
+    return cubes
+
+
+def _part(cubes: Mapping[str, _Cube], codes: Sequence[str], weights: np.ndarray) -> Part:
+    """The mean over languages of a weighted sum over shares, by seed."""
+    values = np.mean([cubes[code].values @ weights for code in codes], axis=0)  # [seeds]
+    replicates = np.mean([cubes[code].replicates @ weights for code in codes], axis=0)  # [samples, seeds]
+    return Part(1.0, values, replicates)
+
+
+def _skilled(parts: Iterable[Part], examples: int, majority: float) -> bool | None:
+    lows = [low for part in parts if (low := estimate([part], examples).low) is not None]
+    return any(low > majority for low in lows) if lows else None
+
+
+def _scaled(part: Part, weight: float) -> Part:
+    return Part(weight, part.values, part.replicates)
+
+
+def _difference(ours: Part, theirs: Part, examples: int) -> Estimate:
+    return estimate([ours, _scaled(theirs, -1.0)], examples)
+
+
+def _over_tasks(pooled: Sequence[Mapping[str, Part]], method: str, baseline: str, examples: int) -> Slope:
+    """Means over tasks, which have runs of their own."""
+    each = 1 / len(pooled)
+    ours = [_scaled(parts[method], each) for parts in pooled]
+    theirs = [_scaled(parts[baseline], -each) for parts in pooled]
+    return Slope(
+        ALL,
+        ALL,
+        estimate(ours, examples),
+        estimate([_scaled(part, each) for part in theirs], examples),
+        estimate([*ours, *theirs], examples),
+    )
+
+
+def _without_infinity(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_infinity(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_infinity(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

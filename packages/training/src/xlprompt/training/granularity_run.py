@@ -1,0 +1,340 @@
+"""The causal test on token granularity: a study's methods on text that is cut ever more finely.
+
+The models of the store's finished study are scored again at each share of words cut, or, where the sweep
+trains, a study is run with each share. Every scoring is a run of the store and is not done twice; what came
+of all of them is one more, which the report and the verdict on the fourth claim take up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from xlprompt.data import TASKS
+from xlprompt.data.granularity import GranularitySettings
+from xlprompt.evaluation import load_runs
+from xlprompt.evaluation.granularity import GranularityFindings, compare_shares, keys_at
+from xlprompt.evaluation.granularity_report import granularity_section
+from xlprompt.evaluation.processes import Processes
+from xlprompt.evaluation.report_page import Section
+from xlprompt.evaluation.runs import RunKey
+from xlprompt.models import load_tokenizer
+from xlprompt.training.cells import StudyError
+from xlprompt.training.checkpoint import load_checkpoint
+from xlprompt.training.chosen_data import languages_to_score, open_data
+from xlprompt.training.code_version import code_version
+from xlprompt.training.evaluation_run import evaluate
+from xlprompt.training.granularity_sweep import Sweep
+from xlprompt.training.ledger import CellRun, Ledger, open_ledger
+from xlprompt.training.preparation import Setup, choose_device, load_split
+from xlprompt.training.recipe import Recipe, load_settings, recipe_from_dict
+from xlprompt.training.report_runs import BASELINE, METHOD, find_runs
+from xlprompt.training.report_sections import log_section
+from xlprompt.training.run_labels import run_name
+from xlprompt.training.study import run_study
+from xlprompt.training.tracker import find_model
+
+KIND = "granularity"
+SCORING_TAG = "granularity_scoring"
+
+
+@dataclass(frozen=True)
+class GranularityResult:
+    """What a sweep has come to.
+
+    Attributes:
+        findings: Scores and slopes.
+        section: The same as tables and figures.
+        run_id: The MLflow run that holds it.
+        done: How many scorings this call has made; the others were there.
+    """
+
+    findings: GranularityFindings
+    section: Section
+    run_id: str
+    done: int
+
+
+def run_sweep(
+    path: str | Path,
+    *,
+    store: Path,
+    console: Console,
+    overrides: Mapping[str, Any] | None = None,
+    grid_overrides: Mapping[str, Any] | None = None,
+    recipe_overrides: Mapping[str, Any] | None = None,
+    device: str | None = None,
+) -> GranularityResult:
+    """Score (or train) both methods at every share, and keep what came out.
+
+    Args:
+        path: The sweep's file.
+        store: Folder of the MLflow store.
+        console: Where progress goes.
+        overrides: Values by dotted key that win over the sweep's file.
+        grid_overrides: Of a sweep that trains: values that win over the grid file's.
+        recipe_overrides: Of a sweep that trains: values that win over every recipe's.
+        device: As in `train`.
+
+    Raises:
+        RecipeError: The file is missing or wrong.
+        StudyError: The store has no study of both methods, or the sweep's could not be finished.
+        DataError, RunError: The data are not there.
+    """
+    sweep = load_settings(path, Sweep, overrides)
+    if sweep.train is None:
+        cells = _of_finished_study(sweep, store)
+        ledger = Ledger(store)
+        found, done = _score(cells, sweep, store, ledger, console, device)
+    else:
+        cells, found, done = _train(sweep, Path(path), store, console, grid_overrides, recipe_overrides)
+    findings = compare_shares(load_runs(found), sweep.shares, method=METHOD, baseline=BASELINE)
+    model = next(iter(cells.values())).recipe.model
+    tokens, cut_away = _tokens(cells, sweep)
+    where = {None: "in evaluation", "train": "in training", "both": "in training and evaluation"}[sweep.train]
+    title = f"Granularity: words cut more finely {where}"
+    section = granularity_section(findings, tokens, title=title, notes=_notes(sweep, findings, cut_away))
+    run_id = log_section(
+        store,
+        f"{KIND}-{sweep.train or 'evaluation'}",
+        model,
+        section,
+        findings=findings.to_dict(),
+        params={**sweep.model_dump(mode="json"), "model": model},
+        metrics=_metrics(findings, tokens),
+    )
+    return GranularityResult(findings, section, run_id, done)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A trained run of the study, and the recipe it was trained by."""
+
+    run: CellRun
+    recipe: Recipe
+    languages: tuple[str, ...]
+
+
+def _of_finished_study(sweep: Sweep, store: Path) -> dict[RunKey, _Cell]:
+    study = find_runs(open_ledger(store, "Run a study first: make all-tasks"), sweep.model)
+    cells: dict[RunKey, _Cell] = {}
+    for key, run in study.runs.items():
+        if key[1] not in (METHOD, BASELINE) or (sweep.tasks and key[0] not in sweep.tasks):
+            continue
+        stored = load_checkpoint(find_model(store, run.run_id).directory)
+        recipe = recipe_from_dict(stored.metadata.recipe, origin=run.run_id)
+        cells[key] = _Cell(run, recipe, _languages(sweep, recipe))
+    if not cells:
+        raise StudyError(f"the store's study of {study.model} has none of {', '.join(sweep.tasks or ())}")
+    return cells
+
+
+def _languages(sweep: Sweep, recipe: Recipe) -> tuple[str, ...]:
+    """The sweep's languages that the recipe's test sets have.
+
+    Raises:
+        StudyError: There are none.
+    """
+    present = languages_to_score(open_data(recipe.data), TASKS[recipe.task], recipe.data)
+    chosen = tuple(code for code in present if code in sweep.codes())
+    if not chosen:
+        raise StudyError(
+            f"{recipe.task} has no test set in the sweep's languages; it has {', '.join(present)}. Name some "
+            "with --languages"
+        )
+    return chosen
+
+
+def _score(
+    cells: Mapping[RunKey, _Cell],
+    sweep: Sweep,
+    store: Path,
+    ledger: Ledger,
+    console: Console,
+    device: str | None,
+) -> tuple[dict[RunKey, dict[str, Path]], int]:
+    """Predictions of every cell at every share, by the keys of granularity.keys_at."""
+    found: dict[RunKey, dict[str, Path]] = {}
+    known = {
+        run.tags[SCORING_TAG]: run.run_id
+        for run in reversed(ledger.finished_runs(KIND, "job", KIND))
+        if SCORING_TAG in run.tags
+    }
+    total, number, done = len(cells) * len(sweep.shares), 0, 0
+    for key, cell in cells.items():
+        for share in sweep.shares:
+            number += 1
+            settings = _settings(sweep, share, cell)
+            digest = _digest(cell, settings, sweep.limit)
+            if digest not in known:
+                console.print(
+                    f"  {number}/{total}  {run_name(cell.recipe)}  {key[0]}  share {share:g}", highlight=False
+                )
+                evaluate(
+                    cell.run.run_id,
+                    store=store,
+                    console=Console(file=io.StringIO()),  # its table is not what was asked for
+                    languages=cell.languages,
+                    limit=sweep.limit,
+                    device=device,
+                    granularity=settings,
+                    experiment=KIND,
+                    tags={"job": KIND, SCORING_TAG: digest, "trained_by": cell.run.run_id},
+                )
+                (run,) = ledger.finished_runs(KIND, SCORING_TAG, digest)[:1]
+                known[digest] = run.run_id
+                done += 1
+            found[keys_at(share, [key])[key]] = ledger.predictions(known[digest])
+    console.print(f"{total} scorings: {total - done} were there, {done} made", highlight=False)
+    return found, done
+
+
+def _settings(sweep: Sweep, share: float, cell: _Cell) -> GranularitySettings:
+    """Each seed has words of its own cut, so that their draw is in the spread over seeds."""
+    return GranularitySettings(
+        share=share, languages=cell.languages, split="evaluation", kind=sweep.kind, seed=cell.recipe.seed
+    )
+
+
+def _digest(cell: _Cell, settings: GranularitySettings, limit: int | None) -> str:
+    """What a scoring depends on: the trained model, the data, the cut and the code."""
+    task, source = TASKS[cell.recipe.task], open_data(cell.recipe.data)
+    parts = {
+        "run": cell.run.run_id,
+        "data": {code: source.fingerprint(task, code, "test") for code in cell.languages},
+        "granularity": settings.model_dump(mode="json") if settings.share else None,
+        "limit": limit,
+        "code": code_version(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _train(
+    sweep: Sweep,
+    path: Path,
+    store: Path,
+    console: Console,
+    grid_overrides: Mapping[str, Any] | None,
+    recipe_overrides: Mapping[str, Any] | None,
+) -> tuple[dict[RunKey, _Cell], dict[RunKey, dict[str, Path]], int]:
+    """Run the sweep's study with a variant for each share."""
+    if sweep.study is None:
+        raise StudyError(f"{path}: a sweep that trains needs a grid file of what is trained: the key study")
+    variants: dict[str, dict[str, Any]] = {}
+    for share in sweep.shares:
+        values = {
+            "share": share,
+            "split": sweep.train,
+            "kind": sweep.kind,
+            "languages": list(sweep.codes()),
+        }
+        prefixed = {f"encoding.granularity.{key}": value for key, value in values.items()}
+        variants[_variant(share)] = prefixed if share else {}  # the study as it is, which may be there
+    given = {"variants": variants, "methods": [METHOD, BASELINE], **(grid_overrides or {})}
+    if sweep.tasks:
+        given["tasks"] = list(sweep.tasks)
+    limits = {"data.limit": sweep.limit} if sweep.limit else {}
+    models = {"model": sweep.model} if sweep.model else {}
+    result = run_study(
+        path.parent / sweep.study,
+        store=store,
+        console=console,
+        grid_overrides=given,
+        recipe_overrides={**models, **limits, **(recipe_overrides or {})},
+    )
+    if not result.finished:
+        reasons = "; ".join(f"{name}: {error}" for name, error in result.failures.items())
+        raise StudyError(f"the sweep's study is not finished; the same command goes on. {reasons}".rstrip())
+    ledger = Ledger(store)
+    cells: dict[RunKey, _Cell] = {}
+    found: dict[RunKey, dict[str, Path]] = {}
+    shares = {_variant(share): share for share in sweep.shares}
+    for group in (each.group for each in result.results):
+        for cell in group.cells:
+            run = next(iter(ledger.runs_of_cell(cell.task, cell.fingerprint)))
+            key = (cell.task, cell.method, cell.seed)
+            languages = _languages(sweep, cell.recipe)
+            predictions = ledger.predictions(run.run_id)
+            found[keys_at(shares[group.variant], [key])[key]] = {
+                code: predictions[code] for code in languages
+            }
+            cells.setdefault(key, _Cell(run, cell.recipe, languages))
+    return cells, found, len(result.plan.to_do)
+
+
+def _variant(share: float) -> str:
+    return f"share-{share:g}"
+
+
+def _tokens(
+    cells: Mapping[RunKey, _Cell], sweep: Sweep
+) -> tuple[dict[tuple[str, str], float], dict[str, int]]:
+    """Tokens at the largest share for one at the smallest, by task and language, and cut examples by task."""
+    ratios: dict[tuple[str, str], float] = {}
+    cut_away: dict[str, int] = {}
+    if sweep.train == "train":  # scored on text as it is
+        return ratios, cut_away
+    of_task: dict[str, _Cell] = {}
+    for (name, _, _), cell in cells.items():
+        of_task.setdefault(name, cell)
+    device = choose_device("cpu")
+    for name, cell in of_task.items():
+        source, tokenizer = open_data(cell.recipe.data), load_tokenizer(cell.recipe.model)
+        for code in cell.languages:
+            totals = []
+            for share in (sweep.shares[0], sweep.shares[-1]):
+                settings = _settings(sweep, share, cell)
+                encoding = cell.recipe.encoding.model_copy(update={"granularity": settings})
+                data = cell.recipe.data.model_copy(update={"limit": sweep.limit or cell.recipe.data.limit})
+                recipe = cell.recipe.model_copy(update={"encoding": encoding, "data": data})
+                setup = Setup(recipe, TASKS[name], source, tokenizer, device, Processes(device=device))
+                encoded = load_split(setup, code, "test").encoded
+                totals.append(int(encoded.lengths.sum()))
+                cut_away[name] = max(cut_away.get(name, 0), encoded.truncated)
+            ratios[name, code] = totals[1] / totals[0]
+    return ratios, cut_away
+
+
+def _notes(sweep: Sweep, findings: GranularityFindings, cut_away: Mapping[str, int]) -> list[str]:
+    how = {
+        "forced": "each token of a chosen word is written with as few smaller known ones as possible",
+        "sampling": "a chosen word's tokens are drawn from the tokenizer's distribution over cuts",
+    }[sweep.kind]
+    notes = [f"How: {how}."]
+    if sweep.train is None:
+        notes.append("The study's models, trained on text as it is, were scored on the finer text.")
+    else:
+        notes.append(
+            "Both methods were trained anew for each share; finer text of the training language needs it to "
+            "be among the languages that are cut."
+        )
+    counts = {len(seeds) for of_task in findings.seeds.values() for seeds in of_task.values()}
+    notes.append(f"Seeds of a method: {' to '.join(map(str, sorted({min(counts), max(counts)})))}.")
+    if longest := {name: number for name, number in cut_away.items() if number}:
+        listed = ", ".join(f"{number} of {name}" for name, number in longest.items())
+        notes.append(f"In the longest rows text was cut away (examples of a language, at most: {listed}).")
+    return notes
+
+
+def _metrics(findings: GranularityFindings, tokens: Mapping[tuple[str, str], float]) -> dict[str, float]:
+    metrics = {f"{KIND}/tokens/{name}/{code}": ratio for (name, code), ratio in tokens.items()}
+    if findings.pooled is not None:
+        metrics[f"{KIND}/slope/above_majority"] = findings.pooled.value
+    for row in findings.slopes:
+        parts: Sequence[tuple[str, Any]] = (
+            ("difference", row.difference),
+            (findings.method, row.method),
+            (findings.baseline, row.baseline),
+        )
+        for name, found in parts:
+            for suffix, value in (("", found.value), ("_low", found.low), ("_high", found.high)):
+                if value is not None:
+                    metrics[f"{KIND}/slope/{name}{suffix}/{row.task}/{row.language}"] = value
+    return metrics

@@ -1,0 +1,66 @@
+"""What a sweep over token granularity consists of, as its file says it; granularity_run.py runs it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from xlprompt.data import LANGUAGES, TASKS
+from xlprompt.training.recipe import Settings
+
+HIGH = "high"
+
+
+class Sweep(Settings):
+    """A sweep over shares of words that are cut more finely, as its file describes it."""
+
+    shares: tuple[float, ...] = Field(
+        default=(0.0, 0.25, 0.5, 0.75, 1.0),
+        min_length=2,
+        description="Shares of the words. Time grows with their number.",
+    )
+    languages: Literal["high"] | tuple[str, ...] = Field(
+        default="high",
+        description="Languages whose text is cut and that are scored: 'high' for those of high resources, or "
+        "a list. A task takes those of them that it has.",
+    )
+    kind: Literal["forced", "sampling"] = Field(
+        default="forced", description="How words are cut; see encoding.granularity.kind."
+    )
+    tasks: tuple[str, ...] | None = Field(default=None, description="Tasks; null for all that the study has.")
+    limit: int | None = Field(
+        default=None, ge=1, description="At most this many test examples of each language."
+    )
+    model: str | None = Field(
+        default=None, description="Backbone of the study; needed only where the store has studies of several."
+    )
+    train: Literal["train", "both"] | None = Field(
+        default=None,
+        description="null scores the finished study's models on finer text, which takes minutes. 'train' and "
+        "'both' train anew for each share, on finer text of the training language, scored on text as it is "
+        "or on finer text: the whole study for each share.",
+    )
+    study: str | None = Field(
+        default=None, description="The grid file of what is trained, relative to this file."
+    )
+
+    @field_validator("shares")
+    @classmethod
+    def _shares_are_shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if min(value) < 0 or max(value) > 1 or len(set(value)) < len(value):
+            raise ValueError("shares lie between 0 and 1, each there once")
+        return tuple(sorted(value))
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_are_known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if unknown := [name for name in value or () if name not in TASKS]:
+            raise ValueError(f"unknown task '{unknown[0]}'; the tasks are {', '.join(TASKS)}")
+        return value
+
+    def codes(self) -> tuple[str, ...]:
+        """The languages' codes."""
+        if self.languages == HIGH:
+            return tuple(code for code, row in LANGUAGES.items() if row.resource_level == HIGH)
+        return tuple(self.languages)

@@ -1,0 +1,128 @@
+"""The analysis of a tokenizer on a source's text: counted, correlated with the store's study, and logged.
+
+No weights are loaded. What the figures are is said in `xlprompt.evaluation.tokenization_analysis`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from xlprompt.data import TASKS, task
+from xlprompt.data.sources import open_source
+from xlprompt.evaluation import Comparison, compare, load_runs
+from xlprompt.evaluation.report_page import Section
+from xlprompt.evaluation.token_counts import count_tokens
+from xlprompt.evaluation.tokenization_analysis import TokenizationAnalysis, analyze
+from xlprompt.evaluation.tokenization_report import tokenization_section
+from xlprompt.models import load_tokenizer, short_name
+from xlprompt.training.cells import StudyError
+from xlprompt.training.chosen_data import languages_to_score
+from xlprompt.training.ledger import open_ledger, train_language_of
+from xlprompt.training.preparation import data_fingerprint, dataset_record
+from xlprompt.training.recipe import DataSettings
+from xlprompt.training.report_runs import BASELINE, METHOD, find_runs
+from xlprompt.training.report_sections import log_section
+
+KIND = "tokenization"
+
+
+@dataclass(frozen=True)
+class TokenizationFindings:
+    """What an analysis has found.
+
+    Attributes:
+        analysis: Figures and correlations.
+        section: The same as tables and figures.
+        run_id: The MLflow run that holds it.
+    """
+
+    analysis: TokenizationAnalysis
+    section: Section
+    run_id: str
+
+
+def analyze_tokenization(
+    store: Path,
+    *,
+    model: str,
+    source: str,
+    task_name: str,
+    console: Console,
+    split: str = "test",
+    languages: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> TokenizationFindings:
+    """Analyze how a model's tokenizer cuts the text of a task, and keep what came out as a run of the store.
+
+    Args:
+        store: Folder of the MLflow store, made where it does not exist; its finished study of the model,
+            where there is one, is what the figures are correlated with.
+        model: Whose tokenizer: a known name, a hub id or a folder.
+        source: `mini`, `hub` or a folder.
+        task_name: Whose text.
+        console: Where progress goes.
+        split: Which of the task's sets.
+        languages: Some of its languages; None for all.
+        limit: At most this many examples of a language.
+
+    Raises:
+        DataError, RunError: The source, the task's text or a language is not there.
+        ModelError: There is no such model.
+    """
+    of_task, opened = task(task_name), open_source(source)
+    settings = DataSettings(source=source, languages=tuple(languages) if languages else None)
+    chosen = languages_to_score(opened, of_task, settings, split=split)
+    tokenizer = load_tokenizer(model)
+    counts, records = {}, []
+    for number, code in enumerate(chosen, 1):
+        console.print(f"  {number}/{len(chosen)}  {code}", highlight=False)
+        rows = opened.load(of_task, code, split, limit=limit)
+        counts[code] = count_tokens(tokenizer, of_task, code, rows[:])
+        content = data_fingerprint(opened, of_task, code, split, limit)
+        records.append(
+            dataset_record(opened, source, of_task, code, split, content=content, examples=len(rows))
+        )
+    comparison, note = _study(store, model)
+    analysis = analyze(counts, comparison)
+    text = f"the {split} set of {task_name}, {short_name(source)}"
+    section = tokenization_section(analysis, model=short_name(model), text=text, notes=[note])
+    metrics = {
+        f"{KIND}/{name}{suffix}/{row.language}": value
+        for row in analysis.languages
+        for name, figure in row.figures.items()
+        for suffix, value in (("", figure.value), ("_low", figure.low), ("_high", figure.high))
+        if value is not None
+    }
+    run_id = log_section(
+        store,
+        f"{KIND}-{task_name}-{split}-{short_name(source)}",
+        model,
+        section,
+        findings=analysis.to_dict(),
+        params={"task": task_name, "source": source, "split": split, "limit": limit},
+        metrics=metrics,
+        datasets=records,
+    )
+    return TokenizationFindings(analysis, section, run_id)
+
+
+def _study(store: Path, model: str) -> tuple[Comparison | None, str]:
+    """The model's study in the store, and a sentence on it or on why there is none."""
+    try:
+        ledger = open_ledger(store, "Run a study for them")
+        study = find_runs(ledger, model)
+        compared = {key: run for key, run in study.runs.items() if key[1] in (METHOD, BASELINE)}
+        comparison = compare(
+            load_runs({key: ledger.predictions(run.run_id) for key, run in compared.items()}),
+            method=METHOD,
+            baseline=BASELINE,
+            train_language=train_language_of(study.runs.values()),
+        )
+    except StudyError as error:
+        return None, f"No correlations with differences between methods: {error}."
+    tasks = ", ".join(name for name in TASKS if name in comparison.tasks)
+    return comparison, f"Differences are {METHOD} minus {BASELINE} of {len(compared)} runs ({tasks})."

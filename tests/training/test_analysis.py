@@ -1,0 +1,138 @@
+"""Analyses of a small study: what they leave in the store, what is not done twice, what the report takes."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from small import write_data
+from studies import write_study
+
+from xlprompt.evaluation.report_page import Image, Section, Table
+from xlprompt.training.cells import StudyError
+from xlprompt.training.granularity_run import KIND, run_sweep
+from xlprompt.training.granularity_sweep import Sweep
+from xlprompt.training.grid import load_grid
+from xlprompt.training.ledger import Ledger
+from xlprompt.training.recipe import RecipeError, load_settings
+from xlprompt.training.report_runs import find_granularity, report_study
+from xlprompt.training.report_sections import log_section
+from xlprompt.training.study import run_study
+from xlprompt.training.tokenization_run import analyze_tokenization
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+HERE = {"executor.workers": 0}
+
+
+def console():
+    return Console(file=io.StringIO())
+
+
+def keep(store, name, value, *, model="nano"):
+    none = ("low", "high", "p_value", "stderr", "df", "seed_stderr", "seed_df", "example_stderr")
+    section = Section("title", (Table("t", ("a",), (("1",),), "n"), Image("i", "<svg/>")), "note")
+    findings = {"pooled": {**dict.fromkeys(none), "value": value}}
+    log_section(store, name, model, section, metrics={"x": value}, findings=findings)
+
+
+def test_the_verdict_takes_the_sweep_that_trained_on_finer_text_before_one_that_only_scored(tmp_path):
+    assert find_granularity(tmp_path, "nano") is None
+    keep(tmp_path, "granularity-train", 3.0)
+    assert find_granularity(tmp_path, "nano") is None
+    keep(tmp_path, "granularity-evaluation", 1.0)
+    keep(tmp_path, "granularity-evaluation", 4.0)
+    keep(tmp_path, "granularity-both", 9.0, model="large")
+    assert find_granularity(tmp_path, "nano").value == 4.0
+    keep(tmp_path, "granularity-both", 2.0)
+    assert find_granularity(tmp_path, "nano").value == 2.0
+
+
+def small_study(folder, model):
+    """A sweep's file, a finished study of both methods beside it, and the store that has it."""
+    store, data = folder / "mlruns", write_data(folder / "data")
+    grid = write_study(folder / "study", model, data, methods=("prompt", "finetune"))
+    assert run_study(grid, store=store, console=console(), grid_overrides=HERE).finished
+    sweep = folder / "sweep.yaml"
+    sweep.write_text("shares: [0, 1]\nlanguages: [de, en]\nstudy: study/study.yaml\n")
+    return sweep, store, data
+
+
+@pytest.mark.parametrize(
+    "path", sorted((EXPERIMENTS / "granularity").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_sweep_that_is_there_can_be_read_and_names_a_grid(path):
+    sweep = load_settings(path, Sweep)
+    assert load_grid(path.parent / sweep.study).methods[:2] == ("prompt", "finetune")
+    assert sweep.codes() == ("en", "ru", "zh", "de", "es", "fr", "ja")
+    assert (min(sweep.shares), max(sweep.shares)) == (0, 1)
+
+
+def test_shares_outside_of_0_to_1_are_refused(tmp_path):
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text("shares: [0, 1.5]\n")
+    with pytest.raises(RecipeError, match="shares lie between 0 and 1"):
+        load_settings(sweep, Sweep)
+
+
+def test_without_a_store_there_is_nothing_to_score(tmp_path):
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text("shares: [0, 1]\n")
+    with pytest.raises(StudyError, match="there is no MLflow store"):
+        run_sweep(sweep, store=tmp_path / "mlruns", console=console())
+
+
+@pytest.mark.integration
+def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, tiny_xglm):
+    sweep, store, data = small_study(tmp_path, tiny_xglm)
+    model = str(tiny_xglm)
+    found = analyze_tokenization(store, model=model, source=str(data), task_name="xnli", console=console())
+    assert [row.language for row in found.analysis.languages] == ["en", "de", "sw"]
+    assert set(found.analysis.effects) == {"xnli"}
+    metrics = Ledger(store).get(found.run_id).metrics
+    german = found.analysis.languages[1].figures["tokens_per_word"]
+    assert metrics["tokenization/tokens_per_word/de"] == pytest.approx(german.value)
+
+    first = run_sweep(sweep, store=store, console=console())
+    assert first.done == 8  # two methods, two seeds, two shares
+    again = run_sweep(sweep, store=store, console=console())
+    assert again.done == 0
+    assert again.findings == first.findings
+    ledger = Ledger(store)
+    scorings = ledger.finished_runs(KIND, "job", KIND)
+    assert len(scorings) == 8
+    check_share_0_is_the_studys_own(ledger, scorings)
+
+    _, text = report_study(store, tmp_path / "report")
+    written = text.read_text(encoding="utf-8")
+    assert "## Tokenization of the test set of xnli" in written
+    assert "## Granularity: words cut more finely in evaluation" in written
+
+
+@pytest.mark.slow
+def test_a_sweep_that_trains_runs_the_study_with_each_share(tmp_path, tiny_xglm):
+    sweep, store, _ = small_study(tmp_path, tiny_xglm)
+
+    def trained(**values):
+        return run_sweep(
+            sweep,
+            store=store,
+            console=console(),
+            overrides={"train": "both", **values},
+            grid_overrides={**HERE, "seeds": 1},
+        )
+
+    assert trained().done == 2  # those of share 0 are the study's
+    assert trained().done == 0
+    more = trained(shares=[0, 0.5, 1])
+    assert more.done == 2
+    assert more.findings.shares == (0, 0.5, 1)
+    assert [row.language for row in more.findings.slopes] == ["en", "de", "all", "all"]
+
+
+def check_share_0_is_the_studys_own(ledger, scorings):
+    """Scores on text as it is equal those that the training run has logged."""
+    for run in scorings:
+        before = ledger.get(run.tags["trained_by"])
+        share = float(run.params["encoding.granularity.share"])
+        if share == 0:
+            assert run.metrics["test/accuracy/de"] == before.metrics["test/accuracy/de"]
