@@ -136,3 +136,17 @@ def test_a_model_that_is_not_known_and_not_there_is_an_error_with_a_way_out(xlpr
     result = xlprompt("params", "--model", "no/such-model")
     assert result.exit_code == 2
     assert "no/such-model" in result.stderr
+
+
+def test_a_prompt_in_some_layers_is_counted_as_such_and_one_that_cannot_be_is_explained(xlprompt):
+    for layers, number in (("6", 6), ("[1,2]", 2)):
+        budget = json.loads(xlprompt("params", "--prompt-layers", layers, "--json").stdout)
+        assert budget["prompt_params"] == 2 * number * 15 * 1024
+    for options, message in (
+        (("--prompt-layers", "25"), "has 24 layers"),
+        (("--prompt-layers", "2", "--scheme", "all"), "cannot be chosen with the scheme input"),
+        (("--prompt-layers", "few"), "--prompt-layers"),
+    ):
+        refused = xlprompt("params", *options)
+        assert refused.exit_code != 0
+        assert message in " ".join(refused.stderr.split())

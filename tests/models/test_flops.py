@@ -78,6 +78,8 @@ CASES = {
         scheme: {"prompt": PromptSettings(scheme=scheme, length=4)}
         for scheme in ("layers", "input", "both", "hidden")
     },
+    "last layer": {"prompt": PromptSettings(layers=1, length=4)},
+    "first layer": {"prompt": PromptSettings(layers=[1], length=4)},
     "lora": {"adaptation": LoraSettings(rank=2)},
     "lora on all": {"adaptation": LoraSettings(rank=2, targets="all")},
     "ia3": {"adaptation": Ia3Settings()},

@@ -1,5 +1,6 @@
 """Prompt schemes, their initialisation and what they cost."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ from torch import Tensor
 
 from xlprompt.models import (
     HeadSettings,
+    ModelError,
     PromptSettings,
     TaskModel,
     build_task_model,
     load_backbone,
     load_tokenizer,
+    parameter_budget,
 )
 
 SCHEMES = ["layers", "input", "both", "hidden"]
@@ -145,3 +148,98 @@ def test_a_prompt_in_bfloat16_trains_in_float32(tiny_xglm: Path, ids: Tensor) ->
 def test_settings_refuse_what_makes_no_sense(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         PromptSettings(**settings)
+
+
+def test_naming_every_layer_is_the_same_as_all_of_them(folder: Path, ids: Tensor) -> None:
+    whole = task_model(folder)
+    number = whole.backbone.num_layers
+    for layers in (number, [*range(1, number + 1)]):
+        named = task_model(folder, layers=layers)
+        with torch.no_grad():
+            assert torch.equal(readout(named, ids), readout(whole, ids))
+
+
+@pytest.mark.parametrize(("layers", "chosen"), [(1, (2,)), ([1], (0,)), (2, (1, 2)), ([1, 3], (0, 2))])
+def test_only_the_chosen_layers_are_counted_and_get_a_prompt(
+    tiny_xglm: Path, ids: Tensor, layers: int | list[int], chosen: tuple[int, ...]
+) -> None:
+    model = task_model(tiny_xglm, layers=layers)
+    of = model.backbone
+    assert of.num_layers == 3
+    assert model.budget().prompt_params == 4 * 2 * len(chosen) * of.num_kv_heads * of.head_dim
+    budget = parameter_budget(
+        str(tiny_xglm), num_labels=3, prompt=model.prompts.settings, head=HeadSettings()
+    )
+    assert budget == replace(model.budget(), model=budget.model)
+    assert set(model.prompts(torch.float32).by_layer()) == set(chosen)
+    readout(model, ids).square().sum().backward()
+    assert (model.prompts.layers.grad.abs().sum(-1) > 0).all()
+
+
+def test_a_layer_without_a_prompt_sees_the_text_alone(folder: Path, ids: Tensor) -> None:
+    """The prompt stands in the last layer, so what enters that layer is what plain text gives."""
+    model = task_model(folder, layers=1, shift_positions=False)
+    entries: list[Tensor] = []
+    model.backbone.decoder_layers[-1].register_forward_pre_hook(
+        lambda _, arguments: entries.append(arguments[0])
+    )
+    with torch.no_grad():
+        prompted = model.backbone(ids, model.prompts(torch.float32))
+        plain = model.backbone(ids)
+    assert torch.equal(*entries)
+    assert not torch.allclose(prompted, plain)
+
+
+def test_text_initialisation_starts_a_layer_as_it_starts_among_all(tiny_xglm: Path) -> None:
+    whole = task_model(tiny_xglm, init="text").prompts.layers
+    last = task_model(tiny_xglm, init="text", layers=1).prompts.layers
+    assert torch.equal(last, whole[-1:])
+
+
+def test_prompts_in_some_layers_and_at_the_input_work_together(tiny_xglm: Path, ids: Tensor) -> None:
+    model = task_model(tiny_xglm, scheme="both", layers=[1], init="text")
+    readout(model, ids).sum().backward()
+    assert model.prompts.layers.shape[0] == 1
+    assert all(parameter.grad.abs().sum() > 0 for parameter in model.prompt_parameters())
+
+
+@pytest.mark.parametrize("layers", [4, [1, 4]])
+def test_layers_that_the_backbone_does_not_have_are_an_error(tiny_xglm: Path, layers: object) -> None:
+    with pytest.raises(ModelError, match=r"has 3 layers, and prompt.layers asks for"):
+        task_model(tiny_xglm, layers=layers)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scheme": "hidden", "layers": 1}, "cannot be chosen with the scheme hidden"),
+        ({"scheme": "input", "layers": [1]}, "cannot be chosen with the scheme input"),
+        ({"layers": [2, 1]}, "lowest first"),
+        ({"layers": [1, 1]}, "once each"),
+        ({"layers": []}, "at least 1"),
+        ({"layers": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_layers_that_make_no_sense_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        PromptSettings(**settings)
+
+
+def test_a_state_of_some_layers_goes_out_and_in_and_fits_no_other_number(
+    tiny_xglm: Path, ids: Tensor
+) -> None:
+    source, target = (task_model(tiny_xglm, layers=[1, 3], seed=seed) for seed in (1, 2))
+    target.load_trainable_state(source.trainable_state())
+    with torch.no_grad():
+        assert torch.equal(readout(source, ids), readout(target, ids))
+    with pytest.raises(ValueError, match="does not fit"):
+        task_model(tiny_xglm).load_trainable_state(source.trainable_state())
+
+
+def test_settings_stored_before_layers_could_be_chosen_mean_all_of_them(tiny_xglm: Path) -> None:
+    stored = PromptSettings().model_dump()
+    del stored["layers"]
+    assert PromptSettings.model_validate(stored) == PromptSettings()
+    state = task_model(tiny_xglm).trainable_state()  # named and shaped as in their checkpoints
+    of = task_model(tiny_xglm).backbone
+    assert state["prompts.layers"].shape == (of.num_layers, 2, of.num_kv_heads, 4, of.head_dim)

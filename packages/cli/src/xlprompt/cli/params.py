@@ -122,6 +122,13 @@ def _parse_processes(ctx: click.Context, parameter: click.Parameter, value: str)
     "both: these two; hidden: one vector a layer; all: compare them.",
 )
 @click.option(
+    "--prompt-layers",
+    default="all",
+    show_default=True,
+    metavar="all|N|LIST",
+    help="Layers with keys and values: the N last, or a list from 1, such as [1,2]; schemes layers and both.",
+)
+@click.option(
     "--head",
     type=click.Choice(["linear", "verbalizer"]),
     default="linear",
@@ -157,6 +164,7 @@ def command(
     task_name: str,
     prompt_length: int,
     scheme: str,
+    prompt_layers: str,
     head: str,
     lora_rank: int,
     adapter_width: int,
@@ -180,14 +188,21 @@ def command(
       xlprompt params --model gemma-3-270m --task pos --scheme all
       xlprompt params --model xglm-1.7B --model xglm-7.5B --processes 1,8,16
     """
+    from pydantic import ValidationError
+
     from xlprompt.data import task
     from xlprompt.models import AdapterSettings, FinetuneSettings, HeadSettings, LoraSettings, PromptSettings
+    from xlprompt.training.recipe import parse_value
 
     num_labels = len(task(task_name).labels)
-    prompts = [
-        PromptSettings.model_validate({"scheme": name, "length": prompt_length})
-        for name in (SCHEMES if scheme == "all" else (scheme,))
-    ]
+    prompts = []
+    for name in SCHEMES if scheme == "all" else (scheme,):
+        values = {"scheme": name, "length": prompt_length, "layers": parse_value(prompt_layers)}
+        try:
+            prompts.append(PromptSettings.model_validate(values))
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise click.BadParameter(f"{prompt_layers}: {reason}", param_hint="--prompt-layers") from error
     others = (
         LoraSettings(rank=lora_rank),
         AdapterSettings(width=adapter_width),

@@ -10,6 +10,7 @@ padding mask exists here; what padded positions compute is never read.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -74,7 +75,7 @@ def prompted_attention(
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
-    layer_prompts: Tensor | None = None,
+    layer_prompts: Mapping[int, Tensor] | None = None,
     recorder: KeyValueRecorder | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
@@ -91,7 +92,7 @@ def prompted_attention(
         sliding_window: Window of a local layer, or None.
         softcap: Tanh cap on the scores (Gemma 2), or None.
         s_aux: Attention sinks (gpt-oss); refused, as they change the softmax.
-        layer_prompts: `[layer, 2, kv head, prompt length, head dim]`, or None.
+        layer_prompts: `[2, kv head, prompt length, head dim]` by layer, of those that have a prompt, or None.
         recorder: Where to note the text's own keys and values, or None.
 
     Returns:
@@ -110,11 +111,10 @@ def prompted_attention(
 
     batch, heads, time, head_dim = query.shape
     prompt_length = 0
-    if layer_prompts is not None:
-        prompt_length = layer_prompts.shape[3]
-        prompt = layer_prompts[layer][:, None].expand(
-            2, batch, -1, -1, -1
-        )  # [2, batch, kv head, prompt, head dim]
+    own = None if layer_prompts is None else layer_prompts.get(layer)
+    if own is not None:
+        prompt_length = own.shape[2]
+        prompt = own[:, None].expand(2, batch, -1, -1, -1)  # [2, batch, kv head, prompt, head dim]
         key = torch.cat((prompt[0], key), dim=2)
         value = torch.cat((prompt[1], value), dim=2)
     if sliding_window is not None and sliding_window >= time:

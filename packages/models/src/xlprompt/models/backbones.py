@@ -281,7 +281,7 @@ class Backbone(nn.Module):
         positions = torch.cat((slot_positions, text_positions))
         extra: dict[str, Any] = {}
         if prompt.layers is not None:
-            extra["layer_prompts"] = prompt.layers
+            extra["layer_prompts"] = prompt.by_layer()
         if recorder is not None:
             extra["recorder"] = recorder
         with _replaced_slots(self.decoder_layers, prompt.hidden):

@@ -128,7 +128,8 @@ def parameter_budget(
         adaptation: LoRA, (IA)3, adapters or BitFit, or None for none of them.
 
     Raises:
-        ModelError: The configuration can't be read, or the model has no place for the adaptation.
+        ModelError: The configuration can't be read, the model has no place for the adaptation, or it has
+            fewer layers than the prompt asks for.
     """
     built = weightless_model(model)
     shape = prompt_shape(built.config)

@@ -73,9 +73,10 @@ def forward_flops(shape: ComputeShape, lengths: Collection[int], prompt: PromptS
     """FLOPs of one forward pass over rows of text.
 
     2 for each matrix parameter and token, those of added matrices included, and 4 x T x (T + P) x heads x
-    head dim a layer for the two products of attention, with P prompt slots in front of T tokens (Kaplan et
-    al. 2020, arXiv 2001.08361, table 1; Chowdhery et al. 2022, PaLM, arXiv 2204.02311, appendix B). As in
-    PaLM, that half of attention which the causal mask (or a sliding window) throws away is not taken off.
+    head dim a layer for the two products of attention, with P prompt slots in front of T tokens, none in a
+    layer without a prompt (Kaplan et al. 2020, arXiv 2001.08361, table 1; Chowdhery et al. 2022, PaLM, arXiv
+    2204.02311, appendix B). As in PaLM, that half of attention which the causal mask (or a sliding window)
+    throws away is not taken off.
     Slots of the schemes `input`, `both` and `hidden` run through the layers as tokens do and count as such.
 
     Args:
@@ -84,7 +85,7 @@ def forward_flops(shape: ComputeShape, lengths: Collection[int], prompt: PromptS
         prompt: The prompt, or None without one.
     """
     matrices, attention = _forward(shape, lengths, prompt)
-    return matrices + attention
+    return matrices + sum(attention)
 
 
 def step_flops(
@@ -116,7 +117,8 @@ def step_flops(
         prompt: The prompt; None for another method.
         adaptation: LoRA's or another adaptation's settings; None for another method.
     """
-    matrices, attention = _forward(shape, lengths, prompt)
+    matrices, by_layer = _forward(shape, lengths, prompt)
+    attention = sum(by_layer)
     if method == "head":
         return matrices + attention
     if method == "finetune":
@@ -124,16 +126,23 @@ def step_flops(
     tokens = sum(map(int, lengths))
     added = 2 * shape.added_params * tokens
     needless_params, needless_products = _needless(shape, method, prompt, adaptation)
-    needless = 2 * needless_params * tokens + needless_products * attention // shape.num_layers // 2
+    lowest = 0
+    if prompt is not None and prompt.scheme == "layers":
+        lowest = prompt.prompted_layers(shape.num_layers)[0]
+        needless_params += lowest * shape.matmul_params // shape.num_layers
+    # Layers below the lowest prompt go without the whole backward pass, which takes twice the forward's.
+    needless = (
+        2 * needless_params * tokens + needless_products * by_layer[lowest] // 2 + 2 * sum(by_layer[:lowest])
+    )
     return 2 * matrices + added + 3 * attention - needless
 
 
 def _needless(
     shape: ComputeShape, method: Method, prompt: PromptSettings | None, adaptation: Adaptation | None
 ) -> tuple[int, int]:
-    """What the first layer needs no gradient of: inputs of so many matrix parameters, products of attention.
+    """What the lowest layer that trains needs no gradient of: inputs of matrices, products of attention.
 
-    Nothing in front of the first layer's projections trains, but for a prompt that runs as tokens and a norm
+    Nothing in front of that layer's projections trains, but for a prompt that runs as tokens and a norm
     that has a bias: their inputs need no gradient. Where queries or keys do not depend on anything that
     trains, one of attention's four products backward falls away; in front of the first adapter all four do,
     and the inputs of all the layer's matrices.
@@ -154,14 +163,20 @@ def _needless(
             return (projections, 1) if only_layers else (0, 0)
 
 
-def _forward(shape: ComputeShape, lengths: Collection[int], prompt: PromptSettings | None) -> tuple[int, int]:
-    """FLOPs of matrices and of attention."""
-    slots = as_tokens = 0
+def _forward(
+    shape: ComputeShape, lengths: Collection[int], prompt: PromptSettings | None
+) -> tuple[int, list[int]]:
+    """FLOPs of matrices, and of attention by layer."""
+    prompted: tuple[int, ...] = ()
+    as_tokens = 0
     if prompt is not None:
-        slots = prompt.length if prompt.trains_layers else 0
+        prompted = prompt.prompted_layers(shape.num_layers)
         if prompt.trains_input or prompt.scheme == "hidden":
             as_tokens = prompt.length
     tokens = [int(length) + as_tokens for length in lengths]  # of an array too, without its overflow
     width = shape.num_heads * shape.head_dim
-    attention = 4 * width * shape.num_layers * sum(row * (row + slots) for row in tokens)
+    plain = 4 * width * sum(row * row for row in tokens)
+    slots = 0 if prompt is None else prompt.length
+    with_slots = plain + 4 * width * slots * sum(tokens)
+    attention = [with_slots if layer in prompted else plain for layer in range(shape.num_layers)]
     return 2 * (shape.matmul_params + shape.added_params) * sum(tokens), attention

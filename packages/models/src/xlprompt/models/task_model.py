@@ -185,8 +185,8 @@ def build_task_model(
         adaptation: LoRA, (IA)3, adapters or BitFit, or None for none of them.
 
     Raises:
-        ModelError: The verbalizer's words are missing or clash, or the backbone has no place for the
-            adaptation.
+        ModelError: The verbalizer's words are missing or clash, the backbone has no place for the adaptation,
+            or it has fewer layers than the prompt asks for.
     """
     if sum(given is not None for given in (prompt, finetune, adaptation)) > 1:
         raise ModelError("a prompt, fine-tuning and an adaptation exclude each other; give one of them")
@@ -240,7 +240,10 @@ def _computed_for(backbone: Backbone, input_ids: Tensor, settings: PromptSetting
         recorder = KeyValueRecorder()
         backbone(input_ids, recorder=recorder)
         start["layers"] = torch.stack(
-            [torch.stack((key[0], value[0])) for _, (key, value) in sorted(recorder.states.items())]
+            [
+                torch.stack([states[0] for states in recorder.states[layer]])
+                for layer in settings.prompted_layers(backbone.num_layers)
+            ]
         )
     if settings.trains_input:
         start["input"] = backbone.embedding(input_ids)[0]
