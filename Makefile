@@ -4,6 +4,7 @@
 #: SCALE   mini        mini: bundled model and data, minutes; gemma: Gemma 3 270M on DATA; paper: XGLM-564M on the hub
 #: MODEL   (recipe)    xglm-nano, gemma-3-270m, facebook/xglm-564M, any hub id, or a folder in transformers' format
 #: DATA    (recipe)    mini, hub, or a folder with the official files or JSON Lines (see make data-check)
+#: TRAIN_LANG (en)     language that is trained on and chooses the checkpoint, such as TRAIN_LANG=de
 #: SEED    (recipe)    seed of initialization and batch order
 #: SEEDS   (grid)      of make all-tasks: how many seeds (3 is 0, 1 and 2), or a list such as SEEDS=0,4
 #: TASK    (none)      of make search: xnli, pawsx, ner or pos
@@ -46,7 +47,8 @@ packages := data models evaluation training cli
 recipe = $(call quote,$(if $(strip $(RECIPE)),$(RECIPE),experiments/$(scale)/$(1).yaml))
 train = $(strip $(bin)/xlprompt train $(call recipe,$(1)) $(call option,--model,$(MODEL)) \
     $(call option,--data,$(DATA)) $(call option,--seed,$(SEED)) $(call option,--limit,$(LIMIT)) \
-    $(if $(strip $(RESUME)),--resume) $(call option,--engine,$(ENGINE)) \
+    $(call option,--train-language,$(TRAIN_LANG)) $(if $(strip $(RESUME)),--resume) \
+    $(call option,--engine,$(ENGINE)) \
     $(call option,--deepspeed,$(if $(strip $(ZERO)),experiments/deepspeed/zero$(strip $(ZERO)).json)) \
     $(if $(strip $(GPUS)$(HOSTFILE)),--launcher $(call quote,$(or $(strip $(LAUNCHER)),deepspeed))) \
     $(call option,--num-gpus,$(GPUS)) $(call option,--hostfile,$(HOSTFILE)) $(ARGS))
@@ -54,16 +56,19 @@ train = $(strip $(bin)/xlprompt train $(call recipe,$(1)) $(call option,--model,
 study = $(strip $(bin)/xlprompt study $(call quote,experiments/$(scale)/study.yaml) \
     $(call option,--tasks,$(TASKS)) $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) \
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
-    $(call option,--executor,$(EXECUTOR)) $(call option,--workers,$(WORKERS)) $(ARGS))
+    $(call option,--train-language,$(TRAIN_LANG)) $(call option,--executor,$(EXECUTOR)) \
+    $(call option,--workers,$(WORKERS)) $(ARGS))
 
 search = $(strip $(bin)/xlprompt search $(call quote,experiments/$(scale)/search.yaml) \
     $(call option,--task,$(TASK)) $(call option,--method,$(METHOD)) $(call option,--trials,$(TRIALS)) \
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
-    $(call option,--seed,$(SEED)) $(call option,--workers,$(WORKERS)) $(call option,--database,$(DATABASE)) $(ARGS))
+    $(call option,--train-language,$(TRAIN_LANG)) $(call option,--seed,$(SEED)) \
+    $(call option,--workers,$(WORKERS)) $(call option,--database,$(DATABASE)) $(ARGS))
 
 ablation = $(call quote,experiments/ablations/$(strip $(NAME)).yaml) --recipe '../$(scale)/{task}-{method}.yaml' \
     $(call option,--tasks,$(TASKS)) $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) \
-    $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) $(ARGS)
+    $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
+    $(call option,--train-language,$(TRAIN_LANG)) $(ARGS)
 
 tasks := xnli pawsx ner pos
 methods := prompt finetune head lora ia3 adapter bitfit
@@ -126,7 +131,7 @@ search: $(ready) ## Search learning rate, batch size and prompt length for TASK;
 	@$(call search)
 
 report: $(ready) ## Write the study's report: tables, figures, claims
-	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) $(ARGS))
+	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) $(call option,--train-language,$(TRAIN_LANG)) $(ARGS))
 
 results: $(ready) ## Put the study's tables and figure into README.md and experiments/results/SCALE
 	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) \

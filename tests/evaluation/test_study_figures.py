@@ -8,10 +8,10 @@ from simulated_studies import make_runs
 
 from xlprompt.evaluation import compare
 from xlprompt.evaluation.study_figures import (
-    _is_dark,
     by_resources,
     cost_against_score,
     heat_map,
+    is_dark,
     learning_curves,
     shared_steps,
 )
@@ -53,5 +53,5 @@ def test_curves_are_averaged_where_all_seeds_have_a_score():
 
 
 def test_letters_are_white_on_dark_colors_only():
-    assert _is_dark((0.2, 0.0, 0.3, 1.0))
-    assert not _is_dark((0.9, 0.9, 0.9, 1.0))
+    assert is_dark((0.2, 0.0, 0.3, 1.0))
+    assert not is_dark((0.9, 0.9, 0.9, 1.0))

@@ -121,6 +121,7 @@ def test_variables_reach_the_command_as_they_were_given(ready):
             "DATA=it's my data",
             "SEED=3",
             "LIMIT=2000",
+            "TRAIN_LANG=fi",
         ),
         "ARGS=--steps 400 --set 'prompt.init=text'",
     )
@@ -128,6 +129,7 @@ def test_variables_reach_the_command_as_they_were_given(ready):
         [
             *("xlprompt", "train", "experiments/paper/pos-prompt.yaml"),
             *("--model", "some folder/model", "--data", "it's my data", "--seed", "3", "--limit", "2000"),
+            *("--train-language", "fi"),
             *("--steps", "400", "--set", "prompt.init=text"),
         ]
     ]
@@ -177,6 +179,14 @@ def test_engines_and_processes_are_chosen_by_variables(ready, arguments, options
                 *("study", "experiments/mini/study.yaml", "--model", "m", "--limit", "9"),
                 *("--executor", "ray", "--workers", "2", "--address", "auto"),
             ],
+        ),
+        (
+            ["all-tasks", "TRAIN_LANG=de"],
+            ["study", "experiments/mini/study.yaml", "--train-language", "de"],
+        ),
+        (
+            ["search", "TASK=pos", "TRAIN_LANG=sw"],
+            ["search", "experiments/mini/search.yaml", "--task", "pos", "--train-language", "sw"],
         ),
         (["search", "TASK=pos"], ["search", "experiments/mini/search.yaml", "--task", "pos"]),
         (

@@ -45,6 +45,24 @@ def test_the_recipe_that_ran_last_is_taken_and_none_is_mixed_with_it():
     assert study.notes == ("Older runs with another recipe, data or code are left out: xnli prompt.",)
 
 
+def test_a_report_is_on_runs_of_the_same_training_languages_english_unless_told_otherwise():
+    def trained(on, more="[]"):
+        params = {"seed": "0", "data.train_language": on, "data.also_train_on": more}
+        for method in ("prompt", "finetune"):
+            run = cell(method=method, group=on + more, run_id=f"{method} {on} {more}")
+            yield replace(run, params=params)
+
+    newer = (*trained("de"), *trained("en", '["de"]'))
+    store = Store(*newer, cell(), cell(method="finetune"))
+    study = find_runs(store)
+    assert ids(study) == ["xnli-prompt-0-new", "xnli-finetune-0-new"]
+    assert study.notes[0].startswith("Trained on en. Runs that were trained on de, en+de are left out")
+    assert ids(find_runs(store, trained="en+de")) == ['prompt en ["de"]', 'finetune en ["de"]']
+    assert ids(find_runs(Store(*newer))) == ["prompt de []", "finetune de []"]
+    with pytest.raises(StudyError, match=r"trained on sw; there are runs trained on de, en\+de, en"):
+        find_runs(store, trained="sw")
+
+
 def test_an_old_recipe_that_ran_again_is_the_newest():
     runs = (cell(group="old", run_id="again"), cell(), cell(group="old"), cell(method="finetune"))
     assert ids(find_runs(Store(*runs))) == ["again", "xnli-finetune-0-new"]

@@ -7,13 +7,18 @@ from typing import Any, TypeVar
 
 import click
 
-from xlprompt.cli.options import given, parse_settings, set_option
+from xlprompt.cli.options import given, parse_settings, set_option, train_language_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Options and the keys of the grid file, or of every recipe, that they set.
 _GRID_KEYS = {"tasks": "tasks", "methods": "methods", "seeds": "seeds", "recipe": "recipe"}
-_RECIPE_KEYS = {"model": "model", "data": "data.source", "limit": "data.limit"}
+_RECIPE_KEYS = {
+    "model": "model",
+    "data": "data.source",
+    "limit": "data.limit",
+    "train_language": "data.train_language",
+}
 
 
 def split_names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
@@ -54,6 +59,7 @@ _OPTIONS = (
     set_option,
     click.option("--model", help="Backbone of all recipes."),
     click.option("--data", help="Data of all recipes: 'mini', 'hub', or a folder."),
+    train_language_option,
     click.option("--limit", type=int, help="Use at most this many examples of each split and language."),
 )
 

@@ -31,6 +31,10 @@ json_option = click.option(
 
 device_option = click.option("--device", help="cpu or cuda; default: a GPU where there is one.")
 
+train_language_option = click.option(
+    "--train-language", metavar="CODE", help="Train, and choose the checkpoint, on this language, such as de."
+)
+
 set_option = click.option(
     "--set",
     "settings",

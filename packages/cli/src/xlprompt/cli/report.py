@@ -34,8 +34,20 @@ from xlprompt.cli.options import mlruns_option
     show_default=True,
     help="With --publish: the document that takes the summary.",
 )
+@click.option(
+    "--train-language",
+    metavar="CODE",
+    help="Of the runs trained on this language, or these (en+de); default: en, or what was trained on last.",
+)
 @mlruns_option
-def command(model: str | None, out: Path, publish: Path | None, readme: Path, mlruns: Path) -> None:
+def command(
+    model: str | None,
+    out: Path,
+    publish: Path | None,
+    readme: Path,
+    train_language: str | None,
+    mlruns: Path,
+) -> None:
     """Compare the finished runs of a study and write report.html and report.md.
 
     The page needs no other file. Both are also kept in the store, as artifacts of a run.
@@ -48,5 +60,8 @@ def command(model: str | None, out: Path, publish: Path | None, readme: Path, ml
     """
     from xlprompt.training.report_runs import report_study
 
-    for path in report_study(mlruns, out, model, publish_in=publish, document=readme):
+    paths = report_study(
+        mlruns, out, model, train_language=train_language, publish_in=publish, document=readme
+    )
+    for path in paths:
         click.echo(path)

@@ -12,12 +12,25 @@ from typing import Any
 
 import click
 
-from xlprompt.cli.options import given, json_option, mlruns_option, parse_settings, set_option
+from xlprompt.cli.options import (
+    given,
+    json_option,
+    mlruns_option,
+    parse_settings,
+    set_option,
+    train_language_option,
+)
 
 EXIT_FAILED = 1
 # Options and the keys of the search file, or of the recipe, that they set.
 SEARCH_KEYS = {"trials": "trials", "workers": "executor.workers", "threads": "executor.threads"}
-RECIPE_KEYS = {"model": "model", "data": "data.source", "limit": "data.limit", "seed": "seed"}
+RECIPE_KEYS = {
+    "model": "model",
+    "data": "data.source",
+    "limit": "data.limit",
+    "train_language": "data.train_language",
+    "seed": "seed",
+}
 
 
 @click.command("search", short_help="Search learning rate, prompt length and more.")
@@ -29,6 +42,7 @@ RECIPE_KEYS = {"model": "model", "data": "data.source", "limit": "data.limit", "
 @click.option("--model", help="Backbone instead of the recipe's.")
 @click.option("--data", help="Data instead of the recipe's: 'mini', 'hub', or a folder.")
 @click.option("--limit", type=int, help="Use at most this many examples of each split.")
+@train_language_option
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of every trial, and of what is drawn.")
 @click.option(
     "--workers",
@@ -64,10 +78,10 @@ def command(
 ) -> None:
     """Try values of the space in FILE, a YAML file, for a task and method, and write the best as a recipe.
 
-    The first trial is the recipe as it is; the others are drawn by Optuna. A trial is scored on the English
-    development set alone, and cut short where it falls behind. A search that was stopped goes on with the
-    same command; called elsewhere with the same --database, the command joins in. The store's MLflow run of
-    the search has the trials, a table and plots.
+    The first trial is the recipe as it is; the others are drawn by Optuna. A trial is scored on the training
+    language's development set alone, and cut short where it falls behind. A search that was stopped goes on
+    with the same command; called elsewhere with the same --database, the command joins in. The store's MLflow
+    run of the search has the trials, a table and plots.
 
     \b
     Examples:

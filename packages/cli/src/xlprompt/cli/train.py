@@ -21,6 +21,7 @@ from xlprompt.cli.options import (
     mlruns_option,
     parse_settings,
     set_option,
+    train_language_option,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ KEYS = {
     "data": "data.source",
     "seed": "seed",
     "limit": "data.limit",
+    "train_language": "data.train_language",
     "languages": "data.languages",
     "steps": "schedule.steps",
     "batch_size": "schedule.batch_size",
@@ -49,6 +51,7 @@ KEYS = {
 @click.option("--data", help="Where the data are: 'mini' (bundled), 'hub' (as published), or a folder.")
 @click.option("--seed", type=int, help="Seed of initialization, batch order and dropout.")
 @click.option("--limit", type=int, help="Use at most this many examples of each split and language.")
+@train_language_option
 @languages_option
 @click.option("--steps", type=int, help="Optimizer steps.")
 @click.option("--batch-size", type=int, help="Sequences in a step.")

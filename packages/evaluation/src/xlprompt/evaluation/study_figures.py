@@ -54,7 +54,7 @@ def heat_map(comparison: Comparison) -> str:
                 f"{row.estimate.value:+z.1f}{star}",
                 ha="center",
                 va="center",
-                color="white" if _is_dark(image.to_rgba(np.array([row.estimate.value]))[0]) else "black",
+                color="white" if is_dark(image.to_rgba(np.array([row.estimate.value]))[0]) else "black",
             )
         axes.set_xticks(range(len(tasks)), tasks)
         axes.set_yticks(range(len(codes)), [f"{language(code).name}  {code}" for code in codes])
@@ -231,7 +231,7 @@ def scores_by_variant(
         return svg_text(figure)
 
 
-def _is_dark(color: Any) -> bool:
+def is_dark(color: Any) -> bool:
     """Whether white letters stand out from a color more than black ones (WCAG 2.2's relative luminance)."""
     channels = np.array(color[:3])
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)

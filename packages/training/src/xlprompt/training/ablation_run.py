@@ -1,6 +1,7 @@
 """From a grid file with variants to what they came to: finds their finished runs and compares them.
 
-The runs are made by `xlprompt.training.study`; a seed that has not finished is left out and said to be.
+The runs are made by `xlprompt.training.study`; a seed that has not finished is left out and said to be. Where
+variants differ in the training language, a matrix takes the place of their differences.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xlprompt.evaluation import load_runs
+from xlprompt.evaluation import TaskRuns, load_runs
 from xlprompt.evaluation.ablation import Ablation, ablation_section, compare_variants
 from xlprompt.evaluation.report_page import Section
+from xlprompt.evaluation.transfer import TransferMatrix, transfer_matrix
+from xlprompt.evaluation.transfer_report import transfer_section
 from xlprompt.training.cells import Group, StudyError, make_groups
 from xlprompt.training.grid import load_grid
 from xlprompt.training.ledger import CELL_TAG, CellRun, Ledger, open_ledger
@@ -24,13 +27,13 @@ class AblationResult:
     """What was compared.
 
     Attributes:
-        ablations: By task and method.
+        ablations: By task and method; matrices where the variants were trained on different languages.
         section: The same as a section of a report.
         missing: Cells that have no finished run.
         run_id: The MLflow run that keeps the section.
     """
 
-    ablations: tuple[Ablation, ...]
+    ablations: tuple[Ablation, ...] | tuple[TransferMatrix, ...]
     section: Section
     missing: tuple[str, ...]
     run_id: str
@@ -53,7 +56,8 @@ def report_ablation(
 
     Raises:
         RecipeError: The grid file or a recipe is wrong.
-        StudyError: The grid has no two variants, or one of them has no finished run.
+        StudyError: The grid has no two variants, one of them has no finished run, or several of them were
+            trained on one language and others on another.
         DataError: Runs were not scored on the same examples.
     """
     grid = load_grid(grid_path, grid_overrides)
@@ -62,20 +66,56 @@ def report_ablation(
     ledger = open_ledger(store, f"Run the ablation first: xlprompt study {grid_path}")
     groups = make_groups(grid, grid_path, recipe_overrides)
     missing: list[str] = []
-    ablations = []
-    for task in grid.tasks:
-        for method in grid.methods:
-            chosen = [group for group in groups if (group.task, group.method) == (task, method)]
-            ablations.append(_compare(chosen, ledger, missing, grid_path))
+    ways = [
+        [group for group in groups if (group.task, group.method) == (task, method)]
+        for task in grid.tasks
+        for method in grid.methods
+    ]
     name = f"ablation-{grid_path.stem}"
-    section = ablation_section(f"Ablation: {grid_path.stem}", ablations)
+    ablations: tuple[Ablation, ...] | tuple[TransferMatrix, ...]
+    if any(len(set(_trained_on(chosen).values())) > 1 for chosen in ways):
+        ablations = tuple(_transfer(chosen, ledger, missing, grid_path) for chosen in ways)
+        section = transfer_section("Transfer between languages", ablations)
+    else:
+        ablations = tuple(_compare(chosen, ledger, missing, grid_path) for chosen in ways)
+        section = ablation_section(f"Ablation: {grid_path.stem}", ablations)
     run_id = log_section(
         store, name, groups[0].model, section, params={"grid": grid_path.name, "seeds": len(grid.seeds)}
     )
-    return AblationResult(tuple(ablations), section, tuple(missing), run_id)
+    return AblationResult(ablations, section, tuple(missing), run_id)
+
+
+def _trained_on(groups: list[Group]) -> dict[str, str]:
+    """Training language by variant."""
+    return {group.variant: group.cells[0].recipe.data.train_language for group in groups}
+
+
+def _transfer(groups: list[Group], ledger: Ledger, missing: list[str], grid_path: Path) -> TransferMatrix:
+    trained_on = _trained_on(groups)
+    if len(set(trained_on.values())) < len(trained_on):
+        raise StudyError(
+            f"{grid_path}: variants differ in data.train_language and some have the same one. Give each its "
+            "own, or all the same"
+        )
+    counts, _ = _load(groups, ledger, missing, grid_path)
+    return transfer_matrix(counts, trained_on, method=groups[0].method)
 
 
 def _compare(groups: list[Group], ledger: Ledger, missing: list[str], grid_path: Path) -> Ablation:
+    counts, shares = _load(groups, ledger, missing, grid_path)
+    return compare_variants(
+        counts,
+        [group.variant for group in groups],
+        method=groups[0].method,
+        train_language=groups[0].cells[0].recipe.data.train_language,
+        trainable_percent=shares,
+    )
+
+
+def _load(
+    groups: list[Group], ledger: Ledger, missing: list[str], grid_path: Path
+) -> tuple[TaskRuns, dict[str, float]]:
+    """The variants' predictions, and what share of the parameters each trains."""
     runs: dict[tuple[str, str, int], CellRun] = {}
     for group in groups:
         finished = {run.tags[CELL_TAG]: run for run in ledger.runs_of_group(group)}
@@ -92,10 +132,4 @@ def _compare(groups: list[Group], ledger: Ledger, missing: list[str], grid_path:
         for (_, variant, _), run in runs.items()
         if "trainable_percent" in run.params
     }
-    return compare_variants(
-        counts,
-        [group.variant for group in groups],
-        method=groups[0].method,
-        train_language=groups[0].cells[0].recipe.data.train_language,
-        trainable_percent=shares,
-    )
+    return counts, shares

@@ -7,6 +7,7 @@ dies; so a run that is called RUNNING and whose lock is free was killed, and is 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -79,16 +80,24 @@ def open_ledger(store: Path, remedy: str) -> Ledger:
     return Ledger(store)
 
 
+def trained_on(run: CellRun) -> tuple[str, ...]:
+    """The languages that a run was trained on, the one that chose its checkpoint first."""
+    # Runs from before a recipe could name several have no such parameter.
+    more = json.loads(run.params.get("data.also_train_on", "[]"))
+    return (run.params.get("data.train_language", "en"), *more)
+
+
 def train_language_of(runs: Iterable[CellRun]) -> str:
-    """The one language that runs were trained on.
+    """The language that runs were trained on, and that chose their checkpoints.
 
     Raises:
-        StudyError: They differ in it.
+        StudyError: They differ in what they were trained on.
     """
-    languages = {run.params["data.train_language"] for run in runs}
+    languages = {trained_on(run) for run in runs}
     if len(languages) > 1:
-        raise StudyError(f"the runs were trained on different languages: {', '.join(sorted(languages))}")
-    return languages.pop()
+        names = sorted("+".join(each) for each in languages)
+        raise StudyError(f"the runs were trained on different languages: {', '.join(names)}")
+    return languages.pop()[0]
 
 
 def largest_shares(runs: Iterable[CellRun]) -> dict[str, float]:

@@ -26,6 +26,7 @@ from xlprompt.training.ledger import (
     largest_shares,
     open_ledger,
     train_language_of,
+    trained_on,
 )
 from xlprompt.training.report_sections import stored_findings, stored_sections
 from xlprompt.training.scoring import TOKENS_PER_WORD
@@ -54,8 +55,14 @@ class StudyRuns:
     notes: tuple[str, ...]
 
 
-def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
-    """Choose the finished runs of one model that can be compared.
+def find_runs(ledger: Ledger, model: str | None = None, trained: str | None = None) -> StudyRuns:
+    """Choose the finished runs of one model and of the same training languages that can be compared.
+
+    Args:
+        ledger: The store.
+        model: Backbone; needed only where there are studies of several.
+        trained: Languages trained on, such as `de` or `en+de`; None for English alone, or, where nothing was
+            trained on that, for those of the newest run.
 
     Raises:
         StudyError: There are none, or they are of several models and none was named.
@@ -67,11 +74,15 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
             f"the store has studies of several models. Name one with --model: {', '.join(models)}"
         )
     chosen = model if model is not None else next(iter(models), "")
+    found = [run for run in found if run.tags["model"] == chosen]
+    kinds = list(dict.fromkeys("+".join(trained_on(run)) for run in found))
+    if trained is None and kinds:
+        trained = "en" if "en" in kinds else kinds[0]
     groups: dict[tuple[str, str], str] = {}
     runs: dict[tuple[str, str, int], CellRun] = {}
     older = set()
     for run in found:  # newest first
-        if run.tags["model"] != chosen:
+        if "+".join(trained_on(run)) != trained:
             continue
         cell = (run.tags["task"], run.tags["method"])
         group = groups.setdefault(cell, run.tags[GROUP_TAG])
@@ -80,6 +91,11 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
         else:
             older.add(cell)
     notes = []
+    if others := [kind for kind in kinds if kind != trained]:
+        notes.append(
+            f"Trained on {trained}. Runs that were trained on {', '.join(others)} are left out; name "
+            "them with --train-language."
+        )
     if older:
         names = ", ".join(f"{task} {method}" for task, method in sorted(older))
         notes.append(f"Older runs with another recipe, data or code are left out: {names}.")
@@ -91,6 +107,8 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
     ]
     if not both:
         known = f" (models in the store: {', '.join(models)})" if models else ""
+        if kinds and trained not in kinds:
+            known += f" (trained on {trained}; there are runs trained on {', '.join(kinds)})"
         raise StudyError(
             f"no task has finished runs of a study with both {METHOD} and {BASELINE}"
             f"{f' of {chosen}' if chosen else ''}"
@@ -107,6 +125,7 @@ def report_study(
     out: Path,
     model: str | None = None,
     *,
+    train_language: str | None = None,
     publish_in: Path | None = None,
     document: Path | None = None,
 ) -> tuple[Path, Path]:
@@ -116,6 +135,7 @@ def report_study(
         store: Folder of the MLflow store.
         out: Folder of the report.
         model: Backbone; needed only where the store has studies of several.
+        train_language: Languages trained on; see find_runs.
         publish_in: Folder of a repository for the figure and the report in Markdown; None for neither.
         document: Its Markdown file that takes the summary, in the section named after `publish_in`.
 
@@ -128,7 +148,7 @@ def report_study(
         DocumentError: The document has no place for the summary.
     """
     ledger = open_ledger(store, "Run a study first (make all-tasks), or name another")
-    study = find_runs(ledger, model)
+    study = find_runs(ledger, model, train_language)
     trained = train_language_of(study.runs.values())
     counts, left_out = _load(study, ledger)
     comparison = compare(counts, method=METHOD, baseline=BASELINE, train_language=trained)

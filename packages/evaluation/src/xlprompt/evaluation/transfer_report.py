@@ -1,0 +1,110 @@
+"""The section of a report on transfer between languages: a heat map, the same as a table, and kinship."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from xlprompt.data.languages import language
+from xlprompt.evaluation.report_page import Image, Section, Table
+from xlprompt.evaluation.study_figures import WIDTH, is_dark, letters, svg_text
+from xlprompt.evaluation.study_tables import ABSENT, interval
+from xlprompt.evaluation.transfer import TransferMatrix
+
+_SMALL = 7.0  # points
+
+
+def transfer_section(title: str, matrices: Sequence[TransferMatrix]) -> Section:
+    """For each task and method, its matrix as a figure and as a table, and the correlations with kinship."""
+    content: list[Table | Image] = []
+    for each in matrices:
+        name = f"{each.task} {each.method}"
+        content += [Image(f"{name}: score by training language", transfer_heat_map(each))]
+        content += [_matrix(each, name), _kinship(each, name)]
+    return Section(title, tuple(content))
+
+
+def transfer_heat_map(matrix: TransferMatrix) -> str:
+    """Test languages down, training languages across; a frame where they are the same."""
+    values = matrix.means().T  # [test languages, training languages]
+    codes = matrix.languages
+    with letters():
+        figure = Figure(figsize=(WIDTH, 1.3 + 0.21 * len(codes)), layout="constrained")
+        axes = figure.add_subplot()
+        image = axes.imshow(values, cmap="cividis", aspect="auto")  # the same for color-blind eyes
+        for (row, column), value in np.ndenumerate(values):
+            dark = is_dark(image.to_rgba(np.array([value]))[0])
+            axes.text(
+                column,
+                row,
+                f"{value:.0f}",
+                ha="center",
+                va="center",
+                color="white" if dark else "black",
+                fontsize=_SMALL,
+            )
+            if codes[row] == matrix.trained_on[column]:
+                frame = Rectangle((column - 0.46, row - 0.44), 0.92, 0.88, fill=False, edgecolor="#D55E00")
+                frame.set_linewidth(1.8)
+                axes.add_patch(frame)
+        axes.set_xticks(range(len(matrix.trained_on)), matrix.trained_on)
+        axes.set_yticks(range(len(codes)), [f"{language(code).name}  {code}" for code in codes])
+        axes.tick_params(length=0)
+        axes.xaxis.tick_top()
+        axes.set_xlabel("trained on")
+        axes.xaxis.set_label_position("top")
+        label = f"{matrix.metric} (%), mean over seeds; framed: trained on"
+        figure.colorbar(image, ax=axes, label=label, location="bottom", fraction=0.04, pad=0.02)
+        return svg_text(figure)
+
+
+def _matrix(matrix: TransferMatrix, name: str) -> Table:
+    scores = {(each.trained_on, each.language): each.score.text() for each in matrix.scores}
+    rows = [
+        (
+            language(code).name,
+            *(f"{scores[source, code]}{' *' if source == code else ''}" for source in matrix.trained_on),
+        )
+        for code in matrix.languages
+    ]
+    means = [matrix.zero_shot[source] for source in matrix.trained_on]
+    rows.append(("zero-shot mean", *(ABSENT if mean is None else mean.text() for mean in means)))
+    return Table(
+        f"{name}: tested on, trained on",
+        ("tested on", *matrix.trained_on),
+        tuple(rows),
+        f"{matrix.metric} in percent, mean ± standard deviation over seeds; * in the language trained on, "
+        "which also chose the checkpoint. Zero-shot mean: over the other languages.",
+    )
+
+
+def _kinship(matrix: TransferMatrix, name: str) -> Table:
+    def number(value: float | None, form: str) -> str:
+        return ABSENT if value is None else f"{value:{form}}"
+
+    rows = [
+        (
+            each.trait,
+            f"{each.sharing} of {each.pairs}",
+            number(each.score_shared, ".1f"),
+            number(each.score_other, ".1f"),
+            number(each.rho, "+z.2f"),
+            number(each.adjusted, "+z.2f"),
+            interval(each.low, each.high, "+z.2f"),
+            number(each.p_value, ".2g"),
+        )
+        for each in matrix.kinship
+    ]
+    return Table(
+        f"{name}: transfer and kinship",
+        ("the same", "pairs", "mean score", "of others", "rho", "adjusted rho", "95 % interval", "p"),
+        tuple(rows),
+        "Over pairs of a training and another test language: 1 if the language table gives both the same "
+        "top-level family (or script), else 0; Spearman's rho with the mean score over seeds. Adjusted: with "
+        "what is left of the scores without the effects of each training and each test language. Interval: "
+        "test languages drawn again, for these training languages; p: families (or scripts) given to the "
+        "languages at random. Not corrected for two tests.",
+    )
