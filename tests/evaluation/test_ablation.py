@@ -46,8 +46,8 @@ def test_scores_over_seeds_leave_the_training_language_out_of_the_mean(runs, abl
         np.mean([counts.scores[at] for code, counts in runs.languages.items() if code != "en"])
         for at in of_long
     ]
-    assert long.zero_shot.mean == pytest.approx(np.mean(by_seed))
-    assert long.zero_shot.deviation == pytest.approx(np.std(by_seed, ddof=1))
+    assert long.others.mean == pytest.approx(np.mean(by_seed))
+    assert long.others.deviation == pytest.approx(np.std(by_seed, ddof=1))
     assert long.trained_on.mean == pytest.approx(np.mean(runs.languages["en"].scores[of_long]))
 
 
@@ -72,3 +72,31 @@ def test_a_section_comes_back_as_it_was_stored(ablation):
 def test_one_variant_is_no_ablation(runs):
     with pytest.raises(ValueError, match="at least two variants"):
         compare_variants(runs, ["short"], method="prompt", train_language="en")
+
+
+def test_languages_that_a_variant_was_trained_on_are_in_no_zero_shot_mean(runs):
+    more = {"long": ("de", "sw")}
+    result = compare_variants(
+        runs, ["short", "long"], method="prompt", train_language="en", also_trained_on=more
+    )
+    first, long = result.variants
+    left = [code for code in runs.languages if code not in ("en", "de", "sw")]
+    places = runs.of("long")
+    expected = np.mean([runs.languages[code].scores[places].mean() for code in left])
+    assert long.zero_shot.languages == len(left)
+    assert long.zero_shot.mean.mean == pytest.approx(expected)
+    assert long.zero_shot.difference.value == pytest.approx(expected - long.zero_shot.first.mean)
+    assert long.others.mean != pytest.approx(expected)  # over German and Swahili too
+    assert first.zero_shot is None
+    scores, left_out, _ = ablation_section("Ablation: translated", [result]).content
+    assert scores.columns[3] == "other languages"
+    assert [row[:3] for row in left_out.rows] == [("short", "1", "–"), ("long", "3", str(len(left)))]
+
+
+def test_trained_on_all_languages_nothing_is_left_for_a_zero_shot_mean(runs):
+    more = {"long": [code for code in runs.languages if code != "en"]}
+    result = compare_variants(
+        runs, ["short", "long"], method="prompt", train_language="en", also_trained_on=more
+    )
+    assert result.variants[1].zero_shot is None
+    assert result.variants[1].difference is not None

@@ -19,6 +19,23 @@ from xlprompt.evaluation.study_tables import ABSENT, interval
 
 
 @dataclass(frozen=True)
+class ZeroShot:
+    """Mean over languages that neither of two variants was trained on.
+
+    Attributes:
+        languages: How many.
+        mean: Of the variant, over seeds.
+        first: Of the first variant, over seeds.
+        difference: Of the two, in points.
+    """
+
+    languages: int
+    mean: Spread
+    first: Spread
+    difference: Estimate
+
+
+@dataclass(frozen=True)
 class VariantResult:
     """What a variant came to, in one task and with one method.
 
@@ -26,19 +43,25 @@ class VariantResult:
         name: The variant's.
         trainable_percent: Trained parameters in percent of the backbone's, or None where unknown.
         trained_on: Score of the training language over seeds, or None where it was not scored.
-        zero_shot: Mean over the other languages, over seeds, or None where there are none.
-        difference: Of the zero-shot mean from the first variant's, in points; None for the first itself.
+        others: Mean over the other languages, over seeds, or None where there are none. It is the
+            zero-shot mean unless `also_trained_on` says that some were trained on.
+        difference: Of that mean from the first variant's, in points; None for the first itself.
         wins: Languages in which it is significantly better than the first, after Holm over languages.
         losses: Languages in which it is significantly worse.
+        also_trained_on: Languages trained on besides the training language.
+        zero_shot: Over the languages that neither this variant nor the first was trained on; None where there
+            are none, for the first itself, and where no variant was trained on several languages.
     """
 
     name: str
     trainable_percent: float | None
     trained_on: Spread | None
-    zero_shot: Spread | None
+    others: Spread | None
     difference: Estimate | None = None
     wins: int = 0
     losses: int = 0
+    also_trained_on: tuple[str, ...] = ()
+    zero_shot: ZeroShot | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +82,7 @@ def compare_variants(
     method: str,
     train_language: str,
     trainable_percent: Mapping[str, float] | None = None,
+    also_trained_on: Mapping[str, Sequence[str]] | None = None,
 ) -> Ablation:
     """Compare each variant with the first.
 
@@ -68,6 +92,7 @@ def compare_variants(
         method: What was varied.
         train_language: The language trained on.
         trainable_percent: By variant.
+        also_trained_on: By variant, the languages that it was trained on besides `train_language`.
 
     Raises:
         ValueError: There is only one variant, or one without runs.
@@ -80,18 +105,28 @@ def compare_variants(
         compare({runs.task: runs}, method=name, baseline=first, train_language=train_language)
         for name in others
     ]
-    results = [VariantResult(first, shares.get(first), *_scores(comparisons[0], first))]
+    more = {name: tuple(codes) for name, codes in (also_trained_on or {}).items()}
+    results = [
+        VariantResult(
+            first,
+            shares.get(first),
+            *_scores(comparisons[0], first),
+            also_trained_on=more.get(first, ()),
+        )
+    ]
     for comparison in comparisons:
         (tally,) = comparison.tallies
-        zero_shot = comparison.zero_shot(runs.task)
+        others_of = comparison.zero_shot(runs.task)
         results.append(
             VariantResult(
                 comparison.method,
                 shares.get(comparison.method),
                 *_scores(comparison, comparison.method),
-                difference=zero_shot.estimate if zero_shot else None,
+                difference=others_of.estimate if others_of else None,
                 wins=tally.wins,
                 losses=tally.losses,
+                also_trained_on=more.get(comparison.method, ()),
+                zero_shot=_zero_shot(runs, comparison.method, first, train_language, more),
             )
         )
     return Ablation(runs.task, method, runs.metric, train_language, tuple(results))
@@ -102,7 +137,9 @@ def ablation_section(title: str, ablations: Sequence[Ablation]) -> Section:
     content: list[Table | Image] = []
     for each in ablations:
         content.append(_table(each))
-        points = [(row.name, row.trained_on, row.zero_shot) for row in each.variants]
+        if any(row.also_trained_on for row in each.variants):
+            content.append(_zero_shot_table(each))
+        points = [(row.name, row.trained_on, row.others) for row in each.variants]
         trained = language(each.train_language).name
         figure = scores_by_variant(points, trained=trained, label=f"{each.metric} (%), ± sd over seeds")
         content.append(Image(f"{each.task} {each.method}: score by variant", figure))
@@ -121,7 +158,60 @@ def _scores(comparison: Comparison, variant: str) -> tuple[Spread | None, Spread
     return (trained[0] if trained else None, None if means is None else spread(means))
 
 
+def _zero_shot(
+    runs: TaskRuns, variant: str, first: str, train_language: str, more: Mapping[str, tuple[str, ...]]
+) -> ZeroShot | None:
+    """A variant and the first over the languages that neither was trained on."""
+    trained = tuple(dict.fromkeys((*more.get(first, ()), *more.get(variant, ()))))
+    if not trained:
+        return None
+    comparison = compare(
+        {runs.task: runs},
+        method=variant,
+        baseline=first,
+        train_language=train_language,
+        also_trained_on=trained,
+    )
+    group = comparison.zero_shot(runs.task)
+    ours, theirs = (comparison.zero_shot_by_seed(runs.task, name) for name in (variant, first))
+    if group is None or ours is None or theirs is None:
+        return None
+    return ZeroShot(len(group.languages), spread(ours), spread(theirs), group.estimate)
+
+
+def _zero_shot_table(ablation: Ablation) -> Table:
+    first = ablation.variants[0].name
+    rows = []
+    for each in ablation.variants:
+        found = each.zero_shot
+        figures = [ABSENT] * 4
+        if found is not None:
+            figures = [
+                found.mean.text(),
+                found.first.text(),
+                f"{found.difference.value:+.1f}",
+                interval(found.difference.low, found.difference.high, "+.1f"),
+            ]
+        rows.append(
+            (
+                each.name,
+                str(1 + len(each.also_trained_on)),
+                ABSENT if found is None else str(found.languages),
+                *figures,
+            )
+        )
+    return Table(
+        f"{ablation.task} {ablation.method}: languages that were not trained on",
+        ("variant", "trained on", "left", "zero-shot mean", first, f"minus {first}", "95 % interval"),
+        tuple(rows),
+        f"Languages trained on, and how many are left that neither the variant nor {first} was trained on; "
+        "the means are over these.",
+    )
+
+
 def _table(ablation: Ablation) -> Table:
+    several = any(each.also_trained_on for each in ablation.variants)
+    mean = "other languages" if several else "zero-shot mean"
     trained = language(ablation.train_language).name
     first = ablation.variants[0].name
     rows = []
@@ -132,7 +222,7 @@ def _table(ablation: Ablation) -> Table:
                 each.name,
                 ABSENT if each.trainable_percent is None else f"{each.trainable_percent:.3g}",
                 _mean(each.trained_on),
-                _mean(each.zero_shot),
+                _mean(each.others),
                 ABSENT if estimate is None else f"{estimate.value:+.1f}",
                 ABSENT if estimate is None else interval(estimate.low, estimate.high, "+.1f"),
                 ABSENT if each.name == first else f"{each.wins} / {each.losses}",
@@ -142,7 +232,7 @@ def _table(ablation: Ablation) -> Table:
         "variant",
         "trained (%)",
         trained,
-        "zero-shot mean",
+        mean,
         f"minus {first}",
         "95 % interval",
         "better / worse",
@@ -151,9 +241,10 @@ def _table(ablation: Ablation) -> Table:
         f"{ablation.task} {ablation.method}",
         columns,
         tuple(rows),
-        f"{ablation.metric} in percent, mean ± standard deviation over seeds. The difference is that of the "
-        f"zero-shot mean from {first}, in points, uncertain over seeds and examples; better and worse count "
-        "languages after Holm's correction over languages, not over variants.",
+        f"{ablation.metric} in percent, mean ± standard deviation over seeds. "
+        + (f"Other languages: all but {trained}, trained on or not. " if several else "")
+        + f"The difference is that of this mean from {first}, in points, uncertain over seeds and examples; "
+        "better and worse count languages after Holm's correction over languages, not over variants.",
     )
 
 

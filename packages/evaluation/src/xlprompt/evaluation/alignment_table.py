@@ -42,7 +42,7 @@ def alignment_table(
     for kind in reports:
         table.add_column(kind, justify="right", no_wrap=True)
     for row in report.by_resources():
-        mark = " *" if row.language == report.train_language else ""
+        mark = " *" if row.language in report.trained_languages else ""
         mark += " -" if row.language in without_text else ""
         cells = []
         for each in reports.values():

@@ -65,7 +65,7 @@ def bar_chart(report: TransferReport, path: str | Path) -> Path:
         error_kw={"ecolor": "black", "elinewidth": 1.2, "capsize": 2.5},
     )
     for position, (bar, result, score) in enumerate(zip(bars, results, scores, strict=True)):
-        if result.language == report.train_language:
+        if result.language in report.trained_languages:
             bar.set(hatch="///", edgecolor="white", linewidth=0)
         # The numbers stand in a column beside the axes, where no line crosses them.
         axes.text(
@@ -120,9 +120,7 @@ def bar_chart(report: TransferReport, path: str | Path) -> Path:
     axes.set_xlabel(
         f"{_METRIC_TITLES.get(report.metric, report.metric)} (%), ± 1 standard error", fontsize=11
     )
-    axes.set_title(
-        f"{report.task}, {report.split}, trained on {language(report.train_language).name}", fontsize=13
-    )
+    axes.set_title(f"{report.task}, {report.split}, trained on {report.trained_on}", fontsize=13)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.xaxis.grid(True, color="#DDDDDD", linewidth=0.8)
     axes.set_axisbelow(True)

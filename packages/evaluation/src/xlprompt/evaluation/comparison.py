@@ -215,7 +215,8 @@ class Comparison:
     Attributes:
         method: The method whose wins are counted.
         baseline: The other one.
-        train_language: The language trained on, which no zero-shot figure counts.
+        train_language: The language trained on.
+        also_trained_on: Further languages trained on; no zero-shot figure counts any of them.
         tasks: Task names to samples, for further figures.
         scores: By task, language and method.
         differences: By task and language.
@@ -233,6 +234,12 @@ class Comparison:
     tallies: tuple[Tally, ...]
     groups: tuple[GroupDifference, ...]
     correlations: tuple[TokensCorrelation, ...]
+    also_trained_on: tuple[str, ...] = ()
+
+    @property
+    def trained_languages(self) -> tuple[str, ...]:
+        """All languages trained on."""
+        return (self.train_language, *self.also_trained_on)
 
     def zero_shot(self, task: str) -> GroupDifference | None:
         """A task's mean over the languages that were not trained on; None where there is none."""
@@ -244,7 +251,7 @@ class Comparison:
         values = [
             row.values
             for row in self.scores
-            if (row.task, row.method) == (task, method) and row.language != self.train_language
+            if (row.task, row.method) == (task, method) and row.language not in self.trained_languages
         ]
         return np.mean(values, axis=0) if values else None
 
@@ -254,6 +261,7 @@ class Comparison:
             "method": self.method,
             "baseline": self.baseline,
             "train_language": self.train_language,
+            "also_trained_on": list(self.also_trained_on),
             "confidence": CONFIDENCE,
             "tasks": [
                 {
@@ -281,6 +289,7 @@ def compare(
     method: str = "prompt",
     baseline: str = "finetune",
     train_language: str = "en",
+    also_trained_on: Sequence[str] = (),
     seeds: Seeds = "independent",
     samples: int = SAMPLES,
     seed: int = BOOTSTRAP_SEED,
@@ -292,6 +301,7 @@ def compare(
         method: The method whose wins are counted.
         baseline: The method it is compared with.
         train_language: The language trained on.
+        also_trained_on: Further languages trained on.
         seeds: How runs of the same seed number belong together. "independent": the effect of seed 1 on
             prompts says nothing about its effect on fine-tuning. Runs of one number share the order of the
             data; what that makes them share makes these intervals too wide, never too narrow, and with few
@@ -310,6 +320,7 @@ def compare(
     }
     scores: list[MethodScore] = []
     differences: list[Difference] = []
+    trained = (train_language, *also_trained_on)
     for name, task in tasks.items():
         for code in task.examples:
             for which, of_method in ((method, task.method), (baseline, task.baseline)):
@@ -325,8 +336,9 @@ def compare(
         tuple(scores),
         tuple(differences),
         tuple(_tally(name, differences) for name in tasks),
-        tuple(group for task in tasks.values() for group in _groups(task, train_language)),
-        tuple(_tokens_correlation(name, differences, train_language, seed) for name in tasks),
+        tuple(group for task in tasks.values() for group in _groups(task, trained)),
+        tuple(_tokens_correlation(name, differences, trained, seed) for name in tasks),
+        tuple(also_trained_on),
     )
 
 
@@ -423,8 +435,8 @@ def _tally(name: str, differences: Sequence[Difference]) -> Tally:
     return Tally(name, outcomes.count("win"), outcomes.count("tie"), outcomes.count("loss"), ahead)
 
 
-def _groups(task: TaskComparison, train_language: str) -> list[GroupDifference]:
-    zero_shot = [code for code in task.examples if code != train_language]
+def _groups(task: TaskComparison, trained: Sequence[str]) -> list[GroupDifference]:
+    zero_shot = [code for code in task.examples if code not in trained]
     groups: dict[tuple[str, str], list[str]] = {("all", "all"): list(task.examples)}
     if zero_shot:
         groups["zero-shot", "zero-shot"] = zero_shot
@@ -444,12 +456,12 @@ def _groups(task: TaskComparison, train_language: str) -> list[GroupDifference]:
 
 
 def _tokens_correlation(
-    name: str, differences: Sequence[Difference], train_language: str, seed: int
+    name: str, differences: Sequence[Difference], trained: Sequence[str], seed: int
 ) -> TokensCorrelation:
     rows = [
         row
         for row in differences
-        if row.task == name and row.language != train_language and language_row(row.language).tokens
+        if row.task == name and row.language not in trained and language_row(row.language).tokens
     ]
     tokens = np.log([language_row(row.language).tokens for row in rows])
     return TokensCorrelation(name, rank_correlation(tokens, [row.estimate.value for row in rows], seed=seed))

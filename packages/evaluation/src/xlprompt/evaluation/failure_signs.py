@@ -112,7 +112,7 @@ def fallen(against_head: Comparison, task: str) -> list[Difference]:
     return [
         row
         for row in against_head.differences
-        if row.task == task and row.outcome == "loss" and row.language != against_head.train_language
+        if (row.task, row.outcome) == (task, "loss") and row.language not in against_head.trained_languages
     ]
 
 

@@ -86,6 +86,7 @@ class TransferReport:
         metric: The metric that the task is judged by.
         train_language: The language trained on; it need not be among the results.
         results: Language codes to results, in the order they were evaluated.
+        also_trained_on: Further languages trained on.
 
     Raises:
         ValueError: No language, a language under another one's code, or differing metrics.
@@ -96,6 +97,7 @@ class TransferReport:
     metric: str
     train_language: str
     results: Mapping[str, LanguageResult]
+    also_trained_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse results that cannot be averaged."""
@@ -119,7 +121,18 @@ class TransferReport:
     @property
     def zero_shot_languages(self) -> tuple[str, ...]:
         """The evaluated languages that were not trained on."""
-        return tuple(code for code in self.results if code != self.train_language)
+        return tuple(code for code in self.results if code not in self.trained_languages)
+
+    @property
+    def trained_languages(self) -> tuple[str, ...]:
+        """All languages trained on, the one that chose the checkpoint first."""
+        return (self.train_language, *self.also_trained_on)
+
+    @property
+    def trained_on(self) -> str:
+        """The same in words: "English", "English, German" or "English and 19 more"."""
+        names = [language_row(code).name for code in self.trained_languages]
+        return ", ".join(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more"
 
     @property
     def collapsed_languages(self) -> tuple[str, ...]:
@@ -182,6 +195,7 @@ class TransferReport:
             "split": self.split,
             "metric": self.metric,
             "train_language": self.train_language,
+            "also_trained_on": list(self.also_trained_on),
             "collapsed_languages": list(self.collapsed_languages),
             "summary": {
                 metric: {

@@ -36,9 +36,8 @@ def score_table(report: TransferReport) -> Table:
         report.metric,
         *(name for name in _METRIC_TITLES if name in report.metric_names and name != report.metric),
     ]
-    trained_on = language(report.train_language).name
     table = Table(
-        title=f"{report.task} · {report.split} · trained on {trained_on}",
+        title=f"{report.task} · {report.split} · trained on {report.trained_on}",
         caption=_legend(report, metrics),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -58,7 +57,7 @@ def score_table(report: TransferReport) -> Table:
             table.add_row(
                 Text(f"{level} resources" if row.tokens else "unseen in pre-training", style="dim italic")
             )
-        mark = " *" if result.language == report.train_language else ""
+        mark = " *" if result.language in report.trained_languages else ""
         table.add_row(
             f" {row.name} ({result.language}){mark}",
             *(_with_error(result.scores[metric]) for metric in metrics),
@@ -81,7 +80,8 @@ def score_table(report: TransferReport) -> Table:
 def _legend(report: TransferReport, metrics: list[str]) -> str:
     lines = ["Percent ± standard error over test examples."]
     if report.train_language in report.results:
-        lines.append("* trained on: not in the zero-shot mean; the gap is its score minus that mean.")
+        whose = f"{language(report.train_language).name}'s" if report.also_trained_on else "its"
+        lines.append(f"* trained on: not in the zero-shot mean; the gap is {whose} score minus that mean.")
     lines.append("majority: accuracy of always giving the commonest true label.")
     if report.collapsed_languages:
         lines.append("! collapsed: accuracy clearly below the majority, or one label for nearly all.")

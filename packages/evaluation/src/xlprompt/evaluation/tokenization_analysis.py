@@ -159,7 +159,7 @@ def language_effects(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Differences by task and zero-shot language that the backbone saw, and over all tasks where several."""
     by_task: dict[str, dict[str, float]] = {}
     for row in comparison.differences:
-        if row.language != comparison.train_language and language_row(row.language).tokens:
+        if row.language not in comparison.trained_languages and language_row(row.language).tokens:
             by_task.setdefault(row.task, {})[row.language] = row.estimate.value
     if len(by_task) < 2:
         return by_task

@@ -62,7 +62,7 @@ def transfer_heat_map(matrix: TransferMatrix) -> str:
 
 
 def _matrix(matrix: TransferMatrix, name: str) -> Table:
-    scores = {(each.trained_on, each.language): each.score.text() for each in matrix.scores}
+    scores = {(each.trained_on, each.language): f"{each.score.mean:.1f}" for each in matrix.scores}
     rows = [
         (
             language(code).name,
@@ -71,13 +71,15 @@ def _matrix(matrix: TransferMatrix, name: str) -> Table:
         for code in matrix.languages
     ]
     means = [matrix.zero_shot[source] for source in matrix.trained_on]
-    rows.append(("zero-shot mean", *(ABSENT if mean is None else mean.text() for mean in means)))
+    rows.append(("zero-shot mean", *(ABSENT if mean is None else f"{mean.mean:.1f}" for mean in means)))
+    deviations = [None if mean is None else mean.deviation for mean in means]
+    rows.append(("± over seeds", *(ABSENT if each is None else f"{each:.1f}" for each in deviations)))
     return Table(
         f"{name}: tested on, trained on",
         ("tested on", *matrix.trained_on),
         tuple(rows),
-        f"{matrix.metric} in percent, mean ± standard deviation over seeds; * in the language trained on, "
-        "which also chose the checkpoint. Zero-shot mean: over the other languages.",
+        f"{matrix.metric} in percent, mean over seeds; * in the language trained on, which also chose the "
+        "checkpoint. Zero-shot mean: over the other languages, and its standard deviation over seeds.",
     )
 
 

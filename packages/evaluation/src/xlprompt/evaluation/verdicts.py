@@ -166,7 +166,7 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
     usable = [
         row
         for row in comparison.differences
-        if row.language != comparison.train_language and _cell(row) in skilled
+        if row.language not in comparison.trained_languages and _cell(row) in skilled
     ]
     effects = _language_effects(usable)
     ranks = _correlate_with_tokens(effects)

@@ -109,6 +109,7 @@ def _compare(groups: list[Group], ledger: Ledger, missing: list[str], grid_path:
         method=groups[0].method,
         train_language=groups[0].cells[0].recipe.data.train_language,
         trainable_percent=shares,
+        also_trained_on={group.variant: group.cells[0].recipe.data.also_train_on for group in groups},
     )
 
 

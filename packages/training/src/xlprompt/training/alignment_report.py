@@ -16,7 +16,7 @@ from xlprompt.data import TASKS
 from xlprompt.evaluation import Comparison, Verdict, compare, judge, load_runs
 from xlprompt.models import ALIGNMENT_KINDS, short_name
 from xlprompt.training.cells import StudyError
-from xlprompt.training.ledger import CellRun, Ledger, largest_shares, open_ledger, train_language_of
+from xlprompt.training.ledger import CellRun, Ledger, largest_shares, open_ledger, train_languages_of
 from xlprompt.training.recipe import Recipe
 from xlprompt.training.report_runs import BASELINE, METHOD
 from xlprompt.training.report_sections import EXPERIMENT
@@ -173,11 +173,13 @@ def _gain(ledger: Ledger, runs: Mapping[Key, CellRun], method: str, kind: str) -
     for (task, _, _, seed), run in runs.items():
         files[task, method, seed] = ledger.predictions(run.run_id)
         files[task, f"{method}+{kind}", seed] = ledger.predictions(run.run_id, kind)
+    trained, *more = train_languages_of(runs.values())
     return compare(
         load_runs(files),
         method=f"{method}+{kind}",
         baseline=method,
-        train_language=train_language_of(runs.values()),
+        train_language=trained,
+        also_trained_on=more,
         seeds="paired",
     )
 
@@ -192,7 +194,7 @@ def _verdicts(
     if not both:
         return {}
     shares = largest_shares(run for (_, _, method, _), run in both.items() if method == METHOD)
-    trained = train_language_of(both.values())
+    trained, *more = train_languages_of(both.values())
     verdicts: dict[tuple[str, str], tuple[Verdict, ...]] = {}
     for kind in ("none", *_shared_kinds(ledger, both)):
         files = {
@@ -204,6 +206,7 @@ def _verdicts(
             method=METHOD,
             baseline=BASELINE,
             train_language=trained,
+            also_trained_on=more,
         )
         verdicts[model, kind] = judge(comparison, trainable_percent=shares)
     return verdicts

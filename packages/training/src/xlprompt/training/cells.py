@@ -152,7 +152,8 @@ def data_fingerprints(recipe: Recipe, *, test: bool = True) -> dict[str, str]:
     """
     settings, task = recipe.data, TASKS[recipe.task]
     source = open_data(settings)
-    wanted = [("train", settings.train_language), ("validation", settings.train_language)]
+    wanted = [("train", language) for language in settings.train_languages]
+    wanted.append(("validation", settings.train_language))
     if test:
         wanted += [("test", language) for language in languages_to_score(source, task, settings)]
     return {f"{split}-{language}": source.fingerprint(task, language, split) for split, language in wanted}

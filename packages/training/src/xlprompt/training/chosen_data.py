@@ -34,8 +34,9 @@ def open_training_data(recipe: Recipe) -> Source:
         DataError: There is no such source.
     """
     source, task = open_data(recipe.data), TASKS[recipe.task]
-    for split in ("train", "validation"):
-        _require_language(source, task, split, recipe.data.train_language)
+    for language in recipe.data.train_languages:
+        _require_language(source, task, "train", language)
+    _require_language(source, task, "validation", recipe.data.train_language)
     return source
 
 
@@ -79,5 +80,5 @@ def _require_language(source: Source, task: Task, split: str, language: str) -> 
     there = f"it has {', '.join(present)}" if present else "it has none in any language"
     raise RunError(
         f"{source.name}: has no {split} set for {task.name} in '{language}' {purpose}; {there}. "
-        "Add the file, or change data.train_language"
+        "Add the file, or change data.train_language or data.also_train_on"
     )

@@ -6,7 +6,7 @@ be taken off again, the loss rises only as long as it is there; fine-tuned weigh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from xlprompt.evaluation.language_model import language_model_loss
 from xlprompt.models import TaskModel
@@ -50,8 +50,14 @@ def losses_by_language(
     return losses
 
 
-def forgetting_metrics(before: Losses, after: Losses, train_language: str) -> dict[str, float]:
-    """Metrics for the tracker: both losses and their difference by language, and the mean differences."""
+def forgetting_metrics(before: Losses, after: Losses, trained: Collection[str]) -> dict[str, float]:
+    """Metrics for the tracker: both losses and their difference by language, and the mean differences.
+
+    Args:
+        before: Losses before training.
+        after: Losses after it.
+        trained: The languages trained on, which are not in the zero-shot mean.
+    """
     if not before:
         return {}
     change = {language: after[language] - loss for language, loss in before.items()}
@@ -59,7 +65,7 @@ def forgetting_metrics(before: Losses, after: Losses, train_language: str) -> di
     metrics |= {f"language_model/after/{language}": loss for language, loss in after.items()}
     metrics |= {f"language_model/change/{language}": value for language, value in change.items()}
     metrics["language_model/change/mean"] = sum(change.values()) / len(change)
-    others = [value for language, value in change.items() if language != train_language]
+    others = [value for language, value in change.items() if language not in trained]
     if others:
         metrics["language_model/change/mean_zero_shot"] = sum(others) / len(others)
     return metrics

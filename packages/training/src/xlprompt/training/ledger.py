@@ -87,8 +87,8 @@ def trained_on(run: CellRun) -> tuple[str, ...]:
     return (run.params.get("data.train_language", "en"), *more)
 
 
-def train_language_of(runs: Iterable[CellRun]) -> str:
-    """The language that runs were trained on, and that chose their checkpoints.
+def train_languages_of(runs: Iterable[CellRun]) -> tuple[str, ...]:
+    """The languages that runs were trained on, the one that chose their checkpoints first.
 
     Raises:
         StudyError: They differ in what they were trained on.
@@ -97,7 +97,7 @@ def train_language_of(runs: Iterable[CellRun]) -> str:
     if len(languages) > 1:
         names = sorted("+".join(each) for each in languages)
         raise StudyError(f"the runs were trained on different languages: {', '.join(names)}")
-    return languages.pop()[0]
+    return languages.pop()
 
 
 def largest_shares(runs: Iterable[CellRun]) -> dict[str, float]:

@@ -38,7 +38,7 @@ def plan_table(
     rows = {
         "trainable": f"{budget.trainable_params:,} of {budget.total_params:,} parameters "
         f"({budget.trainable_percent:.3f} %): {_parts(budget)}",
-        "data": f"{setup.source.name}: {recipe.data.train_language}, "
+        "data": f"{setup.source.name}: {'+'.join(recipe.data.train_languages)}, "
         f"{train_split.record.examples:,} training and {development.record.examples:,} development examples",
         "test": f"{len(languages)} languages: {' '.join(languages)}",
         "training": f"{schedule.steps:,} steps of {schedule.batch_size} sequences ({epochs:.2g} epochs), "

@@ -15,6 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 from xlprompt.data import TASKS, Task
 from xlprompt.data.encoding import Encoded, encode
+from xlprompt.data.fingerprints import fingerprint_of
+from xlprompt.data.mixture import draw_examples, examples_by_language, language_shares, mix
 from xlprompt.data.sources import Source
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel, build_task_model, cache_dir, load_backbone, load_tokenizer
@@ -75,13 +77,43 @@ def prepare(recipe: Recipe, source: Source, device: torch.device, processes: Pro
     with processes.first_alone():
         tokenizer = load_tokenizer(recipe.model)
         setup = Setup(recipe, TASKS[recipe.task], source, tokenizer, device, processes)
-        language = recipe.data.train_language
         return Prepared(
             setup,
-            load_split(setup, language, "train"),
-            load_split(setup, language, "validation"),
+            load_training_set(setup),
+            load_split(setup, recipe.data.train_language, "validation"),
             build_model(setup),
         )
+
+
+def load_training_set(setup: Setup) -> Split:
+    """Read and encode what a recipe trains on: one language's examples, or as many of several.
+
+    Raises:
+        DataError: They are not there or not as they should be, or cannot be shared out as the recipe says.
+    """
+    recipe, languages = setup.recipe, setup.recipe.data.train_languages
+    parts = {language: load_split(setup, language, "train") for language in languages}
+    if len(parts) == 1:
+        return parts[languages[0]]
+    total = parts[languages[0]].encoded.num_examples
+    counts = examples_by_language(language_shares(languages, recipe.data.language_exponent), total)
+    sizes = {language: part.encoded.num_examples for language, part in parts.items()}
+    chosen = draw_examples(sizes, counts, recipe.seed)
+    content = fingerprint_of([recipe.seed, counts, {code: part.fingerprint for code, part in parts.items()}])
+    return Split(
+        datasets.concatenate_datasets([part.dataset.select(chosen[code]) for code, part in parts.items()]),
+        mix({code: part.encoded for code, part in parts.items()}, chosen),
+        dataset_record(
+            setup.source,
+            str(recipe.data.source),
+            setup.task,
+            "+".join(languages),
+            "train",
+            content=content,
+            examples=total,
+        ),
+        content,
+    )
 
 
 def load_split(setup: Setup, language: str, split: str, *, limit: int | None = None) -> Split:

@@ -56,7 +56,20 @@ class DataSettings(Settings):
         "downloads on first use.",
     )
     train_language: str = Field(
-        default="en", description="The one language that is trained on and that chooses the checkpoint."
+        default="en", description="The language that is trained on and that chooses the checkpoint."
+    )
+    also_train_on: tuple[str, ...] = Field(
+        default=(),
+        description="Further languages to train on, such as [de, sw]. The training set stays as large as "
+        "train_language's and is dealt out to all of them by the run's seed, so steps and time stay. No "
+        "zero-shot figure counts them.",
+    )
+    language_exponent: float = Field(
+        default=0.0,
+        ge=0,
+        description="With also_train_on: shares of the languages are in proportion to their pre-training "
+        "tokens to this power. 0: all the same; 1: as in pre-training, where English is more than half. "
+        "Each has one example at least.",
     )
     limit: int | None = Field(
         default=None,
@@ -75,6 +88,25 @@ class DataSettings(Settings):
         description="Test languages: null for all that the source has, 'study' for those of the study's 20 "
         "that it has, or a list (each must be there). Evaluation time grows with their number.",
     )
+
+    @property
+    def train_languages(self) -> tuple[str, ...]:
+        """All languages trained on, the one that chooses the checkpoint first."""
+        return (self.train_language, *self.also_train_on)
+
+    @model_validator(mode="after")
+    def _languages_are_named_once(self) -> DataSettings:
+        if len(set(self.train_languages)) < len(self.train_languages):
+            raise ValueError(
+                f"also_train_on names a language twice, or train_language ({self.train_language}) again: "
+                f"{', '.join(self.also_train_on)}. Remove it"
+            )
+        if self.language_exponent and not self.also_train_on:
+            raise ValueError(
+                "language_exponent has the shares of one language to set. Name others in also_train_on, or "
+                "leave it out"
+            )
+        return self
 
 
 class OptimizerSettings(Settings):

@@ -25,7 +25,7 @@ from xlprompt.training.ledger import (
     Ledger,
     largest_shares,
     open_ledger,
-    train_language_of,
+    train_languages_of,
     trained_on,
 )
 from xlprompt.training.report_sections import stored_findings, stored_sections
@@ -91,9 +91,11 @@ def find_runs(ledger: Ledger, model: str | None = None, trained: str | None = No
         else:
             older.add(cell)
     notes = []
+    if trained is not None and "+" in trained:
+        notes.append(f"Trained on {trained}: zero-shot figures leave all of these out.")
     if others := [kind for kind in kinds if kind != trained]:
         notes.append(
-            f"Trained on {trained}. Runs that were trained on {', '.join(others)} are left out; name "
+            f"This is on runs trained on {trained}. Those trained on {', '.join(others)} are left out; name "
             "them with --train-language."
         )
     if older:
@@ -149,14 +151,18 @@ def report_study(
     """
     ledger = open_ledger(store, "Run a study first (make all-tasks), or name another")
     study = find_runs(ledger, model, train_language)
-    trained = train_language_of(study.runs.values())
+    trained, *more = train_languages_of(study.runs.values())
     counts, left_out = _load(study, ledger)
-    comparison = compare(counts, method=METHOD, baseline=BASELINE, train_language=trained)
+    comparison = compare(
+        counts, method=METHOD, baseline=BASELINE, train_language=trained, also_trained_on=more
+    )
     with_head = {name: runs for name, runs in counts.items() if runs.of(HEAD)}
     heads = {}
     if with_head:
         heads = {
-            method: compare(with_head, method=method, baseline=HEAD, train_language=trained)
+            method: compare(
+                with_head, method=method, baseline=HEAD, train_language=trained, also_trained_on=more
+            )
             for method in (METHOD, BASELINE)
         }
     facts = [

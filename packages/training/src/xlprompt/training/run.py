@@ -302,7 +302,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
             kinds=alignment.kinds,
         )
         losses_after = losses_by_language(setup, model, languages, engine=engine)
-        forgetting = forgetting_metrics(losses_before, losses_after, recipe.data.train_language)
+        forgetting = forgetting_metrics(losses_before, losses_after, recipe.data.train_languages)
         if forgetting:
             console.print(_forgetting_line(forgetting), highlight=False)
         tracker.log_metrics(forgetting, step=result.best_step, model_id=stored.model_id if stored else None)

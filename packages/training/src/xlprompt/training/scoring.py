@@ -136,7 +136,8 @@ def score_languages(
                 f"{predictions[Variant()].tokens_per_second:,.0f} tokens/s",
                 highlight=False,
             )
-        report = TransferReport(task.name, split, metric, recipe.data.train_language, results[Variant()])
+        trained, *more = recipe.data.train_languages
+        report = TransferReport(task.name, split, metric, trained, results[Variant()], tuple(more))
         table = score_table(report)
         console.print(table)
         if setup.processes.is_first:
@@ -147,7 +148,7 @@ def score_languages(
         # Named after the split, so that their metrics stand beside those of the paper's protocol.
         aligned: dict[str, TransferReport] = {
             kind: TransferReport(
-                task.name, f"{split}-{kind}", metric, recipe.data.train_language, results[Variant(kind, last)]
+                task.name, f"{split}-{kind}", metric, trained, results[Variant(kind, last)], tuple(more)
             )
             for kind in kinds
         }

@@ -92,8 +92,8 @@ def study_table(results: Sequence[GroupResult]) -> Table:
     title = language(trained.pop()).name if len(trained) == 1 else "trained on"
     table = Table(
         title="Study",
-        caption="Percent, mean ± standard deviation over seeds. Zero-shot: mean over the other languages. "
-        "Share: what trains, in percent of the backbone. Minutes of one run.",
+        caption="Percent, mean ± standard deviation over seeds. Zero-shot: mean over languages not "
+        "trained on. Share: what trains, in percent of the backbone. Minutes of one run.",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,

@@ -21,7 +21,7 @@ from xlprompt.evaluation.tokenization_report import tokenization_section
 from xlprompt.models import load_tokenizer, short_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.chosen_data import languages_to_score
-from xlprompt.training.ledger import open_ledger, train_language_of
+from xlprompt.training.ledger import open_ledger, train_languages_of
 from xlprompt.training.preparation import data_fingerprint, dataset_record
 from xlprompt.training.recipe import DataSettings
 from xlprompt.training.report_runs import BASELINE, METHOD, find_runs
@@ -116,11 +116,13 @@ def _study(store: Path, model: str) -> tuple[Comparison | None, str]:
         ledger = open_ledger(store, "Run a study for them")
         study = find_runs(ledger, model)
         compared = {key: run for key, run in study.runs.items() if key[1] in (METHOD, BASELINE)}
+        trained, *more = train_languages_of(study.runs.values())
         comparison = compare(
             load_runs({key: ledger.predictions(run.run_id) for key, run in compared.items()}),
             method=METHOD,
             baseline=BASELINE,
-            train_language=train_language_of(study.runs.values()),
+            train_language=trained,
+            also_trained_on=more,
         )
     except StudyError as error:
         return None, f"No correlations with differences between methods: {error}."

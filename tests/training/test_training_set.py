@@ -1,0 +1,88 @@
+"""What a recipe trains on: one language, or as many examples of several."""
+
+import pytest
+import torch
+from small import tiny_recipe
+
+from xlprompt.data import TASKS
+from xlprompt.evaluation import TransferReport
+from xlprompt.evaluation.processes import Processes
+from xlprompt.models import load_tokenizer
+from xlprompt.training.cells import data_fingerprints
+from xlprompt.training.chosen_data import open_training_data
+from xlprompt.training.errors import RunError
+from xlprompt.training.preparation import Setup, Split, load_split, load_training_set
+from xlprompt.training.recipe import Recipe, RecipeError
+
+
+@pytest.fixture
+def recipe(tiny_xglm, monkeypatch, tmp_path):
+    """Of the mini benchmark, which has training data in all languages."""
+    monkeypatch.setenv("XLPROMPT_CACHE", str(tmp_path / "cache"))
+
+    def make(seed: int = 0, **data: object) -> Recipe:
+        return tiny_recipe("pos", tiny_xglm, "mini", seed=seed, data={"limit": 24, **data})
+
+    return make
+
+
+def training_set(recipe: Recipe) -> Split:
+    device = torch.device("cpu")
+    source, tokenizer = open_training_data(recipe), load_tokenizer(recipe.model)
+    setup = Setup(recipe, TASKS[recipe.task], source, tokenizer, device, Processes(device=device))
+    alone = load_split(setup, recipe.data.train_language, "train")
+    found = load_training_set(setup)
+    assert found.encoded.num_examples == alone.encoded.num_examples == 24
+    return found
+
+
+def test_another_training_language_is_read_in_its_own_words(recipe):
+    english, swahili = training_set(recipe()), training_set(recipe(train_language="sw"))
+    assert english.record.name == "pos-en-train"
+    assert swahili.record.name == "pos-sw-train"
+    assert english.dataset["id"] == swahili.dataset["id"]
+    assert english.dataset["tokens"] != swahili.dataset["tokens"]
+
+
+def test_of_several_languages_there_are_as_many_examples_as_of_one_and_a_seed_deals_them_out(recipe):
+    first, again, other = (training_set(recipe(seed, also_train_on=["de", "sw"])) for seed in (0, 0, 1))
+    assert first.record.name == "pos-en+de+sw-train"
+    assert first.fingerprint == again.fingerprint
+    assert first.encoded.fingerprint == again.encoded.fingerprint
+    assert len({first.encoded.fingerprint, other.encoded.fingerprint}) == 2
+    assert sorted(first.dataset["id"]) == sorted(training_set(recipe()).dataset["id"])
+    assert len(first.encoded.gold()) == 24
+
+
+def test_a_study_knows_the_training_data_of_every_language(recipe):
+    found = data_fingerprints(recipe(also_train_on=["de", "sw"]), test=False)
+    assert list(found) == ["train-en", "train-de", "train-sw", "validation-en"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"also_train_on": ["de", "de"]}, "names a language twice"),
+        ({"also_train_on": ["en"]}, r"train_language \(en\) again"),
+        ({"language_exponent": 0.3}, "Name others in also_train_on"),
+    ],
+)
+def test_languages_that_cannot_be_trained_on_together_are_refused(recipe, data, message):
+    with pytest.raises(RecipeError, match=message):
+        recipe(**data)
+
+
+def test_a_language_without_training_data_is_named(recipe):
+    with pytest.raises(RunError, match=r"no train set for pos in 'it' to train on.*data.also_train_on"):
+        open_training_data(recipe(also_train_on=["de", "it"]))
+
+
+def test_no_language_trained_on_is_zero_shot():
+    class Result:
+        def __init__(self, code):
+            self.language, self.scores = code, {"accuracy": None}
+
+    results = {code: Result(code) for code in ("en", "de", "fr", "sw")}
+    report = TransferReport("xnli", "test", "accuracy", "en", results, ("de", "ja"))
+    assert report.zero_shot_languages == ("fr", "sw")
+    assert report.trained_on == "English, German, Japanese"
