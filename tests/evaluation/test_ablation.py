@@ -88,8 +88,9 @@ def test_languages_that_a_variant_was_trained_on_are_in_no_zero_shot_mean(runs):
     assert long.zero_shot.difference.value == pytest.approx(expected - long.zero_shot.first.mean)
     assert long.others.mean != pytest.approx(expected)  # over German and Swahili too
     assert first.zero_shot is None
-    scores, left_out, _ = ablation_section("Ablation: translated", [result]).content
+    scores, levels, left_out, _ = ablation_section("Ablation: translated", [result]).content
     assert scores.columns[3] == "other languages"
+    assert [row[0] for row in levels.rows] == ["short", "long"]
     assert [row[:3] for row in left_out.rows] == [("short", "1", "–"), ("long", "3", str(len(left)))]
 
 
@@ -100,3 +101,10 @@ def test_trained_on_all_languages_nothing_is_left_for_a_zero_shot_mean(runs):
     )
     assert result.variants[1].zero_shot is None
     assert result.variants[1].difference is not None
+    _, levels, figure = ablation_section("Ablation: translated", [result]).content  # no table of nothing
+    assert isinstance(figure, Image)
+    assert levels.columns == ("variant", "high", "medium", "low")
+    high = [code for code in ("ru", "zh", "de", "es", "fr") if code in runs.languages]
+    expected = np.mean([runs.languages[code].scores[runs.of("long")].mean() for code in high])
+    assert levels.rows[1][1].startswith(f"{expected:.1f} (+")
+    assert levels.rows[1][1].endswith("*)")

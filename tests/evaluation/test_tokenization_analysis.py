@@ -227,7 +227,7 @@ def test_effects_over_all_tasks_are_means_after_the_tasks_mean():
         for task, of_task in {"xnli": {"de": 1.0, "sw": 3.0}, "pos": {"de": -4.0, "hi": 0.0}}.items()
         for code, value in {**of_task, "en": 50.0, "af": 9.0}.items()
     ]
-    effects = language_effects(SimpleNamespace(differences=rows, train_language="en"))
+    effects = language_effects(SimpleNamespace(differences=rows, trained_languages=("en",)))
     assert effects["xnli"] == {"de": 1.0, "sw": 3.0}
     assert effects[ALL_TASKS] == {"de": pytest.approx((-1 - 2) / 2), "sw": 1.0, "hi": 2.0}
 

@@ -56,7 +56,7 @@ def test_a_report_is_on_runs_of_the_same_training_languages_english_unless_told_
     store = Store(*newer, cell(), cell(method="finetune"))
     study = find_runs(store)
     assert ids(study) == ["xnli-prompt-0-new", "xnli-finetune-0-new"]
-    assert study.notes[0].startswith("This is on runs trained on en. Those trained on en+de, de are left out")
+    assert study.notes[0].startswith("This is on runs trained on en. Those trained on de, en+de are left out")
     assert ids(find_runs(store, trained="en+de")) == ['prompt en ["de"]', 'finetune en ["de"]']
     assert ids(find_runs(Store(*newer))) == ["prompt de []", "finetune de []"]
     with pytest.raises(StudyError, match=r"trained on sw; there are runs trained on de, en\+de, en"):

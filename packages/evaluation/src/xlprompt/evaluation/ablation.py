@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.comparison import Comparison, compare
+from xlprompt.evaluation.comparison import Comparison, GroupDifference, compare
 from xlprompt.evaluation.report_page import Image, Section, Table
 from xlprompt.evaluation.runs import TaskRuns
 from xlprompt.evaluation.statistics import Estimate, Spread, spread
 from xlprompt.evaluation.study_figures import scores_by_variant
 from xlprompt.evaluation.study_tables import ABSENT, interval
+
+_LEVELS = ("high", "medium", "low", "extremely low", "unseen")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class VariantResult:
         also_trained_on: Languages trained on besides the training language.
         zero_shot: Over the languages that neither this variant nor the first was trained on; None where there
             are none, for the first itself, and where no variant was trained on several languages.
+        levels: By resource level, over all languages but the training language; the first variant's is the
+            baseline. Nothing for the first itself.
     """
 
     name: str
@@ -62,6 +66,7 @@ class VariantResult:
     losses: int = 0
     also_trained_on: tuple[str, ...] = ()
     zero_shot: ZeroShot | None = None
+    levels: tuple[GroupDifference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,7 @@ def compare_variants(
                 losses=tally.losses,
                 also_trained_on=more.get(comparison.method, ()),
                 zero_shot=_zero_shot(runs, comparison.method, first, train_language, more),
+                levels=tuple(row for row in comparison.groups if row.grouping == "resource level"),
             )
         )
     return Ablation(runs.task, method, runs.metric, train_language, tuple(results))
@@ -138,6 +144,8 @@ def ablation_section(title: str, ablations: Sequence[Ablation]) -> Section:
     for each in ablations:
         content.append(_table(each))
         if any(row.also_trained_on for row in each.variants):
+            content.append(_level_table(each))
+        if any(row.zero_shot for row in each.variants):
             content.append(_zero_shot_table(each))
         points = [(row.name, row.trained_on, row.others) for row in each.variants]
         trained = language(each.train_language).name
@@ -206,6 +214,31 @@ def _zero_shot_table(ablation: Ablation) -> Table:
         tuple(rows),
         f"Languages trained on, and how many are left that neither the variant nor {first} was trained on; "
         "the means are over these.",
+    )
+
+
+def _level_table(ablation: Ablation) -> Table:
+    """What training on several languages is for: whom it helps."""
+    first, *others = ablation.variants
+    by_level = {each.name: {row.group: row for row in each.levels} for each in others}
+    known = by_level[others[0].name]
+    levels = [level for level in _LEVELS if level in known]
+    rows = [(first.name, *(f"{known[level].baseline:.1f}" for level in levels))]
+    for each in others:
+        cells = []
+        for level in levels:
+            row = by_level[each.name][level]
+            low, high = row.estimate.low, row.estimate.high
+            star = "*" if low is not None and high is not None and not low <= 0 <= high else ""
+            cells.append(f"{row.method:.1f} ({row.estimate.value:+z.1f}{star})")
+        rows.append((each.name, *cells))
+    trained = language(ablation.train_language).name
+    return Table(
+        f"{ablation.task} {ablation.method}: mean by resource level",
+        ("variant", *levels),
+        tuple(rows),
+        f"Over all languages of a level but {trained}, trained on or not; in brackets the difference from "
+        f"{first.name}, with a star where its 95 % interval leaves out zero (not corrected).",
     )
 
 
