@@ -289,12 +289,9 @@ def test_runs_that_differ_in_any_value_of_the_recipe_are_not_mixed(key):
         return CellRun(f"{seed}-{value}", "FINISHED", 0, params, tags, {}, None)
 
     class Store:
-        def scored_runs(self, tasks):
-            return [run(0, "8"), run(1, "8"), run(2, "16")]
-
         def predictions(self, run_id, kind="none"):
             return {"de": Path(run_id)} if kind == "mean" else {}
 
-    found, notes = find_aligned(Store(), ["pos"], None)
+    found, notes = find_aligned(Store(), [run(0, "8"), run(1, "8"), run(2, "16")])
     assert [each.run_id for each in found.values()] == ["0-8", "1-8"]
     assert "1 other settings" in notes[0]
