@@ -59,7 +59,9 @@ def gains_by_language(gains: Sequence[Gain], task: str) -> str:
         found = [row.estimate.value for of_method in rows for row in of_method.values()]
         room = 0.4 * max(5.0, max(found) - min(found))
         low, high = axes.get_xlim()
-        axes.set_xlim(max(low, min(0.0, *found) - room), min(high, max(0.0, *found) + room))
+        axes.set_xlim(
+            min(-0.5, max(low, min(found) - room)), max(0.5, min(high, max(found) + room))
+        )  # with 0 in it
         axes.axvline(0, color="#999999", linewidth=0.8, zorder=0)
         axes.set_yticks(range(len(codes)), [f"{language(code).name}  {code}" for code in codes])
         axes.set_ylim(len(codes) - 0.5, -0.5)
