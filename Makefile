@@ -11,9 +11,9 @@
 #: METHOD  prompt      of make search: prompt or finetune
 #: TRIALS  (by scale)  of make search: trials in all, those of earlier calls included
 #: DATABASE (store)    of make search: URL of an Optuna database that several machines share
-#: TASKS   (grid)      of make all-tasks: some of xnli,pawsx,ner,pos
-#: METHODS (grid)      of make all-tasks: some of prompt,finetune,head,lora,ia3,adapter,bitfit
-#: WORKERS (by cores)  of make all-tasks: runs at a time; of make search: trials at a time (1)
+#: TASKS   (grid)      of make all-tasks, make align: some of xnli,pawsx,ner,pos
+#: METHODS (grid)      of make all-tasks, make align: some of prompt,finetune,head,lora,ia3,adapter,bitfit
+#: WORKERS (by cores)  of make all-tasks: runs at a time; of make align (1) and make search (1) likewise
 #: NAME    (none)      of make ablation: a file of experiments/ablations, such as scheme
 #: EXECUTOR local      of make all-tasks: local or ray (ARGS="--address auto" joins a running cluster)
 #: LIMIT   (all)       use at most this many examples of each split and language
@@ -74,7 +74,7 @@ tasks := xnli pawsx ner pos
 methods := prompt finetune head lora ia3 adapter bitfit
 runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
 
-.PHONY: help setup $(runs) all-tasks ablation search report results analyze granularity \
+.PHONY: help setup $(runs) all-tasks ablation search report results analyze granularity align \
     nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
@@ -144,6 +144,11 @@ analyze: $(ready) ## Say how finely MODEL's tokenizer cuts each language of DATA
 granularity: $(ready) ## Score a study's models on text that is cut ever more finely
 	@$(strip $(bin)/xlprompt analyze granularity $(call quote,experiments/granularity/$(scale).yaml) \
 	    $(call option,--model,$(MODEL)) $(call option,--tasks,$(TASKS)) $(call option,--limit,$(LIMIT)) $(ARGS))
+
+align: $(ready) ## Score a study's models with languages aligned by unlabelled sentences, 5 to 200 of them
+	@$(strip $(bin)/xlprompt analyze alignment --sweep $(call option,--model,$(MODEL)) $(call option,--tasks,$(TASKS)) \
+	    $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) $(call option,--limit,$(LIMIT)) \
+	    $(call option,--workers,$(WORKERS)) $(ARGS))
 
 nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on with it; BALANCED=1 for its control
 	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(if $(strip $(BALANCED)),-balanced).yaml $(ARGS))

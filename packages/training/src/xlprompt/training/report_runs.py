@@ -55,8 +55,29 @@ class StudyRuns:
     notes: tuple[str, ...]
 
 
-def find_runs(ledger: Ledger, model: str | None = None, trained: str | None = None) -> StudyRuns:
-    """Choose the finished runs of one model and of the same training languages that can be compared.
+@dataclass(frozen=True)
+class NewestRuns:
+    """The finished runs of one model's newest studies.
+
+    Attributes:
+        model: Their backbone; empty where there is no run at all.
+        models: All backbones that the store has studies of.
+        runs: By task, method and seed.
+        older: Tasks and methods of which runs with another recipe, data or code were left out.
+        trained: What they were trained on, such as `en` or `en+de`; empty where there is no run at all.
+        trained_otherwise: What other runs of the model were trained on, which were left out.
+    """
+
+    model: str
+    models: tuple[str, ...]
+    runs: Mapping[tuple[str, str, int], CellRun]
+    older: frozenset[tuple[str, str]]
+    trained: str
+    trained_otherwise: tuple[str, ...]
+
+
+def newest_runs(ledger: Ledger, model: str | None = None, trained: str | None = None) -> NewestRuns:
+    """Of each task and method the finished runs of the group that ran last.
 
     Args:
         ledger: The store.
@@ -65,7 +86,7 @@ def find_runs(ledger: Ledger, model: str | None = None, trained: str | None = No
             trained on that, for those of the newest run.
 
     Raises:
-        StudyError: There are none, or they are of several models and none was named.
+        StudyError: They are of several models and none was named.
     """
     found = [run for run in ledger.finished_cells(list(TASKS)) if run.tags["method"] in METHODS]
     models = list(dict.fromkeys(run.tags["model"] for run in found))
@@ -76,8 +97,8 @@ def find_runs(ledger: Ledger, model: str | None = None, trained: str | None = No
     chosen = model if model is not None else next(iter(models), "")
     found = [run for run in found if run.tags["model"] == chosen]
     kinds = list(dict.fromkeys("+".join(trained_on(run)) for run in found))
-    if trained is None and kinds:
-        trained = "en" if "en" in kinds else kinds[0]
+    if trained is None:
+        trained = "en" if "en" in kinds else next(iter(kinds), "")
     groups: dict[tuple[str, str], str] = {}
     runs: dict[tuple[str, str, int], CellRun] = {}
     older = set()
@@ -90,36 +111,50 @@ def find_runs(ledger: Ledger, model: str | None = None, trained: str | None = No
             runs.setdefault((*cell, int(run.params["seed"])), run)
         else:
             older.add(cell)
+    methods: tuple[str, ...] = METHODS
+    order = sorted(runs, key=lambda key: (methods.index(key[1]), key[2]))
+    ordered = {key: runs[key] for name in TASKS for key in order if key[0] == name}
+    otherwise = tuple(kind for kind in kinds if kind != trained)
+    return NewestRuns(chosen, tuple(models), ordered, frozenset(older), trained, otherwise)
+
+
+def find_runs(ledger: Ledger, model: str | None = None, trained: str | None = None) -> StudyRuns:
+    """Choose the finished runs of one model that can be compared; arguments as in newest_runs.
+
+    Raises:
+        StudyError: There are none, or they are of several models and none was named.
+    """
+    newest = newest_runs(ledger, model, trained)
+    cells = {(task, method) for task, method, _ in newest.runs}
     notes = []
-    if trained is not None and "+" in trained:
-        notes.append(f"Trained on {trained}: zero-shot figures leave all of these out.")
-    if others := [kind for kind in kinds if kind != trained]:
+    if "+" in newest.trained:
+        notes.append(f"Trained on {newest.trained}: zero-shot figures leave all of these out.")
+    if newest.trained_otherwise:
         notes.append(
-            f"This is on runs trained on {trained}. Those trained on {', '.join(others)} are left out; name "
-            "them with --train-language."
+            f"This is on runs trained on {newest.trained}. Those trained on "
+            f"{', '.join(newest.trained_otherwise)} are left out; name them with --train-language."
         )
-    if older:
-        names = ", ".join(f"{task} {method}" for task, method in sorted(older))
+    if newest.older:
+        names = ", ".join(f"{task} {method}" for task, method in sorted(newest.older))
         notes.append(f"Older runs with another recipe, data or code are left out: {names}.")
-    both = [name for name in TASKS if (name, METHOD) in groups and (name, BASELINE) in groups]
+    both = [name for name in TASKS if {(name, METHOD), (name, BASELINE)} <= cells]
     notes += [
         f"Task {name} is left out: it has no finished runs of both methods."
         for name in TASKS
-        if name not in both and any(cell[0] == name for cell in groups)
+        if name not in both and any(cell[0] == name for cell in cells)
     ]
     if not both:
-        known = f" (models in the store: {', '.join(models)})" if models else ""
-        if kinds and trained not in kinds:
-            known += f" (trained on {trained}; there are runs trained on {', '.join(kinds)})"
+        known = f" (models in the store: {', '.join(newest.models)})" if newest.models else ""
+        if newest.trained_otherwise:
+            others = ", ".join(newest.trained_otherwise)
+            known += f" (trained on {newest.trained}; there are runs trained on {others})"
         raise StudyError(
             f"no task has finished runs of a study with both {METHOD} and {BASELINE}"
-            f"{f' of {chosen}' if chosen else ''}"
+            f"{f' of {newest.model}' if newest.model else ''}"
             f"{known}. Run one: make all-tasks"
         )
-    methods: tuple[str, ...] = METHODS
-    order = sorted(runs, key=lambda key: (methods.index(key[1]), key[2]))
-    ordered = {key: runs[key] for name in both for key in order if key[0] == name}
-    return StudyRuns(chosen, ordered, tuple(notes))
+    runs = {key: run for key, run in newest.runs.items() if key[0] in both}
+    return StudyRuns(newest.model, runs, tuple(notes))
 
 
 def report_study(
