@@ -188,8 +188,6 @@ def command(
       xlprompt params --model gemma-3-270m --task pos --scheme all
       xlprompt params --model xglm-1.7B --model xglm-7.5B --processes 1,8,16
     """
-    from pydantic import ValidationError
-
     from xlprompt.data import task
     from xlprompt.models import AdapterSettings, FinetuneSettings, HeadSettings, LoraSettings, PromptSettings
     from xlprompt.training.recipe import parse_value
@@ -200,8 +198,8 @@ def command(
         values = {"scheme": name, "length": prompt_length, "layers": parse_value(prompt_layers)}
         try:
             prompts.append(PromptSettings.model_validate(values))
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        except ValueError as error:  # pydantic's, of which the last line but one says what is wrong
+            reason = str(error).splitlines()[-2].split(" [type=")[0].strip().removeprefix("Value error, ")
             raise click.BadParameter(f"{prompt_layers}: {reason}", param_hint="--prompt-layers") from error
     others = (
         LoraSettings(rank=lora_rank),
