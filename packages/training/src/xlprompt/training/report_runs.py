@@ -1,12 +1,13 @@
 """From the store to a study's report: finds the finished cells, compares them, and logs what was written.
 
 Only finished children of studies' parents count. Where a task and method have several groups (the recipe was
-changed in between), the one that ran last is taken, so that no mean mixes recipes.
+changed in between), the one that ran last is taken, so that no mean mixes recipes; of those with all of their
+seeds, where there are any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,22 +68,33 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
             f"the store has studies of several models. Name one with --model: {', '.join(models)}"
         )
     chosen = model if model is not None else next(iter(models), "")
+    of_model = [run for run in found if run.tags["model"] == chosen]  # newest first
+    newest: dict[tuple[str, str], str] = {}
     groups: dict[tuple[str, str], str] = {}
+    complete = ledger.finished_groups(list(TASKS))
+    for run in of_model:
+        newest.setdefault(_cell(run), run.tags[GROUP_TAG])
+        if run.tags[GROUP_TAG] in complete:
+            groups.setdefault(_cell(run), run.tags[GROUP_TAG])
+    groups = newest | groups
     runs: dict[tuple[str, str, int], CellRun] = {}
-    older = set()
-    for run in found:  # newest first
-        if run.tags["model"] != chosen:
-            continue
-        cell = (run.tags["task"], run.tags["method"])
-        group = groups.setdefault(cell, run.tags[GROUP_TAG])
-        if run.tags[GROUP_TAG] == group:
+    older, newer = set(), set()
+    for run in of_model:
+        cell = _cell(run)
+        if run.tags[GROUP_TAG] == groups[cell]:
             runs.setdefault((*cell, int(run.params["seed"])), run)
-        else:
+        elif any(key[:2] == cell for key in runs):
             older.add(cell)
+        else:
+            newer.add(cell)
     notes = []
+    if newer:
+        notes.append(
+            f"Newer runs are left out, because not all of their seeds have finished: {_names(newer)}. "
+            "The newest complete ones stand in their place; make all-tasks goes on with the others."
+        )
     if older:
-        names = ", ".join(f"{task} {method}" for task, method in sorted(older))
-        notes.append(f"Older runs with another recipe, data or code are left out: {names}.")
+        notes.append(f"Older runs with another recipe, data or code are left out: {_names(older)}.")
     both = [name for name in TASKS if (name, METHOD) in groups and (name, BASELINE) in groups]
     notes += [
         f"Task {name} is left out: it has no finished runs of both methods."
@@ -100,6 +112,14 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
     order = sorted(runs, key=lambda key: (methods.index(key[1]), key[2]))
     ordered = {key: runs[key] for name in both for key in order if key[0] == name}
     return StudyRuns(chosen, ordered, tuple(notes))
+
+
+def _cell(run: CellRun) -> tuple[str, str]:
+    return run.tags["task"], run.tags["method"]
+
+
+def _names(cells: Collection[tuple[str, str]]) -> str:
+    return ", ".join(f"{task} {method}" for task, method in sorted(cells))
 
 
 def report_study(
