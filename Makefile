@@ -69,7 +69,7 @@ tasks := xnli pawsx ner pos
 methods := prompt finetune head lora ia3 adapter bitfit
 runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
 
-.PHONY: help setup $(runs) all-tasks ablation search report results analyze granularity \
+.PHONY: help setup $(runs) all-tasks ablation search report results analyze granularity align \
     nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
@@ -139,6 +139,11 @@ analyze: $(ready) ## Say how finely MODEL's tokenizer cuts each language of DATA
 granularity: $(ready) ## Score a study's models on text that is cut ever more finely
 	@$(strip $(bin)/xlprompt analyze granularity $(call quote,experiments/granularity/$(scale).yaml) \
 	    $(call option,--model,$(MODEL)) $(call option,--tasks,$(TASKS)) $(call option,--limit,$(LIMIT)) $(ARGS))
+
+align: $(ready) ## Score a study's models with languages aligned by unlabelled sentences, 5 to 200 of them
+	@$(strip $(bin)/xlprompt analyze alignment --sweep $(call option,--model,$(MODEL)) $(call option,--tasks,$(TASKS)) \
+	    $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) $(call option,--limit,$(LIMIT)) \
+	    $(call option,--workers,$(WORKERS)) $(ARGS))
 
 nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on with it; BALANCED=1 for its control
 	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(if $(strip $(BALANCED)),-balanced).yaml $(ARGS))

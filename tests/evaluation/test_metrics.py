@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score
 
 from xlprompt.data import TASKS, Task, task
 from xlprompt.evaluation import label_shares, main_metric, score
-from xlprompt.evaluation.metrics import BOOTSTRAP_SEED
+from xlprompt.evaluation.metrics import BOOTSTRAP_SEED, main_value
 
 NER, POS, XNLI, PAWSX = task("ner"), task("pos"), task("xnli"), task("pawsx")
 SEQEVAL = {"f1": f1_score, "precision": precision_score, "recall": recall_score}
@@ -58,6 +58,12 @@ def real_tags(folder: Path, of: Task, language: str) -> Labels:
 
 
 # ------------------------------------------------------------------------------------------ values
+
+
+@pytest.mark.parametrize("of", [NER, POS], ids=lambda of: of.name)
+def test_the_main_value_alone_is_that_of_the_score(of):
+    gold, predicted = random_tags(of, 60, right=0.7)
+    assert main_value(of, gold, predicted) == pytest.approx(score(of, gold, predicted)[main_metric(of)].value)
 
 
 def test_every_task_has_its_main_metric_among_its_scores():

@@ -19,7 +19,7 @@ from xlprompt.models import AlignmentSettings, load_tokenizer
 from xlprompt.training import RunError, evaluate, train
 from xlprompt.training.alignment import measure
 from xlprompt.training.alignment_file import alignment_path, load_alignment, save_alignment
-from xlprompt.training.alignment_report import analyze_alignment, find_aligned
+from xlprompt.training.alignment_report import analyze_alignment, find_aligned, find_curves
 from xlprompt.training.cells import StudyError
 from xlprompt.training.checkpoint import CheckpointError, load_checkpoint, restore
 from xlprompt.training.chosen_data import open_data
@@ -272,6 +272,38 @@ def test_the_claims_are_judged_with_each_kind_where_both_methods_have_run(traine
     json.dumps(findings.to_dict())
 
 
+def sweep_run(seed, model, metric, points):
+    """A run whose metric has the points of a sweep over sentences as its history."""
+    name = f"test-mean/{metric}/mean_zero_shot_by_sentences"
+    metrics = {f"test/{metric}/mean_zero_shot": 50.0 + seed, name: max(points.values())}
+    params = {"seed": str(seed), "evaluation.alignment.sentences": str(max(points)), "prompt.length": "4"}
+    tags = {"task": "pos", "model": model, "method": "prompt"}
+    return CellRun(f"{model}-{seed}-{max(points)}", "FINISHED", 0, params, tags, metrics, None), points
+
+
+def test_sweeps_of_several_runs_and_calls_become_one_curve():
+    runs = [
+        sweep_run(0, "m", "accuracy", {50: 63.0, 100: 65.0}),  # the newest
+        sweep_run(0, "m", "accuracy", {5: 55.0, 50: 1.0}),
+        sweep_run(1, "m", "accuracy", {5: 57.0, 50: 61.0, 100: 67.0}),
+        sweep_run(0, "other", "accuracy", {5: 20.0, 50: 30.0}),
+    ]
+    histories = {run.run_id: points for run, points in runs}
+
+    class Store:
+        def history(self, run_id, metric):
+            return tuple(histories[run_id].items())
+
+    mine, other = find_curves(Store(), [run for run, _ in runs])
+    assert (mine.model, mine.task, mine.method, mine.seeds) == ("m", "pos", "prompt", (0, 1))
+    assert {value: found.mean for value, found in mine.points["mean"].items()} == {
+        5: 56.0,
+        50: 62.0,
+        100: 66.0,
+    }
+    assert (mine.none.mean, other.seeds) == (50.5, (0,))
+
+
 def test_an_analysis_without_aligned_runs_says_what_to_do(tmp_path):
     with pytest.raises(StudyError, match="no MLflow store"):
         analyze_alignment(tmp_path)
@@ -289,12 +321,9 @@ def test_runs_that_differ_in_any_value_of_the_recipe_are_not_mixed(key):
         return CellRun(f"{seed}-{value}", "FINISHED", 0, params, tags, {}, None)
 
     class Store:
-        def scored_runs(self, tasks):
-            return [run(0, "8"), run(1, "8"), run(2, "16")]
-
         def predictions(self, run_id, kind="none"):
             return {"de": Path(run_id)} if kind == "mean" else {}
 
-    found, notes = find_aligned(Store(), ["pos"], None)
+    found, notes = find_aligned(Store(), [run(0, "8"), run(1, "8"), run(2, "16")])
     assert [each.run_id for each in found.values()] == ["0-8", "1-8"]
     assert "1 other settings" in notes[0]

@@ -9,6 +9,8 @@ from small import write_data
 from studies import write_study
 
 from xlprompt.evaluation.report_page import Image, Section, Table
+from xlprompt.training.alignment_report import analyze_alignment
+from xlprompt.training.alignment_sweep import AlignmentSweep, sweep_alignment
 from xlprompt.training.cells import StudyError
 from xlprompt.training.granularity_run import KIND, run_sweep
 from xlprompt.training.granularity_sweep import Sweep
@@ -22,6 +24,7 @@ from xlprompt.training.tokenization_run import analyze_tokenization
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 HERE = {"executor.workers": 0}
+ALIGNMENT = AlignmentSweep(kinds=("subspace",), sentences=(4, 8), seeds=1)
 
 
 def console():
@@ -102,10 +105,18 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     assert len(scorings) == 8
     check_share_0_is_the_studys_own(ledger, scorings)
 
+    swept = sweep_alignment(ALIGNMENT, store=store, console=console(), device="cpu")
+    assert (swept.known, swept.done, swept.failures) == (0, 2, {})
+    again = sweep_alignment(ALIGNMENT, store=store, console=console(), device="cpu")
+    assert (again.known, again.done) == (2, 0)
+    check_curves_end_in_what_gains_are_told_of(analyze_alignment(store))
+
     _, text = report_study(store, tmp_path / "report")
     written = text.read_text(encoding="utf-8")
     assert "## Tokenization of the test set of xnli" in written
     assert "## Granularity: words cut more finely in evaluation" in written
+    assert "## Alignment without labels" in written
+    assert "### xnli: zero-shot mean by number of unlabelled sentences" in written
 
 
 @pytest.mark.slow
@@ -136,3 +147,36 @@ def check_share_0_is_the_studys_own(ledger, scorings):
         share = float(run.params["encoding.granularity.share"])
         if share == 0:
             assert run.metrics["test/accuracy/de"] == before.metrics["test/accuracy/de"]
+
+
+def check_curves_end_in_what_gains_are_told_of(findings):
+    assert [(curve.method, curve.swept, curve.seeds) for curve in findings.curves] == [
+        ("prompt", "sentences", (0,)),
+        ("finetune", "sentences", (0,)),
+    ]
+    for curve in findings.curves:
+        assert list(curve.points["subspace"]) == [4, 8]
+        largest = next(
+            gain for gain in findings.gains if (gain.method, gain.kind) == (curve.method, "subspace")
+        )
+        means = largest.comparison.zero_shot_by_seed("xnli", f"{curve.method}+subspace")
+        assert curve.points["subspace"][8].mean == pytest.approx(means.mean())
+        assert curve.none.mean == pytest.approx(
+            largest.comparison.zero_shot_by_seed("xnli", curve.method).mean()
+        )
+
+
+def test_a_sweep_of_runs_that_are_not_there_says_which_are(tmp_path):
+    with pytest.raises(StudyError, match="there is no MLflow store"):
+        sweep_alignment(ALIGNMENT, store=tmp_path / "mlruns", console=console())
+
+
+@pytest.mark.parametrize(
+    ("layers", "parts"),
+    [
+        ((None,), [((4, 8), (None,))]),
+        ((2, None), [((4, 8), (None,)), ((8,), (2, None))]),
+    ],
+)
+def test_layers_and_sentences_are_swept_one_at_a_time(layers, parts):
+    assert AlignmentSweep(sentences=(8, 4), layers=layers).parts() == parts

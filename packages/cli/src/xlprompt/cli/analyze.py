@@ -29,7 +29,7 @@ def command() -> None:
 
     \b
     Examples:
-      xlprompt analyze alignment --task pos
+      xlprompt analyze alignment --sweep
       xlprompt analyze ablation experiments/ablations/scheme.yaml
       xlprompt analyze tokenization --model xglm-nano --data mini
       xlprompt analyze granularity experiments/granularity/mini.yaml

@@ -1,64 +1,161 @@
 """`xlprompt analyze alignment`: what moving hidden states to the training language's place gains.
 
-The work is done by `xlprompt.training.alignment_report`; this file lays out its tables.
+The work is done by `xlprompt.training.alignment_sweep` and `alignment_report`; this file reads options and
+lays out gains by language.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from xlprompt.cli.options import json_option, mlruns_option
+from xlprompt.cli.grid_options import split_names, split_seeds
+from xlprompt.cli.options import (
+    align_options,
+    device_option,
+    json_option,
+    languages_option,
+    mlruns_option,
+    out_option,
+)
+from xlprompt.cli.tables import show_sections
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
-    from xlprompt.evaluation import Verdict
+    from xlprompt.evaluation.alignment_gains import Gain
     from xlprompt.evaluation.statistics import Estimate
-    from xlprompt.training.alignment_report import Gain
+    from xlprompt.training.alignment_report import AlignmentFindings
 
+EXIT_FAILED = 1
 MARKS = {"win": "*", "loss": "*", "tie": " "}
 
 
+def _split_tasks(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for value in values for name in split_names(ctx, parameter, value) or ())
+
+
 @click.command("alignment", short_help="Gains by aligning languages without labels.")
-@click.option("--task", "tasks", multiple=True, help="xnli, pawsx, ner or pos; may be given more than once.")
+@click.option(
+    "--tasks",
+    "--task",
+    "tasks",
+    multiple=True,
+    callback=_split_tasks,
+    metavar="NAMES",
+    help="Some of the tasks, such as xnli,pos. The report's section is renewed by a call without it only.",
+)
 @click.option("--model", help="Backbone; default: all that the store has.")
+@click.option(
+    "--sweep",
+    is_flag=True,
+    help="First score every finished run of the newest study of the model with alignment, but for what has "
+    "been scored already. The options from here to --workers belong to it.",
+)
+@click.option(
+    "--methods", callback=split_names, metavar="NAMES", help="Some of the methods, such as prompt,finetune."
+)
+@click.option(
+    "--seeds", callback=split_seeds, metavar="N|LIST", help="How many seeds, or a list such as 0,4."
+)
+@align_options
+@languages_option
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Score at most this many test examples of each language."
+)
+@device_option
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Runs to score at a time; they share the cores and the GPU. [default: 1]",
+)
+@out_option
 @mlruns_option
 @json_option
-def command(tasks: tuple[str, ...], model: str | None, mlruns: Path, as_json: bool) -> None:
+def command(
+    tasks: tuple[str, ...],
+    model: str | None,
+    sweep: bool,
+    out: Path,
+    mlruns: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Compare stored predictions with and without alignment, by language and seed by seed.
 
-    The predictions are made by `xlprompt evaluate RUN_ID --align mean,mean_scale`, or by training runs whose
-    recipe names kinds in evaluation.alignment.kinds.
+    The predictions are made by --sweep for a whole study, by `xlprompt evaluate RUN_ID --align
+    mean,mean_scale` for one run, or by training runs whose recipe names kinds in evaluation.alignment.kinds.
+    What comes out is kept for `xlprompt report`. --sweep goes on where it was stopped; without more options
+    it takes mean, mean_scale, principal and subspace of 5, 10, 20, 50, 100 and 200 sentences, at the head.
 
     \b
     Examples:
       xlprompt analyze alignment
       xlprompt analyze alignment --task pos --json
+      xlprompt analyze alignment --sweep
+      xlprompt analyze alignment --sweep --tasks pos --align mean_scale --align-layer 4,8,head --workers 2
     """
     from rich.console import Console
 
     from xlprompt.training.alignment_report import analyze_alignment
 
+    console = Console(stderr=as_json)
+    failed = False
+    if sweep:
+        model, failed = _sweep(tasks, model, mlruns, console, options)
+    elif named := [name for name, value in options.items() if value]:
+        option = {"align_layers": "align_layer"}.get(named[0], named[0]).replace("_", "-")
+        raise click.UsageError(f"--{option} says what to score, which is done with --sweep only")
     findings = analyze_alignment(mlruns, tasks=tasks, model=model)
     if as_json:
         click.echo(json.dumps(findings.to_dict(), indent=2, ensure_ascii=False))
-        return
-    console = Console()
+    else:
+        _show(findings, console, out)
+    if failed:
+        raise SystemExit(EXIT_FAILED)
+
+
+def _sweep(
+    tasks: tuple[str, ...], model: str | None, store: Path, console: Console, options: Mapping[str, Any]
+) -> tuple[str, bool]:
+    """Make the scorings; returns the backbone, and whether some could not be made."""
+    from xlprompt.training.alignment_sweep import AlignmentSweep, sweep_alignment
+
+    names = {"align": "kinds", "align_sentences": "sentences", "align_layers": "layers"}
+    given: dict[str, Any] = {
+        names.get(name, name): tuple(value) if isinstance(value, list) else value
+        for name, value in options.items()
+        if name not in ("device", "workers") and value
+    }
+    result = sweep_alignment(
+        AlignmentSweep(tasks=tasks, model=model, **given),
+        store=store,
+        console=console,
+        device=options["device"],
+        workers=options["workers"] or 1,
+    )
+    for name, error in result.failures.items():
+        console.print(f"{name} failed: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if result.stopped_by is not None:
+        console.print("Interrupted. The same command goes on.", style="red", highlight=False)
+        raise SystemExit(128 + result.stopped_by)
+    return result.model, bool(result.failures)
+
+
+def _show(findings: AlignmentFindings, console: Console, out: Path) -> None:
+    """Gains by language, and then the sections that the report has."""
     cells = dict.fromkeys(
         (task, gain.model, gain.method) for gain in findings.gains for task in gain.comparison.tasks
     )
     for task, name, method in cells:
         gains = [gain for gain in findings.gains if (gain.model, gain.method) == (name, method)]
         console.print(_gain_table(task, name, method, gains))
-    for name in dict.fromkeys(name for name, _ in findings.verdicts):
-        by_kind = {kind: each for (model_, kind), each in findings.verdicts.items() if model_ == name}
-        console.print(_verdict_table(name, by_kind))
-    for note in findings.notes:
-        console.print(note, highlight=False)
+    show_sections(console, [findings.section(model) for model in findings.models], out)
 
 
 def _gain_table(task: str, model: str, method: str, gains: list[Gain]) -> Table:
@@ -115,16 +212,3 @@ def _figure(estimate: Estimate) -> str:
         return f"{estimate.value:+.1f} ±{(estimate.high - estimate.low) / 2:.1f}"
     error = "" if estimate.example_stderr is None else f" ±{estimate.example_stderr:.1f}"
     return f"{estimate.value:+.1f}{error}"
-
-
-def _verdict_table(model: str, by_kind: dict[str, tuple[Verdict, ...]]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=f"The paper's claims with alignment · {model}", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("claim")
-    for kind in by_kind:
-        table.add_column(kind, no_wrap=True)
-    for of_claim in zip(*by_kind.values(), strict=True):
-        table.add_row(of_claim[0].claim, *(verdict.verdict for verdict in of_claim))
-    return table

@@ -10,29 +10,7 @@ from pathlib import Path
 
 import click
 
-from xlprompt.cli.options import device_option, json_option, languages_option, mlruns_option
-
-
-def _split(value: str | None) -> tuple[str, ...]:
-    return tuple(part for part in (part.strip() for part in (value or "").split(",")) if part)
-
-
-def _split_kinds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return _split(value)
-
-
-def _split_numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
-    if not all(part.isdecimal() and int(part) > 0 for part in _split(value)):
-        raise click.BadParameter(f"expected numbers above zero by commas, got '{value}'")
-    return tuple(int(part) for part in _split(value))
-
-
-def _split_layers(
-    ctx: click.Context, parameter: click.Parameter, value: str | None
-) -> tuple[int | None, ...]:
-    numbers = ",".join(part for part in _split(value) if part != "head")
-    _split_numbers(ctx, parameter, numbers)
-    return tuple(None if part == "head" else int(part) for part in _split(value))
+from xlprompt.cli.options import align_options, device_option, json_option, languages_option, mlruns_option
 
 
 @click.command("evaluate", short_help="Score a trained prompt on every language.")
@@ -49,28 +27,7 @@ def _split_layers(
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Score at most this many examples of each language."
 )
-@click.option(
-    "--align",
-    callback=_split_kinds,
-    metavar="KINDS",
-    help="Also score with hidden states moved to the training language's: mean, mean_scale, principal, "
-    "subspace, or several by commas; default: the recipe's choice.",
-)
-@click.option(
-    "--align-sentences",
-    callback=_split_numbers,
-    metavar="N",
-    help="Unlabelled sentences of a language that this is made of, at most. Several, such as 5,50,500, give "
-    "a curve.",
-)
-@click.option(
-    "--align-layer",
-    "align_layers",
-    callback=_split_layers,
-    metavar="LAYER",
-    help="Where: a decoder layer's number, or 'head' for what the head reads. Several, such as 6,12,head, "
-    "are compared.",
-)
+@align_options
 @device_option
 @mlruns_option
 @json_option

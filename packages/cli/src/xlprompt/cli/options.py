@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 mlruns_option = click.option(
     "--mlruns",
@@ -51,6 +53,61 @@ languages_option = click.option(
     metavar="CODES",
     help="Score these languages only, such as en,de,sw; default: the recipe's choice.",
 )
+
+
+def _split(value: str | None) -> tuple[str, ...]:
+    return tuple(part for part in (part.strip() for part in (value or "").split(",")) if part)
+
+
+def _split_kinds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return _split(value)
+
+
+def _split_numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
+    if not all(part.isdecimal() and int(part) > 0 for part in _split(value)):
+        raise click.BadParameter(f"expected numbers above zero by commas, got '{value}'")
+    return tuple(int(part) for part in _split(value))
+
+
+def _split_layers(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int | None, ...]:
+    numbers = ",".join(part for part in _split(value) if part != "head")
+    _split_numbers(ctx, parameter, numbers)
+    return tuple(None if part == "head" else int(part) for part in _split(value))
+
+
+_ALIGN_OPTIONS = (
+    click.option(
+        "--align",
+        callback=_split_kinds,
+        metavar="KINDS",
+        help="Also score with hidden states moved to the training language's: mean, mean_scale, principal, "
+        "subspace, or several by commas; default: the recipe's choice.",
+    ),
+    click.option(
+        "--align-sentences",
+        callback=_split_numbers,
+        metavar="N",
+        help="Unlabelled sentences of a language that this is made of, at most. Several, such as 5,50,500, "
+        "give a curve.",
+    ),
+    click.option(
+        "--align-layer",
+        "align_layers",
+        callback=_split_layers,
+        metavar="LAYER",
+        help="Where: a decoder layer's number, or 'head' for what the head reads. Several, such as "
+        "6,12,head, are compared.",
+    ),
+)
+
+
+def align_options(command: Command) -> Command:
+    """Give a command the options that say with which alignments a model is scored."""
+    for option in reversed(_ALIGN_OPTIONS):
+        command = option(command)
+    return command
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,17 +15,33 @@ if TYPE_CHECKING:
 
 
 def show_section(console: Console, section: Section, folder: Path) -> None:
-    """Print a section's tables and notes, write its page and Markdown, and say where these are.
+    """`show_sections` of one."""
+    show_sections(console, [section], folder)
+
+
+def show_sections(console: Console, sections: Sequence[Section], folder: Path) -> None:
+    """Print the tables and notes of sections, write their page and Markdown, and say where these are.
 
     Args:
         console: Where the tables go.
-        section: The section.
+        sections: The sections.
         folder: Where `analysis.html`, which has the figures, and `analysis.md` go.
     """
+    from xlprompt.evaluation.report_page import html_page, markdown_page
+
+    for section in sections:
+        _print(console, section)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, write in (("analysis.html", html_page), ("analysis.md", markdown_page)):
+        (folder / name).write_text(write("Analysis", sections, ()), encoding="utf-8")
+        click.echo(folder / name)
+
+
+def _print(console: Console, section: Section) -> None:
     from rich import box
     from rich.table import Table as Grid
 
-    from xlprompt.evaluation.report_page import Table, html_page, markdown_page
+    from xlprompt.evaluation.report_page import Table
 
     for part in section.content:
         if not isinstance(part, Table):
@@ -39,7 +56,3 @@ def show_section(console: Console, section: Section, folder: Path) -> None:
             console.print(f"{part.note}\n", highlight=False, markup=False)
     if section.note:
         console.print(section.note, highlight=False, markup=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, write in (("analysis.html", html_page), ("analysis.md", markdown_page)):
-        (folder / name).write_text(write("Analysis", [section], ()), encoding="utf-8")
-        click.echo(folder / name)

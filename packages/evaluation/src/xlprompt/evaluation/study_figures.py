@@ -24,7 +24,7 @@ from xlprompt.evaluation.statistics import Spread
 # Okabe and Ito's palette (Color Universal Design, 2008), as in chart.py.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D")
-_LINES = ("-", "--", ":", "-.")
+LINES = ("-", "--", ":", "-.")
 
 WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
 _LETTERS, _SMALL = 8.0, 7.0  # points; one is 4/3 CSS pixels
@@ -120,7 +120,7 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]],
                 steps,
                 mean,
                 color=COLORS[style],
-                linestyle=_LINES[style],
+                linestyle=LINES[style],
                 marker=MARKERS[style],
                 markersize=4,
                 markerfacecolor="white" if style == 1 else COLORS[style],
@@ -212,7 +212,7 @@ def scores_by_variant(
                 [place for place, _ in drawn],
                 [each.mean for _, each in drawn],
                 yerr=[each.deviation or 0.0 for _, each in drawn],
-                linestyle=_LINES[style] if numeric else "none",
+                linestyle=LINES[style] if numeric else "none",
                 marker=MARKERS[style],
                 markersize=4.5,
                 markerfacecolor="white" if style else COLORS[style],

@@ -76,6 +76,10 @@ class Moments:
     deviation: Tensor
     along: Tensor
 
+    def to(self, device: torch.device | str) -> Moments:
+        """The same on another device."""
+        return Moments(self.count, self.mean.to(device), self.deviation.to(device), self.along.to(device))
+
 
 @dataclass(frozen=True)
 class Target:
@@ -88,6 +92,10 @@ class Target:
 
     moments: Moments
     directions: Tensor
+
+    def to(self, device: torch.device | str) -> Target:
+        """The same on another device."""
+        return Target(self.moments.to(device), self.directions.to(device))
 
 
 def target_of(states: Tensor) -> Target:
@@ -117,7 +125,7 @@ def moments_of(states: Tensor, target: Target) -> Moments:
 
     Args:
         states: `[positions, hidden]`.
-        target: What the language will be aligned to.
+        target: What the language will be aligned to, on the device of the states.
 
     Raises:
         ModelError: There are fewer than two states, or they are not finite.

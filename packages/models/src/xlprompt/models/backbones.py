@@ -29,6 +29,7 @@ from xlprompt.models.fingerprint import weights_fingerprint
 from xlprompt.models.gemma import ensure_gemma, gemma_folder
 from xlprompt.models.known import GEMMA, NANO, NANO_BALANCED, canonical_name
 from xlprompt.models.nano import nano_folder
+from xlprompt.models.norms import fuse_norms
 from xlprompt.models.prompts import PromptShape, PromptTensors
 from xlprompt.models.quiet import quietly
 
@@ -175,6 +176,7 @@ class Backbone(nn.Module):
             raise ModelError(f"{name}: {type(model).__name__} has no list of decoder layers called `layers`")
         self.decoder_layers: nn.ModuleList = layers
         _replace_attention(model, layers, name)
+        fuse_norms(model)
         self.shape = self._probe()
 
     @property

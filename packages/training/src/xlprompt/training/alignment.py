@@ -90,7 +90,7 @@ def measure(
     stored: Alignment | None = None,
     others: Sequence[Alignment] = (),
 ) -> Alignment | None:
-    """Read the languages' unlabelled text with a trained model.
+    """Read the languages' unlabelled text with a trained model; what is found lies on the CPU.
 
     Args:
         setup: The run's.
@@ -116,17 +116,20 @@ def measure(
     elif same := [each for each in others if each.layer == settings.layer]:
         target, target_text, stored = same[0].target, same[0].texts[train_language], None
     elif target_text is not None:
-        target, stored = target_of(_states(setup, model, train_language, target_text, settings.layer)), None
+        states = _states(setup, model, train_language, target_text, settings.layer)
+        target, stored = target_of(states).to("cpu"), None
     else:
         return None
     moments = dict(stored.moments) if stored else {}
     texts = known if stored else {}
+    here = target.to(setup.device)  # sums over states are made where these are; what is kept is on the CPU
     for language in languages:
         if language == train_language:
             continue
         text = find_text(setup, language, settings.sentences)
         if text is not None and text != texts.get(language):
-            moments[language] = moments_of(_states(setup, model, language, text, settings.layer), target)
+            states = _states(setup, model, language, text, settings.layer)
+            moments[language] = moments_of(states, here).to("cpu")
             texts[language] = text
     texts[train_language] = target_text
     return Alignment(settings.sentences, settings.layer, train_language, target, moments, texts)
@@ -151,4 +154,4 @@ def _states(setup: Setup, model: TaskModel, language: str, text: Text, layer: in
         pad_id=setup.pad_id,
         device=setup.device,
         processes=setup.processes,
-    ).cpu()
+    )

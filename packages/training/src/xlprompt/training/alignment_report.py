@@ -1,48 +1,41 @@
-"""What alignment changes, from stored predictions: gains by language, and the verdicts on the claims with it.
+"""What alignment changes, from what the store has: gains by language, curves of sweeps, the claims with it.
 
 A run's predictions with and without alignment are compared on the same examples and seed by seed; no model
-is needed. Nothing is trained or scored here: `xlprompt evaluate RUN --align ...` makes the predictions.
+is needed. Nothing is trained or scored here: `xlprompt evaluate RUN --align ...` and alignment_sweep.py make
+the predictions.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from xlprompt.data import TASKS
-from xlprompt.evaluation import Comparison, Verdict, compare, judge, load_runs
-from xlprompt.models import ALIGNMENT_KINDS, short_name
+from xlprompt.evaluation import Comparison, Verdict, compare, judge, load_runs, main_metric
+from xlprompt.evaluation.alignment_gains import Curve, Gain, Swept, curve_of
+from xlprompt.evaluation.alignment_section import alignment_section
+from xlprompt.evaluation.report_page import Section
+from xlprompt.models import ALIGNMENT_KINDS, METHODS
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import CellRun, Ledger, largest_shares, open_ledger, train_language_of
 from xlprompt.training.recipe import Recipe
-from xlprompt.training.report_runs import BASELINE, METHOD
-from xlprompt.training.report_sections import EXPERIMENT
-from xlprompt.training.tracker import MlflowTracker, log_text, true_end_state
+from xlprompt.training.report_runs import BASELINE, METHOD, StudyRuns, find_fertility, find_granularity
+from xlprompt.training.report_sections import log_section
+
+SECTION = "alignment"
 
 _ALIGNMENT_KEYS = ("evaluation.alignment.sentences", "evaluation.alignment.layer")
+# What is swept, and the key of the recipe that the runs of one curve may therefore differ in.
+_SWEPT_BY: Mapping[Swept, str] = {
+    "sentences": "evaluation.alignment.sentences",
+    "layer": "evaluation.alignment.layer",
+}
 # A recipe's values that make the trained model what it is; those of an evaluation may differ from the run's.
 _RECIPE_KEYS = set(Recipe.model_fields) - {"task", "method", "model", "seed", "evaluation"}
 _KINDS = tuple(kind for kind in ALIGNMENT_KINDS if kind != "none")
-
-
-@dataclass(frozen=True)
-class Gain:
-    """One method's predictions with a kind of alignment, compared with those without.
-
-    Attributes:
-        model: The backbone.
-        method: Such as `prompt`.
-        kind: The kind of alignment.
-        comparison: Of `<method>+<kind>` with `<method>`, paired by seed.
-    """
-
-    model: str
-    method: str
-    kind: str
-    comparison: Comparison
 
 
 @dataclass(frozen=True)
@@ -53,12 +46,28 @@ class AlignmentFindings:
         gains: By model, method and kind.
         verdicts: By model and kind, `none` first: the claims judged with both methods aligned alike; only
             where there are runs of prompt tuning and of full fine-tuning.
+        curves: By model, task, method and what was swept.
         notes: What was left out, in sentences.
     """
 
     gains: tuple[Gain, ...]
     verdicts: Mapping[tuple[str, str], tuple[Verdict, ...]]
+    curves: tuple[Curve, ...]
     notes: tuple[str, ...]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The backbones."""
+        return tuple(dict.fromkeys(gain.model for gain in self.gains))
+
+    def section(self, model: str) -> Section:
+        """What there is to say of one model, as the report shows it."""
+        return alignment_section(
+            [gain for gain in self.gains if gain.model == model],
+            {kind: verdicts for (name, kind), verdicts in self.verdicts.items() if name == model},
+            [curve for curve in self.curves if curve.model == model],
+            [note for note in self.notes if f" with {model}:" in note],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
@@ -71,6 +80,7 @@ class AlignmentFindings:
                 {"model": model, "kind": kind, "verdicts": [verdict.to_dict() for verdict in verdicts]}
                 for (model, kind), verdicts in self.verdicts.items()
             ],
+            "curves": [curve.to_dict() for curve in self.curves],
             "notes": list(self.notes),
         }
 
@@ -78,7 +88,7 @@ class AlignmentFindings:
 def analyze_alignment(
     store: Path, *, tasks: Sequence[str] = (), model: str | None = None
 ) -> AlignmentFindings:
-    """Compare predictions with and without alignment, and keep what came out as a run of the store.
+    """Compare predictions with and without alignment; over all tasks, what came out is kept for the reports.
 
     Runs count, training runs and evaluations, that kept predictions with alignment. Where those of a task,
     model and method differ in settings, the settings with the most predictions (seeds, kinds, languages) do,
@@ -86,64 +96,80 @@ def analyze_alignment(
 
     Args:
         store: Folder of the MLflow store.
-        tasks: Task names; none for all.
-        model: Backbone; None for all.
+        tasks: Task names; none for all. A look at some of them leaves the reports' section as it is.
+        model: Backbone; None for all. Each has a section of its own.
 
     Raises:
         StudyError: There is no store, or no run with aligned predictions in it.
         DataError: Runs of a task were not scored on the same examples.
     """
     ledger = open_ledger(store, "Name the one that holds the runs")
-    runs, notes = find_aligned(ledger, list(tasks) or list(TASKS), model)
+    scored = [run for run in ledger.scored_runs(list(tasks) or list(TASKS)) if _is_of(run, model)]
+    runs, notes = find_aligned(ledger, scored)
     if not runs:
         raise StudyError(
-            f"{store}: no finished run kept predictions with alignment. Make them: xlprompt evaluate RUN_ID "
-            "--align mean,mean_scale"
+            f"{store}: no finished run kept predictions with alignment. Make them: make align, or xlprompt "
+            "evaluate RUN_ID --align mean,mean_scale"
         )
     models = list(dict.fromkeys(key[1] for key in runs))
     gains = []
     verdicts: dict[tuple[str, str], tuple[Verdict, ...]] = {}
     for name in models:
         of_model = {key: run for key, run in runs.items() if key[1] == name}
-        for method in dict.fromkeys(key[2] for key in of_model):
+        for method in _in_order(key[2] for key in of_model):
             of_method = {key: run for key, run in of_model.items() if key[2] == method}
             gains += [
                 Gain(name, method, kind, _gain(ledger, of_method, method, kind))
                 for kind in _shared_kinds(ledger, of_method)
             ]
-        verdicts |= _verdicts(ledger, of_model, name)
-    findings = AlignmentFindings(tuple(gains), verdicts, notes)
-    tracker = MlflowTracker(store)
-    with true_end_state(tracker):
-        tracker.start(
-            experiment=EXPERIMENT,
-            run_name=f"alignment-{'-'.join(short_name(name) for name in models)}",
-            params={"runs": len(runs)},
-            tags={"job": EXPERIMENT},
-        )
-        log_text(tracker, "alignment.json", json.dumps(findings.to_dict(), indent=2, ensure_ascii=False))
+        verdicts |= _verdicts(ledger, of_model, name, store)
+    curves = find_curves(ledger, scored)
+    findings = AlignmentFindings(tuple(gains), verdicts, curves, notes)
+    if not tasks:
+        for name in models:
+            _keep(store, name, findings, sum(key[1] == name for key in runs))
     return findings
+
+
+def _is_of(run: CellRun, model: str | None) -> bool:
+    return model in (None, run.tags["model"])
+
+
+def _in_order(methods: Iterable[str]) -> list[str]:
+    """Methods, each once, in the order of METHODS."""
+    known: tuple[str, ...] = METHODS
+    return sorted(set(methods), key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
+def _keep(store: Path, model: str, findings: AlignmentFindings, runs: int) -> None:
+    """Keep a model's section for the reports on it, its zero-shot gains as metrics."""
+    metrics = {}
+    for gain in findings.gains:
+        for task in gain.comparison.tasks if gain.model == model else ():
+            if (row := gain.comparison.zero_shot(task)) is not None:
+                metrics[f"alignment/gain/{gain.kind}/{task}/{gain.method}"] = row.estimate.value
+    log_section(
+        store,
+        SECTION,
+        model,
+        findings.section(model),
+        params={"runs": runs},
+        metrics=metrics,
+        findings=findings.to_dict(),
+    )
 
 
 Key = tuple[str, str, str, int]  # task, model, method, seed
 
 
-def find_aligned(
-    ledger: Ledger, tasks: Sequence[str], model: str | None
-) -> tuple[dict[Key, CellRun], tuple[str, ...]]:
-    """The runs that count, and what was left out."""
+def find_aligned(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[dict[Key, CellRun], tuple[str, ...]]:
+    """Those of the scored runs, newest first, that count, and what was left out."""
     groups: dict[tuple[str, str, str], dict[str, dict[int, tuple[int, CellRun]]]] = {}
-    for run in ledger.scored_runs(tasks):  # newest first
+    for run in scored:
         files = sum(len(ledger.predictions(run.run_id, kind)) for kind in _KINDS)
-        if model not in (None, run.tags["model"]) or not files:
+        if not files:
             continue
-        cell = (run.tags["task"], run.tags["model"], run.tags["method"])
-        settings = {
-            key: value
-            for key, value in run.params.items()
-            if key in _ALIGNMENT_KEYS or key.partition(".")[0] in _RECIPE_KEYS
-        }
-        group = groups.setdefault(cell, {}).setdefault(json.dumps(settings, sort_keys=True), {})
+        group = groups.setdefault(_cell(run), {}).setdefault(_settings(run), {})
         seed = int(run.params["seed"])
         if seed not in group or files > group[seed][0]:
             group[seed] = (files, run)
@@ -156,7 +182,83 @@ def find_aligned(
         for (task, name, method), of_cell in sorted(groups.items())
         if len(of_cell) > 1
     ]
-    return dict(sorted(found.items())), tuple(notes)
+    order = list(TASKS)
+    return dict(sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0]))), tuple(notes)
+
+
+def find_curves(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[Curve, ...]:
+    """Sweeps over numbers of sentences and over layers, over the seeds of a task, model and method.
+
+    Sweeps of one seed join where their other settings are the same. Of several settings those with the most
+    means count, the newest of equals.
+
+    Args:
+        ledger: Of the store.
+        scored: Runs, newest first.
+    """
+    sweeps: dict[tuple[str, str, str, Swept], dict[str, _Sweeps]] = {}
+    for run in scored:
+        metric = main_metric(TASKS[run.tags["task"]])
+        without = run.metrics.get(f"test/{metric}/mean_zero_shot")
+        for swept, own in _SWEPT_BY.items():
+            suffix = f"/{metric}/mean_zero_shot_by_{swept}"
+            names = {kind: f"test-{kind}{suffix}" for kind in _KINDS if f"test-{kind}{suffix}" in run.metrics}
+            if not names or without is None:
+                continue
+            group = sweeps.setdefault((*_cell(run), swept), {}).setdefault(_settings(run, own), _Sweeps())
+            group.add(
+                int(run.params["seed"]),
+                without,
+                {kind: dict(ledger.history(run.run_id, name)) for kind, name in names.items()},
+            )
+    curves = []
+    for (task, model, method, swept), by_settings in sweeps.items():
+        fullest = max(by_settings.values(), key=_Sweeps.size)
+        metric = main_metric(TASKS[task])
+        curve = curve_of(model, task, metric, method, swept, fullest.none, fullest.points)
+        if curve is not None:
+            curves.append(curve)
+    order, methods = list(TASKS), _in_order(curve.method for curve in curves)
+    return tuple(
+        sorted(
+            curves, key=lambda c: (c.model, order.index(c.task), c.swept == "layer", methods.index(c.method))
+        )
+    )
+
+
+@dataclass
+class _Sweeps:
+    """The sweeps of several seeds, with the same settings."""
+
+    none: dict[int, float] = field(default_factory=dict)
+    points: dict[int, dict[str, dict[int, float]]] = field(default_factory=dict)
+
+    def add(self, seed: int, none: float, points: Mapping[str, Mapping[int, float]]) -> None:
+        """Take a run's in, but for what a newer one has."""
+        self.none.setdefault(seed, none)
+        of_seed = self.points.setdefault(seed, {})
+        for kind, of_kind in points.items():
+            of_seed[kind] = {**of_kind, **of_seed.get(kind, {})}
+
+    def size(self) -> int:
+        """Number of means."""
+        return sum(len(of_kind) for of_seed in self.points.values() for of_kind in of_seed.values())
+
+
+def _cell(run: CellRun) -> tuple[str, str, str]:
+    return run.tags["task"], run.tags["model"], run.tags["method"]
+
+
+def _settings(run: CellRun, without: str | None = None) -> str:
+    """What runs must share to stand in one table, as text; but for the key `without`."""
+    return json.dumps(
+        {
+            key: value
+            for key, value in run.params.items()
+            if key != without and (key in _ALIGNMENT_KEYS or key.partition(".")[0] in _RECIPE_KEYS)
+        },
+        sort_keys=True,
+    )
 
 
 def _kinds(ledger: Ledger, run: CellRun) -> list[str]:
@@ -183,7 +285,7 @@ def _gain(ledger: Ledger, runs: Mapping[Key, CellRun], method: str, kind: str) -
 
 
 def _verdicts(
-    ledger: Ledger, runs: Mapping[Key, CellRun], model: str
+    ledger: Ledger, runs: Mapping[Key, CellRun], model: str, store: Path
 ) -> dict[tuple[str, str], tuple[Verdict, ...]]:
     """The claims by kind, over the tasks that have runs of both methods."""
     methods = {task: {key[2] for key in runs if key[0] == task} for task, *_ in runs}
@@ -193,6 +295,9 @@ def _verdicts(
         return {}
     shares = largest_shares(run for (_, _, method, _), run in both.items() if method == METHOD)
     trained = train_language_of(both.values())
+    study = StudyRuns(model, {(task, method, seed): run for (task, _, method, seed), run in both.items()}, ())
+    fertility = find_fertility(study)
+    granularity = find_granularity(store, model)
     verdicts: dict[tuple[str, str], tuple[Verdict, ...]] = {}
     for kind in ("none", *_shared_kinds(ledger, both)):
         files = {
@@ -205,5 +310,10 @@ def _verdicts(
             baseline=BASELINE,
             train_language=trained,
         )
-        verdicts[model, kind] = judge(comparison, trainable_percent=shares)
+        verdicts[model, kind] = judge(
+            comparison,
+            trainable_percent=shares,
+            fertility=fertility.by_language if fertility else None,
+            granularity=granularity,
+        )
     return verdicts

@@ -55,11 +55,30 @@ class StudyRuns:
     notes: tuple[str, ...]
 
 
-def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
-    """Choose the finished runs of one model that can be compared.
+@dataclass(frozen=True)
+class NewestRuns:
+    """The finished runs of one model's newest studies.
+
+    Attributes:
+        model: Their backbone; empty where there is no run at all.
+        models: All backbones that the store has studies of.
+        runs: By task, method and seed.
+        older: Tasks and methods of which runs with another recipe, data or code were left out.
+        unfinished: Those of which newer runs were left out, because not all of their seeds have finished.
+    """
+
+    model: str
+    models: tuple[str, ...]
+    runs: Mapping[tuple[str, str, int], CellRun]
+    older: frozenset[tuple[str, str]]
+    unfinished: frozenset[tuple[str, str]]
+
+
+def newest_runs(ledger: Ledger, model: str | None = None) -> NewestRuns:
+    """Of each task and method the finished runs of the last group that is complete, or else of the last one.
 
     Raises:
-        StudyError: There are none, or they are of several models and none was named.
+        StudyError: They are of several models and none was named.
     """
     found = [run for run in ledger.finished_cells(list(TASKS)) if run.tags["method"] in METHODS]
     models = list(dict.fromkeys(run.tags["model"] for run in found))
@@ -87,31 +106,44 @@ def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
             older.add(cell)
         else:
             newer.add(cell)
+    methods: tuple[str, ...] = METHODS
+    order = sorted(runs, key=lambda key: (methods.index(key[1]), key[2]))
+    ordered = {key: runs[key] for name in TASKS for key in order if key[0] == name}
+    return NewestRuns(chosen, tuple(models), ordered, frozenset(older), frozenset(newer))
+
+
+def find_runs(ledger: Ledger, model: str | None = None) -> StudyRuns:
+    """Choose the finished runs of one model that can be compared.
+
+    Raises:
+        StudyError: There are none, or they are of several models and none was named.
+    """
+    newest = newest_runs(ledger, model)
+    cells = {(task, method) for task, method, _ in newest.runs}
     notes = []
-    if newer:
+    if newest.unfinished:
         notes.append(
-            f"Newer runs are left out, because not all of their seeds have finished: {_names(newer)}. "
-            "The newest complete ones stand in their place; make all-tasks goes on with the others."
+            "Newer runs are left out, because not all of their seeds have finished: "
+            f"{_names(newest.unfinished)}. The newest complete ones stand in their place; make all-tasks "
+            "goes on with the others."
         )
-    if older:
-        notes.append(f"Older runs with another recipe, data or code are left out: {_names(older)}.")
-    both = [name for name in TASKS if (name, METHOD) in groups and (name, BASELINE) in groups]
+    if newest.older:
+        notes.append(f"Older runs with another recipe, data or code are left out: {_names(newest.older)}.")
+    both = [name for name in TASKS if {(name, METHOD), (name, BASELINE)} <= cells]
     notes += [
         f"Task {name} is left out: it has no finished runs of both methods."
         for name in TASKS
-        if name not in both and any(cell[0] == name for cell in groups)
+        if name not in both and any(cell[0] == name for cell in cells)
     ]
     if not both:
-        known = f" (models in the store: {', '.join(models)})" if models else ""
+        known = f" (models in the store: {', '.join(newest.models)})" if newest.models else ""
         raise StudyError(
             f"no task has finished runs of a study with both {METHOD} and {BASELINE}"
-            f"{f' of {chosen}' if chosen else ''}"
+            f"{f' of {newest.model}' if newest.model else ''}"
             f"{known}. Run one: make all-tasks"
         )
-    methods: tuple[str, ...] = METHODS
-    order = sorted(runs, key=lambda key: (methods.index(key[1]), key[2]))
-    ordered = {key: runs[key] for name in both for key in order if key[0] == name}
-    return StudyRuns(chosen, ordered, tuple(notes))
+    runs = {key: run for key, run in newest.runs.items() if key[0] in both}
+    return StudyRuns(newest.model, runs, tuple(notes))
 
 
 def _cell(run: CellRun) -> tuple[str, str]:

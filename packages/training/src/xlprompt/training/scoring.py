@@ -31,6 +31,7 @@ from xlprompt.evaluation import (
     sweep_table,
 )
 from xlprompt.evaluation.aligned import predict_with_maps
+from xlprompt.evaluation.metrics import main_value
 from xlprompt.evaluation.tokenization import tokens_per_word
 from xlprompt.models import AffineMap, AlignmentKind, TaskModel
 from xlprompt.training.alignment import Alignment
@@ -97,6 +98,7 @@ def score_languages(
     metric = main_metric(task)
     last = len(alignments) - 1
     results: dict[Variant, dict[str, LanguageResult]] = {}
+    swept: dict[Variant, dict[str, float]] = {}
     records: dict[str, DatasetRecord] = {}
     fineness: dict[str, float] = {}
     kinds = [kind for kind in kinds if kind != "none"] if alignments else []
@@ -107,10 +109,12 @@ def score_languages(
             predictions = _predict(setup, model, part, language, alignments, kinds)
             gold = part.encoded.gold()
             for variant, each in predictions.items():
+                if variant.kind != "none" and variant.place != last:
+                    swept.setdefault(variant, {})[language] = main_value(task, gold, each.labels)
+                    continue
                 result = language_result(task, language, gold, each.labels)
                 results.setdefault(variant, {})[language] = result
-                if variant.kind != "none" and variant.place != last:
-                    continue
+                swept.setdefault(variant, {})[language] = result.scores[metric].value
                 name = "predictions" if variant.kind == "none" else f"predictions-{variant.kind}"
                 path = Path(folder) / name / f"{language}.{split}.jsonl.gz"
                 save_predictions(
@@ -157,7 +161,7 @@ def score_languages(
         log_text(tracker, "alignment.json", json.dumps(content, indent=2, ensure_ascii=False))
         for of_kind in aligned.values():
             _log_metrics(tracker, of_kind.metrics(), records, model_id, step)
-        sweep = _sweep(report, results, alignments, kinds)
+        sweep = _sweep(report, swept, alignments, kinds)
         if sweep:
             _log_sweep(setup, tracker, console, report, sweep, _swept(alignments), Path(folder))
     return Scores(report, aligned, sweep)
@@ -220,7 +224,7 @@ def _swept(alignments: Sequence[Alignment]) -> str:
 
 def _sweep(
     report: TransferReport,
-    results: Mapping[Variant, Mapping[str, LanguageResult]],
+    scores: Mapping[Variant, Mapping[str, float]],
     alignments: Sequence[Alignment],
     kinds: Sequence[AlignmentKind],
 ) -> dict[str, dict[int | None, float]]:
@@ -231,9 +235,7 @@ def _sweep(
     name = _swept(alignments)
     return {
         kind: {
-            getattr(alignment, name): sum(
-                results[Variant(kind, place)][code].scores[report.metric].value for code in zero_shot
-            )
+            getattr(alignment, name): sum(scores[Variant(kind, place)][code] for code in zero_shot)
             / len(zero_shot)
             for place, alignment in enumerate(alignments)
         }

@@ -104,7 +104,8 @@ class SearchFile(Settings):
         "recipe itself is one of them.",
     )
     space: dict[str, Knob] = Field(
-        description="By dotted recipe key: {low, high, log} or a list of values. For every method."
+        default={},
+        description="By dotted recipe key: {low, high, log} or a list of values. For every method.",
     )
     methods: dict[str, dict[str, Knob]] = Field(
         description="The methods, and what is searched for one alone or in a range of its own."

@@ -1,0 +1,254 @@
+"""Scores the finished runs of a store's newest study again with alignment, by number of sentences or layer.
+
+Each scoring is what `xlprompt evaluate RUN --align ...` makes, a run of the store with a tag by which it is
+known, and is not made twice; so the same call goes on. What comes of all of them is alignment_report.py's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from xlprompt.data import TASKS
+from xlprompt.data.sources import Source
+from xlprompt.models import AlignmentKind
+from xlprompt.training.alignment_worker import SWEEP_TAG, AlignmentJob
+from xlprompt.training.cells import StudyError
+from xlprompt.training.chosen_data import languages_to_score, open_data
+from xlprompt.training.code_version import code_version
+from xlprompt.training.environment import usable_cores
+from xlprompt.training.executors import make_executor, visible_gpus
+from xlprompt.training.grid import ExecutorSettings
+from xlprompt.training.ledger import CellRun, Ledger, open_ledger
+from xlprompt.training.recipe import Recipe, load_recipe
+from xlprompt.training.report_runs import newest_runs
+from xlprompt.training.run_labels import run_name
+from xlprompt.training.signals import handled
+
+KINDS: tuple[AlignmentKind, ...] = ("mean", "mean_scale", "principal", "subspace")
+SENTENCES = (5, 10, 20, 50, 100, 200)
+
+
+@dataclass(frozen=True)
+class AlignmentSweep:
+    """What is scored.
+
+    Attributes:
+        kinds: Kinds of alignment.
+        sentences: Numbers of unlabelled sentences of a language; the largest is what gains are told of.
+        layers: Decoder layers, None for what the head reads; the last is what gains are told of, and what
+            the numbers of sentences are swept at. Each costs a pass over the test sets for each kind.
+        model: Backbone; needed only where the store has studies of several.
+        tasks: Tasks; none for all that the study has.
+        methods: Methods; likewise.
+        seeds: Seeds; likewise. A number is that of the first ones.
+        languages: Languages; none for the recipes' choice.
+        limit: At most this many test examples of each language; None for the recipes' limits.
+    """
+
+    kinds: tuple[str, ...] = KINDS
+    sentences: tuple[int, ...] = SENTENCES
+    layers: tuple[int | None, ...] = (None,)
+    model: str | None = None
+    tasks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    seeds: int | tuple[int, ...] | None = None
+    languages: tuple[str, ...] = ()
+    limit: int | None = None
+
+    def parts(self) -> list[tuple[tuple[int, ...], tuple[int | None, ...]]]:
+        """Sentences and layers of each scoring: one scoring sweeps over one of the two."""
+        numbers = tuple(sorted(set(self.sentences)))
+        if len(numbers) > 1 and len(self.layers) > 1:
+            return [(numbers, self.layers[-1:]), (numbers[-1:], self.layers)]
+        return [(numbers, self.layers)]
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """How a sweep went.
+
+    Attributes:
+        model: The study's backbone.
+        known: Scorings that were there.
+        done: Scorings that this call has made.
+        failures: By name, why a scoring could not be made.
+        stopped_by: The signal that ended it early; None where none did.
+    """
+
+    model: str
+    known: int
+    done: int
+    failures: Mapping[str, str]
+    stopped_by: int | None
+
+
+def sweep_alignment(
+    sweep: AlignmentSweep,
+    *,
+    store: Path,
+    console: Console,
+    device: str | None = None,
+    workers: int = 1,
+) -> SweepResult:
+    """Make the scorings that the store does not have yet.
+
+    Args:
+        sweep: What is scored.
+        store: Folder of the MLflow store.
+        console: Where progress goes.
+        device: As in `train`.
+        workers: Scorings at a time. One is made in this very process; several in processes of their own,
+            which share the cores and the GPUs.
+
+    Raises:
+        StudyError: The store has no finished study, or none with these tasks, methods and seeds, or studies
+            of several models and none is named.
+        DataError: The data of a run are not there.
+    """
+    ledger = open_ledger(store, "Run a study first: make all-tasks")
+    newest = newest_runs(ledger, sweep.model)
+    chosen = {key: run for key, run in newest.runs.items() if _is_wanted(key, sweep, newest.runs)}
+    if not chosen:
+        there = ", ".join(sorted({f"{task} {method}" for task, method, _ in newest.runs}))
+        raise StudyError(
+            f"no finished run of a study{f' of {newest.model}' if newest.model else ''} with these tasks, "
+            f"methods and seeds. {f'There are: {there}' if there else 'Run one: make all-tasks'}"
+        )
+    executor = _executor(device, workers)
+    jobs = _jobs(sweep, chosen, ledger, store, device, executor.threads)
+    left = [job for job in jobs if not ledger.finished_runs(job.task, SWEEP_TAG, job.digest)]
+    console.print(
+        f"{len(jobs)} scorings of {len(chosen)} runs: {len(jobs) - len(left)} are there, {len(left)} to make",
+        highlight=False,
+    )
+    failures, done, stopped = _run(left, executor, console)
+    return SweepResult(newest.model, len(jobs) - len(left), done, failures, stopped)
+
+
+def _is_wanted(
+    key: tuple[str, str, int], sweep: AlignmentSweep, runs: Mapping[tuple[str, str, int], CellRun]
+) -> bool:
+    task, method, seed = key
+    if (sweep.tasks and task not in sweep.tasks) or (sweep.methods and method not in sweep.methods):
+        return False
+    if isinstance(sweep.seeds, int):
+        return seed in sorted(other[2] for other in runs if other[:2] == (task, method))[: sweep.seeds]
+    return sweep.seeds is None or seed in sweep.seeds
+
+
+def _executor(device: str | None, workers: int) -> ExecutorSettings:
+    threads = max(1, usable_cores() // max(1, workers))
+    gpus = [] if device == "cpu" else visible_gpus()
+    share = min(1.0, len(gpus) / workers) if gpus else 0.0
+    return ExecutorSettings(workers=0 if workers < 2 else workers, threads=threads, gpus=share, retries=0)
+
+
+def _jobs(
+    sweep: AlignmentSweep,
+    runs: Mapping[tuple[str, str, int], CellRun],
+    ledger: Ledger,
+    store: Path,
+    device: str | None,
+    threads: int,
+) -> list[AlignmentJob]:
+    jobs = []
+    contents: dict[tuple[str, str], dict[str, str]] = {}
+    for (task, _, _), run in runs.items():
+        recipe = load_recipe(ledger.artifacts(run.run_id) / "recipe.yaml")
+        source = open_data(recipe.data)
+        languages = _languages(sweep, source, recipe)
+        where = (task, json.dumps(recipe.data.model_dump(mode="json"), sort_keys=True))
+        if where not in contents:
+            contents[where] = _contents(source, recipe, languages)
+        for sentences, layers in sweep.parts():
+            what = {
+                "kinds": sweep.kinds,
+                "sentences": sentences,
+                "layers": layers,
+                "languages": languages if sweep.languages else None,
+                "limit": sweep.limit,
+            }
+            parts = {"run": run.run_id, "data": contents[where], "code": code_version(), **what}
+            name = f"{task}-{run_name(recipe)}{'-layers' if len(layers) > 1 else ''}"
+            jobs.append(
+                AlignmentJob(
+                    name=name,
+                    task=task,
+                    run_id=run.run_id,
+                    digest=hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
+                    kinds=sweep.kinds,
+                    sentences=sentences,
+                    layers=layers,
+                    languages=languages if sweep.languages else None,
+                    limit=sweep.limit,
+                    device=device,
+                    store=str(store.absolute()),
+                    threads=threads,
+                    directory=str(Path.cwd()),
+                )
+            )
+    return jobs
+
+
+def _languages(sweep: AlignmentSweep, source: Source, recipe: Recipe) -> tuple[str, ...]:
+    """The languages that a run is scored in.
+
+    Raises:
+        StudyError: It has a test set in none of those that are wanted.
+    """
+    present = languages_to_score(source, TASKS[recipe.task], recipe.data)
+    chosen = tuple(code for code in present if not sweep.languages or code in sweep.languages)
+    if not chosen:
+        raise StudyError(
+            f"{recipe.task} has no test set in {', '.join(sweep.languages)}; it has {', '.join(present)}. "
+            "Name some of these with --languages, or other tasks with --tasks"
+        )
+    return chosen
+
+
+def _contents(source: Source, recipe: Recipe, languages: Sequence[str]) -> dict[str, str]:
+    """Fingerprints of all that is read: test sets, and the splits that moments may be of."""
+    task = TASKS[recipe.task]
+    return {
+        f"{code}/{split}": source.fingerprint(task, code, split)
+        for split in ("test", "validation", "train")
+        for code in {*languages, recipe.data.train_language}
+        if code in source.languages(task, split)
+    }
+
+
+def _run(
+    jobs: Sequence[AlignmentJob], settings: ExecutorSettings, console: Console
+) -> tuple[dict[str, str], int, int | None]:
+    """Failures by name, how many scorings were made, and the signal that came, if one did."""
+    failures: dict[str, str] = {}
+    done = 0
+    stopped: list[int] = []
+    if not jobs:
+        return failures, done, None
+    with make_executor(settings) as executor:
+
+        def on_signal(number: int) -> None:
+            stopped.append(number)
+            executor.stop()
+
+        console.print(f"In {executor.description}", highlight=False)
+        with (
+            handled(on_signal, signal.SIGINT, signal.SIGTERM),
+            closing(executor.run(jobs, lambda job, event: None)) as outcomes,
+        ):
+            for number, outcome in enumerate(outcomes, start=1):
+                name = outcome.job.name
+                if outcome.state == "failed":
+                    failures[name] = f"{outcome.error} (log: {outcome.job.log})"
+                done += outcome.state == "finished"
+                console.print(f"  {number}/{len(jobs)}  {name}  {outcome.state}", highlight=False)
+    return failures, done, stopped[0] if stopped else None

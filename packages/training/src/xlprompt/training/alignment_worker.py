@@ -1,0 +1,107 @@
+"""The process that scores a trained run with alignment: `python -m xlprompt.training.alignment_worker`.
+
+How it hears of its job and tells how it goes is said in `xlprompt.training.worker_process`. A scoring that is
+stopped is made anew: it takes less than a training state would be worth.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xlprompt.training.signals import handled
+from xlprompt.training.worker_process import Report, serve
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SWEEP_TAG = "alignment_scoring"
+
+
+@dataclass(frozen=True)
+class AlignmentJob:
+    """One run to score.
+
+    Attributes:
+        name: Such as `pos-prompt-xglm-nano-seed0`.
+        task: Its task.
+        run_id: The training run.
+        digest: Of all that the scores depend on; a tag of the run that holds them.
+        kinds: Kinds of alignment.
+        sentences: Numbers of unlabelled sentences.
+        layers: Decoder layers, None for what the head reads.
+        languages: What is scored; None for the recipe's choice.
+        limit: At most this many test examples of each language.
+        device: As in `train`.
+        store: Folder of the MLflow store.
+        threads: CPU threads.
+        directory: What relative paths are relative to.
+    """
+
+    name: str
+    task: str
+    run_id: str
+    digest: str
+    kinds: tuple[str, ...]
+    sentences: tuple[int, ...]
+    layers: tuple[int | None, ...]
+    languages: tuple[str, ...] | None
+    limit: int | None
+    device: str | None
+    store: str
+    threads: int
+    directory: str
+
+    @property
+    def module(self) -> str:
+        """This one."""
+        return "xlprompt.training.alignment_worker"
+
+    @property
+    def log(self) -> Path:
+        """Where its own output goes."""
+        return Path(self.store) / "alignment-logs" / f"{self.name}.log"
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self), ensure_ascii=True)
+
+    def run(self, report: Report, console: Console) -> str:
+        """Score it; returns the MLflow run that holds the scores."""
+        from xlprompt.training.evaluation_run import evaluate
+        from xlprompt.training.ledger import Ledger
+
+        store = Path(self.store)
+        with handled(_stop, signal.SIGTERM):
+            evaluate(
+                self.run_id,
+                store=store,
+                console=console,
+                languages=self.languages,
+                limit=self.limit,
+                device=self.device,
+                align=self.kinds,
+                align_sentences=self.sentences,
+                align_layers=self.layers,
+                tags={SWEEP_TAG: self.digest, "trained_by": self.run_id},
+            )
+        gc.collect()  # models hold references to themselves, and the next one needs the memory
+        return Ledger(store).finished_runs(self.task, SWEEP_TAG, self.digest)[0].run_id
+
+
+def _stop(number: int) -> None:
+    raise SystemExit(128 + number)
+
+
+def main() -> int:
+    """Score the run on standard input."""
+    return serve(lambda line: AlignmentJob(**json.loads(line)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
