@@ -67,11 +67,15 @@ def _source(name: str) -> Path | None:
 
 
 def _imports(file: Path) -> Iterator[str]:
-    """What a file imports from xlprompt, anywhere in it but under `if TYPE_CHECKING`."""
+    """What a file imports from xlprompt, anywhere in it but under `if TYPE_CHECKING`.
+
+    There a package's own file names what it imports when it is asked for.
+    """
     waiting: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        lazy = file.name == "__init__.py"
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not lazy:
             waiting.extend(node.orelse)
             continue
         if isinstance(node, ast.Import):

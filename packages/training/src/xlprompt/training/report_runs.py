@@ -18,6 +18,7 @@ from xlprompt.evaluation.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.statistics import Estimate
 from xlprompt.evaluation.study_report import write_study_report
 from xlprompt.evaluation.study_summary import publish
+from xlprompt.evaluation.tokenization import TOKENS_PER_WORD
 from xlprompt.models import METHODS, short_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import (
@@ -29,7 +30,6 @@ from xlprompt.training.ledger import (
     train_language_of,
 )
 from xlprompt.training.report_sections import stored_findings, stored_sections
-from xlprompt.training.scoring import TOKENS_PER_WORD
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 EXPERIMENT = "report"
