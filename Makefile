@@ -10,9 +10,9 @@
 #: METHOD  prompt      of make search: prompt or finetune
 #: TRIALS  (by scale)  of make search: trials in all, those of earlier calls included
 #: DATABASE (store)    of make search: URL of an Optuna database that several machines share
-#: TASKS   (grid)      of make all-tasks: some of xnli,pawsx,ner,pos
-#: METHODS (grid)      of make all-tasks: some of prompt,finetune,head,lora,ia3,adapter,bitfit
-#: WORKERS (by cores)  of make all-tasks: runs at a time; of make search: trials at a time (1)
+#: TASKS   (grid)      of make all-tasks, make align: some of xnli,pawsx,ner,pos
+#: METHODS (grid)      of make all-tasks, make align: some of prompt,finetune,head,lora,ia3,adapter,bitfit
+#: WORKERS (by cores)  of make all-tasks: runs at a time; of make align (1) and make search (1) likewise
 #: NAME    (none)      of make ablation: a file of experiments/ablations, such as scheme
 #: EXECUTOR local      of make all-tasks: local or ray (ARGS="--address auto" joins a running cluster)
 #: LIMIT   (all)       use at most this many examples of each split and language

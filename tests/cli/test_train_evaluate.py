@@ -124,6 +124,21 @@ def test_a_wrong_alignment_is_said_with_exit_code_2(xlprompt, trained, store, ar
     assert message in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--limit", "5"), "--limit says what to score, which is done with --sweep only"),
+        (("--align-layer", "2"), "--align-layer says"),
+        (("--sweep", "--align", "mena"), "no alignment 'mena'; the kinds are mean, mean_scale"),
+        (("--sweep", "--task", "xnli"), "no finished run of a study"),
+    ],
+)
+def test_a_wrong_sweep_over_a_study_is_said_with_exit_code_2(xlprompt, trained, store, arguments, message):
+    result = xlprompt("analyze", "alignment", "--mlruns", store, *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in " ".join(result.stderr.split())
+
+
 def test_a_run_ends_with_how_to_go_on(xlprompt, recipe_file, store):
     options = ("--steps", 2, "--limit", 8, "--languages", "en")
     result = xlprompt("train", recipe_file, "--mlruns", store, *options)

@@ -153,3 +153,15 @@ def test_predictions_that_cannot_be_scored_name_their_place():
 def test_no_runs_and_runs_without_predictions_are_errors(runs):
     with pytest.raises(ValueError, match="no runs|no predictions"):
         load_runs(runs)
+
+
+def test_some_methods_runs_can_be_taken_under_other_names():
+    answers = {
+        ("xnli", "prompt", 0): {"de": saved([[0], [1], [2], [0]])},
+        ("xnli", "prompt+mean", 0): {"de": saved([[0], [1], [2], [1]])},
+        ("xnli", "finetune+mean", 0): {"de": saved([[0], [1], [1], [1]])},
+    }
+    runs = load_runs(answers)["xnli"].only({"finetune+mean": "finetune", "prompt+mean": "prompt"})
+    assert runs.runs == (("prompt", 0), ("finetune", 0))
+    assert runs.languages["de"].scores.tolist() == [75.0, 50.0]
+    assert len(runs.languages["de"].collapsed) == 2

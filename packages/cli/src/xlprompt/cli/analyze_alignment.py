@@ -48,7 +48,8 @@ def _split_tasks(ctx: click.Context, parameter: click.Parameter, values: tuple[s
     multiple=True,
     callback=_split_tasks,
     metavar="NAMES",
-    help="Some of the tasks, such as xnli,pos. The report's section is renewed by a call without it only.",
+    help="Some of the tasks, such as xnli,pos; without --sweep such a look leaves the report's section as it "
+    "is.",
 )
 @click.option("--model", help="Backbone; default: all that the store has.")
 @click.option(
@@ -111,7 +112,8 @@ def command(
     elif named := [name for name, value in options.items() if value]:
         option = {"align_layers": "align_layer"}.get(named[0], named[0]).replace("_", "-")
         raise click.UsageError(f"--{option} says what to score, which is done with --sweep only")
-    findings = analyze_alignment(mlruns, tasks=tasks, model=model)
+    # What has been scored belongs into the report, whichever tasks it was.
+    findings = analyze_alignment(mlruns, tasks=() if sweep else tasks, model=model)
     if as_json:
         click.echo(json.dumps(findings.to_dict(), indent=2, ensure_ascii=False))
     else:

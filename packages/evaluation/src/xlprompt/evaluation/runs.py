@@ -90,6 +90,21 @@ class TaskRuns:
         """Places of the method's runs on the counts' first axis."""
         return [place for place, (name, _) in enumerate(self.runs) if name == method]
 
+    def only(self, names: Mapping[str, str]) -> TaskRuns:
+        """The runs of some methods, under the names that these are given."""
+        places = [place for place, (name, _) in enumerate(self.runs) if name in names]
+        languages = {
+            code: Counts(
+                counts.numerators[places],
+                counts.denominators[places],
+                counts.majority,
+                tuple(counts.collapsed[place] for place in places) if counts.collapsed else (),
+            )
+            for code, counts in self.languages.items()
+        }
+        runs = tuple((names[self.runs[place][0]], self.runs[place][1]) for place in places)
+        return TaskRuns(self.task, self.metric, self.split, runs, languages)
+
 
 def load_runs(
     runs: Mapping[RunKey, Mapping[str, SavedPredictions | str | Path]],
@@ -170,7 +185,7 @@ def _load_language(
         else:
             _check_same_examples(saved, place, reference, reference_place)
         try:
-            counts = example_counts(task, saved.gold, saved.predicted)
+            counts = example_counts(task, saved.gold, saved.predicted, only=metric)
         except ValueError as error:
             raise DataError(str(error).rstrip("."), file=place.name) from error
         if metric not in counts:

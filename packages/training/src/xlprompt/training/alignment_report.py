@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xlprompt.data import TASKS
-from xlprompt.evaluation import Comparison, Verdict, compare, judge, load_runs, main_metric
+from xlprompt.evaluation import TaskRuns, Verdict, compare, judge, load_runs, main_metric
 from xlprompt.evaluation.alignment_gains import Curve, Gain, Swept, curve_of
 from xlprompt.evaluation.alignment_section import alignment_section
 from xlprompt.evaluation.report_page import Section
@@ -118,10 +118,7 @@ def analyze_alignment(
         of_model = {key: run for key, run in runs.items() if key[1] == name}
         for method in _in_order(key[2] for key in of_model):
             of_method = {key: run for key, run in of_model.items() if key[2] == method}
-            gains += [
-                Gain(name, method, kind, _gain(ledger, of_method, method, kind))
-                for kind in _shared_kinds(ledger, of_method)
-            ]
+            gains += _gains(ledger, of_method, name, method)
         verdicts |= _verdicts(ledger, of_model, name, store)
     curves = find_curves(ledger, scored)
     findings = AlignmentFindings(tuple(gains), verdicts, curves, notes)
@@ -270,18 +267,45 @@ def _shared_kinds(ledger: Ledger, runs: Mapping[Key, CellRun]) -> list[str]:
     return [kind for kind in _KINDS if all(kind in kinds for kinds in of_runs)]
 
 
-def _gain(ledger: Ledger, runs: Mapping[Key, CellRun], method: str, kind: str) -> Comparison:
-    files = {}
-    for (task, _, _, seed), run in runs.items():
-        files[task, method, seed] = ledger.predictions(run.run_id)
-        files[task, f"{method}+{kind}", seed] = ledger.predictions(run.run_id, kind)
-    return compare(
-        load_runs(files),
-        method=f"{method}+{kind}",
-        baseline=method,
-        train_language=train_language_of(runs.values()),
-        seeds="paired",
+def _gains(ledger: Ledger, runs: Mapping[Key, CellRun], model: str, method: str) -> list[Gain]:
+    """One method's, by kind."""
+    kinds = _shared_kinds(ledger, runs)
+    counts = _counts(ledger, runs, kinds)
+    trained = train_language_of(runs.values())
+    return [
+        Gain(
+            model,
+            method,
+            kind,
+            compare(
+                {
+                    task: of_task.only({name: name for name in (method, aligned)})
+                    for task, of_task in counts.items()
+                },
+                method=aligned,
+                baseline=method,
+                train_language=trained,
+                seeds="paired",
+            ),
+        )
+        for kind in kinds
+        for aligned in (_name(method, kind),)
+    ]
+
+
+def _counts(ledger: Ledger, runs: Mapping[Key, CellRun], kinds: Sequence[str]) -> dict[str, TaskRuns]:
+    """All predictions of the runs, with and without alignment, by task; each file is read once."""
+    return load_runs(
+        {
+            (task, _name(method, kind), seed): ledger.predictions(run.run_id, kind)
+            for (task, _, method, seed), run in runs.items()
+            for kind in ("none", *kinds)
+        }
     )
+
+
+def _name(method: str, kind: str) -> str:
+    return method if kind == "none" else f"{method}+{kind}"
 
 
 def _verdicts(
@@ -299,13 +323,12 @@ def _verdicts(
     fertility = find_fertility(study)
     granularity = find_granularity(store, model)
     verdicts: dict[tuple[str, str], tuple[Verdict, ...]] = {}
-    for kind in ("none", *_shared_kinds(ledger, both)):
-        files = {
-            (task, method, seed): ledger.predictions(run.run_id, kind)
-            for (task, _, method, seed), run in both.items()
-        }
+    kinds = _shared_kinds(ledger, both)
+    counts = _counts(ledger, both, kinds)
+    for kind in ("none", *kinds):
+        names = {_name(method, kind): method for method in (METHOD, BASELINE)}
         comparison = compare(
-            load_runs(files),
+            {task: of_task.only(names) for task, of_task in counts.items()},
             method=METHOD,
             baseline=BASELINE,
             train_language=trained,

@@ -27,7 +27,7 @@ from xlprompt.training.environment import usable_cores
 from xlprompt.training.executors import make_executor, visible_gpus
 from xlprompt.training.grid import ExecutorSettings
 from xlprompt.training.ledger import CellRun, Ledger, open_ledger
-from xlprompt.training.recipe import Recipe, load_recipe
+from xlprompt.training.recipe import Recipe, RecipeError, load_recipe
 from xlprompt.training.report_runs import newest_runs
 from xlprompt.training.run_labels import run_name
 from xlprompt.training.signals import handled
@@ -109,10 +109,13 @@ def sweep_alignment(
             which share the cores and the GPUs.
 
     Raises:
+        RecipeError: There is no such kind of alignment.
         StudyError: The store has no finished study, or none with these tasks, methods and seeds, or studies
             of several models and none is named.
         DataError: The data of a run are not there.
     """
+    if unknown := [kind for kind in sweep.kinds if kind not in KINDS]:
+        raise RecipeError(f"there is no alignment '{unknown[0]}'; the kinds are {', '.join(KINDS)}")
     ledger = open_ledger(store, "Run a study first: make all-tasks")
     newest = newest_runs(ledger, sweep.model)
     chosen = {key: run for key, run in newest.runs.items() if _is_wanted(key, sweep, newest.runs)}
@@ -215,14 +218,15 @@ def _languages(sweep: AlignmentSweep, source: Source, recipe: Recipe) -> tuple[s
 
 
 def _contents(source: Source, recipe: Recipe, languages: Sequence[str]) -> dict[str, str]:
-    """Fingerprints of all that is read: test sets, and the splits that moments may be of."""
+    """Fingerprints of all that is read: test sets, and the text that moments are of."""
     task = TASKS[recipe.task]
-    return {
-        f"{code}/{split}": source.fingerprint(task, code, split)
-        for split in ("test", "validation", "train")
-        for code in {*languages, recipe.data.train_language}
-        if code in source.languages(task, split)
-    }
+    contents = {f"{code}/test": source.fingerprint(task, code, "test") for code in languages}
+    for code in {*languages, recipe.data.train_language}:
+        for split in ("validation", "train"):  # as alignment.find_text chooses
+            if code in source.languages(task, split):
+                contents[f"{code}/{split}"] = source.fingerprint(task, code, split)
+                break
+    return contents
 
 
 def _run(
