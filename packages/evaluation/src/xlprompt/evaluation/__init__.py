@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlprompt.evaluation.alignment_table import alignment_table, sweep_figure, sweep_table
+    from xlprompt.evaluation.alignment_table import sweep_figure, sweep_table
     from xlprompt.evaluation.chart import bar_chart
     from xlprompt.evaluation.comparison import Comparison, compare
     from xlprompt.evaluation.inference import Predictions, predict
@@ -30,7 +30,6 @@ __all__ = [
     "TaskRuns",
     "TransferReport",
     "Verdict",
-    "alignment_table",
     "bar_chart",
     "compare",
     "judge",
@@ -48,7 +47,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "alignment_table": ("alignment_table", "sweep_figure", "sweep_table"),
+    "alignment_table": ("sweep_figure", "sweep_table"),
     "chart": ("bar_chart",),
     "comparison": ("Comparison", "compare"),
     "inference": ("Predictions", "predict"),

@@ -20,7 +20,6 @@ from xlprompt.evaluation import (
     LanguageResult,
     Predictions,
     TransferReport,
-    alignment_table,
     bar_chart,
     language_result,
     main_metric,
@@ -31,6 +30,7 @@ from xlprompt.evaluation import (
     sweep_table,
 )
 from xlprompt.evaluation.aligned import predict_with_maps
+from xlprompt.evaluation.alignment_table import alignment_table
 from xlprompt.evaluation.metrics import main_value
 from xlprompt.evaluation.tokenization import TOKENS_PER_WORD, tokens_per_word
 from xlprompt.models import AffineMap, AlignmentKind, TaskModel
