@@ -49,6 +49,14 @@ def test_help_does_not_wait_for_the_heavy_libraries():
     assert done.stderr == "set()\n"
 
 
+@pytest.mark.integration
+def test_neither_a_report_nor_a_study_that_is_done_waits_for_the_models():
+    check = "import sys, xlprompt.training.report_runs, xlprompt.training.study; "
+    check += "print('transformers.modeling_utils' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 @pytest.fixture
 def failing(monkeypatch):
     """Makes `xlprompt ui` raise what a test wants."""

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from xlprompt.data import TASKS
+
 pytestmark = pytest.mark.integration
 
 
@@ -69,6 +71,42 @@ def test_what_alignment_gains_is_laid_out_by_language(xlprompt, aligned, store):
     assert "German (de)" in result.stdout
     as_json = xlprompt("analyze", "alignment", "--mlruns", store, "--json")
     assert [gain["kind"] for gain in json.loads(as_json.stdout)["gains"]] == ["mean", "mean_scale"]
+
+
+def test_new_text_is_labelled_by_arguments_file_and_stream(xlprompt, trained, store, xnli_folder, tmp_path):
+    call = ("predict", trained["run_id"], "--mlruns", store)
+    shown = xlprompt(*call, "A man [b]sleeps[/b].", "book book", "--language", "de")
+    assert shown.exit_code == 0, shown.output
+    assert "[b]sleeps[/b]" in shown.stdout  # text is no markup
+    assert "xnli · de" in shown.stdout
+
+    out = tmp_path / "out.jsonl"
+    written = xlprompt(*call, "--file", xnli_folder / "xnli" / "de.test.jsonl", "--out", out)
+    assert written.stdout == f"{out}\n"
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    right = sum(row["label"] == TASKS["xnli"].labels[number % 3] for number, row in enumerate(rows))
+    accuracy = trained["report"]["results"]["de"]["scores"]["accuracy"]["value"]
+    assert 100 * right / len(rows) == pytest.approx(accuracy)
+
+    piped = xlprompt(*call, "--file", "-", "--json", input=f"{'man ' * 300}\tbook\nman\tbook\n")
+    assert [json.loads(line)["cut"] for line in piped.stdout.splitlines()] == [True, False]
+    assert "1 of 2 longer than the 64 tokens" in piped.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "The model is for xnli: give two texts, or --file"),
+        (("A",), "1 text where xnli takes two"),
+        (("--premise", "A"), "give both"),
+        (("A", "B", "--file", "some.tsv"), "one of them"),
+        (("--file", "absent.tsv"), "absent.tsv: cannot be read"),
+    ],
+)
+def test_text_that_cannot_be_labelled_is_said_with_exit_code_2(xlprompt, trained, store, arguments, message):
+    result = xlprompt("predict", trained["run_id"], "--mlruns", store, *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def loaded_model(recipe, result):
     source = Watched(open_data(recipe.data))
     tokenizer = load_tokenizer(recipe.model)
     setup = Setup(recipe, TASKS[recipe.task], source, tokenizer, CPU, Processes())
-    model = build_model(setup)
+    model = build_model(recipe, tokenizer, CPU)
     restore(load_checkpoint(result.checkpoint), model, backbone_fingerprint=model.backbone.fingerprint)
     return setup, model, source
 

@@ -9,7 +9,6 @@ from rich.console import Console
 from small import small_steps, tiny_recipe, write_data
 
 from xlprompt.data import TASKS
-from xlprompt.data.sources import open_source
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import METHODS, TaskModel, load_tokenizer
 from xlprompt.training import evaluate, train
@@ -24,7 +23,7 @@ from xlprompt.training.checkpoint import (
 )
 from xlprompt.training.engine import TorchEngine, parameter_groups
 from xlprompt.training.engines import EngineError, choose_engine
-from xlprompt.training.preparation import Setup, build_model
+from xlprompt.training.preparation import build_model
 from xlprompt.training.recipe import OptimizerSettings, Recipe, recipe_to_dict
 
 CPU = torch.device("cpu")
@@ -55,9 +54,7 @@ def settings(method: str, model: Path, data: Path, **changes: object) -> Recipe:
 
 
 def task_model(recipe: Recipe) -> TaskModel:
-    source = open_source(str(recipe.data.source))
-    tokenizer = load_tokenizer(recipe.model)
-    return build_model(Setup(recipe, TASKS["xnli"], source, tokenizer, CPU, Processes()))
+    return build_model(recipe, load_tokenizer(recipe.model), CPU)
 
 
 def engine_of(model: TaskModel) -> TorchEngine:

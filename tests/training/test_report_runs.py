@@ -20,11 +20,14 @@ from xlprompt.training.tracker import MlflowTracker, store_uri
 class Store:
     """Finished cells, newest first, as a ledger gives them."""
 
-    def __init__(self, *runs):
-        self.runs = list(runs)
+    def __init__(self, *runs, complete=()):
+        self.runs, self.complete = list(runs), set(complete)
 
     def finished_cells(self, tasks):
         return [run for run in self.runs if run.tags["task"] in tasks]
+
+    def finished_groups(self, tasks):
+        return self.complete
 
 
 def cell(task="xnli", method="prompt", seed=0, *, group="new", model="nano", run_id="", **metrics):
@@ -66,6 +69,20 @@ def test_a_report_is_on_runs_of_the_same_training_languages_english_unless_told_
 def test_an_old_recipe_that_ran_again_is_the_newest():
     runs = (cell(group="old", run_id="again"), cell(), cell(group="old"), cell(method="finetune"))
     assert ids(find_runs(Store(*runs))) == ["again", "xnli-finetune-0-new"]
+
+
+def test_a_newer_recipe_waits_until_all_of_its_seeds_have_finished():
+    old = [cell(seed=seed, group="old") for seed in (1, 0)]
+    runs = (cell(), cell(method="finetune"), *old, cell(group="oldest"))
+    study = find_runs(Store(*runs, complete=["prompt-old", "prompt-oldest"]))
+    assert ids(study) == ["xnli-prompt-0-old", "xnli-prompt-1-old", "xnli-finetune-0-new"]
+    newer, older = study.notes
+    assert newer.startswith(
+        "Newer runs are left out, because not all of their seeds have finished: xnli prompt."
+    )
+    assert older.startswith("Older runs")
+    finished = find_runs(Store(*runs, complete=["prompt-old", "prompt-new"]))
+    assert ids(finished) == ["xnli-prompt-0-new", "xnli-finetune-0-new"]
 
 
 def test_tasks_without_both_methods_are_named_and_left_out():
@@ -129,7 +146,12 @@ def test_a_finished_study_becomes_a_report_that_the_store_keeps(tmp_path, tiny_x
         grid = write_study(tmp_path / "study", tiny_xglm, data, methods=methods)
         assert run_study(grid, store=store, console=console, grid_overrides=here).finished
 
-    study = find_runs(Ledger(store))
+    ledger = Ledger(store)
+    study = find_runs(ledger)
+    assert ledger.finished_groups(["xnli"]) == {run.tags[GROUP_TAG] for run in study.runs.values()}
+    with monkeypatch.context() as patch:  # what the search has told is not asked for again
+        patch.setattr(ledger, "_client", None)
+        assert all(ledger.predictions(run.run_id) for run in study.runs.values())
     assert sorted(study.runs) == [("xnli", m, seed) for m in ("finetune", "prompt") for seed in (0, 1)]
     with pytest.raises(StudyError, match="of other"):
         report_study(store, out, "other")

@@ -20,6 +20,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 COMMANDS = (
     "train",
     "evaluate",
+    "predict",
     "study",
     "search",
     "report",

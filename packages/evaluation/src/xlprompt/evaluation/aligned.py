@@ -7,6 +7,7 @@ serves any number of maps; in the middle of the backbone each map needs a pass o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -94,15 +95,19 @@ def predict_with_maps(
     batching = {"token_budget": token_budget, "pad_id": pad_id, "device": device, "processes": processes}
     if layer is None:
         return predict_aligned(model, encoded, maps, **batching)  # type: ignore[arg-type]
-    slots = _slots(model)
     results = {}
     for key, each in maps.items():
         if each is None:
             results[key] = predict(model, encoded, **batching)  # type: ignore[arg-type]
             continue
-        with changed_layer(model.backbone, layer, partial(_but_first, each.to(device), slots)):
+        with moved_layer(model, layer, each.to(device)):
             results[key] = predict(model, encoded, **batching)  # type: ignore[arg-type]
     return results
+
+
+def moved_layer(model: TaskModel, layer: int, align: AffineMap) -> AbstractContextManager[None]:
+    """While it is entered, what comes out of a decoder layer is moved, but for each row's first token."""
+    return changed_layer(model.backbone, layer, partial(_but_first, align, _slots(model)))
 
 
 def _read_by_head(model: TaskModel, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -178,7 +178,7 @@ def _predict(
         )
     return [
         Predictions(
-            labels=_in_order(each, examples, words, words_per_example),
+            labels=in_order(each, examples, words, words_per_example),
             loss=summed / readouts,
             tokens=int(tokens),
             seconds=seconds,
@@ -220,7 +220,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _in_order(
+def in_order(
     answers: np.ndarray, examples: np.ndarray, words: np.ndarray, words_per_example: np.ndarray
 ) -> list[list[int]]:
     """Sort flat answers into one list per example, and prove that each word was answered exactly once.

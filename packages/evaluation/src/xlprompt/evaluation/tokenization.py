@@ -1,12 +1,18 @@
 """How finely a tokenizer cuts the words of a language."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from __future__ import annotations
 
-from transformers import PreTrainedTokenizerFast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from xlprompt.data.encoding import UNSPACED_LANGUAGES
 from xlprompt.data.tasks import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+TOKENS_PER_WORD = "tokenization/tokens_per_word/"
+"""What a metric is called that says how finely a test set is cut; a language code follows."""
 
 
 def fertility(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], words: int) -> float:

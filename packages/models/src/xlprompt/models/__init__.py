@@ -1,39 +1,47 @@
-"""Decoder backbones with layer-wise prompts, task heads and the parameter budget."""
+"""Decoder backbones with layer-wise prompts, task heads and the parameter budget.
 
-from xlprompt.models.adaptation import Adaptation, Adapters
-from xlprompt.models.alignment import (
-    ALIGNMENT_KINDS,
-    AffineMap,
-    AlignmentKind,
-    AlignmentSettings,
-    Moments,
-    Target,
-    alignment_map,
-    moments_of,
-    target_of,
-)
-from xlprompt.models.attention import prompted_attention
-from xlprompt.models.backbones import (
-    Backbone,
-    backbone_fingerprint,
-    load_backbone,
-    load_config,
-    load_tokenizer,
-)
-from xlprompt.models.bitfit import BitfitSettings
-from xlprompt.models.bottleneck import AdapterSettings
-from xlprompt.models.budget import ParameterBudget, parameter_budget
-from xlprompt.models.cache import cache_dir
-from xlprompt.models.errors import ModelError
-from xlprompt.models.finetuning import FinetuneSettings
-from xlprompt.models.heads import HeadSettings
-from xlprompt.models.known import GEMMA, KNOWN_MODELS, canonical_name, short_name
-from xlprompt.models.layer_states import changed_layer
-from xlprompt.models.memory import StateMemory, state_memory
-from xlprompt.models.methods import METHODS, Method
-from xlprompt.models.peft_layers import Ia3Settings, LoraSettings
-from xlprompt.models.prompts import PromptSettings
-from xlprompt.models.task_model import TaskModel, build_task_model, text_initialisation
+The names below are imported when they are first used: a recipe is read, and a report written, without
+transformers.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xlprompt.models.adaptation import Adaptation, Adapters
+    from xlprompt.models.alignment import (
+        ALIGNMENT_KINDS,
+        AffineMap,
+        AlignmentKind,
+        AlignmentSettings,
+        Moments,
+        Target,
+        alignment_map,
+        moments_of,
+        target_of,
+    )
+    from xlprompt.models.attention import prompted_attention
+    from xlprompt.models.backbones import (
+        Backbone,
+        load_backbone,
+        load_config,
+        load_tokenizer,
+    )
+    from xlprompt.models.bitfit import BitfitSettings
+    from xlprompt.models.bottleneck import AdapterSettings
+    from xlprompt.models.budget import ParameterBudget, parameter_budget
+    from xlprompt.models.cache import cache_dir
+    from xlprompt.models.errors import ModelError
+    from xlprompt.models.finetuning import FinetuneSettings
+    from xlprompt.models.heads import HeadSettings
+    from xlprompt.models.known import GEMMA, KNOWN_MODELS, canonical_name, short_name
+    from xlprompt.models.layer_states import changed_layer
+    from xlprompt.models.location import backbone_fingerprint
+    from xlprompt.models.memory import StateMemory, state_memory
+    from xlprompt.models.methods import METHODS, Method
+    from xlprompt.models.peft_layers import Ia3Settings, LoraSettings
+    from xlprompt.models.prompts import PromptSettings
+    from xlprompt.models.task_model import TaskModel, build_task_model, text_initialisation
 
 __all__ = [
     "ALIGNMENT_KINDS",
@@ -77,3 +85,42 @@ __all__ = [
     "target_of",
     "text_initialisation",
 ]
+
+_HOMES = {
+    "adaptation": ("Adaptation", "Adapters"),
+    "alignment": (
+        "ALIGNMENT_KINDS",
+        "AffineMap",
+        "AlignmentKind",
+        "AlignmentSettings",
+        "Moments",
+        "Target",
+        "alignment_map",
+        "moments_of",
+        "target_of",
+    ),
+    "attention": ("prompted_attention",),
+    "backbones": ("Backbone", "load_backbone", "load_config", "load_tokenizer"),
+    "bitfit": ("BitfitSettings",),
+    "bottleneck": ("AdapterSettings",),
+    "budget": ("ParameterBudget", "parameter_budget"),
+    "cache": ("cache_dir",),
+    "errors": ("ModelError",),
+    "finetuning": ("FinetuneSettings",),
+    "heads": ("HeadSettings",),
+    "known": ("GEMMA", "KNOWN_MODELS", "canonical_name", "short_name"),
+    "layer_states": ("changed_layer",),
+    "location": ("backbone_fingerprint",),
+    "memory": ("StateMemory", "state_memory"),
+    "methods": ("METHODS", "Method"),
+    "peft_layers": ("Ia3Settings", "LoraSettings"),
+    "prompts": ("PromptSettings",),
+    "task_model": ("TaskModel", "build_task_model", "text_initialisation"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

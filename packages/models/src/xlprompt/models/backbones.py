@@ -9,7 +9,6 @@ attention modules are swapped for ours. Whether weights train is not decided her
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -26,40 +25,14 @@ from transformers import (
 from xlprompt.models.attention import ATTENTION_NAME, KeyValueRecorder, XGLMAttention
 from xlprompt.models.errors import ModelError
 from xlprompt.models.fingerprint import weights_fingerprint
-from xlprompt.models.gemma import ensure_gemma, gemma_folder
-from xlprompt.models.known import GEMMA, NANO, NANO_BALANCED, canonical_name
-from xlprompt.models.nano import nano_folder
+from xlprompt.models.known import GEMMA
+from xlprompt.models.location import locate
 from xlprompt.models.norms import fuse_norms
 from xlprompt.models.prompts import PromptShape, PromptTensors
 from xlprompt.models.quiet import quietly
 
 Precision = Literal["bfloat16", "float32"]
 BackboneDropout = Literal["off", "pretrained"]
-
-
-def locate(name: str) -> str:
-    """Turn a model name into what transformers loads: a folder or a hub id.
-
-    Raises:
-        ModelError: `name` looks like a path, but no folder with a `config.json` lies there.
-    """
-    if name == GEMMA:
-        return str(ensure_gemma())
-    if name in (NANO, NANO_BALANCED):
-        return str(nano_folder(name))
-    name = canonical_name(name)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelError(
-                f"{folder}: no config.json; give a folder that save_pretrained wrote, or a hub id"
-            )
-        return str(folder)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelError(
-            f"{name}: no such model folder; give a folder that save_pretrained wrote, or a hub id"
-        )
-    return name
 
 
 def load_config(name: str) -> PreTrainedConfig:
@@ -90,23 +63,6 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
             f"{name}: its tokenizer knows no word; is tokenizer.json missing beside the weights?"
         )
     return tokenizer
-
-
-def backbone_fingerprint(name: str) -> str | None:
-    """A backbone's fingerprint without loading it; None where its weights are not on this machine yet.
-
-    Raises:
-        ModelError: A folder is named, and no model lies there.
-    """
-    if name == GEMMA and not (gemma_folder() / "config.json").is_file():
-        return None
-    location = locate(name)
-    try:
-        return weights_fingerprint(location)
-    except (ModelError, OSError):  # transformers' word for a hub model that was never downloaded
-        if Path(location).is_dir():
-            raise
-        return None
 
 
 def load_backbone(

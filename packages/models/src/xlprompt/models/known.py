@@ -4,10 +4,14 @@ The XGLM configurations are those of the published `config.json` files. XGLM-4.5
 number of heads stands in no source at hand, so its configuration is read from the hub like any other model's.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from transformers import Gemma3TextConfig, PreTrainedConfig, XGLMConfig
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 GEMMA = "gemma-3-270m"
 NANO = "xglm-nano"
@@ -16,6 +20,8 @@ NANO_BALANCED = "xglm-nano-balanced"
 
 def _xglm(layers: int, width: int, feed_forward: int, heads: int) -> Callable[[], PreTrainedConfig]:
     def build() -> PreTrainedConfig:
+        from transformers import XGLMConfig  # here, so that names are known without waiting for it
+
         return XGLMConfig(
             num_layers=layers,
             d_model=width,
@@ -28,6 +34,8 @@ def _xglm(layers: int, width: int, feed_forward: int, heads: int) -> Callable[[]
 
 
 def _gemma() -> PreTrainedConfig:
+    from transformers import Gemma3TextConfig
+
     return Gemma3TextConfig(
         hidden_size=640,
         intermediate_size=2048,

@@ -1,7 +1,8 @@
 """Recipes, the training loop, checkpoints and tracking: from a YAML file to a trained prompt and its scores.
 
-`train` and `evaluate` are the two ways in. What is measured, and how, is decided in `xlprompt.evaluation`.
-The names below are imported when they are first used, so that `xlprompt ui` need not wait for torch.
+`train`, `evaluate` and `predict` are the ways in. What is measured, and how, is decided in
+`xlprompt.evaluation`. The names below are imported when they are first used, so that `xlprompt ui` need not
+wait for torch.
 """
 
 from importlib import import_module
@@ -12,10 +13,12 @@ if TYPE_CHECKING:
     from xlprompt.training.errors import RunError
     from xlprompt.training.evaluation_run import evaluate
     from xlprompt.training.loop import FitResult, TrainingDiverged, fit
+    from xlprompt.training.prediction import Predicted, predict
     from xlprompt.training.recipe import Recipe, RecipeError, fingerprint, load_recipe
     from xlprompt.training.run import RunResult, train
     from xlprompt.training.search import SearchResult, run_search
     from xlprompt.training.search_space import SearchError
+    from xlprompt.training.stored_checkpoint import find_checkpoint
     from xlprompt.training.study import StudyError, StudyResult, run_study
     from xlprompt.training.tracker import (
         MlflowTracker,
@@ -32,6 +35,7 @@ __all__ = [
     "FitResult",
     "MlflowTracker",
     "NullTracker",
+    "Predicted",
     "Recipe",
     "RecipeError",
     "RunError",
@@ -45,10 +49,12 @@ __all__ = [
     "TrainingDiverged",
     "create_store",
     "evaluate",
+    "find_checkpoint",
     "fingerprint",
     "fit",
     "load_checkpoint",
     "load_recipe",
+    "predict",
     "run_search",
     "run_study",
     "save_checkpoint",
@@ -61,10 +67,12 @@ _HOMES = {
     "errors": ("RunError",),
     "evaluation_run": ("evaluate",),
     "loop": ("FitResult", "TrainingDiverged", "fit"),
+    "prediction": ("Predicted", "predict"),
     "recipe": ("Recipe", "RecipeError", "fingerprint", "load_recipe"),
     "run": ("RunResult", "train"),
     "search": ("SearchResult", "run_search"),
     "search_space": ("SearchError",),
+    "stored_checkpoint": ("find_checkpoint",),
     "study": ("StudyError", "StudyResult", "run_study"),
     "tracker": ("MlflowTracker", "NullTracker", "Tracker", "TrackingError", "create_store", "store_uri"),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from xlprompt.training.checkpoint import CheckpointError, checkpoint_fingerprint
 FORMAT_VERSION = 1
 _PARTS = ("mean", "deviation", "along")
 _DIRECTIONS = "directions"
+_NAME = re.compile(r"alignment(?:-layer(\d+))?-(\d+)\.safetensors")
 
 
 def alignment_path(checkpoint: Path, sentences: int, layer: int | None) -> Path:
@@ -53,6 +55,12 @@ def save_alignment(checkpoint: Path, alignment: Alignment) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def kept_alignments(checkpoint: Path) -> list[tuple[int | None, int]]:
+    """Layer and number of sentences of the moments that lie beside a checkpoint; None is the head's."""
+    names = (_NAME.fullmatch(path.name) for path in checkpoint.glob("alignment*.safetensors"))
+    return [(int(each[1]) if each[1] else None, int(each[2])) for each in names if each]
 
 
 def load_alignment(checkpoint: Path, sentences: int, layer: int | None) -> Alignment | None:

@@ -17,14 +17,16 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedTokenizerFast
 
-from xlprompt.models import TaskModel
+if TYPE_CHECKING:  # whoever only asks which steps are saved need not wait for transformers
+    from transformers import PreTrainedTokenizerFast
+
+    from xlprompt.models import TaskModel
 
 FORMAT_VERSION = 2
 WEIGHTS_FILE = "model.safetensors"

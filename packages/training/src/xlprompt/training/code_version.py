@@ -67,11 +67,15 @@ def _source(name: str) -> Path | None:
 
 
 def _imports(file: Path) -> Iterator[str]:
-    """What a file imports from xlprompt, anywhere in it but under `if TYPE_CHECKING`."""
+    """What a file imports from xlprompt, anywhere in it but under `if TYPE_CHECKING`.
+
+    What stands there in a package's `__init__.py` counts: the package imports it when it is first asked for.
+    """
+    is_package = file.name == "__init__.py"
     waiting: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not is_package:
             waiting.extend(node.orelse)
             continue
         if isinstance(node, ast.Import):

@@ -14,14 +14,15 @@ from xlprompt.evaluation.processes import Processes
 from xlprompt.models import AlignmentSettings, load_tokenizer
 from xlprompt.training.align_run import measure_alignments
 from xlprompt.training.allocator import keep_freed_memory
-from xlprompt.training.checkpoint import Checkpoint, load_checkpoint, restore
+from xlprompt.training.checkpoint import Checkpoint, restore
 from xlprompt.training.chosen_data import languages_to_score, open_data
 from xlprompt.training.environment import read_environment
 from xlprompt.training.preparation import Setup, build_model, choose_device, out_of_memory_explained
 from xlprompt.training.recipe import Recipe, RecipeError, flatten, recipe_from_dict
 from xlprompt.training.run_labels import run_name, run_tags
 from xlprompt.training.scoring import Scores, score_languages
-from xlprompt.training.tracker import MlflowTracker, find_model, true_end_state
+from xlprompt.training.stored_checkpoint import find_checkpoint
+from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 
 def evaluate(
@@ -70,12 +71,7 @@ def evaluate(
         CheckpointError, TrackingError: The checkpoint cannot be found or used.
         RunError: The source lacks the split or a language, or memory ran out.
     """
-    folder = Path(checkpoint)
-    model_id = None
-    if not folder.exists() and folder.name == str(checkpoint):
-        stored = find_model(store, str(checkpoint))
-        folder, model_id = stored.directory, stored.model_id
-    loaded = load_checkpoint(folder)
+    loaded, model_id = find_checkpoint(checkpoint, store)
     settings: dict[str, Any] = {"kinds": list(align)} if align else {}
     if align_sentences:
         settings["sentences"] = max(align_sentences)
@@ -98,7 +94,7 @@ def evaluate(
     tracker = MlflowTracker(store)
 
     setup = Setup(recipe, task, opened, load_tokenizer(recipe.model), target, Processes(device=target))
-    model = build_model(setup)
+    model = build_model(recipe, setup.tokenizer, target)
     restore(loaded, model, backbone_fingerprint=model.backbone.fingerprint)
     with true_end_state(tracker), out_of_memory_explained():
         tracker.start(
@@ -122,7 +118,7 @@ def evaluate(
             console,
             model_id=model_id,
             step=loaded.metadata.step,
-            alignments=measure_alignments(setup, model, chosen, console, swept, folder),
+            alignments=measure_alignments(setup, model, chosen, console, swept, loaded.directory),
             kinds=recipe.evaluation.alignment.kinds,
         )
 

@@ -117,6 +117,7 @@ class Ledger:
         """Open the store, which is made where there is none."""
         self._store = store
         self._client = open_client(store)
+        self._artifacts: dict[str, Path] = {}  # by run; they never move, and asking the store takes time
 
     def training_runs(self, tasks: Sequence[str]) -> list[CellRun]:
         """The training runs of these tasks, newest first, those outside studies too."""
@@ -147,6 +148,11 @@ class Ledger:
             if GROUP_TAG in run.tags and run.tags.get(MLFLOW_PARENT_RUN_ID, "") not in ablations | {""}
         ]
 
+    def finished_groups(self, tasks: Sequence[str]) -> set[str]:
+        """Fingerprints of the groups of which every seed that was asked for has finished."""
+        condition = f"attributes.status = 'FINISHED' and tags.job = '{PARENT_JOB}'"
+        return {run.data.tags[GROUP_TAG] for run in self._search(tasks, condition)}
+
     def predictions(self, run_id: str, alignment: str = "none") -> dict[str, Path]:
         """Files of a run's test predictions by language; none where it kept none.
 
@@ -155,7 +161,7 @@ class Ledger:
             alignment: With which kind of alignment.
         """
         name = "predictions" if alignment == "none" else f"predictions-{alignment}"
-        folder = local_path(self._client.get_run(run_id).info.artifact_uri) / name
+        folder = self.artifacts(run_id) / name
         return {path.name.split(".")[0]: path for path in sorted(folder.glob("*.test.jsonl.gz"))}
 
     def scored_runs(self, tasks: Sequence[str]) -> list[CellRun]:
@@ -181,7 +187,9 @@ class Ledger:
 
     def artifacts(self, run_id: str) -> Path:
         """Folder of a run's artifacts."""
-        return local_path(self._client.get_run(run_id).info.artifact_uri)
+        if run_id not in self._artifacts:
+            self._artifacts[run_id] = local_path(self._client.get_run(run_id).info.artifact_uri)
+        return self._artifacts[run_id]
 
     def end_abandoned(self, tasks: Sequence[str]) -> int:
         """Give the runs of studies that a dead process left RUNNING their true state; returns how many."""
@@ -343,8 +351,11 @@ class Ledger:
         return found
 
     def _cell_run(self, run: Any) -> CellRun:
-        folder = next((self._store / "training-states").glob(f"*-{run.info.run_id}"), None)
-        steps = saved_steps(folder) if folder else []
+        self._artifacts[run.info.run_id] = local_path(run.info.artifact_uri)
+        steps = []
+        if run.info.status != "FINISHED":  # which leaves nothing to go on from
+            folder = next((self._store / "training-states").glob(f"*-{run.info.run_id}"), None)
+            steps = saved_steps(folder) if folder else []
         return CellRun(
             run_id=run.info.run_id,
             status=run.info.status,

@@ -25,6 +25,11 @@ from xlprompt.training.recipe import Recipe
 from xlprompt.training.tracker import DatasetRecord
 
 
+def pad_id_of(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Any id does: with a causal model and right padding no real token sees a pad."""
+    return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+
+
 @dataclass(frozen=True)
 class Setup:
     """What every part of a run works with."""
@@ -38,8 +43,8 @@ class Setup:
 
     @property
     def pad_id(self) -> int:
-        """Any id does: with a causal model and right padding no real token sees a pad."""
-        return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
+        """The id that fills up shorter rows."""
+        return pad_id_of(self.tokenizer)
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def prepare(recipe: Recipe, source: Source, device: torch.device, processes: Pro
             setup,
             load_training_set(setup),
             load_split(setup, recipe.data.train_language, "validation"),
-            build_model(setup),
+            build_model(recipe, tokenizer, device),
         )
 
 
@@ -175,20 +180,20 @@ def dataset_record(
     )
 
 
-def build_model(setup: Setup) -> TaskModel:
-    """The recipe's task model, untrained, on the setup's device.
+def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torch.device) -> TaskModel:
+    """The recipe's task model, untrained, on the device.
 
     Raises:
         RunError: The longest text and the prompt together have more positions than the backbone, or states
             are to be aligned in a layer that it does not have.
         ModelError: The backbone cannot be loaded or is not made for the recipe's settings.
     """
-    recipe, task = setup.recipe, setup.task
+    task = TASKS[recipe.task]
     backbone = load_backbone(
         recipe.model,
         dtype=recipe.precision,
         dropout=recipe.backbone_dropout,
-        device=setup.device,
+        device=device,
         gradient_checkpointing=recipe.gradient_checkpointing,
     )
     layer = recipe.evaluation.alignment.layer
@@ -208,7 +213,7 @@ def build_model(setup: Setup) -> TaskModel:
         )
     return build_task_model(
         backbone,
-        setup.tokenizer,
+        tokenizer,
         num_labels=len(task.labels),
         label_words=task.label_words,
         prompt=recipe.prompt if has_prompt else None,

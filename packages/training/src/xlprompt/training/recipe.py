@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -21,7 +21,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from xlprompt.data import TASKS
 from xlprompt.data.encoding import EncodingSettings
 from xlprompt.models import (
-    Adaptation,
     AdapterSettings,
     AlignmentSettings,
     BitfitSettings,
@@ -32,6 +31,9 @@ from xlprompt.models import (
     Method,
     PromptSettings,
 )
+
+if TYPE_CHECKING:
+    from xlprompt.models import Adaptation
 
 
 class RecipeError(ValueError):

@@ -1,12 +1,13 @@
 """From the store to a study's report: finds the finished cells, compares them, and logs what was written.
 
 Only finished children of studies' parents count. Where a task and method have several groups (the recipe was
-changed in between), the one that ran last is taken, so that no mean mixes recipes.
+changed in between), the one that ran last is taken, so that no mean mixes recipes; of those with all of their
+seeds, where there are any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from xlprompt.evaluation.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.statistics import Estimate
 from xlprompt.evaluation.study_report import write_study_report
 from xlprompt.evaluation.study_summary import publish
+from xlprompt.evaluation.tokenization import TOKENS_PER_WORD
 from xlprompt.models import METHODS, short_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import (
@@ -29,7 +31,6 @@ from xlprompt.training.ledger import (
     trained_on,
 )
 from xlprompt.training.report_sections import stored_findings, stored_sections
-from xlprompt.training.scoring import TOKENS_PER_WORD
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 EXPERIMENT = "report"
@@ -66,6 +67,7 @@ class NewestRuns:
         older: Tasks and methods of which runs with another recipe, data or code were left out.
         trained: What they were trained on, such as `en` or `en+de`; empty where there is no run at all.
         trained_otherwise: What other runs of the model were trained on, which were left out.
+        unfinished: Those of which newer runs were left out, because not all of their seeds have finished.
     """
 
     model: str
@@ -74,10 +76,11 @@ class NewestRuns:
     older: frozenset[tuple[str, str]]
     trained: str
     trained_otherwise: tuple[str, ...]
+    unfinished: frozenset[tuple[str, str]]
 
 
 def newest_runs(ledger: Ledger, model: str | None = None, trained: str | None = None) -> NewestRuns:
-    """Of each task and method the finished runs of the group that ran last.
+    """Of each task and method the finished runs of the last group that is complete, or else of the last one.
 
     Args:
         ledger: The store.
@@ -95,27 +98,34 @@ def newest_runs(ledger: Ledger, model: str | None = None, trained: str | None = 
             f"the store has studies of several models. Name one with --model: {', '.join(models)}"
         )
     chosen = model if model is not None else next(iter(models), "")
-    found = [run for run in found if run.tags["model"] == chosen]
-    kinds = list(dict.fromkeys("+".join(trained_on(run)) for run in found))
+    of_model = [run for run in found if run.tags["model"] == chosen]  # newest first
+    kinds = list(dict.fromkeys("+".join(trained_on(run)) for run in of_model))
     if trained is None:
         trained = "en" if "en" in kinds else next(iter(kinds), "")
+    of_model = [run for run in of_model if "+".join(trained_on(run)) == trained]
+    newest: dict[tuple[str, str], str] = {}
     groups: dict[tuple[str, str], str] = {}
+    complete = ledger.finished_groups(list(TASKS))
+    for run in of_model:
+        newest.setdefault(_cell(run), run.tags[GROUP_TAG])
+        if run.tags[GROUP_TAG] in complete:
+            groups.setdefault(_cell(run), run.tags[GROUP_TAG])
+    groups = newest | groups
     runs: dict[tuple[str, str, int], CellRun] = {}
-    older = set()
-    for run in found:  # newest first
-        if "+".join(trained_on(run)) != trained:
-            continue
-        cell = (run.tags["task"], run.tags["method"])
-        group = groups.setdefault(cell, run.tags[GROUP_TAG])
-        if run.tags[GROUP_TAG] == group:
+    older, newer = set(), set()
+    for run in of_model:
+        cell = _cell(run)
+        if run.tags[GROUP_TAG] == groups[cell]:
             runs.setdefault((*cell, int(run.params["seed"])), run)
-        else:
+        elif any(key[:2] == cell for key in runs):
             older.add(cell)
+        else:
+            newer.add(cell)
     methods: tuple[str, ...] = METHODS
     order = sorted(runs, key=lambda key: (methods.index(key[1]), key[2]))
     ordered = {key: runs[key] for name in TASKS for key in order if key[0] == name}
     otherwise = tuple(kind for kind in kinds if kind != trained)
-    return NewestRuns(chosen, tuple(models), ordered, frozenset(older), trained, otherwise)
+    return NewestRuns(chosen, tuple(models), ordered, frozenset(older), trained, otherwise, frozenset(newer))
 
 
 def find_runs(ledger: Ledger, model: str | None = None, trained: str | None = None) -> StudyRuns:
@@ -134,9 +144,14 @@ def find_runs(ledger: Ledger, model: str | None = None, trained: str | None = No
             f"This is on runs trained on {newest.trained}. Those trained on "
             f"{', '.join(newest.trained_otherwise)} are left out; name them with --train-language."
         )
+    if newest.unfinished:
+        notes.append(
+            "Newer runs are left out, because not all of their seeds have finished: "
+            f"{_names(newest.unfinished)}. The newest complete ones stand in their place; make all-tasks "
+            "goes on with the others."
+        )
     if newest.older:
-        names = ", ".join(f"{task} {method}" for task, method in sorted(newest.older))
-        notes.append(f"Older runs with another recipe, data or code are left out: {names}.")
+        notes.append(f"Older runs with another recipe, data or code are left out: {_names(newest.older)}.")
     both = [name for name in TASKS if {(name, METHOD), (name, BASELINE)} <= cells]
     notes += [
         f"Task {name} is left out: it has no finished runs of both methods."
@@ -155,6 +170,14 @@ def find_runs(ledger: Ledger, model: str | None = None, trained: str | None = No
         )
     runs = {key: run for key, run in newest.runs.items() if key[0] in both}
     return StudyRuns(newest.model, runs, tuple(notes))
+
+
+def _cell(run: CellRun) -> tuple[str, str]:
+    return run.tags["task"], run.tags["method"]
+
+
+def _names(cells: Collection[tuple[str, str]]) -> str:
+    return ", ".join(f"{task} {method}" for task, method in sorted(cells))
 
 
 def report_study(

@@ -20,7 +20,6 @@ from xlprompt.evaluation import (
     LanguageResult,
     Predictions,
     TransferReport,
-    alignment_table,
     bar_chart,
     language_result,
     main_metric,
@@ -31,15 +30,13 @@ from xlprompt.evaluation import (
     sweep_table,
 )
 from xlprompt.evaluation.aligned import predict_with_maps
+from xlprompt.evaluation.alignment_table import alignment_table
 from xlprompt.evaluation.metrics import main_value
-from xlprompt.evaluation.tokenization import tokens_per_word
+from xlprompt.evaluation.tokenization import TOKENS_PER_WORD, tokens_per_word
 from xlprompt.models import AffineMap, AlignmentKind, TaskModel
 from xlprompt.training.alignment import Alignment
 from xlprompt.training.preparation import Setup, Split, load_split
 from xlprompt.training.tracker import DatasetRecord, Tracker, log_text
-
-TOKENS_PER_WORD = "tokenization/tokens_per_word/"
-"""What a metric is called that says how finely a test set is cut; a language code follows."""
 
 _COUNTED = 1000  # examples of a test set: some 20,000 words, in a tenth of a second
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from rich.console import Console
 
-from xlprompt.models import load_backbone
 from xlprompt.training.cells import Group, StudyError, make_groups
 from xlprompt.training.executors import Executor, make_executor
 from xlprompt.training.grid import Grid, load_grid
@@ -270,6 +269,8 @@ def _print_plan(plan: Plan, workers: int, where: str, console: Console) -> None:
 
 
 def _fetch_models(groups: Sequence[Group], console: Console) -> None:
+    from xlprompt.models import load_backbone  # a study that is done need not wait for transformers
+
     for model in dict.fromkeys(group.model for group in groups if not group.fingerprint):
         console.print(f"Fetching {model}, which is not on this machine yet", highlight=False)
         load_backbone(model)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -23,7 +24,7 @@ def open_binary(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
+def numbered_lines(path: Path, stream: BinaryIO | None = None) -> Iterator[tuple[int, str | DataError]]:
     r"""Read a file line by line.
 
     Lines end at ``\n`` or ``\r\n`` and nowhere else: the other characters that `str.splitlines` splits at
@@ -31,6 +32,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
 
     Args:
         path: Text file; ``.gz`` is unpacked on the way.
+        stream: Read instead of the file and left open; `path` then only names it in messages.
 
     Yields:
         Line number from 1, and the line's text or what is wrong with it. After a file error (unreadable,
@@ -38,7 +40,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
     """
     number = 0
     try:
-        with open_binary(path) as file:
+        with open_binary(path) if stream is None else nullcontext(stream) as file:
             for raw in file:
                 number += 1
                 yield number, _decode(raw, path, number)

@@ -1,0 +1,174 @@
+"""`xlprompt predict`: labels for new text by a trained model.
+
+The work is done by `xlprompt.training.predict`; this file only reads arguments and shows what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from xlprompt.cli.options import device_option, mlruns_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xlprompt.data import Task
+    from xlprompt.data.sources.rows import Pair, Sentence
+    from xlprompt.models import AlignmentKind
+    from xlprompt.training import Predicted
+
+_STANDARD_INPUT = Path("-")
+
+
+@click.command("predict", short_help="Label new text with a trained model.")
+@click.argument("checkpoint")
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option("--premise", "--sentence1", "first", help="The first text of one pair.")
+@click.option("--hypothesis", "--sentence2", "second", help="The second text of one pair.")
+@click.option(
+    "--file",
+    "source",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Read text from a file, or '-' for standard input: JSON Lines as in a data folder, without labels; "
+    "or pairs as two texts with a tab between them, or sentences as words with spaces between them.",
+)
+@click.option(
+    "--language",
+    metavar="CODE",
+    help="The text's language, such as de; matters for --align, and for zh, ja and th, whose words are put "
+    "together without spaces. Default: the one trained on.",
+)
+@click.option(
+    "--align",
+    type=click.Choice(["mean", "mean_scale", "principal", "subspace"]),
+    help="Move hidden states to the training language's, by the moments beside the checkpoint.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write JSON Lines to this file instead of showing a table; gzipped if it ends in .gz.",
+)
+@device_option
+@mlruns_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines on standard output and nothing else.")
+def command(
+    checkpoint: str,
+    texts: tuple[str, ...],
+    first: str | None,
+    second: str | None,
+    source: Path | None,
+    language: str | None,
+    align: str | None,
+    out: Path | None,
+    device: str | None,
+    mlruns: Path,
+    as_json: bool,
+) -> None:
+    """Predict the labels of new text with CHECKPOINT, and say how probable they are.
+
+    CHECKPOINT is the id of a training run in the store (`xlprompt ui` lists them), or the folder of a
+    checkpoint. For xnli and pawsx, TEXT is the two texts of a pair; for ner and pos each TEXT is a sentence,
+    with spaces between its words. Nothing is written to the store.
+
+    \b
+    Examples:
+      xlprompt predict RUN_ID "A man sleeps." "Nobody sleeps."
+      xlprompt predict RUN_ID --premise "Ein Mann schläft." --hypothesis "Niemand schläft." --language de
+      xlprompt predict RUN_ID --file sentences.txt --language de --align mean --json
+      cat pairs.tsv | xlprompt predict RUN_ID --file - --out build/predicted.jsonl
+    """
+    from rich.console import Console
+
+    from xlprompt.training import find_checkpoint, predict
+    from xlprompt.training.prediction import as_record, write_predicted
+
+    pair = tuple(text for text in (first, second) if text is not None)
+    if sum(map(bool, (texts, pair, source))) > 1:
+        raise click.UsageError(
+            "Give text as arguments, as --premise and --hypothesis, or by --file: one of them."
+        )
+    if len(pair) == 1:
+        raise click.UsageError("--premise and --hypothesis belong together: give both.")
+    found, _ = find_checkpoint(checkpoint, mlruns)
+    rows = _rows(found.metadata.task, texts or pair, source)
+    kind = cast("AlignmentKind", align or "none")
+    predicted = predict(found, rows, language=language, align=kind, device=device)
+    notes = Console(stderr=True)
+    cut = [row for row in predicted.rows if row.cut]
+    if cut:
+        notes.print(_about_cut(predicted, [row.row.id for row in cut]), highlight=False, markup=False)
+    if out is not None:
+        write_predicted(out, predicted)
+        click.echo(out)
+    if as_json:
+        for row in predicted.rows:
+            click.echo(json.dumps(as_record(predicted.task, row), ensure_ascii=False))
+    elif out is None:
+        _show(Console(), predicted)
+
+
+def _rows(task_name: str, texts: tuple[str, ...], source: Path | None) -> list[Pair | Sentence]:
+    from xlprompt.data import task as task_row
+    from xlprompt.data.unlabeled import read_rows, typed_rows
+
+    task: Task = task_row(task_name)
+    if texts:
+        return typed_rows(task, texts)
+    if source is None:
+        what = "two texts" if task.kind == "pair" else "a sentence"
+        raise click.UsageError(f"There is no text. The model is for {task.name}: give {what}, or --file.")
+    if source == _STANDARD_INPUT:
+        return read_rows(task, Path("standard input"), sys.stdin.buffer)
+    return read_rows(task, source)
+
+
+def _about_cut(predicted: Predicted, ids: list[str]) -> str:
+    some = ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")
+    return (
+        f"{len(ids)} of {len(predicted.rows)} longer than the {predicted.max_length} tokens that the model "
+        f"reads, and cut: {some}. Shorten them; or train with a larger encoding.max_length."
+    )
+
+
+def _show(console: Console, predicted: Predicted) -> None:
+    """A table of pairs; sentences with a label under each word."""
+    from rich.columns import Columns
+    from rich.table import Table
+    from rich.text import Text
+
+    from xlprompt.data.sources.rows import Pair
+
+    task = predicted.task
+    moved = f" · aligned by {predicted.alignment}" if predicted.alignment else ""
+    title = f"{task.name} · {predicted.language}{moved}"
+    table = Table(title=title, title_justify="left")
+    for name in (*task.text_columns, "label"):
+        table.add_column(name)
+    table.add_column("probability", justify="right")
+    sentences: list[Columns] = []
+    for each in predicted.rows:
+        if isinstance(each.row, Pair):
+            (answer,) = each.answers
+            table.add_row(
+                Text(each.row.first), Text(each.row.second), answer.label, f"{answer.probability:.1%}"
+            )
+            continue
+        words = []
+        for word, answer in zip(each.row.tokens, each.answers, strict=True):
+            style = "dim" if answer.label == "O" else "bold"
+            words.append(
+                Text.assemble(f"{word}\n", (f"{answer.label}\n", style), f"{answer.probability:.0%}")
+            )
+        sentences.append(Columns(words, padding=(0, 2)))
+    if task.kind == "pair":
+        console.print(table)
+        return
+    console.print(Text(title, style="italic"))
+    for sentence in sentences:
+        console.print()
+        console.print(sentence)

@@ -1,0 +1,28 @@
+"""Finds a checkpoint by what people call it: the id of the run that trained it, or its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xlprompt.training.checkpoint import Checkpoint, load_checkpoint
+from xlprompt.training.tracker import find_model
+
+
+def find_checkpoint(checkpoint: str | Path, store: Path) -> tuple[Checkpoint, str | None]:
+    """Read the checkpoint that is meant.
+
+    Args:
+        checkpoint: A checkpoint folder, or the id of the MLflow run that trained it.
+        store: Folder of the MLflow store where a run id is looked up.
+
+    Returns:
+        The checkpoint, and the id of its model in the store; None for a folder.
+
+    Raises:
+        CheckpointError, TrackingError: It cannot be found or used.
+    """
+    folder, model_id = Path(checkpoint), None
+    if not folder.exists() and folder.name == str(checkpoint):
+        stored = find_model(store, str(checkpoint))
+        folder, model_id = stored.directory, stored.model_id
+    return load_checkpoint(folder), model_id

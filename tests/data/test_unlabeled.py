@@ -1,0 +1,82 @@
+"""Text without labels: every way to give it gives the same rows, and what is wrong is said with its place."""
+
+import gzip
+import io
+from pathlib import Path
+
+import pytest
+
+from xlprompt.data import TASKS, DataError
+from xlprompt.data.unlabeled import read_rows, typed_rows, unlabeled_dataset
+
+XNLI, PAWSX, POS = TASKS["xnli"], TASKS["pawsx"], TASKS["pos"]
+PAIRS = [("A man sleeps.", "Nobody sleeps."), ('"Quoted', "text.")]
+
+
+def read(task, content, name="text"):
+    return read_rows(task, Path(name), io.BytesIO(content.encode()))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'A man sleeps.\tNobody sleeps.\n\n"Quoted\ttext.\n',
+        'hypothesis\tid\tpremise\nNobody sleeps.\tx\tA man sleeps.\ntext.\ty\t"Quoted\n',
+        'sentence1\tsentence2\nA man sleeps.\tNobody sleeps.\r\n"Quoted\ttext.\n',
+        '{"premise": "A man sleeps.", "hypothesis": "Nobody sleeps.", "label": "what?"}\n'
+        '{"premise": "\\"Quoted", "hypothesis": "text."}\n',
+    ],
+    ids=["two columns", "own header", "published header", "JSON Lines"],
+)
+def test_pairs_come_from_columns_and_json_lines_alike(content):
+    rows = read(XNLI, content)
+    assert [(row.first, row.second) for row in rows] == PAIRS
+    assert [row.id for row in rows] == ["0", "1"]
+
+
+def test_sentences_are_words_between_spaces_or_tokens():
+    plain = read(POS, "The man reads .\n\n { he  sleeps\n")
+    assert [row.tokens for row in plain] == [["The", "man", "reads", "."], ["{", "he", "sleeps"]]
+    assert typed_rows(POS, ["The man reads .", "{ he sleeps"]) == plain
+    of_json = read(POS, '{"id": 7, "tokens": ["The man", "reads"]}')
+    assert [(row.id, row.tokens) for row in of_json] == [("7", ["The man", "reads"])]
+
+
+def test_a_gzipped_file_is_unpacked(tmp_path):
+    path = tmp_path / "pairs.tsv.gz"
+    path.write_bytes(gzip.compress(b"A\tB\n"))
+    assert [(row.first, row.second) for row in read_rows(PAWSX, path)] == [("A", "B")]
+
+
+def test_the_rows_have_the_schema_that_is_encoded():
+    assert unlabeled_dataset(XNLI, typed_rows(XNLI, PAIRS[0])).column_names == [
+        *("id", "first", "second", "label")
+    ]
+    assert unlabeled_dataset(POS, typed_rows(POS, ["a b"]))[0]["tokens"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("task", "content", "message"),
+    [
+        (XNLI, "A\tB\nA B\n", "text:2: 1 columns where a pair has two. Put one tab"),
+        (XNLI, "premise\thypothesis\tid\nA\tB\n", "text:2: 2 columns where the header has 3"),
+        (XNLI, "premise\thypothesis\n", "no pair below the header"),
+        (XNLI, "A\t \n", "text:1: hypothesis is blank"),
+        (XNLI, '{"premise": "A"}', "text:1: missing column 'hypothesis'. The row's columns: premise"),
+        (XNLI, '{"premise": "A", "hypothesis": "B"}\nnonsense', "text:2: invalid JSON"),
+        (POS, '{"tokens": "a b"}', "text:1: tokens is not a list"),
+        (POS, '{"tokens": []}', "text:1: a sentence without words"),
+        (POS, "\n\n", "text: there is no text in it"),
+    ],
+)
+def test_what_cannot_be_read_is_said_with_file_row_and_remedy(task, content, message):
+    with pytest.raises(DataError) as caught:
+        read(task, content)
+    assert message in str(caught.value)
+
+
+def test_a_pair_is_two_texts_and_a_sentence_has_words():
+    with pytest.raises(DataError, match="1 text where xnli takes two. Give a premise and a hypothesis"):
+        typed_rows(XNLI, ["A"])
+    with pytest.raises(DataError, match="arguments:2: a sentence without words"):
+        typed_rows(POS, ["a", "  "])
