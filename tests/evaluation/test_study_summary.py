@@ -59,6 +59,18 @@ def test_the_zero_shot_mean_and_its_gap_leave_english_out(comparison, text):
     assert (row["trained"], row["minutes"], row["GiB"]) == ("0.125 %", "2.0", "2.0")
 
 
+def test_a_further_method_has_its_share_and_what_its_runs_logged(comparison):
+    runs = [
+        RunFacts("pos", "lora", seed, "xglm-nano", trainable_percent=0.95, trained_on=90.0, zero_shot=score)
+        for seed, score in enumerate((40.0, 42.0, 44.0))
+    ]
+    head, _, *rows = rows_of(summary(comparison, judge(comparison), [*RUNS, *runs]), "task")
+    assert [row[1] for row in rows] == ["prompt", "finetune"] + ["prompt", "finetune", "lora"]
+    row = dict(zip(head, rows[-1], strict=True))
+    assert (row["trained"], row["zero-shot mean"], row["gap"]) == ("0.95 %", "42.0 ± 2.0", "48.0 ± 2.0")
+    assert (row["wins"], row["difference"]) == ("", "")
+
+
 def test_the_verdicts_stand_with_their_reasons(comparison, text):
     for verdict in judge(comparison):
         assert f"**{verdict.verdict}** | {verdict.evidence['reason']}" in text

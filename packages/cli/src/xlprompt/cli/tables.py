@@ -47,8 +47,12 @@ def _print(console: Console, section: Section) -> None:
         if not isinstance(part, Table):
             continue
         grid = Grid(title=part.title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-        for name in part.columns:
-            grid.add_column(name)
+        for place, name in enumerate(part.columns):
+            cells = [row[place] for row in part.rows]
+            if all(map(_is_figure, cells)):  # a figure in two lines could not be read
+                grid.add_column(name, justify="right", min_width=max(map(len, cells), default=0))
+            else:
+                grid.add_column(name)
         for row in part.rows:
             grid.add_row(*row)
         console.print(grid)
@@ -56,3 +60,8 @@ def _print(console: Console, section: Section) -> None:
             console.print(f"{part.note}\n", highlight=False, markup=False)
     if section.note:
         console.print(section.note, highlight=False, markup=False)
+
+
+def _is_figure(cell: str) -> bool:
+    """Whether a cell holds a number, an interval or nothing, and no words."""
+    return not any(letter.isalpha() for letter in cell)

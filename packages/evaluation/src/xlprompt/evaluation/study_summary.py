@@ -36,9 +36,10 @@ def summary(comparison: Comparison, verdicts: Sequence[Verdict], runs: Sequence[
         "Bold: better than the other method at 5 % after Holm's correction over the task's languages, "
         "uncertain over seeds and test examples.",
         _methods(comparison, runs),
-        f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Difference: zero-shot "
-        f"mean of {comparison.method} minus that of {comparison.baseline}, with its 95 % interval. Minutes "
-        "of a run, scoring included, and peak memory depend on the machine.",
+        f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Wins: languages in which "
+        f"{comparison.method} or {comparison.baseline} is significantly better than the other. Difference: "
+        f"zero-shot mean of {comparison.method} minus that of {comparison.baseline}, with its 95 % interval. "
+        "Minutes of a run, scoring included, and peak memory depend on the machine.",
         _verdicts(verdicts),
     ]
     return "\n\n".join(parts) + "\n"
@@ -128,10 +129,12 @@ def _methods(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
     columns = ["task", "method", "trained", "zero-shot mean", "gap", "wins", "difference", "minutes", "GiB"]
     lines = [_row(columns), _row(["---", "---", *["---:"] * 7])]
     tallies = {row.task: row for row in comparison.tallies}
+    compared = (comparison.method, comparison.baseline)
     for task in comparison.tasks:
-        for method in (comparison.method, comparison.baseline):
+        of_task = [run for run in runs if run.task == task]
+        for method in dict.fromkeys((*compared, *(run.method for run in of_task))):
             ours = method == comparison.method
-            of_cell = [run for run in runs if (run.task, run.method) == (task, method)]
+            of_cell = [run for run in of_task if run.method == method]
             shares = [run.trainable_percent for run in of_cell if run.trainable_percent is not None]
             group, tally = comparison.zero_shot(task), tallies[task]
             difference = ""
@@ -141,14 +144,15 @@ def _methods(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
                 if estimate.low is not None:
                     difference += f" {interval(estimate.low, estimate.high, '+.1f')}"
             won = tally.wins if ours else tally.losses
+            languages = tally.wins + tally.ties + tally.losses
             lines.append(
                 _row(
                     [
                         task,
                         method,
                         f"{max(shares):.3g} %" if shares else "",
-                        *_transfer(comparison, task, method),
-                        f"{won} of {tally.wins + tally.ties + tally.losses}",
+                        *(_transfer(comparison, task, method) if method in compared else _logged(of_cell)),
+                        f"{won} of {languages}" if method in compared else "",
                         difference,
                         _average([run.seconds for run in of_cell], 60),
                         _average([run.memory_mib for run in of_cell], 1024),
@@ -170,6 +174,19 @@ def _transfer(comparison: Comparison, task: str, method: str) -> list[str]:
     ]
     gap = spread(np.asarray(trained[0]) - means).text() if trained else ""
     return [spread(means).text(), gap]
+
+
+def _logged(runs: Sequence[RunFacts]) -> list[str]:
+    """The same of a method whose predictions were not compared, from what its runs have logged."""
+    known = [
+        (run.zero_shot, run.trained_on)
+        for run in runs
+        if run.zero_shot is not None and run.trained_on is not None
+    ]
+    if not known:
+        return ["", ""]
+    means, trained = np.asarray(known).T
+    return [spread(means).text(), spread(trained - means).text()]
 
 
 def _average(values: Sequence[float | None], unit: float) -> str:
