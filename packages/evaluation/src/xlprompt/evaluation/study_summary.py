@@ -126,8 +126,19 @@ def _scores(comparison: Comparison) -> str:
 
 
 def _methods(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
-    columns = ["task", "method", "trained", "zero-shot mean", "gap", "wins", "difference", "minutes", "GiB"]
-    lines = [_row(columns), _row(["---", "---", *["---:"] * 7])]
+    columns = [
+        "task",
+        "method",
+        "seeds",
+        "trained",
+        "zero-shot mean",
+        "gap",
+        "wins",
+        "difference",
+        "minutes",
+        "GiB",
+    ]
+    lines = [_row(columns), _row(["---", "---", *["---:"] * 8])]
     tallies = {row.task: row for row in comparison.tallies}
     compared = (comparison.method, comparison.baseline)
     for task in comparison.tasks:
@@ -150,6 +161,7 @@ def _methods(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
                     [
                         task,
                         method,
+                        str(len(of_cell)),
                         f"{max(shares):.3g} %" if shares else "",
                         *(_transfer(comparison, task, method) if method in compared else _logged(of_cell)),
                         f"{won} of {languages}" if method in compared else "",
