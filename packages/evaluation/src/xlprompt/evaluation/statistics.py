@@ -376,8 +376,8 @@ def rank_correlation(
     rho, p_value = float(test.statistic), float(test.pvalue)
     if abs(rho) > 1 - 1e-9:  # every resample agrees, and an interval would be a point
         return RankCorrelation(rho, None, None, p_value, number)
-    with warnings.catch_warnings():
-        # Of columns too much alike to have an interval; none is reported then.
+    # Columns too much alike have no interval, and none is reported then.
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         interval = stats.bootstrap(
             columns,
