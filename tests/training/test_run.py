@@ -367,3 +367,12 @@ def test_a_device_that_is_not_there_is_explained():
 
 def test_a_run_is_named_after_method_model_and_seed(data):
     assert run_name(tiny_recipe("xnli", Path("facebook/xglm-564M"), data, seed=2)) == "prompt-xglm-564M-seed2"
+
+
+def test_a_device_that_other_runs_have_filled_is_told_from_one_that_is_not_there(monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr("torch.empty", full)
+    with pytest.raises(RunError, match=r"device 'cpu' has no memory left .* \(--workers\)"):
+        choose_device("cpu")

@@ -24,6 +24,8 @@ from xlprompt.training.errors import RunError
 from xlprompt.training.recipe import Recipe
 from xlprompt.training.tracker import DatasetRecord
 
+_SHARED = "Where runs share the GPU, let fewer do so at a time (--workers)"
+
 
 def pad_id_of(tokenizer: PreTrainedTokenizerFast) -> int:
     """Any id does: with a causal model and right padding no real token sees a pad."""
@@ -242,6 +244,8 @@ def choose_device(name: str | None) -> torch.device:
             torch.cuda.set_device(device)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
+        if "out of memory" in str(error):
+            raise RunError(f"device '{name}' has no memory left for this process. {_SHARED}") from error
         raise RunError(
             f"device '{name}' cannot be used here ({error}). Use cpu, or leave the choice open"
         ) from error
@@ -261,5 +265,5 @@ def out_of_memory_explained() -> Iterator[None]:
         raise RunError(
             f"the GPU's memory ran out ({str(error).splitlines()[0]}). Lower schedule.token_budget (if that "
             "was in training) or evaluation.token_budget: the result stays the same. Or set "
-            "gradient_checkpointing"
+            f"gradient_checkpointing. {_SHARED}"
         ) from error
