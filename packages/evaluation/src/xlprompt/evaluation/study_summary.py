@@ -52,6 +52,8 @@ def publish(
     verdicts: Sequence[Verdict],
     runs: Sequence[RunFacts],
     report: Path,
+    *,
+    further: Sequence[str] = (),
 ) -> None:
     """Write a study's figure and whole report to a folder, and its summary into a document that links them.
 
@@ -62,13 +64,15 @@ def publish(
         verdicts: From verdicts.judge.
         runs: The runs compared.
         report: The report in Markdown, which is copied.
+        further: Titles of its sections on other analyses, such as ablations.
 
     Raises:
         DocumentError: The document has no place for the section. Nothing has been written then.
     """
     path = Path(os.path.relpath(folder.resolve(), document.resolve().parent)).as_posix()
     picture = f"![{comparison.method} minus {comparison.baseline} by language]({path}/{_FIGURE})"
-    more = f"[The whole report]({path}/{_REPORT}): intervals, groups of languages, rules and costs."
+    parts = "; ".join(("intervals, groups of languages, rules and costs", *further))
+    more = f"[The whole report]({path}/{_REPORT}): {parts}."
     text = f"{summary(comparison, verdicts, runs)}\n{picture}\n\n{more}\n"
     replace_section(document, folder.name, text)
     folder.mkdir(parents=True, exist_ok=True)

@@ -243,6 +243,7 @@ def report_study(
         fertility=fertility.by_language if fertility else None,
         granularity=find_granularity(store, study.model),
     )
+    further = stored_sections(store, study.model)
     paths = write_study_report(
         out,
         comparison,
@@ -250,11 +251,12 @@ def report_study(
         facts,
         heads=heads,
         fertility=fertility,
-        more=stored_sections(store, study.model),
+        more=further,
         notes=[*study.notes, *left_out],
     )
     if publish_in is not None and document is not None:
-        publish(publish_in, document, comparison, verdicts, facts, paths[1])
+        titles = [section.title for section in further]
+        publish(publish_in, document, comparison, verdicts, facts, paths[1], further=titles)
     tracker = MlflowTracker(store)
     with true_end_state(tracker):
         tracker.start(
