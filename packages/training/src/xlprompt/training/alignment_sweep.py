@@ -24,7 +24,8 @@ from xlprompt.training.cells import StudyError
 from xlprompt.training.chosen_data import languages_to_score, open_data
 from xlprompt.training.code_version import code_version
 from xlprompt.training.environment import usable_cores
-from xlprompt.training.executors import make_executor, visible_gpus
+from xlprompt.training.executor_choice import make_executor
+from xlprompt.training.executors import visible_gpus
 from xlprompt.training.grid import ExecutorSettings
 from xlprompt.training.ledger import CellRun, Ledger, open_ledger
 from xlprompt.training.recipe import Recipe, RecipeError, load_recipe

@@ -354,18 +354,3 @@ def visible_gpus() -> list[str]:
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
     return [str(index) for index in range(torch.cuda.device_count())]
-
-
-def make_executor(settings: ExecutorSettings, *, address: str | None = None) -> Executor:
-    """The executor that the settings name.
-
-    Raises:
-        StudyError: Ray is asked for and not installed.
-    """
-    if settings.kind == "ray":
-        from xlprompt.training.ray_executor import RayExecutor
-
-        return RayExecutor(settings, address=address)
-    if settings.workers == 0:
-        return InProcessExecutor(settings)
-    return LocalExecutor(settings)

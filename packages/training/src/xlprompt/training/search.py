@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from xlprompt.training.asked_search import AskedSearch, ask_search
-from xlprompt.training.executors import make_executor
+from xlprompt.training.executor_choice import make_executor
 from xlprompt.training.search_database import database_beside, hidden
 from xlprompt.training.search_progress import plan_text, run_workers
 from xlprompt.training.search_report import (

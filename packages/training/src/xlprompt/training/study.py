@@ -17,7 +17,8 @@ from typing import Any
 from rich.console import Console
 
 from xlprompt.training.cells import Group, StudyError, make_groups
-from xlprompt.training.executors import Executor, make_executor
+from xlprompt.training.executor_choice import make_executor
+from xlprompt.training.executors import Executor
 from xlprompt.training.grid import Grid, load_grid
 from xlprompt.training.ledger import CELL_TAG, Ledger
 from xlprompt.training.plan import Plan, PlannedCell, make_plan, plan_line, plan_table, wall_seconds

@@ -1,0 +1,21 @@
+"""Which executor runs a study's cells: processes of this machine, this very process, or a Ray cluster."""
+
+from __future__ import annotations
+
+from xlprompt.training.executors import Executor, InProcessExecutor, LocalExecutor
+from xlprompt.training.grid import ExecutorSettings
+
+
+def make_executor(settings: ExecutorSettings, *, address: str | None = None) -> Executor:
+    """The executor that the settings name.
+
+    Raises:
+        StudyError: Ray is asked for and not installed.
+    """
+    if settings.kind == "ray":
+        from xlprompt.training.ray_executor import RayExecutor
+
+        return RayExecutor(settings, address=address)
+    if settings.workers == 0:
+        return InProcessExecutor(settings)
+    return LocalExecutor(settings)
