@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.alignment_gains import Curve, Gain, is_head
-from xlprompt.evaluation.study_figures import COLORS, LINES, MARKERS, WIDTH, letters, svg_text
+from xlprompt.evaluation.study_figures import COLORS, MARKERS, WIDTH, letters, line_style, svg_text
 
 _ROW = 0.13  # inches that a method takes in a language's row
 _MARKERS = (*MARKERS, "v", "P", "X")  # as many as there are methods
@@ -106,11 +106,8 @@ def curves_figure(curves: Sequence[Curve]) -> str:
                 axes.plot(
                     places,
                     mean,
-                    color=COLORS[style],
-                    linestyle=LINES[style],
-                    marker=MARKERS[style],
+                    **line_style(style),
                     markersize=3.5,
-                    markerfacecolor="white" if style == 1 else COLORS[style],
                     linewidth=1.0,
                     label=kind,
                 )

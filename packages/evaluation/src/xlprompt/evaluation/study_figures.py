@@ -99,6 +99,16 @@ def by_resources(comparison: Comparison, task: str) -> str:
         return svg_text(figure)
 
 
+def line_style(number: int) -> dict[str, Any]:
+    """How the line of this number looks, so that neither color nor line nor marker alone tells it apart."""
+    return {
+        "color": COLORS[number],
+        "linestyle": LINES[number],
+        "marker": MARKERS[number],
+        "markerfacecolor": "white" if number == 1 else COLORS[number],
+    }
+
+
 def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]], label: str) -> str:
     """Development score by step: each method's mean over seeds, and one standard deviation around it.
 
@@ -119,11 +129,8 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]],
             axes.plot(
                 steps,
                 mean,
-                color=COLORS[style],
-                linestyle=LINES[style],
-                marker=MARKERS[style],
+                **line_style(style),
                 markersize=4,
-                markerfacecolor="white" if style == 1 else COLORS[style],
                 label=f"{method} ({len(scores)} seed{'s' if len(scores) > 1 else ''})",
             )
             if len(scores) > 1:
@@ -165,10 +172,7 @@ def cost_against_score(points: Sequence[tuple[str, str, float, float]]) -> str:
                 axes.plot(
                     seconds,
                     score,
-                    linestyle="none",
-                    marker=MARKERS[style],
-                    markerfacecolor="white" if style == 1 else COLORS[style],
-                    color=COLORS[style],
+                    **line_style(style) | {"linestyle": "none"},
                     label=method,
                 )
             axes.set_title(task)

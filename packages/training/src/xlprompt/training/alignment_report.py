@@ -35,7 +35,7 @@ _SWEPT_BY: Mapping[Swept, str] = {
 }
 # A recipe's values that make the trained model what it is; those of an evaluation may differ from the run's.
 _RECIPE_KEYS = set(Recipe.model_fields) - {"task", "method", "model", "seed", "evaluation"}
-_KINDS = tuple(kind for kind in ALIGNMENT_KINDS if kind != "none")
+KINDS = tuple(kind for kind in ALIGNMENT_KINDS if kind != "none")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def find_aligned(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[dict[Key, C
     """Those of the scored runs, newest first, that count, and what was left out."""
     groups: dict[tuple[str, str, str], dict[str, dict[int, tuple[int, CellRun]]]] = {}
     for run in scored:
-        files = sum(len(ledger.predictions(run.run_id, kind)) for kind in _KINDS)
+        files = sum(len(ledger.predictions(run.run_id, kind)) for kind in KINDS)
         if not files:
             continue
         group = groups.setdefault(_cell(run), {}).setdefault(_settings(run), {})
@@ -199,7 +199,7 @@ def find_curves(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[Curve, ...]:
         without = run.metrics.get(f"test/{metric}/mean_zero_shot")
         for swept, own in _SWEPT_BY.items():
             suffix = f"/{metric}/mean_zero_shot_by_{swept}"
-            names = {kind: f"test-{kind}{suffix}" for kind in _KINDS if f"test-{kind}{suffix}" in run.metrics}
+            names = {kind: f"test-{kind}{suffix}" for kind in KINDS if f"test-{kind}{suffix}" in run.metrics}
             if not names or without is None:
                 continue
             group = sweeps.setdefault((*_cell(run), swept), {}).setdefault(_settings(run, own), _Sweeps())
@@ -259,12 +259,12 @@ def _settings(run: CellRun, without: str | None = None) -> str:
 
 
 def _kinds(ledger: Ledger, run: CellRun) -> list[str]:
-    return [kind for kind in _KINDS if ledger.predictions(run.run_id, kind)]
+    return [kind for kind in KINDS if ledger.predictions(run.run_id, kind)]
 
 
 def _shared_kinds(ledger: Ledger, runs: Mapping[Key, CellRun]) -> list[str]:
     of_runs = [_kinds(ledger, run) for run in runs.values()]
-    return [kind for kind in _KINDS if all(kind in kinds for kinds in of_runs)]
+    return [kind for kind in KINDS if all(kind in kinds for kinds in of_runs)]
 
 
 def _gains(ledger: Ledger, runs: Mapping[Key, CellRun], model: str, method: str) -> list[Gain]:

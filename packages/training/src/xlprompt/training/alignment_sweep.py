@@ -18,7 +18,7 @@ from rich.console import Console
 
 from xlprompt.data import TASKS
 from xlprompt.data.sources import Source
-from xlprompt.models import AlignmentKind
+from xlprompt.training.alignment_report import KINDS
 from xlprompt.training.alignment_worker import SWEEP_TAG, AlignmentJob
 from xlprompt.training.cells import StudyError
 from xlprompt.training.chosen_data import languages_to_score, open_data
@@ -33,7 +33,6 @@ from xlprompt.training.report_runs import newest_runs
 from xlprompt.training.run_labels import run_name
 from xlprompt.training.signals import handled
 
-KINDS: tuple[AlignmentKind, ...] = ("mean", "mean_scale", "principal", "subspace")
 SENTENCES = (5, 10, 20, 50, 100, 200)
 
 
