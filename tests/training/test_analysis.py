@@ -15,12 +15,13 @@ from xlprompt.training.cells import StudyError
 from xlprompt.training.granularity_run import KIND, run_sweep
 from xlprompt.training.granularity_sweep import Sweep
 from xlprompt.training.grid import load_grid
-from xlprompt.training.ledger import Ledger
+from xlprompt.training.ledger import Ledger, open_ledger
 from xlprompt.training.recipe import RecipeError, load_settings
-from xlprompt.training.report_runs import find_granularity, report_study
+from xlprompt.training.report_runs import find_granularity, find_runs, report_study
 from xlprompt.training.report_sections import log_section
 from xlprompt.training.study import run_study
 from xlprompt.training.tokenization_run import analyze_tokenization
+from xlprompt.training.tracker import find_model
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 HERE = {"executor.workers": 0}
@@ -104,6 +105,7 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     scorings = ledger.finished_runs(KIND, "job", KIND)
     assert len(scorings) == 8
     check_share_0_is_the_studys_own(ledger, scorings)
+    check_a_run_without_weights_is_left_out(sweep, store)
 
     swept = sweep_alignment(ALIGNMENT, store=store, console=console(), device="cpu")
     assert (swept.known, swept.done, swept.failures) == (0, 2, {})
@@ -113,10 +115,23 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
 
     _, text = report_study(store, tmp_path / "report")
     written = text.read_text(encoding="utf-8")
-    assert "## Tokenization of the test set of xnli" in written
+    assert "## Tokenization of the xnli test set in data" in written
     assert "## Granularity: words cut more finely in evaluation" in written
     assert "## Alignment without labels" in written
     assert "### xnli: zero-shot mean by number of unlabelled sentences" in written
+
+
+def check_a_run_without_weights_is_left_out(sweep, store):
+    heard = console()
+    run = find_runs(open_ledger(store, "")).runs["xnli", "finetune", 1]
+    weights = find_model(store, run.run_id).directory
+    aside = weights.rename(weights.with_name("aside"))
+    found = run_sweep(sweep, store=store, console=heard)
+    aside.rename(weights)
+    assert found.done == 0
+    assert found.findings.seeds["xnli"] == {"prompt": (0, 1), "finetune": (0,)}
+    assert "left out: finetune seed 1 of xnli" in heard.file.getvalue()
+    assert "since their weights cannot be read: finetune seed 1 of xnli" in found.section.note
 
 
 @pytest.mark.slow

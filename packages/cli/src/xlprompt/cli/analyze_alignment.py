@@ -113,7 +113,8 @@ def command(
         option = {"align_layers": "align_layer"}.get(named[0], named[0]).replace("_", "-")
         raise click.UsageError(f"--{option} says what to score, which is done with --sweep only")
     # What has been scored belongs into the report, whichever tasks it was.
-    findings = analyze_alignment(mlruns, tasks=() if sweep else tasks, model=model)
+    with Console(stderr=True).status("Looking for aligned predictions") as status:
+        findings = analyze_alignment(mlruns, tasks=() if sweep else tasks, model=model, say=status.update)
     if as_json:
         click.echo(json.dumps(findings.to_dict(), indent=2, ensure_ascii=False))
     else:
@@ -181,7 +182,7 @@ def _gain_table(task: str, model: str, method: str, gains: list[Gain]) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("language", no_wrap=True)
-    table.add_column("none", justify="right", no_wrap=True)
+    table.add_column("none", justify="right", no_wrap=True, min_width=5)
     for gain in gains:
         table.add_column(gain.kind, justify="right", no_wrap=True)
     rows = [[row for row in gain.comparison.differences if row.task == task] for gain in gains]
@@ -211,6 +212,7 @@ def _gain_table(task: str, model: str, method: str, gains: list[Gain]) -> Table:
 
 def _figure(estimate: Estimate) -> str:
     if estimate.low is not None and estimate.high is not None:
-        return f"{estimate.value:+.1f} ±{(estimate.high - estimate.low) / 2:.1f}"
+        half = (estimate.high - estimate.low) / 2
+        return f"{estimate.value:+.1f} ±{half:.{0 if half > 99 else 1}f}"
     error = "" if estimate.example_stderr is None else f" ±{estimate.example_stderr:.1f}"
     return f"{estimate.value:+.1f}{error}"

@@ -52,7 +52,7 @@ def _print(console: Console, section: Section) -> None:
             if all(map(_is_figure, cells)):  # a figure in two lines could not be read
                 grid.add_column(name, justify="right", min_width=max(map(len, cells), default=0))
             else:
-                grid.add_column(name)
+                grid.add_column(name, overflow="fold")  # nothing is cut off
         for row in part.rows:
             grid.add_row(*row)
         console.print(grid)

@@ -101,7 +101,7 @@ def _zero_shot(gains: Sequence[Gain], task: str) -> Table:
     for method in dict.fromkeys(gain.method for gain in gains):
         of_method = [gain for gain in gains if gain.method == method]
         first = of_method[0].comparison
-        rows.append((method, "none", *_scores(first, task, first.baseline), *[ABSENT] * 4))
+        rows.append((method, "none", *_scores(first, task, first.baseline), ABSENT, ABSENT))
         rows += [
             (
                 method,
@@ -123,10 +123,8 @@ def _zero_shot(gains: Sequence[Gain], task: str) -> Table:
             language(comparison.train_language).name,
             "zero-shot",
             "collapsed",
-            "gain",
-            "95 % interval",
-            "better",
-            "worse",
+            "gain [95 %]",
+            "better, worse",
         ),
         tuple(rows),
         f"{comparison.tasks[task].metric} on {_examples(comparison, task)} test examples a language, in "
@@ -155,21 +153,18 @@ def _scores(comparison: Comparison, task: str, method: str) -> tuple[str, str, s
     )
 
 
-def _gained(comparison: Comparison, task: str) -> tuple[str, str, str, str]:
+def _gained(comparison: Comparison, task: str) -> tuple[str, str]:
+    """The gain with its interval, and in how many languages it is one or a loss."""
     row = comparison.zero_shot(task)
     if row is None:
-        return ABSENT, ABSENT, ABSENT, ABSENT
+        return ABSENT, ABSENT
     found = row.estimate
     if found.low is None or found.high is None:  # one seed: nothing is significant
         error = "" if found.example_stderr is None else f" ± {found.example_stderr:.1f}"
-        return f"{found.value:+z.1f}{error}", ABSENT, ABSENT, ABSENT
+        return f"{found.value:+z.1f}{error}", ABSENT
     tally = next(tally for tally in comparison.tallies if tally.task == task)
-    return (
-        f"{found.value:+z.1f}",
-        interval(found.low, found.high, "+z.1f"),
-        str(tally.wins),
-        str(tally.losses),
-    )
+    gain = f"{found.value:+z.1f} {interval(found.low, found.high, 'z.1f')}"
+    return gain, f"{tally.wins} / {tally.losses}"
 
 
 def _curves(curves: Sequence[Curve]) -> list[Table | Image]:

@@ -41,7 +41,7 @@ def tokenization_section(
     Args:
         analysis: From tokenization_analysis.analyze.
         model: Whose tokenizer.
-        text: What was tokenized, such as "the test set of pos, mini".
+        text: What was tokenized, such as "the pos test set in mini".
         notes: Sentences on where the differences come from, or why there are none.
     """
     content: list[Table | Image] = [

@@ -8,7 +8,7 @@ the predictions.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,11 @@ class AlignmentFindings:
 
 
 def analyze_alignment(
-    store: Path, *, tasks: Sequence[str] = (), model: str | None = None
+    store: Path,
+    *,
+    tasks: Sequence[str] = (),
+    model: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> AlignmentFindings:
     """Compare predictions with and without alignment; over all tasks, what came out is kept for the reports.
 
@@ -98,6 +102,7 @@ def analyze_alignment(
         store: Folder of the MLflow store.
         tasks: Task names; none for all. A look at some of them leaves the reports' section as it is.
         model: Backbone; None for all. Each has a section of its own.
+        say: Is told what is being worked on: dozens of runs take minutes.
 
     Raises:
         StudyError: There is no store, or no run with aligned predictions in it.
@@ -118,8 +123,11 @@ def analyze_alignment(
         of_model = {key: run for key, run in runs.items() if key[1] == name}
         for method in _in_order(key[2] for key in of_model):
             of_method = {key: run for key, run in of_model.items() if key[2] == method}
+            say(f"What alignment gains {method} with {name}, of {len(of_method)} runs")
             gains += _gains(ledger, of_method, name, method)
+        say(f"The claims with alignment, for {name}")
         verdicts |= _verdicts(ledger, of_model, name, store)
+    say("Curves over sentences and layers")
     curves = find_curves(ledger, scored)
     findings = AlignmentFindings(tuple(gains), verdicts, curves, notes)
     if not tasks:

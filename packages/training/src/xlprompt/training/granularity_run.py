@@ -27,7 +27,7 @@ from xlprompt.evaluation.report_page import Section
 from xlprompt.evaluation.runs import RunKey
 from xlprompt.models import load_tokenizer
 from xlprompt.training.cells import StudyError
-from xlprompt.training.checkpoint import load_checkpoint
+from xlprompt.training.checkpoint import CheckpointError, load_checkpoint
 from xlprompt.training.chosen_data import languages_to_score, open_data
 from xlprompt.training.code_version import code_version
 from xlprompt.training.evaluation_run import evaluate
@@ -89,8 +89,9 @@ def run_sweep(
         DataError, RunError: The data are not there.
     """
     sweep = load_settings(path, Sweep, overrides)
+    left_out: list[str] = []
     if sweep.train is None:
-        cells = _of_finished_study(sweep, store)
+        cells, left_out = _of_finished_study(sweep, store, console)
         ledger = Ledger(store)
         found, done = _score(cells, sweep, store, ledger, console, device)
     else:
@@ -100,7 +101,9 @@ def run_sweep(
     tokens, cut_away = _tokens(cells, sweep)
     where = {None: "in evaluation", "train": "in training", "both": "in training and evaluation"}[sweep.train]
     title = f"Granularity: words cut more finely {where}"
-    section = granularity_section(findings, tokens, title=title, notes=_notes(sweep, findings, cut_away))
+    section = granularity_section(
+        findings, tokens, title=title, notes=_notes(sweep, findings, cut_away, left_out)
+    )
     run_id = log_section(
         store,
         f"{KIND}-{sweep.train or 'evaluation'}",
@@ -122,18 +125,32 @@ class _Cell:
     languages: tuple[str, ...]
 
 
-def _of_finished_study(sweep: Sweep, store: Path) -> dict[RunKey, _Cell]:
+def _of_finished_study(sweep: Sweep, store: Path, console: Console) -> tuple[dict[RunKey, _Cell], list[str]]:
+    """Trained models by task, method and seed; and, in words, the runs whose weights cannot be read."""
     study = find_runs(open_ledger(store, "Run a study first: make all-tasks"), sweep.model)
     cells: dict[RunKey, _Cell] = {}
+    left_out: list[str] = []
     for key, run in study.runs.items():
-        if key[1] not in (METHOD, BASELINE) or (sweep.tasks and key[0] not in sweep.tasks):
+        task, method, seed = key
+        if method not in (METHOD, BASELINE) or (sweep.tasks and task not in sweep.tasks):
             continue
-        stored = load_checkpoint(find_model(store, run.run_id).directory)
+        try:
+            stored = load_checkpoint(find_model(store, run.run_id).directory)
+        except (
+            CheckpointError
+        ) as error:  # scores outlive weights, which someone may have deleted for their size
+            left_out.append(f"{method} seed {seed} of {task}")
+            console.print(
+                f"  left out: {left_out[-1]}. {error}", highlight=False, markup=False, soft_wrap=True
+            )
+            continue
         recipe = recipe_from_dict(stored.metadata.recipe, origin=run.run_id)
         cells[key] = _Cell(run, recipe, _languages(sweep, recipe))
     if not cells:
-        raise StudyError(f"the store's study of {study.model} has none of {', '.join(sweep.tasks or ())}")
-    return cells
+        what = f"{', '.join(sweep.tasks or ())} of {study.model}".removeprefix(" of ")
+        gone = f"; the weights of {len(left_out)} runs cannot be read" if left_out else ""
+        raise StudyError(f"{store}: no trained model of {what}{gone}. Train some first: make all-tasks")
+    return cells, left_out
 
 
 def _languages(sweep: Sweep, recipe: Recipe) -> tuple[str, ...]:
@@ -302,7 +319,9 @@ def _tokens(
     return ratios, cut_away
 
 
-def _notes(sweep: Sweep, findings: GranularityFindings, cut_away: Mapping[str, int]) -> list[str]:
+def _notes(
+    sweep: Sweep, findings: GranularityFindings, cut_away: Mapping[str, int], left_out: Sequence[str]
+) -> list[str]:
     how = {
         "forced": "each token of a chosen word is written with as few smaller known ones as possible",
         "sampling": "a chosen word's tokens are drawn from the tokenizer's distribution over cuts",
@@ -317,6 +336,8 @@ def _notes(sweep: Sweep, findings: GranularityFindings, cut_away: Mapping[str, i
         )
     counts = {len(seeds) for of_task in findings.seeds.values() for seeds in of_task.values()}
     notes.append(f"Seeds of a method: {' to '.join(map(str, sorted({min(counts), max(counts)})))}.")
+    if left_out:
+        notes.append(f"Left out, since their weights cannot be read: {', '.join(left_out)}.")
     if longest := {name: number for name, number in cut_away.items() if number}:
         listed = ", ".join(f"{number} of {name}" for name, number in longest.items())
         notes.append(f"In the longest rows text was cut away (examples of a language, at most: {listed}).")

@@ -88,7 +88,7 @@ def analyze_tokenization(
         )
     comparison, note = _study(store, model)
     analysis = analyze(counts, comparison)
-    text = f"the {split} set of {task_name}, {short_name(source)}"
+    text = f"the {task_name} {split} set in {short_name(source)}"
     section = tokenization_section(analysis, model=short_name(model), text=text, notes=[note])
     metrics = {
         f"{KIND}/{name}{suffix}/{row.language}": value
