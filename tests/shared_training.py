@@ -14,13 +14,14 @@ import torch
 from small import small_model
 
 from xlprompt.data import TASKS
-from xlprompt.data.batches import training_steps
+from xlprompt.data.batches import RandomRows, training_steps
 from xlprompt.data.encoding import EncodingSettings, encode
 from xlprompt.data.sources import open_source
 from xlprompt.evaluation import predict
 from xlprompt.evaluation.aligned import collect_states
 from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.models import load_tokenizer
+from xlprompt.training.alignment_loss import StepPenalty
 from xlprompt.training.engines import choose_engine, open_engine
 from xlprompt.training.recipe import OptimizerSettings
 
@@ -55,9 +56,12 @@ def train(name: str, folder: Path, dtype: str, train_rows, development, processe
         processes=processes.size,
     )
     losses = []
+    pulled = RandomRows(development, rows=6, token_budget=256, pad_id=0)  # as an alignment loss would
     with open_engine(engine_choice, model, OptimizerSettings(learning_rate=1e-3), CPU, processes) as engine:
-        for step in islice(steps, STEPS):
-            loss, _ = engine.step(step, 1.0)
+        for number, step in enumerate(islice(steps, STEPS)):
+            own, target = (pulled.draw(number, which) for which in (0, 1))
+            penalty = StepPenalty(own, target, weight=0.1 / processes.size, scale=True)
+            loss, _ = engine.step(step, 1.0, penalty if number % 2 else None)
             processes.add_up([loss])
             losses.append(loss.item())
         options = {"token_budget": 96, "pad_id": 0, "device": CPU}

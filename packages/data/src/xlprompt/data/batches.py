@@ -143,6 +143,36 @@ def training_steps(
     return steps()
 
 
+class RandomRows:
+    """Draws of some rows, each determined by its seed."""
+
+    def __init__(self, encoded: Encoded, *, rows: int, token_budget: int, pad_id: int) -> None:
+        """Draw from these rows.
+
+        Args:
+            encoded: The rows.
+            rows: Rows of a draw; all of them where there are fewer.
+            token_budget: Most tokens of a draw, padding included; rows that are drawn last are left out.
+            pad_id: The id rows are filled up with.
+
+        Raises:
+            DataError: There are no rows, or a row is longer than `token_budget`.
+        """
+        if len(encoded.lengths) == 0:
+            raise DataError(f"there are no {encoded.task.name} rows to draw", fix="Check the source's files.")
+        _check_budget(encoded, token_budget)
+        self.lengths = encoded.lengths
+        self._rows, self._token_budget, self._pad_id = rows, token_budget, pad_id
+        self._arrays = _RowArrays.of(encoded)
+
+    def draw(self, *seed: int) -> Batch:
+        """Rows without repetition, the same for the same numbers."""
+        bits = np.random.PCG64(np.random.SeedSequence(seed)).random_raw(len(self.lengths))
+        drawn = np.argsort(bits, kind="stable")[: self._rows]
+        padded = np.maximum.accumulate(self.lengths[drawn]) * np.arange(1, len(drawn) + 1)
+        return self._arrays.batch(drawn[padded <= self._token_budget], self._pad_id)
+
+
 def evaluation_batches(
     encoded: Encoded, *, token_budget: int, pad_id: int, longest_first: bool = True
 ) -> Iterator[Batch]:

@@ -3,7 +3,7 @@
 Each language's states sit at their own place, and a head that has read one language only looks in the wrong
 one for the others. Every kind of alignment here is an affine map from a language's states to the training
 language's, made of moments of both; nothing is trained and no label is looked at. What is scored with it, and
-which text the moments are of, is decided elsewhere.
+which text the moments are of, is decided elsewhere. `moment_distance` is what training can reduce instead.
 """
 
 from __future__ import annotations
@@ -57,6 +57,47 @@ class AlignmentSettings(BaseModel):
     @classmethod
     def _none_comes_first(cls, value: tuple[AlignmentKind, ...]) -> tuple[AlignmentKind, ...]:
         return tuple(kind for kind in ALIGNMENT_KINDS if kind == "none" or kind in value)
+
+
+class AlignmentLossSettings(BaseModel):
+    """What pulls the languages' states together in training, beside the loss of the task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="Of the distance between a language's states and the training language's, which is added "
+        "to the loss; 0 leaves it out. The figures are then no longer of training on one language alone: "
+        "unlabelled text of the others is read.",
+    )
+    moments: Literal["mean", "mean_scale"] = Field(
+        default="mean_scale", description="What is to agree: means, or means and deviations."
+    )
+    languages: tuple[str, ...] | None = Field(
+        default=None,
+        description="Whose text is read, such as [de, sw]; null for every language that is scored and has "
+        "unlabelled text. One of them is drawn for each step.",
+    )
+    rows: int = Field(
+        default=16,
+        ge=2,
+        description="Sentences or pairs of that language that a step reads, and as many of the training "
+        "language, or fewer where schedule.token_budget is full. Time of a step grows by three passes over "
+        "them, a fourth without gradients.",
+    )
+    sentences: int = Field(
+        default=500,
+        ge=2,
+        description="Unlabelled development sentences (or pairs) of a language to draw from, at most.",
+    )
+
+    @field_validator("languages")
+    @classmethod
+    def _languages_are_named_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and (not value or len(set(value)) < len(value)):
+            raise ValueError("name each language once, at least one; null takes all that have text")
+        return value
 
 
 @dataclass(frozen=True)
@@ -134,6 +175,34 @@ def moments_of(states: Tensor, target: Target) -> Moments:
     along = (states.double() - mean) / target.moments.deviation @ target.directions.double()
     along = _above_zero(along.std(dim=0, correction=0))
     return Moments(len(states), mean.float(), deviation.float(), along.float())
+
+
+def moment_distance(states: Tensor, target: Tensor, *, scale: bool) -> Tensor:
+    """How far a language's states are from the training language's, in units of the latter's deviation.
+
+    The mean over dimensions of `((m - m_t) / s_t)**2`, and with `scale` of `log(s / s_t)**2` beside it, where
+    `m` and `s` are mean and deviation of the states and `m_t`, `s_t` those of the target's. Matching moments
+    to adapt to a domain without labels goes back to Sun and Saenko 2016 (Deep CORAL, arXiv 1607.01719) and
+    Zellinger et al. 2017 (arXiv 1702.08811). Samples of one language are about `1 / n + 1 / n_t` apart, and
+    with `scale` half as much more.
+
+    Args:
+        states: `[positions, hidden]`, two or more; what gradients go to.
+        target: `[positions, hidden]`, two or more; taken as given.
+        scale: Compare deviations too.
+
+    Returns:
+        A float32 scalar, zero where the moments agree.
+    """
+    own, given = states.float(), target.detach().float()
+    least = max(_LEAST_DEVIATION * float(given.std(dim=0, correction=0).mean()), 1e-6)
+    deviation = given.std(dim=0, correction=0).clamp_min(least)
+    distance = ((own.mean(dim=0) - given.mean(dim=0)) / deviation).square().mean()
+    if scale:
+        # Of the variance, whose gradient is finite where a dimension does not vary.
+        ratio = 0.5 * (own.var(dim=0, correction=0).clamp_min(least**2).log() - 2 * deviation.log())
+        distance = distance + ratio.square().mean()
+    return distance
 
 
 def _mean_and_deviation(states: Tensor, least: int) -> tuple[Tensor, Tensor]:

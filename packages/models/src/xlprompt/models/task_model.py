@@ -59,18 +59,23 @@ class TaskModel(nn.Module):
         elif adapters is not None:
             self.method = adapters.settings.method
 
-    def forward(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, rows: Tensor, columns: Tensor, *, only_states: bool = False
+    ) -> Tensor:
         """Classify read-out positions.
 
         Args:
             input_ids: `[batch, time]`, padded on the right.
             rows: `[read-outs]`, the batch row of each read-out.
             columns: `[read-outs]`, its position in the row.
+            only_states: Give what the head reads, as `readout_states` does, where only `forward` can be
+                called: on a model that DeepSpeed has divided.
 
         Returns:
             `[read-outs, labels]`, float32.
         """
-        return self.head(self.readout_states(input_ids, rows, columns))
+        states = self.readout_states(input_ids, rows, columns)
+        return states if only_states else self.head(states)
 
     def readout_states(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """What the head reads: hidden states `[read-outs, hidden]` at the places that `forward` names."""

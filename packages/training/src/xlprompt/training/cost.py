@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from xlprompt.data.batches import Batch
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import StateMemory, TaskModel
-from xlprompt.models.flops import compute_shape, step_flops
+from xlprompt.models.flops import compute_shape, forward_flops, step_flops
 from xlprompt.training.engine import share_of_loss, updates_at_once
 from xlprompt.training.environment import device_name
 from xlprompt.training.training_state import random_state, restore_random_state
@@ -54,6 +54,21 @@ class PeakRate:
     source: Literal["datasheet", "measured"]
 
 
+@dataclass(frozen=True)
+class Unlabelled:
+    """The text that an alignment loss reads at each step.
+
+    Attributes:
+        rows: Rows of one language, and as many of the training language.
+        lengths: Tokens of each row of the languages that are pulled.
+        target_lengths: Tokens of each row of the training language.
+    """
+
+    rows: int
+    lengths: Collection[int]
+    target_lengths: Collection[int]
+
+
 @dataclass(frozen=True, eq=False)
 class Workload:
     """How much a training run will compute.
@@ -64,6 +79,7 @@ class Workload:
         lengths: Tokens of each training row.
         development_lengths: Tokens of each development row.
         evaluations: How often the development set will be scored.
+        unlabelled: What a step reads beside its rows; None for nothing.
     """
 
     steps: int
@@ -71,6 +87,7 @@ class Workload:
     lengths: Collection[int]
     development_lengths: Collection[int]
     evaluations: int
+    unlabelled: Unlabelled | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +179,15 @@ def training_flops(model: TaskModel, lengths: Collection[int], rows: int) -> int
     return flops * rows // len(lengths)
 
 
+def unlabelled_flops(model: TaskModel, text: Unlabelled, *, steps: int) -> int:
+    """Model FLOPs of what an alignment loss adds: both passes over one text, the first over the other."""
+    prompt = None if model.prompts is None else model.prompts.settings
+    shape = compute_shape(model.backbone.model, None if model.adapters is None else model.adapters.settings)
+    rows = steps * text.rows
+    forward = forward_flops(shape, text.target_lengths, prompt) * rows // len(text.target_lengths)
+    return training_flops(model, text.lengths, rows) + forward
+
+
 def estimate(
     model: TaskModel,
     micro_batches: list[Batch],
@@ -214,15 +240,23 @@ def estimate(
     params = sum(parameter.numel() for parameter in trained)
     update_seconds = _update_seconds(params, device, fused=fused)
     forward_rate = forward_seconds / tokens
+    unlabelled_seconds, unlabelled = 0.0, 0
+    if (text := workload.unlabelled) is not None:
+        unlabelled = unlabelled_flops(model, text, steps=workload.steps)
+        own, target = (sum(each) / len(each) for each in (text.lengths, text.target_lengths))
+        row_seconds = pass_seconds / tokens * own + forward_rate * target
+        unlabelled_seconds = row_seconds / real * workload.steps * text.rows
     return CostEstimate(
-        train_seconds=pass_seconds / tokens * rows * mean_length / real + workload.steps * update_seconds,
+        train_seconds=pass_seconds / tokens * rows * mean_length / real
+        + workload.steps * update_seconds
+        + unlabelled_seconds,
         development_seconds=forward_rate * sum(map(int, workload.development_lengths)) * workload.evaluations,
         peak_memory_bytes=memory.before
         + state.gradients
         + state.optimizer
         + max(memory.activations, _update_bytes(trained, device, fused=fused)),
         activation_bytes=memory.activations,
-        flops=training_flops(model, workload.lengths, rows),
+        flops=training_flops(model, workload.lengths, rows) + unlabelled,
         forward_seconds_per_token=forward_rate,
     )
 

@@ -27,6 +27,7 @@ from xlprompt.data.batches import TrainingStep
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
 from xlprompt.training.engine import (
+    Penalty,
     hand_out_weights,
     parameter_groups,
     refuse_foreign_state,
@@ -145,14 +146,17 @@ class DeepSpeedEngine:
             raise EngineError(f"DeepSpeed refuses this configuration: {error}") from error
         self._make_optimizer_state()
 
-    def step(self, step: TrainingStep, rate_factor: float) -> tuple[Tensor, Tensor]:
+    def step(
+        self, step: TrainingStep, rate_factor: float, penalty: Penalty | None = None
+    ) -> tuple[Tensor, Tensor]:
         """As many backward passes as there are micro-batches, and DeepSpeed's step."""
         total = torch.zeros((), device=self._device)
         for batch in step.micro_batches:
             loss = share_of_loss(self._engine, batch.to(self._device), step.readouts)
-            # DeepSpeed takes the mean over the processes; the loss is to be added up.
-            self._engine.backward(loss * self._processes.size, scale_wrt_gas=False)
+            self._backward(loss)
             total += loss.detach()
+        if penalty is not None:
+            self._backward(penalty(self._engine))
         for group, peak in zip(self._engine.optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * rate_factor
         norm = self._norm_in_advance()
@@ -160,6 +164,10 @@ class DeepSpeedEngine:
         if norm is None:
             norm = self._engine.get_global_grad_norm()
         return total, torch.as_tensor(norm, dtype=torch.float32, device=self._device)
+
+    def _backward(self, loss: Tensor) -> None:
+        # DeepSpeed takes the mean over the processes; the loss is to be added up.
+        self._engine.backward(loss * self._processes.size, scale_wrt_gas=False)
 
     def state(self) -> dict[str, Tensor]:
         """Collected from the processes, one parameter after the other."""

@@ -9,7 +9,7 @@ would be lost in bfloat16. `deepspeed_engine.py` has the one that shards.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -22,17 +22,22 @@ from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
 from xlprompt.training.recipe import OptimizerSettings
 
+# What a step adds to its loss, given the model to call: a scalar, this process's share of it.
+Penalty = Callable[[nn.Module], Tensor]
+
 
 class Engine(Protocol):
     """What the training loop asks of an engine. Every process calls every method, in the same order."""
 
-    def step(self, step: TrainingStep, rate_factor: float) -> tuple[Tensor, Tensor]:
+    def step(
+        self, step: TrainingStep, rate_factor: float, penalty: Penalty | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Compute one step's gradient, clip it, and move the weights at this share of the peak rates.
 
         Returns:
-            The loss of this process's share (over all processes they add up to the mean loss of the step) and
-            the norm of the whole gradient before clipping: scalars on the model's device. Where one of them
-            is not finite, the weights are void.
+            The loss of this process's share (over all processes they add up to the mean loss of the step),
+            without the penalty, and the norm of the whole gradient before clipping: scalars on the model's
+            device. Where one of them is not finite, the weights are void.
         """
 
     def state(self) -> dict[str, Tensor]:
@@ -85,9 +90,13 @@ class TorchEngine:
         self._optimizer = make_optimizer(model, settings, self.masters)
         self._peaks = [float(group["lr"]) for group in self._optimizer.param_groups]
 
-    def step(self, step: TrainingStep, rate_factor: float) -> tuple[Tensor, Tensor]:
+    def step(
+        self, step: TrainingStep, rate_factor: float, penalty: Penalty | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The gradient of the mean loss over the step's read-outs, clipped, and one step of AdamW."""
         loss = accumulate_gradients(self._model, step, self._device)
+        if penalty is not None:
+            penalty(self._model).backward()
         weights = [master.weight for master in self.masters.values()]
         if self._processes.size > 1:
             self._processes.add_up([_gradient(weight) for weight in weights])

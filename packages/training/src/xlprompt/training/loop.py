@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -35,6 +36,9 @@ from xlprompt.training.training_state import (
     random_state,
     restore_random_state,
 )
+
+if TYPE_CHECKING:
+    from xlprompt.training.alignment_loss import AlignmentLoss
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +87,7 @@ def fit(
     states: TrainingStates | None = None,
     start: Snapshot | None = None,
     on_score: Callable[[int, Score], None] | None = None,
+    alignment: AlignmentLoss | None = None,
 ) -> FitResult:
     """Train a task model and leave it in its best state.
 
@@ -104,6 +109,7 @@ def fit(
             of process 0, None in the others.
         start: A training state to go on from.
         on_score: Gets the step and the development score after each evaluation; what it raises ends training.
+        alignment: What is added to the loss, to pull the languages' states together; None for nothing.
 
     Raises:
         TrainingDiverged: The loss or the gradient's norm stopped being finite.
@@ -114,7 +120,18 @@ def fit(
     engine = engine or TorchEngine(model, recipe.optimizer, device, processes)
     torch.manual_seed(recipe.seed + _SEEDS_APART * processes.rank)  # dropout; the data's order is the same
     run = _Fit(
-        model, development, recipe, engine, tracker, progress, pad_id, device, processes, states, on_score
+        model,
+        development,
+        recipe,
+        engine,
+        tracker,
+        progress,
+        pad_id,
+        device,
+        processes,
+        states,
+        on_score,
+        alignment,
     )
     if start is not None:
         run.go_back_to(start)
@@ -167,10 +184,12 @@ class _Fit:
         processes: Processes,
         states: TrainingStates | None,
         on_score: Callable[[int, Score], None] | None,
+        alignment: AlignmentLoss | None,
     ) -> None:
         self.model, self.development, self.recipe, self.engine = model, development, recipe, engine
         self.tracker, self.progress, self.states = tracker, progress, states
         self.pad_id, self.device, self.processes, self.on_score = pad_id, device, processes, on_score
+        self.alignment = alignment
         self.metric = main_metric(development.task)
         self.gold = development.gold()
         self.step = self.tokens = self.without_gain = self.best_step = 0
@@ -203,18 +222,21 @@ class _Fit:
         rate = self.recipe.optimizer.learning_rate * factor
         started = time.perf_counter()
         self.step += 1
-        figures = self.engine.step(step, factor)
+        penalty = None if self.alignment is None else self.alignment.of_step(self.step)
+        figures = self.engine.step(step, factor, penalty)
         self.processes.add_up(figures[:1])
-        loss, norm = torch.stack(figures).tolist()  # the step's one wait for a GPU
+        apart = [] if penalty is None else [penalty.distance]
+        loss, norm, *distance = torch.stack([*figures, *apart]).tolist()  # the step's one wait for a GPU
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingDiverged(_what_to_try(self.step, loss, norm, rate, self.recipe))
         elapsed = time.perf_counter() - started
         tokens = step.num_tokens
         self.seconds, self.tokens = self.seconds + elapsed, self.tokens + tokens
-        self.window.add(loss, tokens, elapsed)
+        self.window.add(loss, tokens, elapsed, sum(distance))
         self.progress.stepped(self.step, loss=loss, learning_rate=rate, tokens_per_second=tokens / elapsed)
         if self.step % _LOG_EVERY == 0 or self.step in (1, schedule.steps):
-            self.tracker.log_metrics({**self.window.means(), "train/learning_rate": rate}, step=self.step)
+            means = self.window.means(with_distance=bool(distance))
+            self.tracker.log_metrics({**means, "train/learning_rate": rate}, step=self.step)
             self.window = _Window()
         if self.step % schedule.evaluate_every == 0 or self.step == schedule.steps:
             try:
@@ -295,18 +317,21 @@ class _Window:
     loss: float = 0.0
     tokens: int = 0
     seconds: float = 0.0
+    distance: float = 0.0
 
-    def add(self, loss: float, tokens: int, seconds: float) -> None:
+    def add(self, loss: float, tokens: int, seconds: float, distance: float) -> None:
         self.steps += 1
         self.loss += loss
         self.tokens += tokens
         self.seconds += seconds
+        self.distance += distance
 
-    def means(self) -> dict[str, float]:
-        return {
+    def means(self, *, with_distance: bool) -> dict[str, float]:
+        means = {
             "train/loss": self.loss / self.steps,
             "train/tokens_per_second": self.tokens / self.seconds,
         }
+        return means | ({"train/alignment_distance": self.distance / self.steps} if with_distance else {})
 
 
 def _what_to_try(step: int, loss: float, norm: float, rate: float, recipe: Recipe) -> str:

@@ -27,6 +27,8 @@ def plan_table(
     environment: Environment,
     expected: CostEstimate,
     store: Path,
+    *,
+    aligned_languages: Sequence[str] = (),
 ) -> Table:
     """What is about to run and what it trains, shown before it starts."""
     recipe, schedule = setup.recipe, setup.recipe.schedule
@@ -50,6 +52,11 @@ def plan_table(
         f"{expected.peak_memory_bytes / 2**30:.1f} GiB of memory",
         "store": str(store),
     }
+    if aligned_languages:
+        rows["alignment"] = (
+            f"loss of weight {recipe.alignment_loss.weight:g}, unlabelled text of {len(aligned_languages)} "
+            f"languages: {' '.join(aligned_languages)}"
+        )
     for title, text in rows.items():
         table.add_row(title, Text(text))  # a path may hold brackets, which rich would take for markup
     return table

@@ -22,6 +22,7 @@ from xlprompt.data import TASKS
 from xlprompt.data.encoding import EncodingSettings
 from xlprompt.models import (
     AdapterSettings,
+    AlignmentLossSettings,
     AlignmentSettings,
     BitfitSettings,
     FinetuneSettings,
@@ -221,6 +222,7 @@ class Recipe(Settings):
     head: HeadSettings = Field(default_factory=HeadSettings)
     optimizer: OptimizerSettings
     schedule: ScheduleSettings
+    alignment_loss: AlignmentLossSettings = Field(default_factory=AlignmentLossSettings)
     precision: Literal["bfloat16", "float32"] = Field(
         default="bfloat16",
         description="The backbone's weights and activations. float32 doubles their memory and is slower "
@@ -256,6 +258,25 @@ class Recipe(Settings):
             raise ValueError(
                 "method 'head' with head.kind 'verbalizer' trains nothing. Set head.kind to linear, or take "
                 "another method"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_can_be_aligned(self) -> Recipe:
+        loss = self.alignment_loss
+        if not loss.weight:
+            return self
+        if self.method == "head":
+            raise ValueError(
+                "alignment_loss.weight: method 'head' trains nothing that moves hidden states. Take another "
+                "method, or align the trained model (evaluation.alignment.kinds)"
+            )
+        if trained := [code for code in loss.languages or () if code in self.data.train_languages]:
+            raise ValueError(f"alignment_loss.languages: '{trained[0]}' is trained on. Remove it")
+        if self.schedule.token_budget < 2 * self.encoding.max_length:
+            raise ValueError(
+                f"alignment_loss.weight: two of the longest rows ({self.encoding.max_length} tokens each) "
+                f"must fit into schedule.token_budget ({self.schedule.token_budget}). Raise it"
             )
         return self
 

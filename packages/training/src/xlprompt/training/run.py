@@ -25,6 +25,7 @@ from xlprompt.evaluation import TransferReport, main_metric
 from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.models import Backbone, ParameterBudget, TaskModel
 from xlprompt.training.align_run import measure_alignments
+from xlprompt.training.alignment_loss import AlignmentLoss, alignment_loss
 from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import CheckpointMetadata, model_files, save_checkpoint
 from xlprompt.training.chosen_data import languages_to_score, open_training_data
@@ -38,6 +39,7 @@ from xlprompt.training.cost import (
     folder_bytes,
     measured,
     training_flops,
+    unlabelled_flops,
 )
 from xlprompt.training.engines import EngineChoice, choose_engine, open_engine
 from xlprompt.training.environment import Environment, peak_memory_bytes, read_environment
@@ -194,17 +196,28 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
     train_split, development = prepared.train, prepared.development
     budget = model.budget()
     environment = read_environment(repository_of=job.recipe_path, device=target)
-    expected, peak_rate = _estimate(setup, job, model, budget, train_split, development)
-    lengths = train_split.encoded.lengths
-    flops_per_row = training_flops(model, lengths, len(lengths)) / len(lengths)
+    aligned = alignment_loss(setup, languages)
+    expected, peak_rate = _estimate(setup, job, model, budget, train_split, development, aligned)
+    flops_per_step = _flops_per_step(recipe, model, train_split, aligned)
     console.print(
         plan_table(
-            setup, job.engine, budget, train_split, development, languages, environment, expected, store
+            setup,
+            job.engine,
+            budget,
+            train_split,
+            development,
+            languages,
+            environment,
+            expected,
+            store,
+            aligned_languages=aligned.languages if aligned else (),
         )
     )
 
     name = run_name(recipe)
     data = f"{train_split.fingerprint} {development.fingerprint}"
+    if aligned:
+        data += f" {aligned.fingerprint}"
     identity = Identity(
         None, flatten(recipe), hashlib.sha256(data.encode()).hexdigest(), model.backbone.fingerprint
     )
@@ -242,6 +255,8 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
                 parent_run_id=job.parent_run_id,
             )
             _log_inputs_and_setting(tracker, recipe, job.engine, environment, train_split, development)
+            for record in aligned.records() if aligned else ():
+                tracker.log_dataset(record)
             tracker.log_metrics(expected.to_metrics())
         if states is None and run_id is not None:
             states = TrainingStates(
@@ -262,6 +277,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
                 processes=processes,
                 states=states if processes.is_first else None,
                 start=start,
+                alignment=aligned,
             )
         console.print(
             f"Best development {metric} {result.best_score:.2f} at step {result.best_step} of "
@@ -310,7 +326,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
             train_seconds=result.seconds,
             total_seconds=time.perf_counter() - job.started,
             tokens_per_second=result.tokens_per_second,
-            flops=int(flops_per_row * result.steps * recipe.schedule.batch_size),
+            flops=int(flops_per_step * result.steps),
             peak=peak_rate,
             peak_memory_bytes=int(processes.largest(peak_memory_bytes(target))),
             checkpoint_bytes=checkpoint_bytes,
@@ -333,6 +349,7 @@ def _estimate(
     budget: ParameterBudget,
     train_split: Split,
     development: Split,
+    aligned: AlignmentLoss | None,
 ) -> tuple[CostEstimate, PeakRate]:
     """What training will cost on this device, from one pass of its first step's first micro-batch."""
     recipe, schedule, processes = setup.recipe, setup.recipe.schedule, job.processes
@@ -353,11 +370,20 @@ def _estimate(
         train_split.encoded.lengths,
         development.encoded.lengths,
         evaluations=-(-schedule.steps // schedule.evaluate_every),
+        unlabelled=aligned.reads() if aligned else None,
     )
     state = job.engine.memory(budget, recipe.precision, processes.size)
     with out_of_memory_explained():
         expected = estimate(model, step.micro_batches, workload, state=state, device=setup.device)
     return expected, device_peak_flops(setup.device, recipe.precision)
+
+
+def _flops_per_step(
+    recipe: Recipe, model: TaskModel, train_split: Split, aligned: AlignmentLoss | None
+) -> float:
+    lengths = train_split.encoded.lengths
+    flops = training_flops(model, lengths, len(lengths)) / len(lengths) * recipe.schedule.batch_size
+    return flops + (unlabelled_flops(model, aligned.reads(), steps=1) if aligned else 0)
 
 
 def _states_to_go_on_from(recipe: Recipe, identity: Identity, job: _Job) -> TrainingStates | None:

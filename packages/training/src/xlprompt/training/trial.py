@@ -15,8 +15,9 @@ from rich.console import Console
 from xlprompt.data import TASKS
 from xlprompt.evaluation import Score, main_metric
 from xlprompt.evaluation.processes import launched_processes
+from xlprompt.training.alignment_loss import alignment_loss
 from xlprompt.training.allocator import keep_freed_memory
-from xlprompt.training.chosen_data import open_training_data
+from xlprompt.training.chosen_data import languages_to_score, open_training_data
 from xlprompt.training.engines import choose_engine, open_engine
 from xlprompt.training.environment import peak_memory_bytes, read_environment
 from xlprompt.training.loop import FitResult, fit
@@ -78,6 +79,7 @@ def train_trial(
     target = choose_device(None)
     keep_freed_memory()
     source = open_training_data(recipe)
+    languages = languages_to_score(source, task, recipe.data)
     tracker = MlflowTracker(store)
     with launched_processes(target) as processes:
         prepared = prepare(recipe, source, target, processes)
@@ -111,6 +113,7 @@ def train_trial(
                         engine=engine,
                         processes=processes,
                         on_score=on_score,
+                        alignment=alignment_loss(prepared.setup, languages),
                     )
             except Pruned:
                 tracker.set_tag(STATE_TAG, "pruned")
