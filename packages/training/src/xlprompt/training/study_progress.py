@@ -116,9 +116,14 @@ class StudyProgress:
         if self._bars and cell.bar is not None:
             total: dict[str, Any] = {"total": cell.steps, "completed": cell.step} if cell.steps else {}
             self._bars.update(cell.bar, figures=figures, **total)
-        elif event["event"] in ("step", "score") and now - cell.told > _LINE_SECONDS:
-            cell.told = now
-            self._line(f"{name}: step {cell.step}/{cell.steps}  {cell.score}")
+        elif event["event"] in ("step", "score"):
+            over = event["event"] == "score" and cell.step >= cell.steps
+            # What follows the last step may take as long as the steps.
+            if over and now - cell.since > _LINE_SECONDS:
+                self._line(f"{name}: {cell.last}  {cell.score}")
+            elif now - cell.told > _LINE_SECONDS:
+                cell.told = now
+                self._line(f"{name}: step {cell.step}/{cell.steps}  {cell.score}")
 
     def _line(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)

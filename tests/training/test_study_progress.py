@@ -1,0 +1,54 @@
+"""What a study says in plain lines, where there is no terminal."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from xlprompt.training import study_progress as module
+from xlprompt.training.study_progress import study_progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 0.0
+
+        def monotonic(self):
+            return self.now
+
+    found = Clock()
+    monkeypatch.setattr(module, "time", found)
+    return found
+
+
+def lines_of(events, clock):
+    console = Console(file=io.StringIO(), width=100)
+    with study_progress(console, cells=1, left=lambda: "") as progress:
+        for at, event in events:
+            clock.now = at
+            progress.event("pos seed 0", event)
+        progress.ended("pos seed 0", "finished")
+    return console.file.getvalue().splitlines()
+
+
+def step(number):
+    return {"event": "step", "step": number, "steps": 4}
+
+
+SCORE = {"event": "score", "metric": "accuracy", "best": 81.25}
+
+
+def test_a_long_run_says_that_it_has_come_to_scoring(clock):
+    events = [(0, {"event": "started"}), (10, step(1)), (75, step(2)), (80, step(4)), (90, SCORE)]
+    assert lines_of(events, clock) == [
+        "pos seed 0: started",
+        "pos seed 0: step 2/4  ",
+        "pos seed 0: scoring languages  best development accuracy 81.2",
+        "pos seed 0: finished after 90 s (1/1)",
+    ]
+
+
+def test_a_short_one_has_no_line_but_its_first_and_last(clock):
+    events = [(0, {"event": "started"}), (10, step(1)), (20, step(4)), (30, SCORE)]
+    assert lines_of(events, clock) == ["pos seed 0: started", "pos seed 0: finished after 30 s (1/1)"]
