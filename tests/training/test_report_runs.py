@@ -66,6 +66,14 @@ def test_a_report_is_on_runs_of_the_same_training_languages_english_unless_told_
         find_runs(store, trained="sw")
 
 
+def test_a_report_says_which_runs_read_unlabelled_text_of_other_languages():
+    pulled = replace(cell(), params={"seed": "0", "alignment_loss.weight": "0.5"})
+    plain = replace(cell(method="finetune"), params={"seed": "0", "alignment_loss.weight": "0.0"})
+    (note,) = find_runs(Store(pulled, plain)).notes
+    assert note.startswith("Trained with an alignment loss")
+    assert note.endswith(": xnli prompt.")
+
+
 def test_an_old_recipe_that_ran_again_is_the_newest():
     runs = (cell(group="old", run_id="again"), cell(), cell(group="old"), cell(method="finetune"))
     assert ids(find_runs(Store(*runs))) == ["again", "xnli-finetune-0-new"]

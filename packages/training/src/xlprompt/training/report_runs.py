@@ -37,6 +37,7 @@ EXPERIMENT = "report"
 METHOD, BASELINE, HEAD = "prompt", "finetune", "head"
 COMPARED = (METHOD, BASELINE, HEAD)  # by their predictions; of other methods scores and costs are told
 
+_PULLED = "alignment_loss.weight"
 _BEFORE, _AFTER = "language_model/before/", "language_model/after/"
 
 
@@ -139,6 +140,12 @@ def find_runs(ledger: Ledger, model: str | None = None, trained: str | None = No
     notes = []
     if "+" in newest.trained:
         notes.append(f"Trained on {newest.trained}: zero-shot figures leave all of these out.")
+    pulled = {key[:2] for key, run in newest.runs.items() if float(run.params.get(_PULLED, 0))}
+    if pulled:
+        notes.append(
+            f"Trained with an alignment loss ({_PULLED}), which reads unlabelled text of other languages: "
+            f"{_names(pulled)}."
+        )
     if newest.trained_otherwise:
         notes.append(
             f"This is on runs trained on {newest.trained}. Those trained on "
