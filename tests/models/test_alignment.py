@@ -15,6 +15,7 @@ from xlprompt.models import (
     changed_layer,
     load_backbone,
     load_tokenizer,
+    moment_distance,
     moments_of,
     target_of,
 )
@@ -143,3 +144,32 @@ def test_a_layers_output_can_be_changed_and_is_left_alone_otherwise(tiny_gemma, 
         torch.testing.assert_close(model(ids, rows, columns), plain)
         with pytest.raises(ModelError, match="layers 1 to 3"), changed_layer(model.backbone, 4, torch.abs):
             pass
+
+
+@pytest.mark.parametrize("scale", [False, True])
+def test_the_distance_of_moments_is_that_counted_one_number_at_a_time(scale, english):
+    states = english[:40] * 1.5 + torch.linspace(-1, 2, HIDDEN)
+    given = english[40:100]
+    total = 0.0
+    for dim in range(HIDDEN):
+        ours, theirs = ([float(row[dim]) for row in each] for each in (states, given))
+        means = [sum(each) / len(each) for each in (ours, theirs)]
+        squares = [
+            sum((number - mean) ** 2 for number in each) / len(each)
+            for each, mean in zip((ours, theirs), means, strict=True)
+        ]
+        total += (means[0] - means[1]) ** 2 / squares[1]
+        total += math.log(math.sqrt(squares[0] / squares[1])) ** 2 if scale else 0.0
+    assert float(moment_distance(states, given, scale=scale)) == pytest.approx(total / HIDDEN, rel=1e-4)
+    assert float(moment_distance(given, given.clone(), scale=scale)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_dimension_that_does_not_vary_has_a_finite_distance_and_gradient(english):
+    states = english[:20].clone()
+    states[:, 0] = 3.0
+    states.requires_grad_()
+    moment_distance(states, english[20:40], scale=True).backward()
+    assert torch.isfinite(states.grad).all()
+    flat = english[:20].clone()
+    flat[:, 1] = 0.0
+    assert torch.isfinite(moment_distance(english[20:40], flat, scale=True))

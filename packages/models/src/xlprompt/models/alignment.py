@@ -83,8 +83,8 @@ class AlignmentLossSettings(BaseModel):
         default=16,
         ge=2,
         description="Sentences or pairs of that language that a step reads, and as many of the training "
-        "language, or fewer where schedule.token_budget is full. Time of a step grows by three passes over "
-        "them, a fourth without gradients.",
+        "language, or fewer where schedule.token_budget is full. A step takes longer by a forward and a "
+        "backward pass over the ones, and a forward pass over the others.",
     )
     sentences: int = Field(
         default=500,
@@ -195,12 +195,14 @@ def moment_distance(states: Tensor, target: Tensor, *, scale: bool) -> Tensor:
         A float32 scalar, zero where the moments agree.
     """
     own, given = states.float(), target.detach().float()
-    least = max(_LEAST_DEVIATION * float(given.std(dim=0, correction=0).mean()), 1e-6)
-    deviation = given.std(dim=0, correction=0).clamp_min(least)
+    deviation = given.std(dim=0, correction=0)
+    least = (_LEAST_DEVIATION * deviation.mean()).clamp_min(1e-6)
+    deviation = deviation.clamp_min(least)
     distance = ((own.mean(dim=0) - given.mean(dim=0)) / deviation).square().mean()
     if scale:
         # Of the variance, whose gradient is finite where a dimension does not vary.
-        ratio = 0.5 * (own.var(dim=0, correction=0).clamp_min(least**2).log() - 2 * deviation.log())
+        variance = own.var(dim=0, correction=0).clamp_min(least.square())
+        ratio = 0.5 * variance.log() - deviation.log()
         distance = distance + ratio.square().mean()
     return distance
 
