@@ -9,21 +9,37 @@ import platform
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 
+GIVE_BACK_EVERY = 100  # steps of training
+
 
 def keep_freed_memory() -> bool:
     """Keep freed memory for the next step of training instead of returning it to the system.
 
     glibc maps every large block anew and unmaps it when it is freed. A training step allocates the same
     activations again and again, and each time the kernel hands out zeroed pages one fault at a time, which
-    on two cores takes a quarter of a small model's step (`python experiments/bench/allocator.py`). What is
-    kept is what the busiest moment took, so the peak is about the same.
+    on two cores takes a quarter of a small model's step (`python experiments/bench/allocator.py`). Batches
+    differ in size, so what is kept falls into pieces and grows; `give_back_freed_memory` ends that.
 
     Returns:
         Whether it took effect; on systems without glibc it does nothing.
     """
-    if platform.libc_ver()[0] != "glibc":
+    if not _is_glibc():
         return False
     mallopt = ctypes.CDLL(None).mallopt
     never_trim = mallopt(_M_TRIM_THRESHOLD, -1)
     never_map = mallopt(_M_MMAP_MAX, 0)
     return bool(never_trim and never_map)
+
+
+def give_back_freed_memory() -> None:
+    """Return to the system what is free at this moment; what is needed again costs its page faults once.
+
+    Every hundred steps that is less than a hundredth of the time, and memory stays where it is: without it,
+    1,400 steps of xglm-nano's pretraining took this process from 1.8 to 5.8 GiB, with it 2.8 at most.
+    """
+    if _is_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _is_glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"

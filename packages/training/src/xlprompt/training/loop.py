@@ -24,6 +24,7 @@ from xlprompt.data.encoding import Encoded
 from xlprompt.evaluation import Score, main_metric, predict, score
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
+from xlprompt.training.allocator import GIVE_BACK_EVERY, give_back_freed_memory
 from xlprompt.training.engine import Engine, TorchEngine
 from xlprompt.training.progress import TrainingProgress
 from xlprompt.training.recipe import Recipe
@@ -150,6 +151,8 @@ def fit(
     with _signals_noted(patient=processes.size > 1) as noted:
         while not run.is_over():
             run.do_step(next(data))
+            if run.step % GIVE_BACK_EVERY == 0:
+                give_back_freed_memory()
             # All processes stop after the same step, whichever of them was told to.
             if number := int(processes.largest(noted.number or 0)):
                 run.save()

@@ -34,7 +34,7 @@ from xlprompt.data.mini.realize import sentence
 from xlprompt.evaluation.tokenization import fertility
 from xlprompt.models import cache_dir
 from xlprompt.models.nano import train_tokenizer
-from xlprompt.training.allocator import keep_freed_memory
+from xlprompt.training.allocator import GIVE_BACK_EVERY, give_back_freed_memory, keep_freed_memory
 from xlprompt.training.checkpoint import previous_folder, replace_folder
 from xlprompt.training.environment import Environment, read_environment
 from xlprompt.training.progress import TrainingProgress
@@ -242,6 +242,8 @@ class _Training:
                 figures = {"train/loss": sum(window) / len(window), "train/learning_rate": rate}
                 tracker.log_metrics({**figures, "train/tokens_per_second": tokens / elapsed}, step=state.step)
                 window.clear()
+            if state.step % GIVE_BACK_EVERY == 0:
+                give_back_freed_memory()
             if state.step % recipe.checkpoint_every == 0:
                 self.save(work, state)
 

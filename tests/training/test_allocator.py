@@ -1,0 +1,32 @@
+"""What the C library does with freed memory, seen in a process of its own."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import psutil
+from xlprompt.training.allocator import give_back_freed_memory, keep_freed_memory
+
+def resident():
+    return psutil.Process().memory_info().rss / 2**20
+
+before = resident()
+assert keep_freed_memory()
+blocks = [bytearray(2**20) for _ in range(300)]
+last = bytearray(1000)  # lies above them, so that the heap's end cannot move
+del blocks
+kept = resident()
+give_back_freed_memory()
+print(before, kept, resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told anything")
+def test_freed_memory_is_kept_until_it_is_given_back():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    before, kept, after = map(float, done.stdout.split())
+    assert kept > before + 250
+    assert after < before + 50
