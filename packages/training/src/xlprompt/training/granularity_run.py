@@ -201,6 +201,7 @@ def _score(
                     languages=cell.languages,
                     limit=sweep.limit,
                     device=device,
+                    align=("none",),  # whatever the recipe scores with beside it
                     granularity=settings,
                     experiment=KIND,
                     tags={"job": KIND, SCORING_TAG: digest, "trained_by": cell.run.run_id},
