@@ -49,8 +49,8 @@ def _print(console: Console, section: Section) -> None:
         grid = Grid(title=part.title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
         for place, name in enumerate(part.columns):
             cells = [row[place] for row in part.rows]
-            if all(map(_is_figure, cells)):  # a figure in two lines could not be read
-                grid.add_column(name, justify="right", min_width=max(map(len, cells), default=0))
+            if all(map(_is_figure, cells)):  # a figure in two lines could not be read, a heading can
+                grid.add_column(name, justify="right", width=max(map(len, (*cells, *name.split()))))
             else:
                 grid.add_column(name, overflow="fold")  # nothing is cut off
         for row in part.rows:

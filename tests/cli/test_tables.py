@@ -1,0 +1,34 @@
+"""Sections on a terminal of 80 columns: headings are broken, figures are not, and nothing is cut off."""
+
+import io
+
+from rich.console import Console
+
+from xlprompt.cli.tables import show_section
+from xlprompt.evaluation.report_page import Section, Table
+
+COLUMNS = ("method", "alignment", "English", "zero-shot", "collapsed", "gain [95 %]", "better, worse")
+ROWS = (
+    ("prompt", "none", "93.7 ± 0.0", "43.8 ± 2.9", "7", "–", "–"),
+    ("finetune", "mean_scale", "95.2 ± 0.1", "61.6 ± 0.8", "0", "+17.7 [-1.3, 36.7]", "14 / 0"),
+)
+
+
+def test_every_figure_stands_whole_in_its_line(tmp_path):
+    console = Console(file=io.StringIO(), width=80)
+    show_section(console, Section("s", (Table("scores", COLUMNS, ROWS, "note"),), ""), tmp_path)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    for row in ROWS:
+        (line,) = [line for line in lines if row[0] in line and row[1] in line]
+        assert line.split() == " ".join(row).split()
+    heading = " ".join(lines)
+    assert all(word in heading for name in COLUMNS for word in name.split())
+
+
+def test_long_words_are_folded_and_not_cut(tmp_path):
+    console = Console(file=io.StringIO(), width=40)
+    table = Table("t", ("variant", "score"), (("a" * 60, "81.2 ± 0.1"),), "")
+    show_section(console, Section("s", (table,), ""), tmp_path)
+    assert console.file.getvalue().count("a") >= 60
+    assert "81.2 ± 0.1" in console.file.getvalue()
