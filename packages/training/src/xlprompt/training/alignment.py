@@ -23,7 +23,7 @@ from xlprompt.models import (
     moments_of,
     target_of,
 )
-from xlprompt.training.preparation import Setup, load_split
+from xlprompt.training.preparation import Setup, Split, load_split
 
 # Of the training language: so many that what is found out about other languages is not about this one.
 TARGET_SENTENCES = 1000
@@ -143,9 +143,14 @@ def find_text(setup: Setup, language: str, sentences: int) -> Text | None:
     return None
 
 
-def _states(setup: Setup, model: TaskModel, language: str, text: Text, layer: int | None) -> Tensor:
+def read_text(setup: Setup, language: str, text: Text) -> Split:
+    """The encoded text that `find_text` found; of several processes one encodes it for all."""
     with setup.processes.first_alone():
-        part = load_split(setup, language, text.split, limit=text.sentences)
+        return load_split(setup, language, text.split, limit=text.sentences)
+
+
+def _states(setup: Setup, model: TaskModel, language: str, text: Text, layer: int | None) -> Tensor:
+    part = read_text(setup, language, text)
     return collect_states(
         model,
         part.encoded,

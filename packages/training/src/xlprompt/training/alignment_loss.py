@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from xlprompt.data.batches import Batch, RandomRows
 from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.models import AlignmentLossSettings, moment_distance
-from xlprompt.training.alignment import find_text
+from xlprompt.training.alignment import find_text, read_text
 from xlprompt.training.cost import Unlabelled
 from xlprompt.training.errors import RunError
-from xlprompt.training.preparation import Setup, Split, load_split
+from xlprompt.training.preparation import Setup, Split
 from xlprompt.training.tracker import DatasetRecord
 
 _STREAM = 7  # keeps these draws apart from those of other things by the same seed
@@ -139,10 +139,7 @@ def _states(model: nn.Module, batch: Batch) -> Tensor:
 
 def _unlabelled(setup: Setup, language: str, sentences: int) -> Split | None:
     text = find_text(setup, language, sentences)
-    if text is None:
-        return None
-    with setup.processes.first_alone():
-        return load_split(setup, language, text.split, limit=sentences)
+    return None if text is None else read_text(setup, language, text)
 
 
 def _below(count: int, *seed: int) -> int:
