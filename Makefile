@@ -57,7 +57,7 @@ study = $(strip $(bin)/xlprompt study $(call quote,experiments/$(scale)/study.ya
     $(call option,--tasks,$(TASKS)) $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) \
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
     $(call option,--train-language,$(TRAIN_LANG)) $(call option,--executor,$(EXECUTOR)) \
-    $(call option,--workers,$(WORKERS)) $(ARGS))
+    $(call option,--workers,$(WORKERS)) $(call option,--engine,$(ENGINE)) $(ARGS))
 
 search = $(strip $(bin)/xlprompt search $(call quote,experiments/$(scale)/search.yaml) \
     $(call option,--task,$(TASK)) $(call option,--method,$(METHOD)) $(call option,--trials,$(TRIALS)) \

@@ -153,6 +153,20 @@ def test_force_runs_again_and_the_old_runs_leave_the_study(call, store, tiny_xgl
         assert (run.info.run_id in old) == ("mlflow.parentRunId" not in run.data.tags)
 
 
+def test_a_grid_may_have_its_full_fine_tuning_done_by_plain_torch(call, store, tiny_xglm, data, tmp_path):
+    grid = write_study(tmp_path, tiny_xglm, data, methods=("prompt", "finetune"))
+    call(grid, grid_overrides={**HERE, "seeds": 1, "executor.engine": "torch"})
+    assert {(run.data.tags["method"], run.data.params["engine"]) for run in runs_of(store)[1]} == {
+        ("prompt", "torch"),
+        ("finetune", "torch"),
+    }
+
+
+def test_a_grids_engine_is_that_of_full_fine_tuning_alone(call, store, tiny_xglm, data, tmp_path):
+    call(write_study(tmp_path, tiny_xglm, data), grid_overrides={**HERE, "executor.engine": "deepspeed"})
+    assert {run.data.params["engine"] for run in runs_of(store)[1]} == {"torch"}
+
+
 def test_a_cell_that_fails_stops_no_other_and_is_tried_again_next_time(
     call, store, tiny_xglm, data, tmp_path, console
 ):

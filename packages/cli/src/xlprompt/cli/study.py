@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from xlprompt.training import StudyResult
 
 EXIT_FAILED = 1
-EXECUTOR_KEYS = {"executor": "executor.kind", "workers": "executor.workers", "threads": "executor.threads"}
+EXECUTOR_KEYS = {
+    "executor": "executor.kind",
+    "workers": "executor.workers",
+    "threads": "executor.threads",
+    "engine": "executor.engine",
+}
 
 
 @click.command("study", short_help="Run tasks x methods x seeds, and sum up.")
@@ -36,6 +41,11 @@ EXECUTOR_KEYS = {"executor": "executor.kind", "workers": "executor.workers", "th
     help="Cells at a time; 0: in this process, for debuggers. [default: as many as the cores allow]",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a cell.")
+@click.option(
+    "--engine",
+    type=click.Choice(["torch", "deepspeed"]),
+    help="What full fine-tuning is trained by. [default: deepspeed]",
+)
 @click.option(
     "--address", help="With --executor ray: a running cluster's, such as auto. [default: a local one]"
 )

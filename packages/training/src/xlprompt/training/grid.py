@@ -43,6 +43,11 @@ class ExecutorSettings(Settings):
         description="GPUs of a cell; below 1, cells share one. 0 trains on the CPU even where there is a "
         "GPU. null: one where there is any.",
     )
+    engine: Literal["torch", "deepspeed"] | None = Field(
+        default=None,
+        description="What full fine-tuning is trained by; both take the same steps, DeepSpeed slower where one "
+        "process has no GPU. null: DeepSpeed. All other methods are trained by plain torch.",
+    )
     retries: int = Field(
         default=2,
         ge=0,

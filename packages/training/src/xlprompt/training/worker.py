@@ -39,6 +39,7 @@ class CellJob:
         store: Folder of the MLflow store, which every worker must see.
         parent_run_id: The run that stands for the group.
         threads: CPU threads.
+        engine: `torch` or `deepspeed`; None for the method's own.
         directory: What relative paths are relative to.
     """
 
@@ -51,6 +52,7 @@ class CellJob:
     store: str
     parent_run_id: str
     threads: int
+    engine: str | None
     directory: str
 
     @property
@@ -93,6 +95,7 @@ def run_job(job: CellJob, report: Report, console: Console) -> str:
             store=store,
             console=console,
             recipe_path=Path(job.recipe_path),
+            engine=job.engine,
             resume=resume,
             parent_run_id=job.parent_run_id,
             tags={CELL_TAG: job.fingerprint, GROUP_TAG: job.group, "threads": str(job.threads)},
