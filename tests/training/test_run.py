@@ -227,11 +227,14 @@ def test_words_are_tagged_with_another_kind_of_backbone(tiny_gemma, data, store,
 def test_the_limit_holds_for_every_split_and_language(tiny_xglm, data, store, client):
     console = Console(file=io.StringIO(), width=100)
     recipe = tiny_recipe(
-        "xnli", tiny_xglm, data, data={"limit": 10, "development_limit": 6, "languages": ["de"]}
+        "xnli",
+        tiny_xglm,
+        data,
+        data={"limit": 10, "development_limit": 6, "test_limit": 4, "languages": ["de"]},
     )
     result = train(recipe, store=store, console=console)
     assert "10 training and 6 development" in " ".join(text_of(console).split())
-    assert {code: each.examples for code, each in result.report.results.items()} == {"de": 10}
+    assert {code: each.examples for code, each in result.report.results.items()} == {"de": 4}
     limited = client.get_run(result.run_id).data.params["data_fingerprint.train"]
     assert limited != open_source(str(data)).fingerprint(TASKS["xnli"], "en", "train")
 

@@ -34,7 +34,7 @@ from xlprompt.training.evaluation_run import evaluate
 from xlprompt.training.granularity_sweep import Sweep
 from xlprompt.training.ledger import CellRun, Ledger, open_ledger
 from xlprompt.training.preparation import Setup, choose_device, load_split
-from xlprompt.training.recipe import Recipe, load_settings, recipe_from_dict
+from xlprompt.training.recipe import LIMITS, Recipe, load_settings, recipe_from_dict
 from xlprompt.training.report_runs import BASELINE, METHOD, find_runs
 from xlprompt.training.report_sections import log_section
 from xlprompt.training.run_labels import run_name
@@ -310,7 +310,8 @@ def _tokens(
             for share in (sweep.shares[0], sweep.shares[-1]):
                 settings = _settings(sweep, share, cell)
                 encoding = cell.recipe.encoding.model_copy(update={"granularity": settings})
-                data = cell.recipe.data.model_copy(update={"limit": sweep.limit or cell.recipe.data.limit})
+                limits = dict.fromkeys(LIMITS, sweep.limit) if sweep.limit else {}
+                data = cell.recipe.data.model_copy(update=limits)
                 recipe = cell.recipe.model_copy(update={"encoding": encoding, "data": data})
                 setup = Setup(recipe, TASKS[name], source, tokenizer, device, Processes(device=device))
                 encoded = load_split(setup, code, "test").encoded

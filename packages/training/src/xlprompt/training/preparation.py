@@ -131,9 +131,7 @@ def load_split(setup: Setup, language: str, split: str, *, limit: int | None = N
     """
     recipe, task, source = setup.recipe, setup.task, setup.source
     if limit is None:
-        limit = recipe.data.limit
-        if split == "validation" and recipe.data.development_limit is not None:
-            limit = min(limit or recipe.data.development_limit, recipe.data.development_limit)
+        limit = recipe.data.limit_of(split)
     dataset = source.load(task, language, split, limit=limit)
     content = data_fingerprint(source, task, language, split, limit)
     encoded = encode(

@@ -86,6 +86,12 @@ class DataSettings(Settings):
         description="At most this many development examples. Evaluation during training costs this many "
         "forward passes every `schedule.evaluate_every` steps.",
     )
+    test_limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="At most this many test examples of each language, a fixed random subset. Scoring takes "
+        "this many forward passes for each language; scores get wider error bars.",
+    )
     languages: Literal["study"] | tuple[str, ...] | None = Field(
         default=None,
         description="Test languages: null for all that the source has, 'study' for those of the study's 20 "
@@ -96,6 +102,11 @@ class DataSettings(Settings):
     def train_languages(self) -> tuple[str, ...]:
         """All languages trained on, the one that chooses the checkpoint first."""
         return (self.train_language, *self.also_train_on)
+
+    def limit_of(self, split: str) -> int | None:
+        """At most how many examples of a split are used, of each language; None for all."""
+        own = {"validation": self.development_limit, "test": self.test_limit}.get(split)
+        return min((limit for limit in (self.limit, own) if limit is not None), default=None)
 
     @model_validator(mode="after")
     def _languages_are_named_once(self) -> DataSettings:
@@ -110,6 +121,10 @@ class DataSettings(Settings):
                 "leave it out"
             )
         return self
+
+
+LIMITS = ("limit", "development_limit", "test_limit")
+"""Keys of DataSettings; a limit that is given for a scoring alone stands in the place of each."""
 
 
 class OptimizerSettings(Settings):
