@@ -114,6 +114,9 @@ def test_what_is_published_is_linked_from_where_the_document_lies(comparison, tm
     folder = tmp_path / "experiments" / "results" / "mini"
     publish(folder, document, comparison, judge(comparison), RUNS, report, further=["Ablation: length"])
     assert "(experiments/results/mini/differences.svg)" in document.read_text()
-    assert "rules and costs; Ablation: length.\n" in document.read_text()
+    assert (
+        "rules and costs; Ablation: length. `make report RUNS=experiments/results/mini/"
+        in document.read_text()
+    )
     assert (folder / "differences.svg").read_text().startswith("<?xml")
     assert (folder / "report.md").read_text() == "# Report\n"

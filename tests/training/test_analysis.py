@@ -17,8 +17,8 @@ from xlprompt.training.granularity_sweep import Sweep
 from xlprompt.training.grid import load_grid
 from xlprompt.training.ledger import Ledger, open_ledger
 from xlprompt.training.recipe import RecipeError, load_settings
-from xlprompt.training.report_runs import find_granularity, find_runs, report_study
-from xlprompt.training.report_sections import log_section
+from xlprompt.training.report_runs import find_runs, report_study
+from xlprompt.training.report_sections import find_granularity, log_section
 from xlprompt.training.study import run_study
 from xlprompt.training.tokenization_run import analyze_tokenization
 from xlprompt.training.tracker import find_model

@@ -67,6 +67,26 @@ def test_what_decides_nothing_does_not(study):
     assert fingerprints(study, seeds=3)[:2] == before
 
 
+def test_a_folder_that_was_moved_has_the_same_cells(study, tmp_path):
+    before = fingerprints(study)
+    moved = (tmp_path / "data").rename(tmp_path / "moved")
+    assert fingerprints(study, {"data.source": str(moved)}) == before
+
+
+@pytest.mark.parametrize(
+    "aligned",
+    [{"evaluation.alignment.kinds": ["none", "mean"]}, {"alignment_loss.weight": 0.5}],
+)
+def test_text_that_languages_are_aligned_by_counts_where_they_are(study, tmp_path, aligned):
+    folder = tmp_path / "data" / "xnli"
+    shutil.copy(folder / "de.test.jsonl", folder / "de.validation.jsonl")
+    before, before_aligned = fingerprints(study), fingerprints(study, aligned)
+    lines = (folder / "de.validation.jsonl").read_text().splitlines(keepends=True)
+    (folder / "de.validation.jsonl").write_text("".join(reversed(lines)))
+    assert fingerprints(study) == before
+    assert not set(before_aligned) & set(fingerprints(study, aligned))
+
+
 @pytest.mark.parametrize("file", ["en.train", "en.validation", "sw.test"])
 def test_a_changed_row_makes_other_cells(study, tmp_path, file):
     before = fingerprints(study)

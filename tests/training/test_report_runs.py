@@ -13,6 +13,7 @@ from xlprompt.training import report_runs
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
 from xlprompt.training.report_runs import StudyRuns, find_fertility, find_runs, report_study
+from xlprompt.training.run_source import RunSource
 from xlprompt.training.study import run_study
 from xlprompt.training.tracker import MlflowTracker, store_uri
 
@@ -202,7 +203,9 @@ def check_head_only_runs(study, store, out, monkeypatch):
     study_ids = [run.run_id for run in study.runs.values()]
     misfits = {key: replace(run, run_id=f"head {run.run_id}") for key, run in heads.items()}
     monkeypatch.setattr(Ledger, "predictions", predictions)
-    counts, left_out = report_runs._load(replace(study, runs={**study.runs, **misfits}), Ledger(store))
+    counts, left_out = report_runs._load(
+        replace(study, runs={**study.runs, **misfits}), RunSource(store, Ledger(store))
+    )
     assert not counts["xnli"].of("head")
     assert left_out[0].startswith("The head-only runs of xnli are left out: ")
     assert "only one of them has sw" in left_out[0]

@@ -24,8 +24,8 @@ from xlprompt.cli.options import mlruns_option
 @click.option(
     "--publish",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Also write the figure and report.md to this folder, and the summary into --readme, between the "
-    "lines '<!-- NAME begin -->' and '<!-- NAME end -->', where NAME is the folder's name.",
+    help="Also write the figure, report.md and the runs to this folder, and the summary into --readme, "
+    "between the lines '<!-- NAME begin -->' and '<!-- NAME end -->', where NAME is the folder's name.",
 )
 @click.option(
     "--readme",
@@ -33,6 +33,13 @@ from xlprompt.cli.options import mlruns_option
     default=Path("README.md"),
     show_default=True,
     help="With --publish: the document that takes the summary.",
+)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="Also take in the published runs of this file, as if they were the store's, which may be empty; "
+    "several times for several.",
 )
 @click.option(
     "--train-language",
@@ -45,6 +52,7 @@ def command(
     out: Path,
     publish: Path | None,
     readme: Path,
+    runs: tuple[Path, ...],
     train_language: str | None,
     mlruns: Path,
 ) -> None:
@@ -57,11 +65,18 @@ def command(
       xlprompt report
       xlprompt report --model xglm-nano --out build/nano
       xlprompt report --publish experiments/results/mini
+      xlprompt report --runs experiments/results/mini/runs.jsonl.gz
     """
     from xlprompt.training.report_runs import report_study
 
     paths = report_study(
-        mlruns, out, model, train_language=train_language, publish_in=publish, document=readme
+        mlruns,
+        out,
+        model,
+        train_language=train_language,
+        publish_in=publish,
+        document=readme,
+        published=runs,
     )
     for path in paths:
         click.echo(path)

@@ -8,14 +8,15 @@ and never averaged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.languages import in_study_order
 from xlprompt.data.tasks import Task
 from xlprompt.data.tasks import task as task_row
@@ -38,12 +39,15 @@ class Counts:
         majority: Score in percent of always giving the commonest gold label; 0 for entity F1.
         collapsed: Whether a run's predictions collapsed (metrics.label_shares), `[runs]`; empty where that
             is not known.
+        examples_digest: SHA-256 over the examples' ids and gold labels in their order; empty where that is
+            not known.
     """
 
     numerators: np.ndarray
     denominators: np.ndarray
     majority: float
     collapsed: tuple[bool, ...] = ()
+    examples_digest: str = ""
 
     @property
     def examples(self) -> int:
@@ -54,6 +58,14 @@ class Counts:
     def scores(self) -> np.ndarray:
         """Scores in percent, `[runs]`; a ratio with nothing below the line is 0."""
         return percent(self.numerators.sum(axis=1), self.denominators.sum(axis=1))
+
+    def of(self, places: Sequence[int]) -> Counts:
+        """Some of the runs, by their places on the first axis."""
+        collapsed = tuple(self.collapsed[place] for place in places) if self.collapsed else ()
+        chosen = list(places)
+        return Counts(
+            self.numerators[chosen], self.denominators[chosen], self.majority, collapsed, self.examples_digest
+        )
 
 
 @dataclass(frozen=True)
@@ -92,18 +104,17 @@ class TaskRuns:
 
     def only(self, names: Mapping[str, str]) -> TaskRuns:
         """The runs of some methods, under the names that these are given."""
-        places = [place for place, (name, _) in enumerate(self.runs) if name in names]
-        languages = {
-            code: Counts(
-                counts.numerators[places],
-                counts.denominators[places],
-                counts.majority,
-                tuple(counts.collapsed[place] for place in places) if counts.collapsed else (),
-            )
-            for code, counts in self.languages.items()
-        }
-        runs = tuple((names[self.runs[place][0]], self.runs[place][1]) for place in places)
-        return TaskRuns(self.task, self.metric, self.split, runs, languages)
+        chosen = self.pick([run for run in self.runs if run[0] in names])
+        return replace(chosen, runs=tuple((names[method], seed) for method, seed in chosen.runs))
+
+    def pick(self, runs: Collection[tuple[str, int]]) -> TaskRuns:
+        """The runs of these methods and seeds."""
+        places = [place for place, run in enumerate(self.runs) if run in runs]
+        return replace(
+            self,
+            runs=tuple(self.runs[place] for place in places),
+            languages={code: counts.of(places) for code, counts in self.languages.items()},
+        )
 
 
 def load_runs(
@@ -137,6 +148,68 @@ def load_runs(
     return {name: _load_task(name, of_task, (metrics or {}).get(name)) for name, of_task in by_task.items()}
 
 
+def join_runs(parts: Sequence[TaskRuns]) -> TaskRuns:
+    """Runs of one task that were loaded apart, such as on two machines.
+
+    Args:
+        parts: No run is in two of them.
+
+    Returns:
+        All of them, ordered by method (as they first occur) and seed.
+
+    Raises:
+        DataError: They have not answered the same examples.
+        ValueError: There is none, or a run is there twice.
+    """
+    if not parts:
+        raise ValueError("There are no runs to join.")
+    first = parts[0]
+    for other in parts[1:]:
+        _check_same_test_sets(first, other)
+    runs = [run for part in parts for run in part.runs]
+    if len(set(runs)) < len(runs):
+        raise ValueError(f"A run of task {first.task!r} is there twice.")
+    methods = list(dict.fromkeys(method for method, _ in runs))
+    order = sorted(range(len(runs)), key=lambda place: (methods.index(runs[place][0]), runs[place][1]))
+    languages = {}
+    for code, counts in first.languages.items():
+        of_all = [part.languages[code] for part in parts]
+        known = all(each.collapsed for each in of_all)
+        joined = Counts(
+            np.concatenate([each.numerators for each in of_all]),
+            np.concatenate([each.denominators for each in of_all]),
+            counts.majority,
+            tuple(one for each in of_all for one in each.collapsed) if known else (),
+            counts.examples_digest,
+        )
+        languages[code] = joined.of(order)
+    return replace(first, runs=tuple(runs[place] for place in order), languages=languages)
+
+
+def _check_same_test_sets(one: TaskRuns, other: TaskRuns) -> None:
+    here, there = (_name(part.task, part.runs[0]) for part in (one, other))
+    for key in ("task", "metric", "split"):
+        ours, theirs = getattr(one, key), getattr(other, key)
+        if ours != theirs:
+            raise DataError(f"{here} has {key} {ours}, {there} has {theirs}")
+    if missing := set(one.languages) ^ set(other.languages):
+        raise _other_languages(here, there, missing)
+    for code, counts in one.languages.items():
+        if counts.examples_digest != other.languages[code].examples_digest:
+            raise DataError(
+                f"{here} and {there} were not scored on the same examples of language {code}",
+                fix="Evaluate both on the same data, or report them apart.",
+            )
+
+
+def _other_languages(one: str, other: str, missing: Collection[str]) -> DataError:
+    return DataError(
+        f"{one} and {other} do not have the same languages: only one of them has "
+        f"{', '.join(sorted(missing))}",
+        fix="Evaluate both on the same languages, or leave these out of both.",
+    )
+
+
 def _load_task(
     name: str,
     runs: Mapping[tuple[str, int], Mapping[str, SavedPredictions | str | Path]],
@@ -149,11 +222,7 @@ def _load_task(
     first = order[0]
     for run in order[1:]:
         if missing := set(runs[first]) ^ set(runs[run]):
-            raise DataError(
-                f"{_name(name, first)} and {_name(name, run)} do not have the same languages: only one of "
-                f"them has {', '.join(sorted(missing))}",
-                fix="Evaluate both on the same languages, or leave these out of both.",
-            )
+            raise _other_languages(_name(name, first), _name(name, run), missing)
     if not runs[first]:
         raise DataError(f"{_name(name, first)} has no predictions in any language")
     splits = set()
@@ -199,7 +268,13 @@ def _load_language(
     if metric == "accuracy":
         gold = np.fromiter(chain.from_iterable(reference.gold), dtype=np.int64)
         majority = 100 * float(np.bincount(gold).max()) / len(gold)
-    counts_of_all = Counts(np.stack(numerators), np.stack(denominators), majority, tuple(collapsed))
+    counts_of_all = Counts(
+        np.stack(numerators),
+        np.stack(denominators),
+        majority,
+        tuple(collapsed),
+        fingerprint_of([reference.ids, reference.gold]),
+    )
     return counts_of_all, reference.split
 
 

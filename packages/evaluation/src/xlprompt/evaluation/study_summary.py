@@ -23,6 +23,9 @@ from xlprompt.evaluation.verdicts import Verdict
 
 _FIGURE, _REPORT = "differences.svg", "report.md"
 
+RUNS = "runs.jsonl.gz"
+"""The file beside them that `xlprompt report --runs` reads."""
+
 
 class DocumentError(ValueError):
     """A document that has no place for the results; the message says what to write into it."""
@@ -72,7 +75,10 @@ def publish(
     path = Path(os.path.relpath(folder.resolve(), document.resolve().parent)).as_posix()
     picture = f"![{comparison.method} minus {comparison.baseline} by language]({path}/{_FIGURE})"
     parts = "; ".join(("intervals, groups of languages, rules and costs", *further))
-    more = f"[The whole report]({path}/{_REPORT}): {parts}."
+    more = (
+        f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={path}/{RUNS}` makes it anew from "
+        "what the runs answered, without the store."
+    )
     text = f"{summary(comparison, verdicts, runs)}\n{picture}\n\n{more}\n"
     replace_section(document, folder.name, text)
     folder.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ from xlprompt.models import (
     moments_of,
     target_of,
 )
+from xlprompt.training.chosen_data import unlabelled_split
 from xlprompt.training.preparation import Setup, Split, load_split
 
 # Of the training language: so many that what is found out about other languages is not about this one.
@@ -136,11 +137,11 @@ def measure(
 
 
 def find_text(setup: Setup, language: str, sentences: int) -> Text | None:
-    """A language's unlabelled text in the run's source: development set, else training set, else None."""
-    for split in ("validation", "train"):
-        if language in setup.source.languages(setup.task, split):
-            return Text(split, sentences, setup.source.fingerprint(setup.task, language, split))
-    return None
+    """A language's unlabelled text in the run's source; None where it has none."""
+    split = unlabelled_split(setup.source, setup.task, language)
+    if split is None:
+        return None
+    return Text(split, sentences, setup.source.fingerprint(setup.task, language, split))
 
 
 def read_text(setup: Setup, language: str, text: Text) -> Split:

@@ -22,8 +22,8 @@ from xlprompt.models import ALIGNMENT_KINDS, METHODS
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import CellRun, Ledger, largest_shares, open_ledger, train_languages_of
 from xlprompt.training.recipe import Recipe
-from xlprompt.training.report_runs import BASELINE, METHOD, StudyRuns, find_fertility, find_granularity
-from xlprompt.training.report_sections import log_section
+from xlprompt.training.report_runs import BASELINE, METHOD, StudyRuns, find_fertility
+from xlprompt.training.report_sections import find_granularity, log_section
 
 SECTION = "alignment"
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from xlprompt.data import TASKS
 from xlprompt.models import backbone_fingerprint, short_name
-from xlprompt.training.chosen_data import languages_to_score, open_data
+from xlprompt.training.chosen_data import languages_to_score, open_data, unlabelled_split
 from xlprompt.training.code_version import ENTRY, code_version
 from xlprompt.training.grid import Grid, load_grid_recipe
 from xlprompt.training.recipe import Recipe, RecipeError, recipe_to_dict
@@ -110,7 +110,8 @@ def make_groups(
     seen: dict[str, str] = {}
     for task, method, variant in itertools.product(grid.tasks, grid.methods, grid.variants or ("",)):
         file, recipe = load_grid_recipe(grid, path, task, method, overrides, variant=variant)
-        key = json.dumps([task, recipe_to_dict(recipe.data)])
+        values = recipe_to_dict(recipe)
+        key = json.dumps([task, *(values[part] for part in ("data", "evaluation", "alignment_loss"))])
         if key not in data_known:
             data_known[key] = data_fingerprints(recipe)
         if recipe.model not in backbones:
@@ -142,6 +143,8 @@ def make_groups(
 def data_fingerprints(recipe: Recipe, *, test: bool = True) -> dict[str, str]:
     """Fingerprints of the rows that a recipe's run reads, by split and language (`test-de`).
 
+    Where states are aligned, in training or afterwards, the text that this reads is among them.
+
     Args:
         recipe: The recipe.
         test: Whether its run scores the test languages.
@@ -154,8 +157,15 @@ def data_fingerprints(recipe: Recipe, *, test: bool = True) -> dict[str, str]:
     source = open_data(settings)
     wanted = [("train", language) for language in settings.train_languages]
     wanted.append(("validation", settings.train_language))
+    pulled = recipe.alignment_loss.weight > 0
+    aligned = test and any(kind != "none" for kind in recipe.evaluation.alignment.kinds)
+    scored = languages_to_score(source, task, settings) if test or pulled else ()
     if test:
-        wanted += [("test", language) for language in languages_to_score(source, task, settings)]
+        wanted += [("test", language) for language in scored]
+    if aligned or pulled:
+        named = recipe.alignment_loss.languages or ()
+        splits = {code: unlabelled_split(source, task, code) for code in (*scored, *named)}
+        wanted += [(split, code) for code, split in splits.items() if split is not None]
     return {f"{split}-{language}": source.fingerprint(task, language, split) for split, language in wanted}
 
 

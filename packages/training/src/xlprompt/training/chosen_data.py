@@ -72,6 +72,12 @@ def languages_to_score(
     return tuple(settings.languages)
 
 
+def unlabelled_split(source: Source, task: Task, language: str) -> str | None:
+    """Where a language's unlabelled text is: development set, else training set, else None."""
+    splits = ("validation", "train")
+    return next((split for split in splits if language in source.languages(task, split)), None)
+
+
 def _require_language(source: Source, task: Task, split: str, language: str) -> None:
     present = source.languages(task, split)
     if language in present:

@@ -45,8 +45,8 @@ class ExecutorSettings(Settings):
     )
     engine: Literal["torch", "deepspeed"] | None = Field(
         default=None,
-        description="What full fine-tuning is trained by; both take the same steps, DeepSpeed slower where one "
-        "process has no GPU. null: DeepSpeed. All other methods are trained by plain torch.",
+        description="What full fine-tuning is trained by. Both take the same steps; in one process without a "
+        "GPU DeepSpeed takes longer. null: DeepSpeed. All other methods are trained by plain torch.",
     )
     retries: int = Field(
         default=2,

@@ -7,17 +7,16 @@ seeds, where there are any.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
-from xlprompt.evaluation import TaskRuns, compare, judge, load_runs
+from xlprompt.evaluation import TaskRuns, compare, judge
 from xlprompt.evaluation.run_facts import Fertility, RunFacts
-from xlprompt.evaluation.statistics import Estimate
 from xlprompt.evaluation.study_report import write_study_report
-from xlprompt.evaluation.study_summary import publish
+from xlprompt.evaluation.study_summary import RUNS, publish
 from xlprompt.evaluation.tokenization import TOKENS_PER_WORD
 from xlprompt.models import METHODS, short_name
 from xlprompt.training.cells import StudyError
@@ -30,7 +29,8 @@ from xlprompt.training.ledger import (
     train_languages_of,
     trained_on,
 )
-from xlprompt.training.report_sections import stored_findings, stored_sections
+from xlprompt.training.published_runs import PublishedRuns, read_published, write_published
+from xlprompt.training.run_source import RunSource
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 EXPERIMENT = "report"
@@ -80,11 +80,13 @@ class NewestRuns:
     unfinished: frozenset[tuple[str, str]]
 
 
-def newest_runs(ledger: Ledger, model: str | None = None, trained: str | None = None) -> NewestRuns:
+def newest_runs(
+    ledger: Ledger | RunSource, model: str | None = None, trained: str | None = None
+) -> NewestRuns:
     """Of each task and method the finished runs of the last group that is complete, or else of the last one.
 
     Args:
-        ledger: The store.
+        ledger: The store, alone or with published runs.
         model: Backbone; needed only where there are studies of several.
         trained: Languages trained on, such as `de` or `en+de`; None for English alone, or, where nothing was
             trained on that, for those of the newest run.
@@ -129,7 +131,7 @@ def newest_runs(ledger: Ledger, model: str | None = None, trained: str | None = 
     return NewestRuns(chosen, tuple(models), ordered, frozenset(older), trained, otherwise, frozenset(newer))
 
 
-def find_runs(ledger: Ledger, model: str | None = None, trained: str | None = None) -> StudyRuns:
+def find_runs(ledger: Ledger | RunSource, model: str | None = None, trained: str | None = None) -> StudyRuns:
     """Choose the finished runs of one model that can be compared; arguments as in newest_runs.
 
     Raises:
@@ -195,6 +197,7 @@ def report_study(
     train_language: str | None = None,
     publish_in: Path | None = None,
     document: Path | None = None,
+    published: Sequence[Path] = (),
 ) -> tuple[Path, Path]:
     """Write the report of a store's study and log it as artifacts of a run.
 
@@ -203,21 +206,28 @@ def report_study(
         out: Folder of the report.
         model: Backbone; needed only where the store has studies of several.
         train_language: Languages trained on; see find_runs.
-        publish_in: Folder of a repository for the figure and the report in Markdown; None for neither.
+        publish_in: Folder of a repository for the figure, the report in Markdown and the runs that it was
+            made from; None for none of them.
         document: Its Markdown file that takes the summary, in the section named after `publish_in`.
+        published: Files of published runs, which count as if they were the store's. With them there need be
+            no store.
 
     Returns:
         Paths of the HTML page and the Markdown file.
 
     Raises:
         StudyError: There is no store, or no comparable runs in it.
-        DataError: Runs of a task were not scored on the same examples.
+        DataError: Runs of a task were not scored on the same examples, or a file of published runs is not
+            one.
         DocumentError: The document has no place for the summary.
     """
-    ledger = open_ledger(store, "Run a study first (make all-tasks), or name another")
-    study = find_runs(ledger, model, train_language)
+    taken_in = [read_published(path) for path in published]
+    remedy = "Run a study first (make all-tasks), name another, or give published runs (--runs)"
+    ledger = Ledger(store) if taken_in else open_ledger(store, remedy)
+    source = RunSource(store, ledger, taken_in)
+    study = find_runs(source, model, train_language)
     trained, *more = train_languages_of(study.runs.values())
-    counts, left_out = _load(study, ledger)
+    counts, left_out = _load(study, source)
     comparison = compare(
         counts, method=METHOD, baseline=BASELINE, train_language=trained, also_trained_on=more
     )
@@ -236,21 +246,21 @@ def report_study(
             run,
             counts[key[0]].metric,
             trained,
-            ledger.history(run.run_id, f"validation/{counts[key[0]].metric}/{trained}")
-            if key[1] in COMPARED
-            else (),
+            source.curve(run, f"validation/{counts[key[0]].metric}/{trained}") if key[1] in COMPARED else (),
         )
         for key, run in study.runs.items()
     ]
     shares = largest_shares(run for (_, method, _), run in study.runs.items() if method == METHOD)
     fertility = find_fertility(study)
+    granularity = source.granularity(study.model)
     verdicts = judge(
         comparison,
         trainable_percent=shares,
         fertility=fertility.by_language if fertility else None,
-        granularity=find_granularity(store, study.model),
+        granularity=granularity,
     )
-    further = stored_sections(store, study.model)
+    sections = dict(sorted(source.sections(study.model).items()))
+    further = list(sections.values())
     paths = write_study_report(
         out,
         comparison,
@@ -264,6 +274,19 @@ def report_study(
     if publish_in is not None and document is not None:
         titles = [section.title for section in further]
         publish(publish_in, document, comparison, verdicts, facts, paths[1], further=titles)
+        groups = {run.tags[GROUP_TAG] for run in study.runs.values()}
+        write_published(
+            publish_in / RUNS,
+            PublishedRuns(
+                study.model,
+                tuple(study.runs.values()),
+                frozenset(groups & source.finished_groups(list(TASKS))),
+                counts,
+                {run.run_id: of_run.curve for run, of_run in zip(study.runs.values(), facts, strict=True)},
+                sections,
+                granularity,
+            ),
+        )
     tracker = MlflowTracker(store)
     with true_end_state(tracker):
         tracker.start(
@@ -298,20 +321,7 @@ def find_fertility(study: StudyRuns) -> Fertility | None:
     return Fertility(best, by_task[best])
 
 
-def find_granularity(store: Path, model: str) -> Estimate | None:
-    """The slope that the fourth claim's verdict needs, where `xlprompt analyze granularity` has left one.
-
-    A sweep that trained and scored on finer text comes before one that only scored on it. One in which both
-    methods fell to the majority baseline everywhere has none.
-    """
-    for name in ("granularity-both", "granularity-evaluation"):
-        found = stored_findings(store, model, name)
-        if found and found["pooled"]:
-            return Estimate(**found["pooled"])
-    return None
-
-
-def _load(study: StudyRuns, ledger: Ledger) -> tuple[dict[str, TaskRuns], list[str]]:
+def _load(study: StudyRuns, source: RunSource) -> tuple[dict[str, TaskRuns], list[str]]:
     """The runs' predictions by task, and a sentence for each task whose head-only runs do not fit the others.
 
     Of the methods compared a misfit is an error; a further baseline is not worth the whole report.
@@ -319,18 +329,14 @@ def _load(study: StudyRuns, ledger: Ledger) -> tuple[dict[str, TaskRuns], list[s
     counts: dict[str, TaskRuns] = {}
     left_out = []
     for task in dict.fromkeys(key[0] for key in study.runs):
-        files = {
-            key: ledger.predictions(run.run_id)
-            for key, run in study.runs.items()
-            if key[0] == task and key[1] in COMPARED
-        }
+        runs = {key: run for key, run in study.runs.items() if key[0] == task and key[1] in COMPARED}
         try:
-            counts |= load_runs(files)
+            counts |= source.counts(runs)
         except DataError as error:
-            compared = {key: of_run for key, of_run in files.items() if key[1] != HEAD}
-            if len(compared) == len(files):
+            compared = {key: run for key, run in runs.items() if key[1] != HEAD}
+            if len(compared) == len(runs):
                 raise
-            counts |= load_runs(compared)
+            counts |= source.counts(compared)
             left_out.append(f"The head-only runs of {task} are left out: {error}")
     return counts, left_out
 

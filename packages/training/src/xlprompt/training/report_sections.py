@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xlprompt.evaluation.report_page import Image, Section, markdown_section
+from xlprompt.evaluation.statistics import Estimate
 from xlprompt.models import short_name
 from xlprompt.training.tracker import (
     DatasetRecord,
@@ -73,12 +74,12 @@ def log_section(
     return run_id
 
 
-def stored_sections(store: Path, model: str) -> list[Section]:
-    """The newest section of each name, by name; those that cannot be read any more are left out."""
-    sections = []
-    for _, folder in sorted(_newest(store, model).items()):
+def stored_sections(store: Path, model: str) -> dict[str, Section]:
+    """The newest section of each name; those that cannot be read any more are left out."""
+    sections = {}
+    for name, folder in _newest(store, model).items():
         try:
-            sections.append(Section.from_json((folder / _FILE).read_text(encoding="utf-8")))
+            sections[name] = Section.from_json((folder / _FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
     return sections
@@ -94,6 +95,19 @@ def stored_findings(store: Path, model: str, name: str) -> dict[str, Any] | None
     except (OSError, ValueError):
         return None
     return found
+
+
+def find_granularity(store: Path, model: str) -> Estimate | None:
+    """The slope that the fourth claim's verdict needs, where `xlprompt analyze granularity` has left one.
+
+    A sweep that trained and scored on finer text comes before one that only scored on it. One in which both
+    methods fell to the majority baseline everywhere has none.
+    """
+    for name in ("granularity-both", "granularity-evaluation"):
+        found = stored_findings(store, model, name)
+        if found and found["pooled"]:
+            return Estimate(**found["pooled"])
+    return None
 
 
 def _newest(store: Path, model: str) -> dict[str, Path]:

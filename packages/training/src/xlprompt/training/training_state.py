@@ -217,8 +217,9 @@ class TrainingStates:
                 file.unlink(missing_ok=True)
 
 
-# Keys that decide nothing about the result, so that they may change between a run and its resumption.
-FREE_KEYS = frozenset({"schedule.checkpoint_every", "evaluation.token_budget"})
+# Keys that decide nothing about the result, so that they may change between a run and its resumption. Where
+# the data lie is one: what they are is known by their fingerprints.
+FREE_KEYS = frozenset({"data.source", "schedule.checkpoint_every", "evaluation.token_budget"})
 
 
 def saved_steps(folder: Path) -> list[int]:
