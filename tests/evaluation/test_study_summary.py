@@ -1,5 +1,7 @@
 """The summary of a study that a README takes: its figures, its marks, and where it goes."""
 
+from dataclasses import replace
+
 import pytest
 
 from xlprompt.evaluation import judge
@@ -41,6 +43,16 @@ def test_bold_is_what_won_after_correction_and_nothing_else(comparison, text):
     german = dict(zip(head, next(row for row in rows if row[0] == "German"), strict=True))
     assert german["pos finetune"].startswith("**")
     assert not german["pos prompt"].startswith("**")
+
+
+def test_of_several_machines_it_is_said_which_runs_were_made_where(comparison, text):
+    assert "peak memory depend on the machine." in text
+    runs = [
+        replace(run, device="cpu" if (run.task, run.method) == ("pos", "finetune") else "NVIDIA H100")
+        for run in RUNS
+    ]
+    mixed = summary(comparison, judge(comparison), runs)
+    assert "depend on the machine: pos finetune on cpu; the others on NVIDIA H100." in mixed
 
 
 def test_the_zero_shot_mean_and_its_gap_leave_english_out(comparison, text):

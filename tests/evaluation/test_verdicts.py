@@ -80,6 +80,13 @@ def test_one_seed_decides_nothing():
     verdicts = judge(study(10.0, seeds=(0,)), trainable_percent=SHARES)
     assert [verdict.verdict for verdict in verdicts] == ["undecided"] * 4
     assert "one seed says nothing about others" in verdicts[0].evidence["reason"]
+    assert "one of xnli prompt and xnli finetune and pos prompt" in verdicts[0].evidence["reason"]
+
+
+def test_the_method_that_has_one_seed_is_named():
+    third = judge(study(10.0, baseline_seeds=(0,)), trainable_percent=SHARES)[2]
+    assert third.verdict == "undecided"
+    assert third.evidence["reason"].endswith("and there is one of xnli finetune and pos finetune")
 
 
 # ------------------------------------------------------------------------------------------ claim 2

@@ -20,6 +20,7 @@ class RunFacts:
         trainable_percent: The same in percent of all.
         seconds: What the run took.
         memory_mib: Peak memory.
+        device: What it ran on: `cpu`, or a GPU's name.
         trained_on: Test score of the training language, in percent.
         zero_shot: Mean test score of the other languages, in percent.
         curve: Steps and the development scores there, in percent, by step.
@@ -36,6 +37,7 @@ class RunFacts:
     trainable_percent: float | None = None
     seconds: float | None = None
     memory_mib: float | None = None
+    device: str | None = None
     trained_on: float | None = None
     zero_shot: float | None = None
     curve: tuple[tuple[int, float], ...] = ()

@@ -42,7 +42,7 @@ def summary(comparison: Comparison, verdicts: Sequence[Verdict], runs: Sequence[
         f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Wins: languages in which "
         f"{comparison.method} or {comparison.baseline} is significantly better than the other. Difference: "
         f"zero-shot mean of {comparison.method} minus that of {comparison.baseline}, with its 95 % interval. "
-        "Minutes of a run, scoring included, and peak memory depend on the machine.",
+        f"Minutes of a run, scoring included, and peak memory depend on the machine{_machines(runs)}.",
         _verdicts(verdicts),
     ]
     return "\n\n".join(parts) + "\n"
@@ -209,6 +209,19 @@ def _logged(runs: Sequence[RunFacts]) -> list[str]:
         return ["", ""]
     means, trained = np.asarray(known).T
     return [spread(means).text(), spread(trained - means).text()]
+
+
+def _machines(runs: Sequence[RunFacts]) -> str:
+    """Where runs were made on several kinds of device: which were made where."""
+    cells: dict[str, dict[str, None]] = {}
+    for run in runs:
+        if run.device is not None:
+            cells.setdefault(run.device, {})[f"{run.task} {run.method}"] = None
+    if len(cells) < 2:
+        return ""
+    commonest, *others = sorted(cells, key=lambda device: -len(cells[device]))
+    named = [f"{', '.join(cells[device])} on {device}" for device in others]
+    return f": {'; '.join(named)}; the others on {commonest}"
 
 
 def _average(values: Sequence[float | None], unit: float) -> str:

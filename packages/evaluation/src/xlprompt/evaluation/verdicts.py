@@ -7,7 +7,7 @@ three seeds is the usual answer for a small effect. Intervals and p-values are t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -113,7 +113,8 @@ def _on_par_everywhere(comparison: Comparison, margin: float) -> Verdict:
         ruling = "supported"
         reason = f"on par or better in all {len(rows)}"
     elif not known:
-        reason = "one seed says nothing about others"
+        single = " and ".join(_of_one_seed(comparison, comparison.tasks))
+        reason = f"one seed says nothing about others, and there is one of {single}"
     else:
         reason = f"shown to be on par or better in {len(on_par)} of {len(rows)}, clearly worse in none"
     evidence = {
@@ -186,7 +187,8 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
     else:
         advantage = _mean_over_tasks(comparison, weights)
         if advantage.low is None or advantage.high is None:
-            reason = "one seed says nothing about others"
+            single = " and ".join(_of_one_seed(comparison, weights))
+            reason = f"one seed says nothing about others, and there is one of {single}"
         else:
             reason = f"advantage of low resources {advantage.value:+.2f} points "
             reason += f"[{advantage.low:+.2f}, {advantage.high:+.2f}]"
@@ -205,6 +207,19 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
         "language_effects": effects,
     }
     return Verdict("It helps low-resource languages more", ruling, rule, evidence), effects
+
+
+def _of_one_seed(comparison: Comparison, tasks: Iterable[str]) -> list[str]:
+    """Tasks and methods with a single run, such as `xnli finetune`."""
+    return [
+        f"{name} {method}"
+        for name in tasks
+        for method, seeds in (
+            (comparison.method, comparison.tasks[name].method_seeds),
+            (comparison.baseline, comparison.tasks[name].baseline_seeds),
+        )
+        if len(seeds) == 1
+    ]
 
 
 def _through_tokenization(

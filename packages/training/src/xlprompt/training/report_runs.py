@@ -363,6 +363,7 @@ def _facts(
         trainable_percent=float(share) if share is not None else None,
         seconds=run.seconds,
         memory_mib=run.metrics.get("cost/peak_memory_mib"),
+        device=run.tags.get("device"),
         trained_on=run.metrics.get(f"test/{metric}/{trained}"),
         zero_shot=run.metrics.get(f"test/{metric}/mean_zero_shot"),
         curve=curve,
