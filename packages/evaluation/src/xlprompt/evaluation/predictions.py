@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks import Task
+from xlprompt.evaluation.json_lines import write_json_lines
 from xlprompt.evaluation.metrics import Labels
 
 FORMAT = "xlprompt predictions"
@@ -114,7 +114,7 @@ def save_predictions(
         "labels": list(task.labels),
         "examples": len(ids),
     }
-    lines = [json.dumps(header, ensure_ascii=False)]
+    rows: list[dict[str, Any]] = []
     for example_id, right, answer in zip(ids, gold, predicted, strict=True):
         if len(right) != len(answer) or (task.kind == "pair" and len(right) != 1):
             raise ValueError(
@@ -127,19 +127,11 @@ def save_predictions(
                 f"of task {task.name!r}."
             )
         names = [[task.labels[index] for index in indices] for indices in (right, answer)]
-        row = {"id": example_id, "gold": names[0], "predicted": names[1]}
+        row: dict[str, Any] = {"id": example_id, "gold": names[0], "predicted": names[1]}
         if task.kind == "pair":
             row |= {"gold": names[0][0], "predicted": names[1][0]}
-        lines.append(json.dumps(row, ensure_ascii=False))
-    content = "".join(f"{line}\n" for line in lines).encode("utf-8")
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(gzip.compress(content, mtime=0))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        rows.append(row)
+    write_json_lines(path, (header, *rows))
     return path
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xlprompt.data.errors import DataError
+from xlprompt.evaluation.json_lines import write_json_lines
 from xlprompt.evaluation.report_page import Section
 from xlprompt.evaluation.runs import Counts, TaskRuns
 from xlprompt.evaluation.statistics import Estimate
@@ -143,15 +143,7 @@ def write_published(path: Path, published: PublishedRuns) -> None:
         "sections": {name: json.loads(part.to_json()) for name, part in published.sections.items()},
         "granularity": None if published.granularity is None else asdict(published.granularity),
     }
-    lines = [json.dumps(each, ensure_ascii=False) for each in (header, *_lines(published))]
-    content = gzip.compress("".join(f"{line}\n" for line in lines).encode("utf-8"), mtime=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_json_lines(path, (header, *_lines(published)))
 
 
 def _lines(published: PublishedRuns) -> Iterator[dict[str, Any]]:
