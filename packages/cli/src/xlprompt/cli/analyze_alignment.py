@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xlprompt.cli.grid_options import split_names, split_seeds
+from xlprompt.cli.grid_options import split_seeds
 from xlprompt.cli.options import (
     align_options,
     device_option,
@@ -21,6 +21,7 @@ from xlprompt.cli.options import (
     languages_option,
     mlruns_option,
     out_option,
+    split_names,
 )
 from xlprompt.cli.tables import show_sections
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from xlprompt.cli.grid_options import split_names, split_seeds
+from xlprompt.cli.grid_options import split_seeds
 from xlprompt.cli.options import (
     device_option,
     json_option,
@@ -19,6 +19,7 @@ from xlprompt.cli.options import (
     out_option,
     parse_settings,
     set_option,
+    split_names,
 )
 
 # Options and the keys of the sweep's file that they set.

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from xlprompt.cli.options import given, parse_settings, set_option, train_language_option
+from xlprompt.cli.options import given, parse_settings, set_option, split_names, train_language_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -19,12 +19,6 @@ _RECIPE_KEYS = {
     "limit": "data.limit",
     "train_language": "data.train_language",
 }
-
-
-def split_names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
-    """Names between commas or spaces; a callback."""
-    names = [name for name in (part.strip() for part in (value or "").replace(",", " ").split()) if name]
-    return names or None
 
 
 def split_seeds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | list[int] | None:

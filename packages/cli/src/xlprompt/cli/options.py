@@ -46,39 +46,39 @@ set_option = click.option(
 )
 
 
-def _split_codes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    codes = tuple(code for code in (part.strip() for part in (value or "").split(",")) if code)
-    return codes or None
+def _names_in(value: str | None) -> tuple[str, ...]:
+    return tuple((value or "").replace(",", " ").split())
+
+
+def split_names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Names between commas or spaces, None for none; a callback."""
+    return _names_in(value) or None
 
 
 languages_option = click.option(
     "--languages",
-    callback=_split_codes,
+    callback=split_names,
     metavar="CODES",
     help="Score these languages only, such as en,de,sw; default: the recipe's choice.",
 )
 
 
-def _split(value: str | None) -> tuple[str, ...]:
-    return tuple(part for part in (part.strip() for part in (value or "").split(",")) if part)
-
-
 def _split_kinds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return _split(value)
+    return _names_in(value)
 
 
 def _split_numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
-    if not all(part.isdecimal() and int(part) > 0 for part in _split(value)):
+    if not all(part.isdecimal() and int(part) > 0 for part in _names_in(value)):
         raise click.BadParameter(f"expected numbers above zero by commas, got '{value}'")
-    return tuple(int(part) for part in _split(value))
+    return tuple(int(part) for part in _names_in(value))
 
 
 def _split_layers(
     ctx: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[int | None, ...]:
-    numbers = ",".join(part for part in _split(value) if part != "head")
+    numbers = ",".join(part for part in _names_in(value) if part != "head")
     _split_numbers(ctx, parameter, numbers)
-    return tuple(None if part == "head" else int(part) for part in _split(value))
+    return tuple(None if part == "head" else int(part) for part in _names_in(value))
 
 
 _ALIGN_OPTIONS = (
