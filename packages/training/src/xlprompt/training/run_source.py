@@ -20,27 +20,22 @@ RunKey = tuple[str, str, int]
 class RunSource:
     """A store and published runs, read as if they were one store.
 
-    A run that is in several of them is taken from the store, or else from the first file that has it.
+    A run that is in several of them is taken from the first file that has it, or else from the store.
     """
 
     def __init__(self, store: Path, ledger: Ledger, published: Sequence[PublishedRuns] = ()) -> None:
         """Take the store, its ledger, and what was read of published files."""
         self._store, self._ledger, self._published = store, ledger, tuple(published)
-        self._file_of: dict[str, PublishedRuns] = {}  # by run
+        self._taken_in: dict[str, tuple[int, CellRun]] = {}  # by id: which file it is taken from, and the run
+        for place, each in enumerate(self._published):
+            for run in each.runs:
+                self._taken_in.setdefault(run.run_id, (place, run))
 
     def finished_cells(self, tasks: Sequence[str]) -> list[CellRun]:
         """As of a ledger: newest first."""
-        own = self._ledger.finished_cells(tasks)
-        known = {run.run_id for run in own}
-        self._file_of = {}
-        taken = []
-        for each in self._published:
-            for run in each.runs:
-                if run.tags["task"] in tasks and run.run_id not in known:
-                    known.add(run.run_id)
-                    self._file_of[run.run_id] = each
-                    taken.append(run)
-        return sorted([*own, *taken], key=lambda run: -run.started)
+        own = [run for run in self._ledger.finished_cells(tasks) if run.run_id not in self._taken_in]
+        taken_in = [run for _, run in self._taken_in.values() if run.tags["task"] in tasks]
+        return sorted([*own, *taken_in], key=lambda run: -run.started)
 
     def finished_groups(self, tasks: Sequence[str]) -> set[str]:
         """As of a ledger: fingerprints of groups of which every seed that was asked for has finished."""
@@ -54,30 +49,24 @@ class RunSource:
         """
         counts = {}
         for task in dict.fromkeys(key[0] for key in runs):
-            parts = []
-            own = {
-                key: self._ledger.predictions(run.run_id)
-                for key, run in runs.items()
-                if key[0] == task and run.run_id not in self._file_of
-            }
-            if own:
-                parts.append(load_runs(own)[task])
-            for each in self._published:
-                keys = [
-                    key[1:]
-                    for key, run in runs.items()
-                    if key[0] == task and self._file_of.get(run.run_id) is each
-                ]
-                if keys and task in each.counts:
-                    parts.append(each.counts[task].pick(keys))
+            files = {}
+            of_file: dict[int, list[tuple[str, int]]] = {}  # methods and seeds
+            for key, run in runs.items():
+                if key[0] != task:
+                    continue
+                if run.run_id in self._taken_in:
+                    of_file.setdefault(self._taken_in[run.run_id][0], []).append(key[1:])
+                else:
+                    files[key] = self._ledger.predictions(run.run_id)
+            parts = [load_runs(files)[task]] if files else []
+            parts += [self._published[place].counts[task].pick(keys) for place, keys in of_file.items()]
             counts[task] = join_runs(parts)
         return counts
 
     def curve(self, run: CellRun, metric: str) -> Curve:
         """Steps and values of a metric; of a published run its development scores, which is all it has."""
-        published = self._file_of.get(run.run_id)
-        if published is not None:
-            return published.curves[run.run_id]
+        if run.run_id in self._taken_in:
+            return self._published[self._taken_in[run.run_id][0]].curves[run.run_id]
         return self._ledger.history(run.run_id, metric)
 
     def sections(self, model: str) -> dict[str, Section]:
