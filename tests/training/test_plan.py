@@ -4,7 +4,7 @@ import pytest
 
 from xlprompt.training.cells import Cell, Group
 from xlprompt.training.ledger import CELL_TAG, GROUP_TAG, CellRun
-from xlprompt.training.plan import make_plan, plan_line, wall_seconds
+from xlprompt.training.plan import make_plan, memory_at_once, memory_warning, plan_line, wall_seconds
 from xlprompt.training.progress import duration
 from xlprompt.training.recipe import flatten, recipe_from_dict
 
@@ -87,6 +87,18 @@ def test_workers_share_the_time():
     assert wall_seconds([10, 10, 10, 10], 2) == 20
     assert wall_seconds([30, 10, 10], 2) == 30
     assert wall_seconds([], 4) == 0
+
+
+def test_more_memory_than_is_free_is_said_before_anything_starts():
+    small, large = group(), group(method="finetune")
+    runs = [run(small.cells[0], memory=2048.0), run(large.cells[0], memory=6144.0)]
+    plan = make_plan([small, large], runs)  # one cell of each is left
+    assert (memory_at_once(plan, 1), memory_at_once(plan, 2), memory_at_once(plan, 9)) == (6144, 8192, 8192)
+    assert memory_warning(plan, 2, 8 * 2**30) is None
+    warning = memory_warning(plan, 2, 7 * 2**30)
+    assert warning.startswith("Up to 8.0 GiB at a time by earlier runs, and 7.0 GiB are free. Run fewer")
+    assert "lower evaluation.token_budget" in memory_warning(plan, 1, 5 * 2**30)
+    assert memory_warning(make_plan([small], []), 2, 1) is None  # nothing is known
 
 
 def test_durations_are_told_in_units_that_fit():

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Literal, Protocol, Self
 
+import psutil
+
 from xlprompt.training.environment import usable_cores
 from xlprompt.training.grid import ExecutorSettings
 from xlprompt.training.worker_process import Event, Job, Report
@@ -78,6 +80,13 @@ class Executor(Protocol):
 
         May be called from a signal handler. `run` goes on yielding until all jobs have an outcome.
         """
+
+
+def shared_memory(settings: ExecutorSettings) -> int | None:
+    """Free bytes of what this machine's cells share; None where each has a GPU or a cluster's machine."""
+    if settings.kind == "ray" or (settings.gpus != 0 and visible_gpus()):
+        return None
+    return int(psutil.virtual_memory().available)
 
 
 class LocalExecutor:

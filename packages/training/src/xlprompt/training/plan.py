@@ -195,6 +195,24 @@ def plan_line(plan: Plan, workers: int, where: str) -> str:
     return f"{counts}; {time}. In {where}"
 
 
+def memory_at_once(plan: Plan, workers: int) -> float:
+    """The most memory, in MiB, that so many of the cells left may take together, as far as it is known."""
+    sizes = [plan.memory_mib.get(each.cell.kind, 0.0) for each in plan.to_do]
+    return sum(sorted(sizes)[-workers:])
+
+
+def memory_warning(plan: Plan, workers: int, free_bytes: int) -> str | None:
+    """What to do where cells may take more than is free; None where they may not, as far as is known."""
+    needed = memory_at_once(plan, workers) / 1024
+    if needed * 2**30 <= free_bytes:
+        return None
+    remedy = "Close other programs, or lower evaluation.token_budget"
+    if workers > 1:
+        remedy = "Run fewer at a time (--workers, with make WORKERS=), or close other programs"
+    free = free_bytes / 2**30
+    return f"Up to {needed:.1f} GiB at a time by earlier runs, and {free:.1f} GiB are free. {remedy}."
+
+
 def _planned(cell: Cell, runs: Sequence[CellRun], seconds: float | None) -> PlannedCell:
     if finished := next((run for run in runs if run.status == "FINISHED"), None):
         return PlannedCell(cell, "done", finished, None)

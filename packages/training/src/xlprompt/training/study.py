@@ -18,10 +18,18 @@ from rich.console import Console
 
 from xlprompt.training.cells import Group, StudyError, make_groups
 from xlprompt.training.executor_choice import make_executor
-from xlprompt.training.executors import Executor
+from xlprompt.training.executors import Executor, shared_memory
 from xlprompt.training.grid import Grid, load_grid
 from xlprompt.training.ledger import CELL_TAG, Ledger
-from xlprompt.training.plan import Plan, PlannedCell, make_plan, plan_line, plan_table, wall_seconds
+from xlprompt.training.plan import (
+    Plan,
+    PlannedCell,
+    make_plan,
+    memory_warning,
+    plan_line,
+    plan_table,
+    wall_seconds,
+)
 from xlprompt.training.progress import duration
 from xlprompt.training.recipe import recipe_to_dict
 from xlprompt.training.signals import handled
@@ -123,7 +131,7 @@ def run_study(
             for group in busy:
                 locks.enter_context(ledger.working_on_group(group))
             executor = locks.enter_context(make_executor(grid.executor, address=address))
-            _print_plan(plan, executor.workers, executor.description, console)
+            _print_plan(plan, grid, executor.workers, executor.description, console)
             if force:
                 for each in plan.to_do:
                     ledger.supersede(each.cell)
@@ -249,7 +257,7 @@ class _Execution:
 def _only_planned(plan: Plan, grid: Grid, console: Console) -> StudyResult:
     # An executor is not started for this, and a Ray cluster's size not known without.
     workers = grid.executor.workers or 1
-    _print_plan(plan, workers, f"{grid.executor.kind} workers (dry run: nothing was started)", console)
+    _print_plan(plan, grid, workers, f"{grid.executor.kind} workers (dry run: nothing was started)", console)
     results = tuple(
         group_result(
             group,
@@ -265,9 +273,12 @@ def _only_planned(plan: Plan, grid: Grid, console: Console) -> StudyResult:
     return StudyResult(plan, results, {}, None)
 
 
-def _print_plan(plan: Plan, workers: int, where: str, console: Console) -> None:
+def _print_plan(plan: Plan, grid: Grid, workers: int, where: str, console: Console) -> None:
     console.print(plan_table(plan))
     console.print(plan_line(plan, workers, where), highlight=False, soft_wrap=True)
+    free = shared_memory(grid.executor)
+    if free is not None and (warning := memory_warning(plan, workers, free)):
+        console.print(warning, style="yellow", highlight=False, soft_wrap=True)
 
 
 def _fetch_models(groups: Sequence[Group], console: Console) -> None:
