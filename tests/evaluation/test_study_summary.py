@@ -36,6 +36,13 @@ def test_every_language_has_the_mean_and_deviation_of_each_method(comparison, te
     assert found["Telugu"]["xnli prompt"] == ""  # which XNLI does not have
 
 
+def test_only_the_metrics_that_are_there_are_named(comparison, text):
+    assert "over seeds (0, 1, 2); accuracy. Bold" in text
+    tasks = {**comparison.tasks, "pos": replace(comparison.tasks["pos"], metric="f1")}
+    mixed = summary(replace(comparison, tasks=tasks), judge(comparison), RUNS)
+    assert "accuracy, entity F1 for pos. Bold" in mixed
+
+
 def test_bold_is_what_won_after_correction_and_nothing_else(comparison, text):
     head, _, *rows = rows_of(text, "language")
     bold = sum(cell.startswith("**") for row in rows for cell in row)

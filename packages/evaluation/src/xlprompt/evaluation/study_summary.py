@@ -35,7 +35,7 @@ def summary(comparison: Comparison, verdicts: Sequence[Verdict], runs: Sequence[
     """The tables, with a sentence on how to read each."""
     parts = [
         _scores(comparison),
-        f"Percent, mean ± standard deviation over seeds ({_seeds(comparison)}); accuracy, for ner entity F1. "
+        f"Percent, mean ± standard deviation over seeds ({_seeds(comparison)}); {_metrics(comparison)}. "
         "Bold: better than the other method at 5 % after Holm's correction over the task's languages, "
         "uncertain over seeds and test examples.",
         _methods(comparison, runs),
@@ -107,6 +107,14 @@ def replace_section(document: Path, name: str, text: str) -> None:
     new = document.with_name(f".{document.name}.new")
     new.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
     new.replace(document)
+
+
+def _metrics(comparison: Comparison) -> str:
+    by_f1 = [name for name, task in comparison.tasks.items() if task.metric == "f1"]
+    if not by_f1:
+        return "accuracy"
+    entity = f"entity F1 for {', '.join(by_f1)}"
+    return entity if len(by_f1) == len(comparison.tasks) else f"accuracy, {entity}"
 
 
 def _seeds(comparison: Comparison) -> str:
