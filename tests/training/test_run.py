@@ -235,6 +235,8 @@ def test_the_limit_holds_for_every_split_and_language(tiny_xglm, data, store, cl
     result = train(recipe, store=store, console=console)
     assert "10 training and 6 development" in " ".join(text_of(console).split())
     assert {code: each.examples for code, each in result.report.results.items()} == {"de": 4}
+    again = evaluate(result.run_id, store=store, console=console, limit=7)
+    assert {code: each.examples for code, each in again.report.results.items()} == {"de": 7}
     limited = client.get_run(result.run_id).data.params["data_fingerprint.train"]
     assert limited != open_source(str(data)).fingerprint(TASKS["xnli"], "en", "train")
 
