@@ -95,8 +95,11 @@ def test_only_seeds_that_have_every_share_count():
 def test_one_seed_gives_slopes_without_intervals_and_one_share_none():
     runs = make_sweep({"prompt": -5.0, "finetune": -15.0}, seeds=(0,))
     findings = compare_shares(runs, SHARES)
-    assert findings.pooled.low is None
+    assert findings.slopes[0].difference.low is None
     assert findings.scores[0].skilled is None
+    assert (findings.usable, findings.pooled) == ({"xnli": ()}, None)  # nothing is shown to beat the baseline
+    section = granularity_section(findings, {}, title="Cuts", notes=[])
+    assert "at every share: none that one seed could show." in section.content[0].note
     with pytest.raises(ValueError, match="two shares"):
         compare_shares(runs, (0.5,))
 

@@ -60,6 +60,8 @@ def test_of_several_machines_it_is_said_which_runs_were_made_where(comparison, t
     ]
     mixed = summary(comparison, judge(comparison), runs)
     assert "depend on the machine: pos finetune on cpu; the others on NVIDIA H100." in mixed
+    runs = [replace(run, device="cpu" if run.seed else "NVIDIA H100") for run in RUNS]
+    assert "machine: all on NVIDIA H100 and cpu." in summary(comparison, judge(comparison), runs)
 
 
 def test_the_zero_shot_mean_and_its_gap_leave_english_out(comparison, text):

@@ -83,6 +83,11 @@ def test_one_seed_decides_nothing():
     assert "one of xnli prompt and xnli finetune and pos prompt" in verdicts[0].evidence["reason"]
 
 
+def test_verdicts_are_json_where_all_seeds_score_alike():
+    verdicts = judge(study(10.0, deviation=0.0, examples=200), trainable_percent=SHARES)
+    json.dumps([verdict.to_dict() for verdict in verdicts], allow_nan=False)
+
+
 def test_the_method_that_has_one_seed_is_named():
     third = judge(study(10.0, baseline_seeds=(0,)), trainable_percent=SHARES)[2]
     assert third.verdict == "undecided"

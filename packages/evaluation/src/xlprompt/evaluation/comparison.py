@@ -36,6 +36,7 @@ from xlprompt.evaluation.statistics import (
     rank_correlation,
     resample,
     spread,
+    without_infinity,
 )
 
 LEVEL = 0.05
@@ -135,7 +136,7 @@ class GroupDifference:
 class TokensCorrelation:
     """Rank correlation, in one task, of the difference with the logarithm of pre-training tokens.
 
-    It is over zero-shot languages that the backbone saw in pre-training.
+    It is over zero-shot languages that XGLM, whose tokens these are, saw in pre-training.
     """
 
     task: str
@@ -476,15 +477,7 @@ def _flat(row: Any) -> dict[str, Any]:
     for key, value in asdict(row).items():
         if isinstance(value, dict):
             prefix = "spread_" if key == "spread" else ""
-            flat |= {f"{prefix}{name}": _plain(nested) for name, nested in value.items()}
+            flat |= {f"{prefix}{name}": without_infinity(nested) for name, nested in value.items()}
         else:
-            flat[key] = _plain(value)
+            flat[key] = without_infinity(value)
     return flat
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, float) and not np.isfinite(value):  # an infinite df, which JSON cannot hold
-        return None
-    return value

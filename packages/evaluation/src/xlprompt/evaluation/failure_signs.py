@@ -134,7 +134,7 @@ def _majority(scores: Sequence[MethodScore]) -> Sign:
         "language's commonest label, or a seed's predictions collapsed (one label takes two thirds of what "
         "belongs to the others, or accuracy is more than two standard errors below that baseline). Not "
         "seen: every 95 % interval lies above the baseline. Else undecided. In entity F1 the baseline is 0, "
-        "so that only a collapse can show."
+        "so that only a score of 0 or a collapse can show."
     )
     below = [row for row in scores if row.spread.mean <= row.majority]
     collapsed = [row for row in scores if row.collapsed]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from xlprompt.evaluation.runs import RunKey, TaskRuns
-from xlprompt.evaluation.statistics import Estimate, Part, estimate, resample
+from xlprompt.evaluation.statistics import Estimate, Part, estimate, resample, without_infinity
 
 ALL = "all"
 """In place of a task or language: the mean over all of them."""
@@ -92,7 +92,7 @@ class GranularityFindings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        values: dict[str, Any] = _without_infinity(asdict(self))
+        values: dict[str, Any] = without_infinity(asdict(self))
         return values
 
 
@@ -171,7 +171,7 @@ def compare_shares(
             )
         pooled.append({each: _part(cubes[each], tuple(examples), weights) for each in cubes})
         smallest.append(min(examples.values()))
-        low = {row.language for row in scores if row.task == name and row.skilled is False}
+        low = {row.language for row in scores if row.task == name and not row.skilled}
         usable[name] = tuple(code for code in examples if code not in low)
         if usable[name]:
             usable_parts.append({each: _part(cubes[each], usable[name], weights) for each in cubes})
@@ -249,11 +249,3 @@ def _over_tasks(pooled: Sequence[Mapping[str, Part]], method: str, baseline: str
         estimate([_scaled(part, each) for part in theirs], examples),
         estimate([*ours, *theirs], examples),
     )
-
-
-def _without_infinity(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_infinity(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_infinity(each) for each in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -57,6 +57,9 @@ def _pooled(findings: GranularityFindings) -> Table:
             _p_value(sure),
         )
     )
+    none = "none; smaller shares would leave some"
+    if all(row.skilled is None for row in findings.scores):
+        none = "none that one seed could show"
     kept = "; ".join(f"{task}: {', '.join(codes)}" for task, codes in findings.usable.items() if codes)
     return Table(
         "Points gained by cutting every word more finely",
@@ -67,7 +70,7 @@ def _pooled(findings: GranularityFindings) -> Table:
         f"minus {findings.baseline}. That finer cuts favor {findings.method} needs it above 0. Where both "
         "fall to the majority baseline their difference is gone whatever the cause, and the slope is that "
         "loss. So the last row, which the verdict on the fourth claim rests on, has only the languages in "
-        f"which one of them beats it at every share: {kept or 'none; smaller shares would leave some'}.",
+        f"which one of them beats it at every share: {kept or none}.",
     )
 
 

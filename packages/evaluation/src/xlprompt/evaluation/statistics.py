@@ -58,9 +58,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import linalg, special, stats
 
 from xlprompt.evaluation.metrics import BOOTSTRAP_SEED, percent
 
@@ -337,8 +338,9 @@ def rank_correlation(
     The p-value is by permutation (scipy.stats.permutation_test), since the t-approximation needs hundreds of
     pairs; the interval is the bias-corrected and accelerated bootstrap's over pairs (Efron 1987;
     scipy.stats.bootstrap). In the partial correlation, the ranks of `given` are regressed out of the ranks of
-    both (Kendall 1942), and the permutations are of one side's residuals (Freedman and Lane 1983). A group
-    is held fixed by columns of 0 and 1, whose ranks span what they do. Pairs are taken as independent: what x
+    both (Kendall 1942); the permutations are of one side's residuals, out of which `given` is regressed anew
+    each time (Freedman and Lane 1983), as otherwise they vary less than rho does by chance. A group is held
+    fixed by columns of 0 and 1, whose ranks span what they do. Pairs are taken as independent: what x
     owes to an accident that all of them share is not in the interval.
 
     Args:
@@ -364,10 +366,19 @@ def rank_correlation(
     left, right = _residual_ranks(*columns)
     if np.ptp(left) < 1e-9 or np.ptp(right) < 1e-9:  # ranks that the others explain wholly
         return RankCorrelation(None, None, None, None, number)
+    ranks = [stats.rankdata(column) for column in controls]
+    span = linalg.orth(np.stack([each - each.mean() for each in ranks], axis=1)) if ranks else None
+
+    def correlate(permuted: np.ndarray, axis: int) -> np.ndarray:
+        permuted = np.moveaxis(permuted, axis, -1)
+        if span is not None:
+            permuted = permuted - (permuted @ span) @ span.T
+        return _cosine(permuted, right, -1)
+
     rng = np.random.default_rng([seed, number])
     test = stats.permutation_test(
         (left,),
-        lambda permuted, axis: _cosine(permuted, right, axis),
+        correlate,
         permutation_type="pairings",
         vectorized=True,
         n_resamples=_RANK_SAMPLES,
@@ -390,6 +401,15 @@ def rank_correlation(
         ).confidence_interval
     low, high = (float(end) if np.isfinite(end) else None for end in interval)
     return RankCorrelation(rho, low, high, p_value, number)
+
+
+def without_infinity(value: Any) -> Any:
+    """The same with None for what JSON cannot hold, such as infinite degrees of freedom; tuples as lists."""
+    if isinstance(value, dict):
+        return {key: without_infinity(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_infinity(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _residual_ranks(

@@ -151,5 +151,7 @@ def _summary(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
     return (
         f"{methods}, trained on {trained} and scored in {len(codes)} languages; tasks "
         f"{', '.join(comparison.tasks)}. Scores are means over seeds; intervals "
-        "allow for the draw of seeds and of test examples."
+        "allow for the draw of seeds and of test examples. Resource levels and pre-training tokens of "
+        "languages are those of XGLM's data (CC100-XL) for every backbone; languages that XGLM did not see "
+        "are in no correlation with them."
     )

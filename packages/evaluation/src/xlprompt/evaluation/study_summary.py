@@ -37,7 +37,7 @@ def summary(comparison: Comparison, verdicts: Sequence[Verdict], runs: Sequence[
         _scores(comparison),
         f"Percent, mean ± standard deviation over seeds ({_seeds(comparison)}); {_metrics(comparison)}. "
         "Bold: better than the other method at 5 % after Holm's correction over the task's languages, "
-        "uncertain over seeds and test examples.",
+        "uncertain over seeds and test examples. Resources: by tokens of XGLM's pre-training data.",
         _methods(comparison, runs),
         f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Wins: languages in which "
         f"{comparison.method} or {comparison.baseline} is significantly better than the other. Difference: "
@@ -221,15 +221,18 @@ def _logged(runs: Sequence[RunFacts]) -> list[str]:
 
 def _machines(runs: Sequence[RunFacts]) -> str:
     """Where runs were made on several kinds of device: which were made where."""
-    cells: dict[str, dict[str, None]] = {}
+    devices: dict[str, set[str]] = {}
     for run in runs:
         if run.device is not None:
-            cells.setdefault(run.device, {})[f"{run.task} {run.method}"] = None
-    if len(cells) < 2:
+            devices.setdefault(f"{run.task} {run.method}", set()).add(run.device)
+    cells: dict[str, list[str]] = {}  # by the device or devices
+    for cell, used in devices.items():
+        cells.setdefault(" and ".join(sorted(used)), []).append(cell)
+    if len(set().union(*devices.values())) < 2:
         return ""
-    commonest, *others = sorted(cells, key=lambda device: -len(cells[device]))
-    named = [f"{', '.join(cells[device])} on {device}" for device in others]
-    return f": {'; '.join(named)}; the others on {commonest}"
+    commonest, *others = sorted(cells, key=lambda used: -len(cells[used]))
+    named = [f"{', '.join(cells[used])} on {used}" for used in others]
+    return ": " + "; ".join([*named, f"{'the others' if others else 'all'} on {commonest}"])
 
 
 def _average(values: Sequence[float | None], unit: float) -> str:

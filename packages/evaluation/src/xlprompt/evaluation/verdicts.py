@@ -15,7 +15,15 @@ import numpy as np
 
 from xlprompt.data.languages import language as language_row
 from xlprompt.evaluation.comparison import LEVEL, Comparison, Difference
-from xlprompt.evaluation.statistics import Estimate, Part, RankCorrelation, estimate, holm, rank_correlation
+from xlprompt.evaluation.statistics import (
+    Estimate,
+    Part,
+    RankCorrelation,
+    estimate,
+    holm,
+    rank_correlation,
+    without_infinity,
+)
 
 MARGIN = 1.0
 """Percentage points below which a deficit still counts as "on par", and an advantage as none."""
@@ -47,7 +55,8 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        return {**asdict(self), "evidence": dict(self.evidence)}
+        values: dict[str, Any] = without_infinity({**asdict(self), "evidence": dict(self.evidence)})
+        return values
 
 
 def judge(
