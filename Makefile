@@ -124,7 +124,8 @@ all-tasks: $(ready) ## Run every task, method and seed that has not been run, an
 ablation: $(ready) ## Run the variants of experiments/ablations/NAME.yaml and compare them; NAME=scheme
 	@test -n $(call quote,$(strip $(NAME))) || { echo "Name the ablation: make ablation NAME=scheme; there are" \
 	    $(notdir $(basename $(wildcard experiments/ablations/*.yaml))) >&2; exit 1; }
-	@$(strip $(bin)/xlprompt study $(ablation) $(call option,--executor,$(EXECUTOR)) $(call option,--workers,$(WORKERS)))
+	@$(strip $(bin)/xlprompt study $(ablation) $(call option,--executor,$(EXECUTOR)) $(call option,--workers,$(WORKERS)) \
+	    $(call option,--engine,$(ENGINE)))
 	@$(strip $(bin)/xlprompt analyze ablation $(ablation))
 
 search: $(ready) ## Search learning rate, batch size and prompt length for TASK; METHOD=finetune TRIALS=12

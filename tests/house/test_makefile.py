@@ -135,6 +135,15 @@ def test_variables_reach_the_command_as_they_were_given(ready):
     ]
 
 
+def test_an_ablation_is_run_as_a_study_is_and_then_compared(ready):
+    make(ready, "ablation", "NAME=scheme", "METHODS=finetune", "WORKERS=2", "ENGINE=torch")
+    of_file = ("experiments/ablations/scheme.yaml", "--recipe", "../mini/{task}-{method}.yaml")
+    assert calls(ready) == [
+        ["xlprompt", "study", *of_file, "--methods", "finetune", "--workers", "2", "--engine", "torch"],
+        ["xlprompt", "analyze", "ablation", *of_file, "--methods", "finetune"],
+    ]
+
+
 def test_a_variable_given_empty_is_not_given(ready):
     make(ready, "ner-prompt", "SCALE=", "MODEL=", "DATA= ", "SEED=", "LIMIT=", "RECIPE=", "ARGS=")
     assert calls(ready) == [["xlprompt", "train", "experiments/mini/ner-prompt.yaml"]]

@@ -16,9 +16,9 @@ from rich.console import Console
 from small import tiny_recipe, write_data
 from transformers import AutoModel, AutoTokenizer
 
-from xlprompt.training import evaluate, train
+from xlprompt.training import evaluate, load_recipe, train
 from xlprompt.training.checkpoint import CheckpointError, load_checkpoint
-from xlprompt.training.interrupted import LATEST, states_folder
+from xlprompt.training.interrupted import LATEST, find_interrupted, states_folder
 from xlprompt.training.tracker import find_model, store_uri
 from xlprompt.training.training_state import saved_steps
 
@@ -186,3 +186,7 @@ def test_a_named_run_of_another_recipe_is_refused(tiny_xglm, data, tmp_path, own
     other = settings("prompt", tiny_xglm, data, steps=2000, batch_size=4)
     with pytest.raises(CheckpointError, match=r"differs in schedule\.batch_size"):
         train(other, store=store, console=Console(file=io.StringIO()), resume=run.info.run_id)
+    same = load_recipe(recipe)
+    assert find_interrupted(store, same, LATEST).identity.run_id == run.info.run_id
+    elsewhere = same.model_copy(update={"data": same.data.model_copy(update={"source": str(tmp_path)})})
+    assert find_interrupted(store, elsewhere, LATEST) is None  # begins anew, and is not refused

@@ -197,6 +197,16 @@ def test_what_the_command_line_changes_is_part_of_the_search_and_of_its_recipe(c
 
 
 @pytest.mark.integration
+def test_a_searchs_engine_trains_its_full_fine_tuning(call, store, file):
+    recipe = load_recipe(file.parent / "xnli-prompt.yaml", {"method": "finetune", "schedule.steps": 4})
+    (file.parent / "xnli-finetune.yaml").write_text(yaml.safe_dump(recipe_to_dict(recipe)))
+    executor = {"workers": 0, "gpus": 0, "engine": "torch"}
+    overrides = {"trials": 1, "methods": {"finetune": {}}, "executor": executor}
+    call(method="finetune", search_overrides=overrides)
+    assert [run.data.params["engine"] for run in runs_of(store)[2]] == ["torch"]
+
+
+@pytest.mark.integration
 def test_a_trial_that_diverges_is_a_failed_run_of_a_search_that_goes_on(call, store, file):
     recipe = file.parent / "xnli-prompt.yaml"
     values = yaml.safe_load(recipe.read_text())

@@ -19,7 +19,7 @@ from xlprompt.training.recipe import Recipe, RecipeError, Settings, load_recipe,
 
 
 class ExecutorSettings(Settings):
-    """How cells are run. None of it changes a result but `threads` and `gpus`, which do so by rounding."""
+    """How cells are run. Of it only `threads`, `gpus` and `engine` change results, by rounding."""
 
     kind: Literal["local", "ray"] = Field(
         default="local", description="'local' (processes of this machine) or 'ray' (a Ray cluster)."
@@ -54,6 +54,10 @@ class ExecutorSettings(Settings):
         description="How often a cell is tried again, from its training state, after its process has died. "
         "An error that it reports itself (data missing, training diverged) would come again and is final.",
     )
+
+    def engine_of(self, method: str) -> str | None:
+        """The engine that is asked for with a method; None for the method's own."""
+        return self.engine if method == "finetune" else None
 
 
 def check_pattern(value: str) -> str:

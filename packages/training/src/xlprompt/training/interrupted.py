@@ -31,7 +31,8 @@ def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | N
     Raises:
         CheckpointError: There is no training state of the run that was named.
     """
-    wanted = flatten(recipe)
+    # Data elsewhere may be other data, and what they are is not known here: that asks for another run.
+    wanted = {key: value for key, value in flatten(recipe).items() if key not in FREE_KEYS - {"data.source"}}
     found = []
     for folder in (store / "training-states").glob("*-*"):
         identity = read_identity(folder)
@@ -39,7 +40,7 @@ def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | N
             continue
         if identity.run_id == which:
             return Interrupted(folder, identity)
-        same = all(identity.recipe.get(key) == value for key, value in wanted.items() if key not in FREE_KEYS)
+        same = all(identity.recipe.get(key) == value for key, value in wanted.items())
         if which == LATEST and same:
             found.append(Interrupted(folder, identity))
     if which != LATEST:

@@ -331,12 +331,12 @@ def _load(study: StudyRuns, source: RunSource) -> tuple[dict[str, TaskRuns], lis
     for task in dict.fromkeys(key[0] for key in study.runs):
         runs = {key: run for key, run in study.runs.items() if key[0] == task and key[1] in COMPARED}
         try:
-            counts |= source.counts(runs)
+            counts[task] = source.counts(runs)
         except DataError as error:
             compared = {key: run for key, run in runs.items() if key[1] != HEAD}
             if len(compared) == len(runs):
                 raise
-            counts |= source.counts(compared)
+            counts[task] = source.counts(compared)
             left_out.append(f"The head-only runs of {task} are left out: {error}")
     return counts, left_out
 

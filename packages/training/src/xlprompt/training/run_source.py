@@ -7,14 +7,11 @@ from pathlib import Path
 
 from xlprompt.evaluation import TaskRuns, load_runs
 from xlprompt.evaluation.report_page import Section
-from xlprompt.evaluation.runs import join_runs
+from xlprompt.evaluation.runs import RunKey, join_runs
 from xlprompt.evaluation.statistics import Estimate
 from xlprompt.training.ledger import CellRun, Ledger
 from xlprompt.training.published_runs import Curve, PublishedRuns
 from xlprompt.training.report_sections import find_granularity, stored_sections
-
-RunKey = tuple[str, str, int]
-"""Task, method and seed."""
 
 
 class RunSource:
@@ -41,27 +38,23 @@ class RunSource:
         """As of a ledger: fingerprints of groups of which every seed that was asked for has finished."""
         return self._ledger.finished_groups(tasks).union(*(each.complete for each in self._published))
 
-    def counts(self, runs: Mapping[RunKey, CellRun]) -> dict[str, TaskRuns]:
-        """How the runs, which finished_cells gave, answered the test examples, by task.
+    def counts(self, runs: Mapping[RunKey, CellRun]) -> TaskRuns:
+        """How runs of one task, which finished_cells gave, answered the test examples.
 
         Raises:
-            DataError: Runs of a task were not scored on the same examples, or a file is damaged.
+            DataError: They were not scored on the same examples, or a file is damaged.
         """
-        counts = {}
-        for task in dict.fromkeys(key[0] for key in runs):
-            files = {}
-            of_file: dict[int, list[tuple[str, int]]] = {}  # methods and seeds
-            for key, run in runs.items():
-                if key[0] != task:
-                    continue
-                if run.run_id in self._taken_in:
-                    of_file.setdefault(self._taken_in[run.run_id][0], []).append(key[1:])
-                else:
-                    files[key] = self._ledger.predictions(run.run_id)
-            parts = [load_runs(files)[task]] if files else []
-            parts += [self._published[place].counts[task].pick(keys) for place, keys in of_file.items()]
-            counts[task] = join_runs(parts)
-        return counts
+        files: dict[RunKey, dict[str, Path]] = {}
+        of_file: dict[int, list[tuple[str, int]]] = {}  # methods and seeds
+        for key, run in runs.items():
+            if run.run_id in self._taken_in:
+                of_file.setdefault(self._taken_in[run.run_id][0], []).append(key[1:])
+            else:
+                files[key] = self._ledger.predictions(run.run_id)
+        task = next(iter(runs))[0]
+        parts = [load_runs(files)[task]] if files else []
+        parts += [self._published[place].counts[task].pick(keys) for place, keys in of_file.items()]
+        return join_runs(parts)
 
     def curve(self, run: CellRun, metric: str) -> Curve:
         """Steps and values of a metric; of a published run its development scores, which is all it has."""

@@ -83,14 +83,15 @@ class SearchJob:
 
         recipe = recipe_from_dict(self.recipe, origin=self.name)
         search = SearchFile.model_validate(self.search)
+        engine = search.executor.engine_of(recipe.method)
         trials = open_trials(self.database, self.study, search, self.method, recipe)
         with handled(_stop, signal.SIGTERM):  # also between trials
-            while trials.run_next(lambda draw: _train(self, draw, report, console)):
+            while trials.run_next(lambda draw: _train(self, draw, engine, report, console)):
                 gc.collect()  # models hold references to themselves, and the next one needs the memory
         return self.parent_run_id
 
 
-def _train(job: SearchJob, draw: Draw, report: Report, console: Console) -> float | None:
+def _train(job: SearchJob, draw: Draw, engine: str | None, report: Report, console: Console) -> float | None:
     """Run one trial; returns its best score, or None if it was pruned."""
     from xlprompt.training.loop import TrainingDiverged
     from xlprompt.training.recipe import override
@@ -115,6 +116,7 @@ def _train(job: SearchJob, draw: Draw, report: Report, console: Console) -> floa
             on_score=draw.scored,
             on_start=draw.runs_as,
             recipe_path=Path(job.recipe_path),
+            engine=engine,
             show=shown_as_events(tell),
         )
         assert draw.best is not None  # the last step is always scored

@@ -238,7 +238,7 @@ class _Execution:
             store=str(self._store.absolute()),
             parent_run_id=parent_run_id,
             threads=self._grid.executor.threads,
-            engine=self._grid.executor.engine if cell.recipe.method == "finetune" else None,
+            engine=self._grid.executor.engine_of(cell.recipe.method),
             directory=str(Path.cwd()),
         )
 

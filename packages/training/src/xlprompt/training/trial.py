@@ -46,6 +46,7 @@ def train_trial(
     on_score: Callable[[int, Score], None],
     on_start: Callable[[str], None] = lambda run_id: None,
     recipe_path: Path | None = None,
+    engine: str | None = None,
     show: ShowProgress = training_progress,
 ) -> FitResult | None:
     """Train by a recipe in an MLflow run of its own.
@@ -64,6 +65,7 @@ def train_trial(
         on_score: Gets the step and the development score after each evaluation; may raise `Pruned`.
         on_start: Gets the id of the MLflow run.
         recipe_path: The recipe's file; the git revision of its repository is recorded.
+        engine: `torch` or `deepspeed`; None for the method's own.
         show: Makes what receives the training loop's figures for the user's eyes.
 
     Returns:
@@ -75,7 +77,7 @@ def train_trial(
         KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came.
     """
     task = TASKS[recipe.task]
-    choice = choose_engine(recipe.method)
+    choice = choose_engine(recipe.method, engine)
     target = choose_device(None)
     keep_freed_memory()
     source = open_training_data(recipe)
@@ -88,7 +90,7 @@ def train_trial(
         with (
             true_end_state(tracker),
             out_of_memory_explained(),
-            open_engine(choice, model, recipe.optimizer, target, processes) as engine,
+            open_engine(choice, model, recipe.optimizer, target, processes) as opened,
         ):
             run_id = tracker.start(
                 experiment=task.name,
@@ -110,7 +112,7 @@ def train_trial(
                         progress=progress,
                         pad_id=prepared.setup.pad_id,
                         device=target,
-                        engine=engine,
+                        engine=opened,
                         processes=processes,
                         on_score=on_score,
                         alignment=alignment_loss(prepared.setup, languages),
