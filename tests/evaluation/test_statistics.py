@@ -14,6 +14,7 @@ from xlprompt.evaluation.metrics import BOOTSTRAP_SEED, example_counts
 from xlprompt.evaluation.statistics import (
     Estimate,
     Part,
+    additive_effects,
     estimate,
     holm,
     rank_correlation,
@@ -379,3 +380,26 @@ def test_three_languages_or_no_variation_give_no_correlation(x, y):
 def test_columns_of_different_lengths_are_an_error():
     with pytest.raises(ValueError, match=r"differ in length: \[4, 5\]"):
         rank_correlation([1, 2, 3, 4], [1, 2, 3, 4, 5])
+
+
+# -------------------------------------------------------------------------------- effects of columns
+
+
+def test_effects_of_a_complete_table_are_means_after_the_rows_means():
+    table = np.random.default_rng(5).normal(size=(3, 6)) + [[10.0], [-4.0], [0.0]]
+    values = {row: dict(zip("abcdef", of_row, strict=True)) for row, of_row in zip("xyz", table, strict=True)}
+    means = (table - table.mean(axis=1, keepdims=True)).mean(axis=0)
+    assert list(additive_effects(values).values()) == pytest.approx(means)
+
+
+def test_effects_of_an_incomplete_table_are_those_it_was_made_of():
+    rows, columns = {"x": 10.0, "y": -4.0, "z": 3.0}, dict(zip("abcdef", (5, 1, 0, -1, -2, -3), strict=True))
+    there = {"x": "abc", "y": "cdef", "z": "bf"}  # the means of rows would call c low in x and high in y
+    values = {row: {code: rows[row] + columns[code] for code in codes} for row, codes in there.items()}
+    assert additive_effects(values) == pytest.approx(columns)
+
+
+def test_columns_that_nothing_joins_are_centered_apart():
+    effects = additive_effects({"x": {"a": 7.0, "b": 9.0}, "y": {"c": -100.0}, "z": {}})
+    assert effects == pytest.approx({"a": -1.0, "b": 1.0, "c": 0.0})
+    assert additive_effects({}) == {}

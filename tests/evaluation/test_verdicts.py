@@ -8,6 +8,7 @@ from simulated_studies import POS, XNLI, by_resources, make_runs
 
 from xlprompt.data import language
 from xlprompt.evaluation import compare, judge
+from xlprompt.evaluation.granularity import GranularityEffect
 from xlprompt.evaluation.statistics import Estimate
 
 SHARES = {"xnli": 0.1312, "pos": 0.1337}
@@ -40,7 +41,8 @@ def worse():
 
 
 def experiment(low, high):
-    return Estimate((low + high) / 2, low, high, 0.01, 1.0, 8.0, 0.5, 4.0, 0.5)
+    slope = Estimate((low + high) / 2, low, high, 0.01, 1.0, 8.0, 0.5, 4.0, 0.5)
+    return GranularityEffect(slope, {"xnli": ("de", "es")}, (0.0, 1.0), 3, "evaluation")
 
 
 # ------------------------------------------------------------------------------------------ claim 1
@@ -196,6 +198,30 @@ def test_tokenization_is_refuted_by_the_experiment_or_by_the_opposite_trend(bett
     assert judge(better, fertility=fertility, granularity=experiment(-0.5, 3.0))[3].verdict == "undecided"
     opposite = {code: -value for code, value in fertility.items()}
     assert judge(better, fertility=opposite)[3].verdict == "not supported"
+
+
+def test_an_effect_below_the_margin_is_none_even_where_it_is_above_zero(better):
+    small = judge(better, fertility=fertility_of(better), granularity=experiment(0.2, 0.8))[3]
+    assert small.verdict == "not supported"
+    assert (
+        "raises the difference by less than 1 point (+0.50 points [+0.20, +0.80], xnli de es"
+        in (small.evidence["reason"])
+    )
+    third = judge(study(by_resources(1.0, 0.5)))[2]
+    advantage = third.evidence["advantage"]
+    assert 0 < advantage["low"] < advantage["high"] < 1
+    assert third.verdict == "not supported"
+
+
+def test_a_correlation_over_languages_decides_nothing_where_a_method_has_one_seed(better):
+    opposite = {code: -value for code, value in fertility_of(better).items()}
+    one = study(by_resources(8.0, 2.0), baseline_seeds=(0,))
+    fourth = judge(one, fertility=opposite, granularity=experiment(0.5, 3.0))[3]
+    partial = fourth.evidence["partial_rank_correlation_with_fertility"]
+    assert partial["rho"] < 0
+    assert partial["p_value"] < 0.05
+    assert fourth.verdict == "undecided"
+    assert "one seed of xnli finetune and pos finetune" in fourth.evidence["reason"]
 
 
 def test_without_an_advantage_of_low_resources_there_is_nothing_to_explain(equal):

@@ -35,7 +35,12 @@ def console():
 def keep(store, name, value, *, model="nano"):
     none = ("low", "high", "p_value", "stderr", "df", "seed_stderr", "seed_df", "example_stderr")
     section = Section("title", (Table("t", ("a",), (("1",),), "n"), Image("i", "<svg/>")), "note")
-    findings = {"pooled": {**dict.fromkeys(none), "value": value}}
+    findings = {
+        "pooled": {**dict.fromkeys(none), "value": value},
+        "usable": {"xnli": ["de", "es"], "ner": []},
+        "shares": [0.0, 0.4],
+        "seeds": {"xnli": {"prompt": [0, 1, 2], "finetune": [0, 1]}},
+    }
     log_section(store, name, model, section, metrics={"x": value}, findings=findings)
 
 
@@ -46,9 +51,11 @@ def test_the_verdict_takes_the_sweep_that_trained_on_finer_text_before_one_that_
     keep(tmp_path, "granularity-evaluation", 1.0)
     keep(tmp_path, "granularity-evaluation", 4.0)
     keep(tmp_path, "granularity-both", 9.0, model="large")
-    assert find_granularity(tmp_path, "nano").value == 4.0
+    assert find_granularity(tmp_path, "nano").slope.value == 4.0
     keep(tmp_path, "granularity-both", 2.0)
-    assert find_granularity(tmp_path, "nano").value == 2.0
+    found = find_granularity(tmp_path, "nano")
+    assert (found.slope.value, found.seeds, found.cut) == (2.0, 2, "both")
+    assert found.where == "xnli de es; shares to 0.4"
 
 
 def small_study(folder, model):

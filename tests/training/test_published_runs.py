@@ -14,6 +14,7 @@ from studies import write_study
 
 from xlprompt.data import DataError
 from xlprompt.evaluation import compare
+from xlprompt.evaluation.granularity import GranularityEffect
 from xlprompt.evaluation.report_page import Image, Section, Table
 from xlprompt.evaluation.runs import Counts, TaskRuns
 from xlprompt.evaluation.statistics import Estimate
@@ -24,7 +25,13 @@ from xlprompt.training.run_source import RunSource
 from xlprompt.training.study import run_study
 
 SECTION = Section("Ablation", (Table("Scores", ("a",), (("1",),)), Image("Figure", "<svg/>")))
-SLOPE = Estimate(1.5, -0.5, 3.5, 0.1, 1.0, float("inf"), 0.5, 2.0, 0.7)
+SLOPE = GranularityEffect(
+    Estimate(1.5, -0.5, 3.5, 0.1, 1.0, None, 0.5, 2.0, 0.7),
+    {"xnli": ("de", "es")},
+    (0.0, 0.5, 1.0),
+    3,
+    "both",
+)
 
 
 def cell(method, seed, *, model="nano", started=0, **tags):

@@ -8,6 +8,7 @@ each seed. A line is a summary; the scores at each share are given beside it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +17,9 @@ import numpy as np
 
 from xlprompt.evaluation.runs import RunKey, TaskRuns
 from xlprompt.evaluation.statistics import Estimate, Part, estimate, resample, without_infinity
+
+LEAST_FINER = 1.05
+"""Tokens at the largest share for one at the smallest, below which a language was not cut more finely."""
 
 ALL = "all"
 """In place of a task or language: the mean over all of them."""
@@ -75,10 +79,12 @@ class GranularityFindings:
         seeds: By task and method, the seeds that have all shares.
         scores: By task, language and share; ALL languages last.
         slopes: By task and language; ALL languages last, and ALL tasks at the end.
-        usable: By task, the languages in which one of the methods beats the majority baseline at every share.
+        usable: By task, the languages that were cut more finely and in which one of the methods beats the
+            majority baseline at every share.
         pooled: The slope of the difference over these alone, which is what says something about the claim:
             where both methods fall to the baseline, whatever difference there was is gone, and the slope is
-            that loss. None where there are none.
+            that loss; and a language whose tokens the cutter leaves alone, such as one of single
+            characters, says nothing. None where there are none.
     """
 
     method: str
@@ -96,6 +102,31 @@ class GranularityFindings:
         return values
 
 
+@dataclass(frozen=True)
+class GranularityEffect:
+    """What a sweep says about the claim that finer cuts favor the method, and where it was measured.
+
+    Attributes:
+        slope: `GranularityFindings.pooled`.
+        languages: By task, the languages that it is of.
+        shares: Shares of words cut, rising.
+        seeds: Runs of a method and task, at least.
+        cut: What was cut finely: "evaluation", "training" or "both".
+    """
+
+    slope: Estimate
+    languages: Mapping[str, tuple[str, ...]]
+    shares: tuple[float, ...]
+    seeds: int
+    cut: str
+
+    @property
+    def where(self) -> str:
+        """Tasks, languages and shares in words."""
+        of_task = "; ".join(f"{task} {' '.join(codes)}" for task, codes in self.languages.items())
+        return f"{of_task}; shares to {self.shares[-1]:g}"
+
+
 def method_at(method: str, share: float) -> str:
     """What stands for the method in `load_runs`, for runs on text cut at a share."""
     return f"{method} at {share:g}"
@@ -109,6 +140,7 @@ def keys_at(share: float, keys: Sequence[RunKey]) -> dict[RunKey, RunKey]:
 def compare_shares(
     runs: Mapping[str, TaskRuns],
     shares: Sequence[float],
+    tokens: Mapping[tuple[str, str], float] | None = None,
     *,
     method: str = "prompt",
     baseline: str = "finetune",
@@ -118,6 +150,8 @@ def compare_shares(
     Args:
         runs: From runs.load_runs, with methods named by method_at.
         shares: At least two.
+        tokens: By task and language, tokens at the largest share for one at the smallest; a language that
+            is not there counts as cut.
         method: The method whose advantage is looked at.
         baseline: The method it is compared with.
 
@@ -172,7 +206,8 @@ def compare_shares(
         pooled.append({each: _part(cubes[each], tuple(examples), weights) for each in cubes})
         smallest.append(min(examples.values()))
         low = {row.language for row in scores if row.task == name and not row.skilled}
-        usable[name] = tuple(code for code in examples if code not in low)
+        finer = {code: (tokens or {}).get((name, code), math.inf) for code in examples}
+        usable[name] = tuple(code for code in examples if code not in low and finer[code] >= LEAST_FINER)
         if usable[name]:
             usable_parts.append({each: _part(cubes[each], usable[name], weights) for each in cubes})
     slopes.append(_over_tasks(pooled, method, baseline, min(smallest)))

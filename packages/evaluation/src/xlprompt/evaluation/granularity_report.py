@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.granularity import ALL, GranularityFindings, ShareScore, Slope
+from xlprompt.evaluation.granularity import ALL, LEAST_FINER, GranularityFindings, ShareScore, Slope
 from xlprompt.evaluation.report_page import Image, Section, Table
 from xlprompt.evaluation.statistics import Estimate
 from xlprompt.evaluation.study_figures import COLORS, WIDTH, letters, svg_text
@@ -50,13 +50,16 @@ def _pooled(findings: GranularityFindings) -> Table:
     sure = findings.pooled
     rows.append(
         (
-            "without those at the baseline",
+            "those that say something",
             _ABSENT,
             _ABSENT,
             _ABSENT if sure is None else _interval(sure),
             _p_value(sure),
         )
     )
+    reach = ""
+    if findings.shares[-1] < 1:
+        reach = f"; the largest is {findings.shares[-1]:g}, and from there on they are extrapolated"
     none = "none; smaller shares would leave some"
     if all(row.skilled is None for row in findings.scores):
         none = "none that one seed could show"
@@ -66,11 +69,13 @@ def _pooled(findings: GranularityFindings) -> Table:
         ("task", findings.method, findings.baseline, "difference", "p"),
         tuple(rows),
         "Slopes of least-squares lines over the shares of words cut, mean over languages, in points from "
-        f"none to all; in brackets 95 % intervals over seeds and examples. Difference: {findings.method} "
-        f"minus {findings.baseline}. That finer cuts favor {findings.method} needs it above 0. Where both "
-        "fall to the majority baseline their difference is gone whatever the cause, and the slope is that "
-        "loss. So the last row, which the verdict on the fourth claim rests on, has only the languages in "
-        f"which one of them beats it at every share: {kept or none}.",
+        f"none to all{reach}; in brackets 95 % intervals over seeds and examples. Difference: "
+        f"{findings.method} minus {findings.baseline}. That finer cuts favor {findings.method} needs it "
+        "above 0. Where both fall to the majority baseline their difference is gone whatever the cause, and "
+        "the slope is that loss; where the cutter finds little to cut (fewer than "
+        f"{100 * (LEAST_FINER - 1):.0f} % more tokens) it says nothing. So the last row, which the verdict "
+        "on the fourth claim rests on, has only the languages that were cut and in which one of the two "
+        f"beats the baseline at every share: {kept or none}.",
     )
 
 

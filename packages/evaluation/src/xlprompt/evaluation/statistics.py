@@ -56,12 +56,12 @@ tests/evaluation/test_coverage.py holds these figures, by integration and by sim
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import linalg, special, stats
+from scipy import linalg, sparse, special, stats
 
 from xlprompt.evaluation.metrics import BOOTSTRAP_SEED, percent
 
@@ -403,6 +403,33 @@ def rank_correlation(
     return RankCorrelation(rho, low, high, p_value, number)
 
 
+def additive_effects(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """What columns of an incomplete two-way table have in common over its rows: `value = row + column`.
+
+    Least squares with the rows' effects as unknowns too (Searle 1987, Linear Models for Unbalanced Data,
+    chapter 4): where rows lack columns, means of what is left after a row's own mean would blame a column
+    for the company that it has in its rows.
+
+    Args:
+        values: By row and column, such as by task and language.
+
+    Returns:
+        By column, in the order of appearance, centered; of a complete table the mean over rows of the value
+        minus the row's mean. Columns that no chain of shared rows and columns joins are centered apart.
+    """
+    rows = [name for name, of_row in values.items() if of_row]
+    columns = list(dict.fromkeys(column for name in rows for column in values[name]))
+    cells = [(rows.index(name), column, value) for name in rows for column, value in values[name].items()]
+    design = np.zeros((len(cells), len(rows) + len(columns)))
+    for place, (row, column, _) in enumerate(cells):
+        design[place, row] = design[place, len(rows) + columns.index(column)] = 1
+    effects = np.linalg.lstsq(design, [value for *_, value in cells], rcond=None)[0][len(rows) :]
+    group = _joined(design)[len(rows) :]
+    for each in np.unique(group):
+        effects[group == each] -= effects[group == each].mean()
+    return dict(zip(columns, map(float, effects), strict=True))
+
+
 def without_infinity(value: Any) -> Any:
     """The same with None for what JSON cannot hold, such as infinite degrees of freedom; tuples as lists."""
     if isinstance(value, dict):
@@ -410,6 +437,12 @@ def without_infinity(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [without_infinity(each) for each in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _joined(design: np.ndarray) -> np.ndarray:
+    """Which of the unknowns some chain of observations ties together, as a group's number for each."""
+    groups: np.ndarray = sparse.csgraph.connected_components(design.T @ design, directed=False)[1]
+    return groups
 
 
 def _residual_ranks(

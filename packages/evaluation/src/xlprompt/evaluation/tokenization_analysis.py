@@ -17,7 +17,13 @@ from scipy import stats
 
 from xlprompt.data.languages import language as language_row
 from xlprompt.evaluation.comparison import Comparison
-from xlprompt.evaluation.statistics import CONFIDENCE, RankCorrelation, rank_correlation, resample
+from xlprompt.evaluation.statistics import (
+    CONFIDENCE,
+    RankCorrelation,
+    additive_effects,
+    rank_correlation,
+    resample,
+)
 from xlprompt.evaluation.token_counts import TokenCounts
 
 FIGURES: Mapping[str, str] = {
@@ -163,12 +169,7 @@ def language_effects(comparison: Comparison) -> dict[str, dict[str, float]]:
             by_task.setdefault(row.task, {})[row.language] = row.estimate.value
     if len(by_task) < 2:
         return by_task
-    over_all: dict[str, list[float]] = {}
-    for of_task in by_task.values():
-        mean = float(np.mean(list(of_task.values())))
-        for code, value in of_task.items():
-            over_all.setdefault(code, []).append(value - mean)
-    return by_task | {ALL_TASKS: {code: float(np.mean(values)) for code, values in over_all.items()}}
+    return by_task | {ALL_TASKS: additive_effects(by_task)}
 
 
 def correlate(

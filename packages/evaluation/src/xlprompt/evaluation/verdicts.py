@@ -15,10 +15,12 @@ import numpy as np
 
 from xlprompt.data.languages import language as language_row
 from xlprompt.evaluation.comparison import LEVEL, Comparison, Difference
+from xlprompt.evaluation.granularity import GranularityEffect
 from xlprompt.evaluation.statistics import (
     Estimate,
     Part,
     RankCorrelation,
+    additive_effects,
     estimate,
     holm,
     rank_correlation,
@@ -64,7 +66,7 @@ def judge(
     *,
     trainable_percent: Mapping[str, float] | None = None,
     fertility: Mapping[str, float] | None = None,
-    granularity: Estimate | None = None,
+    granularity: GranularityEffect | None = None,
     margin: float = MARGIN,
 ) -> tuple[Verdict, Verdict, Verdict, Verdict]:
     """Judge the paper's four claims.
@@ -75,7 +77,7 @@ def judge(
             parameters, head included (the runs' parameter `trainable_percent`).
         fertility: By language, subtokens a word of the backbone's tokenizer (tokenization.fertility).
         granularity: From the experiment that the fourth claim needs: by how many points prompt minus
-            fine-tuning changes when a high-resource language's text is cut more finely.
+            fine-tuning changes when a high-resource language's text is cut more finely, and where.
         margin: Percentage points; see MARGIN.
 
     Returns:
@@ -87,7 +89,7 @@ def judge(
         first,
         _with_few_parameters(comparison, first, trainable_percent),
         third,
-        _through_tokenization(third, effects, fertility, granularity, margin),
+        _through_tokenization(comparison, third, effects, fertility, granularity, margin),
     )
 
 
@@ -169,8 +171,8 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
         "those of high resources, averaged over the tasks that have both; languages in which neither method "
         "beats the majority baseline are left out. Supported: its 95 % interval lies above 0, and languages "
         "with fewer pre-training tokens rank higher in the difference (Spearman over all zero-shot "
-        f"languages, task means removed, permutation p at most {LEVEL:g}). Not supported: the interval lies "
-        f"below {_points(margin)}. Else undecided."
+        f"languages, task effects removed by least squares, permutation p at most {LEVEL:g}). Not supported: "
+        f"the interval lies below {_points(margin)}, above 0 or not: less counts as none. Else undecided."
     )
     skilled = _skilled(comparison)
     usable = [
@@ -178,7 +180,10 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
         for row in comparison.differences
         if row.language not in comparison.trained_languages and _cell(row) in skilled
     ]
-    effects = _language_effects(usable)
+    differences: dict[str, dict[str, float]] = {}
+    for row in usable:
+        differences.setdefault(row.task, {})[row.language] = row.estimate.value
+    effects = additive_effects(differences)
     ranks = _correlate_with_tokens(effects)
     contrasts: dict[str, Estimate] = {}
     weights: dict[str, dict[str, float]] = {}
@@ -204,10 +209,10 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
             if ranks.rho is not None and ranks.p_value is not None:
                 reason += f", rho with tokens {ranks.rho:+.2f} (p = {ranks.p_value:.2g})"
             falls = ranks.rho is not None and ranks.rho < 0 and (ranks.p_value or 0) <= LEVEL
-            if advantage.low > 0 and falls:
-                ruling = "supported"
-            elif advantage.high < margin:
+            if advantage.high < margin:
                 ruling = "not supported"
+            elif advantage.low > 0 and falls:
+                ruling = "supported"
     evidence = {
         "reason": reason,
         "advantage": None if advantage is None else asdict(advantage),
@@ -232,10 +237,11 @@ def _of_one_seed(comparison: Comparison, tasks: Iterable[str]) -> list[str]:
 
 
 def _through_tokenization(
+    comparison: Comparison,
     third: Verdict,
     effects: Mapping[str, float],
     fertility: Mapping[str, float] | None,
-    granularity: Estimate | None,
+    granularity: GranularityEffect | None,
     margin: float,
 ) -> Verdict:
     rule = (
@@ -243,9 +249,10 @@ def _through_tokenization(
         "in the difference, pre-training tokens held fixed (partial Spearman, permutation p at most "
         f"{LEVEL:g}); and the experiment that cuts high-resource languages more finely raises the "
         "difference (95 % interval above 0). Not supported: the third claim is not, so that there is nothing "
-        f"to explain; or the experiment's interval lies below {_points(margin)}; or the partial correlation "
-        "is negative (same level). Else undecided: without the experiment no correlation can tell "
-        "tokenization from resources."
+        f"to explain; or the experiment's interval lies below {_points(margin)}, above 0 or not; or the "
+        "partial correlation is negative (same level). Else undecided: without the experiment no correlation "
+        "can tell tokenization from resources. The permutations are of languages and take the seeds as they "
+        "are; so where a task has one seed of a method the correlation decides nothing."
     )
     known = [code for code in effects if fertility and code in fertility and language_row(code).tokens]
     partial = RankCorrelation(None, None, None, None, len(known))
@@ -255,21 +262,43 @@ def _through_tokenization(
             [effects[code] for code in known],
             given=_log_tokens(known),
         )
-    sure = partial.p_value is not None and partial.p_value <= LEVEL
+    single = _of_one_seed(comparison, comparison.tasks)
+    sure = not single and partial.p_value is not None and partial.p_value <= LEVEL
     rises, falls = sure and (partial.rho or 0) > 0, sure and (partial.rho or 0) < 0
+    slope = None if granularity is None else granularity.slope
+    experiment = ""
+    if granularity is not None and slope is not None and slope.low is not None and slope.high is not None:
+        experiment = (
+            f" ({slope.value:+.2f} points [{slope.low:+.2f}, {slope.high:+.2f}], {granularity.where})"
+        )
+    correlation = ""
+    if partial.rho is not None and partial.p_value is not None:
+        correlation = f" (rho {partial.rho:+.2f}, p = {partial.p_value:.2g}, {partial.languages} languages)"
     ruling: Ruling = "undecided"
     if third.verdict == "not supported":
         ruling, reason = "not supported", "there is no advantage of low-resource languages to explain"
-    elif granularity is not None and granularity.high is not None and granularity.high < margin:
-        ruling, reason = "not supported", "a finer cut does not raise the difference"
+    elif slope is not None and slope.high is not None and slope.high < margin:
+        rising = slope.low is not None and slope.low > 0
+        less = (
+            f"raises the difference by less than {_points(margin)}"
+            if rising
+            else "does not raise the difference"
+        )
+        ruling, reason = "not supported", f"a finer cut {less}{experiment}"
     elif falls:
-        ruling, reason = "not supported", "a finer cut goes with a smaller difference"
-    elif granularity is None or granularity.low is None:
+        ruling, reason = "not supported", f"a finer cut goes with a smaller difference{correlation}"
+    elif slope is None or slope.low is None:
         reason = "the experiment on token granularity has not been done, or has no usable result"
-    elif third.verdict == "supported" and rises and granularity.low > 0:
-        ruling, reason = "supported", "correlation and experiment agree"
+    elif third.verdict == "supported" and rises and slope.low > 0:
+        ruling, reason = "supported", f"correlation{correlation} and experiment{experiment} agree"
     else:
-        reason = "not all parts of the rule are met"
+        missing = [] if third.verdict == "supported" else ["the third claim is undecided"]
+        if not rises:
+            what = f"one seed of {' and '.join(single)}" if single else f"not shown{correlation}"
+            missing.append(f"the correlation: {what}")
+        if slope.low <= 0:
+            missing.append(f"the experiment does not decide{experiment}")
+        reason = "; ".join(missing)
     evidence = {
         "reason": reason,
         "third_claim": third.verdict,
@@ -295,17 +324,6 @@ def _skilled(comparison: Comparison) -> set[tuple[str, str]]:
 
 def _names(rows: Sequence[Difference]) -> list[str]:
     return [f"{row.task}/{row.language}" for row in rows]
-
-
-def _language_effects(rows: Sequence[Difference]) -> dict[str, float]:
-    """By language, the mean over tasks of its difference minus the task's mean difference."""
-    effects: dict[str, list[float]] = {}
-    for name in dict.fromkeys(row.task for row in rows):
-        of_task = [row for row in rows if row.task == name]
-        mean = float(np.mean([row.estimate.value for row in of_task]))
-        for row in of_task:
-            effects.setdefault(row.language, []).append(row.estimate.value - mean)
-    return {code: float(np.mean(values)) for code, values in effects.items()}
 
 
 def _log_tokens(codes: Sequence[str]) -> np.ndarray:

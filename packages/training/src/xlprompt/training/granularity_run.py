@@ -96,9 +96,9 @@ def run_sweep(
         found, done = _score(cells, sweep, store, ledger, console, device)
     else:
         cells, found, done = _train(sweep, Path(path), store, console, grid_overrides, recipe_overrides)
-    findings = compare_shares(load_runs(found), sweep.shares, method=METHOD, baseline=BASELINE)
     model = next(iter(cells.values())).recipe.model
     tokens, cut_away = _tokens(cells, sweep)
+    findings = compare_shares(load_runs(found), sweep.shares, tokens, method=METHOD, baseline=BASELINE)
     where = {None: "in evaluation", "train": "in training", "both": "in training and evaluation"}[sweep.train]
     title = f"Granularity: words cut more finely {where}"
     section = granularity_section(

@@ -21,10 +21,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xlprompt.data.errors import DataError
+from xlprompt.evaluation.granularity import GranularityEffect
 from xlprompt.evaluation.json_lines import write_json_lines
 from xlprompt.evaluation.report_page import Section
 from xlprompt.evaluation.runs import Counts, TaskRuns
-from xlprompt.evaluation.statistics import Estimate
 from xlprompt.training.ledger import GROUP_TAG, CellRun
 
 _FORMAT, _VERSION = "xlprompt runs", 1
@@ -71,7 +71,7 @@ class PublishedRuns:
     counts: Mapping[str, TaskRuns]
     curves: Mapping[str, Curve]
     sections: Mapping[str, Section]
-    granularity: Estimate | None = None
+    granularity: GranularityEffect | None = None
 
 
 class _Strict(BaseModel):
@@ -98,7 +98,7 @@ class _Header(_Strict):
     complete: list[str]
     tasks: dict[str, _Task]
     sections: dict[str, dict[str, Any]]
-    granularity: dict[str, Any] | None
+    granularity: GranularityEffect | None
 
 
 class _Answers(_Strict):
@@ -207,7 +207,6 @@ def read_published(path: Path) -> PublishedRuns:
         raise _damaged(path, f"the first line announces {header.runs} runs, {len(runs)} are there")
     try:
         sections = {name: Section.from_json(json.dumps(section)) for name, section in header.sections.items()}
-        granularity = Estimate(**header.granularity) if header.granularity else None
     except (TypeError, ValueError) as error:
         raise _wrong(path, 1, error) from error
     return PublishedRuns(
@@ -217,7 +216,7 @@ def read_published(path: Path) -> PublishedRuns:
         {name: _task_runs(name, of_task, answers) for name, of_task in header.tasks.items()},
         curves,
         sections,
-        granularity,
+        header.granularity,
     )
 
 

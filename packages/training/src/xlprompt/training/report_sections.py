@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xlprompt.evaluation.granularity import GranularityEffect
 from xlprompt.evaluation.report_page import Image, Section, markdown_section
 from xlprompt.evaluation.statistics import Estimate
 from xlprompt.models import short_name
@@ -97,16 +98,22 @@ def stored_findings(store: Path, model: str, name: str) -> dict[str, Any] | None
     return found
 
 
-def find_granularity(store: Path, model: str) -> Estimate | None:
-    """The slope that the fourth claim's verdict needs, where `xlprompt analyze granularity` has left one.
+def find_granularity(store: Path, model: str) -> GranularityEffect | None:
+    """What the fourth claim's verdict needs, where `xlprompt analyze granularity` has left it.
 
     A sweep that trained and scored on finer text comes before one that only scored on it. One in which both
     methods fell to the majority baseline everywhere has none.
     """
-    for name in ("granularity-both", "granularity-evaluation"):
-        found = stored_findings(store, model, name)
+    for cut in ("both", "evaluation"):
+        found = stored_findings(store, model, f"granularity-{cut}")
         if found and found["pooled"]:
-            return Estimate(**found["pooled"])
+            return GranularityEffect(
+                slope=Estimate(**found["pooled"]),
+                languages={task: tuple(codes) for task, codes in found["usable"].items() if codes},
+                shares=tuple(found["shares"]),
+                seeds=min(len(seeds) for of_task in found["seeds"].values() for seeds in of_task.values()),
+                cut=cut,
+            )
     return None
 
 

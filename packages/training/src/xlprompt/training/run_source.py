@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xlprompt.evaluation import TaskRuns, load_runs
+from xlprompt.evaluation.granularity import GranularityEffect
 from xlprompt.evaluation.report_page import Section
 from xlprompt.evaluation.runs import RunKey, join_runs
-from xlprompt.evaluation.statistics import Estimate
 from xlprompt.training.ledger import CellRun, Ledger
 from xlprompt.training.published_runs import Curve, PublishedRuns
 from xlprompt.training.report_sections import find_granularity, stored_sections
@@ -69,7 +69,7 @@ class RunSource:
             sections |= each.sections
         return sections | stored_sections(self._store, model)
 
-    def granularity(self, model: str) -> Estimate | None:
+    def granularity(self, model: str) -> GranularityEffect | None:
         """What the fourth claim's verdict needs; the store's before the files'."""
         found = (find_granularity(self._store, model), *(each.granularity for each in self._of_model(model)))
         return next((each for each in found if each is not None), None)
