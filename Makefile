@@ -15,7 +15,7 @@
 #: METHODS (grid)      of make all-tasks, make align: some of prompt,finetune,head,lora,ia3,adapter,bitfit
 #: WORKERS (by cores)  of make all-tasks: runs at a time; of make align (1) and make search (1) likewise
 #: NAME    (none)      of make ablation: a file of experiments/ablations, such as scheme
-#: RUNS    (none)      of make report, make results: a file of published runs to take in beside the store's
+#: RUNS    (none)      of make report, results, analyze: a file of published runs, taken in beside the store's
 #: EXECUTOR local      of make all-tasks: local or ray (ARGS="--address auto" joins a running cluster)
 #: LIMIT   (all)       use at most this many examples of each split and language
 #: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
@@ -142,7 +142,7 @@ results: $(ready) ## Put the study's tables and figure into README.md and experi
 
 analyze: $(ready) ## Say how finely MODEL's tokenizer cuts each language of DATA; ARGS="--task xnli"
 	@$(strip $(bin)/xlprompt analyze tokenization $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) \
-	    $(call option,--limit,$(LIMIT)) $(ARGS))
+	    $(call option,--limit,$(LIMIT)) $(call option,--runs,$(RUNS)) $(ARGS))
 
 granularity: $(ready) ## Score a study's models on text that is cut ever more finely
 	@$(strip $(bin)/xlprompt analyze granularity $(call quote,experiments/granularity/$(scale).yaml) \

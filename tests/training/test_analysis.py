@@ -99,6 +99,7 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     found = analyze_tokenization(store, model=model, source=str(data), task_name="xnli", console=console())
     assert [row.language for row in found.analysis.languages] == ["en", "de", "sw"]
     assert set(found.analysis.effects) == {"xnli"}
+    check_published_runs_give_the_same_correlations(found, store, data, model, tmp_path)
     metrics = Ledger(store).get(found.run_id).metrics
     german = found.analysis.languages[1].figures["tokens_per_word"]
     assert metrics["tokenization/tokens_per_word/de"] == pytest.approx(german.value)
@@ -126,6 +127,28 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     assert "## Granularity: words cut more finely in evaluation" in written
     assert "## Alignment without labels" in written
     assert "### xnli: zero-shot mean by number of unlabelled sentences" in written
+
+
+def check_published_runs_give_the_same_correlations(found, store, data, model, folder):
+    """A store may be gone that the published runs came from."""
+    readme = folder / "README.md"
+    readme.write_text("<!-- results begin -->\n<!-- results end -->\n")
+    report_study(store, folder / "out", publish_in=folder / "results", document=readme)
+    again = analyze_tokenization(
+        folder / "empty",
+        model=model,
+        source=str(data),
+        task_name="xnli",
+        console=console(),
+        published=[folder / "results" / "runs.jsonl.gz"],
+    )
+    assert again.analysis == found.analysis
+    assert again.section.note == found.section.note
+    none = analyze_tokenization(
+        folder / "none", model=model, source=str(data), task_name="xnli", console=console()
+    )
+    assert none.analysis.effects is None
+    assert "or give published runs (--runs)" in none.section.note
 
 
 def check_a_run_without_weights_is_left_out(sweep, store):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from xlprompt.cli.options import json_option, languages_option, mlruns_option, out_option
+from xlprompt.cli.options import json_option, languages_option, mlruns_option, out_option, runs_option
 
 
 @click.command("tokenization", short_help="How finely a tokenizer cuts each language, and what goes with it.")
@@ -34,6 +34,7 @@ from xlprompt.cli.options import json_option, languages_option, mlruns_option, o
 )
 @languages_option
 @click.option("--limit", type=click.IntRange(min=1), help="Use at most this many examples of each language.")
+@runs_option
 @out_option
 @mlruns_option
 @json_option
@@ -44,20 +45,22 @@ def command(
     split: str,
     languages: tuple[str, ...] | None,
     limit: int | None,
+    runs: tuple[Path, ...],
     out: Path,
     mlruns: Path,
     as_json: bool,
 ) -> None:
     """Count how a model's tokenizer cuts the text of a task, language by language, with intervals.
 
-    Where the store has a finished study of the model, the figures are correlated with the difference between
-    prompt tuning and full fine-tuning. No weights are loaded. What comes out is kept as a run of the store,
-    and in the study's report.
+    Where the store, or a file of published runs (--runs), has a finished study of the model, the figures are
+    correlated with the difference between prompt tuning and full fine-tuning. No weights are loaded. What
+    comes out is kept as a run of the store, and in the study's report.
 
     \b
     Examples:
       xlprompt analyze tokenization
       xlprompt analyze tokenization --model gemma-3-270m --data ../data --task xnli
+      xlprompt analyze tokenization --model gemma-3-270m --data ../data --runs results/runs.jsonl.gz
     """
     from rich.console import Console
 
@@ -74,6 +77,7 @@ def command(
         split=split,
         languages=languages,
         limit=limit,
+        published=runs,
     )
     if as_json:
         click.echo(json.dumps(findings.analysis.to_dict(), indent=2, ensure_ascii=False))

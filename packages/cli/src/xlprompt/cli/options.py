@@ -27,6 +27,14 @@ out_option = click.option(
     help="Folder of the page and its Markdown.",
 )
 
+runs_option = click.option(
+    "--runs",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="Also take in the published runs of this file, as if they were the store's, which may be empty; "
+    "several times for several.",
+)
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on standard output and nothing else."
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from xlprompt.cli.options import mlruns_option
+from xlprompt.cli.options import mlruns_option, runs_option
 
 
 @click.command("report", short_help="Write the study's report: tables, figures, claims.")
@@ -34,13 +34,7 @@ from xlprompt.cli.options import mlruns_option
     show_default=True,
     help="With --publish: the document that takes the summary.",
 )
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path, dir_okay=False),
-    multiple=True,
-    help="Also take in the published runs of this file, as if they were the store's, which may be empty; "
-    "several times for several.",
-)
+@runs_option
 @click.option(
     "--train-language",
     metavar="CODE",

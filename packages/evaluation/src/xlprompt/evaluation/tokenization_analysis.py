@@ -100,7 +100,7 @@ class FigureCorrelation:
     """A figure's rank correlation, over zero-shot languages, with the difference between methods.
 
     Attributes:
-        task: Whose differences; for ALL_TASKS each language's mean over tasks, after the task's mean.
+        task: Whose differences; for ALL_TASKS each language's effect over the tasks (additive_effects).
         figure: Name of the figure.
         plain: Spearman's correlation.
         given_tokens: The partial one, with pre-training tokens held fixed.

@@ -128,7 +128,10 @@ def _correlations(analysis: TokenizationAnalysis, task: str, *, first: bool) -> 
             "family says nothing there and is left out."
         )
     if task == ALL_TASKS:
-        notes.append("Here the difference of a language is its mean over tasks, after each task's mean.")
+        notes.append(
+            "Here the difference of a language is its effect over the tasks, with the tasks' own effects "
+            "removed by least squares."
+        )
     return Table(
         f"Rank correlation with the difference between methods, {task}",
         ("figure", "rho", "given tokens", "given tokens and family"),

@@ -287,16 +287,16 @@ def _through_tokenization(
         ruling, reason = "not supported", f"a finer cut {less}{experiment}"
     elif falls:
         ruling, reason = "not supported", f"a finer cut goes with a smaller difference{correlation}"
-    elif slope is None or slope.low is None:
-        reason = "the experiment on token granularity has not been done, or has no usable result"
-    elif third.verdict == "supported" and rises and slope.low > 0:
+    elif third.verdict == "supported" and rises and slope is not None and (slope.low or 0) > 0:
         ruling, reason = "supported", f"correlation{correlation} and experiment{experiment} agree"
     else:
         missing = [] if third.verdict == "supported" else ["the third claim is undecided"]
         if not rises:
             what = f"one seed of {' and '.join(single)}" if single else f"not shown{correlation}"
             missing.append(f"the correlation: {what}")
-        if slope.low <= 0:
+        if slope is None or slope.low is None:
+            missing.append("the experiment on token granularity has not been done, or has no usable result")
+        elif slope.low <= 0:
             missing.append(f"the experiment does not decide{experiment}")
         reason = "; ".join(missing)
     evidence = {

@@ -25,12 +25,11 @@ from xlprompt.training.ledger import (
     CellRun,
     Ledger,
     largest_shares,
-    open_ledger,
     train_languages_of,
     trained_on,
 )
-from xlprompt.training.published_runs import PublishedRuns, read_published, write_published
-from xlprompt.training.run_source import RunSource
+from xlprompt.training.published_runs import PublishedRuns, write_published
+from xlprompt.training.run_source import RunSource, open_runs
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 EXPERIMENT = "report"
@@ -221,10 +220,8 @@ def report_study(
             one.
         DocumentError: The document has no place for the summary.
     """
-    taken_in = [read_published(path) for path in published]
     remedy = "Run a study first (make all-tasks), name another, or give published runs (--runs)"
-    ledger = Ledger(store) if taken_in else open_ledger(store, remedy)
-    source = RunSource(store, ledger, taken_in)
+    source = open_runs(store, published, remedy)
     study = find_runs(source, model, train_language)
     trained, *more = train_languages_of(study.runs.values())
     counts, left_out = _load(study, source)

@@ -9,9 +9,20 @@ from xlprompt.evaluation import TaskRuns, load_runs
 from xlprompt.evaluation.granularity import GranularityEffect
 from xlprompt.evaluation.report_page import Section
 from xlprompt.evaluation.runs import RunKey, join_runs
-from xlprompt.training.ledger import CellRun, Ledger
-from xlprompt.training.published_runs import Curve, PublishedRuns
+from xlprompt.training.ledger import CellRun, Ledger, open_ledger
+from xlprompt.training.published_runs import Curve, PublishedRuns, read_published
 from xlprompt.training.report_sections import find_granularity, stored_sections
+
+
+def open_runs(store: Path, published: Sequence[Path], remedy: str) -> RunSource:
+    """The finished runs of a store and of files of published runs; with files there need be no store.
+
+    Raises:
+        StudyError: There is neither; the message ends with `remedy`.
+        DataError: A file is not one of published runs, or is damaged.
+    """
+    taken_in = [read_published(path) for path in published]
+    return RunSource(store, Ledger(store) if taken_in else open_ledger(store, remedy), taken_in)
 
 
 class RunSource:

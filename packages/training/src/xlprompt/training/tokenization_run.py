@@ -13,7 +13,7 @@ from rich.console import Console
 
 from xlprompt.data import TASKS, task
 from xlprompt.data.sources import open_source
-from xlprompt.evaluation import Comparison, compare, load_runs
+from xlprompt.evaluation import Comparison, compare
 from xlprompt.evaluation.report_page import Section
 from xlprompt.evaluation.token_counts import count_tokens
 from xlprompt.evaluation.tokenization_analysis import TokenizationAnalysis, analyze
@@ -21,11 +21,12 @@ from xlprompt.evaluation.tokenization_report import tokenization_section
 from xlprompt.models import load_tokenizer, short_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.chosen_data import languages_to_score
-from xlprompt.training.ledger import open_ledger, train_languages_of
+from xlprompt.training.ledger import train_languages_of
 from xlprompt.training.preparation import data_fingerprint, dataset_record
 from xlprompt.training.recipe import DataSettings
 from xlprompt.training.report_runs import BASELINE, METHOD, find_runs
 from xlprompt.training.report_sections import log_section
+from xlprompt.training.run_source import open_runs
 
 KIND = "tokenization"
 
@@ -55,6 +56,7 @@ def analyze_tokenization(
     split: str = "test",
     languages: Sequence[str] | None = None,
     limit: int | None = None,
+    published: Sequence[Path] = (),
 ) -> TokenizationFindings:
     """Analyze how a model's tokenizer cuts the text of a task, and keep what came out as a run of the store.
 
@@ -68,11 +70,14 @@ def analyze_tokenization(
         split: Which of the task's sets.
         languages: Some of its languages; None for all.
         limit: At most this many examples of a language.
+        published: Files of published runs, which count as if they were the store's.
 
     Raises:
-        DataError, RunError: The source, the task's text or a language is not there.
+        DataError, RunError: The source, the task's text or a language is not there, or a file is not one of
+            published runs.
         ModelError: There is no such model.
     """
+    comparison, note = _study(store, model, published)
     of_task, opened = task(task_name), open_source(source)
     settings = DataSettings(source=source, languages=tuple(languages) if languages else None)
     chosen = languages_to_score(opened, of_task, settings, split=split)
@@ -86,7 +91,6 @@ def analyze_tokenization(
         records.append(
             dataset_record(opened, source, of_task, code, split, content=content, examples=len(rows))
         )
-    comparison, note = _study(store, model)
     analysis = analyze(counts, comparison)
     text = f"the {task_name} {split} set in {short_name(source)}"
     section = tokenization_section(analysis, model=short_name(model), text=text, notes=[note])
@@ -110,15 +114,18 @@ def analyze_tokenization(
     return TokenizationFindings(analysis, section, run_id)
 
 
-def _study(store: Path, model: str) -> tuple[Comparison | None, str]:
-    """The model's study in the store, and a sentence on it or on why there is none."""
+def _study(store: Path, model: str, published: Sequence[Path]) -> tuple[Comparison | None, str]:
+    """The model's study, and a sentence on it or on why there is none."""
     try:
-        ledger = open_ledger(store, "Run a study for them")
-        study = find_runs(ledger, model)
+        source = open_runs(store, published, "Run a study for them, or give published runs (--runs)")
+        study = find_runs(source, model)
         compared = {key: run for key, run in study.runs.items() if key[1] in (METHOD, BASELINE)}
         trained, *more = train_languages_of(study.runs.values())
         comparison = compare(
-            load_runs({key: ledger.predictions(run.run_id) for key, run in compared.items()}),
+            {
+                name: source.counts({key: run for key, run in compared.items() if key[0] == name})
+                for name in dict.fromkeys(name for name, _, _ in compared)
+            },
             method=METHOD,
             baseline=BASELINE,
             train_language=trained,
