@@ -196,11 +196,11 @@ def test_the_standard_error_of_accuracy_counts_sentences_when_their_words_fall_t
     assert score(POS, gold, predicted)["accuracy"].stderr == pytest.approx(100 * np.sqrt(0.5 * 0.5 / 49))
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "f1", "precision", "recall"])
-def test_standard_errors_are_the_spread_over_test_sets(metric: str):
-    """Draw many test sets from one population, whose sentences differ in length and difficulty."""
+@pytest.fixture(scope="module")
+def scores_of_many_test_sets():
+    """Scores of test sets drawn from one population, whose sentences differ in length and difficulty."""
     rng = np.random.default_rng(3)
-    values, errors = [], []
+    scores = []
     for _ in range(150):
         gold, predicted = [], []
         for _ in range(80):
@@ -210,9 +210,14 @@ def test_standard_errors_are_the_spread_over_test_sets(metric: str):
             noise = rng.choice(7, size=length, p=[0.52, *[0.08] * 6])
             gold.append(sentence.tolist())
             predicted.append(np.where(rng.random(length) < right, sentence, noise).tolist())
-        result = score(NER, gold, predicted)[metric]
-        values.append(result.value)
-        errors.append(result.stderr)
+        scores.append(score(NER, gold, predicted))
+    return scores
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "precision", "recall"])
+def test_standard_errors_are_the_spread_over_test_sets(metric: str, scores_of_many_test_sets):
+    values = [each[metric].value for each in scores_of_many_test_sets]
+    errors = [each[metric].stderr for each in scores_of_many_test_sets]
     # 150 sets give their own spread to within 1/sqrt(2 x 149) = 6 %; this allows for three times that.
     assert np.mean(errors) == pytest.approx(np.std(values, ddof=1), rel=0.18)
 

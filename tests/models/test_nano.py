@@ -71,6 +71,7 @@ def test_fertility_of_the_bundled_build_follows_the_resource_order():
     assert correlation_with_resources(fertilities(load_tokenizer("xglm-nano"))) <= -0.6
 
 
+@pytest.mark.slow
 def test_fertility_of_the_balanced_build_does_not_follow_the_resource_order():
     assert abs(correlation_with_resources(fertilities(trained_tokenizer(0.0)))) <= 0.35
 

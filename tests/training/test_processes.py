@@ -41,7 +41,7 @@ def shared_training(number, names, model, data, folder):
         + [str(model), str(data), str(out), *names],
         env={**os.environ, **ENVIRONMENT},
         check=True,
-        timeout=300,
+        timeout=900,
     )
     return json.loads(out.read_text())
 
@@ -151,7 +151,7 @@ def test_a_command_runs_in_processes_that_deepspeed_starts(recipe, tmp_path):
         recipe(precision="float32"),
         *("--mlruns", store, "--json", "--deepspeed", ZERO3, "--launcher", "deepspeed", "--num-gpus", 2),
     )
-    output, errors = process.communicate(timeout=300)
+    output, errors = process.communicate(timeout=900)
     assert process.returncode == 0, errors
     told = json.loads(output)  # only the first process speaks, and the launcher does not
     client, run = the_run(store)
@@ -167,7 +167,7 @@ def test_a_command_runs_in_processes_that_deepspeed_starts(recipe, tmp_path):
     assert sum(value.numel() for value in checkpoint.state.values()) == told["budget"]["trainable_params"]
     # The consolidated checkpoint, evaluated in one process, scores what the two have scored.
     again = xlprompt("evaluate", told["run_id"], "--mlruns", store, "--json")
-    output, errors = again.communicate(timeout=300)
+    output, errors = again.communicate(timeout=900)
     assert again.returncode == 0, errors
     assert json.loads(output) == told["report"]
 
@@ -185,7 +185,7 @@ def test_an_interrupted_run_of_two_processes_goes_on_in_one(recipe, tmp_path):
         assert time.monotonic() < waited
         time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 130
     assert "Stopped after step" in errors
     client, run = the_run(store)
@@ -200,7 +200,7 @@ def test_an_interrupted_run_of_two_processes_goes_on_in_one(recipe, tmp_path):
         assert time.monotonic() < waited
         time.sleep(0.2)
     again.send_signal(signal.SIGTERM)
-    output, _ = again.communicate(timeout=120)
+    output, _ = again.communicate(timeout=600)
     assert f"Going on from step {stopped} of run {run.info.run_id}" in " ".join(output.split())
     history = client.get_metric_history(run.info.run_id, "train/loss")
     steps = [metric.step for metric in history]
