@@ -6,6 +6,7 @@ from simulated_studies import make_runs
 from xlprompt.evaluation import compare
 from xlprompt.evaluation.failure_signs import failure_signs, fallen, text_losses
 from xlprompt.evaluation.run_facts import RunFacts
+from xlprompt.evaluation.study_tables import text_loss
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +108,9 @@ def test_languages_fall_only_where_english_rises(comparison):
     assert signs(comparison, heads=rising)["falling"].finding == "seen"
     assert signs(comparison, heads=falling)["falling"].finding == "undecided"
     assert signs(comparison, heads=against_head(15.0))["falling"].finding == "not seen"
+
+
+def test_equal_changes_of_the_loss_are_told_in_the_studys_order():
+    same = dict.fromkeys(("ar", "sw", "ru", "en"), (2.0, 2.0))
+    (row,) = text_loss(text_losses([RunFacts("xnli", "head", 0, "nano", text_loss=same)])).rows
+    assert row[-1] == "en +0.000, ru +0.000, ar +0.000"

@@ -120,7 +120,8 @@ def text_loss(losses: Sequence[TextLoss]) -> Table:
     """Forgetting, as the change in the loss on held-out text."""
     rows = []
     for row in losses:
-        largest = sorted(row.by_language, key=lambda code: -abs(row.by_language[code]))[:3]
+        ordered = in_study_order(set(row.by_language))  # of equal changes the first
+        largest = sorted(ordered, key=lambda code: -abs(row.by_language[code]))[:3]
         rows.append(
             (
                 row.task,
