@@ -1,6 +1,7 @@
 """The cache of encodings: when it is used, when not, and that nothing damaged ever comes out of it."""
 
 import contextlib
+import errno
 import json
 import multiprocessing
 import shutil
@@ -243,6 +244,18 @@ def test_who_comes_second_takes_the_entry_of_who_came_first(tmp_path: Path) -> N
     _, facts = load_or_build(tmp_path, "name", slow_build)
     assert facts == {"by": "first"}
     assert entries(tmp_path) == ["name"]
+
+
+def test_an_entry_that_was_in_the_way_and_is_gone_again_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_the_way(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty", str(self), None, str(target))
+
+    monkeypatch.setattr(Path, "rename", in_the_way)
+    rows, facts = load_or_build(tmp_path, "name", lambda: (Dataset.from_dict({"a": [1]}), {"by": "me"}))
+    assert (rows["a"][:], facts) == ([1], {"by": "me"})
+    assert entries(tmp_path) == []
 
 
 def test_writing_an_entry_shows_no_progress_bar_and_leaves_the_setting(

@@ -6,6 +6,7 @@ the ones that were damaged later. Nothing is ever deleted for room: the folder c
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -56,8 +57,9 @@ def _store(folder: Path, dataset: datasets.Dataset, facts: dict[str, Any]) -> No
         manifest = {"facts": facts, "files": _checksums(temporary)}
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         temporary.rename(folder)
-    except OSError:
-        if not folder.is_dir():
+    except OSError as error:
+        # Asking for the folder alone is not enough: one that was in the way may have been removed as damaged.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not folder.is_dir():
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
