@@ -102,7 +102,8 @@ $(ready): requirements.lock $(foreach p,$(packages),packages/$(p)/pyproject.toml
 	@echo "Setting up .venv from requirements.lock (once; a few minutes)"
 	@test -e $@ || $(python) -m venv --clear .venv
 	@rm -f $@
-	@$(bin)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(bin)/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement requirements.lock
+	@$(bin)/python -m compileall -qq -j 0 .venv/lib || true # pip would do it on one core; some files are no Python
 	@$(bin)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	    $(foreach p,$(packages),--editable packages/$(p))
 	@touch $@
@@ -170,7 +171,8 @@ doctor: $(ready) ## Check this machine, the environment, the caches and the MLfl
 	@$(strip $(bin)/xlprompt doctor $(ARGS))
 
 test: $(ready) ## Run the unit and integration tests, on up to four cores; ARGS="-k word" picks some
-	@OMP_NUM_THREADS=1 $(bin)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(bin)/python -m pytest --numprocesses auto --maxprocesses 4 \
+	    --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(ready) ## Run the slow tests (minutes)
 	@$(bin)/python -m pytest -m slow $(ARGS)

@@ -19,6 +19,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 BENCHMARK_DATA = Path(os.environ.get("XLPROMPT_BENCHMARK_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with integration tests first: begun last, one of them would keep a single core busy."""
+    longer = {item.path for item in items if item.get_closest_marker("integration")}
+    items.sort(key=lambda item: item.path not in longer)
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests out of the user's cache; one cache serves a whole session."""

@@ -204,7 +204,7 @@ def test_an_effect_below_the_margin_is_none_even_where_it_is_above_zero(better):
     small = judge(better, fertility=fertility_of(better), granularity=experiment(0.2, 0.8))[3]
     assert small.verdict == "not supported"
     assert (
-        "raises the difference by less than 1 point (+0.50 points [+0.20, +0.80], xnli de es"
+        "raises the difference by less than 1 point (+0.50 points [+0.20, +0.80], xnli in 2 languages;"
         in (small.evidence["reason"])
     )
     third = judge(study(by_resources(1.0, 0.5)))[2]

@@ -55,7 +55,7 @@ def test_the_verdict_takes_the_sweep_that_trained_on_finer_text_before_one_that_
     keep(tmp_path, "granularity-both", 2.0)
     found = find_granularity(tmp_path, "nano")
     assert (found.slope.value, found.seeds, found.cut) == (2.0, 2, "both")
-    assert found.where == "xnli de es; shares to 0.4"
+    assert found.where == "xnli in 2 languages; up to 40 % of words cut in training and test text; seeds: 2"
 
 
 def small_study(folder, model):
@@ -144,6 +144,15 @@ def check_published_runs_give_the_same_correlations(found, store, data, model, f
     )
     assert again.analysis == found.analysis
     assert again.section.note == found.section.note
+    with pytest.raises(StudyError, match="xglm-nano"):
+        analyze_tokenization(
+            folder / "empty",
+            model="xglm-nano",
+            source=str(data),
+            task_name="xnli",
+            console=console(),
+            published=[folder / "results" / "runs.jsonl.gz"],
+        )
     none = analyze_tokenization(
         folder / "none", model=model, source=str(data), task_name="xnli", console=console()
     )

@@ -15,7 +15,7 @@ claims are judged in verdicts.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -96,6 +96,14 @@ class Difference:
     estimate: Estimate
     p_adjusted: float | None
     outcome: Outcome
+
+
+def differences_by_task(rows: Iterable[Difference]) -> dict[str, dict[str, float]]:
+    """The differences themselves, in points, by task and language."""
+    by_task: dict[str, dict[str, float]] = {}
+    for row in rows:
+        by_task.setdefault(row.task, {})[row.language] = row.estimate.value
+    return by_task
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ class GranularityEffect:
         languages: By task, the languages that it is of.
         shares: Shares of words cut, rising.
         seeds: Runs of a method and task, at least.
-        cut: What was cut finely: "evaluation", "training" or "both".
+        cut: What was cut finely: "evaluation" or "both" (training text too).
     """
 
     slope: Estimate
@@ -122,9 +122,11 @@ class GranularityEffect:
 
     @property
     def where(self) -> str:
-        """Tasks, languages and shares in words."""
-        of_task = "; ".join(f"{task} {' '.join(codes)}" for task, codes in self.languages.items())
-        return f"{of_task}; shares to {self.shares[-1]:g}"
+        """Tasks with their numbers of languages, shares, seeds and what was cut, in words."""
+        of_task = ", ".join(f"{task} in {len(codes)}" for task, codes in self.languages.items())
+        text = "training and test text" if self.cut == "both" else "test text"
+        cut = f"up to {100 * self.shares[-1]:g} % of words cut in {text}"
+        return f"{of_task} languages; {cut}; seeds: {self.seeds}"
 
 
 def method_at(method: str, share: float) -> str:

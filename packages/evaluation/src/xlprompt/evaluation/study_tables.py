@@ -40,8 +40,8 @@ def claims(verdicts: Sequence[Verdict]) -> Table:
             )
             for number, each in enumerate(verdicts, 1)
         ),
-        "The rules were fixed before the figures. Undecided is what the data cannot tell; it is no evidence "
-        "against a claim.",
+        "A verdict is what its rule makes of the figures. Undecided is what the data cannot tell; it is no "
+        "evidence against a claim.",
         cards=True,
     )
 

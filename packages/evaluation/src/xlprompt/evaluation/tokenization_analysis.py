@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 from xlprompt.data.languages import language as language_row
-from xlprompt.evaluation.comparison import Comparison
+from xlprompt.evaluation.comparison import Comparison, differences_by_task
 from xlprompt.evaluation.statistics import (
     CONFIDENCE,
     RankCorrelation,
@@ -163,10 +163,11 @@ def analyze(counts: Mapping[str, TokenCounts], comparison: Comparison | None = N
 
 def language_effects(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Differences by task and zero-shot language that the backbone saw, and over all tasks where several."""
-    by_task: dict[str, dict[str, float]] = {}
-    for row in comparison.differences:
-        if row.language not in comparison.trained_languages and language_row(row.language).tokens:
-            by_task.setdefault(row.task, {})[row.language] = row.estimate.value
+    by_task = differences_by_task(
+        row
+        for row in comparison.differences
+        if row.language not in comparison.trained_languages and language_row(row.language).tokens
+    )
     if len(by_task) < 2:
         return by_task
     return by_task | {ALL_TASKS: additive_effects(by_task)}

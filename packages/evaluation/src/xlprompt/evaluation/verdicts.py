@@ -1,4 +1,4 @@
-"""The four claims of the paper (arXiv 2311.07820), each judged by a rule that was fixed before the figures.
+"""The four claims of the paper (arXiv 2311.07820), each judged by a stated rule.
 
 A verdict is data: what was claimed, what came out, the rule in words, and the figures it rests on.
 "Supported" and "not supported" both need evidence; what the data cannot decide is "undecided", which with
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xlprompt.data.languages import language as language_row
-from xlprompt.evaluation.comparison import LEVEL, Comparison, Difference
+from xlprompt.evaluation.comparison import LEVEL, Comparison, Difference, differences_by_task
 from xlprompt.evaluation.granularity import GranularityEffect
 from xlprompt.evaluation.statistics import (
     Estimate,
@@ -180,10 +180,7 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
         for row in comparison.differences
         if row.language not in comparison.trained_languages and _cell(row) in skilled
     ]
-    differences: dict[str, dict[str, float]] = {}
-    for row in usable:
-        differences.setdefault(row.task, {})[row.language] = row.estimate.value
-    effects = additive_effects(differences)
+    effects = additive_effects(differences_by_task(usable))
     ranks = _correlate_with_tokens(effects)
     contrasts: dict[str, Estimate] = {}
     weights: dict[str, dict[str, float]] = {}

@@ -76,6 +76,7 @@ def analyze_tokenization(
         DataError, RunError: The source, the task's text or a language is not there, or a file is not one of
             published runs.
         ModelError: There is no such model.
+        StudyError: Files were given, and neither they nor the store have finished runs of the model.
     """
     comparison, note = _study(store, model, published)
     of_task, opened = task(task_name), open_source(source)
@@ -132,6 +133,8 @@ def _study(store: Path, model: str, published: Sequence[Path]) -> tuple[Comparis
             also_trained_on=more,
         )
     except StudyError as error:
+        if published:  # asked for by name, unlike whatever the store happens to hold
+            raise
         return None, f"No correlations with differences between methods: {error}."
     tasks = ", ".join(name for name in TASKS if name in comparison.tasks)
     return comparison, f"Differences are {METHOD} minus {BASELINE} of {len(compared)} runs ({tasks})."
