@@ -5,7 +5,7 @@ import pytest
 from simulated_studies import make_runs
 
 from xlprompt.evaluation import TaskRuns, compare
-from xlprompt.evaluation.ablation import ablation_section, compare_variants
+from xlprompt.evaluation.ablation import ablation_section, compare_variants, in_brief
 from xlprompt.evaluation.report_page import Image, Section, Table
 
 
@@ -49,6 +49,19 @@ def test_scores_over_seeds_leave_the_training_language_out_of_the_mean(runs, abl
     assert long.others.mean == pytest.approx(np.mean(by_seed))
     assert long.others.deviation == pytest.approx(np.std(by_seed, ddof=1))
     assert long.trained_on.mean == pytest.approx(np.mean(runs.languages["en"].scores[of_long]))
+
+
+def test_in_brief_a_section_says_the_first_mean_and_the_others_differences(ablation):
+    short, long = ablation.variants
+    estimate = long.difference
+    assert in_brief(ablation_section("Ablation: length", [ablation, ablation])) == 2 * [
+        (
+            "xnli prompt",
+            f"short {short.others.mean:.1f} ± {short.others.deviation:.1f}",
+            f"long {estimate.value:+.1f} [{estimate.low:+.1f}, {estimate.high:+.1f}] (0.5 %)",
+        )
+    ]
+    assert in_brief(Section("Costs", (Table("Costs", ("variant",), (("long",),)),))) == []
 
 
 def test_the_section_has_a_table_with_the_shares_and_a_figure(ablation):

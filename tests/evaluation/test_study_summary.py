@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from xlprompt.evaluation import judge
+from xlprompt.evaluation.report_page import Section, Table
 from xlprompt.evaluation.run_facts import RunFacts
-from xlprompt.evaluation.study_summary import DocumentError, publish, replace_section, summary
+from xlprompt.evaluation.study_summary import DocumentError, ablations, publish, replace_sections, summary
 
 RUNS = [
     RunFacts(task, method, seed, "xglm-nano", 4_000_000, 5_000, 0.125, 60.0 + 60 * seed, 2048.0)
@@ -97,13 +98,49 @@ def test_the_verdicts_stand_with_their_reasons(comparison, text):
         assert f"**{verdict.verdict}** | {verdict.evidence['reason']}" in text
 
 
+def test_ablations_are_a_table_where_the_document_has_a_place_for_them(comparison, tmp_path):
+    columns = ("variant", "trained (%)", "English", "zero-shot mean", "minus 8", "95 % interval")
+    rows = (
+        ("8", "0.5", "90.0", "60.0 ± 1.0", "–", "–", "–"),
+        ("16", "0.9", "90.0", "61.0 ± 1.0", "+1.0", "[-1.0, +3.0]", "0 / 0"),
+        ("std", "0.5", "90.0", "59.0 ± 1.0", "-1.0", "[-3.0, +1.0]", "0 / 0"),
+    )
+    length = Section("Ablation: length", (Table("pos prompt", (*columns, "better / worse"), rows),))
+    other = Section("Tokenization", (Table("Figures", ("language",), (("en",),)),))
+    document, report = tmp_path / "README.md", tmp_path / "report.md"
+    report.write_text("# Report\n")
+    document.write_text(
+        "<!-- mini begin -->\n<!-- mini end -->\n"
+        "<!-- mini-ablations begin -->\nold\n<!-- mini-ablations end -->\n"
+    )
+    further = {"ablation-length": length, "tokenization-pos": other}
+    publish(tmp_path / "mini", document, comparison, judge(comparison), RUNS, report, further=further)
+    place = document.read_text().partition("<!-- mini-ablations begin -->\n")[2]
+    assert place.startswith(
+        "| NAME | task and method | first variant | the others |\n"
+        "| --- | --- | --- | --- |\n"
+        "| `length` | pos prompt | 8 60.0 ± 1.0 (0.5 %) "
+        "| 16 +1.0 [-1.0, +3.0] (0.9 %); std -1.0 [-3.0, +1.0] |\n\n"
+    )
+    assert "make ablation NAME=scheme" in ablations({"tokenization-pos": other})
+
+
+def test_of_several_places_all_are_filled_or_none(tmp_path):
+    document = tmp_path / "README.md"
+    content = "<!-- a begin -->\n<!-- a end -->\n<!-- b begin -->\n"
+    document.write_text(content)
+    with pytest.raises(DocumentError, match="'<!-- b begin -->' and '<!-- b end -->'"):
+        replace_sections(document, {"a": "new\n", "b": "new\n"}, optional={"b"})
+    assert document.read_text() == content
+
+
 def test_only_the_named_section_is_replaced(tmp_path):
     document = tmp_path / "README.md"
     document.write_text(
         "a\n<!-- mini begin -->\nold\n<!-- mini end -->\nb\n<!-- gemma begin -->\n<!-- gemma end -->\n"
     )
-    replace_section(document, "mini", "new\n")
-    replace_section(document, "mini", "newer\n")
+    replace_sections(document, {"mini": "new\n"})
+    replace_sections(document, {"mini": "newer\n"})
     assert document.read_text() == (
         "a\n<!-- mini begin -->\nnewer\n<!-- mini end -->\nb\n<!-- gemma begin -->\n<!-- gemma end -->\n"
     )
@@ -133,7 +170,8 @@ def test_what_is_published_is_linked_from_where_the_document_lies(comparison, tm
     document.write_text("<!-- mini begin -->\n<!-- mini end -->\n")
     report.write_text("# Report\n")
     folder = tmp_path / "experiments" / "results" / "mini"
-    publish(folder, document, comparison, judge(comparison), RUNS, report, further=["Ablation: length"])
+    further = {"ablation-length": Section("Ablation: length", ())}
+    publish(folder, document, comparison, judge(comparison), RUNS, report, further=further)
     assert "(experiments/results/mini/differences.svg)" in document.read_text()
     assert (
         "rules and costs; Ablation: length. `make report RUNS=experiments/results/mini/"

@@ -9,7 +9,7 @@ from xlprompt.evaluation import TaskRuns
 from xlprompt.evaluation.report_page import Image, Section, Table
 from xlprompt.evaluation.runs import Counts
 from xlprompt.evaluation.transfer import kinship, transfer_matrix
-from xlprompt.evaluation.transfer_report import transfer_section
+from xlprompt.evaluation.transfer_report import in_brief, transfer_section
 
 TRAINED_ON = ("en", "ru", "ar", "hi", "tr", "fi")
 LANGUAGES = ("en", "ru", "de", "fi", "tr", "ar", "vi", "bg", "hi", "ur", "sw")
@@ -45,6 +45,19 @@ def test_each_zero_shot_mean_leaves_out_its_own_training_language(matrix):
             value for code, value in zip(matrix.languages, matrix.means()[row], strict=True) if code != source
         ]
         assert matrix.zero_shot[source].mean == pytest.approx(np.mean(others))
+
+
+def test_in_brief_a_section_says_each_training_languages_zero_shot_mean(matrix):
+    english, russian = (matrix.zero_shot[source] for source in ("en", "ru"))
+    section = transfer_section("Transfer", [matrix])
+    assert in_brief(section) == [
+        (
+            "xnli lora",
+            f"en {english.mean:.1f} ± {english.deviation:.1f}",
+            f"ru {russian.mean:.1f} ± {russian.deviation:.1f}",
+        )
+    ]
+    assert in_brief(Section("Costs", (Table("Costs", ("variant",), (("long",),)),))) == []
 
 
 def test_pairs_are_of_different_languages_and_counted_by_what_they_share():

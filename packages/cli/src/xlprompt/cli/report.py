@@ -25,7 +25,8 @@ from xlprompt.cli.options import mlruns_option, runs_option
     "--publish",
     type=click.Path(path_type=Path, file_okay=False),
     help="Also write the figure, report.md and the runs to this folder, and the summary into --readme, "
-    "between the lines '<!-- NAME begin -->' and '<!-- NAME end -->', where NAME is the folder's name.",
+    "between the lines '<!-- NAME begin -->' and '<!-- NAME end -->', where NAME is the folder's name; of "
+    "ablations also between those of NAME-ablations, where it has them.",
 )
 @click.option(
     "--readme",

@@ -18,6 +18,7 @@ from xlprompt.evaluation.study_figures import scores_by_variant
 from xlprompt.evaluation.study_tables import ABSENT, interval
 
 _LEVELS = ("high", "medium", "low", "extremely low", "unseen")
+_VARIANT, _SHARE, _INTERVAL, _TALLY = "variant", "trained (%)", "95 % interval", "better / worse"
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,28 @@ def ablation_section(title: str, ablations: Sequence[Ablation]) -> Section:
     return Section(title, tuple(content))
 
 
+def in_brief(section: Section) -> list[tuple[str, str, str]]:
+    """What a section of `ablation_section` comes to, in a row for each task and method.
+
+    Returns:
+        Task and method; the first variant with its mean; the others with their differences from it, in points
+        with 95 % intervals, and with their trained shares where these are others than the first's.
+    """
+    rows = []
+    for table in section.content:
+        if isinstance(table, Table) and _TALLY in table.columns:
+            first, *others = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+            mean, minus = table.columns[3:5]
+            differences = [
+                f"{each[_VARIANT]} {each[minus]} {each[_INTERVAL]}"
+                + ("" if each[_SHARE] == first[_SHARE] else f" ({each[_SHARE]} %)")
+                for each in others
+            ]
+            share = "" if first[_SHARE] == ABSENT else f" ({first[_SHARE]} %)"
+            rows.append((table.title, f"{first[_VARIANT]} {first[mean]}{share}", "; ".join(differences)))
+    return rows
+
+
 def _scores(comparison: Comparison, variant: str) -> tuple[Spread | None, Spread | None]:
     """Scores of the training language and of the mean over the others, each over seeds."""
     (task,) = comparison.tasks
@@ -262,13 +285,13 @@ def _table(ablation: Ablation) -> Table:
             )
         )
     columns = (
-        "variant",
-        "trained (%)",
+        _VARIANT,
+        _SHARE,
         trained,
         mean,
         f"minus {first}",
-        "95 % interval",
-        "better / worse",
+        _INTERVAL,
+        _TALLY,
     )
     return Table(
         f"{ablation.task} {ablation.method}",

@@ -1,20 +1,22 @@
 """A study's results in brief, as Markdown for a README: tables of scores and methods, and the verdicts.
 
 All of it is also in the report (study_report.py), with intervals. A document that takes it marks the place by
-two comments, and what stands between them is replaced as a whole.
+two comments, and what stands between them is replaced as a whole. Ablations may have a place of their own.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from xlprompt.data.languages import in_study_order, language
+from xlprompt.evaluation import ablation, transfer_report
 from xlprompt.evaluation.comparison import Comparison
+from xlprompt.evaluation.report_page import Section
 from xlprompt.evaluation.run_facts import RunFacts
 from xlprompt.evaluation.statistics import spread
 from xlprompt.evaluation.study_figures import heat_map
@@ -22,6 +24,7 @@ from xlprompt.evaluation.study_tables import interval
 from xlprompt.evaluation.verdicts import Verdict
 
 _FIGURE, _REPORT = "differences.svg", "report.md"
+_ABLATION = "ablation-"  # what names of their sections begin with
 
 RUNS = "runs.jsonl.gz"
 """The file beside them that `xlprompt report --runs` reads."""
@@ -48,6 +51,30 @@ def summary(comparison: Comparison, verdicts: Sequence[Verdict], runs: Sequence[
     return "\n\n".join(parts) + "\n"
 
 
+def ablations(sections: Mapping[str, Section]) -> str:
+    """A table with a row for each ablation, task and method, and a sentence on how to read it.
+
+    Args:
+        sections: Of the report, by name; those that are no ablations are passed over.
+    """
+    rows = [
+        (f"`{name.removeprefix(_ABLATION)}`", *row)
+        for name, section in sections.items()
+        if name.startswith(_ABLATION)
+        for row in (*ablation.in_brief(section), *transfer_report.in_brief(section))
+    ]
+    if not rows:
+        return "None has been run: `make ablation NAME=scheme`.\n"
+    head = _row(["NAME", "task and method", "first variant", "the others"])
+    note = (
+        "Zero-shot mean in percent, ± standard deviation over seeds (where variants train on several "
+        "languages: over all but the first); of the others, but for other training languages, the difference "
+        "from it in points, with its 95 % interval over seeds and test examples, not corrected for the "
+        "number of variants. In brackets the trained share, where it is not the first variant's."
+    )
+    return "\n".join([head, _row(["---"] * 4), *map(_row, rows), "", note, ""])
+
+
 def publish(
     folder: Path,
     document: Path,
@@ -56,56 +83,69 @@ def publish(
     runs: Sequence[RunFacts],
     report: Path,
     *,
-    further: Sequence[str] = (),
+    further: Mapping[str, Section] | None = None,
 ) -> None:
     """Write a study's figure and whole report to a folder, and its summary into a document that links them.
 
     Args:
         folder: Made where it does not exist; its name is that of the document's section.
-        document: A Markdown file with a place for the section (see `replace_section`).
+        document: A Markdown file with a place for the section (see `replace_sections`). Where it has one for
+            NAME-ablations too, that takes the table of the ablations.
         comparison: From comparison.compare.
         verdicts: From verdicts.judge.
         runs: The runs compared.
         report: The report in Markdown, which is copied.
-        further: Titles of its sections on other analyses, such as ablations.
+        further: Its sections on other analyses, such as ablations, by name.
 
     Raises:
         DocumentError: The document has no place for the section. Nothing has been written then.
     """
     path = Path(os.path.relpath(folder.resolve(), document.resolve().parent)).as_posix()
     picture = f"![{comparison.method} minus {comparison.baseline} by language]({path}/{_FIGURE})"
-    parts = "; ".join(("intervals, groups of languages, rules and costs", *further))
+    titles = [section.title for section in (further or {}).values()]
+    parts = "; ".join(("intervals, groups of languages, rules and costs", *titles))
     more = (
         f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={path}/{RUNS}` makes it anew from "
         "what the runs answered, without the store."
     )
     text = f"{summary(comparison, verdicts, runs)}\n{picture}\n\n{more}\n"
-    replace_section(document, folder.name, text)
+    place = f"{folder.name}-ablations"
+    replace_sections(document, {folder.name: text, place: ablations(further or {})}, optional={place})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _FIGURE).write_text(heat_map(comparison), encoding="utf-8")
     shutil.copyfile(report, folder / _REPORT)
 
 
-def replace_section(document: Path, name: str, text: str) -> None:
-    """Put a text between `<!-- NAME begin -->` and `<!-- NAME end -->`.
+def replace_sections(document: Path, texts: Mapping[str, str], *, optional: Collection[str] = ()) -> None:
+    """Put each text between `<!-- NAME begin -->` and `<!-- NAME end -->`, all of them or none.
+
+    Args:
+        document: A Markdown file.
+        texts: By name.
+        optional: Names that the document need not have.
 
     Raises:
-        DocumentError: The document is missing, or the two comments are not there once each, in this order.
+        DocumentError: The document is missing, or the two comments of a name are not there once each, in this
+            order.
     """
-    begin, end = f"<!-- {name} begin -->\n", f"<!-- {name} end -->\n"
     try:
         content = document.read_text(encoding="utf-8")
     except OSError as error:
         raise DocumentError(f"{document}: cannot be read ({error.strerror})") from error
-    before, first, rest = content.partition(begin)
-    _, second, after = rest.partition(end)
-    if not first or not second or begin in rest or end in before + after:
-        raise DocumentError(
-            f"{document}: has no place for these results. Write the lines '{begin.strip()}' and "
-            f"'{end.strip()}' where they should stand, once"
-        )
+    for name, text in texts.items():
+        begin, end = f"<!-- {name} begin -->\n", f"<!-- {name} end -->\n"
+        if name in optional and begin not in content and end not in content:
+            continue
+        before, first, rest = content.partition(begin)
+        _, second, after = rest.partition(end)
+        if not first or not second or begin in rest or end in before + after:
+            raise DocumentError(
+                f"{document}: has no place for these results. Write the lines '{begin.strip()}' and "
+                f"'{end.strip()}' where they should stand, once"
+            )
+        content = f"{before}{begin}{text}{end}{after}"
     new = document.with_name(f".{document.name}.new")
-    new.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
+    new.write_text(content, encoding="utf-8")
     new.replace(document)
 
 

@@ -15,6 +15,7 @@ from xlprompt.evaluation.study_tables import ABSENT, interval
 from xlprompt.evaluation.transfer import TransferMatrix
 
 _SMALL = 7.0  # points
+_MEAN, _DEVIATION = "zero-shot mean", "± over seeds"
 
 
 def transfer_section(title: str, matrices: Sequence[TransferMatrix]) -> Section:
@@ -25,6 +26,26 @@ def transfer_section(title: str, matrices: Sequence[TransferMatrix]) -> Section:
         content += [Image(f"{name}: score by training language", transfer_heat_map(each))]
         content += [_matrix(each, name), _kinship(each, name)]
     return Section(title, tuple(content))
+
+
+def in_brief(section: Section) -> list[tuple[str, str, str]]:
+    """What a section of `transfer_section` comes to, in a row for each task and method.
+
+    Returns:
+        Task and method; the first training language with its zero-shot mean; the others with theirs.
+    """
+    rows = []
+    for table in section.content:
+        cells = {row[0]: row[1:] for row in table.rows} if isinstance(table, Table) else {}
+        if isinstance(table, Table) and _MEAN in cells:
+            first, *others = (
+                f"{source} {mean}" + ("" if deviation == ABSENT else f" ± {deviation}")
+                for source, mean, deviation in zip(
+                    table.columns[1:], cells[_MEAN], cells[_DEVIATION], strict=True
+                )
+            )
+            rows.append((table.title.partition(":")[0], first, "; ".join(others)))
+    return rows
 
 
 def transfer_heat_map(matrix: TransferMatrix) -> str:
@@ -71,9 +92,9 @@ def _matrix(matrix: TransferMatrix, name: str) -> Table:
         for code in matrix.languages
     ]
     means = [matrix.zero_shot[source] for source in matrix.trained_on]
-    rows.append(("zero-shot mean", *(ABSENT if mean is None else f"{mean.mean:.1f}" for mean in means)))
+    rows.append((_MEAN, *(ABSENT if mean is None else f"{mean.mean:.1f}" for mean in means)))
     deviations = [None if mean is None else mean.deviation for mean in means]
-    rows.append(("± over seeds", *(ABSENT if each is None else f"{each:.1f}" for each in deviations)))
+    rows.append((_DEVIATION, *(ABSENT if each is None else f"{each:.1f}" for each in deviations)))
     return Table(
         f"{name}: tested on, trained on",
         ("tested on", *matrix.trained_on),

@@ -269,8 +269,7 @@ def report_study(
         notes=[*study.notes, *left_out],
     )
     if publish_in is not None and document is not None:
-        titles = [section.title for section in further]
-        publish(publish_in, document, comparison, verdicts, facts, paths[1], further=titles)
+        publish(publish_in, document, comparison, verdicts, facts, paths[1], further=sections)
         groups = {run.tags[GROUP_TAG] for run in study.runs.values()}
         write_published(
             publish_in / RUNS,
