@@ -171,7 +171,7 @@ doctor: $(ready) ## Check this machine, the environment, the caches and the MLfl
 	@$(strip $(bin)/xlprompt doctor $(ARGS))
 
 test: $(ready) ## Run the unit and integration tests, on up to four cores; ARGS="-k word" picks some
-	@OMP_NUM_THREADS=1 $(bin)/python -m pytest --numprocesses auto --maxprocesses 4 \
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(bin)/python -m pytest --numprocesses auto --maxprocesses 4 \
 	    --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(ready) ## Run the slow tests (minutes)
