@@ -90,27 +90,27 @@ def study_table(results: Sequence[GroupResult]) -> Table:
     """By task, method and variant: what trains, English, zero-shot mean, gap (over seeds), minutes."""
     trained = {result.group.cells[0].recipe.data.train_language for result in results}
     title = language(trained.pop()).name if len(trained) == 1 else "trained on"
+    has_variants = any(result.group.variant for result in results)
     table = Table(
         title="Study",
         caption="Percent, mean ± standard deviation over seeds. Zero-shot: mean over languages not "
-        "trained on. Share: what trains, in percent of the backbone. Minutes of one run.",
+        "trained on. Share: what trains, in percent of the backbone. Min: minutes of one run.",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        padding=(0, 1, 0, 0),  # so that it fits 80 columns
+        padding=(0, 0 if has_variants else 1, 0, 0),  # so that it fits 80 columns
     )
     table.add_column("task", no_wrap=True)
     table.add_column("method", no_wrap=True)
-    has_variants = any(result.group.variant for result in results)
     if has_variants:
         table.add_column("variant", no_wrap=True)
-    for header in ("share", "seeds", title, "zero-shot", "gap", "minutes"):
+    for header in ("share", "seeds", title, "zero-shot", "gap", "min"):
         table.add_column(header, justify="right", no_wrap=True)
     before = None
     for result in results:
         if before not in (None, result.group.task):
             table.add_section()
-        metric = "" if result.metric == "accuracy" else f" ({result.metric.upper()})"
+        metric = "" if result.metric == "accuracy" else f" {result.metric.upper()}"
         table.add_row(
             f"{result.group.task}{metric}" if result.group.task != before else "",
             result.group.method,
