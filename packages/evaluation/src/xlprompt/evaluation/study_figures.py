@@ -228,6 +228,7 @@ def scores_by_variant(
             axes.set_xticks(places, names)
             axes.margins(x=0.15)
         axes.set_ylabel(label)
+        axes.set_xlabel("variant")
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
