@@ -57,8 +57,8 @@ def test_in_brief_a_section_says_the_first_mean_and_the_others_differences(ablat
     assert in_brief(ablation_section("Ablation: length", [ablation, ablation])) == 2 * [
         (
             "xnli prompt",
-            f"short {short.others.mean:.1f} ± {short.others.deviation:.1f}",
-            f"long {estimate.value:+.1f} [{estimate.low:+.1f}, {estimate.high:+.1f}] (0.5 %)",
+            f"short: {short.others.mean:.1f} ± {short.others.deviation:.1f}",
+            f"long: {estimate.value:+.1f} [{estimate.low:+.1f}, {estimate.high:+.1f}] (0.5 %)",
         )
     ]
     assert in_brief(Section("Costs", (Table("Costs", ("variant",), (("long",),)),))) == []

@@ -119,8 +119,8 @@ def test_ablations_are_a_table_where_the_document_has_a_place_for_them(compariso
     assert place.startswith(
         "| NAME | task and method | first variant | the others |\n"
         "| --- | --- | --- | --- |\n"
-        "| `length` | pos prompt | 8 60.0 ± 1.0 (0.5 %) "
-        "| 16 +1.0 [-1.0, +3.0] (0.9 %); std -1.0 [-3.0, +1.0] |\n\n"
+        "| `length` | pos prompt | 8: 60.0 ± 1.0 (0.5 %) "
+        "| 16: +1.0 [-1.0, +3.0] (0.9 %); std: -1.0 [-3.0, +1.0] |\n\n"
     )
     assert "make ablation NAME=scheme" in ablations({"tokenization-pos": other})
 

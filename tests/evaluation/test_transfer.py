@@ -53,8 +53,8 @@ def test_in_brief_a_section_says_each_training_languages_zero_shot_mean(matrix):
     assert in_brief(section) == [
         (
             "xnli lora",
-            f"en {english.mean:.1f} ± {english.deviation:.1f}",
-            f"ru {russian.mean:.1f} ± {russian.deviation:.1f}",
+            f"en: {english.mean:.1f} ± {english.deviation:.1f}",
+            f"ru: {russian.mean:.1f} ± {russian.deviation:.1f}",
         )
     ]
     assert in_brief(Section("Costs", (Table("Costs", ("variant",), (("long",),)),))) == []

@@ -168,12 +168,12 @@ def in_brief(section: Section) -> list[tuple[str, str, str]]:
             first, *others = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
             mean, minus = table.columns[3:5]
             differences = [
-                f"{each[_VARIANT]} {each[minus]} {each[_INTERVAL]}"
+                f"{each[_VARIANT]}: {each[minus]} {each[_INTERVAL]}"
                 + ("" if each[_SHARE] == first[_SHARE] else f" ({each[_SHARE]} %)")
                 for each in others
             ]
             share = "" if first[_SHARE] == ABSENT else f" ({first[_SHARE]} %)"
-            rows.append((table.title, f"{first[_VARIANT]} {first[mean]}{share}", "; ".join(differences)))
+            rows.append((table.title, f"{first[_VARIANT]}: {first[mean]}{share}", "; ".join(differences)))
     return rows
 
 

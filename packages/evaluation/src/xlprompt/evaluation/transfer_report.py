@@ -39,7 +39,7 @@ def in_brief(section: Section) -> list[tuple[str, str, str]]:
         cells = {row[0]: row[1:] for row in table.rows} if isinstance(table, Table) else {}
         if isinstance(table, Table) and _MEAN in cells:
             first, *others = (
-                f"{source} {mean}" + ("" if deviation == ABSENT else f" ± {deviation}")
+                f"{source}: {mean}" + ("" if deviation == ABSENT else f" ± {deviation}")
                 for source, mean, deviation in zip(
                     table.columns[1:], cells[_MEAN], cells[_DEVIATION], strict=True
                 )
