@@ -170,12 +170,13 @@ def test_what_is_published_is_linked_from_where_the_document_lies(comparison, tm
     document.write_text("<!-- mini begin -->\n<!-- mini end -->\n")
     report.write_text("# Report\n")
     folder = tmp_path / "experiments" / "results" / "mini"
-    further = {"ablation-length": Section("Ablation: length", ())}
+    titles = ("Ablation: length", "Ablation: scheme", "Tokenization of the pos test set in mini")
+    further = {title: Section(title, ()) for title in titles}
     publish(folder, document, comparison, judge(comparison), RUNS, report, further=further)
     assert "(experiments/results/mini/differences.svg)" in document.read_text()
     assert (
-        "rules and costs; Ablation: length. `make report RUNS=experiments/results/mini/"
-        in document.read_text()
+        "rules and costs; Ablation: length, scheme; Tokenization of the pos test set in mini. "
+        "`make report RUNS=experiments/results/mini/" in document.read_text()
     )
     assert (folder / "differences.svg").read_text().startswith("<?xml")
     assert (folder / "report.md").read_text() == "# Report\n"

@@ -102,8 +102,12 @@ def publish(
     """
     path = Path(os.path.relpath(folder.resolve(), document.resolve().parent)).as_posix()
     picture = f"![{comparison.method} minus {comparison.baseline} by language]({path}/{_FIGURE})"
-    titles = [section.title for section in (further or {}).values()]
-    parts = "; ".join(("intervals, groups of languages, rules and costs", *titles))
+    titles: dict[str, list[str]] = {}  # what stands behind the colon, of titles that have one
+    for section in (further or {}).values():
+        kind, _, what = section.title.partition(": ")
+        titles.setdefault(kind, []).append(what)
+    named = [f"{kind}: {', '.join(what)}" if what[0] else kind for kind, what in titles.items()]
+    parts = "; ".join(("intervals, groups of languages, rules and costs", *named))
     more = (
         f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={path}/{RUNS}` makes it anew from "
         "what the runs answered, without the store."
