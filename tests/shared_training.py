@@ -26,7 +26,7 @@ from xlprompt.training.engines import choose_engine, open_engine
 from xlprompt.training.recipe import OptimizerSettings
 
 CPU = torch.device("cpu")
-STEPS = 20
+STEPS = 10
 DEEPSPEED = Path(__file__).resolve().parents[1] / "experiments" / "deepspeed"
 
 

@@ -146,13 +146,13 @@ def test_a_run_logs_the_distance_and_the_text_and_is_charged_for_both(tiny_gemma
     store = tmp_path / "mlruns"
     run = run_of(recipe_of(tiny_gemma, data), store)
     plain = run_of(recipe_of(tiny_gemma, data, alignment_loss={"weight": 0}), store)
-    mlflow.set_tracking_uri(store_uri(store))
-    found = mlflow.get_run(run.run_id)
+    client = mlflow.MlflowClient(tracking_uri=store_uri(store))
+    found = client.get_run(run.run_id)
     assert found.data.metrics["train/alignment_distance"] > 0
     assert found.data.params["alignment_loss.weight"] == "1.0"
     contexts = {tag.value for each in found.inputs.dataset_inputs for tag in each.tags}
     assert {"unlabelled-de", "unlabelled-sw", "unlabelled-en"} <= contexts
-    without = mlflow.get_run(plain.run_id)
+    without = client.get_run(plain.run_id)
     assert "train/alignment_distance" not in without.data.metrics
     assert run.cost.flops > 1.5 * plain.cost.flops
     assert run.cost.flops == pytest.approx(run.estimate.flops, rel=0.01)

@@ -56,7 +56,7 @@ def runs(tiny_xglm, data, tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["prompt", "torch", *STAGES])
 def test_two_processes_train_as_one_does(runs, name):
-    # The same sums in another order: 2^-24 a number, over twenty steps.
+    # The same sums in another order: 2^-24 a number, over ten steps.
     assert runs[2]["float32"][name]["losses"] == pytest.approx(runs[1]["float32"][name]["losses"], rel=1e-4)
 
 

@@ -123,10 +123,12 @@ def undisturbed(tiny_xglm, data, tmp_path):
     return run
 
 
-# Slow: of both engines DeepSpeed has more to lose; make test-slow kills each method's runs at many steps.
-@pytest.mark.parametrize(
-    "method", ["prompt", "finetune", pytest.param("finetune torch", marks=pytest.mark.slow)]
-)
+def slow(method):
+    return pytest.param(method, marks=pytest.mark.slow)
+
+
+# DeepSpeed has more to lose than plain torch, which trains prompts; test-slow kills each method's runs often.
+@pytest.mark.parametrize("method", ["finetune", slow("prompt"), slow("finetune torch")])
 def test_a_run_that_was_killed_ends_as_one_that_was_not(method, undisturbed, tmp_path, own_cache):
     recipe, reference = undisturbed(*method.split())
     moment = random.Random(method).uniform(0.2, 1.0)
