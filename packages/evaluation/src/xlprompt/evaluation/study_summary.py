@@ -102,8 +102,9 @@ def publish(
     """
     path = Path(os.path.relpath(folder.resolve(), document.resolve().parent)).as_posix()
     picture = f"![{comparison.method} minus {comparison.baseline} by language]({path}/{_FIGURE})"
+    sections = further or {}
     titles: dict[str, list[str]] = {}  # what stands behind the colon, of titles that have one
-    for section in (further or {}).values():
+    for section in sections.values():
         kind, _, what = section.title.partition(": ")
         titles.setdefault(kind, []).append(what)
     named = [f"{kind}: {', '.join(what)}" if what[0] else kind for kind, what in titles.items()]
@@ -114,7 +115,7 @@ def publish(
     )
     text = f"{summary(comparison, verdicts, runs)}\n{picture}\n\n{more}\n"
     place = f"{folder.name}-ablations"
-    replace_sections(document, {folder.name: text, place: ablations(further or {})}, optional={place})
+    replace_sections(document, {folder.name: text, place: ablations(sections)}, optional={place})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _FIGURE).write_text(heat_map(comparison), encoding="utf-8")
     shutil.copyfile(report, folder / _REPORT)
