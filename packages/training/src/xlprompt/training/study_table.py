@@ -98,7 +98,7 @@ def study_table(results: Sequence[GroupResult]) -> Table:
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        padding=(0, 0 if has_variants else 1, 0, 0),  # so that it fits 80 columns
+        padding=0,  # so that it fits 80 columns
     )
     table.add_column("task", no_wrap=True)
     table.add_column("method", no_wrap=True)
