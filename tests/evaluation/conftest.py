@@ -7,7 +7,13 @@ from xlprompt.evaluation import compare
 
 
 @pytest.fixture(scope="session")
-def comparison():
-    """Prompts win where resources are low in xnli, and lose everywhere in pos."""
+def studied():
+    """Runs by task: prompts win where resources are low in xnli, and lose everywhere in pos."""
     pos = make_runs(-15.0, task="pos", languages=POS)
-    return compare({**make_runs(by_resources(12.0, 0.0)), **pos}, samples=300)
+    return {**make_runs(by_resources(12.0, 0.0)), **pos}
+
+
+@pytest.fixture(scope="session")
+def comparison(studied):
+    """Of these runs."""
+    return compare(studied, samples=300)

@@ -9,8 +9,10 @@ import pytest
 from simulated_studies import make_runs
 
 from xlprompt.evaluation import compare, judge
+from xlprompt.evaluation.other_methods import compare_others
 from xlprompt.evaluation.report_page import markdown_table
 from xlprompt.evaluation.run_facts import Fertility, RunFacts
+from xlprompt.evaluation.runs import join_runs
 from xlprompt.evaluation.study_report import tables, write_study_report
 
 NASTY = '<script>alert("a|b")</script> & co'
@@ -43,11 +45,15 @@ def verdicts(comparison):
 
 
 @pytest.fixture(scope="module")
-def extras():
-    """Prompts gain over the head alone in English, and lose in Swahili."""
+def extras(studied):
+    """Prompts gain over the head alone in English, and lose in Swahili; LoRA does in xnli what prompts do."""
     runs = make_runs(lambda code: {"en": 20.0, "sw": -20.0}.get(code, 0.0))
+    lora = studied["xnli"].only({"prompt": "lora"})
+    others = compare_others(
+        {"xnli": join_runs([studied["xnli"], lora])}, ("lora",), ("prompt", "finetune"), train_language="en"
+    )
     fertility = Fertility("pos", {"de": 1.5, "en": 1.25})
-    return {"heads": {"prompt": compare(runs, samples=300)}, "fertility": fertility}
+    return {"heads": {"prompt": compare(runs, samples=300)}, "others": others, "fertility": fertility}
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +182,8 @@ def test_the_page_refers_to_nothing_outside_itself(written):
     links = re.findall(r'href="([^"]*)"', page)
     assert links == [f"#{name}" for name in re.findall(r'<section id="([^"]*)"', page)]
     sources = re.findall(r'src="([^"]*)"', page)
-    assert len(sources) == 6  # heat map, cost, and of two tasks scores by resources and learning curves
+    # Heat map, other methods, cost, and of two tasks scores by resources and learning curves.
+    assert len(sources) == 7
     for source in sources:
         kind, _, data = source.partition(",")
         assert kind == "data:image/svg+xml;base64"

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from xlprompt.evaluation import judge
+from xlprompt.evaluation.other_methods import compare_others
 from xlprompt.evaluation.report_page import Section, Table
 from xlprompt.evaluation.run_facts import RunFacts
+from xlprompt.evaluation.runs import join_runs
 from xlprompt.evaluation.study_summary import DocumentError, ablations, publish, replace_sections, summary
 
 RUNS = [
@@ -81,16 +83,20 @@ def test_the_zero_shot_mean_and_its_gap_leave_english_out(comparison, text):
     assert (row["trained"], row["minutes"], row["GiB"]) == ("0.125 %", "2.0", "2.0")
 
 
-def test_a_further_method_has_its_share_and_what_its_runs_logged(comparison):
-    runs = [
-        RunFacts("pos", "lora", seed, "xglm-nano", trainable_percent=0.95, trained_on=90.0, zero_shot=score)
-        for seed, score in enumerate((40.0, 42.0, 44.0))
-    ]
-    head, _, *rows = rows_of(summary(comparison, judge(comparison), [*RUNS, *runs]), "task")
+def test_another_method_stands_with_its_differences_from_both(comparison, studied):
+    pos = studied["pos"].only({"prompt": "lora"})
+    joined = {**studied, "pos": join_runs([studied["pos"], pos])}
+    others = compare_others(joined, ("lora",), ("prompt", "finetune"), train_language="en")
+    facts = [*RUNS, RunFacts("pos", "lora", 0, "xglm-nano", trainable_percent=0.95)]
+    head, _, *rows = rows_of(summary(comparison, judge(comparison), facts, others), "task")
     assert [row[1] for row in rows] == ["prompt", "finetune"] + ["prompt", "finetune", "lora"]
-    row = dict(zip(head, rows[-1], strict=True))
-    assert (row["trained"], row["zero-shot mean"], row["gap"]) == ("0.95 %", "42.0 ± 2.0", "48.0 ± 2.0")
-    assert (row["wins"], row["difference"]) == ("", "")
+    ours, theirs, lora = (dict(zip(head, row, strict=True)) for row in rows[-3:])
+    assert (lora["trained"], lora["seeds"], lora["wins"]) == ("0.95 %", "3", "")
+    assert (lora["zero-shot mean"], lora["gap"]) == (ours["zero-shot mean"], ours["gap"])  # the same answers
+    value = others["lora"]["finetune"].zero_shot("pos").estimate.value
+    assert lora["minus finetune"].split()[0] == f"{value:+.1f}" == ours["minus finetune"].split()[0]
+    assert lora["minus prompt"].split()[0] == "+0.0"
+    assert (ours["minus prompt"], theirs["minus prompt"], theirs["minus finetune"]) == ("", "", "")
 
 
 def test_the_verdicts_stand_with_their_reasons(comparison, text):

@@ -1,6 +1,7 @@
 """From a store to a report: which runs count, what is read of them, and what the store keeps of it."""
 
 import io
+import re
 from dataclasses import replace
 
 import mlflow
@@ -189,6 +190,12 @@ def check_head_only_runs(study, store, out, monkeypatch):
     table = written.partition("### Gain over training the head alone")[2]
     assert "| xnli | finetune | +0.0 |" in table
     assert "| xnli | head | 2 | 4 to 8 |" in written  # learning curves
+    beside = written.partition("### xnli: other methods against prompt and finetune")[2]
+    for method, reference in (("head", "finetune"), ("lora", "prompt")):  # they stand in for each other
+        (row,) = (
+            line for line in beside.splitlines() if re.match(rf"\| {method} \| .* \| {reference} \|", line)
+        )
+        assert f"| {reference} | +0.0 | " in row
     costs = written.partition("### Cost and score")[2]
     assert [line.split(" | ")[1] for line in costs.splitlines() if line.startswith("| xnli")] == [
         *("prompt", "finetune", "head", "lora")
@@ -204,8 +211,10 @@ def check_head_only_runs(study, store, out, monkeypatch):
     misfits = {key: replace(run, run_id=f"head {run.run_id}") for key, run in heads.items()}
     monkeypatch.setattr(Ledger, "predictions", predictions)
     counts, left_out = report_runs._load(
-        replace(study, runs={**study.runs, **misfits}), RunSource(store, Ledger(store))
+        replace(study, runs={**study.runs, **misfits, **others}), RunSource(store, Ledger(store))
     )
     assert not counts["xnli"].of("head")
-    assert left_out[0].startswith("The head-only runs of xnli are left out: ")
+    assert counts["xnli"].of("lora") == [4, 5]  # which fit
+    (sentence,) = left_out
+    assert sentence.startswith("The runs of xnli head are left out of its scores: ")
     assert "only one of them has sw" in left_out[0]

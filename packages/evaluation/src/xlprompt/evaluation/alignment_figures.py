@@ -13,7 +13,6 @@ from xlprompt.evaluation.alignment_gains import Curve, Gain, is_head
 from xlprompt.evaluation.study_figures import COLORS, MARKERS, WIDTH, letters, line_style, svg_text
 
 _ROW = 0.13  # inches that a method takes in a language's row
-_MARKERS = (*MARKERS, "v", "P", "X")  # as many as there are methods
 
 
 def gains_by_language(gains: Sequence[Gain], task: str) -> str:
@@ -40,7 +39,7 @@ def gains_by_language(gains: Sequence[Gain], task: str) -> str:
         figure = Figure(figsize=(WIDTH, 1.0 + height * len(codes)), layout="constrained")
         axes = figure.add_subplot()
         for number, (gain, of_method) in enumerate(zip(gains, rows, strict=True)):
-            style, marker = number % len(COLORS), _MARKERS[number % len(_MARKERS)]
+            style, marker = number % len(COLORS), MARKERS[number % len(MARKERS)]
             shift = (number - (len(gains) - 1) / 2) * _ROW / height
             for code, row in of_method.items():
                 place, gained = codes.index(code) + shift, row.estimate

@@ -10,10 +10,9 @@ from xlprompt.data.languages import language
 from xlprompt.evaluation.granularity import ALL, LEAST_FINER, GranularityFindings, ShareScore, Slope
 from xlprompt.evaluation.report_page import Image, Section, Table
 from xlprompt.evaluation.statistics import Estimate
-from xlprompt.evaluation.study_figures import COLORS, WIDTH, letters, svg_text
+from xlprompt.evaluation.study_figures import COLORS, MARKERS, WIDTH, letters, svg_text
 
 _ABSENT = "–"
-_MARKERS = ("o", "s", "^", "D")
 
 
 def granularity_section(
@@ -130,7 +129,7 @@ def _figure(findings: GranularityFindings) -> str:
                 [row.difference.value for row in pooled],
                 yerr=errors if known else None,
                 color=COLORS[style],
-                marker=_MARKERS[style],
+                marker=MARKERS[style],
                 markersize=4,
                 linewidth=1.0,
                 elinewidth=0.8,

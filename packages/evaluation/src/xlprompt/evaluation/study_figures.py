@@ -16,18 +16,21 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.evaluation.comparison import Comparison
 from xlprompt.evaluation.statistics import Spread
 
-# Okabe and Ito's palette (Color Universal Design, 2008), as in chart.py.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-MARKERS = ("o", "s", "^", "D")
-LINES = ("-", "--", ":", "-.")
+# Okabe and Ito's palette (Color Universal Design, 2008), as in chart.py; as many as there are methods.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
 _LETTERS, _SMALL = 8.0, 7.0  # points; one is 4/3 CSS pixels
+_LEGEND = 4  # methods on a line of a legend
 
 
 def heat_map(comparison: Comparison) -> str:
@@ -157,37 +160,66 @@ def cost_against_score(points: Sequence[tuple[str, str, float, float]]) -> str:
     Args:
         points: Task, method, mean seconds of a run, mean score over zero-shot languages in percent.
     """
+    figure = _score_panels([(*point, 0.0) for point in points], "seconds of a run")
+    figure.axes[0].set_xlim(left=0)  # of all panels
+    return svg_text(figure)
+
+
+def share_against_score(points: Sequence[tuple[str, str, float, Spread]]) -> str:
+    """Zero-shot score against what trains, a panel for each task.
+
+    Args:
+        points: Task, method, trained parameters in percent of the backbone's, mean score over zero-shot
+            languages in percent.
+    """
+    drawn = [
+        (task, method, share, score.mean, score.deviation or 0.0) for task, method, share, score in points
+    ]
+    figure = _score_panels(drawn, "trained (% of the backbone); score ± sd over seeds")
+    axes = figure.axes[0]
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    return svg_text(figure)
+
+
+def _score_panels(points: Sequence[tuple[str, str, float, float, float]], label: str) -> Figure:
+    """Zero-shot score against something, a panel for each task.
+
+    Args:
+        points: Task, method, where it stands on the x axis, score in percent and its deviation.
+        label: Of the x axis.
+    """
     tasks = list(dict.fromkeys(point[0] for point in points))
     methods = list(dict.fromkeys(point[1] for point in points))
     columns = min(2, len(tasks))
     rows = -(-len(tasks) // columns)
+    legend = -(-len(methods) // _LEGEND)  # lines of it
     with letters():
-        figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * rows), layout="constrained")
-        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+        figure = Figure(figsize=(WIDTH, 0.6 + 0.2 * legend + 1.5 * rows), layout="constrained")
+        panels = figure.subplots(rows, columns, sharex=True, squeeze=False).flat
         for axes, task in zip(panels, tasks, strict=False):
-            for name, method, seconds, score in points:
+            for name, method, place, score, deviation in points:
                 if name != task:
                     continue
-                style = methods.index(method) % len(COLORS)
-                axes.plot(
-                    seconds,
-                    score,
-                    **line_style(style) | {"linestyle": "none"},
-                    label=method,
-                )
+                style = line_style(methods.index(method) % len(COLORS)) | {"linestyle": "none"}
+                axes.errorbar(place, score, yerr=deviation or None, elinewidth=0.8, markersize=5, **style)
             axes.set_title(task)
             axes.margins(0.15)
             axes.grid(color="#dddddd", linewidth=0.6)
             axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
-        panels[0].set_xlim(left=0)
         for axes in panels[len(tasks) :]:
             axes.set_visible(False)
-        figure.supxlabel("seconds of a run", fontsize=_LETTERS)
+        figure.supxlabel(label, fontsize=_LETTERS)
         figure.supylabel("zero-shot mean (%)", fontsize=_LETTERS)
-        handles = panels[0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside upper center", ncols=len(methods), frameon=False)
-        return svg_text(figure)
+        handles = [  # a task need not have all of them
+            Line2D([], [], **line_style(number % len(COLORS)) | {"linestyle": "none"})
+            for number in range(len(methods))
+        ]
+        columns = min(len(methods), _LEGEND)
+        figure.legend(handles, methods, loc="outside upper center", ncols=columns, frameon=False)
+        return figure
 
 
 def scores_by_variant(

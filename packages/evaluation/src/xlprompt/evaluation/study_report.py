@@ -13,6 +13,7 @@ from xlprompt.data.languages import language
 from xlprompt.evaluation import study_tables
 from xlprompt.evaluation.comparison import Comparison
 from xlprompt.evaluation.failure_signs import failure_signs, text_losses
+from xlprompt.evaluation.other_methods import OtherMethods, other_methods_section
 from xlprompt.evaluation.report_page import Image, Section, Table, html_page, markdown_page
 from xlprompt.evaluation.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.study_figures import by_resources, cost_against_score, heat_map, learning_curves
@@ -26,6 +27,7 @@ def write_study_report(
     runs: Sequence[RunFacts],
     *,
     heads: Mapping[str, Comparison] | None = None,
+    others: OtherMethods | None = None,
     fertility: Fertility | None = None,
     more: Sequence[Section] = (),
     title: str = "Prompt tuning and full fine-tuning across languages",
@@ -37,9 +39,9 @@ def write_study_report(
         folder: Where they go; made where it does not exist.
         comparison: From comparison.compare.
         verdicts: From verdicts.judge.
-        runs: The runs compared, and those of further methods, whose learning curves, costs and scores are
-            shown.
+        runs: The runs compared, and those of further methods, whose learning curves and costs are shown.
         heads: By method, its comparison with the head-only baseline, over the tasks that have such runs.
+        others: From other_methods.compare_others.
         fertility: Tokens a word, where they are known.
         more: Sections of other analyses, such as ablations, which stand at the end.
         title: Of the page.
@@ -50,7 +52,7 @@ def write_study_report(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    sections = [*_sections(comparison, verdicts, runs, heads or {}, fertility), *more]
+    sections = [*_sections(comparison, verdicts, runs, heads or {}, others or {}, fertility), *more]
     notes = [_summary(comparison, runs), *notes]
     page, text = folder / "report.html", folder / "report.md"
     page.write_text(html_page(title, sections, notes), encoding="utf-8")
@@ -64,13 +66,14 @@ def tables(
     runs: Sequence[RunFacts],
     *,
     heads: Mapping[str, Comparison] | None = None,
+    others: OtherMethods | None = None,
     fertility: Fertility | None = None,
 ) -> list[Table]:
     """All tables of the report, in its order; report_page.markdown_table writes one.
 
     Args: as of write_study_report.
     """
-    sections = _sections(comparison, verdicts, runs, heads or {}, fertility, figures=False)
+    sections = _sections(comparison, verdicts, runs, heads or {}, others or {}, fertility, figures=False)
     return [part for section in sections for part in section.content if isinstance(part, Table)]
 
 
@@ -79,6 +82,7 @@ def _sections(
     verdicts: Sequence[Verdict],
     runs: Sequence[RunFacts],
     heads: Mapping[str, Comparison],
+    others: OtherMethods,
     fertility: Fertility | None,
     figures: bool = True,
 ) -> list[Section]:
@@ -99,6 +103,8 @@ def _sections(
             parts.append(Image(title, by_resources(comparison, name)))
         parts.append(study_tables.groups(comparison, name))
         sections.append(Section(name, tuple(parts)))
+    if beside := other_methods_section(comparison, others, runs, figures=figures):
+        sections.append(beside)
     if fertility:
         sections.append(Section("Tokenization", (study_tables.tokenization(comparison, fertility),)))
     learned = study_tables.learning(comparison, runs)
@@ -107,11 +113,7 @@ def _sections(
         sections.append(Section("Learning curves", tuple(parts)))
     if costs := study_tables.costs(comparison, runs):
         parts = [study_tables.cost_table(costs, language(comparison.train_language).name)]
-        points = [
-            (row.task, row.method, row.seconds, row.score)
-            for row in costs
-            if row.score is not None and row.method in (comparison.method, comparison.baseline)
-        ]
+        points = [(row.task, row.method, row.seconds, row.score) for row in costs if row.score is not None]
         if figures and points:
             parts.append(Image("Zero-shot mean against seconds of a run", cost_against_score(points)))
         sections.append(Section("Cost", tuple(parts)))

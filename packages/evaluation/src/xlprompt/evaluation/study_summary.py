@@ -16,14 +16,14 @@ import numpy as np
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.evaluation import ablation, transfer_report
 from xlprompt.evaluation.comparison import Comparison
+from xlprompt.evaluation.other_methods import SHARE_TITLE, OtherMethods, method_results, share_figure
 from xlprompt.evaluation.report_page import Section
 from xlprompt.evaluation.run_facts import RunFacts
-from xlprompt.evaluation.statistics import spread
 from xlprompt.evaluation.study_figures import heat_map
 from xlprompt.evaluation.study_tables import interval
 from xlprompt.evaluation.verdicts import Verdict
 
-_FIGURE, _REPORT = "differences.svg", "report.md"
+_FIGURE, _METHODS, _REPORT = "differences.svg", "methods.svg", "report.md"
 _ABLATION = "ablation-"  # what names of their sections begin with
 
 RUNS = "runs.jsonl.gz"
@@ -34,17 +34,29 @@ class DocumentError(ValueError):
     """A document that has no place for the results; the message says what to write into it."""
 
 
-def summary(comparison: Comparison, verdicts: Sequence[Verdict], runs: Sequence[RunFacts]) -> str:
-    """The tables, with a sentence on how to read each."""
+def summary(
+    comparison: Comparison,
+    verdicts: Sequence[Verdict],
+    runs: Sequence[RunFacts],
+    others: OtherMethods | None = None,
+) -> str:
+    """The tables, with a sentence on how to read each.
+
+    Args:
+        comparison: From comparison.compare.
+        verdicts: From verdicts.judge.
+        runs: The runs compared, and those of other methods.
+        others: From other_methods.compare_others.
+    """
     parts = [
         _scores(comparison),
         f"Percent, mean ± standard deviation over seeds ({_seeds(comparison)}); {_metrics(comparison)}. "
         "Bold: better than the other method at 5 % after Holm's correction over the task's languages, "
         "uncertain over seeds and test examples. Resources: by tokens of XGLM's pre-training data.",
-        _methods(comparison, runs),
+        _methods(comparison, runs, others or {}),
         f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Wins: languages in which "
-        f"{comparison.method} or {comparison.baseline} is significantly better than the other. Difference: "
-        f"zero-shot mean of {comparison.method} minus that of {comparison.baseline}, with its 95 % interval. "
+        f"{comparison.method} or {comparison.baseline} is significantly better than the other. Minus: the "
+        "zero-shot mean less that of the other method, with its 95 % interval over seeds and test examples. "
         f"Minutes of a run, scoring included, and peak memory depend on the machine{_machines(runs)}.",
         _verdicts(verdicts),
     ]
@@ -83,9 +95,10 @@ def publish(
     runs: Sequence[RunFacts],
     report: Path,
     *,
+    others: OtherMethods | None = None,
     further: Mapping[str, Section] | None = None,
 ) -> None:
-    """Write a study's figure and whole report to a folder, and its summary into a document that links them.
+    """Write a study's figures and whole report to a folder, and its summary into a document that links them.
 
     Args:
         folder: Made where it does not exist; its name is that of the document's section.
@@ -93,15 +106,20 @@ def publish(
             NAME-ablations too, that takes the table of the ablations.
         comparison: From comparison.compare.
         verdicts: From verdicts.judge.
-        runs: The runs compared.
+        runs: The runs compared, and those of other methods.
         report: The report in Markdown, which is copied.
+        others: From other_methods.compare_others.
         further: Its sections on other analyses, such as ablations, by name.
 
     Raises:
         DocumentError: The document has no place for the section. Nothing has been written then.
     """
     path = Path(os.path.relpath(folder.resolve(), document.resolve().parent)).as_posix()
-    picture = f"![{comparison.method} minus {comparison.baseline} by language]({path}/{_FIGURE})"
+    pictures = {_FIGURE: heat_map(comparison)}
+    shown = f"![{comparison.method} minus {comparison.baseline} by language]({path}/{_FIGURE})"
+    if others and (figure := share_figure(method_results(comparison, others, runs))):
+        pictures[_METHODS] = figure
+        shown += f"\n\n![{SHARE_TITLE}]({path}/{_METHODS})"
     sections = further or {}
     titles: dict[str, list[str]] = {}  # what stands behind the colon, of titles that have one
     for section in sections.values():
@@ -113,11 +131,13 @@ def publish(
         f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={path}/{RUNS}` makes it anew from "
         "what the runs answered, without the store."
     )
-    text = f"{summary(comparison, verdicts, runs)}\n{picture}\n\n{more}\n"
+    text = f"{summary(comparison, verdicts, runs, others)}\n{shown}\n\n{more}\n"
     place = f"{folder.name}-ablations"
     replace_sections(document, {folder.name: text, place: ablations(sections)}, optional={place})
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _FIGURE).write_text(heat_map(comparison), encoding="utf-8")
+    (folder / _METHODS).unlink(missing_ok=True)  # of an earlier report, perhaps of other methods
+    for name, picture in pictures.items():
+        (folder / name).write_text(picture, encoding="utf-8")
     shutil.copyfile(report, folder / _REPORT)
 
 
@@ -188,80 +208,49 @@ def _scores(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _methods(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
-    columns = [
-        "task",
-        "method",
-        "seeds",
-        "trained",
-        "zero-shot mean",
-        "gap",
-        "wins",
-        "difference",
-        "minutes",
-        "GiB",
+def _methods(comparison: Comparison, runs: Sequence[RunFacts], others: OtherMethods) -> str:
+    references = [comparison.baseline, *([comparison.method] if others else [])]
+    columns = ["zero-shot mean", "gap", "wins", *(f"minus {name}" for name in references), "minutes", "GiB"]
+    lines = [
+        _row(["task", "method", "seeds", "trained", *columns]),
+        _row(["---", "---", *["---:"] * (2 + len(columns))]),
     ]
-    lines = [_row(columns), _row(["---", "---", *["---:"] * 8])]
     tallies = {row.task: row for row in comparison.tallies}
-    compared = (comparison.method, comparison.baseline)
-    for task in comparison.tasks:
-        of_task = [run for run in runs if run.task == task]
-        for method in dict.fromkeys((*compared, *(run.method for run in of_task))):
-            ours = method == comparison.method
-            of_cell = [run for run in of_task if run.method == method]
-            shares = [run.trainable_percent for run in of_cell if run.trainable_percent is not None]
-            group, tally = comparison.zero_shot(task), tallies[task]
-            difference = ""
-            if ours and group is not None:
-                estimate = group.estimate
-                difference = f"{estimate.value:+.1f}"
-                if estimate.low is not None:
-                    difference += f" {interval(estimate.low, estimate.high, '+.1f')}"
-            won = tally.wins if ours else tally.losses
-            languages = tally.wins + tally.ties + tally.losses
-            lines.append(
-                _row(
-                    [
-                        task,
-                        method,
-                        str(len(of_cell)),
-                        f"{max(shares):.3g} %" if shares else "",
-                        *(_transfer(comparison, task, method) if method in compared else _logged(of_cell)),
-                        f"{won} of {languages}" if method in compared else "",
-                        difference,
-                        _average([run.seconds for run in of_cell], 60),
-                        _average([run.memory_mib for run in of_cell], 1024),
-                    ]
-                )
+    for result in method_results(comparison, others, runs):
+        of_cell = [run for run in runs if (run.task, run.method) == (result.task, result.method)]
+        against = dict(others.get(result.method, {}))
+        tally, won = tallies[result.task], ""
+        if result.method in (comparison.method, comparison.baseline):
+            wins = tally.wins if result.method == comparison.method else tally.losses
+            won = f"{wins} of {tally.wins + tally.ties + tally.losses}"
+        if result.method == comparison.method:
+            against[comparison.baseline] = comparison
+        lines.append(
+            _row(
+                [
+                    result.task,
+                    result.method,
+                    str(len(result.seeds)),
+                    "" if result.trainable_percent is None else f"{result.trainable_percent:.3g} %",
+                    "" if result.zero_shot is None else result.zero_shot.text(),
+                    "" if result.gap is None else result.gap.text(),
+                    won,
+                    *(_minus(against.get(name), result.task) for name in references),
+                    _average([run.seconds for run in of_cell], 60),
+                    _average([run.memory_mib for run in of_cell], 1024),
+                ]
             )
+        )
     return "\n".join(lines)
 
 
-def _transfer(comparison: Comparison, task: str, method: str) -> list[str]:
-    """Zero-shot mean and transfer gap, each over seeds."""
-    means = comparison.zero_shot_by_seed(task, method)
-    if means is None:
-        return ["", ""]
-    trained = [
-        row.values
-        for row in comparison.scores
-        if (row.task, row.method, row.language) == (task, method, comparison.train_language)
-    ]
-    gap = spread(np.asarray(trained[0]) - means).text() if trained else ""
-    return [spread(means).text(), gap]
-
-
-def _logged(runs: Sequence[RunFacts]) -> list[str]:
-    """The same of a method whose predictions were not compared, from what its runs have logged."""
-    known = [
-        (run.zero_shot, run.trained_on)
-        for run in runs
-        if run.zero_shot is not None and run.trained_on is not None
-    ]
-    if not known:
-        return ["", ""]
-    means, trained = np.asarray(known).T
-    return [spread(means).text(), spread(trained - means).text()]
+def _minus(against: Comparison | None, task: str) -> str:
+    group = None if against is None else against.zero_shot(task)
+    if group is None:
+        return ""
+    estimate = group.estimate
+    text = f"{estimate.value:+z.1f}"
+    return text if estimate.low is None else f"{text} {interval(estimate.low, estimate.high, '+z.1f')}"
 
 
 def _machines(runs: Sequence[RunFacts]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
 from xlprompt.evaluation import TaskRuns, compare, judge
+from xlprompt.evaluation.other_methods import compare_others
 from xlprompt.evaluation.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.study_report import write_study_report
 from xlprompt.evaluation.study_summary import RUNS, publish
@@ -34,7 +35,10 @@ from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 EXPERIMENT = "report"
 METHOD, BASELINE, HEAD = "prompt", "finetune", "head"
-COMPARED = (METHOD, BASELINE, HEAD)  # by their predictions; of other methods scores and costs are told
+OTHERS = tuple(
+    name for name in METHODS if name not in (METHOD, BASELINE)
+)  # compared with both where they are
+CURVES = (METHOD, BASELINE, HEAD)  # whose learning curves are shown
 
 _PULLED = "alignment_loss.weight"
 _BEFORE, _AFTER = "language_model/before/", "language_model/after/"
@@ -237,13 +241,14 @@ def report_study(
             )
             for method in (METHOD, BASELINE)
         }
+    others = compare_others(counts, OTHERS, (METHOD, BASELINE), train_language=trained, also_trained_on=more)
     facts = [
         _facts(
             key,
             run,
             counts[key[0]].metric,
             trained,
-            source.curve(run, f"validation/{counts[key[0]].metric}/{trained}") if key[1] in COMPARED else (),
+            source.curve(run, f"validation/{counts[key[0]].metric}/{trained}") if key[1] in CURVES else (),
         )
         for key, run in study.runs.items()
     ]
@@ -264,12 +269,13 @@ def report_study(
         verdicts,
         facts,
         heads=heads,
+        others=others,
         fertility=fertility,
         more=further,
         notes=[*study.notes, *left_out],
     )
     if publish_in is not None and document is not None:
-        publish(publish_in, document, comparison, verdicts, facts, paths[1], further=sections)
+        publish(publish_in, document, comparison, verdicts, facts, paths[1], others=others, further=sections)
         groups = {run.tags[GROUP_TAG] for run in study.runs.values()}
         write_published(
             publish_in / RUNS,
@@ -318,22 +324,27 @@ def find_fertility(study: StudyRuns) -> Fertility | None:
 
 
 def _load(study: StudyRuns, source: RunSource) -> tuple[dict[str, TaskRuns], list[str]]:
-    """The runs' predictions by task, and a sentence for each task whose head-only runs do not fit the others.
+    """The runs' predictions by task, and a sentence for each task and method that does not fit the others.
 
-    Of the methods compared a misfit is an error; a further baseline is not worth the whole report.
+    Of the two methods compared a misfit is an error; a further method is not worth the whole report.
     """
     counts: dict[str, TaskRuns] = {}
     left_out = []
     for task in dict.fromkeys(key[0] for key in study.runs):
-        runs = {key: run for key, run in study.runs.items() if key[0] == task and key[1] in COMPARED}
+        runs = {key: run for key, run in study.runs.items() if key[0] == task}
         try:
             counts[task] = source.counts(runs)
-        except DataError as error:
-            compared = {key: run for key, run in runs.items() if key[1] != HEAD}
-            if len(compared) == len(runs):
-                raise
-            counts[task] = source.counts(compared)
-            left_out.append(f"The head-only runs of {task} are left out: {error}")
+            continue
+        except DataError:
+            fitting = {key: run for key, run in runs.items() if key[1] in (METHOD, BASELINE)}
+        counts[task] = source.counts(fitting)
+        for method in dict.fromkeys(key[1] for key in runs if key not in fitting):
+            joined = fitting | {key: run for key, run in runs.items() if key[1] == method}
+            try:
+                counts[task] = source.counts(joined)
+                fitting = joined
+            except DataError as error:
+                left_out.append(f"The runs of {task} {method} are left out of its scores: {error}")
     return counts, left_out
 
 
