@@ -92,7 +92,7 @@ def test_a_table_holds_every_difference_with_its_interval_and_counts(section, ot
     for row in rows:
         against = others[row["method"]][row["minus"]]
         estimate, (tally,) = against.zero_shot("xnli").estimate, against.tallies
-        assert row["zero-shot mean"] == f"{estimate.value:+.1f}"
+        assert row["difference"] == f"{estimate.value:+.1f}"
         assert row["95 % interval"] == f"[{estimate.low:+.1f}, {estimate.high:+.1f}]"
         assert (row["better"], row["worse"]) == (str(tally.wins), str(tally.losses))
         assert row["languages"] == "15"

@@ -191,7 +191,17 @@ def _differences(
             )
     return Table(
         f"{task}: other methods against {comparison.method} and {comparison.baseline}",
-        ("method", "trained (%)", "seeds", "minus", _MEAN, "95 % interval", "better", "worse", "languages"),
+        (
+            "method",
+            "trained (%)",
+            "seeds",
+            "minus",
+            "difference",
+            "95 % interval",
+            "better",
+            "worse",
+            "languages",
+        ),
         tuple(rows),
         "Difference of the mean over zero-shot languages in points, uncertain over seeds and test examples. "
         "Better, worse: languages in which it is significantly so, at 5 % after Holm's correction over "
