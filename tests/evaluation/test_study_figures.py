@@ -7,14 +7,18 @@ from matplotlib import rcParams
 from simulated_studies import make_runs
 
 from xlprompt.evaluation import compare
+from xlprompt.evaluation.statistics import spread
 from xlprompt.evaluation.study_figures import (
     by_resources,
     cost_against_score,
     heat_map,
     is_dark,
     learning_curves,
+    line_style,
+    share_against_score,
     shared_steps,
 )
+from xlprompt.models import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +30,15 @@ def figures():
         "resources": by_resources(comparison, "xnli"),
         "curves": learning_curves({"prompt": [((1, 50.0), (2, 60.0))] * 2, "head": [((1, 40.0),)]}, "score"),
         "cost": cost_against_score([("xnli", "prompt", 10.0, 60.0), ("xnli", "finetune", 12.0, 60.0)]),
+        "share": share_against_score(
+            [("xnli", name, 0.01 * 4**place, spread([50.0, 60.0])) for place, name in enumerate(METHODS)]
+        ),
     }
     assert dict(rcParams) == before
     return drawn
 
 
-@pytest.mark.parametrize("name", ["heat map", "resources", "curves", "cost"])
+@pytest.mark.parametrize("name", ["heat map", "resources", "curves", "cost", "share"])
 def test_figures_are_as_wide_as_a_phone(figures, name):
     assert re.search(r'<svg [^>]*width="270pt"', figures[name])  # 360 CSS pixels
 
@@ -50,6 +57,21 @@ def test_curves_are_averaged_where_all_seeds_have_a_score():
     assert scores.tolist() == [[50.0, 60.0], [40.0, 62.0]]
     assert shared_steps([((1, 50.0),), ((2, 60.0),)])[0] == []
     assert shared_steps([])[0] == []
+
+
+def test_every_method_looks_different_even_without_color():
+    styles = [line_style(number) for number in range(len(METHODS))]
+    for part in ("color", "marker", "linestyle"):
+        assert len({style[part] for style in styles}) == len(METHODS)
+
+
+def test_only_few_curves_have_bands():
+    curve = [((1, 50.0), (2, 60.0)), ((1, 55.0), (2, 63.0))]
+    three, four = (
+        learning_curves(dict.fromkeys(METHODS[:number], curve), "score").count("FillBetween")
+        for number in (3, 4)
+    )
+    assert (three, four) == (3, 0)
 
 
 def test_letters_are_white_on_dark_colors_only():

@@ -31,6 +31,7 @@ LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3))
 WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
 _LETTERS, _SMALL = 8.0, 7.0  # points; one is 4/3 CSS pixels
 _LEGEND = 4  # methods on a line of a legend
+_BANDS = 3  # learning curves with a band around them
 
 
 def heat_map(comparison: Comparison) -> str:
@@ -113,15 +114,18 @@ def line_style(number: int) -> dict[str, Any]:
 
 
 def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]], label: str) -> str:
-    """Development score by step: each method's mean over seeds, and one standard deviation around it.
+    """Development score by step: each method's mean over seeds.
+
+    Of up to three methods there is a band of one standard deviation around it; more would hide each other.
 
     Args:
         curves: By method, the seeds' curves: steps and scores in percent. The mean covers the steps that all
             seeds have; a method without such a step is left out.
         label: Of the axis of the scores.
     """
+    legend = -(-len(curves) // 2)  # lines of it
     with letters():
-        figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 2.3 + 0.2 * legend), layout="constrained")
         axes = figure.add_subplot()
         for number, (method, of_method) in enumerate(curves.items()):
             steps, scores = shared_steps(of_method)
@@ -136,7 +140,7 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]],
                 markersize=4,
                 label=f"{method} ({len(scores)} seed{'s' if len(scores) > 1 else ''})",
             )
-            if len(scores) > 1:
+            if len(scores) > 1 and len(curves) <= _BANDS:
                 sd = scores.std(axis=0, ddof=1)
                 axes.fill_between(steps, mean - sd, mean + sd, color=COLORS[style], alpha=0.2, linewidth=0)
         axes.set_xlabel("step")

@@ -38,7 +38,6 @@ METHOD, BASELINE, HEAD = "prompt", "finetune", "head"
 OTHERS = tuple(
     name for name in METHODS if name not in (METHOD, BASELINE)
 )  # compared with both where they are
-CURVES = (METHOD, BASELINE, HEAD)  # whose learning curves are shown
 
 _PULLED = "alignment_loss.weight"
 _BEFORE, _AFTER = "language_model/before/", "language_model/after/"
@@ -248,7 +247,7 @@ def report_study(
             run,
             counts[key[0]].metric,
             trained,
-            source.curve(run, f"validation/{counts[key[0]].metric}/{trained}") if key[1] in CURVES else (),
+            source.curve(run, f"validation/{counts[key[0]].metric}/{trained}"),
         )
         for key, run in study.runs.items()
     ]
