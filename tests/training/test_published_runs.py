@@ -185,6 +185,17 @@ def test_published_runs_join_and_the_same_run_counts_once(tmp_path):
     assert source.curve(found.runs["xnli", "prompt", 2], "validation/accuracy/en") == ((10, 40.0), (20, 50.0))
 
 
+def test_a_run_is_taken_from_the_file_that_has_its_answers(tmp_path):
+    whole = study((0, 1))
+    counts = whole.counts["xnli"]
+    without = replace(
+        whole, counts={"xnli": counts.pick([run for run in counts.runs if run != ("prompt", 1)])}
+    )
+    for files in ([without, whole], [whole, without]):
+        source = RunSource(tmp_path, Ledger(tmp_path), files)
+        assert source.counts(find_runs(source).runs).runs == counts.runs
+
+
 def test_runs_that_answered_other_examples_do_not_join(tmp_path):
     other = study((2,))
     counts = other.counts["xnli"]
@@ -232,6 +243,11 @@ def test_a_report_is_made_anew_from_what_it_published_and_grows_by_another_store
     assert not [word for word in WORDS["de"] + WORDS["sw"] + [str(data)] if f'"{word}' in content]
     _, again = report_study(tmp_path / "none", tmp_path / "again", published=[published])
     assert again.read_text() == first.read_text()
+    kept = read_published(published)
+    some = {"xnli": kept.counts["xnli"].pick([("prompt", 0), ("finetune", 0), ("finetune", 1)])}
+    write_published(tmp_path / "some.jsonl.gz", replace(kept, counts=some))
+    _, filled = report_study(stores[0], tmp_path / "filled", published=[tmp_path / "some.jsonl.gz"])
+    assert filled.read_text() == first.read_text()  # the store has the answers that the file lacks
     _, grown = report_study(stores[1], tmp_path / "grown", published=[published])
     assert "| xnli | finetune | 0, 1, 2 |" in grown.read_text()
     counts = read_published(published).counts

@@ -73,6 +73,11 @@ class PublishedRuns:
     sections: Mapping[str, Section]
     granularity: GranularityEffect | None = None
 
+    def has_answers(self, run: CellRun) -> bool:
+        """Whether `counts` has this run."""
+        of_task = self.counts.get(run.tags["task"])
+        return of_task is not None and _key(run) in of_task.runs
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -155,15 +160,14 @@ def _lines(published: PublishedRuns) -> Iterator[dict[str, Any]]:
             "tags": {key: run.tags[key] for key in _TAGS if key in run.tags},
             "metrics": {key: value for key, value in sorted(run.metrics.items()) if key.startswith(_METRICS)},
             "curve": [list(point) for point in published.curves.get(run.run_id, ())],
-            "answers": _answers(run, published.counts.get(run.tags["task"])),
+            "answers": _answers(run, published),
         }
 
 
-def _answers(run: CellRun, of_task: TaskRuns | None) -> dict[str, Any] | None:
-    key = _key(run)
-    if of_task is None or key not in of_task.runs:
+def _answers(run: CellRun, published: PublishedRuns) -> dict[str, Any] | None:
+    if not published.has_answers(run):
         return None
-    own = of_task.pick([key])
+    own = published.counts[run.tags["task"]].pick([_key(run)])
     return {
         code: {
             "numerators": counts.numerators[0].astype(np.int64).tolist(),

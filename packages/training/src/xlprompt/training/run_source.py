@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from xlprompt.data import TASKS
 from xlprompt.evaluation import TaskRuns, load_runs
 from xlprompt.evaluation.granularity import GranularityEffect
 from xlprompt.evaluation.report_page import Section
@@ -28,15 +29,20 @@ def open_runs(store: Path, published: Sequence[Path], remedy: str) -> RunSource:
 class RunSource:
     """A store and published runs, read as if they were one store.
 
-    A run that is in several of them is taken from the first file that has it, or else from the store.
+    A run that is in several of them is taken from the first file that has its answers, else from the store.
     """
 
     def __init__(self, store: Path, ledger: Ledger, published: Sequence[PublishedRuns] = ()) -> None:
         """Take the store, its ledger, and what was read of published files."""
         self._store, self._ledger, self._published = store, ledger, tuple(published)
         self._taken_in: dict[str, tuple[int, CellRun]] = {}  # by id: which file it is taken from, and the run
-        for place, each in enumerate(self._published):
-            for run in each.runs:
+        found = [(place, run) for place, each in enumerate(self._published) for run in each.runs]
+        for place, run in found:
+            if self._published[place].has_answers(run):
+                self._taken_in.setdefault(run.run_id, (place, run))
+        own = {run.run_id for run in ledger.finished_cells(list(TASKS))} if found else set()
+        for place, run in found:
+            if run.run_id not in own:
                 self._taken_in.setdefault(run.run_id, (place, run))
 
     def finished_cells(self, tasks: Sequence[str]) -> list[CellRun]:
