@@ -106,9 +106,9 @@ def method_results(
                 sources[method] = source
         for method, source in sources.items():
             shares = [
-                run.trainable_percent
+                run.share
                 for run in runs
-                if (run.task, run.method) == (task, method) and run.trainable_percent is not None
+                if (run.task, run.method) == (task, method) and run.share is not None
             ]
             scores = {row.language: row for row in source.scores if (row.task, row.method) == (task, method)}
             means, trained = source.zero_shot_by_seed(task, method), scores.get(source.train_language)
