@@ -45,7 +45,7 @@ class RunFacts:
 
     @property
     def share(self) -> float | None:
-        """Trained parameters in percent of all; `trainable_percent`, which is rounded, only without counts."""
+        """Trained parameters in percent of all, not rounded where their counts are known."""
         if not self.total_params or self.trainable_params is None:
             return self.trainable_percent
         return 100 * self.trainable_params / self.total_params
