@@ -118,12 +118,6 @@ def test_a_task_without_another_method_has_no_table_and_a_study_without_one_no_s
     assert other_methods_section(compare(runs), {}, FACTS) is None
 
 
-def test_a_share_that_rounds_to_nothing_is_that_of_the_counts():
-    head = RunFacts("pawsx", "head", 0, "nano", 268_098_176, 1_282, trainable_percent=0.0)
-    assert head.share == pytest.approx(0.000478, rel=1e-3)
-    assert RunFacts("pawsx", "head", 0, "nano", trainable_percent=0.5).share == 0.5
-
-
 def test_the_figure_shows_every_method_by_its_share(runs, others, section):
     image = section.content[0]
     assert isinstance(image, Image)

@@ -179,6 +179,15 @@ def test_a_finished_study_becomes_a_report_that_the_store_keeps(tmp_path, tiny_x
     assert {each.path for each in client.list_artifacts(run.info.run_id)} == {page.name, text.name}
 
 
+def test_a_share_that_rounds_to_nothing_is_that_of_the_counts():
+    logged = {"seed": "0", "trainable_percent": "0.0"}
+    counted = logged | {"total_params": "268098176", "trainable_params": "1282"}
+    for params, share in ((counted, 0.000478), (logged, 0.0), ({"seed": "0"}, None)):
+        run = replace(cell(method="head"), params=params)
+        facts = report_runs._facts(("xnli", "head", 0), run, "accuracy", "en", ())
+        assert facts.trainable_percent == (share and pytest.approx(share, rel=1e-3))
+
+
 def check_head_only_runs(study, store, out, monkeypatch):
     """Runs that stand in for head-only ones: fine-tuning gains nothing over itself."""
     heads = {("xnli", "head", seed): study.runs["xnli", "finetune", seed] for seed in (0, 1)}

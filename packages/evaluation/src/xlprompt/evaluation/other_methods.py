@@ -17,7 +17,7 @@ from xlprompt.evaluation.run_facts import RunFacts
 from xlprompt.evaluation.runs import TaskRuns
 from xlprompt.evaluation.statistics import Spread, spread
 from xlprompt.evaluation.study_figures import share_against_score
-from xlprompt.evaluation.study_tables import ABSENT, interval
+from xlprompt.evaluation.study_tables import ABSENT, difference
 
 SHARE_TITLE = "Zero-shot mean against what trains"
 
@@ -106,9 +106,9 @@ def method_results(
                 sources[method] = source
         for method, source in sources.items():
             shares = [
-                run.share
+                run.trainable_percent
                 for run in runs
-                if (run.task, run.method) == (task, method) and run.share is not None
+                if (run.task, run.method) == (task, method) and run.trainable_percent is not None
             ]
             scores = {row.language: row for row in source.scores if (row.task, row.method) == (task, method)}
             means, trained = source.zero_shot_by_seed(task, method), scores.get(source.train_language)
@@ -182,8 +182,7 @@ def _differences(
                     ABSENT if result.trainable_percent is None else f"{result.trainable_percent:.3g}",
                     str(len(result.seeds)),
                     reference,
-                    ABSENT if group is None else f"{group.estimate.value:+z.1f}",
-                    ABSENT if group is None else interval(group.estimate.low, group.estimate.high, "+z.1f"),
+                    *(difference(group.estimate) if group else (ABSENT, ABSENT)),
                     str(tally.wins),
                     str(tally.losses),
                     str(tally.wins + tally.ties + tally.losses),

@@ -43,13 +43,6 @@ class RunFacts:
     curve: tuple[tuple[int, float], ...] = ()
     text_loss: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
-    @property
-    def share(self) -> float | None:
-        """Trained parameters in percent of all, not rounded where their counts are known."""
-        if not self.total_params or self.trainable_params is None:
-            return self.trainable_percent
-        return 100 * self.trainable_params / self.total_params
-
 
 @dataclass(frozen=True)
 class Fertility:

@@ -20,7 +20,7 @@ from xlprompt.evaluation.other_methods import SHARE_TITLE, OtherMethods, method_
 from xlprompt.evaluation.report_page import Section
 from xlprompt.evaluation.run_facts import RunFacts
 from xlprompt.evaluation.study_figures import heat_map
-from xlprompt.evaluation.study_tables import interval
+from xlprompt.evaluation.study_tables import difference
 from xlprompt.evaluation.verdicts import Verdict
 
 _FIGURE, _METHODS, _REPORT = "differences.svg", "methods.svg", "report.md"
@@ -248,9 +248,8 @@ def _minus(against: Comparison | None, task: str) -> str:
     group = None if against is None else against.zero_shot(task)
     if group is None:
         return ""
-    estimate = group.estimate
-    text = f"{estimate.value:+z.1f}"
-    return text if estimate.low is None else f"{text} {interval(estimate.low, estimate.high, '+z.1f')}"
+    points, ends = difference(group.estimate)
+    return points if group.estimate.low is None else f"{points} {ends}"
 
 
 def _machines(runs: Sequence[RunFacts]) -> str:

@@ -101,8 +101,8 @@ def head_only(heads: Mapping[str, Comparison]) -> Table:
             (
                 task,
                 method,
-                *(_difference(trained.estimate) if trained else (ABSENT, ABSENT)),
-                *(_difference(others) if others else (ABSENT, ABSENT)),
+                *(difference(trained.estimate) if trained else (ABSENT, ABSENT)),
+                *(difference(others) if others else (ABSENT, ABSENT)),
                 ", ".join(lost) or "none",
             )
         )
@@ -299,7 +299,7 @@ def languages(comparison: Comparison, task: str) -> Table:
                 language(row.language).resource_level,
                 _mean(spreads[row.language, comparison.method]),
                 _mean(spreads[row.language, comparison.baseline]),
-                *_difference(row.estimate),
+                *difference(row.estimate),
                 _number(row.p_adjusted, ".2g"),
                 _better(comparison, row),
             )
@@ -347,7 +347,7 @@ def groups(comparison: Comparison, task: str) -> Table:
                 row.group,
                 f"{row.method:.1f}",
                 f"{row.baseline:.1f}",
-                *_difference(row.estimate),
+                *difference(row.estimate),
                 ", ".join(row.languages),
             )
             for row in comparison.groups
@@ -463,7 +463,8 @@ def interval(low: float | None, high: float | None, form: str) -> str:
     return ABSENT if low is None or high is None else f"[{low:{form}}, {high:{form}}]"
 
 
-def _difference(estimate: Estimate) -> tuple[str, str]:
+def difference(estimate: Estimate) -> tuple[str, str]:
+    """Points with their sign, and the interval."""
     return f"{estimate.value:+z.1f}", interval(estimate.low, estimate.high, "+z.1f")
 
 

@@ -35,9 +35,7 @@ from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 EXPERIMENT = "report"
 METHOD, BASELINE, HEAD = "prompt", "finetune", "head"
-OTHERS = tuple(
-    name for name in METHODS if name not in (METHOD, BASELINE)
-)  # compared with both where they are
+OTHERS = tuple(name for name in METHODS if name not in (METHOD, BASELINE))  # each compared with these two
 
 _PULLED = "alignment_loss.weight"
 _BEFORE, _AFTER = "language_model/before/", "language_model/after/"
@@ -357,16 +355,19 @@ def _facts(
     def count(name: str) -> int | None:
         return int(run.params[name]) if name in run.params else None
 
-    share = run.params.get("trainable_percent")
+    total, trained_of_it = count("total_params"), count("trainable_params")
+    share = float(run.params["trainable_percent"]) if "trainable_percent" in run.params else None
+    if total and trained_of_it is not None:
+        share = 100 * trained_of_it / total  # the logged one is rounded, to nothing where a head alone trains
     before = {
         name.removeprefix(_BEFORE): value for name, value in run.metrics.items() if name.startswith(_BEFORE)
     }
     return RunFacts(
         *key,
         model=run.tags["model"],
-        total_params=count("total_params"),
-        trainable_params=count("trainable_params"),
-        trainable_percent=float(share) if share is not None else None,
+        total_params=total,
+        trainable_params=trained_of_it,
+        trainable_percent=share,
         seconds=run.seconds,
         memory_mib=run.metrics.get("cost/peak_memory_mib"),
         device=run.tags.get("device"),
