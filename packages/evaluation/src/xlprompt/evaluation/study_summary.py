@@ -54,9 +54,8 @@ def summary(
         "Bold: better than the other method at 5 % after Holm's correction over the task's languages, "
         "uncertain over seeds and test examples. Resources: by tokens of XGLM's pre-training data.",
         _methods(comparison, runs, others or {}),
-        f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Wins: languages in which "
-        f"{comparison.method} or {comparison.baseline} is significantly better than the other. Minus: the "
-        "zero-shot mean less that of the other method, with its 95 % interval over seeds and test examples. "
+        f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Minus: the zero-shot mean "
+        "less that of the other method, with its 95 % interval over seeds and test examples. "
         f"Minutes of a run, scoring included, and peak memory depend on the machine{_machines(runs)}.",
         _verdicts(verdicts),
     ]
@@ -209,20 +208,16 @@ def _scores(comparison: Comparison) -> str:
 
 
 def _methods(comparison: Comparison, runs: Sequence[RunFacts], others: OtherMethods) -> str:
+    results = method_results(comparison, others, runs)
+    alike = len({result.seeds for result in results}) == 1  # then the sentence above says which
     references = [comparison.baseline, *([comparison.method] if others else [])]
-    columns = ["zero-shot mean", "gap", "wins", *(f"minus {name}" for name in references), "minutes", "GiB"]
-    lines = [
-        _row(["task", "method", "seeds", "trained", *columns]),
-        _row(["---", "---", *["---:"] * (2 + len(columns))]),
-    ]
-    tallies = {row.task: row for row in comparison.tallies}
-    for result in method_results(comparison, others, runs):
+    counted = [] if alike else ["seeds"]
+    differences = [f"minus {name}" for name in references]
+    columns = [*counted, "trained", "zero-shot mean", "gap", *differences, "minutes", "GiB"]
+    lines = [_row(["task", "method", *columns]), _row(["---", "---", *["---:"] * len(columns)])]
+    for result in results:
         of_cell = [run for run in runs if (run.task, run.method) == (result.task, result.method)]
         against = dict(others.get(result.method, {}))
-        tally, won = tallies[result.task], ""
-        if result.method in (comparison.method, comparison.baseline):
-            wins = tally.wins if result.method == comparison.method else tally.losses
-            won = f"{wins} of {tally.wins + tally.ties + tally.losses}"
         if result.method == comparison.method:
             against[comparison.baseline] = comparison
         lines.append(
@@ -230,11 +225,10 @@ def _methods(comparison: Comparison, runs: Sequence[RunFacts], others: OtherMeth
                 [
                     result.task,
                     result.method,
-                    str(len(result.seeds)),
+                    *([] if alike else [str(len(result.seeds))]),
                     "" if result.trainable_percent is None else f"{result.trainable_percent:.3g} %",
                     "" if result.zero_shot is None else result.zero_shot.text(),
                     "" if result.gap is None else result.gap.text(),
-                    won,
                     *(_minus(against.get(name), result.task) for name in references),
                     _average([run.seconds for run in of_cell], 60),
                     _average([run.memory_mib for run in of_cell], 1024),
