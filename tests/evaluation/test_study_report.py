@@ -125,6 +125,16 @@ def test_every_claim_stands_with_its_verdict_rule_and_reason(comparison, verdict
         assert row[2:] == (verdict.evidence["reason"], verdict.rule)
 
 
+def test_every_method_is_held_against_the_commonest_label(comparison, verdicts, extras):
+    found = {table.title: table for table in tables(comparison, verdicts, facts(), **extras)}
+    rows = {row[:2]: row[2:] for row in found["Against always giving the commonest label"].rows}
+    pairs, tags = [("xnli", name) for name in ("prompt", "finetune", "lora")], ("pos", "prompt")
+    assert list(rows) == [*pairs, tags, ("pos", "finetune")]
+    assert rows["xnli", "lora"] == rows["xnli", "prompt"]  # the same answers
+    above = sum(row.skilled for row in comparison.scores if (row.task, row.method) == ("xnli", "finetune"))
+    assert rows["xnli", "finetune"][0] == f"{above} of {len(comparison.tasks['xnli'].examples)}"
+
+
 def test_what_is_not_known_leaves_no_empty_section(comparison, verdicts):
     bare = {table.title for table in tables(comparison, verdicts, [])}
     everything = {table.title for table in tables(comparison, verdicts, facts())}

@@ -63,6 +63,17 @@ def compare_others(
     return found
 
 
+def sources(comparison: Comparison, others: OtherMethods) -> dict[str, Comparison]:
+    """By method a comparison that has its scores, those of the two methods compared first.
+
+    Args:
+        comparison: Of the two.
+        others: From compare_others.
+    """
+    of_two = {comparison.method: comparison, comparison.baseline: comparison}
+    return of_two | {method: next(iter(against.values())) for method, against in others.items()}
+
+
 @dataclass(frozen=True)
 class MethodResult:
     """What a method scored in one task.
@@ -99,12 +110,9 @@ def method_results(
     """
     results = []
     for task in comparison.tasks:
-        sources = {comparison.method: comparison, comparison.baseline: comparison}
-        for method, against in others.items():
-            source = next(iter(against.values()))
-            if task in source.tasks:
-                sources[method] = source
-        for method, source in sources.items():
+        for method, source in sources(comparison, others).items():
+            if task not in source.tasks:
+                continue
             shares = [
                 run.trainable_percent
                 for run in runs

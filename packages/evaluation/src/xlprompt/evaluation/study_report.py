@@ -13,7 +13,7 @@ from xlprompt.data.languages import language
 from xlprompt.evaluation import study_tables
 from xlprompt.evaluation.comparison import Comparison
 from xlprompt.evaluation.failure_signs import failure_signs, text_losses
-from xlprompt.evaluation.other_methods import OtherMethods, other_methods_section
+from xlprompt.evaluation.other_methods import OtherMethods, other_methods_section, sources
 from xlprompt.evaluation.report_page import Image, Section, Table, html_page, markdown_page
 from xlprompt.evaluation.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.study_figures import by_resources, cost_against_score, heat_map, learning_curves
@@ -88,7 +88,7 @@ def _sections(
 ) -> list[Section]:
     sections = [
         Section("The claims", (study_tables.claims(verdicts),)),
-        Section("Failure signs", tuple(_failures(comparison, runs, heads))),
+        Section("Failure signs", tuple(_failures(comparison, runs, heads, others))),
         Section("What was run", (study_tables.setup(comparison, runs),)),
     ]
     overview: list[Table | Image] = [study_tables.tallies(comparison)]
@@ -121,11 +121,11 @@ def _sections(
 
 
 def _failures(
-    comparison: Comparison, runs: Sequence[RunFacts], heads: Mapping[str, Comparison]
+    comparison: Comparison, runs: Sequence[RunFacts], heads: Mapping[str, Comparison], others: OtherMethods
 ) -> list[Table | Image]:
     parts: list[Table | Image] = [
         study_tables.failure_signs(failure_signs(comparison, runs, heads)),
-        study_tables.majority(comparison),
+        study_tables.majority(sources(comparison, others)),
     ]
     if heads:
         parts.append(study_tables.head_only(heads))

@@ -60,11 +60,18 @@ def failure_signs(signs: Sequence[Sign]) -> Table:
     )
 
 
-def majority(comparison: Comparison) -> Table:
-    """How many languages stand above the majority baseline, and which collapsed."""
+def majority(comparisons: Mapping[str, Comparison]) -> Table:
+    """How many languages stand above the majority baseline, and which collapsed.
+
+    Args:
+        comparisons: By method, in the order in which they are shown: one that has its scores.
+    """
     rows = []
-    for task, method in _cells(comparison):
-        scores = [row for row in comparison.scores if (row.task, row.method) == (task, method)]
+    tasks = dict.fromkeys(task for each in comparisons.values() for task in each.tasks)
+    for task, method in ((task, method) for task in tasks for method in comparisons):
+        scores = [row for row in comparisons[method].scores if (row.task, row.method) == (task, method)]
+        if not scores:
+            continue
         sure = [row for row in scores if row.skilled]
         below = [row.language for row in scores if row.spread.mean <= row.majority]
         between = sum(not row.skilled and row.language not in below for row in scores)
