@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ class DyingTracker(NullTracker):
 def run(fake_model, encoded, recipe):
     settings = recipe(schedule={"steps": 40, "evaluate_every": 10, "checkpoint_every": 7})
 
-    def run_fit(*, tracker=None, states=None, start=None):
+    def run_fit(*, tracker=None, states=None, start=None, started=None):
         model = fake_model(len(TASKS["xnli"].labels))
         result = fit(
             model,
@@ -52,6 +53,7 @@ def run(fake_model, encoded, recipe):
             device=CPU,
             states=states,
             start=start,
+            started=started,
         )
         return model, result
 
@@ -87,6 +89,17 @@ def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(run, tmp_path, at):
         expected.best_step,
         expected.best_score,
     )
+
+
+def test_a_state_knows_the_time_of_all_attempts_with_what_came_before_training(run, tmp_path):
+    states = TrainingStates(tmp_path / "states", IDENTITY)
+    with pytest.raises(Killed):
+        run(tracker=DyingTracker(20), states=states, started=time.perf_counter() - 1000)
+    first = states.load()
+    assert 1000 + first.loop.seconds < first.loop.total_seconds < 1500
+    run(states=states, start=first, started=time.perf_counter() - 100)
+    second = states.load().loop
+    assert first.loop.total_seconds + 100 < second.total_seconds < 1600
 
 
 class InterruptingTracker(NullTracker):

@@ -126,7 +126,7 @@ class RunCost:
 
     Attributes:
         train_seconds: Steps, without evaluations.
-        total_seconds: Everything.
+        total_seconds: Everything, of all attempts at a run that was interrupted.
         tokens_per_second: Training tokens without padding, by `train_seconds`.
         flops: Model FLOPs of all steps, by all devices together.
         model_flops_utilization: `flops` by what the devices could have computed in `train_seconds`, 0 to 1.

@@ -60,13 +60,8 @@ class CellRun:
 
     @property
     def seconds(self) -> float | None:
-        """What it took; of a run that was resumed at least the training time of all attempts."""
-        known = [
-            self.metrics[name]
-            for name in ("cost/total_seconds", "cost/train_seconds")
-            if name in self.metrics
-        ]
-        return max(known, default=None)
+        """What it took, all attempts together; None before it has finished."""
+        return self.metrics.get("cost/total_seconds")
 
 
 def open_ledger(store: Path, remedy: str) -> Ledger:

@@ -89,6 +89,7 @@ def fit(
     start: Snapshot | None = None,
     on_score: Callable[[int, Score], None] | None = None,
     alignment: AlignmentLoss | None = None,
+    started: float | None = None,
 ) -> FitResult:
     """Train a task model and leave it in its best state.
 
@@ -111,6 +112,7 @@ def fit(
         start: A training state to go on from.
         on_score: Gets the step and the development score after each evaluation; what it raises ends training.
         alignment: What is added to the loss, to pull the languages' states together; None for nothing.
+        started: When this attempt at the run began, by `time.perf_counter`; None for now.
 
     Raises:
         TrainingDiverged: The loss or the gradient's norm stopped being finite.
@@ -133,6 +135,7 @@ def fit(
         states,
         on_score,
         alignment,
+        time.perf_counter() if started is None else started,
     )
     if start is not None:
         run.go_back_to(start)
@@ -188,15 +191,16 @@ class _Fit:
         states: TrainingStates | None,
         on_score: Callable[[int, Score], None] | None,
         alignment: AlignmentLoss | None,
+        started: float,
     ) -> None:
         self.model, self.development, self.recipe, self.engine = model, development, recipe, engine
         self.tracker, self.progress, self.states = tracker, progress, states
         self.pad_id, self.device, self.processes, self.on_score = pad_id, device, processes, on_score
-        self.alignment = alignment
+        self.alignment, self.started = alignment, started
         self.metric = main_metric(development.task)
         self.gold = development.gold()
         self.step = self.tokens = self.without_gain = self.best_step = 0
-        self.seconds = 0.0
+        self.seconds = self.seconds_before = 0.0  # of the steps; of everything in earlier attempts
         self.best_score: float | None = None
         self.best_state: dict[str, Tensor] = {}
         self.curve: list[tuple[int, float]] = []
@@ -209,6 +213,7 @@ class _Fit:
         self.step, self.tokens, self.seconds = loop.step, loop.tokens, loop.seconds
         self.best_step, self.best_score, self.best_state = loop.best_step, loop.best_score, dict(start.best)
         self.without_gain, self.curve = loop.without_gain, list(loop.curve)
+        self.seconds_before = loop.total_seconds
         self.window = _Window(**loop.window)  # type: ignore[arg-type]
         restore_random_state(start.random, self.device, self.processes)
 
@@ -286,6 +291,7 @@ class _Fit:
             self.without_gain,
             self.tokens,
             self.seconds,
+            self.seconds_before + time.perf_counter() - self.started,
             asdict(self.window),
         )
         try:

@@ -278,6 +278,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
                 states=states if processes.is_first else None,
                 start=start,
                 alignment=aligned,
+                started=job.started,
             )
         console.print(
             f"Best development {metric} {result.best_score:.2f} at step {result.best_step} of "
@@ -324,7 +325,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
         tracker.log_metrics(forgetting, step=result.best_step, model_id=stored.model_id if stored else None)
         cost = measured(
             train_seconds=result.seconds,
-            total_seconds=time.perf_counter() - job.started,
+            total_seconds=time.perf_counter() - job.started + (start.loop.total_seconds if start else 0.0),
             tokens_per_second=result.tokens_per_second,
             flops=int(flops_per_step * result.steps),
             peak=peak_rate,

@@ -64,6 +64,7 @@ class LoopState:
         without_gain: Evaluations since the best one.
         tokens: Real tokens trained on.
         seconds: Training time.
+        total_seconds: Time of everything since the run began, of all attempts, the time between them left out.
         window: Sums since the last log line.
     """
 
@@ -74,6 +75,7 @@ class LoopState:
     without_gain: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    total_seconds: float = 0.0
     window: dict[str, float] = field(default_factory=dict)
 
 
