@@ -13,7 +13,15 @@ from xlprompt.data import STUDY_LANGUAGES
 from xlprompt.data.mini.corpus import passages
 from xlprompt.models import load_backbone, load_tokenizer
 from xlprompt.training import RecipeError, store_uri
-from xlprompt.training.pretrain import PretrainingRecipe, Row, next_token_loss, pretrain, token_rows
+from xlprompt.training import pretrain as pretraining
+from xlprompt.training.pretrain import (
+    PretrainingError,
+    PretrainingRecipe,
+    Row,
+    next_token_loss,
+    pretrain,
+    token_rows,
+)
 from xlprompt.training.progress import SilentProgress
 from xlprompt.training.recipe import load_settings
 
@@ -36,13 +44,15 @@ TOY = PretrainingRecipe(
 
 
 class Interrupting(SilentProgress):
-    """Presses Ctrl-C at a step."""
+    """Tries to build the same beside it, and presses Ctrl-C at a step."""
 
-    def __init__(self, at: int) -> None:
-        self.at = at
+    def __init__(self, at: int, other: Path) -> None:
+        self.at, self.other = at, other
 
     def stepped(self, step: int, **figures: float) -> None:
         if step == self.at:
+            with pytest.raises(PretrainingError, match="another process is building this very recipe"):
+                build(self.other)
             raise KeyboardInterrupt
 
 
@@ -54,6 +64,15 @@ def build(folder: Path, progress: SilentProgress | None = None):
         progress=progress or SilentProgress(),
         recipe_path=None,
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_text():
+    """Eight steps read some fifty passages; the thousands that a real build sorts by length would be wasted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretraining, "_PASSAGES_AT_ONCE", 100)
+        patch.setattr(pretraining, "_HELD_OUT_PASSAGES", 4)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +112,13 @@ def test_the_run_is_in_mlflow_with_recipe_shares_and_held_out_losses(uninterrupt
 
 
 @pytest.mark.integration
-def test_an_interrupted_build_goes_on_in_its_run_and_ends_with_the_same_weights(
+def test_an_interrupted_build_alone_goes_on_in_its_run_and_ends_with_the_same_weights(
     uninterrupted, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("XLPROMPT_CACHE", str(tmp_path / "cache"))
     with pytest.raises(KeyboardInterrupt):
-        build(tmp_path, Interrupting(at=5))  # two steps after a checkpoint
+        build(tmp_path, Interrupting(at=5, other=tmp_path / "second"))  # two steps after a checkpoint
+    assert not (tmp_path / "second").exists()
     assert not (tmp_path / "model").exists()
     result = build(tmp_path)
     client = mlflow.MlflowClient(tracking_uri=store_uri(tmp_path / "mlruns"))

@@ -14,12 +14,14 @@ import random
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -46,6 +48,10 @@ _log = logging.getLogger(__name__)
 _PASSAGES_AT_ONCE = 4_000  # read together, so that rows of like length can share a batch
 _HELD_OUT_PASSAGES = 64  # of each language
 _LOG_EVERY = 20
+
+
+class PretrainingError(RuntimeError):
+    """A build that cannot be made now; the message says what to do."""
 
 
 class PretrainingRecipe(Settings):
@@ -137,10 +143,45 @@ def pretrain(
         store: Folder of the MLflow store.
         progress: Receives step, loss and speed.
         recipe_path: The recipe's file; the git revision of its repository is recorded.
+
+    Raises:
+        PretrainingError: Another process is building the same recipe.
     """
+    work = cache_dir() / "pretraining" / f"{recipe.name}-{fingerprint(recipe)}"
+    with _alone(work):
+        result = _pretrain(recipe, folder, work, store, progress, recipe_path)
+        shutil.rmtree(work)
+    return result
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Hold the lock of a build's folder; PretrainingError where another process does."""
+    work.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(work / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise PretrainingError(
+            f"{work}: another process is building this very recipe. Wait for it to end, or stop it (the next "
+            "build goes on from its last checkpoint), and call again"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _pretrain(
+    recipe: PretrainingRecipe,
+    folder: Path,
+    work: Path,
+    store: Path,
+    progress: TrainingProgress,
+    recipe_path: Path | None,
+) -> PretrainingResult:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     keep_freed_memory()
-    work = cache_dir() / "pretraining" / f"{recipe.name}-{fingerprint(recipe)}"
     shares = language_shares(recipe.exponent)
     tokenizer = _tokenizer(recipe, shares, work / "tokenizer")
     model = _new_model(recipe, tokenizer).to(device)
@@ -162,9 +203,7 @@ def pretrain(
                 tags={"job": "pretrain", "device": environment.device, **_revision(environment)},
             )
         training.run(state, tokenizer, shares, work, tracker, progress)
-        result = _finish(recipe, training, state, tokenizer, folder, tracker)
-    shutil.rmtree(work)
-    return result
+        return _finish(recipe, training, state, tokenizer, folder, tracker)
 
 
 def _revision(environment: Environment) -> dict[str, str]:
