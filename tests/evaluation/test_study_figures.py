@@ -17,6 +17,7 @@ from xlprompt.evaluation.study_figures import (
     line_style,
     share_against_score,
     shared_steps,
+    side_by_side,
 )
 from xlprompt.models import METHODS
 
@@ -49,6 +50,15 @@ def test_letters_have_at_least_nine_pixels_on_a_phone(figures):
         scales = [float(scale) for scale in re.findall(r"scale\((0\.\d+) -0\.\d+\)", svg)]
         assert scales
         assert min(scales) * 100 * 4 / 3 >= 9
+
+
+def test_marks_of_like_shares_stand_side_by_side_around_their_place():
+    shares = [0.86, 100.0, 0.02, 0.86, 0.14, 0.89]
+    places = side_by_side(shares)
+    assert [places[number] for number in (1, 2, 4)] == pytest.approx([100.0, 0.02, 0.14])
+    left, middle, right = (places[number] for number in (0, 3, 5))
+    assert middle / left == pytest.approx(right / middle) == pytest.approx(1.5)
+    assert left * middle * right == pytest.approx(0.86 * 0.86 * 0.89)
 
 
 def test_curves_are_averaged_where_all_seeds_have_a_score():

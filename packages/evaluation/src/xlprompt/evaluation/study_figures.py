@@ -31,6 +31,7 @@ LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3))
 WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
 _LETTERS, _SMALL = 8.0, 7.0  # points; one is 4/3 CSS pixels
 _LEGEND = 4  # methods on a line of a legend
+_APART = 1.5  # shares less far from one another than this would have one mark on the other
 _BANDS = 3  # learning curves with a band around them
 
 
@@ -170,21 +171,47 @@ def cost_against_score(points: Sequence[tuple[str, str, float, float]]) -> str:
 
 
 def share_against_score(points: Sequence[tuple[str, str, float, Spread]]) -> str:
-    """Zero-shot score against what trains, a panel for each task.
+    """Zero-shot score against what trains, a panel for each task; like shares side by side.
 
     Args:
         points: Task, method, trained parameters in percent of the backbone's, mean score over zero-shot
             languages in percent.
     """
-    drawn = [
-        (task, method, share, score.mean, score.deviation or 0.0) for task, method, share, score in points
-    ]
-    figure = _score_panels(drawn, "trained (% of the backbone); score ± sd over seeds")
+    drawn = []
+    for name in dict.fromkeys(task for task, *_ in points):
+        of_task = [point for point in points if point[0] == name]
+        places = side_by_side([share for _, _, share, _ in of_task])
+        drawn += [
+            (task, method, place, score.mean, score.deviation or 0.0)
+            for (task, method, _, score), place in zip(of_task, places, strict=True)
+        ]
+    figure = _score_panels(drawn, "trained, % of the backbone (like shares side by side); score ± sd")
     axes = figure.axes[0]
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     return svg_text(figure)
+
+
+def side_by_side(shares: Sequence[float]) -> list[float]:
+    """Places on a logarithmic axis: those of the shares, but apart where marks would lie on one another.
+
+    Args:
+        shares: Above zero.
+    """
+    order = sorted(range(len(shares)), key=lambda number: shares[number])
+    groups: list[list[int]] = []
+    for number in order:
+        if groups and shares[number] < shares[groups[-1][-1]] * _APART:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    places = [0.0] * len(shares)
+    for group in groups:
+        middle = float(np.exp(np.mean([np.log(shares[number]) for number in group])))
+        for place, number in enumerate(group):
+            places[number] = middle * _APART ** (place - (len(group) - 1) / 2)
+    return places
 
 
 def _score_panels(points: Sequence[tuple[str, str, float, float, float]], label: str) -> Figure:
