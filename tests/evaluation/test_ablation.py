@@ -1,5 +1,7 @@
 """Variants are compared with the first of them, by the statistics of any two methods."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from simulated_studies import make_runs
@@ -58,10 +60,22 @@ def test_in_brief_a_section_says_the_first_mean_and_the_others_differences(ablat
         (
             "xnli prompt",
             f"short: {short.others.mean:.1f} ± {short.others.deviation:.1f}",
-            f"long: {estimate.value:+.1f} [{estimate.low:+.1f}, {estimate.high:+.1f}] (0.5 %)",
+            f"**long: {estimate.value:+.1f} [{estimate.low:+.1f}, {estimate.high:+.1f}]** (0.5 %)",
         )
     ]
     assert in_brief(Section("Costs", (Table("Costs", ("variant",), (("long",),)),))) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bold"),
+    [(0.02, 3.0, True), (-3.0, -0.02, True), (-0.02, 3.0, False), (-3.0, 0.02, False), (None, None, False)],
+)
+def test_in_brief_a_difference_is_bold_where_its_interval_leaves_out_zero(ablation, low, high, bold):
+    short, long = ablation.variants
+    estimate = replace(long.difference, low=low, high=high)
+    changed = replace(ablation, variants=(short, replace(long, difference=estimate)))
+    ((_, _, others),) = in_brief(ablation_section("Ablation: length", [changed]))
+    assert others.startswith("**long: ") == bold
 
 
 def test_the_section_has_a_table_with_the_shares_and_a_figure(ablation):

@@ -68,7 +68,7 @@ def build(folder: Path, progress: SilentProgress | None = None):
 
 @pytest.fixture(scope="module", autouse=True)
 def little_text():
-    """Eight steps read some fifty passages; the thousands that a real build sorts by length would be wasted."""
+    """Eight steps read some fifty passages, and the thousands that a real build sorts would be wasted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretraining, "_PASSAGES_AT_ONCE", 100)
         patch.setattr(pretraining, "_HELD_OUT_PASSAGES", 4)

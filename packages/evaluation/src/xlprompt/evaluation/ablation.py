@@ -18,6 +18,7 @@ from xlprompt.evaluation.study_figures import scores_by_variant
 from xlprompt.evaluation.study_tables import ABSENT, interval
 
 _LEVELS = ("high", "medium", "low", "extremely low", "unseen")
+_SIGNED = "+.1f"  # an end that is rounded to zero keeps its sign
 _VARIANT, _SHARE, _INTERVAL, _TALLY = "variant", "trained (%)", "95 % interval", "better / worse"
 
 
@@ -160,21 +161,30 @@ def in_brief(section: Section) -> list[tuple[str, str, str]]:
 
     Returns:
         Task and method; the first variant with its mean; the others with their differences from it, in points
-        with 95 % intervals, and with their trained shares where these are others than the first's.
+        with 95 % intervals, bold where one leaves out zero, and with their trained shares where these are
+        others than the first's.
     """
     rows = []
     for table in section.content:
         if isinstance(table, Table) and _TALLY in table.columns:
             first, *others = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
             mean, minus = table.columns[3:5]
-            differences = [
-                f"{each[_VARIANT]}: {each[minus]} {each[_INTERVAL]}"
-                + ("" if each[_SHARE] == first[_SHARE] else f" ({each[_SHARE]} %)")
-                for each in others
-            ]
+            differences = []
+            for each in others:
+                text = f"{each[_VARIANT]}: {each[minus]} {each[_INTERVAL]}"
+                if _leaves_out_zero(each[_INTERVAL]):
+                    text = f"**{text}**"
+                share = "" if each[_SHARE] == first[_SHARE] else f" ({each[_SHARE]} %)"
+                differences.append(text + share)
             share = "" if first[_SHARE] == ABSENT else f" ({first[_SHARE]} %)"
             rows.append((table.title, f"{first[_VARIANT]}: {first[mean]}{share}", "; ".join(differences)))
     return rows
+
+
+def _leaves_out_zero(interval_text: str) -> bool:
+    """Whether both ends have one sign."""
+    low, comma, high = interval_text.strip("[]").partition(", ")
+    return bool(comma) and low[0] == high[0]
 
 
 def _scores(comparison: Comparison, variant: str) -> tuple[Spread | None, Spread | None]:
@@ -280,7 +290,7 @@ def _table(ablation: Ablation) -> Table:
                 _mean(each.trained_on),
                 _mean(each.others),
                 ABSENT if estimate is None else f"{estimate.value:+.1f}",
-                ABSENT if estimate is None else interval(estimate.low, estimate.high, "+.1f"),
+                ABSENT if estimate is None else interval(estimate.low, estimate.high, _SIGNED),
                 ABSENT if each.name == first else f"{each.wins} / {each.losses}",
             )
         )

@@ -54,8 +54,8 @@ def summary(
         "Bold: better than the other method at 5 % after Holm's correction over the task's languages, "
         "uncertain over seeds and test examples. Resources: by tokens of XGLM's pre-training data.",
         _methods(comparison, runs, others or {}),
-        f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Minus: the zero-shot mean "
-        "less that of the other method, with its 95 % interval over seeds and test examples. "
+        f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Minus: that mean less "
+        "the other method's, with its 95 % interval over seeds and test examples. "
         f"Minutes of a run, scoring included, and peak memory depend on the machine{_machines(runs)}.",
         _verdicts(verdicts),
     ]
@@ -81,7 +81,8 @@ def ablations(sections: Mapping[str, Section]) -> str:
         "Zero-shot mean in percent, ± standard deviation over seeds (where variants train on several "
         "languages: over all but the first); of the others, but for other training languages, the difference "
         "from it in points, with its 95 % interval over seeds and test examples, not corrected for the "
-        "number of variants. In brackets the trained share, where it is not the first variant's."
+        "number of variants, bold where the interval leaves out zero. In brackets the trained share, where "
+        "it is not the first variant's."
     )
     return "\n".join([head, _row(["---"] * 4), *map(_row, rows), "", note, ""])
 

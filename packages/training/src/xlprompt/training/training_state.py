@@ -64,7 +64,7 @@ class LoopState:
         without_gain: Evaluations since the best one.
         tokens: Real tokens trained on.
         seconds: Training time.
-        total_seconds: Time of everything since the run began, of all attempts, the time between them left out.
+        total_seconds: Time of everything since the run began, without that between two attempts.
         window: Sums since the last log line.
     """
 
