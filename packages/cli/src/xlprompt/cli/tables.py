@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from xlprompt.evaluation.report_page import Section
 
+_WHOLE = 10  # letters of a word that stay on one line, such as an alignment's name
+
 
 def show_section(console: Console, section: Section, folder: Path) -> None:
     """`show_sections` of one."""
@@ -52,7 +54,8 @@ def _print(console: Console, section: Section) -> None:
             if all(map(_is_figure, cells)):  # a figure in two lines could not be read, a heading can
                 grid.add_column(name, justify="right", width=max(map(len, (*cells, *name.split()))))
             else:
-                grid.add_column(name, overflow="fold")  # nothing is cut off
+                longest = max(len(word) for cell in cells for word in (*cell.split(), ""))
+                grid.add_column(name, overflow="fold", min_width=min(longest, _WHOLE))  # nothing is cut off
         for row in part.rows:
             grid.add_row(*row)
         console.print(grid)
