@@ -1,6 +1,9 @@
 """Analyses of a small study: what they leave in the store, what is not done twice, what the report takes."""
 
 import io
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from small import write_data
 from studies import write_study
 
 from xlprompt.evaluation.report_page import Image, Section, Table
+from xlprompt.training import evaluation_run
 from xlprompt.training.alignment_report import analyze_alignment
 from xlprompt.training.alignment_sweep import AlignmentSweep, sweep_alignment
 from xlprompt.training.cells import StudyError
@@ -93,7 +97,7 @@ def test_without_a_store_there_is_nothing_to_score(tmp_path):
 
 
 @pytest.mark.integration
-def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, tiny_xglm):
+def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, tiny_xglm, monkeypatch):
     sweep, store, data = small_study(tmp_path, tiny_xglm)
     model = str(tiny_xglm)
     found = analyze_tokenization(store, model=model, source=str(data), task_name="xnli", console=console())
@@ -119,6 +123,7 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     assert (swept.known, swept.done, swept.failures) == (0, 2, {})
     again = sweep_alignment(ALIGNMENT, store=store, console=console(), device="cpu")
     assert (again.known, again.done) == (2, 0)
+    check_a_sweep_that_is_told_to_stop_says_so(store, monkeypatch)
     check_curves_end_in_what_gains_are_told_of(analyze_alignment(store))
 
     _, text = report_study(store, tmp_path / "report")
@@ -201,6 +206,17 @@ def check_share_0_is_the_studys_own(ledger, scorings):
         share = float(run.params["encoding.granularity.share"])
         if share == 0:
             assert run.metrics["test/accuracy/de"] == before.metrics["test/accuracy/de"]
+
+
+def check_a_sweep_that_is_told_to_stop_says_so(store, monkeypatch):
+    """Where the signal comes in the midst of a scoring, which has a handler of its own."""
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            evaluation_run, "score_languages", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
+        )
+        other = replace(ALIGNMENT, sentences=(6,))
+        stopped = sweep_alignment(other, store=store, console=console(), device="cpu")
+    assert (stopped.done, stopped.failures, stopped.stopped_by) == (0, {}, signal.SIGINT)
 
 
 def check_curves_end_in_what_gains_are_told_of(findings):

@@ -236,6 +236,7 @@ def _run(
     failures: dict[str, str] = {}
     done = 0
     stopped: list[int] = []
+    interrupted = False
     if not jobs:
         return failures, done, None
     with make_executor(settings) as executor:
@@ -254,5 +255,7 @@ def _run(
                 if outcome.state == "failed":
                     failures[name] = f"{outcome.error} (log: {outcome.job.log})"
                 done += outcome.state == "finished"
+                interrupted = interrupted or outcome.state == "stopped"
                 console.print(f"  {number}/{len(jobs)}  {name}  {outcome.state}", highlight=False)
-    return failures, done, stopped[0] if stopped else None
+    number = stopped[0] if stopped else signal.SIGINT  # which the scoring itself may have caught
+    return failures, done, number if interrupted or stopped else None
