@@ -54,7 +54,7 @@ def _print(console: Console, section: Section) -> None:
             if all(map(_is_figure, cells)):  # a figure in two lines could not be read, a heading can
                 grid.add_column(name, justify="right", width=max(map(len, (*cells, *name.split()))))
             else:
-                longest = max(len(word) for cell in cells for word in (*cell.split(), ""))
+                longest = max((len(word) for cell in cells for word in cell.split()), default=0)
                 grid.add_column(name, overflow="fold", min_width=min(longest, _WHOLE))  # nothing is cut off
         for row in part.rows:
             grid.add_row(*row)

@@ -200,7 +200,7 @@ class _Fit:
         self.metric = main_metric(development.task)
         self.gold = development.gold()
         self.step = self.tokens = self.without_gain = self.best_step = 0
-        self.seconds = self.seconds_before = 0.0  # of the steps; of everything in earlier attempts
+        self.seconds = 0.0
         self.best_score: float | None = None
         self.best_state: dict[str, Tensor] = {}
         self.curve: list[tuple[int, float]] = []
@@ -213,7 +213,7 @@ class _Fit:
         self.step, self.tokens, self.seconds = loop.step, loop.tokens, loop.seconds
         self.best_step, self.best_score, self.best_state = loop.best_step, loop.best_score, dict(start.best)
         self.without_gain, self.curve = loop.without_gain, list(loop.curve)
-        self.seconds_before = loop.total_seconds
+        self.started -= loop.total_seconds  # as if earlier attempts had come right before this one
         self.window = _Window(**loop.window)  # type: ignore[arg-type]
         restore_random_state(start.random, self.device, self.processes)
 
@@ -291,7 +291,7 @@ class _Fit:
             self.without_gain,
             self.tokens,
             self.seconds,
-            self.seconds_before + time.perf_counter() - self.started,
+            time.perf_counter() - self.started,
             asdict(self.window),
         )
         try:
