@@ -1,8 +1,8 @@
 """Text without labels, to predict labels for: typed, or in a file or stream.
 
 A file is JSON Lines in the columns of the data folder's files; pairs as two texts with a tab between them,
-under XNLI's or PAWS-X's header or none; sentences as words with spaces between them, in CoNLL-U, or in PAN-X's
-lines. Labels in it are not looked at. Rows that training leaves out are left out; typed, they are refused.
+under XNLI's or PAWS-X's header or none; sentences as words with spaces between them, in CoNLL-U, or in lines
+as PAN-X's. Labels in it are not looked at. Rows that training leaves out are left out; typed, refused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from datasets import Dataset
 
@@ -21,8 +21,8 @@ from xlprompt.data.sources.formats.jsonl import column, parse_object
 from xlprompt.data.sources.formats.tsv import cells_of, check_header
 from xlprompt.data.sources.lines import numbered_lines
 from xlprompt.data.sources.quoting import style_of
-from xlprompt.data.sources.rows import Outcome, Pair, Sentence, make_pair, make_sentence, to_dataset
-from xlprompt.data.sources.rules import Skipped, usable
+from xlprompt.data.sources.rows import Outcome, Pair, Sentence, make_pair, make_sentence, to_dataset, usable
+from xlprompt.data.sources.rules import Skipped
 from xlprompt.data.sources.strangers import other_format
 from xlprompt.data.tasks import Task
 
@@ -86,7 +86,7 @@ def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Ro
     rows = list(usable(outcomes, file=path, language="the file's"))
     if not rows:
         raise DataError("every row is one that is left out", file=path, fix="Give at least one other.")
-    return cast("list[Row]", rows)
+    return rows
 
 
 def unlabeled_dataset(task: Task, rows: Sequence[Row]) -> Dataset:

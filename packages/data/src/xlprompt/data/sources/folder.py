@@ -18,8 +18,7 @@ from xlprompt.data.languages import in_study_order, language
 from xlprompt.data.sources.formats import READERS
 from xlprompt.data.sources.inventory import Inventory, take_inventory
 from xlprompt.data.sources.parts import Part, check_split
-from xlprompt.data.sources.rows import Pair, Sentence, check_limit, to_dataset
-from xlprompt.data.sources.rules import usable
+from xlprompt.data.sources.rows import Pair, Sentence, check_limit, to_dataset, usable
 from xlprompt.data.tasks import Task
 
 _log = logging.getLogger(__name__)

@@ -19,8 +19,7 @@ from datasets.exceptions import DatasetsError
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.data.sources.parts import SPLITS, Split, check_split
-from xlprompt.data.sources.rows import Outcome, check_limit, make_pair, make_sentence, to_dataset
-from xlprompt.data.sources.rules import usable
+from xlprompt.data.sources.rows import Outcome, check_limit, make_pair, make_sentence, to_dataset, usable
 from xlprompt.data.sources.treebanks import hub_splits, hub_treebank
 from xlprompt.data.tasks import Task
 

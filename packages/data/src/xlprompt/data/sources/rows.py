@@ -7,7 +7,9 @@ stops at the first, `check` collects them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from datasets import ClassLabel, Dataset, DatasetInfo, Features, List, Value
 from datasets.table import InMemoryTable
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.printable import printable
 from xlprompt.data.sources.rules import (
     NO_LABEL,
     NO_TAG,
@@ -25,10 +28,12 @@ from xlprompt.data.sources.rules import (
     Skipped,
     check_text,
     untranslated,
+    withheld,
     words_withheld,
 )
 from xlprompt.data.tasks import Task
 
+_log = logging.getLogger(__name__)
 # Names that published files use for our labels.
 _ALIASES = {
     "xnli": {"contradictory": "contradiction"},
@@ -198,6 +203,29 @@ def make_sentence(
     if "_" in text and words_withheld(task, tokens, numbers if labeled else None):
         return Skipped(WITHHELD)
     return Sentence(position, _id(row_id, position, file=file, line=line), tokens, numbers)
+
+
+def usable(outcomes: Iterable[Outcome], *, file: str | Path, language: str) -> Iterator[Pair | Sentence]:
+    """Yield the rows that count, and log how many were left out.
+
+    Raises:
+        DataError: The first problem; at the end, that most sentences are withheld.
+    """
+    skipped: Counter[str] = Counter()
+    count = 0
+    for outcome in outcomes:
+        if isinstance(outcome, DataError):
+            raise outcome
+        if isinstance(outcome, Skipped):
+            skipped[outcome.reason] += 1
+            continue
+        count += 1
+        yield outcome
+    for reason, times in skipped.items():
+        _log.info("%s: %d rows of %s left out (%s)", printable(str(file)), times, language, reason)
+    problem = withheld(skipped, count, file=file, language=language)
+    if problem is not None:
+        raise problem
 
 
 def schema(task: Task) -> Features:

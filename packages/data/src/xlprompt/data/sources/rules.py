@@ -6,15 +6,12 @@ that no encoder takes is refused.
 
 from __future__ import annotations
 
-import logging
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.printable import printable
 from xlprompt.data.tasks import Task
 
 NOT_TRANSLATED = "not translated"
@@ -23,8 +20,6 @@ NO_TAG = "a word without a tag"
 WITHHELD = "words withheld"
 
 _UNENCODABLE = re.compile("[\0\ud800-\udfff]")
-_log = logging.getLogger(__name__)
-Row = TypeVar("Row")
 
 
 class Skipped(NamedTuple):
@@ -101,28 +96,3 @@ def withheld(skipped: Mapping[str, int], count: int, *, file: str | Path, langua
         file=file,
         fix="Merge the text in from the original corpus, as its README says, or take the file out.",
     )
-
-
-def usable(
-    outcomes: Iterable[Row | Skipped | DataError], *, file: str | Path, language: str
-) -> Iterator[Row]:
-    """Yield the rows that count, and log how many were left out.
-
-    Raises:
-        DataError: The first problem; at the end, that most sentences are withheld.
-    """
-    skipped: Counter[str] = Counter()
-    count = 0
-    for outcome in outcomes:
-        if isinstance(outcome, DataError):
-            raise outcome
-        if isinstance(outcome, Skipped):
-            skipped[outcome.reason] += 1
-            continue
-        count += 1
-        yield outcome
-    for reason, times in skipped.items():
-        _log.info("%s: %d rows of %s left out (%s)", printable(str(file)), times, language, reason)
-    problem = withheld(skipped, count, file=file, language=language)
-    if problem is not None:
-        raise problem
