@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -82,6 +82,16 @@ class FolderSource:
         part = self._part(task, language, split)
         return to_dataset(task, _rows(part), limit=limit, fingerprint=_part_fingerprint(part))
 
+    def read_through(self, task: Task, languages: Iterable[str], split: str) -> None:
+        """Read files to their end and keep nothing, to meet their problems before training and not after.
+
+        Raises:
+            DataError: As in `load`.
+        """
+        for code in languages:
+            for _ in _rows(self._part(task, code, split), quiet=True):
+                pass
+
     def fingerprint(self, task: Task, language: str, split: str) -> str:
         """Return the SHA-256 of the part's files, the task's version and what is read from the files."""
         return _part_fingerprint(self._part(task, language, split))
@@ -125,9 +135,9 @@ def ambiguous(parts: list[Part], root: Path) -> DataError:
     )
 
 
-def _rows(part: Part) -> Iterator[Pair | Sentence]:
+def _rows(part: Part, *, quiet: bool = False) -> Iterator[Pair | Sentence]:
     """Yield the part's rows; raise at the first problem; refuse an empty part."""
-    rows = usable(READERS[part.format](part), file=part.files[0], language=part.language)
+    rows = usable(READERS[part.format](part), file=part.files[0], language=part.language, quiet=quiet)
     is_empty = True
     for row in rows:
         is_empty = False
