@@ -53,7 +53,12 @@ class FolderSource:
                 file=folder,
                 fix=f"First of {len(problems)} problems: {problems[0]}"
                 if problems
-                else "See the README of xlprompt-data for the files that are understood.",
+                else " ".join(
+                    (
+                        *self._inventory.left_out,
+                        "See the README of xlprompt-data for the files that it reads.",
+                    )
+                ),
             )
 
     def languages(self, task: Task, split: str) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 import datasets
+import pyarrow as pa
 from datasets import ClassLabel, Dataset, List
-from datasets.exceptions import DatasetsError
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
@@ -124,22 +124,29 @@ def _splits(task: Task, code: str) -> tuple[Split, ...]:
 def _download(repository: str, config: str, split: Split) -> Dataset:
     """Load one split, from the hub's own conversion where the main revision cannot be used."""
     main, converted = REVISIONS
+    # What these calls raise has no common class: the libraries below datasets have their own, as httpx2's
+    # ConnectError, which is no OSError, and change them.
     try:
         return datasets.load_dataset(repository, config, split=split, revision=main)
-    except ConnectionError as error:
-        raise _unreachable(repository, error) from error
-    except (DatasetsError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        if _is_offline(error):
+            raise _unreachable(repository, error) from error
         first = error
     try:
         return datasets.load_dataset(repository, data_dir=config, split=split, revision=converted)
-    except (DatasetsError, OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, ConnectionError):
+    except Exception as error:
+        if _is_offline(error):
             raise _unreachable(repository, error) from error
         raise DataError(
             f"{repository} ({config}, {split}) cannot be loaded from the hub: {_brief(first)}; "
             f"its parquet conversion: {_brief(error)}",
             fix="Give DATA=<folder> with the task's published files.",
         ) from error
+
+
+def _is_offline(error: Exception) -> bool:
+    names = {base.__name__ for base in type(error).__mro__}
+    return isinstance(error, ConnectionError) or "TransportError" in names
 
 
 def _unreachable(repository: str, error: Exception) -> DataError:
@@ -151,7 +158,9 @@ def _unreachable(repository: str, error: Exception) -> DataError:
 
 def _brief(error: Exception) -> str:
     return (
-        f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__
+        f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+        if str(error).strip()
+        else type(error).__name__
     )
 
 
@@ -159,7 +168,7 @@ def _pairs(task: Task, table: Dataset, place: str) -> Iterator[Outcome]:
     spec = HUB_TABLES[task.name]
     _require(table, (spec.first, spec.second, spec.label), spec.repository)
     names = _label_names(table.features[spec.label])
-    for position, row in enumerate(_stream(table)):
+    for position, row in enumerate(_stream(table, spec.repository)):
         yield make_pair(
             task,
             (row[spec.first], row[spec.second]),
@@ -178,7 +187,7 @@ def _sentences(task: Task, table: Dataset, place: str) -> Iterator[Outcome]:
     _require(table, (spec.first, spec.second), spec.repository)
     feature = table.features[spec.second]
     names = _label_names(feature.feature if isinstance(feature, List) else feature)
-    for position, row in enumerate(_stream(table)):
+    for position, row in enumerate(_stream(table, spec.repository)):
         tags: Any = [str(_named(tag, names)) for tag in row[spec.second] or ()]
         tokens = row[spec.first]
         if task.name == "pos" and tokens and len(tokens) == len(tags):
@@ -213,11 +222,17 @@ def _syntactic_words(
     return [token for token, _ in kept], [tag for _, tag in kept]
 
 
-def _stream(table: Dataset) -> Iterator[dict[str, Any]]:
-    for batch in table.iter(batch_size=_BATCH):
-        names = list(batch)
-        for values in zip(*batch.values(), strict=True):
-            yield dict(zip(names, values, strict=True))
+def _stream(table: Dataset, repository: str) -> Iterator[dict[str, Any]]:
+    try:
+        for batch in table.iter(batch_size=_BATCH):
+            names = list(batch)
+            for values in zip(*batch.values(), strict=True):
+                yield dict(zip(names, values, strict=True))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(
+            f"the copy of {repository} in the datasets library's cache cannot be read ({_brief(error)})",
+            fix="Delete the copy, so that it is fetched again.",
+        ) from error
 
 
 def _named(label: Any, names: list[str] | None) -> Any:

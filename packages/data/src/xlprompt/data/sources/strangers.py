@@ -71,7 +71,7 @@ def is_word_a_line(head: Sequence[str]) -> bool:
     """Tell whether a file's first lines hold a word and its tag each, as CoNLL-2003's and MasakhaNER's do."""
     rows = [line.split() for line in head]
     return bool(rows) and (
-        rows[0][0] == "-DOCSTART-" or all(len(row) in (2, 3, 4) and _TAG.fullmatch(row[-1]) for row in rows)
+        rows[0][0] == "-DOCSTART-" or all(len(row) > 1 and _TAG.fullmatch(row[-1]) for row in rows)
     )
 
 

@@ -37,6 +37,8 @@ _ID = re.compile(
     r"|(?P<node>[0-9]{1,9})\.[1-9][0-9]*"
 )
 _COLUMNS = 10
+_GLOBAL_COLUMNS = re.compile(r"#\s*global\.columns\s*=(?P<names>.*)")
+_NAMES = "ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC"
 _SENT_ID = re.compile(r"#\s*sent_id\s*=\s*(?P<id>.+?)\s*")
 
 
@@ -114,6 +116,10 @@ def sentences(
                     yield _finish(task, sentence, position, path, labeled)
             sentence = _Sentence()
             continue
+        wrong = _other_columns(text, path, line)
+        if wrong is not None:
+            yield wrong
+            return
         sentence.first_line = sentence.first_line or line
         if sentence.damaged and isinstance(text, str):
             # One message a sentence: the lines after a wrong one are often wrong because of it.
@@ -123,6 +129,16 @@ def sentences(
         except DataError as problem:
             sentence.damaged = True
             yield problem
+
+
+def _other_columns(text: str | DataError, path: Path, line: int) -> DataError | None:
+    """Return what is wrong with a comment that names other columns, as CoNLL-U Plus does."""
+    match = _GLOBAL_COLUMNS.fullmatch(text) if isinstance(text, str) else None
+    if match is None or match["names"].split() == _NAMES.split():
+        return None
+    return DataError(
+        f"the columns are {match['names'].strip()}", file=path, line=line, fix=f"CoNLL-U's are {_NAMES}."
+    )
 
 
 def _add_line(sentence: _Sentence, text: str | DataError, task: Task | None, path: Path, line: int) -> None:
