@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +67,69 @@ def test_check_of_a_folder_that_is_not_there_is_no_traceback(xlprompt, tmp_path)
     assert result.exit_code in (1, 2)
     assert "absent" in result.output
     assert not isinstance(result.exception, OSError)
+
+
+@pytest.fixture
+def odd_folder(tmp_path):
+    """A folder with a name of brackets, in it one of no UTF-8, and content that would steer a terminal."""
+    folder = tmp_path / "[red] :bug: 50%?"
+    row = {"id": "\x1b[1m", "premise": "é \x1b[31m 😀", "hypothesis": "\x9b2J b", "label": 0}
+    for name, content in {
+        "xnli/en.test.jsonl": json.dumps(row),
+        "xnli/de.test.jsonl": json.dumps({"\x1b]0;title\x07": 1}),
+        "\udcff/fr.test.jsonl": "{}",
+        "x-final/de/test_2k.tsv": "id\t\x1b[31m",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content + "\n", encoding="utf-8")
+    return folder
+
+
+def test_check_escapes_what_would_steer_the_terminal_and_prints_names_as_they_are(xlprompt, odd_folder):
+    result = xlprompt("data", "check", odd_folder)
+    assert result.exit_code == 1, result.output
+    assert "\x1b" not in result.output
+    assert "[red] :bug: 50%?" in result.stdout
+    assert "\\xff/fr.test.jsonl: cannot tell which task" in result.stdout
+    assert "The row's columns: \\x1b]0;title\\x07." in result.stdout
+    assert "it has: id, \\x1b[31m." in result.stdout
+
+
+def test_show_escapes_what_would_steer_the_terminal(xlprompt, odd_folder):
+    for options in ([], ["--markdown"]):
+        result = xlprompt("data", "show", odd_folder, "--languages", "en", *options)
+        assert result.exit_code == 0, result.output
+        assert "\x1b" not in result.output
+        assert "\x9b" not in result.output
+        assert "31m 😀" in result.output
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_standard_output_of_any_encoding_takes_every_table_and_json_stays_json(odd_folder, encoding):
+    def call(*arguments):
+        command = [sys.executable, "-m", "xlprompt.cli", "data", *arguments]
+        environment = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"}
+        return subprocess.run(command, capture_output=True, env=environment, check=False)
+
+    for arguments in (["check", odd_folder], ["show", odd_folder, "--languages", "en"]):
+        done = call(*arguments)
+        assert b"Traceback" not in done.stderr
+        assert done.returncode == (1 if arguments[0] == "check" else 0)
+        shown = json.loads(
+            call(*arguments, "--json").stdout.decode(encoding if encoding != "ascii" else "utf-8")
+        )
+        assert "😀" in json.dumps(shown, ensure_ascii=False) or arguments[0] == "check"
+
+
+def test_check_shows_what_was_left_out(xlprompt, tmp_path):
+    (tmp_path / "pawsx").mkdir()
+    rows = ("a", "NS")
+    lines = [json.dumps({"sentence1": text, "sentence2": "b", "label": 0}) for text in rows]
+    (tmp_path / "pawsx" / "de.test.jsonl").write_text("\n".join(lines))
+    result = xlprompt("data", "check", tmp_path)
+    assert result.exit_code == 0
+    assert "1 not translated" in result.stdout
 
 
 def test_show_prints_a_pair_as_two_lines_below_its_label(xlprompt, xnli_folder):

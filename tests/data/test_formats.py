@@ -256,6 +256,15 @@ def test_conllu_words_are_the_syntactic_words(tmp_path):
     assert rows["id"] == ["weblog-1-0001", "weblog-1-0002"]
 
 
+def test_conllu_with_other_columns_is_refused(tmp_path):
+    plain = "# global.columns = ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC\n"
+    write(tmp_path / "es_gsd-ud-test.conllu", plain + CONLLU)
+    assert len(open_source(str(tmp_path)).load(task("pos"), "es", "test")) == 2
+    write(tmp_path / "es_gsd-ud-test.conllu", plain.replace("FORM LEMMA", "LEMMA FORM") + CONLLU)
+    with pytest.raises(DataError, match=r"test\.conllu:1: the columns are ID LEMMA FORM"):
+        open_source(str(tmp_path)).load(task("pos"), "es", "test")
+
+
 def test_conllu_sentences_with_an_untagged_word_are_left_out(tmp_path):
     text = "1\t_\t_\t_\t_\t_\t0\troot\t_\t_\n\n1\tYes\tyes\tINTJ\t_\t_\t0\troot\t_\t_\n\n"
     write(tmp_path / "en_ewt-ud-test.conllu", text)

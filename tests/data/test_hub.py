@@ -243,6 +243,11 @@ def raising(error: Exception) -> Callable[..., Dataset]:
         (RuntimeError("Dataset scripts are no longer supported"), "scripts are no longer supported"),
         (ValueError("BuilderConfig 'en' not found"), "BuilderConfig 'en' not found"),
         (PermissionError("gated"), "PermissionError: gated"),
+        (KeyError("splits"), "KeyError: 'splits'"),
+        (
+            type("ConnectError", (type("TransportError", (Exception,), {}),), {})("no route"),
+            "cannot be reached",
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -258,6 +263,19 @@ def test_offline_without_a_cache_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     with pytest.raises(DataError, match=r"cannot be reached for facebook/xnli.*DATA=<folder>"):
+        open_source("hub").load(task("xnli"), "en", "test")
+
+
+def test_a_damaged_copy_in_the_cache_and_rows_without_values_are_problems(local_hub, monkeypatch):
+    rows = {"premise": ["a", None], "hypothesis": ["b", "c"], "label": [-1, 0]}
+    local_hub.add("facebook/xnli", "en", "test", rows)
+    with pytest.raises(DataError, match="facebook/xnli/en:1: unknown label '-1'"):
+        open_source("hub").load(task("xnli"), "en", "test")
+    local_hub.add("facebook/xnli", "de", "test", rows | {"label": [0, 0]})
+    with pytest.raises(DataError, match="facebook/xnli/de:2: premise is not a string but null"):
+        open_source("hub").load(task("xnli"), "de", "test")
+    monkeypatch.setattr(Dataset, "iter", raising(OSError("Invalid flatbuffers message")))
+    with pytest.raises(DataError, match="cache cannot be read.*Delete the copy"):
         open_source("hub").load(task("xnli"), "en", "test")
 
 

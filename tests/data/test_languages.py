@@ -52,6 +52,45 @@ def test_an_unknown_language_is_refused_with_near_matches(wrong, hint):
     assert hint in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        *[("deutsch", "de"), ("Nederlands", "nl"), ("Español", "es"), ("suomi", "fi"), ("日本語", "ja")],
+        *[("deu", "de"), ("ger", "de"), ("cmn", "zh"), ("swh_Latn", "sw"), ("zh-CN", "zh"), ("pt_BR", "pt")],
+        *[("Germn", "de"), ("Swahilli", "sw"), ("iw", "he"), ("Bahasa Melayu", "ms"), ("ENGLISH", "en")],
+    ],
+)
+def test_a_language_is_known_by_its_own_name_its_iso_codes_and_a_near_spelling(wrong, code):
+    with pytest.raises(DataError) as caught:
+        language(wrong)
+    assert caught.value.fix == f"Did you mean {code} ({LANGUAGES[code].name})?"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *["Swedish", "swe", "sv", "Danish", "dan", "Polish", "pol", "no", "Serbian", "Slovenian", "Kurdish"],
+        *[
+            "zh-yue",
+            "zh-min-nan",
+            "grc",
+            "kaa",
+            "ssw",
+            "Turkmen",
+            "Sindhi",
+            "Armenian",
+            "Bosnian",
+            "",
+            "\ud83d",
+        ],
+    ],
+)
+def test_for_another_language_no_wrong_one_is_suggested(other):
+    with pytest.raises(DataError) as caught:
+        language(other)
+    assert caught.value.fix.startswith("Known languages: ")
+
+
 def test_an_unknown_language_without_near_matches_lists_all():
     with pytest.raises(DataError, match="Known languages: en ru zh"):
         language("xx")

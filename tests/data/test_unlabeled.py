@@ -23,10 +23,11 @@ def read(task, content, name="text"):
         'A man sleeps.\tNobody sleeps.\n\n"Quoted\ttext.\n',
         'hypothesis\tid\tpremise\nNobody sleeps.\tx\tA man sleeps.\ntext.\ty\t"Quoted\n',
         'sentence1\tsentence2\nA man sleeps.\tNobody sleeps.\r\n"Quoted\ttext.\n',
+        'premise\thypo\tlabel\nA man sleeps.\tNobody sleeps.\tneutral\n"Quoted\ttext.\tneutral\n',
         '{"premise": "A man sleeps.", "hypothesis": "Nobody sleeps.", "label": "what?"}\n'
         '{"premise": "\\"Quoted", "hypothesis": "text."}\n',
     ],
-    ids=["two columns", "own header", "published header", "JSON Lines"],
+    ids=["two columns", "own header", "published header", "XNLI-MT's header", "JSON Lines"],
 )
 def test_pairs_come_from_columns_and_json_lines_alike(content):
     rows = read(XNLI, content)
@@ -40,6 +41,40 @@ def test_sentences_are_words_between_spaces_or_tokens():
     assert typed_rows(POS, ["The man reads .", "{ he sleeps"]) == plain
     of_json = read(POS, '{"id": 7, "tokens": ["The man", "reads"]}')
     assert [(row.id, row.tokens) for row in of_json] == [("7", ["The man", "reads"])]
+
+
+CONLLU = """\
+# sent_id = s1
+# text = The man reads .
+1-2\tTheman\t_\t_\t_\t_\t_\t_\t_\t_
+1\tThe\tthe\tDET\t_\t_\t2\tdet\t_\t_
+2\tman\tman\t_\t_\t_\t0\troot\t_\t_
+
+1\t{\t_\tODD\t_\t_\t0\troot\t_\t_
+"""
+
+
+def test_treebanks_and_panx_are_read_as_such_and_not_as_sentences():
+    rows = read(POS, CONLLU)
+    assert [(row.id, row.tokens) for row in rows] == [("s1", ["The", "man"]), ("1", ["{"])]
+    assert read(TASKS["ner"], CONLLU) == rows, "tags are not looked at"
+    panx = read(POS, "en:The\tO\nen:man\tO\n\n\nen:a:b\tB-ODD\n")
+    assert [row.tokens for row in panx] == [["The", "man"], ["a:b"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("text", "The\tDET\nman\tNOUN\n", "text:1: a line of columns"),
+        ("text", "-DOCSTART- -X- -X- O\n\nAnna NNP B-NP B-PER\n", "text:1: a line of columns"),
+        ("text", "1\tThe\t_\tDET\t_\t_\t2\tdet\t_\t_\n3\tx\t_\tX\t_\t_\t2\tdet\t_\t_\n", "text:2: id 3"),
+        ("a.csv", "The man\n", "a.csv: CSV is not read"),
+        ("a.parquet", "PAR1", "a.parquet: Parquet is not read"),
+    ],
+)  # fmt: skip
+def test_other_files_are_not_taken_for_sentences(name, content, message):
+    with pytest.raises(DataError, match=message):
+        read(POS, content, name)
 
 
 def test_a_gzipped_file_is_unpacked(tmp_path):

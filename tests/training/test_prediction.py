@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -78,6 +79,10 @@ def test_what_is_written_can_be_read_as_a_data_folder_is(trained, store, tmp_pat
     assert [row["tokens"] for row in rows] == [["the", "man", "reads"], ["Buch"]]
     assert [row["tags"] for row in rows] == [[a.label for a in row.answers] for row in predicted.rows]
     assert list(path.parent.iterdir()) == [path]
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_predicted(tmp_path / "pipe", predicted)
+    assert json.loads(os.read(reader, 10_000).splitlines()[0]) == rows[0], "no file is put in a pipe's place"
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot be written"):
         write_predicted(tmp_path / "file" / "out.jsonl", predicted)

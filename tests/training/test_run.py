@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 from small import loss_of_folder, tiny_recipe, write_data
 
-from xlprompt.data import TASKS
+from xlprompt.data import TASKS, DataError
 from xlprompt.data.sources import open_source
 from xlprompt.evaluation import load_predictions
 from xlprompt.training import RunError, TrackingError, TrainingDiverged, evaluate, load_recipe, train
@@ -282,6 +282,23 @@ def test_a_missing_split_is_said_before_a_model_is_loaded(missing, message, data
             store=tmp_path / "mlruns",
             console=console,
         )
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"tokens": ["_", "_"], "tags": ["DET", "NOUN"]}, "words of 1 of 1 sw sentences are withheld"),
+        ({"tokens": ["a\ud83d"], "tags": ["DET"]}, r"sw\.test\.jsonl:1: the sentence holds half a character"),
+    ],
+)
+def test_a_test_set_that_cannot_be_scored_is_met_before_anything_is_trained(
+    row, message, data, tmp_path, console
+):
+    folder = shutil.copytree(data / "pos", tmp_path / "data" / "pos").parent
+    (folder / "pos" / "sw.test.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=message):
+        train(tiny_recipe("pos", tmp_path / "no-model", folder), store=tmp_path / "mlruns", console=console)
+    assert not (tmp_path / "mlruns").exists()
 
 
 def test_study_languages_are_those_that_the_source_has(tiny_xglm, data, store, console):

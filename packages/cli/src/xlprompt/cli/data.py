@@ -58,32 +58,38 @@ def check(ctx: click.Context, folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
     else:
-        _print_report(folder, report)
+        _print_report(report)
     if report.problems or not report.found:
         ctx.exit(EXIT_PROBLEMS)
 
 
-def _print_report(folder: Path, report: FolderReport) -> None:
+def _print_report(report: FolderReport) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    # A piped listing keeps its columns: without a terminal rich would fold them at 80.
+    # A piped listing keeps its columns: without a terminal rich would fold them at 80. Names of files are
+    # Text, because rich reads [brackets] and :colons: in a string as its own.
     console = Console(soft_wrap=True)
-    table = Table(title=str(folder))
+    table = Table(title=Text(report.folder))
     for name in ("task", "language", "split", "format"):
         table.add_column(name, no_wrap=True)
     table.add_column("examples", justify="right", no_wrap=True)
+    if any(found.skipped for found in report.found):
+        table.add_column("left out", no_wrap=True)
     for found in report.found:
-        table.add_row(found.task, found.language, found.split, found.format, f"{found.count:,}")
+        left_out = ", ".join(f"{times:,} {reason}" for reason, times in found.skipped.items())
+        row = (found.task, found.language, found.split, found.format, f"{found.count:,}", left_out)
+        table.add_row(*row[: len(table.columns)])
     if report.found:
         console.print(table)
     else:
         console.print("Nothing was found that xlprompt can read.")
     for problem in report.problems:
         place = f"{problem.file}:{problem.line}" if problem.line is not None else str(problem.file)
-        console.print(f"{place}: {problem.message}. {problem.fix or ''}".rstrip(), style="red", markup=False)
+        console.print(Text(f"{place}: {problem.message}. {problem.fix or ''}".rstrip(), style="red"))
     for warning in report.warnings:
-        console.print(f"Note: {warning}", style="yellow", markup=False)
+        console.print(Text(f"Note: {warning}", style="yellow"))
     console.print(f"{len(report.found)} data sets, {len(report.problems)} problems")
 
 
@@ -273,7 +279,8 @@ def _print_items(items: Sequence[_Item]) -> None:
     for number, item in enumerate(items):
         if number:
             console.print()
-        console.print(Text("  ".join(filter(None, (item.task.name, item.id, item.label))), style="bold"))
+        head = (item.task.name, _on_one_line(item.id), item.label)
+        console.print(Text("  ".join(filter(None, head)), style="bold"))
         for code, row in item.rows.items():
             if item.task.kind == "pair":
                 _print_line(console, code, Text(_on_one_line(row["first"])))
@@ -300,27 +307,29 @@ def _print_line(console: Console, code: str, text: Text) -> None:
 
 
 def _shown_tags(tagged: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(word, "" if tag == "O" else tag) for word, tag in tagged]
+    return [(_on_one_line(word), "" if tag == "O" else tag) for word, tag in tagged]
 
 
 def _on_one_line(text: str) -> str:
-    return " ".join(text.split())
+    from xlprompt.data.printable import printable
+
+    return printable(" ".join(text.split()))
 
 
 def _command_line(ctx: click.Context) -> str:
-    """The command as it was called, without options that were left at their default."""
+    """The command as it was called, on one line and without options that were left at their default."""
     words = ["xlprompt", "data", "show", ctx.params["source"]]
     for option in ctx.command.params:
         if not isinstance(option, click.Option) or option.name is None:
             continue
         if ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
             words += [option.opts[0]] if option.is_flag else [option.opts[0], str(ctx.params[option.name])]
-    return shlex.join(words)
+    return _on_one_line(shlex.join(words))
 
 
 def _page(items: Sequence[_Item], *, source: str, split: str, made_by: str) -> str:
     lines = [
-        f"# Examples of {source}",
+        f"# Examples of {_on_one_line(source)}",
         "",
         f"Printed by `{made_by}`; do not edit.",
         "",
@@ -334,7 +343,11 @@ def _page(items: Sequence[_Item], *, source: str, split: str, made_by: str) -> s
         if item.task.name != task:
             task = item.task.name
             lines += ["", f"## {task}"]
-        lines += ["", f"### {_escaped(item.id)}" + (f": {item.label}" if item.label else ""), ""]
+        lines += [
+            "",
+            f"### {_escaped(_on_one_line(item.id))}" + (f": {item.label}" if item.label else ""),
+            "",
+        ]
         lines += _table(item)
     return "\n".join(lines) + "\n"
 

@@ -6,10 +6,14 @@ heavy libraries inside their functions, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import codecs
 import importlib
+import io
 import logging
 import os
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import click
 
@@ -32,12 +36,23 @@ COMMANDS = (
     "ui",
 )
 
+_ESCAPED = "xlprompt-escaped"
+_LINE_END = "\n"
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 class XlpromptGroup(click.Group):
     """A group that imports a subcommand when it is needed and turns known errors into one red line."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Begin a command; from here on nothing that is printed can fail for the terminal's encoding."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors=_ESCAPED)
+        return super().make_context(info_name, args, parent, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the subcommands, in the order in which a newcomer meets them."""
@@ -60,13 +75,27 @@ class XlpromptGroup(click.Group):
         except Exception as error:
             if ctx.params.get("debug") or not _is_for_the_user(error):
                 raise
-            click.secho(f"Error: {error}", fg="red", err=True)
+            from xlprompt.data.printable import printable
+
+            click.secho(f"Error: {printable(str(error), keep=_LINE_END)}", fg="red", err=True)
             ctx.exit(EXIT_USER_ERROR)
 
 
 def _is_for_the_user(error: Exception) -> bool:
     """Whether xlprompt raised it to be read, as a DataError; all else is a bug and keeps its traceback."""
     return type(error).__module__.split(".")[0] == "xlprompt"
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    r"""Stand in for what an encoding lacks, as JSON writes it (``\u00e9``), so that JSON stays JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    units = (int.from_bytes(text[place : place + 2]) for place in range(0, len(text), 2))
+    return "".join(f"\\u{unit:04x}" for unit in units), error.end
+
+
+codecs.register_error(_ESCAPED, _escape)
 
 
 def _version() -> str:

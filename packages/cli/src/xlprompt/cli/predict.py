@@ -35,7 +35,7 @@ _STANDARD_INPUT = Path("-")
     "source",
     type=click.Path(path_type=Path, allow_dash=True),
     help="Read text from a file, or '-' for standard input: JSON Lines as in a data folder, without labels; "
-    "or pairs as two texts with a tab between them, or sentences as words with spaces between them.",
+    "or pairs as two texts with a tab between them, or sentences as words with spaces between them or CoNLL-U.",
 )
 @click.option(
     "--language",
@@ -123,12 +123,16 @@ def _rows(task_name: str, texts: tuple[str, ...], source: Path | None) -> list[P
         what = "two texts" if task.kind == "pair" else "a sentence"
         raise click.UsageError(f"There is no text. The model is for {task.name}: give {what}, or --file.")
     if source == _STANDARD_INPUT:
+        if sys.stdin is None:
+            raise click.UsageError("Standard input is closed: give a file.")
         return read_rows(task, Path("standard input"), sys.stdin.buffer)
     return read_rows(task, source)
 
 
 def _about_cut(predicted: Predicted, ids: list[str]) -> str:
-    some = ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")
+    from xlprompt.data.printable import printable
+
+    some = printable(", ".join(ids[:5])) + (", …" if len(ids) > 5 else "")
     return (
         f"{len(ids)} of {len(predicted.rows)} longer than the {predicted.max_length} tokens that the model "
         f"reads, and cut: {some}. Shorten them; or train with a larger encoding.max_length."
@@ -141,6 +145,7 @@ def _show(console: Console, predicted: Predicted) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from xlprompt.data.printable import printable
     from xlprompt.data.sources.rows import Pair
 
     task = predicted.task
@@ -155,14 +160,18 @@ def _show(console: Console, predicted: Predicted) -> None:
         if isinstance(each.row, Pair):
             (answer,) = each.answers
             table.add_row(
-                Text(each.row.first), Text(each.row.second), answer.label, f"{answer.probability:.1%}"
+                *(Text(printable(text)) for text in (each.row.first, each.row.second)),
+                answer.label,
+                f"{answer.probability:.1%}",
             )
             continue
         words = []
         for word, answer in zip(each.row.tokens, each.answers, strict=True):
             style = "dim" if answer.label == "O" else "bold"
             words.append(
-                Text.assemble(f"{word}\n", (f"{answer.label}\n", style), f"{answer.probability:.0%}")
+                Text.assemble(
+                    f"{printable(word)}\n", (f"{answer.label}\n", style), f"{answer.probability:.0%}"
+                )
             )
         sentences.append(Columns(words, padding=(0, 2)))
     if task.kind == "pair":

@@ -15,11 +15,14 @@ from typing import Any
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order
+from xlprompt.data.printable import printable
 from xlprompt.data.sources.folder import ambiguous, empty
 from xlprompt.data.sources.formats import READERS
-from xlprompt.data.sources.inventory import take_inventory
+from xlprompt.data.sources.inventory import expanded, take_inventory
 from xlprompt.data.sources.parts import SPLITS, Part
-from xlprompt.data.sources.rows import Pair, Sentence, Skipped
+from xlprompt.data.sources.quoting import has_doubled_marks
+from xlprompt.data.sources.rows import Pair, Sentence
+from xlprompt.data.sources.rules import Skipped, withheld
 from xlprompt.data.tasks import TASKS
 
 MOST_PROBLEMS_A_FILE = 20
@@ -134,7 +137,7 @@ def check_folder(path: str | Path) -> FolderReport:
     Raises:
         DataError: There is no such folder, or it is no folder.
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     inventory = take_inventory(folder)
     problems = _Problems(inventory.root)
     for problem in inventory.problems:
@@ -152,16 +155,18 @@ def check_folder(path: str | Path) -> FolderReport:
                 if len(parts) > 1:
                     problems.add(ambiguous(parts, inventory.root))
                 for part in parts:
-                    there, texts[split] = _read(part, inventory.root, problems)
+                    there, texts[split], quoted = _read(part, inventory.root, problems)
                     found.append(there)
+                    warnings += _quoted(there, quoted)
             warnings += _repeats(task, code, texts)
-    return FolderReport(folder.as_posix(), found, problems.finish(), warnings)
+    return FolderReport(printable(folder.as_posix()), found, problems.finish(), warnings)
 
 
-def _read(part: Part, root: Path, problems: _Problems) -> tuple[Found, Counter[bytes]]:
-    """Read a part to its end; return what it holds and how often each text occurs."""
+def _read(part: Part, root: Path, problems: _Problems) -> tuple[Found, Counter[bytes], list[str]]:
+    """Read a part to its end; return what it holds, how often each text occurs, and ids of quoted pairs."""
     texts: Counter[bytes] = Counter()
     skipped: Counter[str] = Counter()
+    quoted: list[str] = []
     has_problems = False
     for outcome in READERS[part.format](part):
         if isinstance(outcome, DataError):
@@ -171,11 +176,14 @@ def _read(part: Part, root: Path, problems: _Problems) -> tuple[Found, Counter[b
             skipped[outcome.reason] += 1
         else:
             texts[_text_key(outcome)] += 1
-    if not texts and not has_problems:
-        problems.add(empty(part))
-    files = tuple(_relative(path, root) for path in part.files)
+            if isinstance(outcome, Pair) and any(map(has_doubled_marks, (outcome.first, outcome.second))):
+                quoted.append(outcome.id)
     count = texts.total()
-    return Found(*part.key, part.format, count, files, dict(skipped)), texts
+    problem = withheld(skipped, count, file=part.files[0], language=part.language)
+    if problem or not (texts or has_problems):
+        problems.add(problem or empty(part))
+    files = tuple(_relative(path, root) for path in part.files)
+    return Found(*part.key, part.format, count, files, dict(skipped)), texts, quoted
 
 
 def _text_key(row: Pair | Sentence) -> bytes:
@@ -194,5 +202,15 @@ def _repeats(task: str, code: str, texts: dict[str, Counter[bytes]]) -> list[str
     return sentences
 
 
+def _quoted(found: Found, ids: list[str]) -> list[str]:
+    """Note the pairs that an export to JSON Lines kept the quotation marks of a CSV file in."""
+    if not ids:
+        return []
+    return [
+        f"{', '.join(found.files)}: {len(ids)} pairs look quoted as in CSV, with doubled quotation marks, "
+        f"the first with the id {printable(ids[0])}; they are read as they are"
+    ]
+
+
 def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    return printable((path.relative_to(root) if path.is_relative_to(root) else path).as_posix())

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xlprompt.data.printable import printable
+
+_MOST_CHARACTERS = 1000
+"""A message may quote what is wrong, which may be a line of any length."""
+
 
 class DataError(ValueError):
     """Data that cannot be used as it is.
 
-    ``str()`` of it is ``<file>:<line>: <message>. <fix>`` without the parts that are not known.
+    ``str()`` of it is ``<file>:<line>: <message>. <fix>`` without the parts that are not known, on one line
+    and with control characters escaped: messages quote files, and go to terminals.
     """
 
     def __init__(
@@ -26,22 +32,27 @@ class DataError(ValueError):
             line: The line of `file`, counted from 1.
             fix: What the user can do, as a sentence.
         """
-        self.message = message
+        self.message = _shown(message)
         self.file = None if file is None else str(file)
         self.line = line
-        self.fix = fix
-        super().__init__(message)
+        self.fix = None if fix is None else _shown(fix)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         """Join place, message and fix into one line."""
-        place = "" if self.file is None else f"{self.file}: "
+        place = "" if self.file is None else f"{printable(self.file)}: "
         if self.file is not None and self.line is not None:
-            place = f"{self.file}:{self.line}: "
+            place = f"{printable(self.file)}:{self.line}: "
         return f"{place}{self.message}." + (f" {self.fix}" if self.fix else "")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the keyword arguments when a worker process hands the error back."""
         return _rebuild, (self.message, self.file, self.line, self.fix)
+
+
+def _shown(text: str) -> str:
+    cut = text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "…"
+    return printable(cut)
 
 
 def _rebuild(message: str, file: str | None, line: int | None, fix: str | None) -> DataError:

@@ -5,6 +5,7 @@ A language is a row. Nothing here knows which files or tasks exist; those are in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -96,7 +97,60 @@ _ROWS = (
     Language("yo", "Yoruba", "Niger-Congo", "Latin", 0),
 )
 
+_SHORTEST_NAME = 4  # letters; what is shorter is a code
+_LONGEST_NAME = 40
+_OF_A_REGION = re.compile(r"([-_]([a-z]{2}|[a-z]{4}|[0-9]{3}))+$")  # zh-CN, zho_Hans; but zh-yue is another
+_DOUBLED = frozenset({"kaa", "ssw"})  # codes of other languages: Karakalpak, Swati
+
 LANGUAGES: Mapping[str, Language] = MappingProxyType({row.code: row for row in _ROWS})
+
+# What else people call them: ISO 639-2 and 639-3 codes, the language's own name, with and without its marks.
+# English names and 639-1 codes are in the table above. An underscore stands for a space.
+_ALSO_CALLED = {
+    "en": "eng anglais englisch",
+    "ru": "rus русский russkiy russkij",
+    "zh": "zho chi cmn 中文 汉语 漢語 mandarin zhongwen hans hant",
+    "de": "deu ger deutsch",
+    "es": "spa español espanol castellano castilian",
+    "fr": "fra fre français francais",
+    "ja": "jpn jp 日本語 nihongo",
+    "it": "ita italiano",
+    "pt": "por português portugues",
+    "el": "ell gre gr ελληνικά ελληνικα ellinika",
+    "ko": "kor 한국어 hangugeo",
+    "fi": "fin suomi",
+    "id": "ind in bahasa_indonesia",
+    "tr": "tur türkçe turkce",
+    "ar": "ara arb العربية عربي",
+    "vi": "vie vn tiếng_việt tieng_viet",
+    "th": "tha ไทย ภาษาไทย",
+    "bg": "bul български balgarski",
+    "ca": "cat català catala valencian valencià",
+    "hi": "hin हिन्दी हिंदी",
+    "et": "est ekk eesti",
+    "bn": "ben বাংলা bangla",
+    "ta": "tam தமிழ்",
+    "ur": "urd اردو",
+    "sw": "swa swh kiswahili",
+    "te": "tel తెలుగు",
+    "eu": "eus baq euskara",
+    "my": "mya bur မြန်မာ myanmar",
+    "ht": "hat kreyòl kreyol haitian",
+    "qu": "que quy quz runasimi",
+    "af": "afr",
+    "fa": "fas per pes فارسی farsi",
+    "he": "heb iw עברית ivrit",
+    "hu": "hun magyar",
+    "jv": "jav basa_jawa",
+    "ka": "kat geo ქართული kartuli",
+    "kk": "kaz қазақ қазақша kazak qazaq",
+    "ml": "mal മലയാളം",
+    "mr": "mar मराठी",
+    "ms": "msa may zsm melayu bahasa_melayu",
+    "nl": "nld dut nederlands flemish vlaams",
+    "tl": "tgl fil filipino pilipino",
+    "yo": "yor yorùbá",
+}
 
 _STUDY = "en ru zh de es fr ja el ko fi tr ar vi th bg hi ur sw te eu"
 STUDY_LANGUAGES: tuple[str, ...] = tuple(_STUDY.split())
@@ -113,21 +167,36 @@ def language(code: str) -> Language:
         The row of the table.
 
     Raises:
-        DataError: No such row; the message lists codes and names that come near.
+        DataError: No such row; the message names the language that is meant where that is plain.
     """
     row = LANGUAGES.get(code)
     if row is not None:
         return row
-    by_name = {known.name.lower(): known.code for known in _ROWS}
-    wanted = code.lower()
-    near = [*get_close_matches(wanted, LANGUAGES, n=3, cutoff=0.5)]
-    near += [by_name[name] for name in get_close_matches(wanted, by_name, n=3, cutoff=0.8)]
+    near = _near(code)
     if near:
-        listed = ", ".join(f"{match} ({LANGUAGES[match].name})" for match in dict.fromkeys(near))
-        fix = f"Did you mean {listed}?"
+        fix = f"Did you mean {', '.join(f'{match} ({LANGUAGES[match].name})' for match in near)}?"
     else:
         fix = f"Known languages: {' '.join(LANGUAGES)}."
-    raise DataError(f"unknown language {code!r}", fix=fix)
+    raise DataError(f"unknown language {code[:_LONGEST_NAME]!r}", fix=fix)
+
+
+def _near(word: str) -> list[str]:
+    """Return the codes of the languages that a word surely means; none is better than a wrong one.
+
+    A code of three letters is never taken for a similar one: "swe" is Swedish, and no misspelt Swahili.
+    """
+    wanted = word[:_LONGEST_NAME].casefold().strip()
+    names = {known.name.casefold(): known.code for known in _ROWS}
+    for code, others in _ALSO_CALLED.items():
+        names |= {name.replace("_", " "): code for name in [code, *others.split()]}
+    typed_twice = wanted[:-1] if wanted[-2:-1] == wanted[-1:] and wanted not in _DOUBLED else ""
+    for known in (wanted, _OF_A_REGION.sub("", wanted), typed_twice):
+        if known in names:
+            return [names[known]]
+    if len(wanted) < _SHORTEST_NAME:
+        return []
+    spelt = [name for name in names if len(name) >= _SHORTEST_NAME]
+    return list(dict.fromkeys(names[name] for name in get_close_matches(wanted, spelt, n=2, cutoff=0.85)))
 
 
 def in_study_order(codes: set[str] | frozenset[str]) -> tuple[str, ...]:

@@ -29,6 +29,9 @@ class Task:
             column of words and that of tags.
         label_words: One word for each label, for heads that read the language model's vocabulary.
         version: Moves when a change here, or in how the task's files are read, could move a score.
+        no_label: What publishers write where a row or word has no label; such a row is left out.
+        untranslated: What they write for a text that was not translated; such a row is left out.
+        symbols: Tags of what is no word: an underscore under another tag stands for a word that is withheld.
     """
 
     name: str
@@ -39,6 +42,9 @@ class Task:
     text_columns: tuple[str, str]
     label_words: tuple[str, ...]
     version: int
+    no_label: str = ""
+    untranslated: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -57,6 +63,7 @@ _ROWS = (
         text_columns=("premise", "hypothesis"),
         label_words=("yes", "maybe", "no"),
         version=1,
+        no_label="-",
     ),
     Task(
         name="pawsx",
@@ -67,6 +74,7 @@ _ROWS = (
         text_columns=("sentence1", "sentence2"),
         label_words=("no", "yes"),
         version=1,
+        untranslated=("", "NS"),  # google-research-datasets/paws, issues 4 and 15
     ),
     Task(
         name="ner",
@@ -96,6 +104,8 @@ _ROWS = (
             "pronoun name punctuation because symbol verb other"
         ),
         version=1,
+        no_label="_",
+        symbols=("PUNCT", "SYM"),
     ),
 )
 

@@ -1,49 +1,61 @@
 """Text without labels, to predict labels for: typed, or in a file or stream.
 
-A file is JSON Lines in the columns of the data folder's files, or plain text: pairs as two texts with a tab
-between them, sentences as words with spaces between them. Labels that stand in it are not looked at.
+A file is JSON Lines in the columns of the data folder's files; pairs as two texts with a tab between them,
+under XNLI's or PAWS-X's header or none; sentences as words with spaces between them, in CoNLL-U, or in lines
+as PAN-X's. Labels in it are not looked at. Rows that training leaves out are left out; typed, refused.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from datasets import Dataset
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.sources.formats import conllu, panx
 from xlprompt.data.sources.formats.jsonl import column, parse_object
+from xlprompt.data.sources.formats.tsv import cells_of, check_header
 from xlprompt.data.sources.lines import numbered_lines
-from xlprompt.data.sources.rows import Pair, Sentence, make_pair, make_sentence, to_dataset
+from xlprompt.data.sources.quoting import style_of
+from xlprompt.data.sources.rows import Outcome, Pair, Sentence, make_pair, make_sentence, to_dataset, usable
+from xlprompt.data.sources.rules import Skipped
+from xlprompt.data.sources.strangers import other_format
 from xlprompt.data.tasks import Task
 
-_PUBLISHED = ("sentence1", "sentence2")  # what the files of XNLI and PAWS-X call the texts of a pair
-_NO_LABEL = 0  # stands where the schema has a label; nothing reads it
+_HEAD = 5  # lines that tell the format
+# What the files of XNLI and PAWS-X, and of XNLI-MT, call the texts of a pair.
+_PUBLISHED = (("sentence1", "sentence2"), ("premise", "hypo"))
+_ARGUMENTS = Path("arguments")
+
+Lines = Sequence[tuple[int, str]]
+Row = Pair | Sentence
 
 
-def typed_rows(task: Task, texts: Sequence[str]) -> list[Pair | Sentence]:
+def typed_rows(task: Task, texts: Sequence[str]) -> list[Row]:
     """Rows from texts as they are typed: the two of one pair, or any number of sentences.
 
     Raises:
-        DataError: Not two texts where the task has pairs, or a blank one.
+        DataError: Not two texts where the task has pairs, or one that is blank or cannot be encoded.
     """
-    if task.kind == "pair":
-        if len(texts) != 2:
-            first, second = task.text_columns
-            raise DataError(
-                f"{len(texts)} text{'s' if len(texts) != 1 else ''} where {task.name} takes two",
-                fix=f"Give a {first} and a {second}; many pairs can stand in a file.",
-            )
-        return [_pair(task, texts, "0", 0, Path("arguments"), None)]
-    return [
-        _sentence(task, text.split(), str(number), number, Path("arguments"), number + 1)
-        for number, text in enumerate(texts)
-    ]
+    if task.kind == "tagging":
+        return [
+            _kept(_sentence(task, text.split(), str(number), number, _ARGUMENTS, number + 1), number + 1)
+            for number, text in enumerate(texts)
+        ]
+    if len(texts) != 2:
+        first, second = task.text_columns
+        raise DataError(
+            f"{len(texts)} text{'s' if len(texts) != 1 else ''} where {task.name} takes two",
+            fix=f"Give a {first} and a {second}; many pairs can stand in a file.",
+        )
+    return [_kept(_pair(task, texts, "0", 0, _ARGUMENTS, None), None)]
 
 
-def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Pair | Sentence]:
+def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Row]:
     """Rows of a file, each with its own id or else its number from 0; blank lines hold none.
 
     It is JSON Lines where its name says so (`.jsonl`, also `.jsonl.gz`) or its first line is a JSON object.
@@ -56,30 +68,48 @@ def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Pa
     Raises:
         DataError: The file or a row is not as it should be, or there is no row at all.
     """
-    lines = list(_filled_lines(path, stream))
-    if not lines:
+    other = other_format(path)
+    if other is not None:
+        raise other
+    lines = list(_sound_lines(path, stream))
+    filled = [(line, text) for line, text in lines if text.strip()]
+    if not filled:
         raise DataError("there is no text in it", file=path, fix="Give at least one line.")
-    if path.name.removesuffix(".gz").endswith(".jsonl") or _is_object(lines[0][1]):
-        return [_from_json(task, text, place, path, line) for place, (line, text) in enumerate(lines)]
-    if task.kind == "pair":
-        return _from_columns(task, lines, path)
-    return [
-        _sentence(task, text.split(), str(place), place, path, line)
-        for place, (line, text) in enumerate(lines)
-    ]
+    if path.name.removesuffix(".gz").endswith(".jsonl") or _is_object(filled[0][1]):
+        outcomes: Iterable[Outcome] = (
+            _from_json(task, text, place, path, line) for place, (line, text) in enumerate(filled)
+        )
+    elif task.kind == "pair":
+        outcomes = _from_columns(task, filled, path)
+    else:
+        outcomes = _from_words(task, lines, path)
+    rows = list(usable(outcomes, file=path, language="the file's"))
+    if not rows:
+        raise DataError("every row is one that is left out", file=path, fix="Give at least one other.")
+    return rows
 
 
-def unlabeled_dataset(task: Task, rows: Sequence[Pair | Sentence]) -> Dataset:
+def unlabeled_dataset(task: Task, rows: Sequence[Row]) -> Dataset:
     """The rows in the schema that encoding takes; the labels in it mean nothing."""
     return to_dataset(task, rows, limit=None, fingerprint="unlabeled")
 
 
-def _filled_lines(path: Path, stream: BinaryIO | None) -> Iterator[tuple[int, str]]:
+def _sound_lines(path: Path, stream: BinaryIO | None) -> Iterator[tuple[int, str]]:
     for line, text in numbered_lines(path, stream):
         if isinstance(text, DataError):
             raise text
-        if text.strip():
-            yield line, text
+        yield line, text
+
+
+def _kept(outcome: Row | Skipped, line: int | None) -> Row:
+    if isinstance(outcome, Skipped):
+        raise DataError(
+            f"this text stands for one that is not there ({outcome.reason})",
+            file=_ARGUMENTS,
+            line=line,
+            fix="Give the text itself.",
+        )
+    return outcome
 
 
 def _is_object(text: str) -> bool:
@@ -89,7 +119,7 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def _from_json(task: Task, text: str, position: int, path: Path, line: int) -> Pair | Sentence:
+def _from_json(task: Task, text: str, position: int, path: Path, line: int) -> Row | Skipped:
     record = parse_object(text, path, line)
     row_id = str(position) if record.get("id") is None else str(record["id"])
     if task.kind == "tagging":
@@ -99,15 +129,19 @@ def _from_json(task: Task, text: str, position: int, path: Path, line: int) -> P
     return _pair(task, texts, row_id, position, path, line)
 
 
-def _from_columns(task: Task, lines: Sequence[tuple[int, str]], path: Path) -> list[Pair | Sentence]:
+def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Row | Skipped]:
     """Pairs from lines of cells: under a header that names their columns among others, or of two each."""
-    head = lines[0][1].split("\t")
-    wanted = next((names for names in (task.text_columns, _PUBLISHED) if set(names) <= set(head)), None)
-    columns = [0, 1] if wanted is None else [head.index(name) for name in wanted]
-    width = 2 if wanted is None else len(head)
-    rows: list[Pair | Sentence] = []
-    for position, (line, text) in enumerate(lines if wanted is None else lines[1:]):
-        cells = text.split("\t")
+    style = style_of(text.split("\t") for _, text in lines)
+    line, text = lines[0]
+    head = cells_of(text, style, path, line)
+    wanted = next((names for names in (task.text_columns, *_PUBLISHED) if set(names) <= set(head)), None)
+    if wanted is None:
+        columns, width = [0, 1], 2
+    else:
+        columns, width = [check_header(head, wanted, path, line).index(name) for name in wanted], len(head)
+        lines = lines[1:]
+    for position, (line, text) in enumerate(lines):
+        cells = cells_of(text, style, path, line)
         if len(cells) != width:
             raise DataError(
                 f"{len(cells)} columns where "
@@ -116,25 +150,49 @@ def _from_columns(task: Task, lines: Sequence[tuple[int, str]], path: Path) -> l
                 line=line,
                 fix="Put one tab between the two texts and none into them, or give JSON Lines.",
             )
-        rows.append(_pair(task, [cells[place] for place in columns], str(position), position, path, line))
-    if not rows:
+        yield _pair(task, [cells[place] for place in columns], str(position), position, path, line)
+    if not lines:
         raise DataError("there is no pair below the header", file=path, line=1, fix="Give at least one.")
-    return rows
 
 
-def _pair(task: Task, texts: Sequence[Any], row_id: str, position: int, path: Path, line: int | None) -> Pair:
+def _from_words(task: Task, lines: Lines, path: Path) -> Iterator[Outcome]:
+    """Sentences from CoNLL-U, from PAN-X's lines, or one a line."""
+    head = [text for _, text in lines if text.strip()][:_HEAD]
+    if conllu.holds(head):
+        yield from conllu.sentences(task, lines, path, count(), labeled=False)
+    elif panx.holds(head):
+        yield from panx.sentences(task, "", lines, path, labeled=False)
+    else:
+        for position, (line, text) in enumerate((line, text) for line, text in lines if text.strip()):
+            if "\t" in text or text.startswith("-DOCSTART-"):
+                raise DataError(
+                    "a line of columns where a sentence is words with spaces between them",
+                    file=path,
+                    line=line,
+                    fix="Give sentences, JSON Lines, CoNLL-U, or lines of <language>:<word><TAB><tag>.",
+                )
+            yield _sentence(task, text.split(), str(position), position, path, line)
+
+
+def _pair(
+    task: Task, texts: Sequence[Any], row_id: str, position: int, path: Path, line: int | None
+) -> Pair | Skipped:
     return make_pair(
         task,
         texts,
-        _NO_LABEL,
+        None,
         position=position,
         row_id=row_id,
         names=task.text_columns,
         file=path,
         line=line,
+        labeled=False,
     )
 
 
-def _sentence(task: Task, tokens: Any, row_id: str, position: int, path: Path, line: int | None) -> Sentence:
-    tags = [_NO_LABEL] * len(tokens) if isinstance(tokens, list) else []
-    return make_sentence(task, tokens, tags, position=position, row_id=row_id, file=path, line=line)
+def _sentence(
+    task: Task, tokens: Any, row_id: str, position: int, path: Path, line: int | None
+) -> Sentence | Skipped:
+    return make_sentence(
+        task, tokens, None, position=position, row_id=row_id, file=path, line=line, labeled=False
+    )

@@ -1,12 +1,14 @@
 """Which data a recipe reads: its source, and the languages that it is trained, chosen and scored on.
 
-Nothing is loaded or encoded here; what is missing is said before anything heavy starts.
+Nothing is kept or encoded here; what is missing is said before anything heavy starts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xlprompt.data import STUDY_LANGUAGES, TASKS, Task
-from xlprompt.data.sources import Source, open_source
+from xlprompt.data.sources import FolderSource, Source, open_source
 from xlprompt.training.errors import RunError
 from xlprompt.training.recipe import DataSettings, Recipe
 
@@ -70,6 +72,16 @@ def languages_to_score(
             f"{', '.join(present)}. Change data.languages, or set it to null to score all that is there"
         )
     return tuple(settings.languages)
+
+
+def read_test_sets(source: Source, task: Task, languages: Sequence[str]) -> None:
+    """Read the files of what will be scored, so that a damaged one is met before training and not after.
+
+    Raises:
+        DataError: One is not as it should be.
+    """
+    if isinstance(source, FolderSource):
+        source.read_through(task, languages, "test")
 
 
 def unlabelled_split(source: Source, task: Task, language: str) -> str | None:

@@ -162,11 +162,16 @@ def write_predicted(path: Path, predicted: Predicted) -> None:
     """
     lines = (json.dumps(as_record(predicted.task, row), ensure_ascii=False) for row in predicted.rows)
     content = "".join(f"{line}\n" for line in lines).encode()
+    content = gzip.compress(content, mtime=0) if path.suffix == ".gz" else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if path.exists() and not path.is_file():
+            # /dev/null, or a pipe: to put a file in its place would take it away from everybody.
+            path.write_bytes(content)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+            temporary.write_bytes(content)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ from xlprompt.training.align_run import measure_alignments
 from xlprompt.training.alignment_loss import AlignmentLoss, alignment_loss
 from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import CheckpointMetadata, model_files, save_checkpoint
-from xlprompt.training.chosen_data import languages_to_score, open_training_data
+from xlprompt.training.chosen_data import languages_to_score, open_training_data, read_test_sets
 from xlprompt.training.cost import (
     CostEstimate,
     PeakRate,
@@ -189,6 +189,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
     store, console, processes = job.store, job.console, job.processes
     source = open_training_data(recipe)
     languages = languages_to_score(source, task, recipe.data)
+    read_test_sets(source, task, languages)
     tracker = job.tracker()
 
     prepared = prepare(recipe, source, target, processes)

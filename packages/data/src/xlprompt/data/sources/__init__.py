@@ -6,7 +6,6 @@ Whatever the source, one schema comes out. This module picks the source: `xlprom
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 from datasets import Dataset
@@ -15,6 +14,7 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.mini.source import MiniSource
 from xlprompt.data.sources.folder import FolderSource
 from xlprompt.data.sources.hub import HubSource
+from xlprompt.data.sources.inventory import expanded
 from xlprompt.data.tasks import Task
 
 __all__ = ["FolderSource", "HubSource", "MiniSource", "Source", "open_source"]
@@ -56,4 +56,4 @@ def open_source(spec: str) -> Source:
         return MiniSource()
     if not spec.strip():
         raise DataError("no source is named", fix="Give DATA=mini, DATA=hub or DATA=<folder>.")
-    return FolderSource(Path(spec).expanduser())
+    return FolderSource(expanded(spec))

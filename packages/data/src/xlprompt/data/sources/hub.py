@@ -13,14 +13,13 @@ from types import MappingProxyType
 from typing import Any
 
 import datasets
+import pyarrow as pa
 from datasets import ClassLabel, Dataset, List
-from datasets.exceptions import DatasetsError
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
-from xlprompt.data.sources.formats.pawsx import untranslated
 from xlprompt.data.sources.parts import SPLITS, Split, check_split
-from xlprompt.data.sources.rows import Pair, Sentence, check_limit, make_pair, make_sentence, to_dataset
+from xlprompt.data.sources.rows import Outcome, check_limit, make_pair, make_sentence, to_dataset, usable
 from xlprompt.data.sources.treebanks import hub_splits, hub_treebank
 from xlprompt.data.tasks import Task
 
@@ -97,7 +96,9 @@ class HubSource:
         check_limit(limit)
         config = self._config(task, language, split)
         table = _download(HUB_TABLES[task.name].repository, config, check_split(split))
-        rows = _pairs(task, table, config) if task.kind == "pair" else _sentences(task, table, config)
+        outcomes = _pairs(task, table, config) if task.kind == "pair" else _sentences(task, table, config)
+        place = f"{HUB_TABLES[task.name].repository}/{config}"
+        rows = usable(outcomes, file=place, language=language)
         return to_dataset(task, rows, limit=limit, fingerprint=self.fingerprint(task, language, split))
 
     def fingerprint(self, task: Task, language: str, split: str) -> str:
@@ -123,22 +124,29 @@ def _splits(task: Task, code: str) -> tuple[Split, ...]:
 def _download(repository: str, config: str, split: Split) -> Dataset:
     """Load one split, from the hub's own conversion where the main revision cannot be used."""
     main, converted = REVISIONS
+    # What these calls raise has no common class: the libraries below datasets have their own, as httpx2's
+    # ConnectError, which is no OSError, and change them.
     try:
         return datasets.load_dataset(repository, config, split=split, revision=main)
-    except ConnectionError as error:
-        raise _unreachable(repository, error) from error
-    except (DatasetsError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        if _is_offline(error):
+            raise _unreachable(repository, error) from error
         first = error
     try:
         return datasets.load_dataset(repository, data_dir=config, split=split, revision=converted)
-    except (DatasetsError, OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, ConnectionError):
+    except Exception as error:
+        if _is_offline(error):
             raise _unreachable(repository, error) from error
         raise DataError(
             f"{repository} ({config}, {split}) cannot be loaded from the hub: {_brief(first)}; "
             f"its parquet conversion: {_brief(error)}",
             fix="Give DATA=<folder> with the task's published files.",
         ) from error
+
+
+def _is_offline(error: Exception) -> bool:
+    names = {base.__name__ for base in type(error).__mro__}
+    return isinstance(error, ConnectionError) or "TransportError" in names
 
 
 def _unreachable(repository: str, error: Exception) -> DataError:
@@ -150,23 +158,22 @@ def _unreachable(repository: str, error: Exception) -> DataError:
 
 def _brief(error: Exception) -> str:
     return (
-        f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__
+        f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+        if str(error).strip()
+        else type(error).__name__
     )
 
 
-def _pairs(task: Task, table: Dataset, place: str) -> Iterator[Pair]:
+def _pairs(task: Task, table: Dataset, place: str) -> Iterator[Outcome]:
     spec = HUB_TABLES[task.name]
     _require(table, (spec.first, spec.second, spec.label), spec.repository)
     names = _label_names(table.features[spec.label])
-    for position, row in enumerate(_stream(table)):
-        if task.name == "pawsx" and untranslated(row[spec.first], row[spec.second]):
-            continue
-        label = row[spec.label] if names is None else names[row[spec.label]]
+    for position, row in enumerate(_stream(table, spec.repository)):
         yield make_pair(
             task,
             (row[spec.first], row[spec.second]),
             # A bare number says nothing about its order, except in PAWS-X, whose labels are the numbers.
-            str(label),
+            str(_named(row[spec.label], names)),
             position=position,
             row_id=str(row[spec.row_id]) if spec.row_id in row else None,
             names=(spec.first, spec.second),
@@ -175,22 +182,22 @@ def _pairs(task: Task, table: Dataset, place: str) -> Iterator[Pair]:
         )
 
 
-def _sentences(task: Task, table: Dataset, place: str) -> Iterator[Sentence]:
+def _sentences(task: Task, table: Dataset, place: str) -> Iterator[Outcome]:
     spec = HUB_TABLES[task.name]
     _require(table, (spec.first, spec.second), spec.repository)
     feature = table.features[spec.second]
     names = _label_names(feature.feature if isinstance(feature, List) else feature)
-    for position, row in enumerate(_stream(table)):
-        tags = [tag if names is None else names[tag] for tag in row[spec.second]]
-        tokens = list(row[spec.first])
-        if task.name == "pos":
-            tokens, tags = _syntactic_words(tokens, tags, row.get("head"))
+    for position, row in enumerate(_stream(table, spec.repository)):
+        tags: Any = [str(_named(tag, names)) for tag in row[spec.second] or ()]
+        tokens = row[spec.first]
+        if task.name == "pos" and tokens and len(tokens) == len(tags):
+            tokens, tags = _syntactic_words(tokens, tags, row.get("head") or [])
             if not tokens:
                 continue
         yield make_sentence(
             task,
             tokens,
-            [str(tag) for tag in tags],
+            tags,
             position=position,
             row_id=str(row[spec.row_id]) if spec.row_id in row else None,
             file=f"{spec.repository}/{place}",
@@ -199,27 +206,38 @@ def _sentences(task: Task, table: Dataset, place: str) -> Iterator[Sentence]:
 
 
 def _syntactic_words(
-    tokens: list[str], tags: list[Any], heads: list[str] | None
-) -> tuple[list[str], list[Any]]:
-    """Leave out what is no word of its own: multiword ranges (tag "_") and empty nodes.
+    tokens: list[str], tags: list[str], heads: list[str | None]
+) -> tuple[list[str], list[str]]:
+    """Leave out what is no word of its own: multiword ranges and empty nodes.
 
     The hub's rows were made from every line of the CoNLL-U files. Ranges and empty nodes have no head,
-    which the conversion wrote as "None"; an empty node can have a proper tag, so the tag alone does not
-    show it.
+    which the conversion wrote as "None"; an empty node can have a proper tag, and a word can lack one ("_",
+    as ranges have it), so the tag shows it only where there are no heads.
     """
     kept = [
         (token, tag)
         for place, (token, tag) in enumerate(zip(tokens, tags, strict=True))
-        if tag != "_" and (heads is None or heads[place].isdigit())
+        if (str(heads[place]).isdigit() if len(heads) == len(tokens) else tag != "_")
     ]
     return [token for token, _ in kept], [tag for _, tag in kept]
 
 
-def _stream(table: Dataset) -> Iterator[dict[str, Any]]:
-    for batch in table.iter(batch_size=_BATCH):
-        names = list(batch)
-        for values in zip(*batch.values(), strict=True):
-            yield dict(zip(names, values, strict=True))
+def _stream(table: Dataset, repository: str) -> Iterator[dict[str, Any]]:
+    try:
+        for batch in table.iter(batch_size=_BATCH):
+            names = list(batch)
+            for values in zip(*batch.values(), strict=True):
+                yield dict(zip(names, values, strict=True))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(
+            f"the copy of {repository} in the datasets library's cache cannot be read ({_brief(error)})",
+            fix="Delete the copy, so that it is fetched again.",
+        ) from error
+
+
+def _named(label: Any, names: list[str] | None) -> Any:
+    """Return a label's name; a number that has none (-1 stands for no label) stays as it is."""
+    return names[label] if names and isinstance(label, int) and 0 <= label < len(names) else label
 
 
 def _label_names(feature: object) -> list[str] | None:

@@ -6,25 +6,25 @@ column).
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.printable import printable
 from xlprompt.data.sources.formats import RECOGNIZERS
+from xlprompt.data.sources.formats.conllu import is_piece
 from xlprompt.data.sources.lines import first_lines
-from xlprompt.data.sources.parts import Candidate, Part, Recognition
+from xlprompt.data.sources.parts import Candidate, LeftOut, Part, Recognition
+from xlprompt.data.sources.strangers import data_suffix, described, is_document, lfs_pointer
 from xlprompt.data.sources.treebanks import TREEBANKS
 
 _MOST_FILES = 20_000
-# A file with one of these names is surely meant as data; others (a README, a licence) are passed over in
-# silence.
-_DATA_SUFFIXES = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".conllu", ".conllu.gz")
-_KNOWN_LAYOUTS = (
-    "Known files: <task>/<language>.<split>.jsonl, xnli.dev.tsv, multinli_1.0_train.jsonl, "
-    "x-final/<language>/test_2k.tsv, PAN-X's <language>/train, <language>_<treebank>-ud-<split>.conllu."
-)
+_MOST_NAMED = 20
+_SPECIAL = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"))
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Inventory:
     Attributes:
         root: The folder.
         parts: Parts by (task, language, split); more than one where the folder is ambiguous.
-        problems: Files that could not be recognized, and languages that are not in the table.
-        left_out: Treebanks that are not used because the language has a preferred one, as sentences.
+        problems: Files that could not be recognized or opened, and languages that are not in the table.
+        left_out: Treebanks that are not used because the language has a preferred one, and files that are
+            left out on purpose or do not look like data, as sentences.
     """
 
     root: Path
@@ -51,51 +52,111 @@ def take_inventory(folder: Path) -> Inventory:
         folder: Any folder: a benchmark's, several benchmarks' side by side, or one task's.
 
     Returns:
-        What is there. Hidden files and macOS's resource files are passed over.
+        What is there. Hidden files, macOS's resource files and documents (a README) are passed over.
 
     Raises:
         DataError: The folder is not there, is a file, or holds so many files that it cannot be meant.
     """
-    if not folder.exists():
-        raise DataError(
-            "there is no such folder", file=folder, fix="Give DATA=<folder> that exists, or DATA=hub."
-        )
-    if not folder.is_dir():
-        raise DataError("this is a file, not a folder", file=folder, fix="Give the folder that it lies in.")
-    root = folder.resolve()
+    root = _opened(folder)
     parts: list[Part] = []
     problems: list[DataError] = []
-    for path in _files(root):
-        try:
-            recognition = _recognize(Candidate(path, root, first_lines(path)))
-        except DataError as problem:
-            problems.append(problem)
-            continue
-        if recognition is None and path.name.endswith(_DATA_SUFFIXES):
-            problems.append(DataError("not a file that this package knows", file=path, fix=_KNOWN_LAYOUTS))
-        for part in recognition or ():
-            if isinstance(part, DataError):
-                problems.append(part)
+    notes: dict[str, list[str]] = {}
+    for path in _files(root, problems):
+        for found in _look_at(path, root):
+            if isinstance(found, DataError):
+                problems.append(found)
+            elif isinstance(found, LeftOut):
+                notes.setdefault(found.reason, []).append(path.relative_to(root).as_posix())
             else:
-                parts.append(part)
+                parts.append(found)
     kept, left_out = _choose_treebanks(_join_pieces(_drop_twins(parts)))
     by_key: dict[tuple[str, str, str], list[Part]] = {}
     for part in kept:
         by_key.setdefault(part.key, []).append(part)
-    return Inventory(root, by_key, tuple(problems), left_out)
+    return Inventory(root, by_key, tuple(problems), (*left_out, *_sentences(notes)))
 
 
-def _files(root: Path) -> Iterator[Path]:
+def expanded(path: str | Path) -> Path:
+    """Return a path with ``~`` replaced; unchanged where there is no such user, so that it is not found."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def _opened(folder: Path) -> Path:
+    """Return the folder's full path, or raise a DataError if it is none."""
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+        root = folder.resolve()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise DataError(
+            "there is no such folder", file=folder, fix="Give DATA=<folder> that exists, or DATA=hub."
+        ) from None
+    except (OSError, RuntimeError) as error:
+        raise _cannot_be_read(folder, error) from None
+    if not is_folder:
+        raise DataError("this is a file, not a folder", file=folder, fix="Give the folder that it lies in.")
+    return root
+
+
+def _cannot_be_read(path: Path, error: Exception) -> DataError:
+    reason = getattr(error, "strerror", None) or str(error)
+    is_link = isinstance(error, FileNotFoundError) or getattr(error, "errno", None) == errno.ELOOP
+    fix = "It is a link that leads to no file: mend or delete it." if is_link else "Check its permissions."
+    return DataError(f"cannot be read ({reason})", file=path, fix=fix)
+
+
+def _look_at(path: Path, root: Path) -> Sequence[Part | DataError | LeftOut]:
+    """Say what a file is without reading more than its first lines, and without waiting for a pipe."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return [_cannot_be_read(path, error)]
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_one, name in _SPECIAL if is_one(mode)), "no file")
+        return [LeftOut(f"{kind} is not read")]
+    candidate = Candidate(path, root, first_lines(path))
+    pointer = lfs_pointer(candidate)
+    if pointer is not None:
+        return [pointer]
+    try:
+        recognition = _recognize(candidate)
+    except DataError as problem:
+        return [problem]
+    if recognition is not None:
+        return recognition
+    if is_document(path):
+        return []
+    return [described(candidate) or LeftOut("not taken for data")]
+
+
+def _sentences(notes: dict[str, list[str]]) -> Iterator[str]:
+    for reason, names in sorted(notes.items()):
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        yield printable(f"left out, {reason}: {', '.join(names[:_MOST_NAMED])}{more}")
+
+
+def _files(root: Path, problems: list[DataError]) -> Iterator[Path]:
     """Yield files in sorted order, through links to folders, each folder once."""
     seen: set[Path] = set()
     count = 0
-    for directory, names, files in os.walk(root, followlinks=True):
+
+    def cannot_list(error: OSError) -> None:
+        problems.append(_cannot_be_read(Path(error.filename), error))
+
+    for directory, names, files in os.walk(root, onerror=cannot_list, followlinks=True):
         here = Path(directory).resolve()
         if here in seen:
             names.clear()
             continue
         seen.add(here)
         names[:] = sorted(name for name in names if not name.startswith((".", "__MACOSX")))
+        problems += [
+            DataError("a folder with the name of a file", file=Path(directory, name), fix="Rename it.")
+            for name in names
+            if data_suffix(name)
+        ]
         for name in sorted(files):
             if name.startswith("."):
                 continue
@@ -132,10 +193,7 @@ def _join_pieces(parts: list[Part]) -> list[Part]:
     joined: dict[tuple[object, ...], Part] = {}
     for part in parts:
         path = part.files[0]
-        is_piece = part.format == "conllu" and not path.name.removesuffix(".gz").endswith(
-            ("-train.conllu", "-dev.conllu", "-test.conllu")
-        )
-        key = (*part.key, part.treebank, path.parent) if is_piece else (path, part.key)
+        key = (*part.key, part.treebank, path.parent) if is_piece(path) else (path, part.key)
         before = joined.get(key)
         joined[key] = part if before is None else replace(part, files=before.files + part.files)
     return list(joined.values())

@@ -9,10 +9,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import LANGUAGES, language
+from xlprompt.data.sources.quoting import unquoted
 from xlprompt.data.tasks import Task
 
 Split = Literal["train", "validation", "test"]
@@ -20,11 +21,19 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 SPLIT_WORDS: dict[str, Split] = {
     "train": "train",
+    "training": "train",
     "dev": "validation",
+    "devel": "validation",
+    "development": "validation",
+    "val": "validation",
+    "valid": "validation",
     "validation": "validation",
     "test": "test",
+    "testing": "test",
 }
-"""What file names call the splits."""
+"""What file names call the splits, in every format."""
+SPLIT_PATTERN = "|".join(SPLIT_WORDS)
+"""The same as a part of a regular expression that matches a whole name."""
 
 
 @dataclass(frozen=True)
@@ -75,24 +84,35 @@ class Candidate:
     @property
     def columns(self) -> tuple[str, ...]:
         """Cells of the first line, taken as a tab-separated header."""
-        return tuple(self.head[0].split("\t")) if self.head else ()
+        return tuple(map(unquoted, self.head[0].split("\t"))) if self.head else ()
 
 
-Recognition = list[Part | DataError] | None
-"""What a format says of a file: not mine (None), or the parts in it and what is wrong with others. A file
-that a format knows and leaves alone on purpose has no parts."""
+class LeftOut(NamedTuple):
+    """A file that is known and left out on purpose, and why."""
+
+    reason: str
+
+
+Recognition = Sequence[Part | DataError | LeftOut] | None
+"""What a format says of a file: not mine (None), or the parts in it, what is wrong with others, and why it is
+left out."""
 
 
 def split_in_name(name: str) -> Split | None:
     """Find the one split that a file name speaks of, as in ``dev_2k.tsv`` or ``multinli.train.en.tsv``."""
-    found = {SPLIT_WORDS[word] for word in re.split(r"[._-]", name.lower()) if word in SPLIT_WORDS}
+    found = {SPLIT_WORDS[word] for word in words_of(name) if word in SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
+
+
+def words_of(name: str) -> list[str]:
+    """Split a file name at its dots, underscores and hyphens."""
+    return re.split(r"[._-]", name.lower())
 
 
 def language_in_folder(folders: Sequence[str]) -> str | None:
     """Find the language that a file's own folder is named after, as in ``en`` or ``wikiann-en``."""
-    words = re.split(r"[._-]", folders[-1])
-    return words[-1] if words[-1] in LANGUAGES else None
+    word = words_of(folders[-1])[-1]
+    return word if word in LANGUAGES else None
 
 
 def check_split(split: str) -> Split:

@@ -1,12 +1,15 @@
 """Rows as the readers give them, their checks, and the one table that comes out.
 
-Every reader yields rows or, in their place, what was skipped or wrong; whether a problem stops the reading
-is decided by who reads: `folder` stops at the first, `check` collects them.
+Which rows of a task count is decided here, by `rules`, and in no reader. Every reader yields rows or, in
+their place, what was skipped or wrong; whether a problem stops the reading is decided by who reads: `folder`
+stops at the first, `check` collects them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +19,21 @@ from datasets import ClassLabel, Dataset, DatasetInfo, Features, List, Value
 from datasets.table import InMemoryTable
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.printable import printable
+from xlprompt.data.sources.rules import (
+    NO_LABEL,
+    NO_TAG,
+    NOT_TRANSLATED,
+    WITHHELD,
+    Skipped,
+    check_text,
+    untranslated,
+    withheld,
+    words_withheld,
+)
 from xlprompt.data.tasks import Task
 
+_log = logging.getLogger(__name__)
 # Names that published files use for our labels.
 _ALIASES = {
     "xnli": {"contradictory": "contradiction"},
@@ -45,12 +61,6 @@ class Sentence(NamedTuple):
     id: str
     tokens: list[str]
     tags: list[int]
-
-
-class Skipped(NamedTuple):
-    """A row that is left out on purpose, and why."""
-
-    reason: str
 
 
 Outcome = Pair | Sentence | Skipped | DataError
@@ -102,7 +112,8 @@ def make_pair(
     names: Sequence[str],
     file: str | Path,
     line: int | None,
-) -> Pair:
+    labeled: bool = True,
+) -> Pair | Skipped:
     """Check the parts of a pair and build it.
 
     Args:
@@ -114,18 +125,26 @@ def make_pair(
         names: What the file calls the two texts.
         file: For the message.
         line: For the message.
+        labeled: Whether there is a label; the first of the task stands in for one, and means nothing.
+
+    Returns:
+        The pair, or why a pair like this is left out.
 
     Raises:
-        DataError: A text is not a string or blank, or the label is unknown.
+        DataError: A text is not a string, is blank or cannot be encoded, or the label is unknown.
     """
-    for name, text in zip(names, texts, strict=True):
-        if not isinstance(text, str):
-            raise DataError(f"{name} is not a string but {_json_type(text)}", file=file, line=line)
+    first, second = (
+        _string(name, text, file=file, line=line) for name, text in zip(names, texts, strict=True)
+    )
+    if untranslated(task, (first, second)):
+        return Skipped(NOT_TRANSLATED)
+    for name, text in zip(names, (first, second), strict=True):
         if not text.strip():
             raise DataError(f"{name} is blank", file=file, line=line, fix="Fill it in or delete the row.")
-    first, second = texts
-    number = label_number(task, label, file=file, line=line)
-    return Pair(position, str(position) if row_id is None else row_id, str(first), str(second), number)
+    if labeled and task.no_label and label == task.no_label:
+        return Skipped(NO_LABEL)
+    number = label_number(task, label, file=file, line=line) if labeled else 0
+    return Pair(position, _id(row_id, position, file=file, line=line), first, second, number)
 
 
 def make_sentence(
@@ -137,7 +156,8 @@ def make_sentence(
     row_id: str | None,
     file: str | Path,
     line: int | None,
-) -> Sentence:
+    labeled: bool = True,
+) -> Sentence | Skipped:
     """Check the parts of a tagged sentence and build it.
 
     Args:
@@ -148,10 +168,16 @@ def make_sentence(
         row_id: The sentence's own id; its position stands in for None.
         file: For the message.
         line: For the message: where the sentence begins.
+        labeled: Whether there are tags; otherwise `tags` is not looked at, as in `make_pair`.
+
+    Returns:
+        The sentence, or why a sentence like this is left out.
 
     Raises:
-        DataError: No words, unequal lengths, an empty word, an unknown tag.
+        DataError: No words, unequal lengths, a word that is empty or cannot be encoded, an unknown tag.
     """
+    if not labeled:
+        tags = [0] * len(tokens) if isinstance(tokens, list) else []
     if not isinstance(tokens, list) or not isinstance(tags, list):
         wrong, value = ("tokens", tokens) if not isinstance(tokens, list) else ("tags", tags)
         raise DataError(f"{wrong} is not a list but {_json_type(value)}", file=file, line=line)
@@ -169,8 +195,39 @@ def make_sentence(
             raise DataError(
                 f"token {place} is {'empty' if token == '' else 'not a string'}", file=file, line=line
             )
+    text = " ".join(tokens)
+    check_text("the sentence", text, file=file, line=line)
+    if labeled and task.no_label and task.no_label in tags:
+        return Skipped(NO_TAG)
     numbers = [label_number(task, tag, file=file, line=line) for tag in tags]
-    return Sentence(position, str(position) if row_id is None else row_id, tokens, numbers)
+    if "_" in text and words_withheld(task, tokens, numbers if labeled else None):
+        return Skipped(WITHHELD)
+    return Sentence(position, _id(row_id, position, file=file, line=line), tokens, numbers)
+
+
+def usable(
+    outcomes: Iterable[Outcome], *, file: str | Path, language: str, quiet: bool = False
+) -> Iterator[Pair | Sentence]:
+    """Yield the rows that count, and unless quiet log how many were left out.
+
+    Raises:
+        DataError: The first problem; at the end, that most sentences are withheld.
+    """
+    skipped: Counter[str] = Counter()
+    count = 0
+    for outcome in outcomes:
+        if isinstance(outcome, DataError):
+            raise outcome
+        if isinstance(outcome, Skipped):
+            skipped[outcome.reason] += 1
+            continue
+        count += 1
+        yield outcome
+    for reason, times in () if quiet else skipped.items():
+        _log.info("%s: %d rows of %s left out (%s)", printable(str(file)), times, language, reason)
+    problem = withheld(skipped, count, file=file, language=language)
+    if problem is not None:
+        raise problem
 
 
 def schema(task: Task) -> Features:
@@ -257,6 +314,20 @@ def subset(positions: Sequence[int], limit: int) -> np.ndarray[Any, np.dtype[np.
         return np.arange(len(positions))
     ranks = np.random.default_rng(_SUBSET_SEED).random(positions[-1] + 1)[np.asarray(positions)]
     return np.sort(np.argsort(ranks, kind="stable")[:limit])
+
+
+def _string(name: str, value: object, *, file: str | Path, line: int | None) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{name} is not a string but {_json_type(value)}", file=file, line=line)
+    check_text(name, value, file=file, line=line)
+    return value
+
+
+def _id(row_id: str | None, position: int, *, file: str | Path, line: int | None) -> str:
+    if row_id is None:
+        return str(position)
+    check_text("the id", row_id, file=file, line=line)
+    return row_id
 
 
 def _json_type(value: object) -> str:

@@ -8,25 +8,37 @@ Which treebank of a language is used is decided in `inventory`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.sources.lines import numbered_lines
-from xlprompt.data.sources.parts import SPLIT_WORDS, Candidate, Part, Recognition, known_language
-from xlprompt.data.sources.rows import Outcome, Skipped, make_sentence
-from xlprompt.data.tasks import TASKS
+from xlprompt.data.sources.parts import (
+    SPLIT_PATTERN,
+    SPLIT_WORDS,
+    Candidate,
+    Part,
+    Recognition,
+    known_language,
+)
+from xlprompt.data.sources.rows import Outcome, make_sentence
+from xlprompt.data.tasks import TASKS, Task
 
 _TASK = TASKS["pos"]
 # Large treebanks come in pieces: ru_syntagrus-ud-train-a.conllu, -b, -c.
 _NAME = re.compile(
-    r"(?P<language>[a-z]+)_(?P<treebank>[a-z0-9]+)-ud-(?P<split>train|dev|test)(-[a-z0-9-]+)?\.conllu(\.gz)?"
+    rf"(?P<language>[a-z]+)_(?P<treebank>[a-z0-9]+)-ud-(?P<split>{SPLIT_PATTERN})(?P<piece>-[a-z0-9-]+)?"
+    r"[.]conllu([.]gz)?"
 )
 _ID = re.compile(
-    r"(?P<word>[1-9][0-9]*)|(?P<start>[1-9][0-9]*)-(?P<stop>[1-9][0-9]*)|(?P<node>[0-9]+)\.[1-9][0-9]*"
+    r"(?P<word>[1-9][0-9]{0,8})|(?P<start>[1-9][0-9]{0,8})-(?P<stop>[1-9][0-9]{0,8})"
+    r"|(?P<node>[0-9]{1,9})\.[1-9][0-9]*"
 )
 _COLUMNS = 10
+_GLOBAL_COLUMNS = re.compile(r"#\s*global\.columns\s*=(?P<names>.*)")
+_NAMES = "ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC"
 _SENT_ID = re.compile(r"#\s*sent_id\s*=\s*(?P<id>.+?)\s*")
 
 
@@ -50,6 +62,18 @@ def recognize(candidate: Candidate) -> Recognition:
     return [Part(_TASK, known_language(match["language"], path), split, "conllu", (path,), match["treebank"])]
 
 
+def is_piece(path: Path) -> bool:
+    """Tell whether a file is a piece of a split, as in ``train-a``, by its name."""
+    match = _NAME.fullmatch(path.name)
+    return match is not None and match["piece"] is not None
+
+
+def holds(head: Sequence[str]) -> bool:
+    """Tell from a file's first lines whether it is of this format: the first that is no comment is a word."""
+    cells = next((line.split("\t") for line in head if not line.startswith("#")), [])
+    return len(cells) == _COLUMNS and _ID.fullmatch(cells[0]) is not None
+
+
 @dataclass
 class _Sentence:
     """The sentence being read: its words so far and what was met in it."""
@@ -62,40 +86,62 @@ class _Sentence:
 
     @property
     def begun(self) -> bool:
+        """Whether there was a line."""
         return self.first_line > 0
 
 
 def read(part: Part) -> Iterator[Outcome]:
     """Read the part's files sentence by sentence."""
-    position = 0
+    positions = count()
     for path in part.files:
-        sentence = _Sentence()
-        for line, text in _with_end(path):
-            if isinstance(text, str) and not text.strip():
-                if sentence.begun:
-                    if not sentence.damaged:
-                        yield _finish(part, sentence, position, path)
-                    position += 1
-                sentence = _Sentence()
-                continue
-            sentence.first_line = sentence.first_line or line
-            if sentence.damaged and isinstance(text, str):
-                # One message a sentence: the lines after a wrong one are often wrong because of it.
-                continue
-            try:
-                _add_line(sentence, text, part, path, line)
-            except DataError as problem:
-                sentence.damaged = True
-                yield problem
+        yield from sentences(part.task, numbered_lines(path), path, positions)
 
 
-def _with_end(path: Path) -> Iterator[tuple[int, str | DataError]]:
-    yield from numbered_lines(path)
+def sentences(
+    task: Task,
+    lines: Iterable[tuple[int, str | DataError]],
+    path: Path,
+    positions: Iterator[int],
+    *,
+    labeled: bool = True,
+) -> Iterator[Outcome]:
+    """Make sentences of lines; without labels, the tags are not looked at."""
+    sentence = _Sentence()
     # The last sentence may lack the blank line that ends it.
-    yield 0, ""
+    for line, text in chain(lines, [(0, "")]):
+        if isinstance(text, str) and not text.strip():
+            if sentence.begun:
+                position = next(positions)
+                if not sentence.damaged:
+                    yield _finish(task, sentence, position, path, labeled)
+            sentence = _Sentence()
+            continue
+        wrong = _other_columns(text, path, line)
+        if wrong is not None:
+            yield wrong
+            return
+        sentence.first_line = sentence.first_line or line
+        if sentence.damaged and isinstance(text, str):
+            # One message a sentence: the lines after a wrong one are often wrong because of it.
+            continue
+        try:
+            _add_line(sentence, text, task if labeled else None, path, line)
+        except DataError as problem:
+            sentence.damaged = True
+            yield problem
 
 
-def _add_line(sentence: _Sentence, text: str | DataError, part: Part, path: Path, line: int) -> None:
+def _other_columns(text: str | DataError, path: Path, line: int) -> DataError | None:
+    """Return what is wrong with a comment that names other columns, as CoNLL-U Plus does."""
+    match = _GLOBAL_COLUMNS.fullmatch(text) if isinstance(text, str) else None
+    if match is None or match["names"].split() == _NAMES.split():
+        return None
+    return DataError(
+        f"the columns are {match['names'].strip()}", file=path, line=line, fix=f"CoNLL-U's are {_NAMES}."
+    )
+
+
+def _add_line(sentence: _Sentence, text: str | DataError, task: Task | None, path: Path, line: int) -> None:
     if isinstance(text, DataError):
         raise text
     if text.startswith("#"):
@@ -122,9 +168,9 @@ def _add_line(sentence: _Sentence, text: str | DataError, part: Part, path: Path
         )
     if match["word"] is None:
         return
-    if cells[3] != "_" and cells[3] not in part.task.labels:
+    if task and cells[3] not in (task.no_label, *task.labels):
         raise DataError(
-            f"unknown tag {cells[3]!r}", file=path, line=line, fix=f"Tags: {', '.join(part.task.labels)}."
+            f"unknown tag {cells[3]!r}", file=path, line=line, fix=f"Tags: {', '.join(task.labels)}."
         )
     if not cells[1]:
         raise DataError("an empty word form", file=path, line=line)
@@ -140,18 +186,17 @@ def _in_order(match: re.Match[str], words: int) -> bool:
     return int(match["start"]) == words + 1 and int(match["stop"]) > words + 1
 
 
-def _finish(part: Part, sentence: _Sentence, position: int, path: Path) -> Outcome:
-    if "_" in sentence.tags:
-        return Skipped("a word without a tag")
+def _finish(task: Task, sentence: _Sentence, position: int, path: Path, labeled: bool) -> Outcome:
     try:
         return make_sentence(
-            part.task,
+            task,
             sentence.tokens,
             sentence.tags,
             position=position,
             row_id=sentence.sent_id,
             file=path,
             line=sentence.first_line,
+            labeled=labeled,
         )
     except DataError as problem:
         return problem

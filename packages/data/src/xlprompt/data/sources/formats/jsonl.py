@@ -1,5 +1,7 @@
 """JSON Lines as this project lays them out: ``<task>/<language>.<split>.jsonl``, gzipped or not.
 
+``<task>/<language>/<split>.jsonl`` is the same, and so is any name of the split (`parts.SPLIT_WORDS`).
+
 One object a line. A pair has the task's two text columns and ``label``; a tagged sentence has ``tokens`` and
 ``tags``. Labels are names or numbers. ``id`` may be there.
 """
@@ -14,17 +16,26 @@ from typing import Any
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.sources.lines import numbered_lines
-from xlprompt.data.sources.parts import Candidate, Part, Recognition, check_split, known_language
+from xlprompt.data.sources.parts import (
+    SPLIT_PATTERN,
+    SPLIT_WORDS,
+    Candidate,
+    Part,
+    Recognition,
+    known_language,
+    language_in_folder,
+)
 from xlprompt.data.sources.rows import Outcome, make_pair, make_sentence
 from xlprompt.data.tasks import TASKS, Task
 
-_NAME = re.compile(r"(?P<language>[A-Za-z_-]+)\.(?P<split>train|validation|test)\.jsonl(\.gz)?")
+_NAME = re.compile(rf"((?P<language>[A-Za-z_-]+)[.])?(?P<split>{SPLIT_PATTERN})[.]jsonl([.]gz)?")
 
 
 def recognize(candidate: Candidate) -> Recognition:
     """Return the part that a file is, or None if it is not of this format.
 
-    The task is the name of the file's folder; if that is no task, the first line's keys tell it.
+    The task is the name of the file's folder; if that is no task, the first line's keys tell it, or a folder
+    further up.
 
     Raises:
         DataError: The name fits but the language is unknown, or nothing tells the task.
@@ -32,15 +43,23 @@ def recognize(candidate: Candidate) -> Recognition:
     match = _NAME.fullmatch(candidate.path.name)
     if match is None:
         return None
-    language = known_language(match["language"], candidate.path)
-    found = TASKS.get(candidate.folders[-1]) or _task_by_content(candidate)
+    language = match["language"] or language_in_folder(candidate.folders)
+    if language is None:
+        raise DataError(
+            f"cannot tell the language: {candidate.folders[-1]!r} is no language code",
+            file=candidate.path,
+            fix="Name the file <language>.<split>.jsonl, or its folder after the language.",
+        )
+    language = known_language(language, candidate.path)
+    above = [TASKS[name] for name in reversed(candidate.folders) if name in TASKS]
+    found = TASKS.get(candidate.folders[-1]) or _task_by_content(candidate) or next(iter(above), None)
     if found is None:
         raise DataError(
             "cannot tell which task this file is of",
             file=candidate.path,
             fix=f"Put it into a folder named after its task ({', '.join(TASKS)}).",
         )
-    return [Part(found, language, check_split(match["split"]), "jsonl", (candidate.path,))]
+    return [Part(found, language, SPLIT_WORDS[match["split"]], "jsonl", (candidate.path,))]
 
 
 def read(part: Part) -> Iterator[Outcome]:
@@ -62,16 +81,25 @@ def parse_object(text: str | DataError, path: Path, line: int) -> dict[str, Any]
     """Parse a line as one JSON object.
 
     Raises:
-        DataError: The line could not be read, is not JSON, or is not an object.
+        DataError: The line could not be read, is not JSON, is not an object, or has a key twice.
     """
     if isinstance(text, DataError):
         raise text
     try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        value = json.loads(text, object_pairs_hook=_keys_once)
+    except _KeyTwice as twice:
         raise DataError(
-            f"invalid JSON ({reason})", file=path, line=line, fix="Each line has to be one JSON object."
+            f"the key {twice.args[0]!r} stands twice in one object",
+            file=path,
+            line=line,
+            fix="Nothing says which is meant: delete one.",
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"invalid JSON ({_reason(error)})",
+            file=path,
+            line=line,
+            fix="Each line has to be one JSON object.",
         ) from None
     if not isinstance(value, dict):
         raise DataError(
@@ -81,6 +109,24 @@ def parse_object(text: str | DataError, path: Path, line: int) -> dict[str, Any]
             fix="Each line has to be one JSON object.",
         )
     return value
+
+
+class _KeyTwice(Exception):
+    """An object has the key twice; Python's reader would take the last."""
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise _KeyTwice(next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place])))
+    return record
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    # A ValueError of another kind is a number of thousands of digits.
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number that is too long"
 
 
 def column(record: Mapping[str, Any], name: str, path: Path, line: int) -> Any:
@@ -111,13 +157,17 @@ def _row(task: Task, record: dict[str, Any], position: int, path: Path, line: in
     )
 
 
-def _task_by_content(candidate: Candidate) -> Task | None:
+def first_record(candidate: Candidate) -> dict[str, Any]:
+    """Return the object of a file's first line, to see what kind of file it is; empty if there is none."""
     try:
         record = json.loads(candidate.head[0])
-    except (IndexError, json.JSONDecodeError, RecursionError):
-        return None
-    if not isinstance(record, dict):
-        return None
+    except (IndexError, ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _task_by_content(candidate: Candidate) -> Task | None:
+    record = first_record(candidate)
     fitting = [task for task in TASKS.values() if all(name in record for name in task.text_columns)]
     tags = record.get("tags")
     if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):

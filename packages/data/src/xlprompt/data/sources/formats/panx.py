@@ -7,13 +7,16 @@ is one end. XTREME's public test files carry no tags and are refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.sources.lines import numbered_lines
 from xlprompt.data.sources.parts import (
+    SPLIT_WORDS,
     Candidate,
+    LeftOut,
     Part,
     Recognition,
     known_language,
@@ -21,7 +24,7 @@ from xlprompt.data.sources.parts import (
     split_in_name,
 )
 from xlprompt.data.sources.rows import Outcome, make_sentence
-from xlprompt.data.tasks import TASKS
+from xlprompt.data.tasks import TASKS, Task
 
 _TASK = TASKS["ner"]
 _LINE = re.compile(r"(?P<language>[a-z]{2,3}(-[a-z-]+)?):.*\t[BIO](-[A-Z]+)?")
@@ -43,11 +46,10 @@ def recognize(candidate: Candidate) -> Recognition:
     folder_language = language_in_folder(candidate.folders)
     split = split_in_name(path.name)
     matches = [match for match in map(_LINE.fullmatch, candidate.head) if match]
-    if not matches and not (folder_language and path.name in ("train", "dev", "test")):
+    if not matches and not (folder_language and path.name in SPLIT_WORDS):
         return None
     if split is None:
-        # WikiANN's archives hold a file "extra" that belongs to no split.
-        return []
+        return [LeftOut("belongs to no split, as WikiANN's 'extra'")]
     language = folder_language or known_language(matches[0]["language"], path, 1)
     return [Part(_TASK, language, split, "panx", (path,))]
 
@@ -55,23 +57,41 @@ def recognize(candidate: Candidate) -> Recognition:
 def read(part: Part) -> Iterator[Outcome]:
     """Read the part's file sentence by sentence."""
     (path,) = part.files
+    yield from sentences(part.task, part.language, numbered_lines(path), path)
+
+
+def holds(head: Sequence[str]) -> bool:
+    """Tell from a file's first lines whether it is of this format."""
+    return any(map(_LINE.fullmatch, head))
+
+
+def sentences(
+    task: Task,
+    language: str,
+    lines: Iterable[tuple[int, str | DataError]],
+    path: Path,
+    *,
+    labeled: bool = True,
+) -> Iterator[Outcome]:
+    """Make sentences of lines; without labels, the tags are not looked at and the language may be any."""
     tokens: list[str] = []
     tags: list[str] = []
     first_line = 0
     damaged = False
     position = 0
-    for line, text in _with_end(path):
+    # The last sentence may lack the blank line that ends it.
+    for line, text in chain(lines, [(0, "")]):
         if isinstance(text, str) and not text.strip():
             if tokens and not damaged:
-                yield _sentence(part, tokens, tags, position, path, first_line)
+                yield _sentence(task, tokens, tags, position, path, first_line, labeled)
             position += bool(tokens) or damaged
             tokens, tags, damaged = [], [], False
             continue
         try:
-            token, tag = _word(text, part.language, path, line)
-            if tag not in part.task.labels:
+            token, tag = _word(text, language if labeled else None, path, line)
+            if labeled and tag not in task.labels:
                 raise DataError(
-                    f"unknown tag {tag!r}", file=path, line=line, fix=f"Tags: {', '.join(part.task.labels)}."
+                    f"unknown tag {tag!r}", file=path, line=line, fix=f"Tags: {', '.join(task.labels)}."
                 )
         except DataError as problem:
             damaged = True
@@ -82,13 +102,7 @@ def read(part: Part) -> Iterator[Outcome]:
         tags.append(tag)
 
 
-def _with_end(path: Path) -> Iterator[tuple[int, str | DataError]]:
-    yield from numbered_lines(path)
-    # The last sentence may lack the blank line that ends it.
-    yield 0, ""
-
-
-def _word(text: str | DataError, language: str, path: Path, line: int) -> tuple[str, str]:
+def _word(text: str | DataError, language: str | None, path: Path, line: int) -> tuple[str, str]:
     if isinstance(text, DataError):
         raise text
     cells = text.split("\t")
@@ -100,9 +114,9 @@ def _word(text: str | DataError, language: str, path: Path, line: int) -> tuple[
             fix="Lines are <language>:<token><TAB><tag>; XTREME's test files without tags cannot be used.",
         )
     prefix, colon, token = cells[0].partition(":")
-    if not colon or prefix != language:
+    if not colon or prefix != (language or prefix):
         raise DataError(
-            f"the token {cells[0]!r} does not begin with '{language}:'",
+            f"the token {cells[0]!r} does not begin with '{language or '<language>'}:'",
             file=path,
             line=line,
             fix="The folder's name and the tokens' language prefix have to agree.",
@@ -113,9 +127,11 @@ def _word(text: str | DataError, language: str, path: Path, line: int) -> tuple[
 
 
 def _sentence(
-    part: Part, tokens: list[str], tags: list[str], position: int, path: Path, line: int
+    task: Task, tokens: list[str], tags: list[str], position: int, path: Path, line: int, labeled: bool
 ) -> Outcome:
     try:
-        return make_sentence(part.task, tokens, tags, position=position, row_id=None, file=path, line=line)
+        return make_sentence(
+            task, tokens, tags, position=position, row_id=None, file=path, line=line, labeled=labeled
+        )
     except DataError as problem:
         return problem

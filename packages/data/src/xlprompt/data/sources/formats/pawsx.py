@@ -1,8 +1,4 @@
-"""PAWS-X as published: ``x-final/<language>/{train,translated_train,dev_2k,test_2k}.tsv``.
-
-The languages other than English hold pairs that were never translated: one side is blank or "NS". They are
-skipped and counted (google-research-datasets/paws issues 4 and 15).
-"""
+"""PAWS-X as published: ``x-final/<language>/{train,translated_train,dev_2k,test_2k}.tsv``."""
 
 from __future__ import annotations
 
@@ -12,13 +8,13 @@ from collections.abc import Iterator
 from xlprompt.data.errors import DataError
 from xlprompt.data.sources.formats.tsv import records
 from xlprompt.data.sources.parts import Candidate, Part, Recognition, language_in_folder, split_in_name
-from xlprompt.data.sources.rows import Outcome, Skipped, make_pair
+from xlprompt.data.sources.rows import Outcome, make_pair
 from xlprompt.data.tasks import TASKS
 
 _TASK = TASKS["pawsx"]
 _TEXTS = ("sentence1", "sentence2")
 _COLUMNS = ("id", *_TEXTS, "label")
-_NAME = re.compile(r"(translated_train|dev_2k|test_2k)\.tsv")
+_NAME = re.compile(r"(translated_train|dev_2k|test_2k)[.]tsv([.]gz)?")
 
 
 def recognize(candidate: Candidate) -> Recognition:
@@ -28,7 +24,7 @@ def recognize(candidate: Candidate) -> Recognition:
         DataError: A file of this format whose language or split cannot be told.
     """
     path = candidate.path
-    if candidate.columns != _COLUMNS and not _NAME.fullmatch(path.name):
+    if not set(_COLUMNS) <= set(candidate.columns) and not _NAME.fullmatch(path.name):
         return None
     language = language_in_folder(candidate.folders)
     if language is None:
@@ -53,8 +49,6 @@ def read(part: Part) -> Iterator[Outcome]:
     for position, (line, record) in enumerate(records(path, _COLUMNS)):
         if isinstance(record, DataError):
             yield record
-        elif untranslated(record["sentence1"], record["sentence2"]):
-            yield Skipped("not translated")
         else:
             try:
                 yield make_pair(
@@ -69,8 +63,3 @@ def read(part: Part) -> Iterator[Outcome]:
                 )
             except DataError as problem:
                 yield problem
-
-
-def untranslated(first: str, second: str) -> bool:
-    """Tell whether one side of a pair is blank or PAWS-X's mark for "not translated"."""
-    return any(text.strip() in ("", "NS") for text in (first, second))

@@ -4,13 +4,12 @@
 - MultiNLI: ``multinli_1.0_train.jsonl``, English training text.
 - XNLI-MT-1.0: ``multinli.train.<language>.tsv``, MultiNLI's training text and its machine translations.
 
-Left alone: MultiNLI's own development sets, which are no part of XNLI; XNLI-MT's ``xnli.test.<language>``,
+Left out: MultiNLI's own development sets, which are no part of XNLI; XNLI-MT's ``xnli.test.<language>``,
 which are translations into English; MultiNLI's ``.txt``, which the ``.jsonl`` beside it repeats.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,11 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.sources.formats.jsonl import column, parse_object
+from xlprompt.data.sources.formats.jsonl import column, first_record, parse_object
 from xlprompt.data.sources.formats.tsv import records
-from xlprompt.data.sources.lines import numbered_lines, open_binary
-from xlprompt.data.sources.parts import Candidate, Part, Recognition, known_language, split_in_name
-from xlprompt.data.sources.rows import Outcome, Skipped, make_pair
+from xlprompt.data.sources.lines import numbered_lines, open_binary, raw_lines
+from xlprompt.data.sources.parts import (
+    SPLIT_PATTERN,
+    Candidate,
+    LeftOut,
+    Part,
+    Recognition,
+    known_language,
+    split_in_name,
+)
+from xlprompt.data.sources.rows import Outcome, make_pair
+from xlprompt.data.sources.rules import Skipped
 from xlprompt.data.tasks import TASKS
 
 _TASK = TASKS["xnli"]
@@ -30,8 +38,8 @@ _TEXTS = ("sentence1", "sentence2")
 _COLUMNS = ("language", "gold_label", *_TEXTS)
 _MT_TEXTS = ("premise", "hypo")
 _MT_COLUMNS = (*_MT_TEXTS, "label")
-_NAME = re.compile(r"xnli\.(dev|test)\.(tsv|jsonl)(\.gz)?")
-_TRANSLATE_TEST_NAME = re.compile(r"xnli\.(dev|test)\.[a-z]{2}\.(tsv|jsonl)(\.gz)?")
+_NAME = re.compile(rf"xnli[.]({SPLIT_PATTERN})[.](tsv|jsonl)([.]gz)?")
+_TRANSLATE_TEST_NAME = re.compile(rf"xnli[.]({SPLIT_PATTERN})[.][a-z]{{2}}[.](tsv|jsonl)([.]gz)?")
 _MT_NAME = re.compile(r"multinli\.train\.(?P<language>[a-z-]+)\.tsv(\.gz)?")
 _JSON_LANGUAGE = re.compile(rb'"language"\s*:\s*"([^"]*)"')
 
@@ -43,14 +51,16 @@ def recognize(candidate: Candidate) -> Recognition:
         DataError: A file of these formats whose split or language cannot be told or is unknown.
     """
     path = candidate.path
+    is_json = ".jsonl" in path.suffixes
+    columns = set(first_record(candidate)) if is_json else set(candidate.columns)
     if _TRANSLATE_TEST_NAME.fullmatch(path.name):
-        return []
-    if ".jsonl" in path.suffixes:
-        return _recognize_jsonl(candidate)
-    if set(_COLUMNS) <= set(candidate.columns) or _NAME.fullmatch(path.name):
+        return _translate_test(path, columns)
+    if is_json:
+        return _recognize_jsonl(candidate, columns)
+    if set(_COLUMNS) <= columns or _NAME.fullmatch(path.name):
         return _all_languages(candidate, "xnli-tsv")
-    if {"gold_label", *_TEXTS} <= set(candidate.columns):
-        return []
+    if {"gold_label", "genre", *_TEXTS} <= columns:
+        return [LeftOut("MultiNLI in its text form, or a development set of it, which is no part of XNLI")]
     if candidate.columns == _MT_COLUMNS or _MT_NAME.fullmatch(path.name):
         match = _MT_NAME.fullmatch(path.name)
         if match is None:
@@ -63,8 +73,19 @@ def recognize(candidate: Candidate) -> Recognition:
     return None
 
 
-def _recognize_jsonl(candidate: Candidate) -> Recognition:
-    keys = _first_keys(candidate)
+def _translate_test(path: Path, columns: set[str]) -> Recognition:
+    """XNLI-MT's translations into English; KorNLI's Korean files have the same names and fewer columns."""
+    if columns and not {"language", _MT_TEXTS[0]} & columns:
+        raise DataError(
+            f"has no column 'language' (it has: {', '.join(sorted(columns))[:200]}), and by its name alone "
+            "it could be XNLI-MT's translation into English",
+            file=path,
+            fix="Give it as JSON Lines: xnli/<language>.<split>.jsonl.",
+        )
+    return [LeftOut("XNLI-MT's translation of a test set into English, by its name")]
+
+
+def _recognize_jsonl(candidate: Candidate, keys: set[str]) -> Recognition:
     path = candidate.path
     if set(_COLUMNS) <= keys or _NAME.fullmatch(path.name):
         return _all_languages(candidate, "xnli-jsonl")
@@ -73,15 +94,7 @@ def _recognize_jsonl(candidate: Candidate) -> Recognition:
         return None
     if split_in_name(path.name) == "train":
         return [Part(_TASK, "en", "train", "multinli-jsonl", (path,))]
-    return []
-
-
-def _first_keys(candidate: Candidate) -> set[str]:
-    try:
-        record = json.loads(candidate.head[0])
-    except (IndexError, json.JSONDecodeError, RecursionError):
-        return set()
-    return set(record) if isinstance(record, dict) else set()
+    return [LeftOut("MultiNLI's development set, which is no part of XNLI")]
 
 
 def _all_languages(candidate: Candidate, format_name: str) -> list[Part | DataError]:
@@ -106,24 +119,17 @@ def _all_languages(candidate: Candidate, format_name: str) -> list[Part | DataEr
 def _languages_in(path: Path, format_name: str) -> dict[str, int]:
     """Return the languages of a file with the line where each first occurs."""
     found: dict[str, int] = {}
+    if format_name == "xnli-tsv":
+        for line, record in records(path, ("language",)):
+            if not isinstance(record, DataError) and record["language"]:
+                found.setdefault(record["language"], line)
+        return found
     try:
         with open_binary(path) as file:
-            place = 0
-            for line, raw in enumerate(file, start=1):
-                if format_name == "xnli-jsonl":
-                    match = _JSON_LANGUAGE.search(raw)
-                    code = match[1] if match else b""
-                elif line == 1:
-                    header = raw.rstrip(b"\r\n").split(b"\t")
-                    if b"language" not in header:
-                        break
-                    place = header.index(b"language")
-                    continue
-                else:
-                    cells = raw.rstrip(b"\r\n").split(b"\t", place + 1)
-                    code = cells[place] if len(cells) > place else b""
-                if code:
-                    found.setdefault(code.decode("utf-8", "replace"), line)
+            for line, raw in enumerate(raw_lines(file), start=1):
+                match = _JSON_LANGUAGE.search(raw)
+                if match and match[1]:
+                    found.setdefault(match[1].decode("utf-8", "replace"), line)
     except (OSError, EOFError, zlib.error):
         # The reader meets the same error and reports it with its line.
         return found
@@ -193,8 +199,6 @@ def _row(part: Part, record: Mapping[str, Any], position: int, line: int) -> Out
         label = column(record, "gold_label", part.files[0], line)
     except DataError as problem:
         return problem
-    if label == "-":
-        return Skipped("no gold label")
     return _pair(part, record, _TEXTS, label, position, line)
 
 
