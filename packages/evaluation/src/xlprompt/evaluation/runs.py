@@ -136,8 +136,7 @@ def load_runs(
     Raises:
         DataError: Two runs of a task differ in languages, split, labels, or in an example's id or gold
             labels; predictions are filed under another task or language. Names the file and its line, or
-            the run where no file was given.
-        FileNotFoundError: No such file.
+            the run where no file was given; or a file is missing.
         ValueError: There is no run, or no such metric.
     """
     if not runs:

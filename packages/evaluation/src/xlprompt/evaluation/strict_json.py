@@ -40,5 +40,5 @@ def parse(kind: type[Value], text: str | bytes) -> Value:
 
 
 @lru_cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
