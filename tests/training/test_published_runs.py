@@ -151,7 +151,7 @@ def test_damage_is_named_by_file_and_line(tmp_path, damage, message):
         read_published(path)
     assert str(error.value).startswith(str(path))
     assert message in str(error.value)
-    assert "xlprompt report --publish wrote" in str(error.value)
+    assert "xlprompt publish wrote" in str(error.value)
 
 
 def test_a_file_that_is_cut_short_missing_or_another_is_refused(tmp_path):
@@ -163,7 +163,7 @@ def test_a_file_that_is_cut_short_missing_or_another_is_refused(tmp_path):
     with pytest.raises(DataError, match="not a whole gzip file"):
         read_published(path)
     path.write_text("text")
-    with pytest.raises(DataError, match="not a gzip file"):
+    with pytest.raises(DataError, match="not a whole gzip file"):
         read_published(path)
 
 

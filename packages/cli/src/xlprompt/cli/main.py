@@ -24,6 +24,7 @@ COMMANDS = (
     "study",
     "search",
     "report",
+    "publish",
     "analyze",
     "params",
     "data",

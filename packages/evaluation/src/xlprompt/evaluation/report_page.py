@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import Any
+
+from xlprompt.evaluation.strict_json import parse
 
 _STYLE = """
 :root{color-scheme:light}
@@ -61,6 +62,13 @@ class Table:
     note: str = ""
     cards: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse rows that the columns do not fit."""
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError(f"a row of the table '{self.title}' has not one cell for each column")
+        if self.cards and len(self.columns) < 2:
+            raise ValueError(f"the table '{self.title}' has no columns for cards")
+
 
 @dataclass(frozen=True)
 class Image:
@@ -90,18 +98,7 @@ class Section:
         Raises:
             ValueError: The text is something else.
         """
-        try:
-            values = json.loads(text)
-            return cls(values["title"], tuple(map(_part, values["content"])), values["note"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a section of a report: {error}") from error
-
-
-def _part(values: Mapping[str, Any]) -> Table | Image:
-    if values["kind"] == "image":
-        return Image(values["title"], values["svg"])
-    rows = tuple(tuple(row) for row in values["rows"])
-    return Table(values["title"], tuple(values["columns"]), rows, values["note"], values["cards"])
+        return parse(cls, text)
 
 
 def html_page(title: str, sections: Sequence[Section], notes: Sequence[str]) -> str:

@@ -22,18 +22,15 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from xlprompt.data import TASKS
+from xlprompt.evaluation.whole_files import flush_folder, previous_folder, replace_folder, write_through
 from xlprompt.training.errors import CheckpointError
 from xlprompt.training.stored_files import (
     digest_of,
     fit,
-    flush_folder,
-    previous_folder,
     read_document,
     read_weights,
-    replace_folder,
     sealed,
     write_tensors,
-    write_through,
 )
 
 if TYPE_CHECKING:  # whoever only asks which steps are saved need not wait for transformers

@@ -20,16 +20,9 @@ from torch import Tensor
 
 from xlprompt.evaluation.processes import Processes
 from xlprompt.evaluation.strict_json import parse
+from xlprompt.evaluation.whole_files import flush_folder, write_through
 from xlprompt.training.errors import CheckpointError
-from xlprompt.training.stored_files import (
-    fit,
-    flush_folder,
-    read_document,
-    read_weights,
-    sealed,
-    write_tensors,
-    write_through,
-)
+from xlprompt.training.stored_files import fit, read_document, read_weights, sealed, write_tensors
 
 STATE_FORMAT = 2
 KEPT = 2  # so that one that turns out to be damaged has another before it
