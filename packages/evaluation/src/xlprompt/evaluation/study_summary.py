@@ -19,7 +19,7 @@ from xlprompt.data.languages import in_study_order, language
 from xlprompt.evaluation import ablation, transfer_report
 from xlprompt.evaluation.comparison import Comparison
 from xlprompt.evaluation.other_methods import SHARE_TITLE, OtherMethods, method_results, share_figure
-from xlprompt.evaluation.report_page import Section
+from xlprompt.evaluation.report_page import Section, inline
 from xlprompt.evaluation.run_facts import RunFacts
 from xlprompt.evaluation.study_figures import heat_map
 from xlprompt.evaluation.study_tables import difference
@@ -85,7 +85,7 @@ def ablations(sections: Mapping[str, Section]) -> str:
                 f"the section {name} has other tables than an ablation's ({error})",
                 fix="Make it again: make ablation.",
             ) from error
-        rows += [(f"`{name.removeprefix(_ABLATION)}`", *row) for row in brief]
+        rows += [(f"`{name.removeprefix(_ABLATION).replace('`', '')}`", *row) for row in brief]
     if not rows:
         return "None has been run: `make ablation NAME=scheme`.\n"
     head = _row(["NAME", "task and method", "first variant", "the others"])
@@ -144,7 +144,7 @@ def publish(
     titles: dict[str, list[str]] = {}  # what stands behind the colon, of titles that have one
     for section in sections.values():
         kind, _, what = section.title.partition(": ")
-        titles.setdefault(kind, []).append(what)
+        titles.setdefault(inline(kind), []).append(inline(what))
     named = [f"{kind}: {', '.join(what)}" if what[0] else kind for kind, what in titles.items()]
     parts = "; ".join(("intervals, groups of languages, rules and costs", *named))
     more = (
@@ -299,7 +299,7 @@ def _machines(runs: Sequence[RunFacts]) -> str:
     devices: dict[str, set[str]] = {}
     for run in runs:
         if run.device is not None:
-            devices.setdefault(f"{run.task} {run.method}", set()).add(run.device)
+            devices.setdefault(f"{run.task} {run.method}", set()).add(inline(run.device))
     cells: dict[str, list[str]] = {}  # by the device or devices
     for cell, used in devices.items():
         cells.setdefault(" and ".join(sorted(used)), []).append(cell)
@@ -323,4 +323,4 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
 
 
 def _row(values: Sequence[str]) -> str:
-    return f"| {' | '.join(' '.join(value.replace('|', '/').split()) for value in values)} |"
+    return f"| {' | '.join(inline(value.replace('|', '/')) for value in values)} |"

@@ -233,7 +233,7 @@ FREE_KEYS = frozenset({"data.source", "schedule.checkpoint_every", "evaluation.t
 
 def saved_steps(folder: Path) -> list[int]:
     """The steps whose states lie in a folder, rising."""
-    return sorted(int(path.name[5:]) for path in folder.glob("step-*") if path.name[5:].isdigit())
+    return sorted(int(path.name[5:]) for path in folder.glob("step-*") if path.name[5:].isdecimal())
 
 
 def read_identity(folder: Path) -> Identity | None:
