@@ -18,6 +18,7 @@ from xlprompt.data import DataError
 from xlprompt.evaluation import compare
 from xlprompt.evaluation.runs import Counts, TaskRuns
 from xlprompt.training.ledger import GROUP_TAG, Ledger
+from xlprompt.training.publication import PublicationError
 from xlprompt.training.published_runs import read_published, write_published
 from xlprompt.training.report_runs import find_runs, report_study
 from xlprompt.training.run_source import RunSource
@@ -325,3 +326,13 @@ def test_a_report_is_made_anew_from_what_it_published_and_grows_by_another_store
     assert "| xnli | finetune | 0, 1, 2 |" in grown.read_text()
     counts = read_published(published).counts
     assert list(compare(counts, method="prompt", baseline="finetune").tasks) == ["xnli"]
+    before = [path.read_bytes() for path in (*sorted(folder.iterdir()), readme)]
+    arguments = {"publish_in": folder, "document": readme}
+    with pytest.raises(PublicationError, match="xnli finetune, seeds 0, 1"):
+        report_study(stores[1], tmp_path / "less", **arguments)
+    assert [path.read_bytes() for path in (*sorted(folder.iterdir()), readme)] == before
+    assert not (tmp_path / "less").exists()
+    report_study(stores[1], tmp_path / "more", published=[published], **arguments)
+    assert len(read_published(published).runs) == 6
+    report_study(stores[1], tmp_path / "less", replace=True, **arguments)
+    assert len(read_published(published).runs) == 2
