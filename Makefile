@@ -15,7 +15,7 @@
 #: METHODS (grid)      of make all-tasks, make align: some of prompt,finetune,head,lora,ia3,adapter,bitfit
 #: WORKERS (by cores)  of make all-tasks: runs at a time; of make align (1) and make search (1) likewise
 #: NAME    (none)      of make ablation: a file of experiments/ablations, such as scheme
-#: RUNS    (none)      of make report, results, analyze: a file of published runs, taken in beside the store's
+#: RUNS    (none)      of make report, publish, analyze: a file of published runs, taken in beside the store's
 #: EXECUTOR local      of make all-tasks: local or ray (ARGS="--address auto" joins a running cluster)
 #: LIMIT   (all)       use at most this many examples of each split and language
 #: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
@@ -75,7 +75,7 @@ tasks := xnli pawsx ner pos
 methods := prompt finetune head lora ia3 adapter bitfit
 runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
 
-.PHONY: help setup $(runs) all-tasks ablation search report results analyze granularity align \
+.PHONY: help setup $(runs) all-tasks ablation search report publish analyze granularity align \
     nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
@@ -137,9 +137,9 @@ report: $(ready) ## Write the study's report: tables, figures, claims
 	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) $(call option,--train-language,$(TRAIN_LANG)) \
 	    $(call option,--runs,$(RUNS)) $(ARGS))
 
-results: $(ready) ## Put the study's tables and figure into README.md and experiments/results/SCALE
-	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) \
-	    --publish $(call quote,experiments/results/$(scale)) $(call option,--runs,$(RUNS)) $(ARGS))
+publish: $(ready) ## Put the study's tables, figures and runs into README.md and experiments/results/SCALE
+	@$(strip $(bin)/xlprompt publish $(call quote,experiments/results/$(scale)) $(call option,--model,$(MODEL)) \
+	    $(call option,--train-language,$(TRAIN_LANG)) $(call option,--runs,$(RUNS)) $(ARGS))
 
 analyze: $(ready) ## Say how finely MODEL's tokenizer cuts each language of DATA; ARGS="--task xnli"
 	@$(strip $(bin)/xlprompt analyze tokenization $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) \

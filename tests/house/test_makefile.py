@@ -176,6 +176,10 @@ def test_engines_and_processes_are_chosen_by_variables(ready, arguments, options
     [
         (["all-tasks"], ["study", "experiments/mini/study.yaml"]),
         (["report", "RUNS=my/runs.jsonl.gz"], ["report", "--runs", "my/runs.jsonl.gz"]),
+        (
+            ["publish", "SCALE=gemma", "RUNS=my/runs.jsonl.gz", "ARGS=--replace"],
+            ["publish", "experiments/results/gemma", "--runs", "my/runs.jsonl.gz", "--replace"],
+        ),
         (["analyze", "RUNS=my/runs.jsonl.gz"], ["analyze", "tokenization", "--runs", "my/runs.jsonl.gz"]),
         (["all-tasks", "ENGINE=torch"], ["study", "experiments/mini/study.yaml", "--engine", "torch"]),
         (

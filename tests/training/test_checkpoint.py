@@ -1,5 +1,7 @@
 import hashlib
 import json
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from xlprompt.training.checkpoint import (
     restore,
     save_checkpoint,
 )
+from xlprompt.training.stored_files import sealed
 
 METADATA = CheckpointMetadata(
     recipe={"task": "xnli", "seed": 1},
@@ -41,6 +44,17 @@ def rewrite(path: Path, **changes: object) -> None:
     document = json.loads(path.read_text())
     document.update(changes)
     path.write_text(json.dumps({key: value for key, value in document.items() if value is not ...}))
+
+
+def reseal(folder: Path, **changes: object) -> None:
+    """Change a checkpoint's JSON as someone would who makes a new checksum for it."""
+    document = {**json.loads((folder / "checkpoint.json").read_text()), **changes}
+    del document["checksum"]
+    (folder / "checkpoint.json").write_bytes(sealed({k: v for k, v in document.items() if v is not ...}))
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def test_a_checkpoint_comes_back_as_it_was_saved(saved):
@@ -120,10 +134,10 @@ DAMAGES = {
         "not readable as JSON",
     ),
     "newer format": (
-        lambda c: rewrite(c / "checkpoint.json", format_version=3),
-        "format 3, .* reads format 2",
+        lambda c: rewrite(c / "checkpoint.json", format_version=4),
+        "format 4, .* reads format 3",
     ),
-    "missing key": (lambda c: rewrite(c / "checkpoint.json", labels=...), "lacks labels"),
+    "missing key": (lambda c: rewrite(c / "checkpoint.json", labels=...), "changed after it was saved"),
     "truncated weights": (
         lambda c: (c / "model.safetensors").write_bytes((c / "model.safetensors").read_bytes()[:-1]),
         "truncated or changed",
@@ -147,12 +161,131 @@ def test_a_damaged_checkpoint_is_refused_with_the_file_and_a_remedy(saved, damag
     assert str(saved) in str(error.value)
 
 
+OF_OTHER_TYPES = [
+    {"sha256": None},
+    {"sha256": ["model.safetensors"]},
+    {"sha256": ""},
+    {"sha256": {}},
+    {"sha256": {"model.safetensors": 5}},
+    {"sha256": {"../model.safetensors": "0"}},
+    {"labels": 5},
+    {"labels": "yes"},
+    {"labels": ["entailment", None]},
+    {"labels": ["contradiction", "neutral", "entailment"]},
+    {"recipe": 5},
+    {"recipe": {}},
+    {"recipe": ...},
+    {"budget": []},
+    {"task": "pos"},
+    {"task": {}},
+    {"step": "40"},
+    {"step": True},
+    {"step": -1},
+    {"score": float("nan")},
+    {"score": 10**400},
+    {"backbone": None},
+    {"format_version": "3"},
+    {"format_version": True},
+    {"format_version": [[3]]},
+]
+
+
+@pytest.mark.parametrize("changes", OF_OTHER_TYPES, ids=str)
+@pytest.mark.parametrize("version", [2, 3])
+def test_json_of_other_types_is_refused_with_its_file(saved, changes, version):
+    reseal(saved, **{"format_version": version} | changes)
+    if version == 2:
+        rewrite(saved / "checkpoint.json", checksum=...)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.json: ") as error:
+        load_checkpoint(saved)
+    assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 100_000, b'{"a":' * 100_000, b"1" * 5000, b'{"task": "\\ud800"}', b"\x80", b"null", b""],
+)
+def test_what_is_no_json_object_is_refused_with_its_file(saved, content):
+    (saved / "checkpoint.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.json: "):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json", "model.safetensors"])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_a_folder_or_pipe_in_the_place_of_a_file_is_refused_at_once(saved, name, make):
+    (saved / name).unlink()
+    make(saved / name)
+    with pytest.raises(CheckpointError, match=str(saved)):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [
+        ("recipe", {"task": "xnli", "seed": 2}),
+        ("labels", ["neutral", "entailment", "contradiction"]),
+        ("task", "pos"),
+        ("step", 41),
+        ("more", None),
+        ("checksum", ...),
+        ("checksum", None),
+        ("checksum", {}),
+    ],
+)
+def test_json_that_was_changed_after_it_was_saved_is_refused(saved, key, other):
+    rewrite(saved / "checkpoint.json", **{key: other})
+    with pytest.raises(CheckpointError, match=r"checkpoint\.json: was changed after it was saved"):
+        load_checkpoint(saved)
+
+
+def test_a_checkpoint_from_before_checksums_is_read(saved):
+    rewrite(saved / "checkpoint.json", format_version=2, checksum=...)
+    assert load_checkpoint(saved).metadata == METADATA
+
+
+@pytest.mark.parametrize(
+    ("tensor", "problem"),
+    [
+        (torch.zeros(3, dtype=torch.int8), "is of torch.int8"),
+        (torch.zeros(3, dtype=torch.bool), "is of torch.bool"),
+        (torch.zeros(3, dtype=torch.float64), "is of torch.float64"),
+        (torch.zeros(3, dtype=torch.complex64), "is of torch.complex64"),
+        (torch.zeros(3).to(torch.float8_e4m3fn), "is of torch.float8_e4m3fn"),
+        (torch.tensor([0.0, float("nan"), 0.0]), "not finite"),
+        (torch.tensor([0.0, float("-inf"), 0.0], dtype=torch.bfloat16), "not finite"),
+    ],
+)
+def test_weights_that_no_training_leaves_behind_are_refused_by_name(tmp_path, tensor, problem):
+    save_checkpoint(tmp_path / "c", STATE | {"head.bias": tensor}, METADATA)
+    with pytest.raises(CheckpointError, match=rf"model\.safetensors: head\.bias .*{problem}"):
+        load_checkpoint(tmp_path / "c")
+
+
+@pytest.mark.parametrize("changed", [{"more": torch.zeros(1)}, {"head.bias": None}])
+def test_tensors_that_the_model_has_not_or_lacks_are_named(tmp_path, fake_model, changed):
+    state = {k: v for k, v in (fake_model(3).trainable_state() | changed).items() if v is not None}
+    save_checkpoint(tmp_path / "c", state, METADATA)
+    with pytest.raises(CheckpointError, match=next(iter(changed))):
+        restore(load_checkpoint(tmp_path / "c"), fake_model(3), backbone_fingerprint="abc")
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_a_checkpoint_has_the_permissions_that_the_umask_gives(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        save_checkpoint(
+            tmp_path / "c", {"backbone.model.a": torch.zeros(1)}, METADATA, model_files={"x": b""}
+        )
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "c").stat().st_mode) == 0o777 & ~umask
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "c").iterdir()} == {0o666 & ~umask}
+
+
 def test_weights_that_match_their_checksum_but_are_no_safetensors_are_refused(saved):
     (saved / "model.safetensors").write_bytes(b"not tensors at all")
-    rewrite(
-        saved / "checkpoint.json",
-        sha256={"model.safetensors": hashlib.sha256(b"not tensors at all").hexdigest()},
-    )
+    reseal(saved, sha256={"model.safetensors": digest(b"not tensors at all")})
     with pytest.raises(CheckpointError, match="not a safetensors file"):
         load_checkpoint(saved)
 

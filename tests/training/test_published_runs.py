@@ -3,66 +3,26 @@
 import gzip
 import io
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from published_studies import SECTION, SLOPE, cell, study
 from rich.console import Console
-from simulated_studies import make_runs
 from small import WORDS, write_data
 from studies import write_study
 
 from xlprompt.data import DataError
 from xlprompt.evaluation import compare
-from xlprompt.evaluation.granularity import GranularityEffect
-from xlprompt.evaluation.report_page import Image, Section, Table
 from xlprompt.evaluation.runs import Counts, TaskRuns
-from xlprompt.evaluation.statistics import Estimate
-from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
-from xlprompt.training.published_runs import PublishedRuns, read_published, write_published
+from xlprompt.training.ledger import GROUP_TAG, Ledger
+from xlprompt.training.publication import PublicationError
+from xlprompt.training.published_runs import read_published, write_published
 from xlprompt.training.report_runs import find_runs, report_study
 from xlprompt.training.run_source import RunSource
 from xlprompt.training.study import run_study
-
-SECTION = Section("Ablation", (Table("Scores", ("a",), (("1",),)), Image("Figure", "<svg/>")))
-SLOPE = GranularityEffect(
-    Estimate(1.5, -0.5, 3.5, 0.1, 1.0, None, 0.5, 2.0, 0.7),
-    {"xnli": ("de", "es")},
-    (0.0, 0.5, 1.0),
-    3,
-    "both",
-)
-
-
-def cell(method, seed, *, model="nano", started=0, **tags):
-    return CellRun(
-        f"{method}-{seed}",
-        "FINISHED",
-        started,
-        {"seed": str(seed), "data.source": "/home/me/data", "trainable_percent": "0.13"},
-        {"task": "xnli", "method": method, "model": model, GROUP_TAG: method, "process": "host 1"} | tags,
-        {"test/accuracy/de": 50.5, "cost/total_seconds": 60.0, "train/loss": 1.0},
-        None,
-    )
-
-
-def known(counts):
-    """Counts as predictions give them, with what tells one test set from another."""
-    digested = {
-        code: replace(each, collapsed=(False,) * len(each.numerators), examples_digest=f"rows of {code}")
-        for code, each in counts.languages.items()
-    }
-    return replace(counts, languages=digested)
-
-
-def study(seeds=(0, 1), *, draw=0, **changes):
-    counts = known(make_runs(seeds=seeds, languages=("en", "de", "sw"), examples=50, draw=draw)["xnli"])
-    runs = tuple(cell(method, seed) for method in ("prompt", "finetune") for seed in seeds)
-    curves = {run.run_id: ((10, 40.0), (20, 50.0)) for run in runs}
-    published = PublishedRuns(
-        "nano", runs, frozenset({"prompt"}), {"xnli": counts}, curves, {"ablation": SECTION}, SLOPE
-    )
-    return replace(published, **changes)
 
 
 def equal(one, other):
@@ -114,6 +74,12 @@ def _change(line, **values):
     return json.dumps({**json.loads(line), **values}).encode()
 
 
+_LANGUAGE = {"majority": 34.0, "examples": 50, "examples_digest": "rows"}
+_TASK = {"metric": "accuracy", "split": "test", "languages": {"en": _LANGUAGE}}
+_TAGS = {"task": "xnli", "method": "finetune", "model": "nano", GROUP_TAG: "finetune"}
+_TABLE = {"kind": "table", "title": "t", "columns": ["a"], "rows": [["1", "2"]], "note": "", "cards": False}
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -151,7 +117,7 @@ def test_damage_is_named_by_file_and_line(tmp_path, damage, message):
         read_published(path)
     assert str(error.value).startswith(str(path))
     assert message in str(error.value)
-    assert "xlprompt report --publish wrote" in str(error.value)
+    assert "xlprompt publish wrote" in str(error.value)
 
 
 def test_a_file_that_is_cut_short_missing_or_another_is_refused(tmp_path):
@@ -163,8 +129,106 @@ def test_a_file_that_is_cut_short_missing_or_another_is_refused(tmp_path):
     with pytest.raises(DataError, match="not a whole gzip file"):
         read_published(path)
     path.write_text("text")
-    with pytest.raises(DataError, match="not a gzip file"):
+    with pytest.raises(DataError, match="not a whole gzip file"):
         read_published(path)
+
+
+def refused(folder, place, line):
+    """What is said of a file with another line at a place."""
+    path = folder / "runs.jsonl.gz"
+    write_published(path, study())
+    lines = gzip.decompress(path.read_bytes()).splitlines()
+    lines[place - 1] = line(lines[place - 1]) if callable(line) else line
+    path.write_bytes(gzip.compress(b"\n".join(lines)))
+    with pytest.raises(DataError, match=rf"runs\.jsonl\.gz:{place}: ") as error:
+        read_published(path)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"runs": "4"}, "runs: "),
+        ({"model": None}, "model: "),
+        ({"complete": [5]}, "complete.0: "),
+        ({"tasks": 5}, "tasks: "),
+        ({"tasks": {"other": _TASK}}, "no task 'other' is judged by accuracy"),
+        ({"tasks": {"ner": _TASK}}, "no task 'ner' is judged by accuracy"),
+        ({"tasks": {"xnli": {**_TASK, "languages": {"xx": _LANGUAGE}}}}, "unknown language 'xx'"),
+        (
+            {"tasks": {"xnli": {**_TASK, "languages": {"en": {**_LANGUAGE, "majority": 101}}}}},
+            "en.majority: ",
+        ),
+        ({"sections": {"a": {"title": 5, "note": "", "content": []}}}, "title: "),
+        ({"sections": {"a": {"title": "", "note": "", "content": [_TABLE]}}}, "not one cell for each column"),
+        ({"granularity": {"slope": float("nan")}}, "granularity."),
+    ],
+    ids=str,
+)
+def test_a_first_line_of_other_types_is_named(tmp_path, changes, message):
+    assert message in refused(tmp_path, 1, lambda line: _change(line, **changes))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"[" * 100_000, "Invalid JSON: recursion"),
+        (b'{"run_id": "\\ud800"}', "Invalid JSON"),
+        (b"\xff", "Invalid JSON"),
+        ({"params": {"seed": "²"}}, "seed is '²'"),
+        ({"params": {"seed": 1}}, "params.seed: "),
+        ({"params": {"seed": "1", "trainable_percent": "nan"}}, "trainable_percent is 'nan'"),
+        ({"params": {"seed": "1", "data.also_train_on": "5"}}, "data.also_train_on is '5'"),
+        ({"params": {"seed": "1", "data.train_language": "xx"}}, "unknown language 'xx'"),
+        ({"params": {"seed": "0"}}, "the run xnli, finetune, seed 0 is there twice"),
+        ({"run_id": "finetune-0"}, "the run xnli, finetune, seed 1 is there twice"),
+        ({"tags": {**_TAGS, "method": "magic"}}, "a run of method 'magic'"),
+        ({"tags": {**_TAGS, "task": "other"}}, "a run of task 'other'"),
+        ({"tags": {**_TAGS, "model": "other"}}, "a run of model 'other'"),
+        ({"metrics": {"a": float("inf")}}, "metrics.a: "),
+        ({"metrics": {"cost/a": -1}}, "cost/a is below zero"),
+        ({"curve": [[1, 101]]}, "curve.0.1: "),
+        ({"curve": [[1]]}, "curve.0.1: "),
+        ({"started": -1}, "started: "),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_run_that_none_can_be_is_named(tmp_path, line, message):
+    change = line if isinstance(line, bytes) else lambda old: _change(old, **line)
+    assert message in refused(tmp_path, 5, change)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"numerators": [2]}, "more right answers in de than there were questions"),
+        ({"numerators": [-1]}, "answers.de.numerators.0: "),
+        ({"numerators": [0.5]}, "answers.de.numerators.0: "),
+        ({"numerators": [True]}, "answers.de.numerators.0: "),
+        ({"numerators": [10**400]}, "answers.de.numerators.0: "),
+        ({"denominators": [-1]}, "answers.de.denominators.0: "),
+        ({"denominators": [2]}, "answers in de to other questions than those of the runs before"),
+        ({"collapsed": 1}, "answers.de.collapsed: "),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_counts_that_no_answers_have_are_named(tmp_path, changed, message):
+    def change(line):
+        answers = json.loads(line)["answers"]
+        for key, values in changed.items():
+            answers["de"][key] = (
+                values if key == "collapsed" else [*values, *answers["de"][key][len(values) :]]
+            )
+        return _change(line, answers=answers)
+
+    assert message in refused(tmp_path, 5, change)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_a_folder_or_pipe_is_refused_at_once(tmp_path, make):
+    make(tmp_path / "runs.jsonl.gz")
+    with pytest.raises(DataError, match=r"runs\.jsonl\.gz: is not a file"):
+        read_published(tmp_path / "runs.jsonl.gz")
 
 
 def test_published_runs_join_and_the_same_run_counts_once(tmp_path):
@@ -196,6 +260,14 @@ def test_a_run_is_taken_from_the_file_that_has_its_answers(tmp_path):
         assert source.counts(find_runs(source).runs).runs == counts.runs
 
 
+def _shorter(counts):
+    """With the same digests, as only a changed file can have."""
+    return {
+        code: replace(each, numerators=each.numerators[:, 1:], denominators=each.denominators[:, 1:])
+        for code, each in counts.languages.items()
+    }
+
+
 def test_runs_that_answered_other_examples_do_not_join(tmp_path):
     other = study((2,))
     counts = other.counts["xnli"]
@@ -204,6 +276,8 @@ def test_runs_that_answered_other_examples_do_not_join(tmp_path):
         (replace(counts, languages=others), "not scored on the same examples of language en"),
         (replace(counts, languages={"en": counts.languages["en"]}), "only one of them has de, sw"),
         (replace(counts, metric="f1"), "has metric accuracy, .* has f1"),
+        (replace(counts, languages=_shorter(counts)), "not scored on the same examples of language en"),
+        (replace(counts, runs=()), "the published run xnli, .*, seed 2 is without its answers"),
     ):
         source = RunSource(tmp_path, Ledger(tmp_path), [study(), replace(other, counts={"xnli": changed})])
         with pytest.raises(DataError, match=message):
@@ -252,3 +326,13 @@ def test_a_report_is_made_anew_from_what_it_published_and_grows_by_another_store
     assert "| xnli | finetune | 0, 1, 2 |" in grown.read_text()
     counts = read_published(published).counts
     assert list(compare(counts, method="prompt", baseline="finetune").tasks) == ["xnli"]
+    before = [path.read_bytes() for path in (*sorted(folder.iterdir()), readme)]
+    arguments = {"publish_in": folder, "document": readme}
+    with pytest.raises(PublicationError, match="xnli finetune, seeds 0, 1"):
+        report_study(stores[1], tmp_path / "less", **arguments)
+    assert [path.read_bytes() for path in (*sorted(folder.iterdir()), readme)] == before
+    assert not (tmp_path / "less").exists()
+    report_study(stores[1], tmp_path / "more", published=[published], **arguments)
+    assert len(read_published(published).runs) == 6
+    report_study(stores[1], tmp_path / "less", replace=True, **arguments)
+    assert len(read_published(published).runs) == 2

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import stat
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from xlprompt.data import TASKS
 from xlprompt.training.checkpoint import CheckpointError
 from xlprompt.training.loop import fit
 from xlprompt.training.progress import SilentProgress
+from xlprompt.training.stored_files import sealed
 from xlprompt.training.tracker import NullTracker
 from xlprompt.training.training_state import (
     Identity,
@@ -207,3 +209,45 @@ def test_a_full_disk_costs_the_state_and_not_the_run(run, tmp_path, monkeypatch,
     assert saved_steps(states.folder) == []
     assert "No space left on device" in caplog.text
     assert list(states.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sha256": None},
+        {"sha256": ["state.safetensors"]},
+        {"best": "best-000001.safetensors"},
+        {"best": ["../best-000001.safetensors", "0"]},
+        {"identity": 5},
+        {"identity": {"run_id": "run", "recipe": 5, "data": "", "backbone": ""}},
+        {"loop": []},
+        {"loop": {"step": "7"}},
+        {"loop": {"curve": [[1]]}},
+        {"loop": {"window": {"loss": None}}},
+    ],
+    ids=str,
+)
+def test_a_state_of_other_types_is_refused_though_its_checksum_is_right(tmp_path, changes):
+    states = TrainingStates(tmp_path, IDENTITY)
+    states.save(LoopState(step=7), {}, {})
+    path = tmp_path / "step-000007" / "state.json"
+    document = json.loads(path.read_text()) | changes
+    del document["checksum"]
+    path.write_bytes(sealed(document))
+    with pytest.raises(CheckpointError, match=r"state\.json: .*train again"):
+        TrainingStates(tmp_path, IDENTITY).load()
+    assert read_identity(tmp_path) in (IDENTITY, None)
+    states.save(LoopState(step=8), {}, {})  # which looks into those before it
+
+
+def test_the_files_of_a_state_are_as_readable_as_the_umask_says(tmp_path):
+    before = os.umask(0o002)
+    try:
+        states = TrainingStates(tmp_path / "states", IDENTITY)
+        states.save_best(7, {"a": torch.zeros(1)})
+        states.save(LoopState(step=7), {"a": torch.zeros(1)}, {})
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "states").rglob("*") if path.is_file()]
+    assert len(files) == 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o664}

@@ -45,9 +45,8 @@ def command(
       xlprompt analyze ablation experiments/ablations/scheme.yaml
       xlprompt analyze ablation experiments/ablations/length.yaml --seeds 1
     """
-    from rich.console import Console
-
     from xlprompt.cli.tables import show_section
+    from xlprompt.evaluation.terminal import open_console
     from xlprompt.training.ablation_run import report_ablation
 
     result = report_ablation(
@@ -60,6 +59,6 @@ def command(
         values = {"ablations": [asdict(each) for each in result.ablations], "missing": result.missing}
         click.echo(json.dumps(values, indent=2, ensure_ascii=False))
         return
-    show_section(Console(), result.section, out / grid.stem)
+    show_section(open_console(), result.section, out / grid.stem)
     if result.missing:
         click.echo(f"Not finished and left out: {', '.join(result.missing)}")

@@ -102,11 +102,12 @@ def command(
       xlprompt analyze alignment --sweep
       xlprompt analyze alignment --sweep --tasks pos --align mean_scale --align-layer 4,8,head --workers 2
     """
-    from rich.console import Console
+    from rich.text import Text
 
+    from xlprompt.evaluation.terminal import open_console
     from xlprompt.training.alignment_report import analyze_alignment
 
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     failed = False
     if sweep:
         model, failed = _sweep(tasks, model, mlruns, console, options)
@@ -114,8 +115,10 @@ def command(
         option = {"align_layers": "align_layer"}.get(named[0], named[0]).replace("_", "-")
         raise click.UsageError(f"--{option} says what to score, which is done with --sweep only")
     # What has been scored belongs into the report, whichever tasks it was.
-    with Console(stderr=True).status("Looking for aligned predictions") as status:
-        findings = analyze_alignment(mlruns, tasks=() if sweep else tasks, model=model, say=status.update)
+    with open_console(stderr=True).status("Looking for aligned predictions") as status:
+        findings = analyze_alignment(
+            mlruns, tasks=() if sweep else tasks, model=model, say=lambda text: status.update(Text(text))
+        )
     if as_json:
         click.echo(json.dumps(findings.to_dict(), indent=2, ensure_ascii=False))
     else:

@@ -81,12 +81,11 @@ def command(
       xlprompt analyze granularity experiments/granularity/mini.yaml
       xlprompt analyze granularity experiments/granularity/mini.yaml --train both --seeds 2 --tasks xnli
     """
-    from rich.console import Console
-
     from xlprompt.cli.tables import show_section
+    from xlprompt.evaluation.terminal import open_console
     from xlprompt.training.granularity_run import run_sweep
 
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     result = run_sweep(
         sweep,
         store=mlruns,

@@ -62,12 +62,11 @@ def command(
       xlprompt analyze tokenization --model gemma-3-270m --data ../data --task xnli
       xlprompt analyze tokenization --model gemma-3-270m --data ../data --runs results/runs.jsonl.gz
     """
-    from rich.console import Console
-
     from xlprompt.cli.tables import show_section
+    from xlprompt.evaluation.terminal import open_console
     from xlprompt.training.tokenization_run import analyze_tokenization
 
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     findings = analyze_tokenization(
         mlruns,
         model=model,

@@ -64,13 +64,13 @@ def check(ctx: click.Context, folder: Path, as_json: bool) -> None:
 
 
 def _print_report(report: FolderReport) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    # A piped listing keeps its columns: without a terminal rich would fold them at 80. Names of files are
-    # Text, because rich reads [brackets] and :colons: in a string as its own.
-    console = Console(soft_wrap=True)
+    from xlprompt.evaluation.terminal import open_console
+
+    # A piped listing keeps its columns: without a terminal rich would fold them at 80.
+    console = open_console(soft_wrap=True)
     table = Table(title=Text(report.folder))
     for name in ("task", "language", "split", "format"):
         table.add_column(name, no_wrap=True)
@@ -272,10 +272,11 @@ def _varied(kinds: Iterable[Hashable], number: int) -> list[int]:
 
 
 def _print_items(items: Sequence[_Item]) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from xlprompt.evaluation.terminal import open_console
+
+    console = open_console(highlight=False)
     for number, item in enumerate(items):
         if number:
             console.print()

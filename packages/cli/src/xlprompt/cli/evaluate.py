@@ -55,14 +55,13 @@ def command(
       xlprompt evaluate RUN_ID --data ../data --languages de,sw --json
       xlprompt evaluate RUN_ID --align mean,mean_scale --align-sentences 5,20,100,500
     """
-    from rich.console import Console
-
+    from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import evaluate
 
     scores = evaluate(
         checkpoint,
         store=mlruns,
-        console=Console(stderr=as_json),  # with --json, progress must not mix with the figures
+        console=open_console(stderr=as_json),  # with --json, progress must not mix with the figures
         source=data,
         languages=languages,
         limit=limit,

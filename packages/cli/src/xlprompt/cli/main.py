@@ -28,6 +28,7 @@ COMMANDS = (
     "study",
     "search",
     "report",
+    "publish",
     "analyze",
     "params",
     "data",

@@ -277,8 +277,9 @@ def _ways(counted: Counted, processes: tuple[int, ...]) -> list[Way]:
 
 def _print_memory(ways: list[Way], processes: tuple[int, ...], freeze_embeddings: bool) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from xlprompt.evaluation.terminal import open_console
 
     table = Table(
         title="Memory of weights, gradients and optimizer, GiB per process\n(activations not counted"
@@ -294,13 +295,14 @@ def _print_memory(ways: list[Way], processes: tuple[int, ...], freeze_embeddings
         table.add_row(way.title, *(f"{one.total / 2**30:.2f}" for one in memory))
         if way.offload != "none":
             table.add_row("  in main memory", *(f"{one.host / 2**30:.2f}" for one in memory), style="dim")
-    Console().print(table)
+    open_console().print(table)
 
 
 def _print_table(counted: Counted, task_name: str) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from xlprompt.evaluation.terminal import open_console
 
     first = counted.prompts[0]
     table = Table(
@@ -323,7 +325,7 @@ def _print_table(counted: Counted, task_name: str) -> None:
             f"{budget.trainable_percent:.3f}",
             f"{budget.trainable_percent_no_embeddings:.3f}",
         )
-    console = Console()
+    console = open_console()
     console.print(table)
     for name, reason in counted.refused.items():
         console.print(f"{name}: {reason}", highlight=False)

@@ -82,8 +82,7 @@ def command(
       xlprompt predict RUN_ID --file sentences.txt --language de --align mean --json
       cat pairs.tsv | xlprompt predict RUN_ID --file - --out build/predicted.jsonl
     """
-    from rich.console import Console
-
+    from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import find_checkpoint, predict
     from xlprompt.training.prediction import as_record, write_predicted
 
@@ -98,7 +97,7 @@ def command(
     rows = _rows(found.metadata.task, texts or pair, source)
     kind = cast("AlignmentKind", align or "none")
     predicted = predict(found, rows, language=language, align=kind, device=device)
-    notes = Console(stderr=True)
+    notes = open_console(stderr=True)
     cut = [row for row in predicted.rows if row.cut]
     if cut:
         notes.print(_about_cut(predicted, [row.row.id for row in cut]), highlight=False, markup=False)
@@ -109,7 +108,7 @@ def command(
         for row in predicted.rows:
             click.echo(json.dumps(as_record(predicted.task, row), ensure_ascii=False))
     elif out is None:
-        _show(Console(), predicted)
+        _show(open_console(), predicted)
 
 
 def _rows(task_name: str, texts: tuple[str, ...], source: Path | None) -> list[Pair | Sentence]:

@@ -41,14 +41,13 @@ def command(recipe: Path, out: Path | None, settings: tuple[str, ...], mlruns: P
       xlprompt pretrain experiments/nano/xglm-nano-balanced.yaml
       xlprompt pretrain experiments/nano/xglm-nano.yaml --out /tmp/nano --set steps=100
     """
-    from rich.console import Console
-
+    from xlprompt.evaluation.terminal import open_console
     from xlprompt.models.nano import folder_to_write
     from xlprompt.training.pretrain import PretrainingRecipe, pretrain
     from xlprompt.training.progress import training_progress
     from xlprompt.training.recipe import load_settings
 
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     build = load_settings(recipe, PretrainingRecipe, parse_settings(settings))
     folder = out or folder_to_write(build.name)
     with training_progress(console, steps=build.steps, metric="loss") as progress:

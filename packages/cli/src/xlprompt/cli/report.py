@@ -9,44 +9,24 @@ from pathlib import Path
 
 import click
 
-from xlprompt.cli.options import mlruns_option, runs_option
+from xlprompt.cli.options import (
+    mlruns_option,
+    report_out_option,
+    runs_option,
+    studied_model_option,
+    trained_on_option,
+)
 
 
 @click.command("report", short_help="Write the study's report: tables, figures, claims.")
-@click.option("--model", help="Backbone; needed only where the store has studies of several.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build/report"),
-    show_default=True,
-    help="Folder of the report.",
-)
-@click.option(
-    "--publish",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Also write the figure, report.md and the runs to this folder, and the summary into --readme, "
-    "between the lines '<!-- NAME begin -->' and '<!-- NAME end -->', where NAME is the folder's name; of "
-    "ablations also between those of NAME-ablations, where it has them.",
-)
-@click.option(
-    "--readme",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("README.md"),
-    show_default=True,
-    help="With --publish: the document that takes the summary.",
-)
+@studied_model_option
+@report_out_option
 @runs_option
-@click.option(
-    "--train-language",
-    metavar="CODE",
-    help="Of the runs trained on this language, or these (en+de); default: en, or what was trained on last.",
-)
+@trained_on_option
 @mlruns_option
 def command(
     model: str | None,
     out: Path,
-    publish: Path | None,
-    readme: Path,
     runs: tuple[Path, ...],
     train_language: str | None,
     mlruns: Path,
@@ -59,8 +39,9 @@ def command(
     Examples:
       xlprompt report
       xlprompt report --model xglm-nano --out build/nano
-      xlprompt report --publish experiments/results/mini
       xlprompt report --runs experiments/results/mini/runs.jsonl.gz
+
+    `xlprompt publish` also puts it into a repository.
     """
     from xlprompt.training.report_runs import report_study
 
@@ -69,8 +50,6 @@ def command(
         out,
         model,
         train_language=train_language,
-        publish_in=publish,
-        document=readme,
         published=runs,
     )
     for path in paths:

@@ -89,11 +89,10 @@ def command(
       xlprompt search experiments/mini/search.yaml --task pos --method finetune --trials 24 --workers 2
       xlprompt search experiments/paper/search.yaml --task ner --database postgresql://user@host/search
     """
-    from rich.console import Console
-
+    from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import run_search
 
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     result = run_search(
         file,
         task=task,

@@ -75,11 +75,10 @@ def command(
       xlprompt study experiments/gemma/study.yaml --data ../data --limit 2000 --dry-run
       xlprompt study experiments/paper/study.yaml --executor ray --address auto --mlruns /shared/mlruns
     """
-    from rich.console import Console
-
+    from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import run_study
 
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     result = run_study(
         grid,
         store=mlruns,

@@ -112,13 +112,12 @@ def command(
       xlprompt train experiments/paper/xnli-finetune.yaml --deepspeed experiments/deepspeed/zero3.json
           --launcher deepspeed --num-gpus 4
     """
-    from rich.console import Console
-
+    from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import load_recipe, train
 
     overrides = {KEYS[name]: value for name, value in options.items() if value is not None}
     overrides |= parse_settings(settings)
-    console = Console(stderr=as_json)  # with --json, progress must not mix with the figures
+    console = open_console(stderr=as_json)  # with --json, progress must not mix with the figures
     if resume_step is not None and resume is None:
         raise click.UsageError("--resume-step needs --resume")
     status = launch(launcher, num_gpus, hostfile)

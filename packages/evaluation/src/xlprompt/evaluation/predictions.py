@@ -6,37 +6,61 @@ labels. The examples' texts are not repeated here: the ids lead back to the sour
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks import Task
-from xlprompt.evaluation.json_lines import write_json_lines
+from xlprompt.evaluation.json_lines import read_lines, write_json_lines
 from xlprompt.evaluation.metrics import Labels
+from xlprompt.evaluation.strict_json import Strict, parse
 
 FORMAT = "xlprompt predictions"
 FORMAT_VERSION = 1
 
-_HEADER_TYPES: dict[str, type] = {
-    "format": str,
-    "version": int,
-    "task": str,
-    "task_version": int,
-    "kind": str,
-    "language": str,
-    "split": str,
-    "labels": list,
-    "examples": int,
-}
+_AGAIN = "It was changed, or another release of xlprompt wrote it: evaluate the run again."
 
 
-_AGAIN = "The file was changed or damaged: evaluate the run again."
+class _Header(Strict):
+    """The first line."""
+
+    format: Literal["xlprompt predictions"]
+    version: Literal[1]
+    task: str
+    task_version: int
+    kind: Literal["pair", "tagging"]
+    language: str
+    split: str
+    labels: list[str] = Field(min_length=1)
+    examples: int = Field(ge=0)
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_differ(cls, names: list[str]) -> list[str]:
+        if len(set(names)) != len(names):
+            raise ValueError("labels must be different names")
+        return names
+
+
+class _Pair(Strict):
+    """A further line of a task of pairs."""
+
+    id: str
+    gold: str
+    predicted: str
+
+
+class _Sentence(Strict):
+    """A further line of a task of tagging."""
+
+    id: str
+    gold: list[str]
+    predicted: list[str]
 
 
 @dataclass(frozen=True)
@@ -145,102 +169,56 @@ def load_predictions(path: str | Path) -> SavedPredictions:
         Its content, with label indices.
 
     Raises:
-        FileNotFoundError: No such file.
-        DataError: The file is cut short, of another format or version, or a row does not fit its header;
-            names the file and, where there is one, the line.
+        DataError: The file is missing, cut short, of another format or version, or a row does not fit its
+            header; names the file and, where there is one, the line.
     """
-    rows = _read_rows(Path(path))
-    _, first = next(rows, (1, None))
-    header = _checked_header(first, path)
-    index_of = {name: index for index, name in enumerate(header["labels"])}
-    content = SavedPredictions(
-        task=header["task"],
-        task_version=header["task_version"],
-        kind=header["kind"],
-        language=header["language"],
-        split=header["split"],
-        labels=tuple(header["labels"]),
-        ids=[],
-        gold=[],
-        predicted=[],
-    )
-    for line, row in rows:
-        try:
-            example_id, gold, predicted = _parse_row(row, content.kind, index_of)
-        except ValueError as error:
-            raise DataError(str(error), file=path, line=line, fix=_AGAIN) from error
-        content.ids.append(example_id)
-        content.gold.append(gold)
-        content.predicted.append(predicted)
-    if len(content.ids) != header["examples"]:
-        raise DataError(
-            f"the header announces {header['examples']} examples, {len(content.ids)} are there",
-            file=path,
-            fix=_AGAIN,
-        )
-    return content
-
-
-def _read_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield every line's number, counted from 1, and parsed JSON value."""
+    path = Path(path)
+    rows = read_lines(path, _AGAIN)
+    line, first = next(rows, (1, b""))
     try:
-        with gzip.open(path, "rb") as file:
-            for line, content in enumerate(file, start=1):
-                try:
-                    value = json.loads(content.decode("utf-8"))
-                except ValueError as error:  # of JSON and of UTF-8
-                    raise DataError(
-                        f"not JSON in UTF-8 ({error})", file=path, line=line, fix=_AGAIN
-                    ) from error
-                yield line, value
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"not a whole gzip file ({error})", file=path, fix=_AGAIN) from error
-
-
-def _checked_header(header: Any, path: str | Path) -> dict[str, Any]:
-    """Return the first line's value, and refuse one that is not ours."""
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        header = parse(_Header, first)
+        index_of = {name: index for index, name in enumerate(header.labels)}
+        ids, gold, predicted = [], [], []
+        for number, row in rows:
+            line = number
+            example_id, right, answer = _parse_row(row, header.kind, index_of)
+            ids.append(example_id)
+            gold.append(right)
+            predicted.append(answer)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"not as it was written ({error})", file=path, line=line, fix=_AGAIN) from error
+    if len(ids) != header.examples:
         raise DataError(
-            f"the first line is not the header of a file of {FORMAT}",
-            file=path,
-            line=1,
-            fix="Give a file that an evaluation wrote.",
+            f"the header announces {header.examples} examples, {len(ids)} are there", file=path, fix=_AGAIN
         )
-    if header.get("version") != FORMAT_VERSION:
-        raise DataError(
-            f"format version {header.get('version')!r}, and only {FORMAT_VERSION} can be read",
-            file=path,
-            line=1,
-            fix="Use the release of xlprompt that wrote it, or evaluate the run again.",
-        )
-    for key, expected in _HEADER_TYPES.items():
-        if not isinstance(header.get(key), expected):
-            problem = f"header key {key!r} is missing or no {expected.__name__}"
-            raise DataError(problem, file=path, line=1, fix=_AGAIN)
-    names = header["labels"]
-    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
-        raise DataError("the header's labels must be different names", file=path, line=1, fix=_AGAIN)
-    if header["kind"] not in ("pair", "tagging"):
-        raise DataError(f"unknown kind {header['kind']!r}", file=path, line=1, fix=_AGAIN)
-    return header
+    return SavedPredictions(
+        task=header.task,
+        task_version=header.task_version,
+        kind=header.kind,
+        language=header.language,
+        split=header.split,
+        labels=tuple(header.labels),
+        ids=ids,
+        gold=gold,
+        predicted=predicted,
+    )
 
 
-def _parse_row(row: Any, kind: str, index_of: Mapping[str, int]) -> tuple[str, list[int], list[int]]:
+def _parse_row(row: bytes, kind: str, index_of: Mapping[str, int]) -> tuple[str, list[int], list[int]]:
     """Return id, gold and predicted label indices of one example; a ValueError says what is wrong."""
-    if not isinstance(row, dict) or set(row) != {"id", "gold", "predicted"}:
-        raise ValueError("a row must be an object with the keys id, gold and predicted")
-    if not isinstance(row["id"], str):
-        raise ValueError(f"id {row['id']!r} is no string")
-    indices = []
-    for column in ("gold", "predicted"):
-        names = [row[column]] if kind == "pair" else row[column]
-        if not isinstance(names, list):
-            raise ValueError(f"{column!r} must be a list of label names")
+    if kind == "pair":
+        pair = parse(_Pair, row)
+        example_id, columns = pair.id, {"gold": [pair.gold], "predicted": [pair.predicted]}
+    else:
+        sentence = parse(_Sentence, row)
+        example_id, columns = sentence.id, {"gold": sentence.gold, "predicted": sentence.predicted}
+    for column, names in columns.items():
         for name in names:
-            if not isinstance(name, str) or name not in index_of:
+            if name not in index_of:
                 raise ValueError(f"{column} label {name!r} is not in the header's label list")
-        indices.append([index_of[name] for name in names])
-    gold, predicted = indices
+    gold, predicted = ([index_of[name] for name in names] for names in columns.values())
     if len(gold) != len(predicted):
         raise ValueError(f"{len(gold)} gold but {len(predicted)} predicted labels")
-    return row["id"], gold, predicted
+    return example_id, gold, predicted

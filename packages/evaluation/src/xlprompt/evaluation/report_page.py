@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from html import escape
-from typing import Any
+from html import escape as escape_html
+
+from xlprompt.data.printable import printable
+from xlprompt.evaluation.strict_json import parse
 
 _STYLE = """
 :root{color-scheme:light}
@@ -61,6 +63,13 @@ class Table:
     note: str = ""
     cards: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse rows that the columns do not fit."""
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError(f"a row of the table '{self.title}' has not one cell for each column")
+        if self.cards and len(self.columns) < 2:
+            raise ValueError(f"the table '{self.title}' has no columns for cards")
+
 
 @dataclass(frozen=True)
 class Image:
@@ -90,34 +99,23 @@ class Section:
         Raises:
             ValueError: The text is something else.
         """
-        try:
-            values = json.loads(text)
-            return cls(values["title"], tuple(map(_part, values["content"])), values["note"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a section of a report: {error}") from error
-
-
-def _part(values: Mapping[str, Any]) -> Table | Image:
-    if values["kind"] == "image":
-        return Image(values["title"], values["svg"])
-    rows = tuple(tuple(row) for row in values["rows"])
-    return Table(values["title"], tuple(values["columns"]), rows, values["note"], values["cards"])
+        return parse(cls, text)
 
 
 def html_page(title: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
     """The page; `notes` stand under its title."""
-    body = [f"<h1>{escape(title)}</h1>", *map(_note, notes), "<nav>"]
-    body += [f'<a href="#part{i}">{escape(section.title)}</a>' for i, section in enumerate(sections, 1)]
+    body = [f"<h1>{_html(title)}</h1>", *map(_note, notes), "<nav>"]
+    body += [f'<a href="#part{i}">{_html(section.title)}</a>' for i, section in enumerate(sections, 1)]
     body.append("</nav>")
     for number, section in enumerate(sections, 1):
-        body.append(f'<section id="part{number}"><h2>{escape(section.title)}</h2>{_note(section.note)}')
+        body.append(f'<section id="part{number}"><h2>{_html(section.title)}</h2>{_note(section.note)}')
         body += _html_parts(section.content)
         body.append("</section>")
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
+            f"<title>{_html(title)}</title><style>{_STYLE}</style></head><body>",
             *body,
             "</body></html>\n",
         ]
@@ -126,19 +124,19 @@ def html_page(title: str, sections: Sequence[Section], notes: Sequence[str]) -> 
 
 def markdown_section(section: Section) -> str:
     """A section as Markdown, without its figures."""
-    lines = [f"## {_inline(section.title)}"]
+    lines = [f"## {inline(section.title)}"]
     if section.note:
-        lines.append(f"\n{_inline(section.note)}")
+        lines.append(f"\n{inline(section.note)}")
     for part in section.content:
         if isinstance(part, Table):
-            lines += [f"\n### {_inline(part.title)}\n", markdown_table(part)]
-            lines += [f"\n{_inline(part.note)}"] if part.note else []
+            lines += [f"\n### {inline(part.title)}\n", markdown_table(part)]
+            lines += [f"\n{inline(part.note)}"] if part.note else []
     return "\n".join(lines)
 
 
 def markdown_page(title: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
     """The same as Markdown, without the figures."""
-    lines = [f"# {_inline(title)}", *(f"\n{_inline(note)}" for note in notes)]
+    lines = [f"# {inline(title)}", *(f"\n{inline(note)}" for note in notes)]
     lines += [f"\n{markdown_section(section)}" for section in sections]
     return "\n".join(lines) + "\n"
 
@@ -146,7 +144,7 @@ def markdown_page(title: str, sections: Sequence[Section], notes: Sequence[str])
 def markdown_table(table: Table) -> str:
     """A table in Markdown, without its title and note."""
     rows = [table.columns, ("---",) * len(table.columns), *table.rows]
-    return "\n".join(f"| {' | '.join(map(_inline, row))} |" for row in rows)
+    return "\n".join(f"| {' | '.join(map(inline, row))} |" for row in rows)
 
 
 def _html_parts(parts: Sequence[Table | Image]) -> list[str]:
@@ -168,10 +166,10 @@ def _side_by_side(images: Sequence[str]) -> list[str]:
 
 
 def _html_table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    head = "".join(f'<th scope="col">{_html(name)}</th>' for name in table.columns)
     rows = "".join(f"<tr>{''.join(map(_td, row))}</tr>\n" for row in table.rows)
     return (
-        f'<div class="scroll" tabindex="0"><table><caption>{escape(table.title)}</caption>'
+        f'<div class="scroll" tabindex="0"><table><caption>{_html(table.title)}</caption>'
         f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>{_note(table.note)}"
     )
 
@@ -179,26 +177,31 @@ def _html_table(table: Table) -> str:
 def _td(text: str) -> str:
     # Sentences wrap; figures and names stay on one line.
     wraps = ' class="long"' if len(text) > 40 else ""
-    return f"<td{wraps}>{escape(text)}</td>"
+    return f"<td{wraps}>{_html(text)}</td>"
 
 
 def _html_cards(table: Table) -> str:
     cards = []
     for heading, ruling, *others in table.rows:
         named = zip(table.columns[2:], others, strict=True)
-        details = "".join(f"<dt>{escape(name)}</dt><dd>{_text(text)}</dd>" for name, text in named)
+        details = "".join(f"<dt>{_html(name)}</dt><dd>{_text(text)}</dd>" for name, text in named)
         cards.append(f"<article><h4>{_text(heading)}</h4><p>{_text(ruling)}</p><dl>{details}</dl></article>")
-    return f'<h3>{escape(table.title)}</h3><div class="cards">{"".join(cards)}</div>{_note(table.note)}'
+    return f'<h3>{_html(table.title)}</h3><div class="cards">{"".join(cards)}</div>{_note(table.note)}'
 
 
 def _html_image(image: Image) -> str:
     # As an image of its own, since the ids of several SVGs in one page would clash.
     data = base64.b64encode(image.svg.encode()).decode()
-    title = escape(image.title)
+    title = _html(image.title)
     return (
         f'<figure><figcaption>{title}</figcaption><img alt="{title}" src="data:image/svg+xml;base64,{data}">'
         "</figure>"
     )
+
+
+def _html(text: str) -> str:
+    """Text from anywhere for HTML: nothing of it is markup, a control character, or half of one."""
+    return escape_html(printable(text, keep="\n\t"))
 
 
 def _note(text: str) -> str:
@@ -207,10 +210,11 @@ def _note(text: str) -> str:
 
 def _text(text: str) -> str:
     """Text for HTML, in which a percent sign stays with its number."""
-    return escape(text).replace(" %", "&nbsp;%")
+    return _html(text).replace(" %", "&nbsp;%")
 
 
-def _inline(text: str) -> str:
-    """Text that neither ends a cell nor begins a tag."""
-    plain = " ".join(text.split())
-    return plain.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+def inline(text: str) -> str:
+    """Text from anywhere for a line of Markdown: it neither ends a cell nor begins a tag or a link."""
+    plain = printable(" ".join(text.split())).replace("\\", "\\\\")
+    plain = plain.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    return plain.replace("](", "]\\(").replace("]:", "]\\:")

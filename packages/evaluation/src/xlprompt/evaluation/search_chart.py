@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from xlprompt.evaluation.study_figures import any_letter, literal
+
 # Okabe and Ito's palette, whose colors differ for every common kind of color blindness. Marks differ too.
 _ENDED, _CUT, _SHIPPED, _BEST = "#0072B2", "#999999", "#D55E00", "#009E73"
 
@@ -98,9 +100,9 @@ def slice_chart(
                 axes.xaxis.set_minor_locator(NullLocator())
                 axes.margins(x=0.3)
         else:
-            _draw_points(axes, points, [str(value) for value in values])
+            _draw_points(axes, points, [literal(str(value)) for value in values])
             axes.margins(x=0.3)
-        axes.set_xlabel(key)
+        axes.set_xlabel(literal(key))
     return _finish(figure, panels[0], path, title, metric)
 
 
@@ -116,11 +118,12 @@ def importance_chart(importances: Mapping[str, float], path: str | Path, *, titl
     ordered = sorted(importances.items(), key=lambda pair: pair[1])
     figure = Figure(figsize=(7.2, 1.6 + 0.5 * len(ordered)), dpi=160, layout="constrained")
     axes = figure.add_subplot()
-    bars = axes.barh([key for key, _ in ordered], [100 * share for _, share in ordered], color=_ENDED)
+    keys = [literal(key) for key, _ in ordered]
+    bars = axes.barh(keys, [100 * share for _, share in ordered], color=_ENDED)
     axes.bar_label(bars, fmt="%.0f %%", padding=4)
     axes.set_xlim(0, 108)
     axes.set_xlabel(f"share of the score's variance over the space (fANOVA on {trials} trials), %")
-    axes.set_title(title, loc="left")
+    axes.set_title(literal(title), loc="left")
     _plain(axes)
     axes.grid(visible=False, axis="y")
     return _save(figure, path)
@@ -152,7 +155,7 @@ def _draw_points(axes: Axes, points: Sequence[TrialPoint], places: Sequence[Any]
 
 def _finish(figure: Figure, axes: Axes, path: str | Path, title: str, metric: str) -> Path:
     axes.set_ylabel(f"development {metric}, % ± standard error")
-    figure.suptitle(title, x=0.02, ha="left")
+    figure.suptitle(literal(title), x=0.02, ha="left")
     for each in figure.axes:
         _plain(each)
     handles, labels = axes.get_legend_handles_labels()
@@ -169,5 +172,6 @@ def _plain(axes: Axes) -> None:
 def _save(figure: Figure, path: str | Path) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with any_letter():
+        figure.savefig(path)
     return path

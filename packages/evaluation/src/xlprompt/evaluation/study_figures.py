@@ -7,8 +7,9 @@ alone: the heat map prints its numbers, and methods differ by marker and line to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from io import StringIO
 from typing import Any
 
@@ -20,6 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from xlprompt.data.languages import in_study_order, language
+from xlprompt.data.printable import printable
 from xlprompt.evaluation.comparison import Comparison
 from xlprompt.evaluation.statistics import Spread
 
@@ -264,7 +266,7 @@ def scores_by_variant(
         label: Of the axis of the scores.
     """
     names = [name for name, _, _ in points]
-    numeric = all(name.replace(".", "", 1).isdigit() for name in names)
+    numeric = all(name.replace(".", "", 1).isdecimal() for name in names)
     places = [float(name) for name in names] if numeric else list(map(float, range(len(names))))
     order = np.argsort(places)
     with letters():
@@ -288,7 +290,7 @@ def scores_by_variant(
                 label=title,
             )
         if not numeric:
-            axes.set_xticks(places, names)
+            axes.set_xticks(places, list(map(literal, names)))
             axes.margins(x=0.15)
         axes.set_ylabel(label)
         axes.set_xlabel("variant")
@@ -344,10 +346,23 @@ def letters() -> AbstractContextManager[None]:
     return rc_context({"font.size": _LETTERS, "legend.fontsize": _LETTERS, "axes.titlesize": _LETTERS})
 
 
+def literal(text: str) -> str:
+    """Text from anywhere for a figure: a dollar sign in it begins no formula."""
+    return printable(text).replace("$", r"\$")
+
+
+@contextmanager
+def any_letter() -> Iterator[None]:
+    """Within it, letters that the font lacks are drawn as boxes without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
+
+
 def svg_text(figure: Figure) -> str:
     """The figure as SVG, the same text for the same figure."""
     text = StringIO()
     # A date, or ids drawn at random, would make two reports of one study differ.
-    with rc_context({"svg.hashsalt": "xlprompt"}):
+    with rc_context({"svg.hashsalt": "xlprompt"}), any_letter():
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
+from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.evaluation import ablation, transfer_report
 from xlprompt.evaluation.comparison import Comparison
 from xlprompt.evaluation.other_methods import SHARE_TITLE, OtherMethods, method_results, share_figure
-from xlprompt.evaluation.report_page import Section
+from xlprompt.evaluation.report_page import Section, inline
 from xlprompt.evaluation.run_facts import RunFacts
 from xlprompt.evaluation.study_figures import heat_map
 from xlprompt.evaluation.study_tables import difference
 from xlprompt.evaluation.verdicts import Verdict
+from xlprompt.evaluation.whole_files import replace_folder
 
 _FIGURE, _METHODS, _REPORT = "differences.svg", "methods.svg", "report.md"
 _ABLATION = "ablation-"  # what names of their sections begin with
@@ -67,13 +70,22 @@ def ablations(sections: Mapping[str, Section]) -> str:
 
     Args:
         sections: Of the report, by name; those that are no ablations are passed over.
+
+    Raises:
+        DataError: One is named as an ablation and is none.
     """
-    rows = [
-        (f"`{name.removeprefix(_ABLATION)}`", *row)
-        for name, section in sections.items()
-        if name.startswith(_ABLATION)
-        for row in (*ablation.in_brief(section), *transfer_report.in_brief(section))
-    ]
+    rows = []
+    for name, section in sections.items():
+        if not name.startswith(_ABLATION):
+            continue
+        try:
+            brief = (*ablation.in_brief(section), *transfer_report.in_brief(section))
+        except (IndexError, KeyError, ValueError) as error:
+            raise DataError(
+                f"the section {name} has other tables than an ablation's ({error})",
+                fix="Make it again: make ablation.",
+            ) from error
+        rows += [(f"`{name.removeprefix(_ABLATION).replace('`', '')}`", *row) for row in brief]
     if not rows:
         return "None has been run: `make ablation NAME=scheme`.\n"
     head = _row(["NAME", "task and method", "first variant", "the others"])
@@ -97,8 +109,12 @@ def publish(
     *,
     others: OtherMethods | None = None,
     further: Mapping[str, Section] | None = None,
+    write_more: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """Write a study's figures and whole report to a folder, and its summary into a document that links them.
+
+    The folder is written beside its place and renamed, so that it never holds parts of two studies. Other
+    files in it stay.
 
     Args:
         folder: Made where it does not exist; its name is that of the document's section.
@@ -110,11 +126,15 @@ def publish(
         report: The report in Markdown, which is copied.
         others: From other_methods.compare_others.
         further: Its sections on other analyses, such as ablations, by name.
+        write_more: Writes further files to the folder.
 
     Raises:
-        DocumentError: The document has no place for the section. Nothing has been written then.
+        DocumentError: The document has no place for the section, or something cannot be written. All is as
+            it was then.
     """
-    path = Path(os.path.relpath(folder.resolve(), document.resolve().parent)).as_posix()
+    folder = folder.resolve()
+    where = Path(os.path.relpath(folder, document.resolve().parent)).as_posix()
+    path = quote(where)
     pictures = {_FIGURE: heat_map(comparison)}
     shown = f"![{comparison.method} minus {comparison.baseline} by language]({path}/{_FIGURE})"
     if others and (figure := share_figure(method_results(comparison, others, runs))):
@@ -124,30 +144,52 @@ def publish(
     titles: dict[str, list[str]] = {}  # what stands behind the colon, of titles that have one
     for section in sections.values():
         kind, _, what = section.title.partition(": ")
-        titles.setdefault(kind, []).append(what)
+        titles.setdefault(inline(kind), []).append(inline(what))
     named = [f"{kind}: {', '.join(what)}" if what[0] else kind for kind, what in titles.items()]
     parts = "; ".join(("intervals, groups of languages, rules and costs", *named))
     more = (
-        f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={path}/{RUNS}` makes it anew from "
-        "what the runs answered, without the store."
+        f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={where}/{RUNS}` makes it anew "
+        "from what the runs answered, without the store."
     )
     text = f"{summary(comparison, verdicts, runs, others)}\n{shown}\n\n{more}\n"
     place = f"{folder.name}-ablations"
-    replace_sections(document, {folder.name: text, place: ablations(sections)}, optional={place})
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _METHODS).unlink(missing_ok=True)  # of an earlier report, perhaps of other methods
-    for name, picture in pictures.items():
-        (folder / name).write_text(picture, encoding="utf-8")
-    shutil.copyfile(report, folder / _REPORT)
+    new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
+
+    def write_folder() -> None:
+        if folder.exists():
+            shutil.copytree(folder, new)
+        else:
+            new.mkdir(parents=True)
+        (new / _METHODS).unlink(missing_ok=True)  # of an earlier report, perhaps of other methods
+        for name, picture in pictures.items():
+            (new / name).write_text(picture, encoding="utf-8")
+        shutil.copyfile(report, new / _REPORT)
+        write_more(new)
+        replace_folder(new, folder)
+
+    texts = {folder.name: text, place: ablations(sections)}
+    try:
+        replace_sections(document, texts, optional={place}, at_once=write_folder)
+    except OSError as error:
+        raise DocumentError(f"{folder}: cannot be published there ({error})") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
-def replace_sections(document: Path, texts: Mapping[str, str], *, optional: Collection[str] = ()) -> None:
+def replace_sections(
+    document: Path,
+    texts: Mapping[str, str],
+    *,
+    optional: Collection[str] = (),
+    at_once: Callable[[], None] = lambda: None,
+) -> None:
     """Put each text between `<!-- NAME begin -->` and `<!-- NAME end -->`, all of them or none.
 
     Args:
         document: A Markdown file.
         texts: By name.
         optional: Names that the document need not have.
+        at_once: What is done when the new document is ready; where it fails, the old one stays.
 
     Raises:
         DocumentError: The document is missing, or the two comments of a name are not there once each, in this
@@ -155,8 +197,9 @@ def replace_sections(document: Path, texts: Mapping[str, str], *, optional: Coll
     """
     try:
         content = document.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DocumentError(f"{document}: cannot be read ({error.strerror})") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
+        raise DocumentError(f"{document}: cannot be read ({reason})") from error
     for name, text in texts.items():
         begin, end = f"<!-- {name} begin -->\n", f"<!-- {name} end -->\n"
         if name in optional and begin not in content and end not in content:
@@ -170,8 +213,12 @@ def replace_sections(document: Path, texts: Mapping[str, str], *, optional: Coll
             )
         content = f"{before}{begin}{text}{end}{after}"
     new = document.with_name(f".{document.name}.new")
-    new.write_text(content, encoding="utf-8")
-    new.replace(document)
+    try:
+        new.write_text(content, encoding="utf-8")
+        at_once()
+        new.replace(document)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _metrics(comparison: Comparison) -> str:
@@ -252,7 +299,7 @@ def _machines(runs: Sequence[RunFacts]) -> str:
     devices: dict[str, set[str]] = {}
     for run in runs:
         if run.device is not None:
-            devices.setdefault(f"{run.task} {run.method}", set()).add(run.device)
+            devices.setdefault(f"{run.task} {run.method}", set()).add(inline(run.device))
     cells: dict[str, list[str]] = {}  # by the device or devices
     for cell, used in devices.items():
         cells.setdefault(" and ".join(sorted(used)), []).append(cell)
@@ -276,4 +323,4 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
 
 
 def _row(values: Sequence[str]) -> str:
-    return f"| {' | '.join(' '.join(value.replace('|', '/').split()) for value in values)} |"
+    return f"| {' | '.join(inline(value.replace('|', '/')) for value in values)} |"

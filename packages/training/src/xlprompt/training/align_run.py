@@ -52,6 +52,7 @@ def measure_alignments(
                 f"No alignment: {setup.source.name} has no {setup.task.name} text of "
                 f"'{setup.recipe.data.train_language}' besides the test set",
                 highlight=False,
+                markup=False,
             )
             return ()
         measured.append(alignment)
@@ -64,7 +65,9 @@ def _keep(checkpoint: Path, alignment: Alignment, console: Console) -> None:
     try:
         path = save_alignment(checkpoint, alignment)
     except OSError as error:  # someone else's store: scores are what was asked for
-        console.print(f"The moments are not kept beside the checkpoint ({error})", highlight=False)
+        console.print(
+            f"The moments are not kept beside the checkpoint ({error})", highlight=False, markup=False
+        )
         return
     console.print(
         f"Kept beside the checkpoint: {path.name}, {path.stat().st_size / 2**20:.1f} MiB",

@@ -9,21 +9,38 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+import torch
+from pydantic import PositiveInt
+from safetensors import safe_open
 from torch import Tensor
 
+from xlprompt.evaluation.strict_json import Strict, parse
 from xlprompt.models import Moments, Target
 from xlprompt.training.alignment import Alignment, Text
 from xlprompt.training.checkpoint import CheckpointError, checkpoint_fingerprint
+from xlprompt.training.stored_files import SAFETENSORS_ERRORS, write_tensors
 
 FORMAT_VERSION = 1
 _PARTS = ("mean", "deviation", "along")
 _DIRECTIONS = "directions"
-_NAME = re.compile(r"alignment(?:-layer(\d+))?-(\d+)\.safetensors")
+_NAME = re.compile(r"alignment(?:-layer([0-9]{1,9}))?-([0-9]{1,9})\.safetensors")
+
+
+class _About(Strict):
+    """What the file says of its tensors."""
+
+    format_version: Literal[1]
+    checkpoint: str
+    sentences: PositiveInt
+    layer: PositiveInt | None
+    train_language: str
+    counts: dict[str, PositiveInt]
+    texts: dict[str, Text]
 
 
 def alignment_path(checkpoint: Path, sentences: int, layer: int | None) -> Path:
@@ -50,7 +67,7 @@ def save_alignment(checkpoint: Path, alignment: Alignment) -> Path:
     path = alignment_path(checkpoint, alignment.sentences, alignment.layer)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, temporary, {"xlprompt": json.dumps(about)})
+        write_tensors(temporary, tensors, {"xlprompt": json.dumps(about)})
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -75,33 +92,46 @@ def load_alignment(checkpoint: Path, sentences: int, layer: int | None) -> Align
     remedy = "Delete it: it is made again from unlabelled text"
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["xlprompt"])
+            about = parse(_About, (file.metadata() or {}).get("xlprompt", ""))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        if (about.sentences, about.layer) != (sentences, layer):
+            raise ValueError(f"it is of {about.sentences} sentences in layer {about.layer}")
+        _check(about, tensors)
+    except SAFETENSORS_ERRORS as error:
         raise CheckpointError(
-            f"{path}: not readable as moments of an alignment ({error}). {remedy}"
+            f"{path}: not readable as moments of an alignment in format {FORMAT_VERSION} ({error}). {remedy}"
         ) from error
-    if about.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: alignment format {about.get('format_version')}, and this xlprompt reads format "
-            f"{FORMAT_VERSION}. {remedy}"
-        )
     own = checkpoint_fingerprint(checkpoint)
-    if about["checkpoint"] != own:
+    if about.checkpoint != own:
         raise CheckpointError(
-            f"{path}: belongs to the checkpoint with fingerprint {about['checkpoint'][:16]}, and this one "
+            f"{path}: belongs to the checkpoint with fingerprint {about.checkpoint[:16]}, and this one "
             f"has {own[:16]}. Moments mean nothing to other weights. {remedy}"
         )
     moments = {
         code: Moments(count, *(tensors[f"{code}.{part}"] for part in _PARTS))
-        for code, count in about["counts"].items()
+        for code, count in about.counts.items()
     }
-    train_language = about["train_language"]
     return Alignment(
-        sentences=about["sentences"],
-        layer=about["layer"],
-        train_language=train_language,
-        target=Target(moments.pop(train_language), tensors[_DIRECTIONS]),
+        sentences=about.sentences,
+        layer=about.layer,
+        train_language=about.train_language,
+        target=Target(moments.pop(about.train_language), tensors[_DIRECTIONS]),
         moments=moments,
-        texts={code: Text(**text) for code, text in about["texts"].items()},
+        texts=about.texts,
     )
+
+
+def _check(about: _About, tensors: Mapping[str, Tensor]) -> None:
+    """Raise a ValueError for tensors other than those that the file says it holds."""
+    parts = {f"{code}.{part}" for code in about.counts for part in _PARTS}
+    if about.train_language not in about.counts:
+        raise ValueError(f"no moments of '{about.train_language}', which was trained on")
+    if odd := sorted(tensors.keys() ^ {_DIRECTIONS, *parts}):
+        raise ValueError(f"{odd[0]} is missing, or should not be there")
+    hidden = tensors[f"{about.train_language}.mean"].numel()
+    for name, tensor in tensors.items():
+        shape = (hidden, hidden) if name == _DIRECTIONS else (hidden,)
+        if tensor.shape != shape or tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} is no float32 tensor of {shape} finite numbers")
+        if name.endswith(".deviation") and not (tensor > 0).all():
+            raise ValueError(f"{name} is not above zero")

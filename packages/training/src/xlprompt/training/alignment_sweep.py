@@ -245,7 +245,7 @@ def _run(
             stopped.append(number)
             executor.stop()
 
-        console.print(f"In {executor.description}", highlight=False)
+        console.print(f"In {executor.description}", highlight=False, markup=False)
         with (
             handled(on_signal, signal.SIGINT, signal.SIGTERM),
             closing(executor.run(jobs, lambda job, event: None)) as outcomes,
@@ -256,6 +256,8 @@ def _run(
                     failures[name] = f"{outcome.error} (log: {outcome.job.log})"
                 done += outcome.state == "finished"
                 interrupted = interrupted or outcome.state == "stopped"
-                console.print(f"  {number}/{len(jobs)}  {name}  {outcome.state}", highlight=False)
+                console.print(
+                    f"  {number}/{len(jobs)}  {name}  {outcome.state}", highlight=False, markup=False
+                )
     number = stopped[0] if stopped else signal.SIGINT  # which the scoring itself may have caught
     return failures, done, number if interrupted or stopped else None

@@ -127,7 +127,9 @@ def ask_search(
 def _name(settings: SearchFile, recipe: Recipe, method: str, console: Console) -> str:
     backbone = backbone_fingerprint(recipe.model)
     if backbone is None:
-        console.print(f"Fetching {recipe.model}, which is not on this machine yet", highlight=False)
+        console.print(
+            f"Fetching {recipe.model}, which is not on this machine yet", highlight=False, markup=False
+        )
         load_backbone(recipe.model)
         backbone = backbone_fingerprint(recipe.model)
     values = recipe_to_dict(settings)

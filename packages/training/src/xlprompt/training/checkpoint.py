@@ -9,33 +9,54 @@ of its own. A folder is either whole or refused.
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from xlprompt.data import TASKS
+from xlprompt.evaluation.whole_files import flush_folder, previous_folder, replace_folder, write_through
+from xlprompt.training.errors import CheckpointError
+from xlprompt.training.stored_files import (
+    digest_of,
+    fit,
+    read_document,
+    read_weights,
+    sealed,
+    write_tensors,
+)
 
 if TYPE_CHECKING:  # whoever only asks which steps are saved need not wait for transformers
     from transformers import PreTrainedTokenizerFast
 
     from xlprompt.models import TaskModel
 
-FORMAT_VERSION = 2
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "CheckpointMetadata",
+    "checkpoint_fingerprint",
+    "load_checkpoint",
+    "model_files",
+    "restore",
+    "save_checkpoint",
+]
+
+FORMAT_VERSION = 3  # 2 had no checksum over its JSON
 WEIGHTS_FILE = "model.safetensors"
 HEAD_FILE = "head.safetensors"  # beside a fine-tuned backbone
 METADATA_FILE = "checkpoint.json"
 
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be used: missing, damaged, too new, or of another backbone."""
+_DTYPES = (torch.float32, torch.bfloat16)  # those of a recipe's `precision`
+_BACKBONE = "backbone.model."
+_RETRAIN = "Copy the checkpoint again from where it was trained, or train it again"
 
 
 @dataclass(frozen=True)
@@ -48,9 +69,9 @@ class CheckpointMetadata:
     task: str
     labels: tuple[str, ...]
     budget: dict[str, Any]
-    step: int
+    step: Annotated[int, Field(ge=0)]
     metric: str
-    score: float
+    score: FiniteFloat
 
 
 @dataclass(frozen=True)
@@ -84,14 +105,14 @@ def save_checkpoint(
     """
     directory = directory.absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.new-", dir=directory.parent))
+    # Not mkdtemp, whose 0700 would hide a shared store's checkpoints from other users.
+    new = directory.with_name(f".{directory.name}.new-{os.getpid()}-{secrets.token_hex(4)}")
+    new.mkdir()
     try:
-        new.chmod(0o755)  # mkdtemp's 0700 would hide a shared store's checkpoints from other users
         files = _by_file(state) if model_files else {WEIGHTS_FILE: dict(state)}
         digests = {name: write_tensors(new / name, tensors) for name, tensors in files.items()}
         document = {"format_version": FORMAT_VERSION, "sha256": digests, **asdict(metadata)}
-        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-        for name, content in {**(model_files or {}), METADATA_FILE: text.encode()}.items():
+        for name, content in {**(model_files or {}), METADATA_FILE: sealed(document)}.items():
             write_through(new / name, content)
         flush_folder(new)
         replace_folder(new, directory)
@@ -131,24 +152,61 @@ def load_checkpoint(directory: Path) -> Checkpoint:
             newer format.
     """
     metadata_path = directory / METADATA_FILE
-    if not metadata_path.is_file():
+    if not os.path.lexists(metadata_path):
         previous = previous_folder(directory.absolute())
         hint = (
             f"An interrupted save left the checkpoint before it in {previous}: rename that folder"
-            if previous.is_dir()
+            if os.path.isdir(previous)  # pathlib's raises where it may not look
             else "Give the folder that a training run saved, or the id of its MLflow run"
         )
         raise CheckpointError(f"{directory}: no checkpoint here ({METADATA_FILE} is missing). {hint}")
-    document = _read_document(metadata_path)
-    digests = document["sha256"]
+    document = read_document(
+        metadata_path,
+        kind="checkpoint",
+        version=FORMAT_VERSION,
+        hint=_RETRAIN,
+        remedy="Use the version of xlprompt that wrote it",
+        before_checksums=(2,),
+    )
+    metadata = fit(CheckpointMetadata, document, metadata_path, _RETRAIN)
+    _refuse_other_labels(metadata, metadata_path)
+    digests = fit(_Files, document, metadata_path, _RETRAIN).sha256
     state: dict[str, torch.Tensor] = {}
     for name, digest in digests.items():
         tensors = read_weights(directory / name, digest, _RETRAIN)
+        _refuse_unusable(tensors, directory / name)
         is_backbone = name == WEIGHTS_FILE and HEAD_FILE in digests
         state |= {f"{_BACKBONE}{key}": value for key, value in tensors.items()} if is_backbone else tensors
-    values = {field.name: document[field.name] for field in fields(CheckpointMetadata)}
-    metadata = CheckpointMetadata(**{**values, "labels": tuple(values["labels"])})
     return Checkpoint(directory=directory, metadata=metadata, state=state)
+
+
+class _Files(BaseModel):
+    """The files of weights, with their SHA-256; other keys are of the metadata."""
+
+    model_config = ConfigDict(strict=True)
+
+    sha256: dict[Literal["model.safetensors", "head.safetensors"], str] = Field(min_length=1)
+
+
+def _refuse_other_labels(metadata: CheckpointMetadata, path: Path) -> None:
+    task = TASKS.get(metadata.task)
+    if task is None or metadata.labels != task.labels or metadata.recipe.get("task") != metadata.task:
+        raise CheckpointError(
+            f"{path}: is of task '{metadata.task}' with the labels {', '.join(metadata.labels)}, which its "
+            "recipe or this xlprompt has otherwise. Use the version of xlprompt that wrote it"
+        )
+
+
+def _refuse_unusable(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raise for tensors that no training leaves behind: copied into a model, they would count as weights."""
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _DTYPES:
+            problem = f"is of {tensor.dtype}, and weights are of {' or '.join(map(str, _DTYPES))}"
+        elif not torch.isfinite(tensor).all():
+            problem = "holds numbers that are not finite"
+        else:
+            continue
+        raise CheckpointError(f"{path}: {name} {problem}. {_RETRAIN}")
 
 
 def checkpoint_fingerprint(directory: Path) -> str:
@@ -158,7 +216,7 @@ def checkpoint_fingerprint(directory: Path) -> str:
         CheckpointError: There is no checkpoint.
     """
     try:
-        return _digest(directory / METADATA_FILE)
+        return digest_of(directory / METADATA_FILE)
     except OSError as error:
         raise CheckpointError(f"{directory}: no checkpoint here ({error})") from error
 
@@ -188,119 +246,3 @@ def restore(checkpoint: Checkpoint, model: TaskModel, *, backbone_fingerprint: s
             "the checkpoint's own recipe"
         )
     model.load_trainable_state(checkpoint.state)
-
-
-_BACKBONE = "backbone.model."
-_RETRAIN = "Copy the checkpoint again from where it was trained, or train it again"
-
-
-def read_weights(path: Path, digest: str, hint: str) -> dict[str, torch.Tensor]:
-    """Read a safetensors file whose SHA-256 is known.
-
-    Raises:
-        CheckpointError: It is missing, truncated or altered; the message ends with `hint`.
-    """
-    try:
-        found, size = _digest(path), path.stat().st_size
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}). {hint}") from error
-    if found != digest:
-        raise CheckpointError(
-            f"{path}: {size} bytes that are not the ones that were saved: the file was truncated or changed. "
-            f"{hint}"
-        )
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file ({error}). {hint}") from error
-
-
-def read_versioned(path: Path, *, kind: str, version: int, hint: str, remedy: str) -> dict[str, Any]:
-    """Read a JSON object that says in `format_version` how it is laid out.
-
-    Raises:
-        CheckpointError: It is not readable (the message ends with `hint`), or of another version (`remedy`).
-    """
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error}). {hint}") from error
-    found = document.get("format_version") if isinstance(document, dict) else None
-    if found != version:
-        raise CheckpointError(
-            f"{path}: {kind} format {found}, and this xlprompt reads format {version}. {remedy}"
-        )
-    return dict(document)
-
-
-def _read_document(path: Path) -> dict[str, Any]:
-    document = read_versioned(
-        path,
-        kind="checkpoint",
-        version=FORMAT_VERSION,
-        hint=_RETRAIN,
-        remedy="Use the version of xlprompt that wrote it",
-    )
-    needed = {"sha256", *(field.name for field in fields(CheckpointMetadata))}
-    if not set(document.get("sha256", {})) <= {WEIGHTS_FILE, HEAD_FILE}:
-        raise CheckpointError(f"{path}: names files that no checkpoint has. {_RETRAIN}")
-    if absent := sorted(needed - document.keys()):
-        raise CheckpointError(f"{path}: lacks {', '.join(absent)}. {_RETRAIN}")
-    return document
-
-
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> str:
-    """Write a safetensors file, without a second copy in memory, and wait until it is on the disk.
-
-    Returns:
-        Its SHA-256.
-    """
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    return _digest(path)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_through(path: Path, content: bytes) -> None:
-    """Write a file and wait until it is on the disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def flush_folder(path: Path) -> None:
-    """Wait until a folder's entries are on the disk."""
-    if os.name == "nt":  # Windows cannot open a folder to flush it
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def previous_folder(directory: Path) -> Path:
-    """Where `replace_folder` puts the old folder while it renames."""
-    return directory.with_name(f".{directory.name}.previous")
-
-
-def replace_folder(new: Path, directory: Path) -> None:
-    """Rename `new` to `directory`; POSIX renames onto an empty folder only, so an old one is moved aside."""
-    if not directory.exists():
-        new.rename(directory)
-        return
-    previous = previous_folder(directory)
-    shutil.rmtree(previous, ignore_errors=True)
-    directory.rename(previous)
-    try:
-        new.rename(directory)
-    except OSError:
-        previous.rename(directory)
-        raise
-    shutil.rmtree(previous)

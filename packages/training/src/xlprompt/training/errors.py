@@ -1,5 +1,9 @@
-"""What ends a run or keeps it from starting, other than data, model, recipe and checkpoint."""
+"""What ends a run or keeps it from starting, other than data, model and recipe."""
 
 
 class RunError(RuntimeError):
     """A run that cannot be done as asked on this machine or with these data; the message says what to do."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be used: missing, damaged, too new, or of another backbone."""

@@ -18,7 +18,7 @@ from xlprompt.training.checkpoint import Checkpoint, restore
 from xlprompt.training.chosen_data import languages_to_score, open_data
 from xlprompt.training.environment import read_environment
 from xlprompt.training.preparation import Setup, build_model, choose_device, out_of_memory_explained
-from xlprompt.training.recipe import LIMITS, Recipe, RecipeError, flatten, recipe_from_dict
+from xlprompt.training.recipe import LIMITS, Recipe, RecipeError, flatten, recipe_from_dict, recipe_to_dict
 from xlprompt.training.run_labels import run_name, run_tags
 from xlprompt.training.scoring import Scores, score_languages
 from xlprompt.training.stored_checkpoint import find_checkpoint
@@ -144,9 +144,9 @@ def _recipe_for_evaluation(
     limit: int | None,
     alignment: Mapping[str, Any],
 ) -> Recipe:
-    values: dict[str, Any] = dict(checkpoint.metadata.recipe)
-    evaluation = dict(values.get("evaluation", {}))
-    values["evaluation"] = evaluation | {"alignment": {**evaluation.get("alignment", {}), **alignment}}
+    origin = str(checkpoint.directory)
+    values = recipe_to_dict(recipe_from_dict(checkpoint.metadata.recipe, origin=origin))
+    values["evaluation"]["alignment"] |= alignment
     given = {"source": source, "languages": languages} | dict.fromkeys(LIMITS, limit)
-    values["data"] = values["data"] | {key: value for key, value in given.items() if value is not None}
-    return recipe_from_dict(values, origin=str(checkpoint.directory))
+    values["data"] |= {key: value for key, value in given.items() if value is not None}
+    return recipe_from_dict(values, origin=origin)

@@ -25,6 +25,7 @@ from xlprompt.evaluation.granularity_report import granularity_section
 from xlprompt.evaluation.processes import Processes
 from xlprompt.evaluation.report_page import Section
 from xlprompt.evaluation.runs import RunKey
+from xlprompt.evaluation.terminal import open_console
 from xlprompt.models import load_tokenizer
 from xlprompt.training.cells import StudyError
 from xlprompt.training.checkpoint import CheckpointError, load_checkpoint
@@ -192,12 +193,14 @@ def _score(
             digest = _digest(cell, settings, sweep.limit)
             if digest not in known:
                 console.print(
-                    f"  {number}/{total}  {run_name(cell.recipe)}  {key[0]}  share {share:g}", highlight=False
+                    f"  {number}/{total}  {run_name(cell.recipe)}  {key[0]}  share {share:g}",
+                    highlight=False,
+                    markup=False,
                 )
                 evaluate(
                     cell.run.run_id,
                     store=store,
-                    console=Console(file=io.StringIO()),  # its table is not what was asked for
+                    console=open_console(file=io.StringIO()),  # its table is not what was asked for
                     languages=cell.languages,
                     limit=sweep.limit,
                     device=device,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from xlprompt.training.cells import Cell, Group
 from xlprompt.training.ledger import CELL_TAG, GROUP_TAG, CellRun
@@ -162,8 +163,8 @@ def plan_table(plan: Plan) -> Table:
         table.add_row(
             group.task,
             group.method,
-            *((group.variant,) if has_variants else ()),
-            group.model_name,
+            *((Text(group.variant),) if has_variants else ()),
+            Text(group.model_name),
             str(plan.count("done", group)),
             str(plan.count("resume", group)),
             str(plan.count("run", group)),

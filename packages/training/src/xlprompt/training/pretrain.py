@@ -23,7 +23,6 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from pydantic import Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
@@ -34,13 +33,14 @@ from xlprompt.data.mini.corpus import Passage, language_shares, passages
 from xlprompt.data.mini.items import sentence_items
 from xlprompt.data.mini.realize import sentence
 from xlprompt.evaluation.tokenization import fertility
+from xlprompt.evaluation.whole_files import previous_folder, replace_folder
 from xlprompt.models import cache_dir
 from xlprompt.models.nano import train_tokenizer
 from xlprompt.training.allocator import GIVE_BACK_EVERY, give_back_freed_memory, keep_freed_memory
-from xlprompt.training.checkpoint import previous_folder, replace_folder
 from xlprompt.training.environment import Environment, read_environment
 from xlprompt.training.progress import TrainingProgress
 from xlprompt.training.recipe import Settings, fingerprint, flatten
+from xlprompt.training.stored_files import read_tensors, write_tensors
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 _log = logging.getLogger(__name__)
@@ -320,7 +320,7 @@ class _Training:
         new = work / "checkpoint.new"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        save_file({key: value.contiguous() for key, value in tensors.items()}, new / "state.safetensors")
+        write_tensors(new / "state.safetensors", tensors)
         (new / "state.json").write_text(json.dumps(asdict(state)), encoding="utf-8")
         replace_folder(new, work / "checkpoint")
 
@@ -331,7 +331,7 @@ class _Training:
             folder = previous_folder(folder)
         if not folder.is_dir():
             return _State()
-        tensors = load_file(folder / "state.safetensors")
+        tensors = read_tensors(folder / "state.safetensors", f"Delete {folder} to begin anew")
         weights = {key[6:]: value for key, value in tensors.items() if key.startswith("model.")}
         self.model.load_state_dict(weights, strict=False)
         self.model.tie_weights()
@@ -504,9 +504,9 @@ def _save_model(model: XGLMForCausalLM, folder: Path) -> None:
     model.config.architectures = [type(model).__name__]
     model.config.dtype = torch.bfloat16
     model.config.save_pretrained(folder)
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    tensors = dict(model.state_dict())
     tensors.pop("lm_head.weight")  # tied to the embedding
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    write_tensors(folder / "model.safetensors", tensors)
 
 
 def _record(recipe: PretrainingRecipe, result: PretrainingResult) -> str:

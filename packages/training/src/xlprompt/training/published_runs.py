@@ -8,23 +8,28 @@ where their recipe, data, backbone and code are the same.
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, field_validator
 
+from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
+from xlprompt.data.languages import language
 from xlprompt.evaluation.granularity import GranularityEffect
-from xlprompt.evaluation.json_lines import write_json_lines
+from xlprompt.evaluation.json_lines import read_lines, write_json_lines
+from xlprompt.evaluation.metrics import main_metric
 from xlprompt.evaluation.report_page import Section
 from xlprompt.evaluation.runs import Counts, TaskRuns
+from xlprompt.evaluation.statistics import without_infinity
+from xlprompt.evaluation.strict_json import Strict, parse
+from xlprompt.models import METHODS
 from xlprompt.training.ledger import GROUP_TAG, CellRun
 
 _FORMAT, _VERSION = "xlprompt runs", 1
@@ -79,47 +84,84 @@ class PublishedRuns:
         return of_task is not None and _key(run) in of_task.runs
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+_Percent = Annotated[float, Field(ge=0, le=100)]
+_Count = Annotated[int, Field(ge=0, le=10**9)]
+_Figure = Annotated[float, Field(ge=-1e18, le=1e18)]
+
+_NUMBER = r"[0-9]{1,12}(\.[0-9]{1,20})?(e[-+]?[0-9]{1,2})?"
+_CODE = r"[A-Za-z-]{2,20}"
+# How the parameters are written that reports read as something else than text.
+_WRITTEN = {
+    "seed": r"[0-9]{1,10}",
+    "total_params": r"[0-9]{1,15}",
+    "trainable_params": r"[0-9]{1,15}",
+    "trainable_percent": _NUMBER,
+    "alignment_loss.weight": _NUMBER,
+    "data.train_language": _CODE,
+    "data.also_train_on": rf'\[("{_CODE}"(, "{_CODE}")*)?\]',
+}
 
 
-class _Language(_Strict):
-    majority: float
-    examples: int = Field(ge=1)
+class _Language(Strict):
+    majority: _Percent
+    examples: int = Field(ge=1, le=10**7)
     examples_digest: str
 
 
-class _Task(_Strict):
+class _Task(Strict):
     metric: str
-    split: str
+    split: Literal["validation", "test"]
     languages: dict[str, _Language]
 
+    @field_validator("languages")
+    @classmethod
+    def _languages_are_known(cls, languages: dict[str, _Language]) -> dict[str, _Language]:
+        for code in languages:
+            language(code)
+        return languages
 
-class _Header(_Strict):
+
+class _Header(Strict):
     format: Literal["xlprompt runs"]
     version: Literal[1]
-    model: str
+    model: str = Field(min_length=1)
     runs: int = Field(ge=1)
     complete: list[str]
     tasks: dict[str, _Task]
     sections: dict[str, dict[str, Any]]
     granularity: GranularityEffect | None
 
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_are_judged_as_here(cls, tasks: dict[str, _Task]) -> dict[str, _Task]:
+        for name, of_task in tasks.items():
+            if name not in TASKS or of_task.metric != main_metric(TASKS[name]):
+                raise ValueError(f"no task '{name}' is judged by {of_task.metric}")
+        return tasks
 
-class _Answers(_Strict):
-    numerators: list[int]
-    denominators: list[int]
+
+class _Answers(Strict):
+    numerators: list[_Count]
+    denominators: list[_Count]
     collapsed: bool
 
 
-class _Run(_Strict):
-    run_id: str
-    started: int
+class _Run(Strict):
+    run_id: str = Field(min_length=1)
+    started: int = Field(ge=0, le=10**15)
     params: dict[str, str]
     tags: dict[str, str]
-    metrics: dict[str, float]
-    curve: list[tuple[int, float]]
+    metrics: dict[str, _Figure]
+    curve: list[tuple[_Count, _Percent]]
     answers: dict[str, _Answers] | None
+
+    @field_validator("params")
+    @classmethod
+    def _params_are_written_as_runs_write_them(cls, params: dict[str, str]) -> dict[str, str]:
+        for key, written in _WRITTEN.items():
+            if key in params and not re.fullmatch(written, params[key]):
+                raise ValueError(f"{key} is {params[key][:40]!r}")
+        return params
 
 
 def write_published(path: Path, published: PublishedRuns) -> None:
@@ -146,7 +188,9 @@ def write_published(path: Path, published: PublishedRuns) -> None:
             for name, of_task in published.counts.items()
         },
         "sections": {name: json.loads(part.to_json()) for name, part in published.sections.items()},
-        "granularity": None if published.granularity is None else asdict(published.granularity),
+        "granularity": None
+        if published.granularity is None
+        else without_infinity(asdict(published.granularity)),
     }
     write_json_lines(path, (header, *_lines(published)))
 
@@ -188,31 +232,38 @@ def read_published(path: Path) -> PublishedRuns:
 
     Raises:
         DataError: There is no such file, it is damaged or of another kind or version, or a line does not fit
-            the first one; names the file and the line.
+            the first one or holds what no run can have answered; names the file and the line.
     """
-    rows = _read_lines(path)
+    number, header = 1, None
+    runs: list[CellRun] = []
+    answers: list[tuple[CellRun, Mapping[str, _Answers]]] = []
+    curves: dict[str, Curve] = {}
     try:
-        header = _Header.model_validate_json(rows[0])
-    except ValidationError as error:
-        raise _wrong(path, 1, error) from error
-    runs, answers, curves = [], [], {}
-    for number, row in enumerate(rows[1:], start=2):
-        try:
-            line = _Run.model_validate_json(row)
-            run = _cell_run(line)
-        except ValueError as error:  # ValidationError is one
-            raise _wrong(path, number, error) from error
-        if line.answers is not None:
-            _check_answers(line.answers, header.tasks.get(run.tags["task"]), path, number)
-            answers.append((run, line.answers))
-        runs.append(run)
-        curves[run.run_id] = tuple(line.curve)
+        for number, row in read_lines(path, _FIX):  # noqa: B007 - told where it went wrong
+            if header is None:
+                header = parse(_Header, row)
+                sections = {
+                    name: Section.from_json(json.dumps(each)) for name, each in header.sections.items()
+                }
+                continue
+            line = parse(_Run, row)
+            run = _cell_run(line, header, runs)
+            if line.answers is not None:
+                _check_answers(line.answers, run, header, answers)
+                answers.append((run, line.answers))
+            runs.append(run)
+            curves[run.run_id] = tuple(line.curve)
+    except DataError as error:
+        if error.file is not None:
+            raise
+        raise DataError(str(error).rstrip("."), file=path, line=number, fix=_FIX) from error
+    except ValueError as error:
+        raise DataError(str(error), file=path, line=number, fix=_FIX) from error
+    if header is None:
+        raise DataError("empty", file=path, fix=_FIX)
     if len(runs) != header.runs:
-        raise _damaged(path, f"the first line announces {header.runs} runs, {len(runs)} are there")
-    try:
-        sections = {name: Section.from_json(json.dumps(section)) for name, section in header.sections.items()}
-    except (TypeError, ValueError) as error:
-        raise _wrong(path, 1, error) from error
+        problem = f"the first line announces {header.runs} runs, {len(runs)} are there"
+        raise DataError(problem, file=path, fix=_FIX)
     return PublishedRuns(
         header.model,
         tuple(runs),
@@ -224,48 +275,52 @@ def read_published(path: Path) -> PublishedRuns:
     )
 
 
-def _read_lines(path: Path) -> list[bytes]:
-    try:
-        lines = gzip.decompress(path.read_bytes()).splitlines()
-    except OSError as error:  # gzip.BadGzipFile is one, without a number
-        reason = f"not a gzip file ({error})" if error.errno is None else f"cannot be read ({error.strerror})"
-        raise _damaged(path, reason) from error
-    except (EOFError, zlib.error) as error:
-        raise _damaged(path, f"not a whole gzip file ({error})") from error
-    if not lines:
-        raise _damaged(path, "empty")
-    return lines
+_FIX = "Give a file that xlprompt publish wrote, or fetch it anew."
 
 
-def _damaged(path: Path, problem: str, line: int | None = None) -> DataError:
-    fix = "Give a file that xlprompt report --publish wrote, or fetch it anew."
-    return DataError(problem, file=path, line=line, fix=fix)
-
-
-def _wrong(path: Path, line: int, error: Exception) -> DataError:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        return _damaged(path, f"{place}: {first['msg']}" if place else str(first["msg"]), line)
-    return _damaged(path, str(error), line)
-
-
-def _cell_run(line: _Run) -> CellRun:
-    """The run; ValueError where something lacks without which it cannot be told from others."""
+def _cell_run(line: _Run, header: _Header, before: Sequence[CellRun]) -> CellRun:
+    """The run; ValueError where it cannot be told from others, or is none that this file can hold."""
     missing = [name for name in ("task", "method", "model", GROUP_TAG) if name not in line.tags]
-    missing += ["seed"] if not line.params.get("seed", "").isdigit() else []
+    missing += ["seed"] if "seed" not in line.params else []
     if missing:
         raise ValueError(f"a run without {missing[0]}")
-    return CellRun(line.run_id, "FINISHED", line.started, line.params, line.tags, line.metrics, step=None)
+    run = CellRun(line.run_id, "FINISHED", line.started, line.params, line.tags, line.metrics, step=None)
+    for name, known in (("task", TASKS), ("method", METHODS), ("model", (header.model,))):
+        if run.tags[name] not in known:
+            raise ValueError(f"a run of {name} '{run.tags[name][:80]}', and there are {', '.join(known)}")
+    language(run.params.get("data.train_language", "en"))
+    for other in before:
+        if other.run_id == run.run_id or (other.tags["task"], *_key(other)) == (run.tags["task"], *_key(run)):
+            raise ValueError(
+                f"the run {run.tags['task']}, {_key(run)[0]}, seed {_key(run)[1]} is there twice"
+            )
+    if odd := [name for name, value in run.metrics.items() if name.startswith("cost/") and value < 0]:
+        raise ValueError(f"{odd[0]} is below zero")
+    return run
 
 
-def _check_answers(answers: Mapping[str, _Answers], of_task: _Task | None, path: Path, line: int) -> None:
+def _check_answers(
+    answers: Mapping[str, _Answers],
+    run: CellRun,
+    header: _Header,
+    before: Sequence[tuple[CellRun, Mapping[str, _Answers]]],
+) -> None:
+    """Raise a ValueError for answers that the task's examples cannot have been given."""
+    task = run.tags["task"]
+    of_task = header.tasks.get(task)
     if of_task is None or set(answers) != set(of_task.languages):
-        raise _damaged(path, "answers in other languages than the first line has for this task", line)
+        raise ValueError("answers in other languages than the first line has for this task")
+    same = next((others for other, others in before if other.tags["task"] == task), answers)
     for code, each in answers.items():
         expected = of_task.languages[code].examples
         if not len(each.numerators) == len(each.denominators) == expected:
-            raise _damaged(path, f"answers in {code} that are not {expected}", line)
+            raise ValueError(f"answers in {code} that are not {expected}")
+        if any(right > total for right, total in zip(each.numerators, each.denominators, strict=True)):
+            raise ValueError(f"more right answers in {code} than there were questions")
+        if of_task.metric == "accuracy" and each.denominators != same[code].denominators:
+            raise ValueError(f"answers in {code} to other questions than those of the runs before")
+        if TASKS[task].kind == "pair" and set(each.denominators) != {1}:
+            raise ValueError(f"answers in {code} that are not one for each pair")
 
 
 def _task_runs(

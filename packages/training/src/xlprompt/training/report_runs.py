@@ -17,7 +17,7 @@ from xlprompt.evaluation import TaskRuns, compare, judge
 from xlprompt.evaluation.other_methods import compare_others
 from xlprompt.evaluation.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.study_report import write_study_report
-from xlprompt.evaluation.study_summary import RUNS, publish
+from xlprompt.evaluation.study_summary import RUNS, DocumentError, publish
 from xlprompt.evaluation.tokenization import TOKENS_PER_WORD
 from xlprompt.models import METHODS, short_name
 from xlprompt.training.cells import StudyError
@@ -29,6 +29,7 @@ from xlprompt.training.ledger import (
     train_languages_of,
     trained_on,
 )
+from xlprompt.training.publication import refuse_loss
 from xlprompt.training.published_runs import PublishedRuns, write_published
 from xlprompt.training.run_source import RunSource, open_runs
 from xlprompt.training.tracker import MlflowTracker, true_end_state
@@ -197,6 +198,7 @@ def report_study(
     train_language: str | None = None,
     publish_in: Path | None = None,
     document: Path | None = None,
+    replace: bool = False,
     published: Sequence[Path] = (),
 ) -> tuple[Path, Path]:
     """Write the report of a store's study and log it as artifacts of a run.
@@ -209,6 +211,7 @@ def report_study(
         publish_in: Folder of a repository for the figure, the report in Markdown and the runs that it was
             made from; None for none of them.
         document: Its Markdown file that takes the summary, in the section named after `publish_in`.
+        replace: Also where `publish_in` holds runs that would be lost.
         published: Files of published runs, which count as if they were the store's. With them there need be
             no store.
 
@@ -219,7 +222,8 @@ def report_study(
         StudyError: There is no store, or no comparable runs in it.
         DataError: Runs of a task were not scored on the same examples, or a file of published runs is not
             one.
-        DocumentError: The document has no place for the summary.
+        DocumentError: The document has no place for the summary, or something cannot be written.
+        PublicationError: `publish_in` holds runs that would be lost.
     """
     remedy = "Run a study first (make all-tasks), name another, or give published runs (--runs)"
     source = open_runs(store, published, remedy)
@@ -259,32 +263,43 @@ def report_study(
         granularity=granularity,
     )
     sections = dict(sorted(source.sections(study.model).items()))
-    further = list(sections.values())
-    paths = write_study_report(
-        out,
-        comparison,
-        verdicts,
-        facts,
-        heads=heads,
-        others=others,
-        fertility=fertility,
-        more=further,
-        notes=[*study.notes, *left_out],
+    groups = {run.tags[GROUP_TAG] for run in study.runs.values()}
+    new = PublishedRuns(
+        study.model,
+        tuple(study.runs.values()),
+        frozenset(groups & source.finished_groups(list(TASKS))),
+        counts,
+        {run.run_id: of_run.curve for run, of_run in zip(study.runs.values(), facts, strict=True)},
+        sections,
+        granularity,
     )
+    if publish_in is not None and not replace:
+        refuse_loss(publish_in, new)
+    try:
+        paths = write_study_report(
+            out,
+            comparison,
+            verdicts,
+            facts,
+            heads=heads,
+            others=others,
+            fertility=fertility,
+            more=list(sections.values()),
+            notes=[*study.notes, *left_out],
+        )
+    except OSError as error:
+        raise DocumentError(f"{out}: cannot be written ({error}). Name another folder with --out") from error
     if publish_in is not None and document is not None:
-        publish(publish_in, document, comparison, verdicts, facts, paths[1], others=others, further=sections)
-        groups = {run.tags[GROUP_TAG] for run in study.runs.values()}
-        write_published(
-            publish_in / RUNS,
-            PublishedRuns(
-                study.model,
-                tuple(study.runs.values()),
-                frozenset(groups & source.finished_groups(list(TASKS))),
-                counts,
-                {run.run_id: of_run.curve for run, of_run in zip(study.runs.values(), facts, strict=True)},
-                sections,
-                granularity,
-            ),
+        publish(
+            publish_in,
+            document,
+            comparison,
+            verdicts,
+            facts,
+            paths[1],
+            others=others,
+            further=sections,
+            write_more=lambda folder: write_published(folder / RUNS, new),
         )
     tracker = MlflowTracker(store)
     with true_end_state(tracker):

@@ -7,13 +7,17 @@ files that the MLflow UI shows. Of several with one name, the newest counts.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from xlprompt.evaluation.granularity import GranularityEffect
 from xlprompt.evaluation.report_page import Image, Section, markdown_section
 from xlprompt.evaluation.statistics import Estimate
+from xlprompt.evaluation.strict_json import parse
 from xlprompt.models import short_name
 from xlprompt.training.tracker import (
     DatasetRecord,
@@ -23,6 +27,10 @@ from xlprompt.training.tracker import (
     open_client,
     true_end_state,
 )
+
+_log = logging.getLogger(__name__)
+
+Kept = TypeVar("Kept")
 
 EXPERIMENT = "analysis"
 _FILE, _FINDINGS = "section.json", "findings.json"
@@ -49,7 +57,7 @@ def log_section(
         params: What it was made from.
         metrics: Its figures.
         datasets: The data it is about.
-        findings: All that it rests on, as JSON holds it; see stored_findings.
+        findings: All that it rests on, as JSON holds it.
 
     Returns:
         The MLflow run.
@@ -76,26 +84,20 @@ def log_section(
 
 
 def stored_sections(store: Path, model: str) -> dict[str, Section]:
-    """The newest section of each name; those that cannot be read any more are left out."""
-    sections = {}
-    for name, folder in _newest(store, model).items():
-        try:
-            sections[name] = Section.from_json((folder / _FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-    return sections
+    """The newest section of each name; those that cannot be read any more are named and left out."""
+    found = {name: _read(folder / _FILE, Section) for name, folder in _newest(store, model).items()}
+    return {name: section for name, section in found.items() if section is not None}
 
 
-def stored_findings(store: Path, model: str, name: str) -> dict[str, Any] | None:
-    """What the newest section of a name rests on; None where there is none, or it cannot be read any more."""
-    folder = _newest(store, model).get(name)
-    if folder is None:
-        return None
-    try:
-        found: dict[str, Any] = json.loads((folder / _FINDINGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found
+class _Granularity(BaseModel):
+    """What of the findings of a sweep over granularity a verdict needs."""
+
+    model_config = ConfigDict(strict=True)
+
+    pooled: Estimate | None
+    usable: dict[str, tuple[str, ...]]
+    shares: tuple[float, ...] = Field(min_length=1)
+    seeds: dict[str, dict[str, list[int]]]
 
 
 def find_granularity(store: Path, model: str) -> GranularityEffect | None:
@@ -104,17 +106,29 @@ def find_granularity(store: Path, model: str) -> GranularityEffect | None:
     A sweep that trained and scored on finer text comes before one that only scored on it. One in which both
     methods fell to the majority baseline everywhere has none.
     """
+    newest = _newest(store, model)
     for cut in ("both", "evaluation"):
-        found = stored_findings(store, model, f"granularity-{cut}")
-        if found and found["pooled"]:
+        folder = newest.get(f"granularity-{cut}")
+        found = None if folder is None else _read(folder / _FINDINGS, _Granularity)
+        if found is not None and found.pooled is not None:
+            numbers = [len(seeds) for of_task in found.seeds.values() for seeds in of_task.values()]
             return GranularityEffect(
-                slope=Estimate(**found["pooled"]),
-                languages={task: tuple(codes) for task, codes in found["usable"].items() if codes},
-                shares=tuple(found["shares"]),
-                seeds=min(len(seeds) for of_task in found["seeds"].values() for seeds in of_task.values()),
+                slope=found.pooled,
+                languages={task: codes for task, codes in found.usable.items() if codes},
+                shares=found.shares,
+                seeds=min(numbers, default=0),
                 cut=cut,
             )
     return None
+
+
+def _read(path: Path, kind: type[Kept]) -> Kept | None:
+    """What a file of the store holds; None, and a warning, where that cannot be read any more."""
+    try:
+        return parse(kind, path.read_bytes())
+    except (OSError, ValueError) as error:
+        _log.warning("%s: left out, it cannot be read (%s). Make the analysis again", path, error)
+        return None
 
 
 def _newest(store: Path, model: str) -> dict[str, Path]:

@@ -23,6 +23,7 @@ from xlprompt.data import TASKS
 from xlprompt.data.batches import training_steps
 from xlprompt.evaluation import TransferReport, main_metric
 from xlprompt.evaluation.processes import Processes, launched_processes
+from xlprompt.evaluation.terminal import open_console
 from xlprompt.models import Backbone, ParameterBudget, TaskModel
 from xlprompt.training.align_run import measure_alignments
 from xlprompt.training.alignment_loss import AlignmentLoss, alignment_loss
@@ -145,7 +146,7 @@ def train(
     keep_freed_memory()
     with launched_processes(target) as processes:
         if not processes.is_first:
-            console = Console(quiet=True)
+            console = open_console(quiet=True)
             logging.getLogger("xlprompt").setLevel(logging.ERROR)
         job = _Job(
             store,

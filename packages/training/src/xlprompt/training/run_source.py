@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xlprompt.data import TASKS
+from xlprompt.data.errors import DataError
 from xlprompt.evaluation import TaskRuns, load_runs
 from xlprompt.evaluation.granularity import GranularityEffect
 from xlprompt.evaluation.report_page import Section
@@ -59,7 +60,7 @@ class RunSource:
         """How runs of one task, which finished_cells gave, answered the test examples.
 
         Raises:
-            DataError: They were not scored on the same examples, or a file is damaged.
+            DataError: They were not scored on the same examples, a file is damaged, or has no answers of one.
         """
         files: dict[RunKey, dict[str, Path]] = {}
         of_file: dict[int, list[tuple[str, int]]] = {}  # methods and seeds
@@ -70,7 +71,14 @@ class RunSource:
                 files[key] = self._ledger.predictions(run.run_id)
         task = next(iter(runs))[0]
         parts = [load_runs(files)[task]] if files else []
-        parts += [self._published[place].counts[task].pick(keys) for place, keys in of_file.items()]
+        for place, keys in of_file.items():
+            of_task = self._published[place].counts.get(task)
+            if lacking := sorted(set(keys) - set(of_task.runs if of_task else ())):
+                method, seed = lacking[0]
+                problem = f"the published run {task}, {method}, seed {seed} is without its answers"
+                raise DataError(problem, fix="Give a file of published runs that has them, too.")
+            if of_task:
+                parts.append(of_task.pick(keys))
         return join_runs(parts)
 
     def curve(self, run: CellRun, metric: str) -> Curve:

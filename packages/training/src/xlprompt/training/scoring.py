@@ -32,6 +32,7 @@ from xlprompt.evaluation import (
 from xlprompt.evaluation.aligned import predict_with_maps
 from xlprompt.evaluation.alignment_table import alignment_table
 from xlprompt.evaluation.metrics import main_value
+from xlprompt.evaluation.terminal import open_console
 from xlprompt.evaluation.tokenization import TOKENS_PER_WORD, tokens_per_word
 from xlprompt.models import AffineMap, AlignmentKind, TaskModel
 from xlprompt.training.alignment import Alignment
@@ -300,5 +301,5 @@ def _show(tracker: Tracker, console: Console, table: Table, name: str) -> None:
 
 def _log_table(tracker: Tracker, table: Table, name: str) -> None:
     text = io.StringIO()
-    Console(file=text, width=110).print(table)
+    open_console(file=text, width=110).print(table)
     log_text(tracker, name, text.getvalue())

@@ -119,7 +119,9 @@ def run_search(
     trials = open_trials(address, search.name, search.settings, method, search.recipe)
     trials.give_up_dead()
     console.print(plan_text(search, trials), highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Database {hidden(address)}, in it {search.name}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Database {hidden(address)}, in it {search.name}", highlight=False, markup=False, soft_wrap=True
+    )
     best = out / f"{task}-{method}.yaml"
     run = SearchRun(store, search.name, task)
     failures: tuple[str, ...] = ()
@@ -182,7 +184,7 @@ def _say_outcome(
 ) -> None:
     """Show all trials and the verdict, and write the best recipe when the last trial has ended."""
     console.print(trials_table(found, search.metric, list(search.space)))
-    console.print(verdict(found), highlight=False, soft_wrap=True)
+    console.print(verdict(found), highlight=False, markup=False, soft_wrap=True)
     if trials.are_complete and best_trial(found):
         write_best(best, search, found)
         console.print(f"Train it: xlprompt train {best}", highlight=False, markup=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from xlprompt.training.search_space import SearchError
+from xlprompt.training.sqlite_uri import sqlite_uri
 
 try:
     import optuna
@@ -24,7 +25,7 @@ _BEAT, _GRACE = 30, 180  # seconds between signs of life, and until a trial with
 
 def database_beside(store: Path) -> str:
     """The URL of the database that a store's searches have where no other is named."""
-    return f"sqlite:///{(store.absolute() / 'search.db').as_posix()}"
+    return sqlite_uri(store / "search.db")
 
 
 def hidden(database: str) -> str:

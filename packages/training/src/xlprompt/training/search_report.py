@@ -11,11 +11,12 @@ from pathlib import Path
 
 import yaml
 from rich import box
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.search_chart import TrialPoint, history_chart, importance_chart, slice_chart
+from xlprompt.evaluation.terminal import open_console
 from xlprompt.training.asked_search import AskedSearch
 from xlprompt.training.recipe import recipe_to_dict, unflatten
 from xlprompt.training.search_space import Range, show
@@ -62,7 +63,7 @@ def trials_table(trials: Sequence[Trial], metric: str, keys: Sequence[str]) -> T
         table.add_row(
             str(each.number),
             score_text(each.score, each.stderr),
-            *(show(each.values.get(key)) if key in each.values else _ABSENT for key in keys),
+            *(Text(show(each.values.get(key)) if key in each.values else _ABSENT) for key in keys),
             _ABSENT if each.seconds is None else f"{each.seconds:.0f}",
             ", ".join(remarks),
         )
@@ -117,7 +118,7 @@ def write_outcome(
 ) -> list[Path]:
     """Write table, trials, the search file's values and plots into a folder; returns the files."""
     text = io.StringIO()
-    plain = Console(file=text, width=110)
+    plain = open_console(file=text, width=110)
     plain.print(trials_table(trials, search.metric, list(search.space)))
     plain.print(verdict(trials), highlight=False)
     settings = yaml.safe_dump(recipe_to_dict(search.settings), sort_keys=False, allow_unicode=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from xlprompt.training.checkpoint import Checkpoint, load_checkpoint
@@ -22,7 +23,7 @@ def find_checkpoint(checkpoint: str | Path, store: Path) -> tuple[Checkpoint, st
         CheckpointError, TrackingError: It cannot be found or used.
     """
     folder, model_id = Path(checkpoint), None
-    if not folder.exists() and folder.name == str(checkpoint):
+    if not os.path.exists(folder) and folder.name == str(checkpoint):  # pathlib's raises for a long name
         stored = find_model(store, str(checkpoint))
         folder, model_id = stored.directory, stored.model_id
     return load_checkpoint(folder), model_id

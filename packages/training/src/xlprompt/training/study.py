@@ -137,7 +137,7 @@ def run_study(
                     ledger.supersede(each.cell)
             failures, stopped_by = _Execution(plan, busy, grid, ledger, store, console).run(executor)
     else:
-        console.print(plan_line(plan, 1, ""), highlight=False, soft_wrap=True)
+        console.print(plan_line(plan, 1, ""), highlight=False, markup=False, soft_wrap=True)
     for group in groups:
         ledger.adopt(group)
     _close_complete_parents(groups, ledger)
@@ -275,17 +275,17 @@ def _only_planned(plan: Plan, grid: Grid, console: Console) -> StudyResult:
 
 def _print_plan(plan: Plan, grid: Grid, workers: int, where: str, console: Console) -> None:
     console.print(plan_table(plan))
-    console.print(plan_line(plan, workers, where), highlight=False, soft_wrap=True)
+    console.print(plan_line(plan, workers, where), highlight=False, markup=False, soft_wrap=True)
     free = shared_memory(grid.executor)
     if free is not None and (warning := memory_warning(plan, workers, free)):
-        console.print(warning, style="yellow", highlight=False, soft_wrap=True)
+        console.print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def _fetch_models(groups: Sequence[Group], console: Console) -> None:
     from xlprompt.models import load_backbone  # a study that is done need not wait for transformers
 
     for model in dict.fromkeys(group.model for group in groups if not group.fingerprint):
-        console.print(f"Fetching {model}, which is not on this machine yet", highlight=False)
+        console.print(f"Fetching {model}, which is not on this machine yet", highlight=False, markup=False)
         load_backbone(model)
 
 

@@ -143,10 +143,10 @@ def study_progress(
         yield StudyProgress(console, None, cells=cells, left=left, what=what, last=last)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[figures]}", markup=False),
     )
     with Progress(*columns, console=console, refresh_per_second=_REFRESHES) as bars:
         yield StudyProgress(console, bars, cells=cells, left=left, what=what, last=last)

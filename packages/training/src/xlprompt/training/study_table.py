@@ -8,6 +8,7 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from xlprompt.data import TASKS
 from xlprompt.data.languages import language
@@ -114,7 +115,7 @@ def study_table(results: Sequence[GroupResult]) -> Table:
         table.add_row(
             f"{result.group.task}{metric}" if result.group.task != before else "",
             result.group.method,
-            *((result.group.variant,) if has_variants else ()),
+            *((Text(result.group.variant),) if has_variants else ()),
             _ABSENT if result.trainable_percent is None else f"{result.trainable_percent:.3g}",
             f"{len(result.seeds)}/{len(result.group.cells)}",
             _spread(result.trained_on),

@@ -50,6 +50,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 
 from xlprompt.training.process_identity import is_gone, this_process  # noqa: E402
 from xlprompt.training.signals import handled  # noqa: E402
+from xlprompt.training.sqlite_uri import sqlite_uri  # noqa: E402
 
 _log = logging.getLogger(__name__)
 
@@ -487,7 +488,7 @@ class MlflowTracker:
 
 def store_uri(mlruns: Path) -> str:
     """The tracking URI of a folder's store, as MLflow's own commands take it."""
-    return f"sqlite:///{(mlruns.absolute() / 'mlflow.db').as_posix()}"
+    return sqlite_uri(_database(mlruns))
 
 
 def open_client(mlruns: Path) -> mlflow.MlflowClient:

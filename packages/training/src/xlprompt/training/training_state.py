@@ -7,27 +7,22 @@ finished.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from xlprompt.evaluation.processes import Processes
-from xlprompt.training.checkpoint import (
-    CheckpointError,
-    flush_folder,
-    read_versioned,
-    read_weights,
-    write_tensors,
-    write_through,
-)
+from xlprompt.evaluation.strict_json import parse
+from xlprompt.evaluation.whole_files import flush_folder, write_through
+from xlprompt.training.errors import CheckpointError
+from xlprompt.training.stored_files import fit, read_document, read_weights, sealed, write_tensors
 
 STATE_FORMAT = 2
 KEPT = 2  # so that one that turns out to be damaged has another before it
@@ -96,6 +91,22 @@ class Snapshot:
     best: dict[str, Tensor]
 
 
+class _Owned(BaseModel):
+    """What says whose a state is; other keys are passed over."""
+
+    model_config = ConfigDict(strict=True)
+
+    identity: Identity
+
+
+class _Document(_Owned):
+    """What a state's JSON holds, its version and checksum aside."""
+
+    sha256: str
+    best: tuple[Annotated[str, Field(pattern=r"^best-\d+\.safetensors$")], str] | None
+    loop: LoopState
+
+
 class TrainingStates:
     """The states of one run, in a folder."""
 
@@ -133,8 +144,7 @@ class TrainingStates:
                 "identity": asdict(self.identity),
                 "loop": asdict(loop),
             }
-            text = json.dumps({"checksum": _checksum(document), **document}, indent=2, ensure_ascii=False)
-            write_through(new / _DOCUMENT, text.encode())
+            write_through(new / _DOCUMENT, sealed(document))
             flush_folder(new)
             target = self.folder / f"step-{loop.step:06d}"
             shutil.rmtree(target, ignore_errors=True)  # the same step, written before a resume
@@ -164,16 +174,13 @@ class TrainingStates:
             else "There is none before it: train again"
         )
         document = _read_document(place / _DOCUMENT, hint)
-        self._refuse_foreign(Identity(**document["identity"]), place)
-        tensors = read_weights(place / _TENSORS, document["sha256"], hint)
+        self._refuse_foreign(document.identity, place)
+        tensors = read_weights(place / _TENSORS, document.sha256, hint)
         best: dict[str, Tensor] = {}
-        if document["best"]:
-            name, digest = document["best"]
-            best = read_weights(self.folder / name, digest, hint)
-            self._best = (name, digest)
-        loop = document["loop"]
-        loop["curve"] = tuple((int(at), float(score)) for at, score in loop["curve"])
-        return Snapshot(LoopState(**loop), _section(tensors, "engine."), _section(tensors, "random."), best)
+        if document.best:
+            best = read_weights(self.folder / document.best[0], document.best[1], hint)
+            self._best = document.best
+        return Snapshot(document.loop, _section(tensors, "engine."), _section(tensors, "random."), best)
 
     def delete(self) -> None:
         """Remove the folder; the run has finished and its checkpoint holds what is worth keeping."""
@@ -210,8 +217,8 @@ class TrainingStates:
         needed = {self._best[0]} if self._best else set()
         for step in steps[-KEPT:]:
             try:
-                named = json.loads((self.folder / f"step-{step:06d}" / _DOCUMENT).read_bytes())["best"]
-            except (OSError, ValueError, KeyError, TypeError):
+                named = parse(_Document, (self.folder / f"step-{step:06d}" / _DOCUMENT).read_bytes()).best
+            except (OSError, ValueError):
                 return  # damaged; nothing is deleted that it might refer to
             needed |= {named[0]} if named else set()
         for file in self.folder.glob("best-*.safetensors"):
@@ -226,15 +233,15 @@ FREE_KEYS = frozenset({"data.source", "schedule.checkpoint_every", "evaluation.t
 
 def saved_steps(folder: Path) -> list[int]:
     """The steps whose states lie in a folder, rising."""
-    return sorted(int(path.name[5:]) for path in folder.glob("step-*") if path.name[5:].isdigit())
+    return sorted(int(path.name[5:]) for path in folder.glob("step-*") if path.name[5:].isdecimal())
 
 
 def read_identity(folder: Path) -> Identity | None:
     """What the newest readable state of a folder belongs to."""
     for step in reversed(saved_steps(folder)):
         try:
-            return Identity(**json.loads((folder / f"step-{step:06d}" / _DOCUMENT).read_bytes())["identity"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return parse(_Owned, (folder / f"step-{step:06d}" / _DOCUMENT).read_bytes()).identity
+        except (OSError, ValueError):
             continue
     return None
 
@@ -268,22 +275,15 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     return digest
 
 
-def _read_document(path: Path, hint: str) -> dict[str, Any]:
-    document = read_versioned(
+def _read_document(path: Path, hint: str) -> _Document:
+    document = read_document(
         path,
         kind="training state",
         version=STATE_FORMAT,
         hint=hint,
         remedy="Resume with the version of xlprompt that wrote it, or train anew without --resume",
     )
-    if document.pop("checksum", None) != _checksum(document):
-        raise CheckpointError(f"{path}: was changed after it was saved. {hint}")
-    return document
-
-
-def _checksum(document: Mapping[str, Any]) -> str:
-    canonical = json.dumps(document, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return fit(_Document, document, path, hint)
 
 
 def _section(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -79,12 +79,13 @@ def serve(read: Callable[[str], Job]) -> int:
     logging.getLogger("xlprompt").setLevel(logging.INFO)
 
     import torch
-    from rich.console import Console
+
+    from xlprompt.evaluation.terminal import open_console
 
     torch.set_num_threads(job.threads)
     report = _reporter(events)
     try:
-        run_id = job.run(report, Console(file=sys.stderr, width=110))
+        run_id = job.run(report, open_console(file=sys.stderr, width=110))
     except Exception as error:
         logging.getLogger("xlprompt").exception("%s failed", job.name)
         report({"event": "failed", "error": f"{type(error).__name__}: {error}"})

@@ -1,0 +1,47 @@
+"""Files and folders that are whole or not there: flushed to the disk, then renamed into place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+def write_through(path: Path, content: bytes) -> None:
+    """Write a file and wait until it is on the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def flush_folder(path: Path) -> None:
+    """Wait until a folder's entries are on the disk."""
+    if os.name == "nt":  # Windows cannot open a folder to flush it
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def previous_folder(directory: Path) -> Path:
+    """Where `replace_folder` puts the old folder while it renames."""
+    return directory.with_name(f".{directory.name}.previous")
+
+
+def replace_folder(new: Path, directory: Path) -> None:
+    """Rename `new` to `directory`; POSIX renames onto an empty folder only, so an old one is moved aside."""
+    if not directory.exists():
+        new.rename(directory)
+        return
+    previous = previous_folder(directory)
+    shutil.rmtree(previous, ignore_errors=True)
+    directory.rename(previous)
+    try:
+        new.rename(directory)
+    except OSError:
+        previous.rename(directory)
+        raise
+    shutil.rmtree(previous)
