@@ -1,7 +1,7 @@
 """The making of a store's database: it stands under its name with its whole schema, or not at all.
 
-MLflow makes a database by some hundred migrations, which take seconds and cannot be gone on with where one was
-interrupted. So they are done under another name beside it, and the file is renamed afterwards.
+MLflow makes a database by some hundred migrations, which take seconds and cannot be gone on with where one
+was interrupted. So they are done under another name beside it, and the file is renamed afterwards.
 """
 
 from __future__ import annotations

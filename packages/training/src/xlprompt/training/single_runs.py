@@ -1,7 +1,7 @@
 """A run outside studies that equals a cell of one is that cell: how it is marked, found and spoken of.
 
-It equals the cell where they have one fingerprint: recipe, seed, data, weights and code agree. A study that asks
-for the cell counts such a run as done, and takes it in.
+It equals the cell where they have one fingerprint: recipe, seed, data, weights and code agree. A study that
+asks for the cell counts such a run as done, and takes it in.
 """
 
 from __future__ import annotations

@@ -44,7 +44,9 @@ def keep_one_model(
 
 def remove_model(client: mlflow.MlflowClient, model: LoggedModel) -> None:
     """Delete a model and its files, which MLflow itself would leave."""
-    shutil.rmtree(_folder(model), ignore_errors=True)  # first: a model that is not deleted is found again
+    folder = _folder(model)
+    own = folder.parent if folder.parent.name == model.model_id else folder
+    shutil.rmtree(own, ignore_errors=True)  # first: a model that is not deleted yet is found again
     client.delete_logged_model(model.model_id)
 
 

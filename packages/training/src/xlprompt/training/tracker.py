@@ -83,6 +83,7 @@ _WAIT_IN_TRAINING = 1.0  # training stands still meanwhile
 _RETRY_SECONDS, _RETRY_AT_MOST = 15.0, 300.0
 _MAX_PENDING = 100_000  # some 50 MB; a run logs four figures every ten steps or so
 
+_HALF_AN_ARTIFACT = ".artifact.uploading."  # how MLflow calls a file until it is whole
 
 PROCESS_TAG = "process"  # tag: which process works on a run
 
@@ -296,6 +297,8 @@ class MlflowTracker:
                 history = self._client.get_metric_history(run_id, key)
                 self._logged[key] = max(history, key=lambda metric: metric.step)
             self._take_up_unsent()
+            for half in local_path(run.info.artifact_uri).rglob(f"{_HALF_AN_ARTIFACT}*"):
+                half.unlink(missing_ok=True)
         return True
 
     def log_metrics(
