@@ -50,7 +50,7 @@ SCORING = [
     "xlprompt.training.scoring:save_predictions 2 after",
     "shutil:copystat 2 before",  # an artifact under its temporary name
     f"{SQL}._log_model_metrics 1 before",  # the run has the scores, the model not
-    f"{SQL}._log_model_metrics 2 after",
+    f"{SQL}._log_model_metrics 1 after",
     "xlprompt.training.run:measured 1 before",
     f"{CLIENT}.set_terminated 1 before",
 ]

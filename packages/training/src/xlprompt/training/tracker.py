@@ -29,10 +29,11 @@ from typing import Any, Literal, Protocol
 from filelock import FileLock
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
-if not any(name.startswith("MLFLOW_SQLALCHEMYSTORE_") for name in os.environ):
-    # A pooled connection that once met a read-only database stays read-only when the database no longer is.
-    # A new one for each call costs 2 ms, once in some seconds.
-    os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
+# A pooled connection that once met a read-only database stays read-only when the database no longer is. A new
+# one for each call costs 2 ms, once in some seconds. What is set for another store's pool does not fit it.
+for _name in [name for name in os.environ if name.startswith("MLFLOW_SQLALCHEMYSTORE_")]:
+    del os.environ[_name]
+os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
 
 import mlflow  # noqa: E402
 from mlflow.entities import (  # noqa: E402
