@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from xlprompt.training.cells import Cell, Group
-from xlprompt.training.ledger import CELL_TAG, GROUP_TAG, CellRun
+from xlprompt.training.ledger import CELL_TAG, GROUP_TAG, RUN_TAG, SUPERSEDED_TAG, CellRun
 from xlprompt.training.plan import make_plan, memory_at_once, memory_warning, plan_line, wall_seconds
 from xlprompt.training.progress import duration
 from xlprompt.training.recipe import flatten, recipe_from_dict
@@ -48,6 +48,28 @@ def test_a_finished_cell_is_done_an_interrupted_one_resumed_and_a_failed_one_run
     assert states(plan) == ["done", "resume", "run", "run"]
     assert [each.seconds for each in plan.cells] == [None, pytest.approx(36.0), 60.0, 60.0]
     assert plan.memory_mib == {"xnli-prompt": 1024.0}
+
+
+@pytest.mark.parametrize(
+    ("status", "tags", "state"),
+    [
+        ("FINISHED", {}, "done"),
+        ("FINISHED", {SUPERSEDED_TAG: "xnli-prompt-0"}, "run"),
+        ("KILLED", {}, "run"),
+    ],
+)
+def test_a_finished_run_outside_of_studies_that_equals_a_cell_is_done_unless_it_was_superseded(
+    status, tags, state
+):
+    one = group(seeds=1)
+    plan = make_plan([one], [run(one.cells[0], status, tags={RUN_TAG: one.cells[0].fingerprint, **tags})])
+    assert states(plan) == [state]
+
+
+def test_a_studys_own_run_counts_before_a_single_one_that_equals_it():
+    one = group(seeds=1)
+    own, alone = run(one.cells[0]), run(one.cells[0], tags={RUN_TAG: one.cells[0].fingerprint})
+    assert make_plan([one], [alone, own]).cells[0].run is own
 
 
 def test_force_runs_everything():

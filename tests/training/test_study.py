@@ -2,9 +2,11 @@
 
 import io
 import resource
+import shutil
 import signal
 import statistics
 import time
+from functools import partial
 
 import mlflow
 import pytest
@@ -23,11 +25,13 @@ from studies import (
     write_study,
 )
 
+from xlprompt.training import cells, load_recipe, train
 from xlprompt.training.ablation_run import report_ablation
 from xlprompt.training.cells import StudyError
 from xlprompt.training.executors import Supervisor
-from xlprompt.training.ledger import Ledger
+from xlprompt.training.ledger import RUN_TAG, Ledger
 from xlprompt.training.report_sections import stored_sections
+from xlprompt.training.single_runs import marks, unmark_if_changed
 from xlprompt.training.study import run_study
 from xlprompt.training.tracker import store_uri
 from xlprompt.training.training_state import saved_steps
@@ -138,6 +142,55 @@ def test_a_second_call_runs_nothing_and_more_seeds_run_only_those(call, store, t
     check_all_finished(store, 3)
     ((parent,), _) = runs_of(store)
     assert parent.data.metrics["seeds"] == 3
+
+
+def single_run(grid, store, console, seed, **changes):
+    """What `xlprompt train` does with the recipe of a study."""
+    recipe = load_recipe(grid.parent / "xnli-prompt.yaml", {"seed": seed, **changes})
+    return train(recipe, store=store, console=console, tags=partial(marks, recipe, store, console)).run_id
+
+
+def test_a_single_run_that_equals_a_cell_is_that_cell(call, store, tiny_xglm, data, tmp_path, console):
+    grid = write_study(tmp_path / "study", tiny_xglm, data)
+    call(grid, grid_overrides={**HERE, "seeds": 1})
+    other = single_run(grid, store, console, 1, **{"schedule.steps": 7})
+    equal = single_run(grid, store, console, 1)
+    assert "has done just this" not in console.file.getvalue()
+    assert call(grid, dry_run=True).plan.count("done") == 2
+    result = call(grid)
+    assert (result.plan.count("done"), result.finished) == (2, True)
+    check_all_finished(store, 2)
+    ((parent,), children) = runs_of(store)
+    assert parent.data.metrics["seeds"] == 2
+    assert {run.info.run_id for run in children if "mlflow.parentRunId" not in run.data.tags} == {other}
+    assert equal in {run.run_id for run in Ledger(store).finished_cells(["xnli"])}
+
+    again = single_run(grid, store, console, 1)  # told, and not refused
+    assert f"Run {equal} has done just this and has finished" in console.file.getvalue()
+    assert call(grid).plan.count("done") == 2
+    assert again not in {run.run_id for run in Ledger(store).finished_cells(["xnli"])}
+    assert call(grid, force=True, grid_overrides={**HERE, "seeds": 1}).plan.count("run") == 1
+    assert call(grid).plan.count("done") == 2
+
+
+def test_a_single_run_by_other_code_data_or_weights_is_no_cell(
+    call, store, tiny_xglm, data, tmp_path, console, monkeypatch
+):
+    model, folder = tmp_path / "model", tmp_path / "data"
+    shutil.copytree(tiny_xglm, model)
+    shutil.copytree(data, folder)
+    grid = write_study(tmp_path / "study", model, folder)
+    run_id = single_run(grid, store, console, 0)
+    done = {"grid_overrides": {**HERE, "seeds": 1}, "dry_run": True}
+    assert call(grid, **done).plan.count("done") == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(cells, "code_version", lambda _entry: "another")
+        assert call(grid, **done).plan.count("done") == 0
+        # A run that is gone on with by other code is of neither.
+        unmark_if_changed(load_recipe(grid.parent / "xnli-prompt.yaml"), store, run_id)
+    assert call(grid, **done).plan.count("done") == 0
+    mlflow.MlflowClient(tracking_uri=store_uri(store)).set_tag(run_id, RUN_TAG, "f" * 64)
+    assert call(grid, **done).plan.count("done") == 0
 
 
 def test_force_runs_again_and_the_old_runs_leave_the_study(call, store, tiny_xglm, data, tmp_path):

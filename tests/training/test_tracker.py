@@ -9,13 +9,16 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import mlflow
 import pytest
 import sqlalchemy
+from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 import xlprompt.training.tracker as tracker_module
+from xlprompt.training.stored_models import local_path
 from xlprompt.training.tracker import (
     DatasetRecord,
     MlflowTracker,
@@ -23,6 +26,7 @@ from xlprompt.training.tracker import (
     TrackingError,
     create_store,
     find_model,
+    log_text,
     store_uri,
     true_end_state,
 )
@@ -94,6 +98,34 @@ def test_a_run_can_be_the_child_of_another_whatever_the_environment_says(store, 
     assert "mlflow.parentRunId" not in client.get_run(parent).data.tags
 
 
+def test_mlflows_variables_change_neither_where_a_run_goes_nor_what_it_holds(store, client, tmp_path):
+    variables = {
+        "MLFLOW_TRACKING_URI": "gibberish://nowhere",
+        "MLFLOW_REGISTRY_URI": "gibberish://nowhere",
+        "MLFLOW_RUN_ID": "0" * 32,
+        "MLFLOW_EXPERIMENT_ID": "12345",
+        "MLFLOW_EXPERIMENT_NAME": "another",
+        "MLFLOW_RUN_CONTEXT": '{"mlflow.parentRunId": "x"}',
+        "MLFLOW_ACTIVE_MODEL_ID": "m-" + "0" * 32,
+        "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+        "MLFLOW_WORKSPACE": "another",
+        "MLFLOW_TRACKING_USERNAME": "somebody",
+        "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "gibberish",
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "many",
+    }
+    (tmp_path / "weights").write_bytes(b"weights")
+    worker = start_worker(store, "xnli", 0, tmp_path, **variables)
+    output, errors = worker.communicate(timeout=60)
+    assert worker.returncode == 0, errors
+    run = client.get_run(output.strip())
+    assert client.get_experiment(run.info.experiment_id).name == "xnli"
+    assert run.data.tags.keys() == {"mlflow.runName", "process"}
+    assert run.data.metrics == {"train/loss": 1.0}
+    assert (find_model(store, run.info.run_id).directory / "weights").read_bytes() == b"weights"
+    assert store in local_path(run.info.artifact_uri).parents
+    assert not list(tmp_path.glob("mlruns*"))
+
+
 def test_metrics_are_kept_by_step(started, client):
     tracker, run_id = started
     for step in (1, 2, 3):
@@ -156,7 +188,7 @@ def test_a_runs_checkpoint_is_found_by_the_runs_id(started, store, tmp_path):
     assert find_model(store, run_id) == stored
 
 
-def test_a_model_that_cannot_be_copied_is_marked_as_failed(started, client, tmp_path, monkeypatch):
+def test_a_model_that_cannot_be_copied_leaves_nothing_behind(started, client, tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError("no space left on device")
 
@@ -166,8 +198,87 @@ def test_a_model_that_cannot_be_copied_is_marked_as_failed(started, client, tmp_
         tracker.log_model(tmp_path, name="lost-model", params={}, step=1)
     experiment_id = client.get_run(run_id).info.experiment_id
     found = client.search_logged_models([experiment_id], filter_string="name = 'lost-model'")
-    assert [str(model.status) for model in found] == ["FAILED"]
+    assert not found
     assert client.get_run(run_id).outputs.model_outputs == []
+
+
+def models_of(client, run_id):
+    experiment_id = client.get_run(run_id).info.experiment_id
+    found = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    return [(model.model_id, str(model.status)) for model in found]
+
+
+def test_a_run_that_is_gone_on_with_keeps_its_model_and_removes_half_of_one(started, store, client, tmp_path):
+    tracker, run_id = started
+    (tmp_path / "weights").write_bytes(b"weights")
+    whole = tracker.log_model(tmp_path, name="model", params={}, step=1)
+    half = client.create_logged_model(client.get_run(run_id).info.experiment_id, source_run_id=run_id)
+    client.log_model_artifacts(half.model_id, str(tmp_path))
+    tracker.end("KILLED")
+
+    again = MlflowTracker(store)
+    assert again.resume(run_id)
+    assert again.log_model(tmp_path, name="model", params={}, step=1) == whole
+    assert models_of(client, run_id) == [(whole.model_id, "READY")]
+    assert not list((store / "artifacts").rglob(half.model_id))
+    (tmp_path / "weights").write_bytes(b"others ")  # of another number of processes, say
+    other = again.log_model(tmp_path, name="model", params={}, step=1)
+    assert models_of(client, run_id) == [(other.model_id, "READY")]
+    assert find_model(store, run_id) == other
+    again.end("FINISHED")
+
+
+def test_the_half_of_a_model_that_a_dead_process_left_is_removed_by_the_next_run(store, client, tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead = start_with(store, experiment="pos")
+    machine, _, began = client.get_run(dead).data.tags["process"].split()
+    client.set_tag(dead, "process", f"{machine} {ended.pid} {began}")
+    client.create_logged_model(client.get_run(dead).info.experiment_id, source_run_id=dead)
+    start_with(store, experiment="pos")
+    assert models_of(client, dead) == []
+
+
+def test_a_model_gets_the_scores_that_a_killed_process_had_given_to_the_run_alone(
+    started, store, client, tmp_path, monkeypatch
+):
+    tracker, run_id = started
+    model = tracker.log_model(tmp_path, name="model", params={}, step=1)
+    scores = {"test/accuracy/de": 40.5, "test/accuracy/mean": float("nan")}
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlAlchemyStore, "_log_model_metrics", lambda *_args, **_given: None)
+        tracker.log_metrics(scores, step=20, model_id=model.model_id)
+        tracker.end("KILLED")
+    for _ in range(2):
+        again = MlflowTracker(store)
+        again.resume(run_id)
+        again.log_metrics(scores, step=20, model_id=model.model_id)
+        again.end("FINISHED")
+        assert len(client.get_metric_history(run_id, "test/accuracy/mean")) == 1
+        assert curve(client, run_id, "test/accuracy/de") == [(20, 40.5)]
+        assert sorted(m.key for m in client.get_logged_model(model.model_id).metrics) == sorted(scores)
+
+
+def test_a_run_that_another_process_is_at_work_on_is_not_gone_on_with(store, client):
+    worker = start_worker(store, "xnli", 120)
+    run_id = worker.stdout.readline().strip()
+    try:
+        with pytest.raises(TrackingError, match=f"run {run_id}: another process is at work on it"):
+            MlflowTracker(store).resume(run_id)
+    finally:
+        worker.kill()
+        worker.communicate()
+    assert MlflowTracker(store).resume(run_id)
+
+
+def test_a_run_that_finishes_after_an_interruption_says_no_more_what_it_was_interrupted_by(store, client):
+    tracker = MlflowTracker(store)
+    run_id = tracker.start(experiment="xnli", run_name="run", params={}, tags={})
+    tracker.end("KILLED", error="SystemExit: 143")
+    again = MlflowTracker(store)
+    again.resume(run_id)
+    again.end("FINISHED")
+    assert "error" not in client.get_run(run_id).data.tags
 
 
 @pytest.mark.parametrize(
@@ -261,19 +372,23 @@ tracker = MlflowTracker(Path(sys.argv[1]))
 with true_end_state(tracker):
     run_id = tracker.start(experiment=sys.argv[2], run_name="worker", params={"a": 1}, tags={})
     tracker.log_metrics({"train/loss": 1.0}, step=1)
+    if len(sys.argv) > 4:
+        tracker.log_artifact(Path(sys.argv[4]) / "weights")
+        tracker.log_model(Path(sys.argv[4]), name="model", params={}, step=1)
     print(run_id, flush=True)
     time.sleep(float(sys.argv[3]))
 """
 
 
-def start_worker(store, experiment, seconds):
+def start_worker(store, experiment, seconds, *checkpoint, **variables):
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        **variables,
     }
     return subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(store), experiment, str(seconds)],
+        [sys.executable, "-c", WORKER, str(store), experiment, str(seconds), *map(str, checkpoint)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -308,6 +423,92 @@ def test_several_processes_can_start_at_once_on_a_store_that_does_not_exist_yet(
     runs = client.search_runs([experiments[0].experiment_id])
     assert {run.info.run_id for run in runs} == {out.strip() for out, _ in results}
     assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def half_made(folder, _empty_store=None):
+    """A store as versions before this one left it, killed in the midst of a migration."""
+    folder.mkdir()
+    InitialBase.metadata.create_all(sqlalchemy.create_engine(store_uri(folder)))
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        database.execute("CREATE TABLE _alembic_tmp_params (key TEXT)")
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES ('90e64c465722')")
+
+
+def old_schema(folder, empty_store):
+    """All tables, and the mark of a migration before the last: killed between its two writes."""
+    shutil.copytree(empty_store, folder)
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '90e64c465722'")
+
+
+def nothing(folder, _empty_store):
+    folder.mkdir()
+    (folder / "mlflow.db").touch()
+
+
+def killed_under_the_new_name(folder, _empty_store):
+    folder.mkdir()
+    (folder / ".mlflow.db.new").write_bytes(b"half a database")
+    (folder / ".mlflow.db.new-journal").write_bytes(b"half a journal")
+
+
+@pytest.mark.parametrize("left", [half_made, old_schema, nothing, killed_under_the_new_name])
+def test_a_store_whose_making_was_interrupted_is_made_anew(left, empty_store, tmp_path):
+    folder = tmp_path / "mlruns"
+    left(folder, empty_store)
+    run_id = start_with(folder)
+    client = mlflow.MlflowClient(tracking_uri=store_uri(folder))
+    assert client.get_run(run_id).info.status == "RUNNING"
+    assert {path.name for path in folder.iterdir()} == {".lock", "mlflow.db"}
+
+
+@pytest.mark.parametrize("table", ["runs", "_alembic_tmp_runs"])  # a migration's copy may be all there is
+def test_a_store_that_holds_a_run_is_never_made_anew(table, tmp_path):
+    folder = tmp_path / "mlruns"
+    half_made(folder)
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        database.execute("DROP TABLE runs")
+        database.execute(f"CREATE TABLE {table} (run_uuid TEXT)")
+        database.execute(f"INSERT INTO {table} VALUES ('precious')")
+    with pytest.raises(TrackingError, match=r"mlflow\.db: the MLflow store cannot be used .*--mlruns"):
+        create_store(folder)
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        assert database.execute(f"SELECT * FROM {table}").fetchall() == [("precious",)]
+
+
+@pytest.mark.parametrize("name", ["100%25 of it", "what?", "é [x] 'y' & # = ;"])
+def test_a_store_may_lie_in_a_folder_of_any_name(name, empty_store, tmp_path):
+    folder = Path(shutil.copytree(empty_store, tmp_path / "parent" / name / "mlruns"))
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / "weights").write_bytes(b"weights")
+    tracker = MlflowTracker(folder)
+    run_id = tracker.start(experiment="xnli", run_name="run", params={}, tags={})
+    tracker.log_artifact(checkpoint / "weights")
+    model = tracker.log_model(checkpoint, name="model", params={}, step=1)
+    tracker.end("FINISHED")
+    assert folder in find_model(folder, run_id).directory.parents
+    assert model.directory.is_dir()
+    assert [path.name for path in (tmp_path / "parent").iterdir()] == [name]
+
+
+def test_what_stands_in_a_store_may_be_read_and_written_by_whom_the_umask_lets(tmp_path):
+    before = os.umask(0o002)
+    try:
+        folder = tmp_path / "mlruns"
+        tracker = MlflowTracker(folder)
+        tracker.start(experiment="xnli", run_name="run", params={}, tags={})
+        (tmp_path / "checkpoint").mkdir()
+        (tmp_path / "checkpoint" / "weights").write_bytes(b"weights")
+        tracker.log_model(tmp_path / "checkpoint", name="model", params={}, step=1)
+        log_text(tracker, "scores.txt", "50.0")
+        tracker.end("FINISHED")
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in folder.rglob("*") if path.is_file()}
+    assert modes == dict.fromkeys((".lock", "mlflow.db", "weights", "scores.txt"), oct(0o664))
+    assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_dir()} == {0o775}
 
 
 def test_a_deleted_experiment_is_explained(store, client):

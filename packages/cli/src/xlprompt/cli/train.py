@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from xlprompt.cli.launch import launch, launch_options
+from xlprompt.cli.launch import is_launched, launch, launch_options
 from xlprompt.cli.options import (
     device_option,
     json_option,
@@ -114,6 +115,7 @@ def command(
     """
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import load_recipe, train
+    from xlprompt.training.single_runs import marks, unmark_if_changed
 
     overrides = {KEYS[name]: value for name, value in options.items() if value is not None}
     overrides |= parse_settings(settings)
@@ -123,8 +125,11 @@ def command(
     status = launch(launcher, num_gpus, hostfile)
     if status is not None:
         sys.exit(status)
+    values = load_recipe(recipe, overrides)
+    # A cell of a study is one process. Several share out their sums in another order.
+    tags = dict if is_launched() else partial(marks, values, mlruns, console)
     result = train(
-        load_recipe(recipe, overrides),
+        values,
         store=mlruns,
         console=console,
         recipe_path=recipe,
@@ -133,9 +138,12 @@ def command(
         deepspeed_config=deepspeed_config,
         resume=resume,
         resume_step=resume_step,
+        tags=tags,
     )
     if result is None:  # not the first of several processes
         return
+    if resume is not None:
+        unmark_if_changed(values, mlruns, result.run_id)
     if as_json:
         click.echo(json.dumps(_as_dict(result), indent=2, ensure_ascii=False))
     else:

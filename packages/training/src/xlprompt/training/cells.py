@@ -140,6 +140,18 @@ def make_groups(
     return tuple(groups)
 
 
+def cell_fingerprint(recipe: Recipe) -> str | None:
+    """The fingerprint of the cell that a recipe's run is; None where the backbone is not here yet.
+
+    Raises:
+        DataError, ModelError, RunError: As `make_groups`.
+    """
+    backbone = backbone_fingerprint(recipe.model)
+    if backbone is None:
+        return None
+    return digest({**result_parts(recipe, data_fingerprints(recipe), backbone), "seed": recipe.seed})
+
+
 def data_fingerprints(recipe: Recipe, *, test: bool = True) -> dict[str, str]:
     """Fingerprints of the rows that a recipe's run reads, by split and language (`test-de`).
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow.entities import Run
+
 from xlprompt.training.checkpoint import CheckpointError
 from xlprompt.training.recipe import Recipe, flatten
+from xlprompt.training.tracker import find_run, is_at_work, open_client
 from xlprompt.training.training_state import FREE_KEYS, Identity, read_identity
 
 LATEST = "latest"
@@ -26,7 +31,7 @@ def states_folder(store: Path, task: str, name: str, run_id: str) -> Path:
 
 
 def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | None:
-    """The interrupted run with this id, or the newest one of the recipe when `which` is `LATEST`.
+    """The interrupted run with this id, or when `which` is `LATEST` the newest of the recipe that rests.
 
     Raises:
         CheckpointError: There is no training state of the run that was named.
@@ -34,14 +39,14 @@ def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | N
     # Data elsewhere may be other data, and what they are is not known here: that asks for another run.
     wanted = {key: value for key, value in flatten(recipe).items() if key not in FREE_KEYS - {"data.source"}}
     found = []
-    for folder in (store / "training-states").glob("*-*"):
+    for folder, run in _folders_and_runs(store):
         identity = read_identity(folder)
         if identity is None:
             continue
         if identity.run_id == which:
             return Interrupted(folder, identity)
         same = all(identity.recipe.get(key) == value for key, value in wanted.items())
-        if which == LATEST and same:
+        if which == LATEST and same and not (run and is_at_work(run)):
             found.append(Interrupted(folder, identity))
     if which != LATEST:
         raise CheckpointError(
@@ -49,3 +54,18 @@ def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | N
             "none for the newest of the recipe"
         )
     return max(found, key=lambda run: run.folder.stat().st_mtime, default=None)
+
+
+def remove_leftovers(store: Path) -> None:
+    """Remove the training states of runs that have finished: their process was killed before it could."""
+    for folder, run in _folders_and_runs(store):
+        if run is not None and run.info.status == "FINISHED":
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folders_and_runs(store: Path) -> Iterator[tuple[Path, Run | None]]:
+    """Each folder of training states with the run it is named after, where the store has it."""
+    folders = list((store / "training-states").glob("*-*"))
+    client = open_client(store) if folders else None
+    for folder in folders:
+        yield folder, find_run(client, folder.name.rpartition("-")[2])

@@ -20,6 +20,7 @@ from mlflow.entities import Metric
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from xlprompt.training.cells import Cell, Group, StudyError
+from xlprompt.training.interrupted import remove_leftovers
 from xlprompt.training.process_identity import this_process
 from xlprompt.training.recipe import flatten
 from xlprompt.training.seed_statistics import as_metrics, summarize
@@ -28,6 +29,7 @@ from xlprompt.training.training_state import saved_steps
 
 CELL_TAG = "cell_fingerprint"
 GROUP_TAG = "group_fingerprint"
+RUN_TAG = "run_fingerprint"  # of a run that no study has begun: the fingerprint of the cell that it is
 SUPERSEDED_TAG = "superseded_cell"
 VARIANT_TAG = "variant"  # of a group that no study but an ablation has asked for
 PARENT_JOB = "study"
@@ -123,6 +125,14 @@ class Ledger:
         found = self._search([task], f"tags.{CELL_TAG} = '{fingerprint}'")
         return [self._cell_run(run) for run in found]
 
+    def runs_like(self, task: str, fingerprint: str) -> list[CellRun]:
+        """The runs of one cell, and those outside studies that equal it."""
+        alone = self._search([task], f"tags.{RUN_TAG} = '{fingerprint}'")
+        runs = {
+            run.run_id: run for run in (*self.runs_of_cell(task, fingerprint), *map(self._cell_run, alone))
+        }
+        return list(runs.values())
+
     def runs_of_group(self, group: Group) -> list[CellRun]:
         """The finished runs of a group, one a seed, whether this study asks for the seed or not."""
         found = self._search([group.task], f"tags.{GROUP_TAG} = '{group.fingerprint}' and tags.job = 'train'")
@@ -188,6 +198,7 @@ class Ledger:
 
     def end_abandoned(self, tasks: Sequence[str]) -> int:
         """Give the runs of studies that a dead process left RUNNING their true state; returns how many."""
+        remove_leftovers(self._store)
         ended = 0
         for tag, kind in ((CELL_TAG, "cell"), (GROUP_TAG, "group")):
             for run in self._search(tasks, f"attributes.status = 'RUNNING' and tags.{tag} LIKE '_%'"):
@@ -215,11 +226,18 @@ class Ledger:
 
     def supersede(self, cell: Cell) -> None:
         """Take the runs of a cell out of the study: they stay in the store, as runs of their own."""
-        for run in self.runs_of_cell(cell.task, cell.fingerprint):
+        for run in self.runs_like(cell.task, cell.fingerprint):
             self._client.set_tag(run.run_id, SUPERSEDED_TAG, cell.fingerprint)
             for tag in (CELL_TAG, GROUP_TAG, MLFLOW_PARENT_RUN_ID):
                 if tag in run.tags:
                     self._client.delete_tag(run.run_id, tag)
+
+    def take_in(self, run: CellRun, cell: Cell, group: Group) -> None:
+        """Make a finished run from outside the studies, which equals a cell, that cell."""
+        parent = self.open_parent(group)  # which is ended again with the run among its aggregates
+        self._client.set_tag(run.run_id, MLFLOW_PARENT_RUN_ID, parent)
+        self._client.set_tag(run.run_id, GROUP_TAG, group.fingerprint)
+        self._client.set_tag(run.run_id, CELL_TAG, cell.fingerprint)  # last: a run that has it counts as in
 
     def parent(self, group: Group) -> tuple[str, str] | None:
         """Id and status of the run that stands for a group."""
@@ -276,13 +294,13 @@ class Ledger:
             for first in range(0, len(metrics), _PAGE):
                 self._client.log_batch(run_id, metrics=metrics[first : first + _PAGE], synchronous=True)
         if state == "FINISHED":
-            self.forget_error(run_id)
+            self.remove_tag(run_id, "error")  # what an earlier attempt ended by
         self.end(run_id, state, error)
 
-    def forget_error(self, run_id: str) -> None:
-        """Take away what an earlier attempt of a run that went on ended by."""
-        if "error" in self._client.get_run(run_id).data.tags:
-            self._client.delete_tag(run_id, "error")
+    def remove_tag(self, run_id: str, tag: str) -> None:
+        """Take a tag away from a run that may have it."""
+        if tag in self._client.get_run(run_id).data.tags:
+            self._client.delete_tag(run_id, tag)
 
     @contextmanager
     def working_on_group(self, group: Group) -> Iterator[None]:

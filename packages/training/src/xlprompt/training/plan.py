@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xlprompt.training.cells import Cell, Group
-from xlprompt.training.ledger import CELL_TAG, GROUP_TAG, CellRun
+from xlprompt.training.ledger import CELL_TAG, GROUP_TAG, RUN_TAG, SUPERSEDED_TAG, CellRun
 from xlprompt.training.progress import duration
 from xlprompt.training.recipe import flatten
 
@@ -104,6 +104,10 @@ def make_plan(groups: Sequence[Group], runs: Sequence[CellRun], *, force: bool =
     for run in runs:
         if CELL_TAG in run.tags:
             by_cell.setdefault(run.tags[CELL_TAG], []).append(run)
+    for run in runs:  # after those of studies, so that of two that have finished the study's own counts
+        alone = run.status == "FINISHED" and not {CELL_TAG, SUPERSEDED_TAG} & run.tags.keys()
+        if alone and RUN_TAG in run.tags:
+            by_cell.setdefault(run.tags[RUN_TAG], []).append(run)
     known = {group.name: _runs_like(group, runs) for group in groups}
     times = {
         name: statistics.median(seconds)

@@ -15,11 +15,23 @@ def this_process() -> str:
 
 def is_gone(process: str) -> bool:
     """Whether a process of this machine, as `this_process` names it, has ended."""
+    return _is_there(process) is False
+
+
+def is_there(process: str) -> bool:
+    """Whether a process of this machine, as `this_process` names it, is still running."""
+    return _is_there(process) is True
+
+
+def _is_there(process: str) -> bool | None:
+    """None for another machine's process, or where nobody knows whose it is."""
     machine, _, rest = process.partition(" ")
     number, _, began = rest.partition(" ")
     if machine != platform.node() or not number.isdigit():
-        return False  # another machine's, or nobody knows whose
+        return None
     try:
-        return f"{psutil.Process(int(number)).create_time():.2f}" != began
+        found = psutil.Process(int(number))
+        # One that was killed and not waited for, as in a container whose first process does not, is dead.
+        return f"{found.create_time():.2f}" == began and found.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return True
+        return False

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import yaml
 from rich.console import Console
+from safetensors import SafetensorError
 
 from xlprompt.data import TASKS
 from xlprompt.data.batches import training_steps
@@ -44,8 +45,9 @@ from xlprompt.training.cost import (
 )
 from xlprompt.training.engines import EngineChoice, choose_engine, open_engine
 from xlprompt.training.environment import Environment, peak_memory_bytes, read_environment
+from xlprompt.training.errors import RunError
 from xlprompt.training.forgetting import forgetting_metrics, losses_by_language
-from xlprompt.training.interrupted import LATEST, find_interrupted, states_folder
+from xlprompt.training.interrupted import LATEST, find_interrupted, remove_leftovers, states_folder
 from xlprompt.training.loop import FitResult, fit
 from xlprompt.training.overview import plan_table
 from xlprompt.training.preparation import (
@@ -59,7 +61,14 @@ from xlprompt.training.progress import ShowProgress, training_progress
 from xlprompt.training.recipe import Recipe, flatten, recipe_to_dict
 from xlprompt.training.run_labels import run_name, run_tags
 from xlprompt.training.scoring import Scores, score_languages
-from xlprompt.training.tracker import MlflowTracker, NullTracker, Tracker, log_text, true_end_state
+from xlprompt.training.tracker import (
+    MlflowTracker,
+    NullTracker,
+    StoredModel,
+    Tracker,
+    log_text,
+    true_end_state,
+)
 from xlprompt.training.training_state import Identity, TrainingStates
 
 
@@ -105,7 +114,7 @@ def train(
     resume: str | None = None,
     resume_step: int | None = None,
     parent_run_id: str | None = None,
-    tags: Mapping[str, str] | None = None,
+    tags: Callable[[], Mapping[str, str]] = dict,
     show: ShowProgress = training_progress,
 ) -> RunResult | None:
     """Train by a recipe, score the best state on every test language, and record it in MLflow.
@@ -127,7 +136,7 @@ def train(
             one of this recipe (where there is none, training begins anew).
         resume_step: Go on from the training state of this step instead of the newest one.
         parent_run_id: The MLflow run that this one is shown under.
-        tags: More tags of the MLflow run.
+        tags: Gives more tags of the MLflow run, when it is begun.
         show: Makes what receives the training loop's figures for the user's eyes.
 
     Returns:
@@ -158,7 +167,7 @@ def train(
             resume_step,
             started,
             parent_run_id,
-            dict(tags or {}),
+            tags,
             show,
         )
         return _train(recipe, target, job)
@@ -177,7 +186,7 @@ class _Job:
     resume_step: int | None
     started: float
     parent_run_id: str | None
-    tags: Mapping[str, str]
+    tags: Callable[[], Mapping[str, str]]
     show: ShowProgress
 
     def tracker(self) -> Tracker:
@@ -253,17 +262,20 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
                     "data_fingerprint.train": train_split.fingerprint,
                     "data_fingerprint.validation": development.fingerprint,
                 },
-                tags={**run_tags(recipe, environment), "job": "train", **job.tags},
+                tags={**run_tags(recipe, environment), "job": "train", **job.tags()},
                 parent_run_id=job.parent_run_id,
             )
             _log_inputs_and_setting(tracker, recipe, job.engine, environment, train_split, development)
             for record in aligned.records() if aligned else ():
                 tracker.log_dataset(record)
             tracker.log_metrics(expected.to_metrics())
-        if states is None and run_id is not None:
-            states = TrainingStates(
-                states_folder(store, task.name, name, run_id), replace(identity, run_id=run_id)
-            )
+        if run_id is not None:
+            folder = states_folder(store, task.name, name, run_id)
+            if states is None:
+                states = TrainingStates(folder, identity)
+            elif states.folder.name != folder.name:  # the store did not know the run, and has begun another
+                states.folder = states.folder.rename(folder)
+            states.identity = replace(identity, run_id=run_id)
         metric = main_metric(task)
         with job.show(console, steps=recipe.schedule.steps, metric=metric) as progress:
             result = fit(
@@ -290,20 +302,10 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
         weights = engine.weights()
         stored = None
         checkpoint_bytes = 0
-        if processes.is_first:
-            with tempfile.TemporaryDirectory(dir=store) as folder:
-                checkpoint = Path(folder) / name
-                metadata = _metadata(setup, model.backbone, budget, result.best_step, result.best_score)
-                save_checkpoint(
-                    checkpoint, weights, metadata, model_files=model_files(model, setup.tokenizer)
-                )
-                checkpoint_bytes = folder_bytes(checkpoint)
-                stored = tracker.log_model(
-                    checkpoint,
-                    name=name,
-                    params={**flatten(recipe), "best_step": result.best_step},
-                    step=result.best_step,
-                )
+        if states is not None and processes.is_first:
+            files = model_files(model, setup.tokenizer)
+            metadata = _metadata(setup, model.backbone, budget, result.best_step, result.best_score)
+            stored, checkpoint_bytes = _keep(tracker, states, recipe, weights, metadata, files)
         del weights
         alignment = recipe.evaluation.alignment
         scores = score_languages(
@@ -343,6 +345,33 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
         return None
     states.delete()  # after the store knows the run's end; until then it can be gone on with
     return RunResult(run_id, name, stored.directory, budget, result, scores, expected, cost)
+
+
+def _keep(
+    tracker: Tracker,
+    states: TrainingStates,
+    recipe: Recipe,
+    weights: Mapping[str, torch.Tensor],
+    metadata: CheckpointMetadata,
+    files: Mapping[str, bytes],
+) -> tuple[StoredModel | None, int]:
+    """Put the best weights into the store as a checkpoint; returns that and its size in bytes."""
+    # Among the training states, with which it goes away even if this process is killed.
+    folder = states.folder / "checkpoint"
+    shutil.rmtree(folder, ignore_errors=True)
+    directory = folder / run_name(recipe)
+    try:
+        save_checkpoint(directory, weights, metadata, model_files=files)
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"{directory}: the checkpoint cannot be written ({error}). Make room on its disk, or make it "
+            "writable, and go on with --resume (make: RESUME=1): training is done, and its state intact"
+        ) from error
+    params = {**flatten(recipe), "best_step": metadata.step}
+    stored = tracker.log_model(directory, name=run_name(recipe), params=params, step=metadata.step)
+    size = folder_bytes(directory)
+    shutil.rmtree(folder, ignore_errors=True)
+    return stored, size
 
 
 def _estimate(
@@ -393,6 +422,7 @@ def _states_to_go_on_from(recipe: Recipe, identity: Identity, job: _Job) -> Trai
     """The training states of the run that is to be resumed; the first process looks for them."""
     found = None
     if job.processes.is_first:
+        remove_leftovers(job.store)
         found = find_interrupted(job.store, recipe, job.resume or LATEST)
     told = json.loads(
         job.processes.tell(json.dumps([str(found.folder), found.identity.run_id] if found else None))

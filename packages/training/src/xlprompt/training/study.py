@@ -121,6 +121,7 @@ def run_study(
     plan = make_plan(groups, ledger.training_runs(grid.tasks), force=force)
     if dry_run:
         return _only_planned(plan, grid, console)
+    _take_in_single_runs(plan, ledger)
     failures: dict[str, str] = {}
     stopped_by = None
     if plan.to_do:
@@ -287,6 +288,15 @@ def _fetch_models(groups: Sequence[Group], console: Console) -> None:
     for model in dict.fromkeys(group.model for group in groups if not group.fingerprint):
         console.print(f"Fetching {model}, which is not on this machine yet", highlight=False, markup=False)
         load_backbone(model)
+
+
+def _take_in_single_runs(plan: Plan, ledger: Ledger) -> None:
+    """Make runs outside of studies that the plan counts as done cells of this one."""
+    for each in plan.cells:
+        if each.state == "done" and each.run is not None and CELL_TAG not in each.run.tags:
+            group = next(group for group in plan.groups if each.cell in group.cells)
+            with ledger.working_on_group(group):
+                ledger.take_in(each.run, each.cell, group)
 
 
 def _close_complete_parents(groups: Sequence[Group], ledger: Ledger) -> None:

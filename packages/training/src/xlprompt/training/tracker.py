@@ -25,15 +25,15 @@ from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
-from urllib.parse import unquote, urlparse
 
 from filelock import FileLock
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
-if not any(name.startswith("MLFLOW_SQLALCHEMYSTORE_") for name in os.environ):
-    # A pooled connection that once met a read-only database stays read-only when the database no longer is.
-    # A new one for each call costs 2 ms, once in some seconds.
-    os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
+# A pooled connection that once met a read-only database stays read-only when the database no longer is. A new
+# one for each call costs 2 ms, once in some seconds. What is set for another store's pool does not fit it.
+for _name in [name for name in os.environ if name.startswith("MLFLOW_SQLALCHEMYSTORE_")]:
+    del os.environ[_name]
+os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
 
 import mlflow  # noqa: E402
 from mlflow.entities import (  # noqa: E402
@@ -48,9 +48,11 @@ from mlflow.entities import (  # noqa: E402
 )
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID  # noqa: E402
 
-from xlprompt.training.process_identity import is_gone, this_process  # noqa: E402
+from xlprompt.training.new_database import holds_nothing, make_database  # noqa: E402
+from xlprompt.training.process_identity import is_gone, is_there, this_process  # noqa: E402
 from xlprompt.training.signals import handled  # noqa: E402
 from xlprompt.training.sqlite_uri import sqlite_uri  # noqa: E402
+from xlprompt.training.stored_models import keep_one_model, local_path, output_model, remove_model  # noqa: E402
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ _WAIT_IN_TRAINING = 1.0  # training stands still meanwhile
 _RETRY_SECONDS, _RETRY_AT_MOST = 15.0, 300.0
 _MAX_PENDING = 100_000  # some 50 MB; a run logs four figures every ten steps or so
 
+_HALF_AN_ARTIFACT = ".artifact.uploading."  # how MLflow calls a file until it is whole
 
 PROCESS_TAG = "process"  # tag: which process works on a run
 
@@ -234,7 +237,8 @@ class MlflowTracker:
         self._run_id: str | None = None
         self._experiment_id: str | None = None
         self._pending: list[Metric] = []
-        self._logged: dict[str, int] = {}  # of a resumed run: the last step of each metric in the store
+        self._logged: dict[str, Metric] = {}  # of a resumed run: the last point of each metric in the store
+        self._error_of_before = False  # whether the run that was resumed says what it was interrupted by
         self._flushed_at = time.monotonic()
         self._retry_in = 0.0  # seconds between tries while the store cannot be written; 0 while it can
         self._retry_at = 0.0
@@ -267,19 +271,31 @@ class MlflowTracker:
         return self._run
 
     def resume(self, run_id: str) -> bool:
-        """Go on in a run of the store that was interrupted; False where the store has no such run."""
-        with self._needed(_WAIT_TO_START):
-            run = _find_run(self._client, run_id)
+        """Go on in a run of the store that was interrupted; False where the store has no such run.
+
+        Raises:
+            TrackingError: Another process of this machine is at work on it, or the store cannot be used.
+        """
+        with self._needed(_WAIT_TO_START), _store_lock(self._mlruns):
+            run = find_run(self._client, run_id)
             if run is None:
                 return False
+            if is_at_work(run):
+                raise TrackingError(
+                    f"run {run_id}: another process is at work on it ({run.data.tags[PROCESS_TAG]}: machine, "
+                    "process, time). Wait for it to end, or stop it, and call again"
+                )
             self._client.set_tag(run_id, PROCESS_TAG, this_process())
             self._client.update_run(run_id, status="RUNNING")
             self._run_id, self._experiment_id = run_id, run.info.experiment_id
+            self._error_of_before = "error" in run.data.tags
             # Steps done again since the last training state are in the curves already.
             for key in run.data.metrics:
                 history = self._client.get_metric_history(run_id, key)
-                self._logged[key] = max(metric.step for metric in history)
+                self._logged[key] = max(history, key=lambda metric: metric.step)
             self._take_up_unsent()
+            for half in local_path(run.info.artifact_uri).rglob(f"{_HALF_AN_ARTIFACT}*"):
+                half.unlink(missing_ok=True)
         return True
 
     def log_metrics(
@@ -293,13 +309,18 @@ class MlflowTracker:
         """Buffer figures; they reach the store within some seconds, or at the next other call."""
         now = int(time.time() * 1000)
         for key, value in metrics.items():
-            if step <= self._logged.get(key, -1):
-                continue
+            time_of_it = now
+            if (before := self._logged.get(key)) and step <= before.step:
+                if model_id is None or step < before.step:
+                    continue
+                # MLflow writes the run's figures and then the model's. It drops the first, which it has, and
+                # takes the second if an earlier process was killed in between.
+                value, time_of_it = before.value, before.timestamp
             self._pending.append(
                 Metric(
                     key,
                     float(value),
-                    now,
+                    time_of_it,
                     step,
                     model_id=model_id,
                     dataset_name=dataset.name if dataset else None,
@@ -336,24 +357,31 @@ class MlflowTracker:
             self._client.log_artifact(self._run, str(path), folder)
 
     def log_model(self, directory: Path, *, name: str, params: Mapping[str, Any], step: int) -> StoredModel:
-        """Copy a checkpoint folder into the store as a LoggedModel, whose status says if it is whole."""
+        """Copy a checkpoint folder into the store as a LoggedModel, the only one of its run.
+
+        A copy that an earlier process of the run has completed is kept; one that it has not is removed.
+        """
         with self._needed(_WAIT_TO_FINISH):
             self._send()
-            model = self._client.create_logged_model(
-                experiment_id=self._experiment_id,
-                name=name,
-                source_run_id=self._run,
-                params={key: _as_text(value)[:_MAX_PARAM] for key, value in params.items()},
-                model_type="xlprompt-checkpoint",
-            )
-            try:
-                self._client.log_model_artifacts(model.model_id, str(directory))
-            except BaseException:
-                with suppress(mlflow.MlflowException):  # what went wrong first is what has to be told
-                    self._client.finalize_logged_model(model.model_id, "FAILED")
-                raise
-            self._client.finalize_logged_model(model.model_id, "READY")
-            self._client.log_outputs(self._run, [LoggedModelOutput(model.model_id, step)])
+            model = keep_one_model(self._client, self._experiment_id, self._run, like=directory)
+            if model is None:
+                model = self._client.create_logged_model(
+                    experiment_id=self._experiment_id,
+                    name=name,
+                    source_run_id=self._run,
+                    params={key: _as_text(value)[:_MAX_PARAM] for key, value in params.items()},
+                    model_type="xlprompt-checkpoint",
+                )
+                try:
+                    self._client.log_model_artifacts(model.model_id, str(directory))
+                except BaseException:
+                    with suppress(mlflow.MlflowException):  # what went wrong first is what has to be told
+                        remove_model(self._client, model)
+                    raise
+                self._client.finalize_logged_model(model.model_id, "READY")
+            outputs = self._client.get_run(self._run).outputs.model_outputs
+            if model.model_id not in [output.model_id for output in outputs]:
+                self._client.log_outputs(self._run, [LoggedModelOutput(model.model_id, step)])
         return StoredModel(model.model_id, local_path(model.artifact_location))
 
     def use_model(self, model_id: str) -> None:
@@ -379,6 +407,9 @@ class MlflowTracker:
                 self._send()
                 if error:
                     self._client.set_tag(self._run, "error", error[:MAX_TAG])
+                elif self._error_of_before:
+                    self._client.delete_tag(self._run, "error")
+                    self._error_of_before = False
                 self._client.set_terminated(self._run, status=state)
         except TrackingError:
             self._leave_unsent()
@@ -483,7 +514,9 @@ class MlflowTracker:
         for entry in json.loads(self._unsent_file.read_text(encoding="utf-8")):
             metric = Metric.from_dictionary(entry)
             self._pending.append(metric)
-            self._logged[metric.key] = max(metric.step, self._logged.get(metric.key, -1))
+            before = self._logged.get(metric.key)
+            if before is None or before.step < metric.step:
+                self._logged[metric.key] = metric
 
 
 def store_uri(mlruns: Path) -> str:
@@ -517,16 +550,15 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
         )
     client = _client(mlruns, writing=False)
     with _store_errors(mlruns):
-        run = _find_run(client, run_id)
+        run = find_run(client, run_id)
         if run is None:
             raise TrackingError(f"{mlruns}: no run '{run_id}' in this store. `xlprompt ui` lists the runs")
-        outputs = run.outputs.model_outputs if run.outputs else []
-        if not outputs:
+        model = output_model(client, run)
+        if model is None:
             raise TrackingError(
                 f"run {run_id} ({run.info.status}) has no checkpoint: it ended before training did. Train "
                 "again"
             )
-        model = client.get_logged_model(outputs[-1].model_id)
     return StoredModel(model.model_id, local_path(model.artifact_location))
 
 
@@ -584,12 +616,24 @@ def _client(mlruns: Path, *, writing: bool = True) -> mlflow.MlflowClient:
         mlruns.mkdir(parents=True, exist_ok=True)
         may_create = writing or os.access(mlruns, os.W_OK)
         with _store_lock(mlruns) if may_create else nullcontext():
+            if not _database(mlruns).exists():
+                make_database(_database(mlruns))
             # Before MLflow, whose tries at a store that is locked take minutes.
-            if _database(mlruns).exists() and (
-                reason := _why_unusable(mlruns, _WAIT_TO_START, writing=writing)
-            ):
+            elif reason := _why_unusable(mlruns, _WAIT_TO_START, writing=writing):
                 raise TrackingError(_explained(mlruns, reason))
-            return mlflow.MlflowClient(tracking_uri=f"{store_uri(mlruns)}?timeout={_WAIT_TO_FINISH:.0f}")
+            return _opened(mlruns, may_create)
+
+
+def _opened(mlruns: Path, may_create: bool) -> mlflow.MlflowClient:
+    """A client of a store; one whose making was interrupted and that holds nothing yet is made anew."""
+    uri = f"{store_uri(mlruns)}?timeout={_WAIT_TO_FINISH:.0f}"
+    try:
+        return mlflow.MlflowClient(tracking_uri=uri)
+    except Exception:
+        if not may_create or not holds_nothing(_database(mlruns)):
+            raise
+        make_database(_database(mlruns))
+        return mlflow.MlflowClient(tracking_uri=uri)
 
 
 def _database(mlruns: Path) -> Path:
@@ -606,6 +650,8 @@ def _why_unusable(mlruns: Path, wait: float, *, writing: bool = True) -> str | N
         wait: Seconds to wait for another program to release its lock.
         writing: False asks for reading only.
     """
+    if not _database(mlruns).exists():
+        return "no such file"
     database = _database(mlruns).absolute().as_uri() + ("?mode=rw" if writing else "?mode=ro")
     until = time.monotonic() + wait
     while True:
@@ -665,6 +711,8 @@ def _remedy(reason: str) -> str:
     words = reason.lower()
     if "locked" in words:
         return "Close the program that has it open (a database browser, a backup, a stopped run)"
+    if "no such file" in words:
+        return "Bring its folder back (was it moved, or its disk taken away?)"
     if any(sign in words for sign in ("readonly", "read-only", "permission", "unable to open")):
         return "Make the file and its folder writable"
     if "full" in words or "no space" in words:
@@ -674,10 +722,17 @@ def _remedy(reason: str) -> str:
     return "Repair it, or name another store with --mlruns"
 
 
+def is_at_work(run: Run) -> bool:
+    """Whether another process of this machine works on a run."""
+    process = run.data.tags.get(PROCESS_TAG, "")
+    return run.info.status == "RUNNING" and process != this_process() and is_there(process)
+
+
 def _end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
     """End runs whose process on this machine is gone: who is killed by SIGKILL cannot do so himself."""
     for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
         if is_gone(run.data.tags.get(PROCESS_TAG, "")):
+            keep_one_model(client, experiment_id, run.info.run_id)
             client.set_tag(run.info.run_id, "error", "its process ended without a word")
             client.set_terminated(run.info.run_id, status="KILLED")
 
@@ -693,7 +748,8 @@ def _every_second_point(metrics: list[Metric]) -> list[Metric]:
     return kept[::-1]
 
 
-def _find_run(client: mlflow.MlflowClient, run_id: str) -> Run | None:
+def find_run(client: mlflow.MlflowClient, run_id: str) -> Run | None:
+    """A run of the store; None where it has none of this id."""
     try:
         return client.get_run(run_id)
     except mlflow.MlflowException as error:
@@ -719,12 +775,6 @@ def _experiment_id(client: mlflow.MlflowClient, name: str, mlruns: Path) -> str:
             f"(MLFLOW_TRACKING_URI={store_uri(mlruns)}), or use another store"
         )
     return str(experiment.experiment_id)
-
-
-def local_path(uri: str) -> Path:
-    """The path behind a `file:` address of the store; a plain path as it is."""
-    parsed = urlparse(uri)
-    return Path(unquote(parsed.path)) if parsed.scheme == "file" else Path(uri)
 
 
 def _as_text(value: Any) -> str:

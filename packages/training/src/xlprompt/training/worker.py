@@ -98,7 +98,7 @@ def run_job(job: CellJob, report: Report, console: Console) -> str:
             engine=job.engine,
             resume=resume,
             parent_run_id=job.parent_run_id,
-            tags={CELL_TAG: job.fingerprint, GROUP_TAG: job.group, "threads": str(job.threads)},
+            tags=lambda: {CELL_TAG: job.fingerprint, GROUP_TAG: job.group, "threads": str(job.threads)},
             show=shown_as_events(report),
         )
         assert result is not None  # a cell is one process, so it is the first
@@ -117,15 +117,13 @@ def run_job(job: CellJob, report: Report, console: Console) -> str:
             return attempt(None)
         report({"event": "resumed", "step": resumable.step})
         try:
-            run_id = attempt(resumable.run_id)
+            return attempt(resumable.run_id)
         except CheckpointError as error:
             _log.warning("%s\nThis run begins anew.", error)
             ledger.end(resumable.run_id, "KILLED", str(error))
             for folder in (store / "training-states").glob(f"*-{resumable.run_id}"):
                 shutil.rmtree(folder, ignore_errors=True)
             return attempt(None)
-        ledger.forget_error(run_id)
-        return run_id
 
 
 def main() -> int:

@@ -1,0 +1,44 @@
+"""A run outside studies that equals a cell of one is that cell: how it is marked, found and spoken of.
+
+It equals the cell where they have one fingerprint: recipe, seed, data, weights and code agree. A study that
+asks for the cell counts such a run as done, and takes it in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from xlprompt.training.cells import cell_fingerprint
+from xlprompt.training.ledger import RUN_TAG, Ledger
+from xlprompt.training.recipe import Recipe
+
+
+def marks(recipe: Recipe, store: Path, console: Console) -> dict[str, str]:
+    """Tags by which a run that now begins is known as a cell; says where it repeats one that has finished.
+
+    Args:
+        recipe: The run's.
+        store: Folder of the MLflow store.
+        console: Where that is said.
+    """
+    fingerprint = cell_fingerprint(recipe)
+    if fingerprint is None:
+        return {}
+    done = [run for run in Ledger(store).runs_like(recipe.task, fingerprint) if run.status == "FINISHED"]
+    if done:
+        console.print(
+            f"Run {done[0].run_id} has done just this and has finished: the same recipe, seed, data, weights "
+            "and code. This one repeats it",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return {RUN_TAG: fingerprint}
+
+
+def unmark_if_changed(recipe: Recipe, store: Path, run_id: str) -> None:
+    """Take the marks off a run that was gone on with by other code than it was begun by."""
+    fingerprint, ledger = cell_fingerprint(recipe), Ledger(store)
+    if fingerprint != ledger.get(run_id).tags.get(RUN_TAG, fingerprint):
+        ledger.remove_tag(run_id, RUN_TAG)

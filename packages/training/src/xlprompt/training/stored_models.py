@@ -1,0 +1,78 @@
+"""The checkpoint that a run keeps in the store: one MLflow LoggedModel, whole, however often it was tried.
+
+A process may be killed while it copies a checkpoint into the store, or before the run knows of the copy. What
+it leaves is found here by the run that it belongs to.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import mlflow
+from mlflow.entities import LoggedModel, LoggedModelStatus, Run
+
+
+def keep_one_model(
+    client: mlflow.MlflowClient, experiment_id: str | None, run_id: str, *, like: Path | None = None
+) -> LoggedModel | None:
+    """Remove a run's models that are not whole, and where `like` is given, all but one that equals it.
+
+    Args:
+        client: Of the store.
+        experiment_id: The run's experiment.
+        run_id: The run, which no other process is at work on.
+        like: The checkpoint's folder.
+
+    Returns:
+        The model that equals `like`, if there is one.
+    """
+    kept = None
+    for model in client.search_logged_models([str(experiment_id)], f"source_run_id = '{run_id}'"):
+        whole = model.status == LoggedModelStatus.READY
+        if whole and like is None:
+            continue
+        if whole and like is not None and kept is None and _has_files_of(like, _folder(model)):
+            kept = model
+        else:
+            remove_model(client, model)
+    return kept
+
+
+def remove_model(client: mlflow.MlflowClient, model: LoggedModel) -> None:
+    """Delete a model and its files, which MLflow itself would leave."""
+    folder = _folder(model)
+    own = folder.parent if folder.parent.name == model.model_id else folder
+    shutil.rmtree(own, ignore_errors=True)  # first: a model that is not deleted yet is found again
+    client.delete_logged_model(model.model_id)
+
+
+def output_model(client: mlflow.MlflowClient, run: Run) -> LoggedModel | None:
+    """The model that a run has produced; None where there is none."""
+    for output in reversed(run.outputs.model_outputs if run.outputs else []):
+        try:
+            return client.get_logged_model(output.model_id)
+        except mlflow.MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    return None
+
+
+def local_path(uri: str) -> Path:
+    """The path behind a `file:` address of the store; a plain path as it is."""
+    parsed = urlparse(uri)
+    return Path(unquote(parsed.path)) if parsed.scheme == "file" else Path(uri)
+
+
+def _folder(model: Any) -> Path:
+    return local_path(model.artifact_location)
+
+
+def _has_files_of(directory: Path, copy: Path) -> bool:
+    """Whether a copy holds a folder's files, byte for byte; beside them it may hold what was made from it."""
+    names = [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
+    equal, _, _ = filecmp.cmpfiles(directory, copy, names, shallow=False)
+    return len(equal) == len(names)
