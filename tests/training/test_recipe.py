@@ -149,9 +149,9 @@ def test_a_command_line_value_means_what_it_would_in_a_recipe(text, value):
         ),
         ("encoding: {max_len: 3}", "the nearest valid key is encoding.max_length"),
         ("zzz: 1", "zzz: there is no such key; valid here: task, method, model"),
-        ("prompt: {length: many}", "prompt.length: Input should be a valid integer"),
-        ("backbone_dropout: of", "backbone_dropout: Input should be 'off' or 'pretrained'"),
-        ("data: {limit: 0}", "data.limit: Input should be greater than or equal to 1"),
+        ("prompt: {length: many}", "prompt.length: give a whole number (found 'many')"),
+        ("backbone_dropout: of", "backbone_dropout: give off or pretrained (found 'of')"),
+        ("data: {limit: 0}", "data.limit: give a number of at least 1 (found 0)"),
         (
             "evaluation: {token_budget: 100}",
             "evaluation.token_budget (100) is less than encoding.max_length (256)",

@@ -1,5 +1,9 @@
-"""What ends a run or keeps it from starting, other than data, model, recipe and checkpoint."""
+"""What ends a run or keeps it from starting, other than data, model and checkpoint."""
 
 
 class RunError(RuntimeError):
     """A run that cannot be done as asked on this machine or with these data; the message says what to do."""
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be run as it is written; the message names the file, the key and a remedy."""

@@ -40,7 +40,8 @@ from xlprompt.training.allocator import GIVE_BACK_EVERY, give_back_freed_memory,
 from xlprompt.training.checkpoint import previous_folder, replace_folder
 from xlprompt.training.environment import Environment, read_environment
 from xlprompt.training.progress import TrainingProgress
-from xlprompt.training.recipe import Settings, fingerprint, flatten
+from xlprompt.training.recipe import fingerprint, flatten
+from xlprompt.training.settings import Settings
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 
 _log = logging.getLogger(__name__)

@@ -17,7 +17,8 @@ from rich.table import Table
 from xlprompt.data.languages import language
 from xlprompt.evaluation.search_chart import TrialPoint, history_chart, importance_chart, slice_chart
 from xlprompt.training.asked_search import AskedSearch
-from xlprompt.training.recipe import recipe_to_dict, unflatten
+from xlprompt.training.recipe import recipe_to_dict
+from xlprompt.training.recipe_files import unflatten
 from xlprompt.training.search_space import Range, show
 from xlprompt.training.search_trials import Trial
 
