@@ -13,6 +13,7 @@ PACKAGES = ("data", "models", "evaluation", "training", "cli")
 TOP_LEVEL = {
     ".ci",
     ".gitignore",
+    "CHANGELOG.md",
     "LICENSE",
     "Makefile",
     "README.md",

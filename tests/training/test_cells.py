@@ -8,10 +8,8 @@ import pytest
 from small import write_data
 from studies import write_study
 
-import xlprompt.training.code_version as code
 from xlprompt.training import cells
 from xlprompt.training.cells import make_groups
-from xlprompt.training.code_version import code_version, modules_behind_a_result
 from xlprompt.training.errors import RunError
 from xlprompt.training.grid import load_grid
 from xlprompt.training.recipe import RecipeError
@@ -117,33 +115,6 @@ def test_changed_code_makes_other_cells(study, monkeypatch):
     before = fingerprints(study)
     monkeypatch.setattr(cells, "code_version", lambda entry: "another")
     assert not set(before) & set(fingerprints(study))
-
-
-def test_the_code_that_counts_is_what_a_run_imports_and_nothing_that_only_shows():
-    names = modules_behind_a_result().keys()
-    assert {
-        "xlprompt.training.run",
-        "xlprompt.training.loop",
-        "xlprompt.training.engine",
-        "xlprompt.data.encoding",
-        "xlprompt.data.mini.realize",
-        "xlprompt.models.attention",
-        "xlprompt.models.prompts",
-        "xlprompt.evaluation.metrics",
-    } <= names
-    assert not [name for name in names if name.startswith("xlprompt.cli")]
-    assert not {"xlprompt.training.study", "xlprompt.training.progress", "xlprompt.evaluation.chart"} & names
-
-
-def test_an_edit_of_such_a_module_changes_the_version(monkeypatch, tmp_path):
-    found = modules_behind_a_result()
-    before = code_version.__wrapped__()
-    copy = tmp_path / "loop.py"
-    copy.write_text(found["xlprompt.training.loop"].read_text() + "\n# edited\n")
-    monkeypatch.setattr(
-        code, "modules_behind_a_result", lambda entry: found | {"xlprompt.training.loop": copy}
-    )
-    assert code_version.__wrapped__() != before
 
 
 def test_a_study_without_data_is_explained(study):

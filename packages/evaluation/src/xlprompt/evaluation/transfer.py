@@ -7,7 +7,7 @@ by the language table (xlprompt.data.languages), which knows no finer branches. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -125,7 +125,7 @@ def transfer_matrix(runs: TaskRuns, trained_on: Mapping[str, str], *, method: st
     )
     means = plain.means()
     kin = tuple(kinship(means, plain.trained_on, plain.languages, trait) for trait in TRAITS)
-    return TransferMatrix(**{**vars(plain), "kinship": kin})
+    return replace(plain, kinship=kin)
 
 
 def kinship(
@@ -184,33 +184,36 @@ def kinship(
         n_resamples=_SAMPLES,
         rng=np.random.default_rng([seed, len(values)]),
     )
+    low, high = _interval(left, shared, target, len(languages), seed) if len(languages) >= 4 else (None, None)
+    return replace(
+        plain,
+        rho=_correlation(stats.rankdata(values), shared),
+        adjusted=float(test.statistic),
+        low=low,
+        high=high,
+        p_value=float(test.pvalue),
+    )
+
+
+def _interval(
+    left: np.ndarray, shared: np.ndarray, target: np.ndarray, number: int, seed: int
+) -> tuple[float, float]:
+    """Percentiles of the correlation over draws of the `number` test languages, each with all its scores."""
 
     def of_drawn(drawn: np.ndarray) -> float:
         chosen = np.concatenate([np.flatnonzero(target == place) for place in drawn])
         return _correlation(stats.rankdata(left[chosen]), shared[chosen])
 
-    low = high = None
-    if len(languages) >= 4:
-        drawn = stats.bootstrap(
-            (np.arange(len(languages)),),
-            of_drawn,
-            vectorized=False,
-            confidence_level=CONFIDENCE,
-            n_resamples=_SAMPLES,
-            method="percentile",
-            rng=np.random.default_rng([seed, len(languages)]),
-        ).confidence_interval
-        low, high = float(drawn.low), float(drawn.high)
-    return Kinship(
-        **{
-            **vars(plain),
-            "rho": _correlation(stats.rankdata(values), shared),
-            "adjusted": float(test.statistic),
-            "low": low,
-            "high": high,
-            "p_value": float(test.pvalue),
-        }
-    )
+    drawn = stats.bootstrap(
+        (np.arange(number),),
+        of_drawn,
+        vectorized=False,
+        confidence_level=CONFIDENCE,
+        n_resamples=_SAMPLES,
+        method="percentile",
+        rng=np.random.default_rng([seed, number]),
+    ).confidence_interval
+    return float(drawn.low), float(drawn.high)
 
 
 def _without_effects(values: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:

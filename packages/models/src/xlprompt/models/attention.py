@@ -121,27 +121,22 @@ def prompted_attention(
         sliding_window = None
     scale = 1.0 / math.sqrt(head_dim) if scaling is None else scaling
 
-    if softcap is not None or (query.device.type == "cpu" and key.shape[2] <= WRITTEN_OUT_MAX_KEYS):
+    plain = prompt_length == 0 and sliding_window is None
+    written_out = softcap is not None or (query.device.type == "cpu" and key.shape[2] <= WRITTEN_OUT_MAX_KEYS)
+    mask = None
+    if written_out or not plain:
         mask = causal_mask(time, prompt_length, sliding_window, query.dtype, query.device)
+    if written_out:
+        assert mask is not None
         output = _attention_written_out(query, key, value, mask, scale, dropout, softcap)
-    elif prompt_length == 0 and sliding_window is None:
-        output = functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            dropout_p=dropout,
-            is_causal=True,
-            scale=scale,
-            enable_gqa=heads != key.shape[1],
-        )
     else:
-        mask = causal_mask(time, prompt_length, sliding_window, query.dtype, query.device)
         output = functional.scaled_dot_product_attention(
             query,
             key,
             value,
             attn_mask=mask,
             dropout_p=dropout,
+            is_causal=plain,
             scale=scale,
             enable_gqa=heads != key.shape[1],
         )

@@ -20,7 +20,7 @@ from xlprompt.training.recipe import Recipe, recipe_to_dict
 from xlprompt.training.search_space import Knob, SearchError, SearchFile, load_search, shipped_values
 from xlprompt.training.search_worker import SearchJob
 
-_TRIAL = "xlprompt.training.trial"  # whose code decides the scores
+_TRIAL = "xlprompt.training.trial.train_trial"  # whose code decides the scores
 
 
 @dataclass(frozen=True)

@@ -93,44 +93,15 @@ def score_languages(
     """
     recipe, task = setup.recipe, setup.task
     metric = main_metric(task)
-    last = len(alignments) - 1
-    results: dict[Variant, dict[str, LanguageResult]] = {}
-    swept: dict[Variant, dict[str, float]] = {}
-    records: dict[str, DatasetRecord] = {}
-    fineness: dict[str, float] = {}
     kinds = [kind for kind in kinds if kind != "none"] if alignments else []
     with tempfile.TemporaryDirectory() as folder:
+        scored = _Scored(last=len(alignments) - 1)
         for number, language in enumerate(languages, start=1):
             with setup.processes.first_alone():
                 part = load_split(setup, language, split)
             predictions = _predict(setup, model, part, language, alignments, kinds)
-            gold = part.encoded.gold()
-            for variant, each in predictions.items():
-                if variant.kind != "none" and variant.place != last:
-                    swept.setdefault(variant, {})[language] = main_value(task, gold, each.labels)
-                    continue
-                result = language_result(task, language, gold, each.labels)
-                results.setdefault(variant, {})[language] = result
-                swept.setdefault(variant, {})[language] = result.scores[metric].value
-                name = "predictions" if variant.kind == "none" else f"predictions-{variant.kind}"
-                path = Path(folder) / name / f"{language}.{split}.jsonl.gz"
-                save_predictions(
-                    path,
-                    task=task,
-                    language=language,
-                    split=split,
-                    ids=list(part.dataset["id"]),
-                    gold=gold,
-                    predicted=each.labels,
-                )
-                tracker.log_artifact(path, name)
-            tracker.log_dataset(part.record)
-            records[language] = part.record
-            if split == "test" and setup.processes.is_first:
-                tokens = tokens_per_word(setup.tokenizer, task, language, part.dataset[:_COUNTED])
-                if tokens is not None:
-                    fineness[f"{TOKENS_PER_WORD}{language}"] = tokens
-            plain = results[Variant()][language]
+            scored.add(setup, part, language, split, predictions, tracker, Path(folder))
+            plain = scored.results[Variant()][language]
             console.print(
                 f"  {split} {number}/{len(languages)}  {language:<3} {metric} "
                 f"{plain.scores[metric].value:5.1f}  {plain.examples:,} examples  "
@@ -138,31 +109,89 @@ def score_languages(
                 highlight=False,
             )
         trained, *more = recipe.data.train_languages
-        report = TransferReport(task.name, split, metric, trained, results[Variant()], tuple(more))
+        reports = {
+            variant: TransferReport(
+                task.name,
+                # Named after the split, so that their metrics stand beside those of the paper's protocol.
+                split if variant.kind == "none" else f"{split}-{variant.kind}",
+                metric,
+                trained,
+                results,
+                tuple(more),
+            )
+            for variant, results in scored.results.items()
+        }
+        report = reports[Variant()]
         table = score_table(report)
         console.print(table)
         if setup.processes.is_first:
             _log_report(tracker, report, table, Path(folder))
-        _log_metrics(tracker, report.metrics() | fineness, records, model_id, step)
+        _log_metrics(tracker, report.metrics() | scored.fineness, scored.records, model_id, step)
         if not kinds:
             return Scores(report)
-        # Named after the split, so that their metrics stand beside those of the paper's protocol.
-        aligned: dict[str, TransferReport] = {
-            kind: TransferReport(
-                task.name, f"{split}-{kind}", metric, trained, results[Variant(kind, last)], tuple(more)
-            )
-            for kind in kinds
-        }
-        without_text = alignments[last].without_text(languages)
+        aligned: dict[str, TransferReport] = {kind: reports[Variant(kind, scored.last)] for kind in kinds}
+        without_text = alignments[-1].without_text(languages)
         _show(tracker, console, alignment_table(report, aligned, without_text), "alignment.txt")
         content = {kind: each.to_dict() for kind, each in aligned.items()}
         log_text(tracker, "alignment.json", json.dumps(content, indent=2, ensure_ascii=False))
         for of_kind in aligned.values():
-            _log_metrics(tracker, of_kind.metrics(), records, model_id, step)
-        sweep = _sweep(report, swept, alignments, kinds)
+            _log_metrics(tracker, of_kind.metrics(), scored.records, model_id, step)
+        sweep = _sweep(report, scored.swept, alignments, kinds)
         if sweep:
             _log_sweep(setup, tracker, console, report, sweep, _swept(alignments), Path(folder))
     return Scores(report, aligned, sweep)
+
+
+@dataclass
+class _Scored:
+    """What has been scored so far.
+
+    Attributes:
+        last: Place of the alignment that is reported by language.
+        results: By variant and language, of no alignment and the last one.
+        swept: Main scores by variant and language, of every alignment.
+        records: The test sets by language.
+        fineness: Metrics that say how finely the tokenizer cuts.
+    """
+
+    last: int
+    results: dict[Variant, dict[str, LanguageResult]] = field(default_factory=dict)
+    swept: dict[Variant, dict[str, float]] = field(default_factory=dict)
+    records: dict[str, DatasetRecord] = field(default_factory=dict)
+    fineness: dict[str, float] = field(default_factory=dict)
+
+    def add(
+        self,
+        setup: Setup,
+        part: Split,
+        language: str,
+        split: str,
+        predictions: Mapping[Variant, Predictions],
+        tracker: Tracker,
+        folder: Path,
+    ) -> None:
+        """Score one language's predictions, and keep the files of those that are reported."""
+        task, gold = setup.task, part.encoded.gold()
+        for variant, each in predictions.items():
+            if variant.kind != "none" and variant.place != self.last:
+                self.swept.setdefault(variant, {})[language] = main_value(task, gold, each.labels)
+                continue
+            result = language_result(task, language, gold, each.labels)
+            self.results.setdefault(variant, {})[language] = result
+            self.swept.setdefault(variant, {})[language] = result.scores[main_metric(task)].value
+            name = "predictions" if variant.kind == "none" else f"predictions-{variant.kind}"
+            path = folder / name / f"{language}.{split}.jsonl.gz"
+            ids = list(part.dataset["id"])
+            save_predictions(
+                path, task=task, language=language, split=split, ids=ids, gold=gold, predicted=each.labels
+            )
+            tracker.log_artifact(path, name)
+        tracker.log_dataset(part.record)
+        self.records[language] = part.record
+        if split == "test" and setup.processes.is_first:
+            tokens = tokens_per_word(setup.tokenizer, task, language, part.dataset[:_COUNTED])
+            if tokens is not None:
+                self.fineness[f"{TOKENS_PER_WORD}{language}"] = tokens
 
 
 def _predict(

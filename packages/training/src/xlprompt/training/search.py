@@ -125,29 +125,9 @@ def run_search(
     failures: tuple[str, ...] = ()
     stopped_by = None
     if not trials.are_complete or not run.is_finished:
-        parent = run.open(search.recipe, {key: describe(knob) for key, knob in search.space.items()})
-        try:
-            known = trials.trials()
-            if left := trials.budget - len(known):
-                executor = make_executor(search.settings.executor)
-                jobs = [
-                    search.job(number, database=address, store=store, parent_run_id=parent)
-                    for number in range(1, min(executor.workers, left) + 1)
-                ]
-                failures, stopped_by = run_workers(jobs, executor, known, left, console)
-            _close(run, search, trials, best, failures, stopped_by)
-        except BaseException as error:
-            run.close("FAILED", f"{type(error).__name__}: {error}")
-            raise
+        failures, stopped_by = _run_trials(run, search, trials, address, store, best, console)
     found = trials.trials()
-    console.print(trials_table(found, search.metric, list(search.space)))
-    console.print(verdict(found), highlight=False, soft_wrap=True)
-    if trials.are_complete and best_trial(found):
-        write_best(best, search, found)
-        console.print(f"Train it: xlprompt train {best}", highlight=False, markup=False, soft_wrap=True)
-    elif running := sum(each.state == "running" for each in found):
-        are = "trials are" if running > 1 else "trial is"
-        console.print(f"{running} {are} still running elsewhere; whoever ends the last one sums up.")
+    _say_outcome(search, trials, found, best, console)
     return SearchResult(
         study=search.name,
         task=task,
@@ -166,6 +146,49 @@ def run_search(
         stopped_by=stopped_by,
         finished=trials.are_complete,
     )
+
+
+def _run_trials(
+    run: SearchRun,
+    search: AskedSearch,
+    trials: SearchTrials,
+    address: str,
+    store: Path,
+    best: Path,
+    console: Console,
+) -> tuple[tuple[str, ...], int | None]:
+    """Run the trials that are left in workers; gives the failures and the signal that stopped it."""
+    parent = run.open(search.recipe, {key: describe(knob) for key, knob in search.space.items()})
+    failures: tuple[str, ...] = ()
+    stopped_by = None
+    try:
+        known = trials.trials()
+        if left := trials.budget - len(known):
+            executor = make_executor(search.settings.executor)
+            jobs = [
+                search.job(number, database=address, store=store, parent_run_id=parent)
+                for number in range(1, min(executor.workers, left) + 1)
+            ]
+            failures, stopped_by = run_workers(jobs, executor, known, left, console)
+        _close(run, search, trials, best, failures, stopped_by)
+    except BaseException as error:
+        run.close("FAILED", f"{type(error).__name__}: {error}")
+        raise
+    return failures, stopped_by
+
+
+def _say_outcome(
+    search: AskedSearch, trials: SearchTrials, found: Sequence[Trial], best: Path, console: Console
+) -> None:
+    """Show all trials and the verdict, and write the best recipe when the last trial has ended."""
+    console.print(trials_table(found, search.metric, list(search.space)))
+    console.print(verdict(found), highlight=False, soft_wrap=True)
+    if trials.are_complete and best_trial(found):
+        write_best(best, search, found)
+        console.print(f"Train it: xlprompt train {best}", highlight=False, markup=False, soft_wrap=True)
+    elif running := sum(each.state == "running" for each in found):
+        are = "trials are" if running > 1 else "trial is"
+        console.print(f"{running} {are} still running elsewhere; whoever ends the last one sums up.")
 
 
 def _close(
