@@ -16,8 +16,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from xlprompt.data import TASKS
+from xlprompt.models import METHODS
 from xlprompt.training.recipe import Recipe, RecipeError, load_recipe, load_settings
-from xlprompt.training.recipe_files import is_file
+from xlprompt.training.recipe_files import is_file, parts_of
 from xlprompt.training.settings import Settings, each_once
 
 _MOST_SEEDS = 1000
@@ -90,7 +91,8 @@ class Grid(Settings):
     )
     recipe: str = Field(
         default="{task}-{method}.yaml",
-        description="The recipe file of a task and method, relative to the grid file.",
+        description="The recipe of a task and method, relative to the grid file. Without a file of this name "
+        "it is {task}.yaml with {method}.yaml on top.",
     )
     variants: dict[str, dict[str, Any]] = Field(
         default={},
@@ -193,11 +195,9 @@ def find_recipe(pattern: str, path: str | Path, task: str, method: str) -> Path:
         RecipeError: It is missing.
     """
     file = Path(path).parent / pattern.format(task=task, method=method)
-    if not is_file(file):
-        there = sorted(
-            each
-            for each in {found.stem.removeprefix(f"{task}-") for found in file.parent.glob(f"{task}-*.yaml")}
-        )
+    if not all(map(is_file, parts_of(file))):
+        names = {each: file.with_name(Path(pattern.format(task=task, method=each)).name) for each in METHODS}
+        there = [each for each, name in names.items() if all(map(is_file, parts_of(name)))]
         hint = f"; with {task} there are the methods {', '.join(there)}" if there else ""
         raise RecipeError(
             f"{path}: task {task} and method {method} have no recipe {file}{hint}. Write one, or leave "

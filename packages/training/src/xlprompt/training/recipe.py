@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -313,9 +313,17 @@ class Recipe(Settings):
         return self
 
 
-def load_recipe(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Read a recipe file, the recipes it extends, and values given on top; see `load_settings`."""
-    return load_settings(path, Recipe, overrides)
+def load_recipe(
+    path: str | Path | Sequence[str | Path], overrides: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read a recipe: a file or several of which later ones win, what they extend, and values given on top.
+
+    A name such as `xnli-prompt.yaml` without a file of its own stands for `xnli.yaml` and `prompt.yaml`. What
+    a file has under `by_task` counts for the recipe's task alone. See `load_settings` for the rest.
+    """
+    paths = [path] if isinstance(path, str | Path) else path
+    layers = [layer for each in paths for layer in read_chain(Path(each))]
+    return _validated(_for_task(layers), Recipe, overrides, origin=" ".join(map(str, paths)))
 
 
 def load_settings(
@@ -333,7 +341,16 @@ def load_settings(
         RecipeError: A file that is missing or no YAML mapping, a circle of `extends`, an unknown key or a
             value of the wrong kind.
     """
-    layers = read_chain(Path(path))
+    return _validated(read_chain(Path(path)), kind, overrides, origin=str(path))
+
+
+def _validated(
+    layers: list[tuple[str, dict[str, Any]]],
+    kind: type[AnySettings],
+    overrides: Mapping[str, Any] | None,
+    *,
+    origin: str,
+) -> AnySettings:
     if overrides:
         layers.append(("the command line", unflatten(overrides)))
     merged: dict[str, Any] = {}
@@ -342,7 +359,25 @@ def load_settings(
     try:
         return kind.model_validate(merged)
     except ValidationError as error:
-        raise RecipeError(explain(error, layers, kind, default_origin=str(path))) from error
+        raise RecipeError(explain(error, layers, kind, default_origin=origin)) from error
+
+
+def _for_task(layers: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """The layers, each followed by what its `by_task` has for the recipe's task.
+
+    Raises:
+        RecipeError: `by_task` holds something else than settings by the names of tasks.
+    """
+    task = next((values["task"] for _, values in reversed(layers) if "task" in values), None)
+    spread: list[tuple[str, dict[str, Any]]] = []
+    for file, values in layers:
+        by_task = values.pop("by_task", {})
+        if not isinstance(by_task, dict) or not all(isinstance(each, dict) for each in by_task.values()):
+            raise RecipeError(f"{file}: by_task: give settings under the name of each task")
+        if unknown := sorted(by_task.keys() - TASKS.keys()):
+            raise RecipeError(f"{file}: by_task: no task {unknown[0]!r}; the tasks are {', '.join(TASKS)}")
+        spread += [(file, values), (f"{file}: by_task: {task}", by_task.get(task, {}))]
+    return spread
 
 
 def recipe_from_dict(values: Mapping[str, Any], *, origin: str) -> Recipe:

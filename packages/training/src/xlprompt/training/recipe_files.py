@@ -157,12 +157,23 @@ def parse_value(text: str) -> Any:
     return value
 
 
+def parts_of(path: Path) -> tuple[Path, ...]:
+    """The files that a name stands for: `xnli-prompt.yaml` for `xnli.yaml` and `prompt.yaml`.
+
+    A file of the very name, if there is one, stands for itself alone.
+    """
+    parts = tuple(path.with_name(f"{part}{path.suffix}") for part in path.stem.split("-"))
+    return (path,) if is_file(path) or not all(map(is_file, parts)) else parts
+
+
 def read_chain(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[str, dict[str, Any]]]:
     """The mappings of `path` and its bases, outermost base first, each with the name of its file.
 
     Raises:
         RecipeError: A file is missing or no YAML mapping, or `extends` goes round in a circle.
     """
+    if len(parts := parts_of(path)) > 1:
+        return [layer for part in parts for layer in read_chain(part, seen)]
     values = _read_yaml(path)
     resolved = path.resolve()
     if resolved in seen:
@@ -175,7 +186,7 @@ def read_chain(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[str, dict[
         if not isinstance(name, str):
             raise RecipeError(f"{path}: extends: expected the name of a recipe file, found {name!r}")
         base = path.parent / name
-        if not is_file(base):
+        if not all(map(is_file, parts_of(base))):
             raise RecipeError(
                 f"{path}: extends: there is no file {base}. The name is relative to this recipe"
             )
@@ -219,7 +230,7 @@ def _read_text(path: Path) -> str:
             )
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=3)
+        near = _near(path)
         hint = f"; near it: {', '.join(near)}" if near else ""
         raise RecipeError(f"{path}: there is no such recipe{hint}") from None
     except UnicodeDecodeError as error:
@@ -228,6 +239,15 @@ def _read_text(path: Path) -> str:
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name
         problem = getattr(error, "strerror", None) or error
         raise RecipeError(f"{path}: cannot be read ({problem}). Check the name and rights") from error
+
+
+def _near(path: Path) -> list[str]:
+    """Names that may have been meant: of files, or of parts that stand together."""
+    stems = [each.stem for each in path.parent.glob("*.yaml")]
+    parts = [difflib.get_close_matches(part, stems, n=1) for part in path.stem.split("-")]
+    if len(parts) > 1 and all(parts):
+        return ["-".join(part for (part,) in parts) + ".yaml"]
+    return [f"{stem}.yaml" for stem in difflib.get_close_matches(path.stem, stems, n=3)]
 
 
 def unflatten(overrides: Mapping[str, Any]) -> dict[str, Any]:
