@@ -5,22 +5,26 @@ from __future__ import annotations
 import io
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+import optuna
 import yaml
+from matplotlib import pyplot
+from optuna.visualization import matplotlib as plots
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.search_chart import TrialPoint, history_chart, importance_chart, slice_chart
 from xlprompt.training.asked_search import AskedSearch
 from xlprompt.training.recipe import recipe_to_dict
 from xlprompt.training.recipe_files import unflatten
-from xlprompt.training.search_space import Range, show
-from xlprompt.training.search_trials import Trial
+from xlprompt.training.search_space import show
+from xlprompt.training.search_trials import SearchTrials, Trial, importance_evaluator
 
 _ABSENT = "–"
 _SHOWN = 30  # trials in the table
@@ -113,10 +117,8 @@ def outcome_figures(
     return figures | {f"importance/{key}": share for key, share in importances.items()}
 
 
-def write_outcome(
-    folder: Path, search: AskedSearch, trials: Sequence[Trial], importances: Mapping[str, float]
-) -> list[Path]:
-    """Write table, trials, the search file's values and plots into a folder; returns the files."""
+def write_outcome(folder: Path, search: AskedSearch, trials: Sequence[Trial]) -> list[Path]:
+    """Write table, trials and the search file's values into a folder; returns the files."""
     text = io.StringIO()
     plain = Console(file=text, width=110)
     plain.print(trials_table(trials, search.metric, list(search.space)))
@@ -129,7 +131,36 @@ def write_outcome(
     }
     for name, content in texts.items():
         (folder / name).write_text(content, encoding="utf-8")
-    return [*(folder / name for name in texts), *_draw(folder, search, trials, importances)]
+    return [folder / name for name in texts]
+
+
+def draw_trials(trials: SearchTrials, folder: Path, metric: str) -> list[Path]:
+    """Draw scores by trial, by step and by value, and the importances, by Optuna's own plots.
+
+    Returns:
+        PNG files in the folder; none where no trial has been trained to its end.
+    """
+    if not any(each.state == "complete" for each in trials.trials()):
+        return []
+    name = f"development {metric}, %"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        drawn = {
+            "history": plots.plot_optimization_history(trials.study, target_name=name),
+            "steps": plots.plot_intermediate_values(trials.study),
+            "slices": plots.plot_slice(trials.study, target_name=name),
+        }
+        if trials.importances():
+            drawn["importance"] = plots.plot_param_importances(
+                trials.scored(), evaluator=importance_evaluator(), target_name=name
+            )
+    files = []
+    for file, axes in drawn.items():
+        figure = np.asarray(axes).flat[0].figure
+        figure.savefig(folder / f"{file}.png", dpi=160, bbox_inches="tight")
+        pyplot.close(figure)
+        files.append(folder / f"{file}.png")
+    return files
 
 
 def write_best(path: Path, search: AskedSearch, trials: Sequence[Trial]) -> Path:
@@ -159,29 +190,6 @@ def write_best(path: Path, search: AskedSearch, trials: Sequence[Trial]) -> Path
         encoding="utf-8",
     )
     return path
-
-
-def _draw(
-    folder: Path, search: AskedSearch, trials: Sequence[Trial], importances: Mapping[str, float]
-) -> list[Path]:
-    """History, slices and importance, as far as there is something to see."""
-    points = [
-        TrialPoint(each.number, each.score, each.stderr, each.state != "complete", each.shipped, each.values)
-        for each in trials
-        if each.score is not None
-    ]
-    if not points:
-        return []
-    shown = {"title": search.title, "metric": search.metric}
-    log = [key for key, knob in search.space.items() if isinstance(knob, Range) and knob.log]
-    files = [
-        history_chart(points, folder / "history.png", **shown),
-        slice_chart(points, folder / "slices.png", **shown, log=log),
-    ]
-    if importances:
-        path = folder / "importance.png"
-        files.append(importance_chart(importances, path, title=search.title, trials=len(points)))
-    return files
 
 
 def _score(trial: Trial) -> str:
