@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 import yaml
 from matplotlib import pyplot
+from matplotlib.ticker import NullFormatter
 from optuna.visualization import matplotlib as plots
 from rich import box
 from rich.console import Console
@@ -156,7 +157,13 @@ def draw_trials(trials: SearchTrials, folder: Path, metric: str) -> list[Path]:
             )
     files = []
     for file, axes in drawn.items():
-        figure = np.asarray(axes).flat[0].figure
+        panels = np.asarray(axes).flatten()
+        figure = panels[0].figure
+        figure.set_figwidth(max(6.4, 3.6 * len(panels)))
+        for panel in panels:
+            panel.xaxis.set_minor_formatter(NullFormatter())  # of a logarithmic axis, they overlap
+        if file == "steps":
+            panels[0].set_ylabel(name)
         figure.savefig(folder / f"{file}.png", dpi=160, bbox_inches="tight")
         pyplot.close(figure)
         files.append(folder / f"{file}.png")
