@@ -25,7 +25,7 @@
 #: GPUS    (one)       processes that share the run, one for each GPU, or on a CPU for a share of the cores
 #: LAUNCHER deepspeed  what starts these processes: deepspeed or torchrun
 #: HOSTFILE (none)     with the launcher deepspeed: machines to run on, as in node1 slots=8
-#: RECIPE  (by scale)  another recipe instead of experiments/SCALE/TASK-METHOD.yaml
+#: RECIPE  (by scale)  recipes instead of experiments/SCALE/TASK-METHOD.yaml, as in RECIPE=mine.yaml,more.yaml
 #: ARGS    (none)      more arguments for the command behind the target, such as ARGS="--steps 400"
 #: PORT    (free)      port of make ui
 #: PYTHON  python3     the Python (3.11 or newer) that .venv is made with
@@ -45,7 +45,8 @@ bin := .venv/bin
 ready := .venv/.ready
 packages := data models evaluation training cli
 
-recipe = $(call quote,$(if $(strip $(RECIPE)),$(RECIPE),experiments/$(scale)/$(1).yaml))
+comma := ,
+recipe = $(subst $(comma),' ',$(call quote,$(if $(strip $(RECIPE)),$(RECIPE),experiments/$(scale)/$(1).yaml)))
 train = $(strip $(bin)/xlprompt train $(call recipe,$(1)) $(call option,--model,$(MODEL)) \
     $(call option,--data,$(DATA)) $(call option,--seed,$(SEED)) $(call option,--limit,$(LIMIT)) \
     $(call option,--train-language,$(TRAIN_LANG)) $(if $(strip $(RESUME)),--resume) \

@@ -149,9 +149,13 @@ def test_a_variable_given_empty_is_not_given(ready):
     assert calls(ready) == [["xlprompt", "train", "experiments/mini/ner-prompt.yaml"]]
 
 
-def test_another_recipe_can_be_named(ready):
+def test_other_recipes_can_be_named(ready):
     make(ready, "xnli-prompt", "RECIPE=my recipes/one.yaml")
-    assert calls(ready) == [["xlprompt", "train", "my recipes/one.yaml"]]
+    make(ready, "xnli-prompt", "RECIPE=my recipes/one.yaml,it's two.yaml")
+    assert calls(ready) == [
+        ["xlprompt", "train", "my recipes/one.yaml"],
+        ["xlprompt", "train", "my recipes/one.yaml", "it's two.yaml"],
+    ]
 
 
 @pytest.mark.parametrize(

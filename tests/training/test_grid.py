@@ -62,7 +62,7 @@ def test_a_wrong_value_is_named_with_its_file(grid_file, changes, message):
 def test_a_method_without_a_recipe_is_named_with_those_that_have_one():
     path = EXPERIMENTS / "mini" / "study.yaml"
     grid = load_grid(path, {"methods": ["lora-of-tomorrow"]})
-    with pytest.raises(RecipeError, match=r"no recipe .*xnli-lora-of-tomorrow.yaml; .*finetune, .*prompt"):
+    with pytest.raises(RecipeError, match=r"no recipe .*xnli-lora-of-tomorrow.yaml; .*prompt, finetune"):
         load_grid_recipe(grid, path, "xnli", "lora-of-tomorrow")
 
 
@@ -74,7 +74,6 @@ def test_a_seed_among_the_recipe_values_is_refused():
 
 def test_a_recipe_of_another_task_is_refused(grid_file):
     path = grid_file(recipe="pos-{method}.yaml")
-    (path.parent / "pos-prompt.yaml").write_text((EXPERIMENTS / "mini" / "pos-prompt.yaml").read_text())
     for base in ("pos", "prompt", "base"):
         (path.parent / f"{base}.yaml").write_text((EXPERIMENTS / "mini" / f"{base}.yaml").read_text())
     with pytest.raises(RecipeError, match="is a recipe of pos, and .* names it as one of xnli"):

@@ -1,4 +1,4 @@
-import shlex
+import re
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,10 @@ from xlprompt.training.recipe import (
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 RECIPES = sorted(path for path in EXPERIMENTS.rglob("*.yaml") if path.parent.name != "nano")
-RUNNABLE = [path for path in RECIPES if path.stem.endswith(tuple(f"-{method}" for method in METHODS))]
+SCALES = ("mini", "gemma", "paper")
+RUNNABLE = [
+    EXPERIMENTS / scale / f"{task}-{method}.yaml" for scale in SCALES for task in TASKS for method in METHODS
+]
 
 MINIMAL = """
 task: xnli
@@ -44,14 +47,45 @@ def write(tmp_path):
     return write_recipe
 
 
-def test_there_is_a_recipe_for_each_task_at_every_scale():
-    expected = {
-        f"{scale}/{task}-{method}.yaml"
-        for scale in ("mini", "gemma", "paper")
-        for task in TASKS
-        for method in METHODS
-    }
-    assert expected == {name(path) for path in RUNNABLE}
+def test_a_recipe_is_composed_of_its_tasks_and_its_methods_file_and_no_pair_has_one_of_its_own():
+    assert not [path for path in RUNNABLE if path.exists()]
+    for path in RUNNABLE[:: len(METHODS) + 1]:
+        parts = [path.with_name(f"{part}.yaml") for part in path.stem.split("-")]
+        assert load_recipe(path) == load_recipe(parts)
+
+
+def test_a_file_of_the_name_counts_instead_of_its_parts(write):
+    write(MINIMAL, "xnli.yaml")
+    write("seed: 3\n", "prompt.yaml")
+    path = write("extends: xnli.yaml\nseed: 4\n", "more.yaml")
+    assert load_recipe(path.with_name("xnli-prompt.yaml")).seed == 3
+    assert load_recipe([path, path.with_name("prompt.yaml")]).seed == 3
+    assert load_recipe(path.with_name("xnli-prompt-more.yaml")).seed == 4
+    assert load_recipe(write("extends: xnli-prompt.yaml\n", "its-child.yaml")).seed == 3
+    write("extends: more.yaml\n", "xnli-prompt.yaml")
+    assert load_recipe(path.with_name("xnli-prompt.yaml")).seed == 4
+
+
+def test_what_stands_under_a_task_counts_for_it_alone_and_later_files_win_over_it(write):
+    task = write(MINIMAL, "xnli.yaml")
+    method = write("seed: 1\nby_task:\n  xnli: {seed: 2}\n  pos: {seed: 3}\n", "prompt.yaml")
+    assert load_recipe([task, method]).seed == 2
+    assert load_recipe([task, method], {"task": "pos"}).seed == 2  # a task is its file's
+    assert load_recipe([task, method, write("seed: 5\n", "mine.yaml")]).seed == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("by_task: {snli: {seed: 1}}", "by_task: no task 'snli'; the tasks are xnli"),
+        ("by_task: [xnli]", "by_task: give settings under the name of each task"),
+        ("by_task: {xnli: 5}", "by_task: give settings under the name of each task"),
+        ("by_task: {xnli: {sed: 1}}", "recipe.yaml: by_task: xnli: sed: there is no such key; .* is seed"),
+    ],
+)
+def test_what_is_wrong_under_a_task_is_named(write, text, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(MINIMAL + text))
 
 
 @pytest.mark.parametrize("scale", ["mini", "gemma", "paper"])
@@ -77,15 +111,15 @@ def test_each_recipe_loads_for_the_task_it_is_named_after(path):
     assert path.stem == f"{recipe.task}-{recipe.method}"
 
 
-@pytest.mark.parametrize("path", RUNNABLE, ids=name)
-def test_each_recipe_opens_with_the_commands_that_run_it(path):
-    make, command = (line.removeprefix("# ") for line in path.read_text().splitlines()[:2])
-    scale = path.parent.name
-    variables = {"mini": "", "gemma": " SCALE=gemma DATA=<folder>", "paper": " SCALE=paper"}[scale]
-    assert make == f"make {path.stem}{variables}"
-    words = shlex.split(command)
-    assert words[:2] == ["xlprompt", "train"]
-    assert EXPERIMENTS.parent / words[2] == path
+@pytest.mark.parametrize(
+    "path",
+    sorted({path.with_name(f"{each}.yaml") for path in RUNNABLE for each in path.stem.split("-")}),
+    ids=name,
+)
+def test_each_part_of_a_recipe_names_a_command_that_it_is_part_of(path):
+    opening = path.read_text().splitlines()[0]
+    assert opening.startswith("# ")
+    assert re.search(rf"`make (\w+-{path.stem}|{path.stem}-\w+)", opening)
 
 
 @pytest.mark.parametrize("path", [p for p in RECIPES if p.name == "base.yaml"], ids=name)
@@ -149,9 +183,9 @@ def test_a_command_line_value_means_what_it_would_in_a_recipe(text, value):
         ),
         ("encoding: {max_len: 3}", "the nearest valid key is encoding.max_length"),
         ("zzz: 1", "zzz: there is no such key; valid here: task, method, model"),
-        ("prompt: {length: many}", "prompt.length: Input should be a valid integer"),
-        ("backbone_dropout: of", "backbone_dropout: Input should be 'off' or 'pretrained'"),
-        ("data: {limit: 0}", "data.limit: Input should be greater than or equal to 1"),
+        ("prompt: {length: many}", "prompt.length: give a whole number (found 'many')"),
+        ("backbone_dropout: of", "backbone_dropout: give off or pretrained (found 'of')"),
+        ("data: {limit: 0}", "data.limit: give a number of at least 1 (found 0)"),
         (
             "evaluation: {token_budget: 100}",
             "evaluation.token_budget (100) is less than encoding.max_length (256)",

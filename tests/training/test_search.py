@@ -142,7 +142,7 @@ def test_a_search_leaves_a_run_with_its_trials_below_and_the_best_as_a_recipe(ca
     assert parent.data.metrics["trials"] == 3
     assert parent.data.metrics["best/accuracy"] == result.best.score >= result.shipped.score
     files = {each.path for each in client.list_artifacts(parent.info.run_id)}
-    assert files >= {"history.png", "slices.png", "trials.txt", "trials.json", "search.yaml"}
+    assert files >= {"history.png", "steps.png", "slices.png", "trials.txt", "trials.json", "search.yaml"}
     assert "xnli-prompt.yaml" in files
 
     for run in trials:

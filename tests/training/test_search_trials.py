@@ -155,8 +155,8 @@ def test_training_that_diverges_is_an_outcome_and_any_other_error_gives_the_tria
 def test_the_trial_of_a_process_that_is_gone_is_replaced_and_that_of_a_living_one_counts(open_trials):
     trials = open_trials(trials=3)
     trials.run_next(pretend)
-    trials._study.ask(trials._space).set_user_attr("process", f"{platform.node()} 99999999 1.00")
-    trials._study.ask(trials._space)
+    trials.study.ask(trials._space).set_user_attr("process", f"{platform.node()} 99999999 1.00")
+    trials.study.ask(trials._space)
     assert len(trials.trials()) == 3
     trials.give_up_dead()
     assert len(trials.trials()) == 2  # the other one has begun just now, and may yet give its name
@@ -189,12 +189,12 @@ def test_values_that_another_trial_runs_with_are_given_up(open_trials):
     trials, others = open_trials(trials=4), open_trials(trials=4)
     trials.run_next(pretend)
     same = {RATE: 1e-2, LENGTH: 20, BATCH: 64}
-    others._study.enqueue_trial(same)
-    running = others._study.ask(others._space)
-    trials._study.enqueue_trial(same)
+    others.study.enqueue_trial(same)
+    running = others.study.ask(others._space)
+    trials.study.enqueue_trial(same)
     found = run_all(trials)
     assert running.params == same
     assert values_of(found).count(same) == 1
     assert len(found) == 4
-    given_up = [each for each in trials._study.trials if each.state == optuna.trial.TrialState.FAIL]
+    given_up = [each for each in trials.study.trials if each.state == optuna.trial.TrialState.FAIL]
     assert [each.user_attrs["ended"] for each in given_up] == ["repeats another"]

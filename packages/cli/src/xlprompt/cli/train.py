@@ -47,7 +47,7 @@ KEYS = {
 
 
 @click.command("train", short_help="Train by a recipe and score every language.")
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", help="Backbone: xglm-nano, gemma-3-270m, xglm-564M, any hub id, or a folder.")
 @click.option("--data", help="Where the data are: 'mini' (bundled), 'hub' (as published), or a folder.")
 @click.option("--seed", type=int, help="Seed of initialization, batch order and dropout.")
@@ -84,7 +84,7 @@ KEYS = {
 @mlruns_option
 @json_option
 def command(
-    recipe: Path,
+    recipe: tuple[Path, ...],
     settings: tuple[str, ...],
     resume: str | None,
     resume_step: int | None,
@@ -98,7 +98,10 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train by RECIPE, a YAML file, and score the result on every language of the data.
+    """Train by RECIPE, one YAML file or several, and score the result on every language of the data.
+
+    Of several files later ones win: a task's and a method's make a recipe. A name that joins theirs, such as
+    xnli-prompt.yaml, stands for both.
 
     The run goes into the MLflow store: parameters, progress, scores, predictions and the trained weights.
     Options replace values of the recipe for this run. A run that was interrupted, however it was, goes on
@@ -107,6 +110,7 @@ def command(
     \b
     Examples:
       xlprompt train experiments/mini/xnli-prompt.yaml
+      xlprompt train experiments/mini/xnli.yaml experiments/mini/prompt.yaml my-changes.yaml
       xlprompt train experiments/mini/xnli-prompt.yaml --resume
       xlprompt train experiments/gemma/pos-prompt.yaml --data ../data --limit 2000 --steps 100 --seed 1
       xlprompt train experiments/paper/xnli-prompt.yaml --set prompt.init=text --set precision=float32
@@ -132,7 +136,7 @@ def command(
         values,
         store=mlruns,
         console=console,
-        recipe_path=recipe,
+        recipe_path=recipe[0],
         device=device,
         engine=engine,
         deepspeed_config=deepspeed_config,

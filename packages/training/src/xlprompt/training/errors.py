@@ -1,4 +1,4 @@
-"""What ends a run or keeps it from starting, other than data, model and recipe."""
+"""What ends a run or keeps it from starting, other than data and model."""
 
 
 class RunError(RuntimeError):
@@ -7,3 +7,7 @@ class RunError(RuntimeError):
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be used: missing, damaged, too new, or of another backbone."""
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be run as it is written; the message names the file, the key and a remedy."""

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from xlprompt.data import LANGUAGES, TASKS
-from xlprompt.training.recipe import Settings
+from xlprompt.training.settings import Settings
 
 HIGH = "high"
 

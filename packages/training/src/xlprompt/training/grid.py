@@ -7,6 +7,7 @@ and which of them have been run, is decided in `cells` and `study`.
 from __future__ import annotations
 
 import re
+import reprlib
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,12 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from xlprompt.data import TASKS
-from xlprompt.training.recipe import Recipe, RecipeError, Settings, load_recipe, load_settings
+from xlprompt.models import METHODS
+from xlprompt.training.recipe import Recipe, RecipeError, load_recipe, load_settings
+from xlprompt.training.recipe_files import is_file, parts_of
+from xlprompt.training.settings import Settings, each_once
+
+_MOST_SEEDS = 1000
 
 
 class ExecutorSettings(Settings):
@@ -67,10 +73,10 @@ def check_pattern(value: str) -> str:
         ValueError: It is none, or something else stands in braces.
     """
     try:
-        fields = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
+        fields = {field[1:] for field in string.Formatter().parse(value) if field[1] is not None}
     except ValueError as error:
         raise ValueError(f"no pattern of a file name ({error})") from error
-    if fields - {"task", "method"}:
+    if fields - {("task", "", None), ("method", "", None)}:  # names alone, no widths or conversions
         raise ValueError("only {task} and {method} can stand in it")
     return value
 
@@ -85,7 +91,8 @@ class Grid(Settings):
     )
     recipe: str = Field(
         default="{task}-{method}.yaml",
-        description="The recipe file of a task and method, relative to the grid file.",
+        description="The recipe of a task and method, relative to the grid file. Without a file of this name "
+        "it is {task}.yaml with {method}.yaml on top.",
     )
     variants: dict[str, dict[str, Any]] = Field(
         default={},
@@ -99,7 +106,7 @@ class Grid(Settings):
     @field_validator("variants", mode="before")
     @classmethod
     def _names_are_text(cls, value: Any) -> Any:
-        """YAML reads a name such as 8 as a number."""
+        """A name such as 8 may be given as a number."""
         return {str(name): keys for name, keys in value.items()} if isinstance(value, dict) else value
 
     @field_validator("variants")
@@ -115,6 +122,10 @@ class Grid(Settings):
         if isinstance(value, int) and not isinstance(value, bool):
             if value < 1:
                 raise ValueError("a study needs at least one seed")
+            if value > _MOST_SEEDS:
+                raise ValueError(
+                    f"a study has at most {_MOST_SEEDS} seeds; a single one is a list, as in [7]"
+                )
             return tuple(range(value))
         return value
 
@@ -123,15 +134,14 @@ class Grid(Settings):
     def _each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if not value:
             raise ValueError("at least one is needed")
-        if twice := sorted({each for each in value if value.count(each) > 1}):
-            raise ValueError(f"{', '.join(map(str, twice))} is there twice; remove one")
+        each_once(value)
         return value
 
     @field_validator("tasks")
     @classmethod
     def _tasks_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := [task for task in value if task not in TASKS]:
-            raise ValueError(f"unknown task '{unknown[0]}'; the tasks are {', '.join(TASKS)}")
+            raise ValueError(f"unknown task {reprlib.repr(unknown[0])}; the tasks are {', '.join(TASKS)}")
         return value
 
     @field_validator("seeds")
@@ -185,11 +195,9 @@ def find_recipe(pattern: str, path: str | Path, task: str, method: str) -> Path:
         RecipeError: It is missing.
     """
     file = Path(path).parent / pattern.format(task=task, method=method)
-    if not file.is_file():
-        there = sorted(
-            each
-            for each in {found.stem.removeprefix(f"{task}-") for found in file.parent.glob(f"{task}-*.yaml")}
-        )
+    if not all(map(is_file, parts_of(file))):
+        names = {each: file.with_name(Path(pattern.format(task=task, method=each)).name) for each in METHODS}
+        there = [each for each, name in names.items() if all(map(is_file, parts_of(name)))]
         hint = f"; with {task} there are the methods {', '.join(there)}" if there else ""
         raise RecipeError(
             f"{path}: task {task} and method {method} have no recipe {file}{hint}. Write one, or leave "

@@ -39,7 +39,8 @@ from xlprompt.models.nano import train_tokenizer
 from xlprompt.training.allocator import GIVE_BACK_EVERY, give_back_freed_memory, keep_freed_memory
 from xlprompt.training.environment import Environment, read_environment
 from xlprompt.training.progress import TrainingProgress
-from xlprompt.training.recipe import Settings, fingerprint, flatten
+from xlprompt.training.recipe import fingerprint, flatten
+from xlprompt.training.settings import Settings
 from xlprompt.training.stored_files import read_tensors, write_tensors
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 

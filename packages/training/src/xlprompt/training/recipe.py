@@ -1,22 +1,19 @@
 """A recipe is one YAML file that says everything about one run: data, model, prompt, optimizer, schedule.
 
-This module reads recipes, merges the ones they extend, and turns a wrong key into an error that names the
-file, the key and the nearest valid one. It starts nothing: see `xlprompt.training.run`.
+This module says what a recipe may hold, and loads one from the files it consists of. `recipe_files` reads
+them, `recipe_errors` says what is wrong with them. It starts nothing: see `xlprompt.training.run`.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import re
-from collections.abc import Mapping
-from dataclasses import is_dataclass
+import reprlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from xlprompt.data import TASKS
 from xlprompt.data.encoding import EncodingSettings
@@ -32,20 +29,14 @@ from xlprompt.models import (
     Method,
     PromptSettings,
 )
+from xlprompt.training.errors import RecipeError as RecipeError
+from xlprompt.training.recipe_errors import explain, keys_of
+from xlprompt.training.recipe_files import merge, read_chain, unflatten
+from xlprompt.training.recipe_files import parse_value as parse_value
+from xlprompt.training.settings import Settings, each_once
 
 if TYPE_CHECKING:
     from xlprompt.models import Adaptation
-
-
-class RecipeError(ValueError):
-    """A recipe that cannot be run as it is written; the message names the file, the key and a remedy."""
-
-
-class Settings(BaseModel):
-    """What a YAML file may hold; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
@@ -70,6 +61,7 @@ class DataSettings(Settings):
     language_exponent: float = Field(
         default=0.0,
         ge=0,
+        le=10,
         description="With also_train_on: shares of the languages are in proportion to their pre-training "
         "tokens to this power. 0: all the same; 1: as in pre-training, where English is more than half. "
         "Each has one example at least.",
@@ -97,6 +89,15 @@ class DataSettings(Settings):
         description="Test languages: null for all that the source has, 'study' for those of the study's 20 "
         "that it has, or a list (each must be there). Evaluation time grows with their number.",
     )
+
+    @field_validator("languages")
+    @classmethod
+    def _each_is_scored_once(cls, value: Any) -> Any:
+        if isinstance(value, tuple):
+            if not value:
+                raise ValueError("name one language at least; null takes all that the source has")
+            each_once(value)
+        return value
 
     @property
     def train_languages(self) -> tuple[str, ...]:
@@ -141,6 +142,7 @@ class OptimizerSettings(Settings):
     weight_decay: float = Field(
         default=0.01,
         ge=0,
+        le=1000,
         description="Decoupled decay of weight matrices: the head's, LoRA's and adapters', and the "
         "backbone's where they train. Prompts are never decayed: a zero prompt still takes attention, so "
         "zero is no neutral point to shrink towards. Nor are biases, nor the scales of ia3, whose neutral "
@@ -169,7 +171,9 @@ class ScheduleSettings(Settings):
 
     steps: int = Field(ge=1, description="Optimizer steps. Time grows in proportion.")
     batch_size: int = Field(
-        ge=1, description="Sequences a step. Time grows in proportion; memory does not (see token_budget)."
+        ge=1,
+        le=10**6,
+        description="Sequences a step. Time grows in proportion; memory does not (see token_budget).",
     )
     token_budget: int = Field(
         ge=1,
@@ -264,7 +268,7 @@ class Recipe(Settings):
     @classmethod
     def _task_is_known(cls, value: str) -> str:
         if value not in TASKS:
-            raise ValueError(f"unknown task '{value}'; the tasks are {', '.join(TASKS)}")
+            raise ValueError(f"unknown task {reprlib.repr(value)}; the tasks are {', '.join(TASKS)}")
         return value
 
     @model_validator(mode="after")
@@ -309,13 +313,17 @@ class Recipe(Settings):
         return self
 
 
-_ABSENT = object()
-_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+def load_recipe(
+    path: str | Path | Sequence[str | Path], overrides: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read a recipe: a file or several of which later ones win, what they extend, and values given on top.
 
-
-def load_recipe(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Read a recipe file, the recipes it extends, and values given on top; see `load_settings`."""
-    return load_settings(path, Recipe, overrides)
+    A name such as `xnli-prompt.yaml` without a file of its own stands for `xnli.yaml` and `prompt.yaml`. What
+    a file has under `by_task` counts for the recipe's task alone. See `load_settings` for the rest.
+    """
+    paths = [path] if isinstance(path, str | Path) else path
+    layers = [layer for each in paths for layer in read_chain(Path(each))]
+    return _validated(_for_task(layers), Recipe, overrides, origin=" ".join(map(str, paths)))
 
 
 def load_settings(
@@ -333,29 +341,58 @@ def load_settings(
         RecipeError: A file that is missing or no YAML mapping, a circle of `extends`, an unknown key or a
             value of the wrong kind.
     """
-    layers = _read_chain(Path(path), seen=())
+    return _validated(read_chain(Path(path)), kind, overrides, origin=str(path))
+
+
+def _validated(
+    layers: list[tuple[str, dict[str, Any]]],
+    kind: type[AnySettings],
+    overrides: Mapping[str, Any] | None,
+    *,
+    origin: str,
+) -> AnySettings:
     if overrides:
         layers.append(("the command line", unflatten(overrides)))
     merged: dict[str, Any] = {}
     for _, values in layers:
-        merged = _merge(merged, values)
+        merged = merge(merged, values)
     try:
         return kind.model_validate(merged)
     except ValidationError as error:
-        raise RecipeError(_explain(error, layers, kind, default_origin=str(path))) from error
+        raise RecipeError(explain(error, layers, kind, default_origin=origin)) from error
+
+
+def _for_task(layers: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """The layers, each followed by what its `by_task` has for the recipe's task.
+
+    Raises:
+        RecipeError: `by_task` holds something else than settings by the names of tasks.
+    """
+    task = next((values["task"] for _, values in reversed(layers) if "task" in values), None)
+    spread: list[tuple[str, dict[str, Any]]] = []
+    for file, values in layers:
+        by_task = values.pop("by_task", {})
+        if not isinstance(by_task, dict) or not all(isinstance(each, dict) for each in by_task.values()):
+            raise RecipeError(f"{file}: by_task: give settings under the name of each task")
+        if unknown := sorted(by_task.keys() - TASKS.keys()):
+            raise RecipeError(f"{file}: by_task: no task {unknown[0]!r}; the tasks are {', '.join(TASKS)}")
+        spread += [(file, values), (f"{file}: by_task: {task}", by_task.get(task, {}))]
+    return spread
 
 
 def recipe_from_dict(values: Mapping[str, Any], *, origin: str) -> Recipe:
     """Validate a recipe that was stored as plain data, as in a checkpoint; `origin` is named in errors."""
+    if not isinstance(values, Mapping):
+        raise RecipeError(f"{origin}: expected a recipe's keys and values, found {type(values).__name__}")
     try:
         return Recipe.model_validate(dict(values))
     except ValidationError as error:
-        raise RecipeError(_explain(error, [(origin, dict(values))], Recipe, default_origin=origin)) from error
+        raise RecipeError(explain(error, [(origin, dict(values))], Recipe, default_origin=origin)) from error
 
 
 def override(recipe: Mapping[str, Any], values: Mapping[str, Any], *, origin: str) -> Recipe:
     """A recipe as plain data with other values by dotted key; `origin` is named in errors."""
-    return recipe_from_dict(_merge(recipe, unflatten(values)), origin=origin)
+    return recipe_from_dict(merge(recipe, unflatten(values)), origin=origin)
 
 
 def recipe_to_dict(recipe: Settings) -> dict[str, Any]:
@@ -374,108 +411,6 @@ def fingerprint(recipe: Settings) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with YAML 1.2's booleans and floats.
-
-    YAML 1.1 reads `off` (a dropout setting) and `no` (Norwegian) as false, and `5e-3` as a string.
-    """
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in rules
-        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
-    ]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$"),
-    list("-+.0123456789"),
-)
-
-
-def parse_value(text: str) -> Any:
-    """A command-line value with the meaning it would have in a recipe (`5e-3`, `null`, `[en, de]`).
-
-    Raises:
-        RecipeError: The text is no YAML value.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise RecipeError(
-            f"cannot read the value {text!r}: write it as it would stand in a recipe"
-        ) from error
-
-
-def _read_chain(path: Path, seen: tuple[Path, ...]) -> list[tuple[str, dict[str, Any]]]:
-    """The mappings of `path` and its bases, outermost base first, each with the name of its file."""
-    resolved = path.resolve()
-    if resolved in seen:
-        circle = " -> ".join(p.name for p in (*seen, resolved))
-        raise RecipeError(f"{path}: 'extends' goes round in a circle ({circle}). Remove one of them")
-    values = _read_yaml(path)
-    bases = values.pop("extends", [])
-    names = bases if isinstance(bases, list) else [bases]
-    layers: list[tuple[str, dict[str, Any]]] = []
-    for name in names:
-        if not isinstance(name, str):
-            raise RecipeError(f"{path}: extends: expected the name of a recipe file, found {name!r}")
-        base = path.parent / name
-        if not base.is_file():
-            raise RecipeError(
-                f"{path}: extends: there is no file {base}. The name is relative to this recipe"
-            )
-        layers.extend(_read_chain(base, (*seen, resolved)))
-    return [*layers, (str(path), values)]
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=3)
-        hint = f"; near it: {', '.join(near)}" if near else ""
-        raise RecipeError(f"{path}: there is no such recipe{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read as a UTF-8 text file ({error})") from error
-    try:
-        values = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or str(error)
-        raise RecipeError(
-            f"{where}: not valid YAML: {problem}. Check the indentation and the colons"
-        ) from error
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path}: expected 'key: value' lines, found {type(values).__name__}")
-    return values
-
-
-def unflatten(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by dotted key as a recipe file holds them: `{"schedule": {"steps": 600}, ...}`.
-
-    Raises:
-        RecipeError: A key is another one's section.
-    """
-    nested: dict[str, Any] = {}
-    for key, value in overrides.items():
-        *parents, last = key.split(".")
-        place = nested
-        for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
-                raise RecipeError(f"the command line: {key}: '{parent}' was also given a value of its own")
-        place[last] = value
-    return nested
-
-
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]] = []
     for key, value in values.items():
@@ -486,97 +421,6 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any
     return pairs
 
 
-def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in top.items():
-        below = merged.get(key)
-        merged[key] = (
-            _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-        )
-    return merged
-
-
-def _explain(
-    error: ValidationError,
-    layers: list[tuple[str, dict[str, Any]]],
-    kind: type[Settings],
-    *,
-    default_origin: str,
-) -> str:
-    """One line a problem: the file that holds the key, the key, what is wrong, the nearest valid key."""
-    lines = []
-    for problem in error.errors():
-        keys = _keys(problem["loc"], kind, unknown_last=problem["type"] in _UNKNOWN_KEY)
-        origin = _origin(keys, layers) or default_origin
-        key = ".".join(keys)
-        if problem["type"] in _UNKNOWN_KEY:
-            lines.append(f"{origin}: {key}: there is no such key{_nearest(keys, kind)}")
-        elif problem["type"] == "missing":
-            lines.append(f"{origin}: {key}: is missing. Add it, or extend a base recipe that has it")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(
-                f"{origin}: {key}: {message} (found {problem['input']!r})" if key else f"{origin}: {message}"
-            )
-    return "\n".join(dict.fromkeys(lines))
-
-
-def _keys(location: tuple[int | str, ...], kind: type[Settings], *, unknown_last: bool) -> list[str]:
-    """The file's own keys in pydantic's location, which also names list indices and branches of a union."""
-    keys: list[str] = []
-    level: Any = kind
-    for part in location:
-        fields = _fields(level)
-        if part not in fields:
-            return [*keys, str(part)] if unknown_last else keys
-        keys.append(str(part))
-        level = fields[str(part)]
-    return keys
-
-
-def _origin(keys: list[str], layers: list[tuple[str, dict[str, Any]]]) -> str | None:
-    """The last file (or the command line) that set the longest existing part of the key."""
-    for depth in range(len(keys), 0, -1):
-        for name, values in reversed(layers):
-            place: Any = values
-            for key in keys[:depth]:
-                place = place.get(key, _ABSENT) if isinstance(place, Mapping) else _ABSENT
-            if place is not _ABSENT:
-                return name
-    return None
-
-
 def valid_keys(kind: type[Settings] = Recipe) -> list[str]:
     """Every dotted key a recipe, or another kind of settings, may hold, in reading order."""
-    return [name for name, _ in _flatten(_field_tree(kind))]
-
-
-def _field_tree(settings: Any) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, field in _fields(settings).items():
-        tree[name] = _field_tree(field) if _fields(field) else None
-    return tree
-
-
-def _fields(settings: Any) -> dict[str, Any]:
-    """The annotated fields of a settings class, pydantic model or dataclass; nothing for any other type."""
-    if isinstance(settings, type) and issubclass(settings, BaseModel):
-        return {name: field.annotation for name, field in settings.model_fields.items()}
-    if isinstance(settings, type) and is_dataclass(settings):
-        return get_type_hints(settings)
-    return {}
-
-
-def _nearest(keys: list[str], kind: type[Settings]) -> str:
-    known = valid_keys(kind)
-    sections = {name.rpartition(".")[0] for name in known} - {""}
-    key = ".".join(keys)
-    near = difflib.get_close_matches(key, [*known, *sections], n=1, cutoff=0.6)
-    if not near:  # the right name in the wrong section
-        near = [name for name in known if name.rpartition(".")[2] == keys[-1]][:1]
-    if near:
-        return f"; the nearest valid key is {near[0]}"
-    level: Any = kind
-    for parent in keys[:-1]:
-        level = _fields(level)[parent]
-    return f"; valid here: {', '.join(_fields(level))}"
+    return list(keys_of(kind))

@@ -21,6 +21,7 @@ from xlprompt.training.search_database import database_beside, hidden
 from xlprompt.training.search_progress import plan_text, run_workers
 from xlprompt.training.search_report import (
     best_trial,
+    draw_trials,
     outcome_figures,
     shipped_trial,
     trials_table,
@@ -207,7 +208,8 @@ def _close(
     if trials.are_complete:
         importances = trials.importances()
         with tempfile.TemporaryDirectory() as folder:
-            files = write_outcome(Path(folder), search, found, importances)
+            files = write_outcome(Path(folder), search, found)
+            files += draw_trials(trials, Path(folder), search.metric)
             if best_trial(found):
                 files.append(write_best(best, search, found))
             run.record(outcome_figures(search.metric, found, importances), files, step=len(found))

@@ -5,22 +5,29 @@ from __future__ import annotations
 import io
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+import optuna
 import yaml
+from matplotlib import pyplot
+from matplotlib.ticker import NullFormatter
+from optuna.visualization import matplotlib as plots
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.search_chart import TrialPoint, history_chart, importance_chart, slice_chart
+from xlprompt.evaluation.study_figures import any_letter
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.training.asked_search import AskedSearch
-from xlprompt.training.recipe import recipe_to_dict, unflatten
-from xlprompt.training.search_space import Range, show
-from xlprompt.training.search_trials import Trial
+from xlprompt.training.recipe import recipe_to_dict
+from xlprompt.training.recipe_files import unflatten
+from xlprompt.training.search_space import show
+from xlprompt.training.search_trials import SearchTrials, Trial, importance_evaluator
 
 _ABSENT = "–"
 _SHOWN = 30  # trials in the table
@@ -113,10 +120,8 @@ def outcome_figures(
     return figures | {f"importance/{key}": share for key, share in importances.items()}
 
 
-def write_outcome(
-    folder: Path, search: AskedSearch, trials: Sequence[Trial], importances: Mapping[str, float]
-) -> list[Path]:
-    """Write table, trials, the search file's values and plots into a folder; returns the files."""
+def write_outcome(folder: Path, search: AskedSearch, trials: Sequence[Trial]) -> list[Path]:
+    """Write table, trials and the search file's values into a folder; returns the files."""
     text = io.StringIO()
     plain = open_console(file=text, width=110)
     plain.print(trials_table(trials, search.metric, list(search.space)))
@@ -129,7 +134,45 @@ def write_outcome(
     }
     for name, content in texts.items():
         (folder / name).write_text(content, encoding="utf-8")
-    return [*(folder / name for name in texts), *_draw(folder, search, trials, importances)]
+    return [folder / name for name in texts]
+
+
+def draw_trials(trials: SearchTrials, folder: Path, metric: str) -> list[Path]:
+    """Draw scores by trial, by step and by value, and the importances, by Optuna's own plots.
+
+    Returns:
+        PNG files in the folder; none where no trial has been trained to its end.
+    """
+    if not any(each.state == "complete" for each in trials.trials()):
+        return []
+    name = f"development {metric}, %"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        drawn = {
+            "history": plots.plot_optimization_history(trials.study, target_name=name),
+            "steps": plots.plot_intermediate_values(trials.study),
+            "slices": plots.plot_slice(trials.study, target_name=name),
+        }
+        if trials.importances():
+            drawn["importance"] = plots.plot_param_importances(
+                trials.scored(), evaluator=importance_evaluator(), target_name=name
+            )
+    files = []
+    for file, axes in drawn.items():
+        panels = np.asarray(axes).flatten()
+        figure = panels[0].figure
+        figure.set_figwidth(max(6.4, 3.6 * len(panels)))
+        for panel in panels:
+            if panel.get_xscale() == "log":
+                panel.xaxis.set_major_formatter("{x:g}")
+                panel.xaxis.set_minor_formatter(NullFormatter())  # they would overlap
+        if file == "steps":
+            panels[0].set_ylabel(name)
+        with any_letter(), pyplot.rc_context({"text.parse_math": False}):  # a value may hold dollar signs
+            figure.savefig(folder / f"{file}.png", dpi=160, bbox_inches="tight")
+        pyplot.close(figure)
+        files.append(folder / f"{file}.png")
+    return files
 
 
 def write_best(path: Path, search: AskedSearch, trials: Sequence[Trial]) -> Path:
@@ -159,29 +202,6 @@ def write_best(path: Path, search: AskedSearch, trials: Sequence[Trial]) -> Path
         encoding="utf-8",
     )
     return path
-
-
-def _draw(
-    folder: Path, search: AskedSearch, trials: Sequence[Trial], importances: Mapping[str, float]
-) -> list[Path]:
-    """History, slices and importance, as far as there is something to see."""
-    points = [
-        TrialPoint(each.number, each.score, each.stderr, each.state != "complete", each.shipped, each.values)
-        for each in trials
-        if each.score is not None
-    ]
-    if not points:
-        return []
-    shown = {"title": search.title, "metric": search.metric}
-    log = [key for key, knob in search.space.items() if isinstance(knob, Range) and knob.log]
-    files = [
-        history_chart(points, folder / "history.png", **shown),
-        slice_chart(points, folder / "slices.png", **shown, log=log),
-    ]
-    if importances:
-        path = folder / "importance.png"
-        files.append(importance_chart(importances, path, title=search.title, trials=len(points)))
-    return files
 
 
 def _score(trial: Trial) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from xlprompt.training.grid import ExecutorSettings, check_pattern
-from xlprompt.training.recipe import Recipe, RecipeError, Settings, flatten, load_settings, valid_keys
+from xlprompt.training.recipe import Recipe, RecipeError, flatten, load_settings, valid_keys
+from xlprompt.training.settings import Settings
 
 Value = bool | int | float | str | None
 

@@ -178,7 +178,7 @@ class SearchTrials:
         self.budget = int(min(trials, size))  # a small space may have fewer different ones
         storage = open_database(database)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study = optuna.create_study(
+        self.study = optuna.create_study(
             storage=storage,
             study_name=name,
             direction="maximize",
@@ -200,32 +200,39 @@ class SearchTrials:
     def importances(self) -> dict[str, float]:
         """Share of the scores' variance over the space that each key explains, by fANOVA; a rough guess.
 
-        Trials that were cut short take part with their score until then: without them it would seem that what
-        they have in common does not matter. Empty where there are too few trials, or all scores are equal.
+        Empty where there are too few trials, or all scores are equal.
         """
-        scored = [each for each in self.trials() if each.score is not None and each.state != "running"]
-        if len(scored) < _FEWEST_FOR_IMPORTANCE or len({each.score for each in scored}) == 1:
+        study = self.scored()
+        if len({each.value for each in study.trials}) < 2 or len(study.trials) < _FEWEST_FOR_IMPORTANCE:
             return {}
+        return dict(optuna.importance.get_param_importances(study, evaluator=importance_evaluator()))
+
+    def scored(self) -> optuna.Study:
+        """The trials that have ended with a score, in memory.
+
+        Trials that were cut short take part with their score until then: without them it would seem that what
+        they have in common does not matter.
+        """
         study = optuna.create_study(direction="maximize")
-        for each in scored:
-            study.add_trial(
-                optuna.trial.create_trial(
-                    params=dict(each.values), distributions=self._space, value=each.score
+        for each in self.trials():
+            if each.score is not None and each.state != "running":
+                study.add_trial(
+                    optuna.trial.create_trial(
+                        params=dict(each.values), distributions=self._space, value=each.score
+                    )
                 )
-            )
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+        return study
 
     def give_up_dead(self) -> None:
         """End the trials whose processes have gone, so that they count no more."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.storages.fail_stale_trials(self._study)  # of other machines, which give signs of life
+            optuna.storages.fail_stale_trials(self.study)  # of other machines, which give signs of life
         for each in self._counting(TrialState.RUNNING):
             process = str(each.user_attrs.get("process", ""))
             if is_gone(process) or (not process and _age(each) > _UNNAMED_SECONDS):
                 with suppress(ValueError, optuna.exceptions.OptunaError):  # another process was faster
-                    self._study.tell(each.number, state=TrialState.FAIL)
+                    self.study.tell(each.number, state=TrialState.FAIL)
 
     def run_next(self, train: Callable[[Draw], float | None]) -> bool:
         """Draw a trial and have it run; False where there are enough of them already.
@@ -244,9 +251,9 @@ class SearchTrials:
                 return False
             known = self._counting(*COUNTING, TrialState.WAITING)
             if not any(self._is_shipped(each) for each in known):
-                self._study.enqueue_trial(self.shipped)
+                self.study.enqueue_trial(self.shipped)
             try:
-                self._study.optimize(partial(self._run, train), n_trials=1)
+                self.study.optimize(partial(self._run, train), n_trials=1)
             except _GivenUp:
                 continue
             except _Stopped as stopped:
@@ -287,7 +294,7 @@ class SearchTrials:
         return None
 
     def _counting(self, *states: TrialState) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False, states=states or COUNTING)
+        return self.study.get_trials(deepcopy=False, states=states or COUNTING)
 
     def _is_shipped(self, trial: FrozenTrial) -> bool:
         waiting = trial.state == TrialState.WAITING  # as nothing else does but the recipe's own values
@@ -307,6 +314,11 @@ class SearchTrials:
             seconds=known.get("seconds", _age(trial)),
             run_id=known.get("run_id"),
         )
+
+
+def importance_evaluator() -> optuna.importance.FanovaImportanceEvaluator:
+    """Functional ANOVA, with the same trees every time."""
+    return optuna.importance.FanovaImportanceEvaluator(seed=0)
 
 
 class _GivenUp(Exception):  # noqa: N818 (never leaves this module)
