@@ -118,8 +118,8 @@ def feed_forwards(model: nn.Module, num_layers: int) -> list[nn.Module]:
     whole = all(path.count(".") == 2 or back == "fc2" for path in paths)  # layers.3.mlp
     if not whole or not len(paths) == len(layers) == num_layers:
         raise ModelError(
-            f"{type(model).__name__} has no single feed-forward in each of its {num_layers} layers for an adapter "
-            "to go behind; take another backbone or another method"
+            f"{type(model).__name__} has no single feed-forward in each of its {num_layers} layers for an "
+            "adapter to go behind; take another backbone or another method"
         )
     return [model.get_submodule(path) for path in paths]
 

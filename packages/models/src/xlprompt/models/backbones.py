@@ -64,8 +64,8 @@ class Backbone(nn.Module):
         layers = getattr(model, "layers", None)
         if not isinstance(layers, nn.ModuleList):
             raise ModelError(
-                f"{name}: {type(model).__name__} has no list of decoder layers called `layers`, where prompts "
-                f"go. {INSTEAD}"
+                f"{name}: {type(model).__name__} has no list of decoder layers called `layers`, where "
+                f"prompts go. {INSTEAD}"
             )
         self.decoder_layers: nn.ModuleList = layers
         _replace_attention(model, layers, name)

@@ -7,6 +7,7 @@ training, planning, prediction and `doctor` refuse the same models in the same w
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from xlprompt.models.backbones import INSTEAD, Backbone, shape_by_config
@@ -70,7 +71,7 @@ def weightless_model(config: PreTrainedConfig, *, name: str) -> PreTrainedModel:
 
 
 def _require_readable_order(config: PreTrainedConfig, name: str) -> None:
-    """Refuse what a configuration says itself: attention in both directions or in chunks, quantized weights."""
+    """Refuse what a configuration says itself: attention both ways or in chunks, quantized weights."""
     values = config.to_dict()
     both = values.get("use_bidirectional_attention")
     if both in (True, "all") or values.get("is_causal") is False or values.get("causal") is False:
@@ -87,14 +88,16 @@ def _require_readable_order(config: PreTrainedConfig, name: str) -> None:
 
 
 def _require_causal_modules(model: PreTrainedModel, name: str) -> None:
-    for module in model.modules():
+    layers = getattr(model, "layers", None)  # a model without them is refused for that
+    for module in layers.modules() if isinstance(layers, nn.ModuleList) else ():
         if getattr(module, "is_causal", True) is False:
             raise _both_ways(name, type(model).__name__)
 
 
 def _both_ways(name: str, kind: str) -> ModelError:
     return ModelError(
-        f"{name}: {kind} reads its text in both directions; prompts here are made for causal decoders. {INSTEAD}"
+        f"{name}: {kind} reads its text in both directions; prompts here are made for causal "
+        f"decoders. {INSTEAD}"
     )
 
 

@@ -147,8 +147,8 @@ def _tensor_digest(path: Path, name: str, tensor: "Tensor") -> str:
 
     if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         raise ModelError(
-            f"{path}: {name} is stored as {str(tensor.dtype).removeprefix('torch.')}, and weights are floating "
-            "numbers of 16 bits and more; give the model before quantization"
+            f"{path}: {name} is stored as {str(tensor.dtype).removeprefix('torch.')}, and weights are "
+            "floating numbers of 16 bits and more; give the model before quantization"
         )
     digest = hashlib.sha256(repr(tuple(tensor.shape)).encode())
     for part in tensor.reshape(-1).split(_CHUNK):
@@ -162,7 +162,7 @@ def _tensor_digest(path: Path, name: str, tensor: "Tensor") -> str:
 
 
 def _tokenizer_identity(folder: Path) -> dict[str, Any] | None:
-    """Vocabulary, special tokens and the ids of the fixed text; None where no tokenizer lies in the folder."""
+    """Vocabulary, special tokens and the ids of the fixed text; None where no tokenizer is there."""
     from xlprompt.models.reading import load_tokenizer
 
     if not tokenizer_files(folder):

@@ -1,5 +1,6 @@
 """Loading a backbone: examined first, then read, and refused unless every weight of it was in the files."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -45,7 +46,7 @@ def load_backbone(
     if dropout == "off":
         _set_dropout_to_zero(config)
     location = locate(name)
-    fingerprint = fingerprint_of(Path(location)) if Path(location).is_dir() else None
+    fingerprint = fingerprint_of(Path(location)) if os.path.isdir(location) else None
     model, loaded = from_transformers(
         name,
         AutoModel.from_pretrained,
@@ -98,8 +99,8 @@ def _require_loaded(name: str, folder: Path, model: PreTrainedModel, loaded: Map
         weight, theirs, ours = others[0]
         raise ModelError(
             f"{name}: {len(others)} of {total} weights of the backbone have another shape in {files}, for "
-            f"instance {weight} {tuple(theirs)}, which by config.json is {tuple(ours)}. Get the configuration "
-            "and the weights that belong together"
+            f"instance {weight} {tuple(theirs)}, which by config.json is {tuple(ours)}. Get "
+            "configuration and weights that belong together"
         )
 
 
@@ -111,7 +112,7 @@ def _alike(name: str, others: list[str]) -> str:
 
 
 def _is_tied(folder: Path, model: PreTrainedModel, loaded: Mapping[str, Any]) -> bool:
-    """Whether a language-model head that lies in the file, unused, holds the values of the input embedding."""
+    """Whether a language-model head that lies unused in the file holds the input embedding's values."""
     heads = {key for key in loaded["unexpected_keys"] if key.endswith("lm_head.weight")}
     if not heads or not getattr(model.config, "tie_word_embeddings", False):
         return True

@@ -35,14 +35,15 @@ def locate(name: str) -> str:
         return str(nano_folder(name))
     name = canonical_name(name)
     folder = Path(os.path.expanduser(name))
-    if folder.is_dir():
+    if os.path.isdir(folder):  # unlike pathlib's, it finds no folder under a name that none can have
         _require_model(folder)
         return str(folder)
-    if folder.exists():
+    if os.path.exists(folder):
         raise ModelError(f"{folder}: a file; give the folder that it lies in")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(
-            f"{name}: no such model folder{_near(name)}; give a folder that save_pretrained wrote, or a hub id"
+            f"{name}: no such model folder{_near(name)}; give a folder that save_pretrained wrote, or a hub "
+            "id"
         )
     return name
 
@@ -51,8 +52,8 @@ def absolute_name(name: str) -> str:
     """A model folder's name from the root on, which holds from any folder; other names stay as they are."""
     if canonical_name(name) in (*_BUILT_HERE, *KNOWN_MODELS):
         return name
-    folder = Path(os.path.expanduser(name))
-    return str(folder.absolute()) if folder.is_dir() else name
+    folder = os.path.expanduser(name)
+    return os.path.abspath(folder) if os.path.isdir(folder) else name
 
 
 def local_folder(location: str, revision: str | None = None) -> Path:
@@ -61,7 +62,7 @@ def local_folder(location: str, revision: str | None = None) -> Path:
     Raises:
         ModelError: It has not been downloaded.
     """
-    if Path(location).is_dir():
+    if os.path.isdir(location):
         return Path(location)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -84,7 +85,7 @@ def backbone_fingerprint(name: str) -> str | None:
         if not (gemma_folder() / "config.json").is_file():
             return None
     location = locate(name)
-    if Path(location).is_dir():
+    if os.path.isdir(location):
         return fingerprint_of(Path(location))
     try:
         return fingerprint_of(local_folder(location))
@@ -98,7 +99,7 @@ def local_only(location: str) -> bool:
     Raises:
         ModelError: It is neither here nor on the hub; or it is not here, and the hub can't be asked.
     """
-    return Path(location).is_dir() or not _on_hub(location)
+    return os.path.isdir(location) or not _on_hub(location)
 
 
 @lru_cache
@@ -125,7 +126,7 @@ def _on_hub(name: str) -> bool:
         if here:
             return False
         raise ModelError(
-            f"{name}: the hub shows it only to who has asked for it there; ask on its page, then log in (hf auth login)"
+            f"{name}: the hub gives it to those who have asked; ask on its page, then run: hf auth login"
         ) from None
     except RepositoryNotFoundError:
         reason = "there is no such model on the hub (or it is private), and no such folder here"
@@ -137,7 +138,7 @@ def _on_hub(name: str) -> bool:
     if here:
         return False
     raise ModelError(
-        f"{name}: can't be loaded: {reason}{_near(name)}. Give a folder in transformers' format, a hub id, or "
+        f"{name}: can't be loaded: {reason}{_near(name)}. Give a folder in transformers' format, a hub id, "
         f"{NANO} or {GEMMA}; a path is relative to the folder that the command runs in"
     )
 
@@ -147,7 +148,7 @@ def _require_model(folder: Path) -> None:
         raise ModelError(f"{folder}: no config.json; give a folder that save_pretrained wrote, or a hub id")
     if (folder / "adapter_config.json").exists():
         raise ModelError(
-            f"{folder}: an adapter of PEFT around another model; merge it (merge_and_unload), save that and give it"
+            f"{folder}: an adapter of PEFT around another model; merge it (merge_and_unload) and save that"
         )
 
 
@@ -156,7 +157,7 @@ def _near(name: str) -> str:
     short = {known.rpartition("/")[2].lower(): known for known in (*KNOWN_MODELS, *_BUILT_HERE)}
     asked = Path(os.path.expanduser(name))
     near = [short[each] for each in difflib.get_close_matches(asked.name.lower(), short, n=1, cutoff=0.75)]
-    if asked.parent.is_dir():
+    if os.path.isdir(asked.parent):
         beside = [path.name for path in asked.parent.iterdir() if (path / "config.json").is_file()]
         near += [str(asked.parent / each) for each in difflib.get_close_matches(asked.name, beside, n=1)]
     return f" (did you mean {' or '.join(near)}?)" if near else ""

@@ -4,6 +4,7 @@ Every damaged, foreign or missing file ends in one `ModelError`; no code that li
 and nothing is ever asked.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,14 @@ def load_config(name: str) -> PreTrainedConfig:
         ModelError: It can't be read, it names code of its own, or it is an encoder-decoder's.
     """
     location = locate(name)
-    if Path(location).is_dir():
+    if os.path.isdir(location):
         read_json(Path(location) / "config.json")
     values, _ = from_transformers(name, PreTrainedConfig.get_config_dict, location)
     if own := values.get("auto_map"):
         files = sorted({str(value) for value in own.values()} if isinstance(own, dict) else {str(own)})
         raise ModelError(
-            f"{name}: its configuration names code of its own ({', '.join(files)}), and code that lies beside "
-            "a model is never run. Where transformers has the model itself, take auto_map out of config.json"
+            f"{name}: its configuration names code of its own ({', '.join(files)}), and code beside a "
+            "model is never run. Where transformers has the model itself, take auto_map out of config.json"
         )
     config: PreTrainedConfig = from_transformers(name, AutoConfig.from_pretrained, location)
     if getattr(config, "is_encoder_decoder", False):
@@ -47,7 +48,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
         ModelError: There is none, it is damaged, or it is no fast tokenizer.
     """
     location = locate(name)
-    for path in tokenizer_files(Path(location)) if Path(location).is_dir() else ():
+    for path in tokenizer_files(Path(location)) if os.path.isdir(location) else ():
         (read_json if path.suffix == ".json" else require_whole)(path)
     tokenizer = from_transformers(name, AutoTokenizer.from_pretrained, location)
     if not tokenizer.is_fast:

@@ -29,7 +29,7 @@ class TokenHead:
 
 
 def token_head(config: PreTrainedConfig) -> TokenHead | None:
-    """The head of a decoder that ties it to the input embedding; None where it is another or not understood."""
+    """The head of a decoder that ties it to the input embedding; None where it is not understood."""
     if not getattr(config, "tie_word_embeddings", False):
         return None
     values = {key: value for key, value in config.to_dict().items() if value not in (None, False, 1)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
@@ -31,6 +32,7 @@ from xlprompt.models import (
     LoraSettings,
     Method,
     PromptSettings,
+    absolute_name,
 )
 
 if TYPE_CHECKING:
@@ -107,6 +109,13 @@ class DataSettings(Settings):
         """At most how many examples of a split are used, of each language; None for all."""
         own = {"validation": self.development_limit, "test": self.test_limit}.get(split)
         return min((limit for limit in (self.limit, own) if limit is not None), default=None)
+
+    @field_validator("source")
+    @classmethod
+    def _folder_is_named_from_the_root(cls, value: str | None) -> str | None:
+        """A run knows where its data are, from whatever folder it is scored or resumed."""
+        folder = os.path.expanduser(value or "")
+        return os.path.abspath(folder) if value not in ("mini", "hub") and os.path.isdir(folder) else value
 
     @model_validator(mode="after")
     def _languages_are_named_once(self) -> DataSettings:
@@ -259,6 +268,11 @@ class Recipe(Settings):
         """What is put into the frozen backbone, or None for the other methods."""
         settings: tuple[Adaptation, ...] = (self.lora, self.ia3, self.adapter, self.bitfit)
         return next((one for one in settings if one.method == self.method), None)
+
+    @field_validator("model")
+    @classmethod
+    def _folder_is_named_from_the_root(cls, value: str) -> str:
+        return absolute_name(value)
 
     @field_validator("task")
     @classmethod
