@@ -146,8 +146,8 @@ def _require_place(source: str | None, *, given: bool) -> None:
         return
     relative = "" if os.path.isabs(source) else ", as seen from the folder that the training ran in"
     raise RunError(
-        f"{source}: the run was trained on this folder{relative}, and it is not there. Say where the data lie "
-        "now: --data FOLDER"
+        f"{source}: the run was trained on this folder{relative}, and it is not there. Say where the "
+        "data lie now: --data FOLDER"
     )
 
 

@@ -183,9 +183,9 @@ def require_known_ids(
     largest = int(ids.max()) if len(ids) else 0
     if largest >= embedding_rows:
         raise RunError(
-            f"{what}: a text holds the token {tokenizer.convert_ids_to_tokens(largest)!r} with id {largest}, and "
-            f"the model's embedding has {embedding_rows} rows. Take it out of the text, or give the model that "
-            "belongs to this tokenizer"
+            f"{what}: a text holds the token {tokenizer.convert_ids_to_tokens(largest)!r} with id {largest}, "
+            f"and the model's embedding has {embedding_rows} rows. Take it out of the text, or give the model "
+            "that belongs to this tokenizer"
         )
 
 
@@ -236,8 +236,8 @@ def at_its_place(recipe: Recipe, model: str | None) -> Recipe:
         load_config(recipe.model)
     except ModelError as error:
         raise ModelError(
-            f"{error}. The run was trained with {recipe.model}; where that is a path, it is one from the folder "
-            "that the training ran in. Say where the model lies now: --model FOLDER_OR_ID"
+            f"{error}. The run was trained with {recipe.model}; where that is a path, it is one from the "
+            "folder that the training ran in. Say where the model lies now: --model FOLDER_OR_ID"
         ) from error
     return recipe
 
