@@ -253,12 +253,8 @@ def check_model(name: str) -> Finding:
         return Finding(
             "model", "missing", str(error), "give a model that `xlprompt params --model` plans for"
         )
-    return Finding(
-        "model",
-        "ok",
-        f"{name}: {shape.num_layers} layers of width {shape.hidden_size}, {shape.num_kv_heads} key-value heads "
-        f"of {shape.head_dim}",
-    )
+    heads = f"{shape.num_kv_heads} key-value heads of {shape.head_dim}"
+    return Finding("model", "ok", f"{name}: {shape.num_layers} layers of width {shape.hidden_size}, {heads}")
 
 
 def check_caches() -> Iterator[Finding]:

@@ -4,6 +4,7 @@ A decoder is built without memory on torch's meta device and read as it will be 
 training, planning, prediction and `doctor` refuse the same models in the same words.
 """
 
+import copy
 from typing import Any
 
 import torch
@@ -59,8 +60,11 @@ def weightless_model(config: PreTrainedConfig, *, name: str) -> PreTrainedModel:
     """
     try:
         with torch.device("meta"):
-            return AutoModel.from_config(
-                config, dtype=torch.bfloat16, attn_implementation="eager", trust_remote_code=False
+            return AutoModel.from_config(  # which writes into the configuration
+                copy.deepcopy(config),
+                dtype=torch.bfloat16,
+                attn_implementation="eager",
+                trust_remote_code=False,
             ).to(torch.bfloat16)
     except Exception as error:
         if not is_about_the_model(error):

@@ -60,8 +60,8 @@ def ensure_gemma() -> Path:
                 _convert(target)
     except OSError as error:
         raise ModelError(
-            f"{GEMMA}: is converted once into {target}, and that cannot be written ({error.strerror or error}). "
-            "Make room there, or name another cache folder with XLPROMPT_CACHE"
+            f"{GEMMA}: is converted once into {target}, which cannot be written "
+            f"({error.strerror or error}). Make room there, or name another cache folder with XLPROMPT_CACHE"
         ) from error
     return target
 

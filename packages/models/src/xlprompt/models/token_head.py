@@ -4,6 +4,7 @@ Classification has no such head; the loss of text without labels, which tells wh
 needs one. A head that cannot be rebuilt exactly from the base model is not claimed.
 """
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +50,7 @@ def _is_one_product(config: PreTrainedConfig) -> bool:
     try:
         with torch.device("meta"):
             whole = AutoModelForCausalLM.from_config(
-                config, attn_implementation="eager", trust_remote_code=False
+                copy.deepcopy(config), attn_implementation="eager", trust_remote_code=False
             )
     except ValueError:  # transformers has no such class
         return False

@@ -184,8 +184,8 @@ def require_known_ids(
     if largest >= embedding_rows:
         raise RunError(
             f"{what}: a text holds the token {tokenizer.convert_ids_to_tokens(largest)!r} with id {largest}, "
-            f"and the model's embedding has {embedding_rows} rows. Take it out of the text, or give the model "
-            "that belongs to this tokenizer"
+            f"and the model's embedding has {embedding_rows} rows. Take it out of the text, or give the "
+            "model that belongs to this tokenizer"
         )
 
 
