@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlprompt.models.adaptation import Adaptation, Adapters
+    from xlprompt.models.adaptation import Adaptation, Adapters, require_place
     from xlprompt.models.alignment import (
         ALIGNMENT_KINDS,
         AffineMap,
@@ -84,6 +84,7 @@ __all__ = [
     "moments_of",
     "parameter_budget",
     "prompted_attention",
+    "require_place",
     "short_name",
     "state_memory",
     "target_of",
@@ -92,7 +93,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "adaptation": ("Adaptation", "Adapters"),
+    "adaptation": ("Adaptation", "Adapters", "require_place"),
     "alignment": (
         "ALIGNMENT_KINDS",
         "AffineMap",

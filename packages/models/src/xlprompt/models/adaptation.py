@@ -68,6 +68,16 @@ class Adapters(nn.Module):
             insert_peft_layers(backbone.model, settings, generator)
 
 
+def require_place(backbone: Backbone, settings: Adaptation | None) -> None:
+    """Refuse a backbone, with weights or without, that has no place for a method.
+
+    Raises:
+        ModelError: It has none.
+    """
+    if settings is not None:
+        added_params(backbone.model, backbone.shape, settings)
+
+
 def added_params(model: nn.Module, shape: PromptShape, settings: Adaptation) -> int:
     """Parameters that the method adds to a transformers base model, with weights or on the meta device.
 

@@ -31,9 +31,15 @@ WRITTEN_OUT_MAX_KEYS = 1024
 
 @dataclass
 class KeyValueRecorder:
-    """Collects each layer's keys and values of its text, `[batch, kv head, time, head dim]` each."""
+    """Collects each layer's keys and values of its text, `[batch, kv head, time, head dim]` each.
+
+    Attributes:
+        states: Keys and values by layer.
+        windows: Sliding windows by layer, of those that have one.
+    """
 
     states: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    windows: dict[int, int] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=256)
@@ -111,6 +117,8 @@ def prompted_attention(
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     if recorder is not None:
         recorder.states[layer] = (key, value)
+        if sliding_window is not None:
+            recorder.windows[layer] = sliding_window
 
     batch, heads, time, head_dim = query.shape
     prompt_length = 0

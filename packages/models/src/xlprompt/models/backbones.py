@@ -212,6 +212,12 @@ class Backbone(nn.Module):
                 f"{len(recorder.states)} of its {number} layers only, so prompts can't reach the others. "
                 f"{INSTEAD}"
             )
+        if _slides(self.config) and not recorder.windows:
+            raise ModelError(
+                f"{self.name}: {type(self.model).__name__} has a sliding window of "
+                f"{self.config.sliding_window} positions and does not hand it to its attention, which would see "
+                f"more here. {INSTEAD}"
+            )
         shapes = {tuple(key.shape) for key, _ in recorder.states.values()}
         shapes |= {tuple(value.shape) for _, value in recorder.states.values()}
         if len(shapes) != 1:
@@ -221,6 +227,17 @@ class Backbone(nn.Module):
             )
         _, kv_heads, _, head_dim = shapes.pop()
         return PromptShape(number, kv_heads, head_dim, hidden.shape[-1])
+
+
+def _slides(config: PreTrainedConfig) -> bool:
+    """Whether a configuration has layers that see a part of the text only."""
+    window, positions = (getattr(config, key, None) for key in ("sliding_window", "max_position_embeddings"))
+    # A key that a model's class does not know is passed over by transformers too.
+    known = isinstance(window, int) and "sliding_window" in getattr(config, "__dataclass_fields__", {})
+    if not known or getattr(config, "use_sliding_window", True) is False:
+        return False
+    kinds = getattr(config, "layer_types", None)
+    return window < (positions or window + 1) and (kinds is None or "sliding_attention" in kinds)
 
 
 @contextmanager

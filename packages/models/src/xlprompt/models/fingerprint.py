@@ -60,8 +60,8 @@ def fingerprint_of(folder: Path) -> str:
     size, times and inode, so gigabytes are read once.
 
     Raises:
-        ModelError: The weights, the configuration or the tokenizer can't be read, or the weights are not
-            numbers.
+        ModelError: The weights, the configuration or the tokenizer can't be read, the weights are not
+            numbers, or it is no model for prompts (see `examine`).
     """
     files = [*weight_files(folder), folder / "config.json", *tokenizer_files(folder)]
     stamps = {path.name: _stamp(path) for path in files}
@@ -90,11 +90,11 @@ def _digest(parts: Any) -> str:
 
 
 def _identity(folder: Path) -> dict[str, Any]:
-    from xlprompt.models.examination import weightless_model  # whoever asks for what is known need not wait
+    from xlprompt.models.examination import examine_config  # whoever asks for what is known need not wait
     from xlprompt.models.reading import load_config
 
     config = load_config(str(folder))
-    model = weightless_model(config, name=str(folder))
+    model = examine_config(config, name=str(folder)).model
     return {
         "model": type(config).__name__,
         "config": forward_settings(config),

@@ -25,9 +25,11 @@ from xlprompt.models import (
     TaskModel,
     absolute_name,
     build_task_model,
+    examine,
     load_backbone,
     load_config,
     load_tokenizer,
+    require_place,
     writable_cache_dir,
 )
 from xlprompt.training.errors import RunError
@@ -101,6 +103,7 @@ def prepare(recipe: Recipe, source: Source, device: torch.device, processes: Pro
         DataError, ModelError, RunError: As `load_split` and `build_model`.
     """
     with processes.first_alone():
+        require_place(examine(recipe.model), recipe.adaptation)  # before text is encoded or weights are read
         tokenizer = load_tokenizer(recipe.model)
         setup = Setup(recipe, TASKS[recipe.task], source, tokenizer, device, processes)
         return Prepared(
