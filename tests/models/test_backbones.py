@@ -1,6 +1,7 @@
 """Loading backbones: what is accepted, what is refused and what the message says."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,32 +19,29 @@ from transformers import (
 from transformers.utils import logging
 
 from xlprompt.models import ModelError, load_backbone, load_config, load_tokenizer
-from xlprompt.models.fingerprint import weights_fingerprint
+from xlprompt.models.fingerprint import fingerprint_of
 
 
 def test_the_fingerprint_belongs_to_the_weights_not_to_the_folder(tiny_xglm: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for name in ("config.json", "model.safetensors"):
-        (copy / name).write_bytes((tiny_xglm / name).read_bytes())
+    copy = Path(shutil.copytree(tiny_xglm, tmp_path / "copy"))
     before = load_backbone(str(tiny_xglm)).fingerprint
-    assert weights_fingerprint(str(copy)) == before
+    assert fingerprint_of(copy) == before
     weights = bytearray((copy / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (copy / "model.safetensors").write_bytes(weights)
-    assert weights_fingerprint(str(copy)) != before
+    assert fingerprint_of(copy) != before
 
 
 def test_the_fingerprint_covers_every_shard(tiny_llama: Path, tmp_path: Path) -> None:
     model = AutoModel.from_pretrained(tiny_llama)
     model.save_pretrained(tmp_path, max_shard_size="40KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
-    before = weights_fingerprint(str(tmp_path))
+    before = fingerprint_of(tmp_path)
     last = sorted(tmp_path.glob("*.safetensors"))[-1]
     weights = bytearray(last.read_bytes())
     weights[-1] ^= 1
     last.write_bytes(weights)
-    assert weights_fingerprint(str(tmp_path)) != before
+    assert fingerprint_of(tmp_path) != before
 
 
 def test_a_checkpoint_in_half_precision_pickle_format_loads_as_published(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from xlprompt.models import (
     load_backbone,
     load_tokenizer,
 )
-from xlprompt.models.budget import weightless_model
+from xlprompt.models.examination import examine
 from xlprompt.models.flops import ComputeShape, compute_shape, forward_flops, step_flops
 
 XGLM = ComputeShape(
@@ -32,12 +32,12 @@ XGLM = ComputeShape(
 
 
 def test_the_shape_of_the_smallest_xglm_is_read_without_weights_and_leaves_the_embedding_out():
-    assert compute_shape(weightless_model("xglm-564M")) == XGLM
+    assert compute_shape(examine("xglm-564M").model) == XGLM
     assert XGLM.matmul_params == 301_989_888
 
 
 def test_a_grouped_models_shape_has_its_own_number_of_key_value_heads():
-    shape = compute_shape(weightless_model("gemma-3-270m"))
+    shape = compute_shape(examine("gemma-3-270m").model)
     assert (shape.num_heads, shape.num_kv_heads, shape.head_dim) == (4, 1, 256)
     attention = 640 * 4 * 256 + 2 * 640 * 256 + 4 * 256 * 640
     assert shape.matmul_params == 18 * (attention + 3 * 640 * 2048) == 100_270_080
@@ -99,7 +99,7 @@ def test_torch_counts_the_same_in_a_real_step(family, case, request):
     )
     rows, length = 2, 11  # equal lengths: a padded row would be computed, and is not counted
     shape = compute_shape(model.backbone.model, options["adaptation"])
-    assert shape == compute_shape(weightless_model(folder), options["adaptation"])
+    assert shape == compute_shape(examine(folder).model, options["adaptation"])
     where = torch.arange(rows)
     with FlopCounterMode(display=False) as counter:
         logits = model(torch.ones(rows, length, dtype=torch.long), where, where + 2)

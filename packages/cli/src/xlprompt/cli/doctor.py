@@ -58,20 +58,25 @@ class Finding:
 
 @click.command("doctor", short_help="Check the machine, the environment, the caches and the store.")
 @mlruns_option
+@click.option(
+    "--model", "models", multiple=True, help="Also examine this model: a known name, a hub id or a folder."
+)
 @click.option("--online", is_flag=True, help="Also ask the model hub whether it can be reached.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, mlruns: Path, online: bool, as_json: bool) -> None:
+def command(ctx: click.Context, mlruns: Path, models: tuple[str, ...], online: bool, as_json: bool) -> None:
     """Check the machine, the environment, the caches and the MLflow store, and say what to do.
 
-    Exit code 1 means that something necessary is missing. No network is used without --online.
+    Exit code 1 means that something necessary is missing. No network is used without --online, but for the
+    configuration of a hub model that --model names.
 
     \b
     Examples:
       xlprompt doctor
+      xlprompt doctor --model models/mine
       xlprompt doctor --online --json
     """
-    findings = list(_examine(mlruns, online))
+    findings = list(_examine(mlruns, models, online))
     healthy = all(finding.status != "missing" for finding in findings)
     if as_json:
         click.echo(
@@ -88,7 +93,7 @@ def command(ctx: click.Context, mlruns: Path, online: bool, as_json: bool) -> No
         ctx.exit(EXIT_MISSING)
 
 
-def _examine(mlruns: Path, online: bool) -> Iterator[Finding]:
+def _examine(mlruns: Path, models: tuple[str, ...], online: bool) -> Iterator[Finding]:
     yield check_python()
     packages = check_packages()
     yield packages
@@ -100,6 +105,7 @@ def _examine(mlruns: Path, online: bool) -> Iterator[Finding]:
     yield check_disk(mlruns)
     yield check_store(mlruns)
     yield check_gemma()
+    yield from map(check_model, models)
     yield from check_caches()
     yield check_hub(online)
 
@@ -237,14 +243,36 @@ def check_gemma() -> Finding:
     )
 
 
+def check_model(name: str) -> Finding:
+    """Whether prompts can be put in front of a model, by the examination that training makes of it."""
+    from xlprompt.models import ModelError, examine
+
+    try:
+        shape = examine(name).shape
+    except ModelError as error:
+        return Finding(
+            "model", "missing", str(error), "give a model that `xlprompt params --model` plans for"
+        )
+    heads = f"{shape.num_kv_heads} key-value heads of {shape.head_dim}"
+    return Finding("model", "ok", f"{name}: {shape.num_layers} layers of width {shape.hidden_size}, {heads}")
+
+
 def check_caches() -> Iterator[Finding]:
-    """Sizes of what can be deleted and made or downloaded again."""
+    """Sizes of what can be deleted and made or downloaded again, and whether it can be written."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from xlprompt.models.cache import cache_dir
+    from xlprompt.models.cache import cache_dir, cache_problem
 
-    for name, folder in (("xlprompt cache", cache_dir()), ("hub cache", Path(HF_HUB_CACHE))):
-        yield Finding(name, "ok", f"{_size(_bytes_in(folder))} in {folder}")
+    for name, folder, variable in (
+        ("xlprompt cache", cache_dir(), "XLPROMPT_CACHE"),
+        ("hub cache", Path(HF_HUB_CACHE), "HF_HUB_CACHE"),
+    ):
+        detail = f"{_size(_bytes_in(folder))} in {folder}"
+        if problem := cache_problem(folder):
+            fix = f"name a folder that can with {variable}; runs go on without, and make everything again"
+            yield Finding(name, "note", f"{folder} cannot be written ({problem})", fix)
+        else:
+            yield Finding(name, "ok", detail)
 
 
 def check_hub(online: bool) -> Finding:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import click
 
-from xlprompt.cli.options import align_options, device_option, json_option, languages_option, mlruns_option
+from xlprompt.cli.options import (
+    align_options,
+    device_option,
+    json_option,
+    languages_option,
+    mlruns_option,
+    model_place_option,
+)
 
 
 @click.command("evaluate", short_help="Score a trained prompt on every language.")
@@ -28,6 +35,7 @@ from xlprompt.cli.options import align_options, device_option, json_option, lang
     "--limit", type=click.IntRange(min=1), help="Score at most this many examples of each language."
 )
 @align_options
+@model_place_option
 @device_option
 @mlruns_option
 @json_option
@@ -40,6 +48,7 @@ def command(
     align: tuple[str, ...],
     align_sentences: tuple[int, ...],
     align_layers: tuple[int | None, ...],
+    model: str | None,
     device: str | None,
     mlruns: Path,
     as_json: bool,
@@ -67,6 +76,7 @@ def command(
         limit=limit,
         split=split,
         device=device,
+        model=model,
         align=align,
         align_sentences=align_sentences,
         align_layers=align_layers,

@@ -59,6 +59,12 @@ json_option = click.option(
 
 device_option = click.option("--device", help="cpu or cuda; default: a GPU where there is one.")
 
+model_place_option = click.option(
+    "--model",
+    metavar="FOLDER_OR_ID",
+    help="Where the backbone lies now, if not where it lay in training; another than that one is refused.",
+)
+
 train_language_option = click.option(
     "--train-language", metavar="CODE", help="Train, and choose the checkpoint, on this language, such as de."
 )

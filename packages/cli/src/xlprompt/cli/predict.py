@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from xlprompt.cli.options import device_option, mlruns_option
+from xlprompt.cli.options import device_option, mlruns_option, model_place_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,6 +53,7 @@ _STANDARD_INPUT = Path("-")
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write JSON Lines to this file instead of showing a table; gzipped if it ends in .gz.",
 )
+@model_place_option
 @device_option
 @mlruns_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines on standard output and nothing else.")
@@ -65,6 +66,7 @@ def command(
     language: str | None,
     align: str | None,
     out: Path | None,
+    model: str | None,
     device: str | None,
     mlruns: Path,
     as_json: bool,
@@ -96,7 +98,7 @@ def command(
     found, _ = find_checkpoint(checkpoint, mlruns)
     rows = _rows(found.metadata.task, texts or pair, source)
     kind = cast("AlignmentKind", align or "none")
-    predicted = predict(found, rows, language=language, align=kind, device=device)
+    predicted = predict(found, rows, language=language, align=kind, device=device, model=model)
     notes = open_console(stderr=True)
     cut = [row for row in predicted.rows if row.cut]
     if cut:

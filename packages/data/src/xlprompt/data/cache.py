@@ -7,9 +7,11 @@ the ones that were damaged later. Nothing is ever deleted for room: the folder c
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import logging
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -42,9 +44,23 @@ def load_or_build(cache_dir: Path, fingerprint: str, build: Callable[[], Entry])
     if entry is not None:
         return entry
     built = build()
-    _store(folder, *built)
+    try:
+        _store(folder, *built)
+    except OSError as error:  # no run needs the cache
+        _tell_once(cache_dir, f"{error.strerror or error}")
+        return built
     # None only if somebody clears the cache at this very moment; what was built is as good.
     return _load(folder) or built
+
+
+@functools.lru_cache
+def _tell_once(cache_dir: Path, reason: str) -> None:
+    logger.warning(
+        "The cache %s cannot be written (%s), so what is encoded is not kept. Make room there, or name "
+        "another folder with XLPROMPT_CACHE",
+        cache_dir,
+        reason,
+    )
 
 
 def _store(folder: Path, dataset: datasets.Dataset, facts: dict[str, Any]) -> None:
@@ -67,7 +83,7 @@ def _store(folder: Path, dataset: datasets.Dataset, facts: dict[str, Any]) -> No
 
 def _load(folder: Path) -> Entry | None:
     """Read an entry; one that is not whole is removed, and None returned as if it had never been there."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # no error where the cache itself cannot be looked into
         return None
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -86,8 +102,8 @@ def _remove(folder: Path) -> None:
     aside = _aside(folder)
     try:
         folder.rename(aside)
-    except FileNotFoundError:
-        return  # another process found the damage too
+    except OSError:
+        return  # another process found the damage too, or the cache cannot be written
     shutil.rmtree(aside, ignore_errors=True)
 
 

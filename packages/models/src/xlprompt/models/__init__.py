@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlprompt.models.adaptation import Adaptation, Adapters
+    from xlprompt.models.adaptation import Adaptation, Adapters, require_place
     from xlprompt.models.alignment import (
         ALIGNMENT_KINDS,
         AffineMap,
@@ -23,26 +23,24 @@ if TYPE_CHECKING:
         target_of,
     )
     from xlprompt.models.attention import prompted_attention
-    from xlprompt.models.backbones import (
-        Backbone,
-        load_backbone,
-        load_config,
-        load_tokenizer,
-    )
+    from xlprompt.models.backbones import Backbone
     from xlprompt.models.bitfit import BitfitSettings
     from xlprompt.models.bottleneck import AdapterSettings
     from xlprompt.models.budget import ParameterBudget, parameter_budget
-    from xlprompt.models.cache import cache_dir
+    from xlprompt.models.cache import cache_dir, writable_cache_dir
     from xlprompt.models.errors import ModelError
+    from xlprompt.models.examination import examine
     from xlprompt.models.finetuning import FinetuneSettings
     from xlprompt.models.heads import HeadSettings
     from xlprompt.models.known import GEMMA, KNOWN_MODELS, canonical_name, short_name
     from xlprompt.models.layer_states import changed_layer
-    from xlprompt.models.location import backbone_fingerprint
+    from xlprompt.models.loading import load_backbone
+    from xlprompt.models.location import absolute_name, backbone_fingerprint
     from xlprompt.models.memory import StateMemory, state_memory
     from xlprompt.models.methods import METHODS, Method
     from xlprompt.models.peft_layers import Ia3Settings, LoraSettings
     from xlprompt.models.prompts import PromptSettings
+    from xlprompt.models.reading import load_config, load_tokenizer
     from xlprompt.models.task_model import TaskModel, build_task_model, text_initialisation
 
 __all__ = [
@@ -71,12 +69,14 @@ __all__ = [
     "StateMemory",
     "Target",
     "TaskModel",
+    "absolute_name",
     "alignment_map",
     "backbone_fingerprint",
     "build_task_model",
     "cache_dir",
     "canonical_name",
     "changed_layer",
+    "examine",
     "load_backbone",
     "load_config",
     "load_tokenizer",
@@ -84,14 +84,16 @@ __all__ = [
     "moments_of",
     "parameter_budget",
     "prompted_attention",
+    "require_place",
     "short_name",
     "state_memory",
     "target_of",
     "text_initialisation",
+    "writable_cache_dir",
 ]
 
 _HOMES = {
-    "adaptation": ("Adaptation", "Adapters"),
+    "adaptation": ("Adaptation", "Adapters", "require_place"),
     "alignment": (
         "ALIGNMENT_KINDS",
         "AffineMap",
@@ -106,21 +108,24 @@ _HOMES = {
         "target_of",
     ),
     "attention": ("prompted_attention",),
-    "backbones": ("Backbone", "load_backbone", "load_config", "load_tokenizer"),
+    "backbones": ("Backbone",),
     "bitfit": ("BitfitSettings",),
     "bottleneck": ("AdapterSettings",),
     "budget": ("ParameterBudget", "parameter_budget"),
-    "cache": ("cache_dir",),
+    "cache": ("cache_dir", "writable_cache_dir"),
     "errors": ("ModelError",),
+    "examination": ("examine",),
     "finetuning": ("FinetuneSettings",),
     "heads": ("HeadSettings",),
     "known": ("GEMMA", "KNOWN_MODELS", "canonical_name", "short_name"),
     "layer_states": ("changed_layer",),
-    "location": ("backbone_fingerprint",),
+    "loading": ("load_backbone",),
+    "location": ("absolute_name", "backbone_fingerprint"),
     "memory": ("StateMemory", "state_memory"),
     "methods": ("METHODS", "Method"),
     "peft_layers": ("Ia3Settings", "LoraSettings"),
     "prompts": ("PromptSettings",),
+    "reading": ("load_config", "load_tokenizer"),
     "task_model": ("TaskModel", "build_task_model", "text_initialisation"),
 }
 

@@ -17,6 +17,7 @@ from xlprompt.models.bottleneck import (
     adapter_matrix_params,
     adapter_params,
 )
+from xlprompt.models.errors import ModelError
 from xlprompt.models.peft_layers import (
     Ia3Settings,
     LoraSettings,
@@ -51,7 +52,7 @@ class Adapters(nn.Module):
         # Fused projections are one product of frozen weights: nothing can be put into them.
         backbone.freeze(fuse=isinstance(settings, AdapterSettings))
         if isinstance(settings, AdapterSettings):
-            for place in _feed_forwards(backbone):
+            for place in feed_forwards(backbone.model, backbone.num_layers):
                 adapter = BottleneckAdapter(backbone.hidden_size, settings, generator)
                 self.layers.append(adapter)
                 place.register_forward_hook(functools.partial(_adapted, adapter))
@@ -67,6 +68,16 @@ class Adapters(nn.Module):
             insert_peft_layers(backbone.model, settings, generator)
 
 
+def require_place(backbone: Backbone, settings: Adaptation | None) -> None:
+    """Refuse a backbone, with weights or without, that has no place for a method.
+
+    Raises:
+        ModelError: It has none.
+    """
+    if settings is not None:
+        added_params(backbone.model, backbone.shape, settings)
+
+
 def added_params(model: nn.Module, shape: PromptShape, settings: Adaptation) -> int:
     """Parameters that the method adds to a transformers base model, with weights or on the meta device.
 
@@ -79,6 +90,7 @@ def added_params(model: nn.Module, shape: PromptShape, settings: Adaptation) -> 
         case Ia3Settings():
             return ia3_params(model, settings)
         case AdapterSettings():
+            feed_forwards(model, shape.num_layers)
             return adapter_params(shape.num_layers, shape.hidden_size, settings)
         case BitfitSettings():
             require_biases(model, settings)
@@ -104,17 +116,22 @@ def added_matrix_params(model: nn.Module, shape: PromptShape, settings: Adaptati
             return 0
 
 
-def _feed_forwards(backbone: Backbone) -> list[nn.Module]:
+def feed_forwards(model: nn.Module, num_layers: int) -> list[nn.Module]:
     """Of each layer the module whose output is the feed-forward's: `fc2` in XGLM, `mlp` elsewhere.
 
     Raises:
-        ModelError: There is none of these names.
+        ModelError: There is none of these names, or not one in each layer (a mixture of experts has several).
     """
-    back = leads_back(backbone.model)
-    paths = named(backbone.model, (back,))
-    return [
-        backbone.model.get_submodule(path if back == "fc2" else path.rpartition(".")[0]) for path in paths
-    ]
+    back = leads_back(model)
+    paths = [path if back == "fc2" else path.rpartition(".")[0] for path in named(model, (back,))]
+    layers = {path.split(".")[1] for path in paths}
+    whole = all(path.count(".") == 2 or back == "fc2" for path in paths)  # layers.3.mlp
+    if not whole or not len(paths) == len(layers) == num_layers:
+        raise ModelError(
+            f"{type(model).__name__} has no single feed-forward in each of its {num_layers} layers for an "
+            "adapter to go behind; take another backbone or another method"
+        )
+    return [model.get_submodule(path) for path in paths]
 
 
 def _adapted(adapter: BottleneckAdapter, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -31,9 +31,15 @@ WRITTEN_OUT_MAX_KEYS = 1024
 
 @dataclass
 class KeyValueRecorder:
-    """Collects each layer's keys and values of its text, `[batch, kv head, time, head dim]` each."""
+    """Collects each layer's keys and values of its text, `[batch, kv head, time, head dim]` each.
+
+    Attributes:
+        states: Keys and values by layer.
+        windows: Sliding windows by layer, of those that have one.
+    """
 
     states: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    windows: dict[int, int] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=256)
@@ -86,7 +92,8 @@ def prompted_attention(
         query: `[batch, head, time, head dim]`.
         key: `[batch, kv head, time, head dim]`.
         value: Like `key`.
-        attention_mask: Unused (see the module's text); transformers passes None for this implementation.
+        attention_mask: None (see the module's text), as transformers builds no mask for this implementation;
+            a model that makes one of its own means something by it, and is refused.
         scaling: Factor on the scores; 1 / sqrt(head dim) when None.
         dropout: Dropout probability on the attention weights (the caller passes 0 when it does not train).
         sliding_window: Window of a local layer, or None.
@@ -99,8 +106,10 @@ def prompted_attention(
         `[batch, time, head, head dim]`, and None for the weights.
 
     Raises:
-        ModelError: The model uses attention sinks.
+        ModelError: The model uses attention sinks, or a mask of its own.
     """
+    if attention_mask is not None:
+        raise ModelError("this backbone makes an attention mask of its own, which prompts here don't know")
     if s_aux is not None:
         raise ModelError(
             "this backbone uses attention sinks, which prompts in every layer do not support yet"
@@ -108,6 +117,8 @@ def prompted_attention(
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     if recorder is not None:
         recorder.states[layer] = (key, value)
+        if sliding_window is not None:
+            recorder.windows[layer] = sliding_window
 
     batch, heads, time, head_dim = query.shape
     prompt_length = 0
@@ -140,7 +151,7 @@ def prompted_attention(
             scale=scale,
             enable_gqa=heads != key.shape[1],
         )
-    return output.transpose(1, 2), None
+    return output.transpose(1, 2).contiguous(), None  # some models take a view of it
 
 
 def _attention_written_out(

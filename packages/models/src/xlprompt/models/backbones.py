@@ -1,109 +1,28 @@
-"""Decoder backbones: loading, and one forward pass that takes a prompt.
+"""Decoder backbones: one forward pass that takes a prompt.
 
 A backbone is transformers' base model without its language-model head (classification never computes it),
 with its attention replaced by `prompted_attention`. Any decoder that calls transformers' attention interface
-and hands its keyword arguments down works; whether it does is tried on two tokens when it is loaded. XGLM's
-attention modules are swapped for ours. Whether weights train is not decided here.
+and hands its keyword arguments down works; whether it does is tried on two tokens, on torch's meta device
+before anything is loaded and again with the weights. XGLM's attention modules are swapped for ours. Whether
+weights train is not decided here.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from xlprompt.models.attention import ATTENTION_NAME, KeyValueRecorder, XGLMAttention
 from xlprompt.models.errors import ModelError
-from xlprompt.models.fingerprint import weights_fingerprint
-from xlprompt.models.known import GEMMA
-from xlprompt.models.location import locate
 from xlprompt.models.norms import fuse_norms
 from xlprompt.models.prompts import PromptShape, PromptTensors
-from xlprompt.models.quiet import quietly
+from xlprompt.models.token_head import TokenHead, token_head
 
-Precision = Literal["bfloat16", "float32"]
-BackboneDropout = Literal["off", "pretrained"]
-
-
-def load_config(name: str) -> PreTrainedConfig:
-    """Read a model's configuration from a folder or the hub.
-
-    Raises:
-        ModelError: It can't be read, or it is not a decoder's.
-    """
-    location = locate(name)
-    config = _from_transformers(name, AutoConfig.from_pretrained, location)
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelError(f"{name}: an encoder-decoder; prompts here are made for decoder-only models")
-    return config
-
-
-def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
-    """Load the fast tokenizer that belongs to a model.
-
-    Raises:
-        ModelError: There is none, or it is no fast tokenizer.
-    """
-    tokenizer = _from_transformers(name, AutoTokenizer.from_pretrained, locate(name))
-    if not tokenizer.is_fast:
-        raise ModelError(f"{name}: no fast tokenizer (tokenizer.json); word boundaries need one")
-    # Without tokenizer files transformers makes an empty tokenizer of the model's class and says nothing.
-    if set(tokenizer("a the", add_special_tokens=False).input_ids) <= {tokenizer.unk_token_id}:
-        raise ModelError(
-            f"{name}: its tokenizer knows no word; is tokenizer.json missing beside the weights?"
-        )
-    return tokenizer
-
-
-def load_backbone(
-    name: str,
-    *,
-    dtype: Precision = "bfloat16",
-    dropout: BackboneDropout = "off",
-    device: str | torch.device = "cpu",
-    gradient_checkpointing: bool = False,
-) -> "Backbone":
-    """Load a decoder and make it take prompts.
-
-    Args:
-        name: A known name (`gemma-3-270m`, `xglm-564M`), a hub id, or a folder in transformers' format.
-        dtype: Precision that the weights are held and computed in.
-        dropout: `off` sets every dropout of the backbone to zero; `pretrained` keeps the configuration's.
-        device: Where the weights go.
-        gradient_checkpointing: Recompute layers in the backward pass: less memory, a third more time.
-
-    Raises:
-        ModelError: The model can't be read, is no decoder, or its attention can't take prompts.
-    """
-    config = load_config(name)
-    if dropout == "off":
-        _set_dropout_to_zero(config)
-    location = locate(name)
-    model = _from_transformers(
-        name,
-        AutoModel.from_pretrained,
-        location,
-        config=config,
-        dtype=getattr(torch, dtype),
-    )
-    fingerprint = weights_fingerprint(location, revision=getattr(model.config, "_commit_hash", None))
-    # from_pretrained casts parameters; XGLM's position table is a buffer made before that.
-    backbone = Backbone(
-        model.to(device=device, dtype=getattr(torch, dtype)), name=name, fingerprint=fingerprint
-    )
-    if gradient_checkpointing:
-        backbone.enable_gradient_checkpointing()
-    return backbone
+INSTEAD = "Take another decoder (Llama, Gemma, Qwen, Mistral and most newer ones, or XGLM)"
 
 
 class Backbone(nn.Module):
@@ -111,13 +30,28 @@ class Backbone(nn.Module):
 
     Attributes:
         name: The name that it was asked for by.
-        fingerprint: SHA-256 of its configuration and weight files.
+        fingerprint: What identifies its weights, configuration and tokenizer; see `fingerprint_of`.
         config: transformers' configuration.
         shape: What a prompt must fit.
     """
 
-    def __init__(self, model: PreTrainedModel, *, name: str, fingerprint: str) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        name: str,
+        fingerprint: str,
+        shape: PromptShape | None = None,
+        tied: bool = True,
+    ) -> None:
         """Take a transformers base model (`AutoModel`) and replace its attention.
+
+        Args:
+            model: The model, with weights or on the meta device.
+            name: The name that it was asked for by.
+            fingerprint: From `fingerprint_of`.
+            shape: What a prompt must fit; measured on two tokens when None.
+            tied: Whether the language-model head of the file, if it has one, is the input embedding.
 
         Raises:
             ModelError: Its attention can't take prompts.
@@ -129,11 +63,15 @@ class Backbone(nn.Module):
         self.config = model.config
         layers = getattr(model, "layers", None)
         if not isinstance(layers, nn.ModuleList):
-            raise ModelError(f"{name}: {type(model).__name__} has no list of decoder layers called `layers`")
+            raise ModelError(
+                f"{name}: {type(model).__name__} has no list of decoder layers called `layers`, where "
+                f"prompts go. {INSTEAD}"
+            )
         self.decoder_layers: nn.ModuleList = layers
         _replace_attention(model, layers, name)
         fuse_norms(model)
-        self.shape = self._probe()
+        self.shape = shape or self._probe()
+        self._tied = tied
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -175,10 +113,14 @@ class Backbone(nn.Module):
         """Where the weights lie."""
         return self.embedding.weight.device
 
+    @functools.cached_property
+    def _token_head(self) -> TokenHead | None:
+        return token_head(self.config) if self._tied else None
+
     @property
     def has_token_logits(self) -> bool:
         """Whether next tokens can be predicted: the language-model head is the input embedding itself."""
-        return bool(self.config.tie_word_embeddings)
+        return self._token_head is not None
 
     def token_logits(self, hidden: Tensor) -> Tensor:
         """Logits of the next token, for backbones that have them (`has_token_logits`).
@@ -188,10 +130,13 @@ class Backbone(nn.Module):
 
         Returns:
             `[positions, vocabulary]`, float32.
+
+        Raises:
+            ModelError: This backbone has none.
         """
-        logits = nn.functional.linear(hidden, self.embedding.weight).float()
-        cap = getattr(self.config, "final_logit_softcapping", None)  # Gemma 2 has one
-        return logits if cap is None else cap * torch.tanh(logits / cap)
+        if self._token_head is None:
+            raise ModelError(f"{self.name}: its language-model head is not its input embedding, and not here")
+        return self._token_head(nn.functional.linear(hidden, self.embedding.weight).float())
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute each layer in the backward pass instead of keeping its activations."""
@@ -264,16 +209,35 @@ class Backbone(nn.Module):
         if sorted(recorder.states) != list(range(number)):
             raise ModelError(
                 f"{self.name}: {type(self.model).__name__} hands keyword arguments to the attention of "
-                f"{len(recorder.states)} of its {number} layers only, so prompts can't reach the others"
+                f"{len(recorder.states)} of its {number} layers only, so prompts can't reach the others. "
+                f"{INSTEAD}"
+            )
+        if _slides(self.config) and not recorder.windows:
+            raise ModelError(
+                f"{self.name}: {type(self.model).__name__} has a sliding window of "
+                f"{self.config.sliding_window} positions and does not hand it to its attention, which would see "
+                f"more here. {INSTEAD}"
             )
         shapes = {tuple(key.shape) for key, _ in recorder.states.values()}
         shapes |= {tuple(value.shape) for _, value in recorder.states.values()}
         if len(shapes) != 1:
             raise ModelError(
-                f"{self.name}: layers differ in the shape of their keys and values: {sorted(shapes)}"
+                f"{self.name}: layers differ in the shape of their keys and values: {sorted(shapes)}. Take a "
+                "decoder whose layers are alike"
             )
         _, kv_heads, _, head_dim = shapes.pop()
         return PromptShape(number, kv_heads, head_dim, hidden.shape[-1])
+
+
+def _slides(config: PreTrainedConfig) -> bool:
+    """Whether a configuration has layers that see a part of the text only."""
+    window, positions = (getattr(config, key, None) for key in ("sliding_window", "max_position_embeddings"))
+    # A key that a model's class does not know is passed over by transformers too.
+    known = isinstance(window, int) and "sliding_window" in getattr(config, "__dataclass_fields__", {})
+    if not known or getattr(config, "use_sliding_window", True) is False:
+        return False
+    kinds = getattr(config, "layer_types", None)
+    return window < (positions or window + 1) and (kinds is None or "sliding_attention" in kinds)
 
 
 @contextmanager
@@ -304,26 +268,14 @@ def _replace_attention(model: PreTrainedModel, layers: nn.ModuleList, name: str)
         return
     if not getattr(model, "_supports_attention_backend", False):
         raise ModelError(
-            f"{name}: {type(model).__name__} does not go through transformers' attention interface; "
-            "take a decoder that does (Llama, Gemma, Qwen, Mistral and most newer ones) or XGLM"
+            f"{name}: {type(model).__name__} does not go through transformers' attention interface. {INSTEAD}"
         )
     model.set_attn_implementation(ATTENTION_NAME)
 
 
-def _set_dropout_to_zero(config: PreTrainedConfig) -> None:
-    for key, value in config.to_dict().items():
-        if ("dropout" in key or "pdrop" in key or "layerdrop" in key) and isinstance(value, float):
-            setattr(config, key, 0.0)
-
-
-def _from_transformers(name: str, load: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call one of transformers' loaders and turn its many exceptions into one clear one."""
-    try:
-        with quietly():
-            return load(*arguments, **options)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"{name}: can't be loaded ({reason}). Give a folder in transformers' format, a hub id "
-            f"(this needs the network once), or {GEMMA}"
-        ) from error
+def shape_by_config(config: PreTrainedConfig) -> PromptShape:
+    """What a prompt must fit, read from a configuration (a `Backbone` measures it instead)."""
+    heads = config.num_attention_heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return PromptShape(config.num_hidden_layers, kv_heads, head_dim, config.hidden_size)

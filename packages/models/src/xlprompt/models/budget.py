@@ -9,20 +9,22 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from xlprompt.models.adaptation import Adaptation, added_params, trained_own_params
-from xlprompt.models.backbones import load_config
+from xlprompt.models.examination import examine
 from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings
-from xlprompt.models.known import KNOWN_MODELS, canonical_name
+from xlprompt.models.known import canonical_name
 from xlprompt.models.projections import is_inserted
-from xlprompt.models.prompts import PromptSettings, PromptShape
+from xlprompt.models.prompts import PromptSettings
 
 
 @dataclass(frozen=True)
 class ParameterBudget:
-    """Parameters by part; `total_params` is the backbone's, and percentages are shares of it.
+    """Parameters by part; `total_params` is the backbone's.
+
+    Percentages are shares of all that the task model has, the backbone and what is added to it, as PEFT's
+    `print_trainable_parameters` counts: a fine-tuned model with its head trains 100 % of itself.
 
     Attributes:
         model: Name of the backbone.
@@ -55,9 +57,14 @@ class ParameterBudget:
     trainable_params: int
 
     @property
+    def added_params(self) -> int:
+        """What is put to the backbone: prompt, head and adapters. All of it trains."""
+        return self.prompt_params + self.head_params + self.adapter_params
+
+    @property
     def trainable_percent(self) -> float:
-        """Trainable parameters in percent of all of the backbone's."""
-        return 100 * self.trainable_params / self.total_params
+        """Trainable parameters in percent of the backbone's and the added ones."""
+        return 100 * self.trainable_params / (self.total_params + self.added_params)
 
     @property
     def total_params_no_embeddings(self) -> int:
@@ -66,8 +73,9 @@ class ParameterBudget:
 
     @property
     def trainable_percent_no_embeddings(self) -> float:
-        """Trainable parameters in percent of the backbone's without the embedding."""
-        return 100 * self.trainable_params / self.total_params_no_embeddings
+        """The same share without the embedding, which is left out of what trains as well."""
+        elsewhere = min(self.finetuned_params, self.total_params_no_embeddings)
+        return 100 * (elsewhere + self.added_params) / (self.total_params_no_embeddings + self.added_params)
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as plain values; percentages rounded to three places."""
@@ -128,11 +136,12 @@ def parameter_budget(
         adaptation: LoRA, (IA)3, adapters or BitFit, or None for none of them.
 
     Raises:
-        ModelError: The configuration can't be read, the model has no place for the adaptation, or it has
-            fewer layers than the prompt asks for.
+        ModelError: Training would refuse the model too, in the same words: the configuration can't be read,
+            prompts can't be put into this decoder, it has no place for the adaptation, or fewer layers than
+            the prompt asks for.
     """
-    built = weightless_model(model)
-    shape = prompt_shape(built.config)
+    backbone = examine(model)
+    built, shape = backbone.model, backbone.shape
     sizes = {} if prompt is None else shape.sizes(prompt)
     linear = head is None or head.kind == "linear"
     finetuned = 0
@@ -151,26 +160,6 @@ def parameter_budget(
         adapter_params=0 if adaptation is None else added_params(built, shape, adaptation),
         finetuned_params=finetuned,
     )
-
-
-def weightless_model(model: str) -> PreTrainedModel:
-    """A transformers base model on torch's meta device: all shapes and no memory.
-
-    Raises:
-        ModelError: The configuration can't be read.
-    """
-    known = KNOWN_MODELS.get(canonical_name(model))
-    config = known() if known else load_config(model)
-    with torch.device("meta"):
-        return AutoModel.from_config(config)
-
-
-def prompt_shape(config: PreTrainedConfig) -> PromptShape:
-    """What a prompt must fit, read from a configuration (a loaded `Backbone` measures it instead)."""
-    heads = config.num_attention_heads
-    kv_heads = getattr(config, "num_key_value_heads", None) or heads
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return PromptShape(config.num_hidden_layers, kv_heads, head_dim, config.hidden_size)
 
 
 def _part(path: str) -> str:

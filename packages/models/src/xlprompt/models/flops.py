@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel
 
 from xlprompt.models.adaptation import Adaptation, added_matrix_params
+from xlprompt.models.backbones import shape_by_config
 from xlprompt.models.bitfit import own_biases
-from xlprompt.models.budget import prompt_shape
 from xlprompt.models.methods import Method
 from xlprompt.models.peft_layers import LoraSettings
 from xlprompt.models.projections import is_inserted
@@ -56,7 +56,7 @@ def compute_shape(model: PreTrainedModel, adaptation: Adaptation | None = None) 
         for path, parameter in model.named_parameters()
         if parameter.ndim == 2 and id(parameter) not in embeddings and not is_inserted(path)
     )
-    shape = prompt_shape(model.config)
+    shape = shape_by_config(model.config)
     return ComputeShape(
         sum(matrix.numel() for matrix in matrices),
         shape.num_layers,

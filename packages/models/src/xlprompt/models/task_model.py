@@ -21,6 +21,7 @@ from xlprompt.models.errors import ModelError
 from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings, LinearHead, VerbalizerHead, label_word_ids
 from xlprompt.models.methods import Method
+from xlprompt.models.probe_text import PROBE_TEXTS
 from xlprompt.models.projections import is_inserted
 from xlprompt.models.prompts import Prompts, PromptSettings
 
@@ -191,10 +192,11 @@ def build_task_model(
 
     Raises:
         ModelError: The verbalizer's words are missing or clash, the backbone has no place for the adaptation,
-            or it has fewer layers than the prompt asks for.
+            or it has fewer layers than the prompt asks for; or the tokenizer is another model's.
     """
     if sum(given is not None for given in (prompt, finetune, adaptation)) > 1:
         raise ModelError("a prompt, fine-tuning and an adaptation exclude each other; give one of them")
+    _require_known_ids(backbone, tokenizer, prompt, label_words or ())
     generator = torch.Generator().manual_seed(seed)
     prompts = None
     if prompt is not None:
@@ -210,6 +212,22 @@ def build_task_model(
         head_module = VerbalizerHead(backbone.embedding.weight[ids])
     adapters = None if adaptation is None else Adapters(backbone, adaptation, generator)
     return TaskModel(backbone, prompts, head_module, finetune, adapters).to(backbone.device)
+
+
+def _require_known_ids(
+    backbone: Backbone,
+    tokenizer: PreTrainedTokenizerFast,
+    prompt: PromptSettings | None,
+    label_words: Sequence[str],
+) -> None:
+    """Refuse a tokenizer that makes ids for which the embedding has no row, out of any text."""
+    texts = [*PROBE_TEXTS, *label_words, *([] if prompt is None else [prompt.text])]
+    largest = max(max(ids, default=0) for ids in tokenizer(texts).input_ids)
+    if largest >= backbone.vocab_size:
+        raise ModelError(
+            f"{backbone.name}: its tokenizer makes ids up to {largest}, and its embedding has "
+            f"{backbone.vocab_size} rows. Get the tokenizer and the weights that belong together"
+        )
 
 
 @torch.no_grad()

@@ -194,6 +194,8 @@ def result_parts(
     """
     values = recipe_to_dict(recipe)
     del values["seed"]
+    if backbone:  # tells models apart; a folder that was moved is the same one
+        values["model"] = short_name(recipe.model)
     for key in FREE_KEYS:
         section, name = key.split(".")
         values[section].pop(name, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,14 @@ from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import Checkpoint, restore
 from xlprompt.training.chosen_data import languages_to_score, open_data
 from xlprompt.training.environment import read_environment
-from xlprompt.training.preparation import Setup, build_model, choose_device, out_of_memory_explained
+from xlprompt.training.errors import RunError
+from xlprompt.training.preparation import (
+    Setup,
+    at_its_place,
+    build_model,
+    choose_device,
+    out_of_memory_explained,
+)
 from xlprompt.training.recipe import LIMITS, Recipe, RecipeError, flatten, recipe_from_dict, recipe_to_dict
 from xlprompt.training.run_labels import run_name, run_tags
 from xlprompt.training.scoring import Scores, score_languages
@@ -35,6 +43,7 @@ def evaluate(
     limit: int | None = None,
     split: str = "test",
     device: str | None = None,
+    model: str | None = None,
     align: Sequence[str] = (),
     align_sentences: Sequence[int] = (),
     align_layers: Sequence[int | None] = (),
@@ -53,6 +62,7 @@ def evaluate(
         limit: At most this many examples of each language, instead of the recipe's limits.
         split: `test` or `validation`.
         device: As in `train`.
+        model: Where the backbone lies now, a folder or a hub id; None for where it lay in training.
         align: Kinds of alignment to score with as well, instead of the recipe's.
         align_sentences: How many unlabelled sentences of a language they are made of, instead of the
             recipe's number. With several, the largest counts, and the means of all are shown as a curve.
@@ -68,7 +78,8 @@ def evaluate(
     Raises:
         RecipeError: There is no such kind of alignment, or none is named for the sentences or layers that
             are, or both of these are several.
-        CheckpointError, TrackingError: The checkpoint cannot be found or used.
+        CheckpointError, TrackingError: The checkpoint cannot be found or used, or the backbone is another.
+        ModelError: The backbone is not where it lay, or cannot be loaded.
         RunError: The source lacks the split or a language, or memory ran out.
     """
     loaded, model_id = find_checkpoint(checkpoint, store)
@@ -89,18 +100,20 @@ def evaluate(
     task = TASKS[recipe.task]
     target = choose_device(device)
     keep_freed_memory()
+    _require_place(recipe.data.source, given=source is not None)
     opened = open_data(recipe.data)
     chosen = languages_to_score(opened, task, recipe.data, split=split)
     tracker = MlflowTracker(store)
 
-    setup = Setup(recipe, task, opened, load_tokenizer(recipe.model), target, Processes(device=target))
-    model = build_model(recipe, setup.tokenizer, target)
-    restore(loaded, model, backbone_fingerprint=model.backbone.fingerprint)
+    there = at_its_place(recipe, model)
+    setup = Setup(there, task, opened, load_tokenizer(there.model), target, Processes(device=target))
+    built = build_model(there, setup.tokenizer, target)
+    restore(loaded, built, backbone_fingerprint=built.backbone.fingerprint)
     with true_end_state(tracker), out_of_memory_explained():
         tracker.start(
             experiment=experiment or task.name,
             run_name=f"evaluate-{run_name(recipe)}",
-            params={**flatten(recipe), "split": split, "backbone_fingerprint": model.backbone.fingerprint},
+            params={**flatten(recipe), "split": split, "backbone_fingerprint": built.backbone.fingerprint},
             tags={
                 **run_tags(recipe, read_environment(repository_of=None, device=target)),
                 "job": "evaluate",
@@ -111,16 +124,31 @@ def evaluate(
             tracker.use_model(model_id)
         return score_languages(
             setup,
-            model,
+            built,
             chosen,
             split,
             tracker,
             console,
             model_id=model_id,
             step=loaded.metadata.step,
-            alignments=measure_alignments(setup, model, chosen, console, swept, loaded.directory),
+            alignments=measure_alignments(setup, built, chosen, console, swept, loaded.directory),
             kinds=recipe.evaluation.alignment.kinds,
         )
+
+
+def _require_place(source: str | None, *, given: bool) -> None:
+    """Refuse a run's data folder that has moved.
+
+    Raises:
+        RunError: It is not there; where it was recorded as a relative path, the message says of what.
+    """
+    if given or source in (None, "mini", "hub") or os.path.exists(os.path.expanduser(source)):
+        return
+    relative = "" if os.path.isabs(source) else ", as seen from the folder that the training ran in"
+    raise RunError(
+        f"{source}: the run was trained on this folder{relative}, and it is not there. Say where the "
+        "data lie now: --data FOLDER"
+    )
 
 
 def _swept(

@@ -29,7 +29,14 @@ from xlprompt.training.alignment_file import kept_alignments, load_alignment
 from xlprompt.training.allocator import keep_freed_memory
 from xlprompt.training.checkpoint import Checkpoint, CheckpointError, restore
 from xlprompt.training.errors import RunError
-from xlprompt.training.preparation import build_model, choose_device, out_of_memory_explained, pad_id_of
+from xlprompt.training.preparation import (
+    at_its_place,
+    build_model,
+    choose_device,
+    out_of_memory_explained,
+    pad_id_of,
+    require_known_ids,
+)
 from xlprompt.training.recipe import Recipe, recipe_from_dict
 
 
@@ -87,6 +94,7 @@ def predict(
     language: str | None = None,
     align: AlignmentKind = "none",
     device: str | None = None,
+    model: str | None = None,
 ) -> Predicted:
     """Predict the labels of new text.
 
@@ -98,13 +106,16 @@ def predict(
         align: How hidden states are moved to those of the training language, by the moments beside the
             checkpoint.
         device: As in `train`.
+        model: Where the backbone lies now, a folder or a hub id; None for where it lay in training.
 
     Raises:
         CheckpointError: There are no such moments of this language, or the backbone is another.
+        ModelError: The backbone is not where it lay, or cannot be loaded.
         DataError: There is no such language.
         RunError: There is no such device, or memory ran out.
     """
     recipe = recipe_from_dict(dict(checkpoint.metadata.recipe), origin=str(checkpoint.directory))
+    recipe = at_its_place(recipe, model)
     task = TASKS[recipe.task]
     code = recipe.data.train_language if language is None else language_row(language).code
     alignment = None if align == "none" else _kept_alignment(checkpoint, recipe)
@@ -114,16 +125,18 @@ def predict(
     tokenizer = load_tokenizer(recipe.model)
     dataset = unlabeled_dataset(task, rows)
     encoded = _encode(recipe, tokenizer, dataset, code)
-    model = build_model(recipe, tokenizer, target)
-    restore(checkpoint, model, backbone_fingerprint=model.backbone.fingerprint)
+    built = build_model(recipe, tokenizer, target)
+    restore(checkpoint, built, backbone_fingerprint=built.backbone.fingerprint)
+    embedding_rows = built.backbone.vocab_size
+    require_known_ids(encoded, tokenizer, embedding_rows, "the text to label")
     with out_of_memory_explained():
         probabilities = label_probabilities(
-            model,
+            built,
             encoded,
             align=move,
             layer=None if alignment is None else alignment.layer,
             token_budget=recipe.evaluation.token_budget,
-            pad_id=pad_id_of(tokenizer),
+            pad_id=pad_id_of(tokenizer, embedding_rows),
             device=target,
         )
     cut = _cut_rows(recipe, tokenizer, dataset, code, encoded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 from collections.abc import Iterator
@@ -19,7 +20,18 @@ from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.mixture import draw_examples, examples_by_language, language_shares, mix
 from xlprompt.data.sources import Source
 from xlprompt.evaluation.processes import Processes
-from xlprompt.models import TaskModel, build_task_model, cache_dir, load_backbone, load_tokenizer
+from xlprompt.models import (
+    ModelError,
+    TaskModel,
+    absolute_name,
+    build_task_model,
+    examine,
+    load_backbone,
+    load_config,
+    load_tokenizer,
+    require_place,
+    writable_cache_dir,
+)
 from xlprompt.training.errors import RunError
 from xlprompt.training.recipe import Recipe
 from xlprompt.training.tracker import DatasetRecord
@@ -27,9 +39,13 @@ from xlprompt.training.tracker import DatasetRecord
 _SHARED = "Where runs share the GPU, let fewer do so at a time (--workers)"
 
 
-def pad_id_of(tokenizer: PreTrainedTokenizerFast) -> int:
-    """Any id does: with a causal model and right padding no real token sees a pad."""
-    return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+def pad_id_of(tokenizer: PreTrainedTokenizerFast, embedding_rows: int) -> int:
+    """Any id that the embedding has does: with a causal model and right padding no real token sees a pad.
+
+    A pad token is often added to a tokenizer alone, with an id behind the last row.
+    """
+    known = tokenizer.pad_token_id is not None and 0 <= tokenizer.pad_token_id < embedding_rows
+    return tokenizer.pad_token_id if known else 0
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,12 @@ class Setup:
     @property
     def pad_id(self) -> int:
         """The id that fills up shorter rows."""
-        return pad_id_of(self.tokenizer)
+        return pad_id_of(self.tokenizer, self.embedding_rows)
+
+    @functools.cached_property
+    def embedding_rows(self) -> int:
+        """How many ids the backbone knows."""
+        return int(load_config(self.recipe.model).vocab_size)
 
 
 @dataclass(frozen=True)
@@ -82,6 +103,7 @@ def prepare(recipe: Recipe, source: Source, device: torch.device, processes: Pro
         DataError, ModelError, RunError: As `load_split` and `build_model`.
     """
     with processes.first_alone():
+        require_place(examine(recipe.model), recipe.adaptation)  # before text is encoded or weights are read
         tokenizer = load_tokenizer(recipe.model)
         setup = Setup(recipe, TASKS[recipe.task], source, tokenizer, device, processes)
         return Prepared(
@@ -128,12 +150,14 @@ def load_split(setup: Setup, language: str, split: str, *, limit: int | None = N
 
     Raises:
         DataError: They are not there or not as they should be.
+        RunError: A text has a token that the backbone does not know.
     """
     recipe, task, source = setup.recipe, setup.task, setup.source
     if limit is None:
         limit = recipe.data.limit_of(split)
     dataset = source.load(task, language, split, limit=limit)
     content = data_fingerprint(source, task, language, split, limit)
+    cache = writable_cache_dir()
     encoded = encode(
         dataset,
         task,
@@ -141,12 +165,31 @@ def load_split(setup: Setup, language: str, split: str, *, limit: int | None = N
         recipe.encoding,
         language=language,
         split=split,
-        cache_dir=cache_dir() / "encoded",
+        cache_dir=cache / "encoded" if cache else None,
     )
+    require_known_ids(encoded, setup.tokenizer, setup.embedding_rows, f"{task.name} {language} {split}")
     record = dataset_record(
         source, str(recipe.data.source), task, language, split, content=content, examples=len(dataset)
     )
     return Split(dataset, encoded, record, content)
+
+
+def require_known_ids(
+    encoded: Encoded, tokenizer: PreTrainedTokenizerFast, embedding_rows: int, what: str
+) -> None:
+    """Refuse text with tokens that were added to the tokenizer alone: the embedding has no row for them.
+
+    Raises:
+        RunError: There are such tokens.
+    """
+    ids = encoded.ragged("input_ids").values
+    largest = int(ids.max()) if len(ids) else 0
+    if largest >= embedding_rows:
+        raise RunError(
+            f"{what}: a text holds the token {tokenizer.convert_ids_to_tokens(largest)!r} with id {largest}, "
+            f"and the model's embedding has {embedding_rows} rows. Take it out of the text, or give the "
+            "model that belongs to this tokenizer"
+        )
 
 
 def data_fingerprint(source: Source, task: Task, language: str, split: str, limit: int | None) -> str:
@@ -178,6 +221,28 @@ def dataset_record(
         examples=examples,
         context=f"{split}-{language}" if split == "test" else split,
     )
+
+
+def at_its_place(recipe: Recipe, model: str | None) -> Recipe:
+    """A trained checkpoint's recipe, with its backbone where it lies now.
+
+    Args:
+        recipe: The checkpoint's.
+        model: Where the backbone lies now; None for where it lay in training.
+
+    Raises:
+        ModelError: It does not lie there any more.
+    """
+    if model is not None:
+        return recipe.model_copy(update={"model": absolute_name(model)})
+    try:
+        load_config(recipe.model)
+    except ModelError as error:
+        raise ModelError(
+            f"{error}. The run was trained with {recipe.model}; where that is a path, it is one from the "
+            "folder that the training ran in. Say where the model lies now: --model FOLDER_OR_ID"
+        ) from error
+    return recipe
 
 
 def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torch.device) -> TaskModel:
@@ -238,16 +303,33 @@ def choose_device(name: str | None) -> torch.device:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
+    except RuntimeError as error:
+        raise _no_device(name, str(error).splitlines()[0]) from error
+    if device.type == "cpu":
+        device = torch.device("cpu")  # there is one of it, whatever number it is given
+    elif device.type != "cuda":
+        raise _no_device(name, "xlprompt computes on cpu and cuda")
+    else:
+        number = torch.cuda.device_count()
+        if (device.index or 0) >= number:  # asked before torch is: without CUDA it has no way to say it
+            raise _no_device(name, f"torch sees {number} GPUs here" + _built_for())
+    try:
         if device.type == "cuda" and device.index is not None:
             torch.cuda.set_device(device)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
+    except RuntimeError as error:
         if "out of memory" in str(error):
             raise RunError(f"device '{name}' has no memory left for this process. {_SHARED}") from error
-        raise RunError(
-            f"device '{name}' cannot be used here ({error}). Use cpu, or leave the choice open"
-        ) from error
+        raise _no_device(name, str(error).splitlines()[0]) from error
     return device
+
+
+def _no_device(name: str, reason: str) -> RunError:
+    return RunError(f"device '{name}' cannot be used here ({reason}). Use cpu, or leave the choice open")
+
+
+def _built_for() -> str:
+    return "" if torch.version.cuda else ", and is built for the CPU alone"
 
 
 @contextlib.contextmanager

@@ -146,7 +146,7 @@ def pretrain(
         recipe_path: The recipe's file; the git revision of its repository is recorded.
 
     Raises:
-        PretrainingError: Another process is building the same recipe.
+        PretrainingError: Another process is building the same recipe, or the cache cannot be written.
     """
     work = cache_dir() / "pretraining" / f"{recipe.name}-{fingerprint(recipe)}"
     with _alone(work):
@@ -157,8 +157,14 @@ def pretrain(
 
 @contextmanager
 def _alone(work: Path) -> Iterator[None]:
-    """Hold the lock of a build's folder; PretrainingError where another process does."""
-    work.mkdir(parents=True, exist_ok=True)
+    """Hold the lock of a build's folder; PretrainingError where another process does, or it can't be made."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PretrainingError(
+            f"{work}: a build keeps its checkpoints here, and this cannot be written "
+            f"({error.strerror or error}). Name another cache folder with XLPROMPT_CACHE"
+        ) from error
     lock = FileLock(work / ".lock")
     try:
         lock.acquire(timeout=0)

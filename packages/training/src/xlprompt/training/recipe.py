@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from xlprompt.models import (
     LoraSettings,
     Method,
     PromptSettings,
+    absolute_name,
 )
 from xlprompt.training.errors import RecipeError as RecipeError
 from xlprompt.training.recipe_errors import explain, keys_of
@@ -108,6 +110,13 @@ class DataSettings(Settings):
         """At most how many examples of a split are used, of each language; None for all."""
         own = {"validation": self.development_limit, "test": self.test_limit}.get(split)
         return min((limit for limit in (self.limit, own) if limit is not None), default=None)
+
+    @field_validator("source")
+    @classmethod
+    def _folder_is_named_from_the_root(cls, value: str | None) -> str | None:
+        """A run knows where its data are, from whatever folder it is scored or resumed."""
+        folder = os.path.expanduser(value or "")
+        return os.path.abspath(folder) if value not in ("mini", "hub") and os.path.isdir(folder) else value
 
     @model_validator(mode="after")
     def _languages_are_named_once(self) -> DataSettings:
@@ -263,6 +272,11 @@ class Recipe(Settings):
         """What is put into the frozen backbone, or None for the other methods."""
         settings: tuple[Adaptation, ...] = (self.lora, self.ia3, self.adapter, self.bitfit)
         return next((one for one in settings if one.method == self.method), None)
+
+    @field_validator("model")
+    @classmethod
+    def _folder_is_named_from_the_root(cls, value: str) -> str:
+        return absolute_name(value)
 
     @field_validator("task")
     @classmethod
