@@ -33,6 +33,8 @@ def write(path: Path, content: str = "x\n") -> Path:
         ("data.tar.gz", "", "an archive, or packed other than by gzip. Unpack it"),
         ("xnli/en.test.jsonl.zst", "", "an archive, or packed other than by gzip. Unpack it"),
         ("xnli/en_test.jsonl", PAIR, "its name does not say language and split. Name it"),
+        ("sources.jsonl", PAIR, "its name does not say language and split"),
+        ("readme.csv", "a,b\n", "CSV is not read"),
         ("pairs.tsv", "a\tb\n", "its columns (a, b) are no benchmark's"),
         ("xnli/en.test.jsonl", "version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         ("xnli/English/test.jsonl", PAIR, "cannot tell the language: 'English' is no language code"),

@@ -109,7 +109,7 @@ LANGUAGES: Mapping[str, Language] = MappingProxyType({row.code: row for row in _
 _ALSO_CALLED = {
     "en": "eng anglais englisch",
     "ru": "rus русский russkiy russkij",
-    "zh": "zho chi cmn 中文 汉语 漢語 mandarin zhongwen hans hant",
+    "zh": "zho chi cmn 中文 汉语 漢語 mandarin zhongwen",
     "de": "deu ger deutsch",
     "es": "spa español espanol castellano castilian",
     "fr": "fra fre français francais",

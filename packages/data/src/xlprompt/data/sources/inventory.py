@@ -126,9 +126,10 @@ def _look_at(path: Path, root: Path) -> Sequence[Part | DataError | LeftOut]:
         return [problem]
     if recognition is not None:
         return recognition
-    if is_document(path):
-        return []
-    return [described(candidate) or LeftOut("not taken for data")]
+    unknown = described(candidate)
+    if unknown is not None:
+        return [unknown]
+    return [] if is_document(path) else [LeftOut("not taken for data")]
 
 
 def _sentences(notes: dict[str, list[str]]) -> Iterator[str]:
