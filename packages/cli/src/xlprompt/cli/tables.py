@@ -30,12 +30,16 @@ def show_sections(console: Console, sections: Sequence[Section], folder: Path) -
         folder: Where `analysis.html`, which has the figures, and `analysis.md` go.
     """
     from xlprompt.evaluation.report_page import html_page, markdown_page
+    from xlprompt.evaluation.study_summary import DocumentError
 
     for section in sections:
         _print(console, section)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, write in (("analysis.html", html_page), ("analysis.md", markdown_page)):
-        (folder / name).write_text(write("Analysis", sections, ()), encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(write("Analysis", sections, ()), encoding="utf-8")
+        except OSError as error:
+            raise DocumentError(f"{folder}: cannot be written ({error}). Name another with --out") from error
         click.echo(folder / name)
 
 

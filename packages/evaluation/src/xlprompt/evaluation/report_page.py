@@ -99,7 +99,10 @@ class Section:
         Raises:
             ValueError: The text is something else.
         """
-        return parse(cls, text)
+        try:
+            return parse(cls, text)
+        except ValueError as error:
+            raise ValueError(f"not a section of a report: {error}") from error
 
 
 def html_page(title: str, sections: Sequence[Section], notes: Sequence[str]) -> str:

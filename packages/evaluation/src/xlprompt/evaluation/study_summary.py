@@ -34,7 +34,7 @@ RUNS = "runs.jsonl.gz"
 
 
 class DocumentError(ValueError):
-    """A document that has no place for the results; the message says what to write into it."""
+    """A document that has no place for the results, or cannot be written; the message says what to do."""
 
 
 def summary(
