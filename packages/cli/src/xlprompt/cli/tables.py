@@ -29,13 +29,14 @@ def show_sections(console: Console, sections: Sequence[Section], folder: Path) -
         sections: The sections.
         folder: Where `analysis.html`, which has the figures, and `analysis.md` go.
     """
+    from xlprompt.evaluation.output_files import write_whole
     from xlprompt.evaluation.report_page import html_page, markdown_page
 
     for section in sections:
         _print(console, section)
     folder.mkdir(parents=True, exist_ok=True)
     for name, write in (("analysis.html", html_page), ("analysis.md", markdown_page)):
-        (folder / name).write_text(write("Analysis", sections, ()), encoding="utf-8")
+        write_whole(folder / name, write("Analysis", sections, ()))
         click.echo(folder / name)
 
 

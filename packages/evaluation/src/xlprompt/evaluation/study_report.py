@@ -14,6 +14,7 @@ from xlprompt.evaluation import study_tables
 from xlprompt.evaluation.comparison import Comparison
 from xlprompt.evaluation.failure_signs import failure_signs, text_losses
 from xlprompt.evaluation.other_methods import OtherMethods, other_methods_section, sources
+from xlprompt.evaluation.output_files import write_whole
 from xlprompt.evaluation.report_page import Image, Section, Table, html_page, markdown_page
 from xlprompt.evaluation.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.study_figures import by_resources, cost_against_score, heat_map, learning_curves
@@ -55,8 +56,8 @@ def write_study_report(
     sections = [*_sections(comparison, verdicts, runs, heads or {}, others or {}, fertility), *more]
     notes = [_summary(comparison, runs), *notes]
     page, text = folder / "report.html", folder / "report.md"
-    page.write_text(html_page(title, sections, notes), encoding="utf-8")
-    text.write_text(markdown_page(title, sections, notes), encoding="utf-8")
+    write_whole(page, html_page(title, sections, notes))
+    write_whole(text, markdown_page(title, sections, notes))
     return page, text
 
 
