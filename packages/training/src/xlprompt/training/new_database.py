@@ -13,6 +13,8 @@ from pathlib import Path
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from xlprompt.training.sqlite_uri import sqlite_uri
+
 # What has rows in a database that nobody has used: MLflow's own bookkeeping and its experiment `Default`.
 _ROWS_WHEN_NEW = {"alembic_version": 1, "workspaces": 1, "experiments": 1}
 
@@ -51,24 +53,6 @@ def holds_nothing(database: Path) -> bool:
             _rows(connection, name) <= _ROWS_WHEN_NEW.get(name.removeprefix("_alembic_tmp_"), 0)
             for name in tables
         )
-
-
-def sqlite_uri(database: Path) -> str:
-    """The URI of a database as SQLAlchemy reads it, which takes percent signs for an encoding."""
-    path = database.absolute().as_posix()
-    return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
-
-
-def remove_stray_folders(database: Path) -> None:
-    """Remove the empty folders that MLflow makes where a path reads otherwise than in its URI."""
-    parent = Path(sqlite_uri(database).removeprefix("sqlite:///")).parent
-    if parent == database.absolute().parent:
-        return
-    for folder in (parent, *parent.parents):
-        try:
-            folder.rmdir()
-        except OSError:
-            return
 
 
 def _rows(connection: sqlite3.Connection, table: str) -> int:

@@ -49,14 +49,10 @@ from mlflow.entities import (  # noqa: E402
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID  # noqa: E402
 
 from xlprompt.evaluation.output_files import write_whole  # noqa: E402
-from xlprompt.training.new_database import (  # noqa: E402
-    holds_nothing,
-    make_database,
-    remove_stray_folders,
-    sqlite_uri,
-)
+from xlprompt.training.new_database import holds_nothing, make_database  # noqa: E402
 from xlprompt.training.process_identity import is_gone, is_there, this_process  # noqa: E402
 from xlprompt.training.signals import handled  # noqa: E402
+from xlprompt.training.sqlite_uri import sqlite_uri  # noqa: E402
 from xlprompt.training.stored_models import keep_one_model, local_path, output_model, remove_model  # noqa: E402
 
 _log = logging.getLogger(__name__)
@@ -638,8 +634,6 @@ def _opened(mlruns: Path, may_create: bool) -> mlflow.MlflowClient:
             raise
         make_database(_database(mlruns))
         return mlflow.MlflowClient(tracking_uri=uri)
-    finally:
-        remove_stray_folders(_database(mlruns))
 
 
 def _database(mlruns: Path) -> Path:
