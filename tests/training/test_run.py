@@ -12,6 +12,7 @@ import mlflow
 import pytest
 import yaml
 from rich.console import Console
+from safetensors import SafetensorError
 from small import loss_of_folder, tiny_recipe, write_data
 
 from xlprompt.data import TASKS, DataError
@@ -19,6 +20,7 @@ from xlprompt.data.sources import open_source
 from xlprompt.evaluation import load_predictions
 from xlprompt.training import RunError, TrackingError, TrainingDiverged, evaluate, load_recipe, train
 from xlprompt.training.checkpoint import CheckpointError, load_checkpoint
+from xlprompt.training.interrupted import LATEST
 from xlprompt.training.preparation import choose_device
 from xlprompt.training.recipe import fingerprint, recipe_from_dict
 from xlprompt.training.run_labels import run_name
@@ -358,6 +360,41 @@ def test_a_run_that_is_terminated_can_be_resumed_in_the_same_mlflow_run(tiny_xgl
     (folder,) = (tmp_path / "mlruns" / "training-states").iterdir()
     assert folder.name.endswith(run.info.run_id)
     assert saved_steps(folder)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), SafetensorError("No space left on device (os error 28)")],
+)
+def test_a_checkpoint_that_cannot_be_written_is_one_line_and_leaves_no_half(
+    error, data, store, console, tiny_xglm, monkeypatch
+):
+    def full(*_, **__):
+        raise error
+
+    monkeypatch.setattr("xlprompt.training.checkpoint.write_tensors", full)
+    recipe = tiny_recipe("xnli", tiny_xglm, data, schedule={"steps": 2})
+    with pytest.raises(RunError, match="cannot be written.*No space left.*Make room.*--resume"):
+        train(recipe, store=store, console=console)
+    assert not [path for path in store.rglob(".*") if path.name != ".lock"]
+    assert not list((store / "artifacts").rglob("*.safetensors"))
+
+
+def test_a_store_that_was_lost_in_mid_run_gets_a_run_of_its_own_when_the_training_state_is_gone_on_with(
+    data, store, empty_store, console, tiny_xglm, monkeypatch
+):
+    def lost(*_, **__):
+        shutil.copyfile(empty_store / "mlflow.db", store / "mlflow.db")
+        raise KeyboardInterrupt
+
+    recipe = tiny_recipe("xnli", tiny_xglm, data, schedule={"steps": 2})
+    with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, TrackingError)):
+        patch.setattr("xlprompt.training.run.score_languages", lost)
+        train(recipe, store=store, console=console)
+    result = train(recipe, store=store, console=console, resume=LATEST)
+    assert "Going on from step 2" in text_of(console)
+    assert result.fit.steps == 2
+    assert not list((store / "training-states").iterdir())
 
 
 def test_a_checkpoint_on_changed_weights_is_refused(data, store, console, tiny_xglm, tmp_path):

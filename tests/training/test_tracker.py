@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import mlflow
 import pytest
@@ -366,7 +365,6 @@ def test_runs_can_be_tracked_from_other_threads(store, client):
 
 WORKER = """
 import sys, time
-from pathlib import Path
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 tracker = MlflowTracker(Path(sys.argv[1]))
 with true_end_state(tracker):
@@ -477,20 +475,10 @@ def test_a_store_that_holds_a_run_is_never_made_anew(table, tmp_path):
         assert database.execute(f"SELECT * FROM {table}").fetchall() == [("precious",)]
 
 
-@pytest.mark.parametrize("name", ["100%25 of it", "what?", "é [x] 'y' & # = ;"])
-def test_a_store_may_lie_in_a_folder_of_any_name(name, empty_store, tmp_path):
-    folder = Path(shutil.copytree(empty_store, tmp_path / "parent" / name / "mlruns"))
-    checkpoint = tmp_path / "checkpoint"
-    checkpoint.mkdir()
-    (checkpoint / "weights").write_bytes(b"weights")
-    tracker = MlflowTracker(folder)
-    run_id = tracker.start(experiment="xnli", run_name="run", params={}, tags={})
-    tracker.log_artifact(checkpoint / "weights")
-    model = tracker.log_model(checkpoint, name="model", params={}, step=1)
-    tracker.end("FINISHED")
-    assert folder in find_model(folder, run_id).directory.parents
-    assert model.directory.is_dir()
-    assert [path.name for path in (tmp_path / "parent").iterdir()] == [name]
+def test_a_store_is_made_in_a_folder_of_any_name(tmp_path):
+    store = tmp_path / "100%25 of what? é [x]" / "mlruns"
+    assert MlflowTracker(store).start(experiment="xnli", run_name="run", params={}, tags={})
+    assert [path.name for path in tmp_path.iterdir()] == [store.parent.name]
 
 
 def test_what_stands_in_a_store_may_be_read_and_written_by_whom_the_umask_lets(tmp_path):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from xlprompt.data import TASKS
 from xlprompt.training.checkpoint import CheckpointError
@@ -198,9 +199,16 @@ def test_a_step_that_was_not_saved_is_refused_with_those_that_were(saved):
         TrainingStates(saved, IDENTITY).load(15)
 
 
-def test_a_full_disk_costs_the_state_and_not_the_run(run, tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError("I/O error: No space left on device (os error 28)"),  # safetensors' own word for it
+    ],
+)
+def test_a_full_disk_costs_the_state_and_not_the_run(error, run, tmp_path, monkeypatch, caplog):
     def no_space(path, content):
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr("xlprompt.training.training_state.write_tensors", no_space)
     states = TrainingStates(tmp_path / "states", IDENTITY)

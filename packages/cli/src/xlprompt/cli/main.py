@@ -17,6 +17,8 @@ from typing import Any
 
 import click
 
+from xlprompt.cli.file_errors import file_errors_explained
+
 # Read by OpenMP when torch is imported: how long an idle thread spins before it sleeps. A moment is
 # as fast as forever and leaves the cores to others; not at all makes a small model's step a quarter slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
@@ -69,7 +71,8 @@ class XlpromptGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run the subcommand; an error that xlprompt raised on purpose ends in a message and exit code 2."""
         try:
-            return super().invoke(ctx)
+            with file_errors_explained():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             click.secho("Interrupted.", fg="red", err=True)
             ctx.exit(EXIT_INTERRUPTED)

@@ -31,13 +31,13 @@ def show_sections(console: Console, sections: Sequence[Section], folder: Path) -
     """
     from xlprompt.evaluation.report_page import html_page, markdown_page
     from xlprompt.evaluation.study_summary import DocumentError
+    from xlprompt.evaluation.whole_files import write_whole
 
     for section in sections:
         _print(console, section)
     for name, write in (("analysis.html", html_page), ("analysis.md", markdown_page)):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(write("Analysis", sections, ()), encoding="utf-8")
+            write_whole(folder / name, write("Analysis", sections, ()))
         except OSError as error:
             raise DocumentError(f"{folder}: cannot be written ({error}). Name another with --out") from error
         click.echo(folder / name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from xlprompt.data.errors import DataError
+from xlprompt.evaluation.whole_files import write_whole
 
 
 def write_json_lines(path: Path, values: Iterable[Any]) -> None:
@@ -23,13 +23,7 @@ def write_json_lines(path: Path, values: Iterable[Any]) -> None:
         values: What JSON can hold.
     """
     text = "".join(f"{json.dumps(value, ensure_ascii=False)}\n" for value in values)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(gzip.compress(text.encode("utf-8"), mtime=0))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, gzip.compress(text.encode("utf-8"), mtime=0))
 
 
 def read_lines(path: Path, fix: str) -> Iterator[tuple[int, bytes]]:

@@ -18,6 +18,7 @@ from xlprompt.evaluation.report_page import Image, Section, Table, html_page, ma
 from xlprompt.evaluation.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.study_figures import by_resources, cost_against_score, heat_map, learning_curves
 from xlprompt.evaluation.verdicts import Verdict
+from xlprompt.evaluation.whole_files import write_whole
 
 
 def write_study_report(
@@ -55,8 +56,8 @@ def write_study_report(
     sections = [*_sections(comparison, verdicts, runs, heads or {}, others or {}, fertility), *more]
     notes = [_summary(comparison, runs), *notes]
     page, text = folder / "report.html", folder / "report.md"
-    page.write_text(html_page(title, sections, notes), encoding="utf-8")
-    text.write_text(markdown_page(title, sections, notes), encoding="utf-8")
+    write_whole(page, html_page(title, sections, notes))
+    write_whole(text, markdown_page(title, sections, notes))
     return page, text
 
 

@@ -7,6 +7,29 @@ import shutil
 from pathlib import Path
 
 
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file under another name beside it and rename it, so that half of it never has its name.
+
+    Args:
+        path: The file, whose folder is made; a device or a pipe is written to and stays what it is.
+        content: Bytes, or text that is written as UTF-8.
+
+    Raises:
+        OSError: It cannot be written; an existing file is as it was.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_through(path: Path, content: bytes) -> None:
     """Write a file and wait until it is on the disk."""
     with path.open("wb") as file:

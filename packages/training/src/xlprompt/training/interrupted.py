@@ -12,7 +12,7 @@ from mlflow.entities import Run
 from xlprompt.training.checkpoint import CheckpointError
 from xlprompt.training.recipe import Recipe, flatten
 from xlprompt.training.tracker import find_run, is_at_work, open_client
-from xlprompt.training.training_state import FREE_KEYS, Identity, read_identity
+from xlprompt.training.training_state import FREE_KEYS, Identity, read_identity, saved_steps
 
 LATEST = "latest"
 
@@ -57,9 +57,13 @@ def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | N
 
 
 def remove_leftovers(store: Path) -> None:
-    """Remove the training states of runs that have finished: their process was killed before it could."""
+    """Remove what nobody goes on from: states of runs that have finished, folders that never got a state.
+
+    Their processes were killed before they could do so themselves.
+    """
     for folder, run in _folders_and_runs(store):
-        if run is not None and run.info.status == "FINISHED":
+        status = run.info.status if run else None
+        if status == "FINISHED" or (status != "RUNNING" and not saved_steps(folder)):
             shutil.rmtree(folder, ignore_errors=True)
 
 

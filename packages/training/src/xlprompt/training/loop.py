@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from xlprompt.data.batches import TrainingStep, training_steps
@@ -298,7 +299,7 @@ class _Fit:
             if self.best_state:
                 self.states.save_best(self.best_step, self.best_state)
             self.states.save(loop, engine, random)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:  # in which safetensors says that a disk is full
             _log.warning(
                 "The training state of step %d could not be written (%s). Training goes on; make room, or "
                 "it can be resumed only from the state before",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from xlprompt.data.encoding import Encoded, encode
 from xlprompt.data.sources.rows import Pair, Sentence
 from xlprompt.data.unlabeled import unlabeled_dataset
 from xlprompt.evaluation.probabilities import label_probabilities
+from xlprompt.evaluation.whole_files import write_whole
 from xlprompt.models import AffineMap, AlignmentKind, load_tokenizer
 from xlprompt.training.alignment import Alignment
 from xlprompt.training.alignment_file import kept_alignments, load_alignment
@@ -175,19 +175,8 @@ def write_predicted(path: Path, predicted: Predicted) -> None:
     """
     lines = (json.dumps(as_record(predicted.task, row), ensure_ascii=False) for row in predicted.rows)
     content = "".join(f"{line}\n" for line in lines).encode()
-    content = gzip.compress(content, mtime=0) if path.suffix == ".gz" else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        if path.exists() and not path.is_file():
-            # /dev/null, or a pipe: to put a file in its place would take it away from everybody.
-            path.write_bytes(content)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error}). Name another file with --out") from error
 

@@ -365,7 +365,7 @@ def _keep(
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"{directory}: the checkpoint cannot be written ({error}). Make room on its disk, or make it "
-            "writable, and go on with --resume (make: RESUME=1): training is done, and its state intact"
+            "writable, and go on with --resume (make: RESUME=1) from the last training state"
         ) from error
     params = {**flatten(recipe), "best_step": metadata.step}
     stored = tracker.log_model(directory, name=run_name(recipe), params=params, step=metadata.step)

@@ -23,6 +23,7 @@ from rich.text import Text
 from xlprompt.data.languages import language
 from xlprompt.evaluation.study_figures import any_letter
 from xlprompt.evaluation.terminal import open_console
+from xlprompt.evaluation.whole_files import write_whole
 from xlprompt.training.asked_search import AskedSearch
 from xlprompt.training.recipe import recipe_to_dict
 from xlprompt.training.recipe_files import unflatten
@@ -193,13 +194,13 @@ def write_best(path: Path, search: AskedSearch, trials: Sequence[Trial]) -> Path
     scored = language(search.recipe.data.train_language).name
     against = f"; the shipped recipe {_score(own)}" if own else ""
     values = unflatten({**search.overrides, **best.values})
-    path.write_text(
+    write_whole(
+        path,
         f"# xlprompt train {path.as_posix()}\n"
         f"# Trial {best.number}, the best of {len(trials)}: {_score(best)} on the {scored} development set"
         f"{against}.\n# The best of many is too high a figure: confirm it with other seeds.\n"
         f"# Found by: {search.command}\n\n"
         + yaml.safe_dump({"extends": base, **values}, sort_keys=False, allow_unicode=True),
-        encoding="utf-8",
     )
     return path
 

@@ -48,6 +48,7 @@ from mlflow.entities import (  # noqa: E402
 )
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID  # noqa: E402
 
+from xlprompt.evaluation.whole_files import write_whole  # noqa: E402
 from xlprompt.training.new_database import holds_nothing, make_database  # noqa: E402
 from xlprompt.training.process_identity import is_gone, is_there, this_process  # noqa: E402
 from xlprompt.training.signals import handled  # noqa: E402
@@ -496,8 +497,7 @@ class MlflowTracker:
             return
         text = json.dumps([metric.to_dictionary() for metric in self._pending])
         try:
-            self._unsent_file.with_suffix(".tmp").write_text(text, encoding="utf-8")
-            self._unsent_file.with_suffix(".tmp").replace(self._unsent_file)
+            write_whole(self._unsent_file, text)
         except OSError as error:
             _log.warning("The run's last %d figures are lost (%s)", len(self._pending), error)
             return
