@@ -21,6 +21,7 @@ from xlprompt.cli.options import (
     languages_option,
     mlruns_option,
     out_option,
+    refuse_page_beside_json,
     split_names,
 )
 from xlprompt.cli.tables import show_sections
@@ -38,7 +39,7 @@ MARKS = {"win": "*", "loss": "*", "tie": " "}
 
 
 def _split_tasks(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for value in values for name in split_names(ctx, parameter, value) or ())
+    return split_names(ctx, parameter, ",".join(values)) or () if values else ()
 
 
 @click.command("alignment", short_help="Gains by aligning languages without labels.")
@@ -106,6 +107,7 @@ def command(
 
     from xlprompt.training.alignment_report import analyze_alignment
 
+    refuse_page_beside_json(as_json)
     console = Console(stderr=as_json)
     failed = False
     if sweep:

@@ -18,6 +18,7 @@ from xlprompt.cli.options import (
     mlruns_option,
     out_option,
     parse_settings,
+    refuse_page_beside_json,
     set_option,
     split_names,
 )
@@ -86,6 +87,7 @@ def command(
     from xlprompt.cli.tables import show_section
     from xlprompt.training.granularity_run import run_sweep
 
+    refuse_page_beside_json(as_json)
     console = Console(stderr=as_json)
     result = run_sweep(
         sweep,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from xlprompt.cli.commands import Commands
 from xlprompt.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 EXIT_PROBLEMS = 1
 
 
-@click.group("data", short_help="Look at data before training on them.")
+@click.group("data", cls=Commands, short_help="Look at data before training on them.")
 def command() -> None:
     """Look at data before training on them."""
 

@@ -16,12 +16,13 @@ import click
 from xlprompt.cli.launch import launch, launch_options
 from xlprompt.cli.options import (
     device_option,
+    given,
     json_option,
     languages_option,
     mlruns_option,
-    parse_settings,
     set_option,
     train_language_option,
+    with_settings,
 )
 
 if TYPE_CHECKING:
@@ -115,17 +116,19 @@ def command(
     from rich.console import Console
 
     from xlprompt.training import load_recipe, train
+    from xlprompt.training.unused_keys import refuse_unused
 
-    overrides = {KEYS[name]: value for name, value in options.items() if value is not None}
-    overrides |= parse_settings(settings)
+    overrides = with_settings(given(KEYS, options), settings)
     console = Console(stderr=as_json)  # with --json, progress must not mix with the figures
     if resume_step is not None and resume is None:
         raise click.UsageError("--resume-step needs --resume")
+    loaded = load_recipe(recipe, overrides)
+    refuse_unused(overrides, [loaded])
     status = launch(launcher, num_gpus, hostfile)
     if status is not None:
         sys.exit(status)
     result = train(
-        load_recipe(recipe, overrides),
+        loaded,
         store=mlruns,
         console=console,
         recipe_path=recipe,

@@ -25,6 +25,7 @@ WITHOUT_INFLUENCE = frozenset(
         "xlprompt.training.environment",
         "xlprompt.training.overview",
         "xlprompt.training.progress",
+        "xlprompt.training.recipe_errors",
         "xlprompt.training.run_labels",
         "xlprompt.training.tracker",
     }

@@ -102,13 +102,20 @@ def run_study(
 
     Raises:
         RecipeError: The grid file or a recipe is missing or wrong.
-        StudyError: Another process is at work on it, or the executor cannot be had.
+        StudyError: Another process is at work on it, the executor cannot be had, or something is given that
+            would not be used.
         DataError, ModelError, RunError: Data or model are not there.
     """
     grid = load_grid(grid_path, grid_overrides)
     if address and grid.executor.kind != "ray":
         raise StudyError("an address is a Ray cluster's: give it with --executor ray")
     groups = make_groups(grid, grid_path, recipe_overrides)
+    if "executor.engine" in (grid_overrides or {}) and not any(
+        grid.executor.engine_of(group.cells[0].recipe.method) for group in groups
+    ):
+        raise StudyError(
+            "an engine is chosen for full fine-tuning, and no method here is finetune. Leave it out"
+        )
     if not dry_run and any(not group.fingerprint for group in groups):
         _fetch_models(groups, console)
         groups = make_groups(grid, grid_path, recipe_overrides)
