@@ -155,12 +155,14 @@ def _sweep(
 
 def _show(findings: AlignmentFindings, console: Console, out: Path) -> None:
     """Gains by language, and then the sections that the report has."""
+    from xlprompt.evaluation.terminal import show_table
+
     cells = dict.fromkeys(
         (task, gain.model, gain.method) for gain in findings.gains for task in gain.comparison.tasks
     )
     for task, name, method in cells:
         gains = [gain for gain in findings.gains if (gain.model, gain.method) == (name, method)]
-        console.print(_gain_table(task, name, method, gains))
+        show_table(console, _gain_table(task, name, method, gains))
     show_sections(console, [findings.section(model) for model in findings.models], out)
 
 

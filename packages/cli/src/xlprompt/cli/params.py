@@ -280,6 +280,8 @@ def _print_memory(ways: list[Way], processes: tuple[int, ...], freeze_embeddings
     from rich.console import Console
     from rich.table import Table
 
+    from xlprompt.evaluation.terminal import show_table
+
     table = Table(
         title="Memory of weights, gradients and optimizer, GiB per process\n(activations not counted"
         + ("; the embedding is not fine-tuned)" if freeze_embeddings else ")"),
@@ -294,13 +296,15 @@ def _print_memory(ways: list[Way], processes: tuple[int, ...], freeze_embeddings
         table.add_row(way.title, *(f"{one.total / 2**30:.2f}" for one in memory))
         if way.offload != "none":
             table.add_row("  in main memory", *(f"{one.host / 2**30:.2f}" for one in memory), style="dim")
-    Console().print(table)
+    show_table(Console(), table)
 
 
 def _print_table(counted: Counted, task_name: str) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+
+    from xlprompt.evaluation.terminal import show_table
 
     first = counted.prompts[0]
     table = Table(
@@ -324,6 +328,6 @@ def _print_table(counted: Counted, task_name: str) -> None:
             f"{budget.trainable_percent_no_embeddings:.3f}",
         )
     console = Console()
-    console.print(table)
+    show_table(console, table)
     for name, reason in counted.refused.items():
         console.print(f"{name}: {reason}", highlight=False)

@@ -142,6 +142,7 @@ def _show(console: Console, predicted: Predicted) -> None:
     from rich.text import Text
 
     from xlprompt.data.sources.rows import Pair
+    from xlprompt.evaluation.terminal import show_table
 
     task = predicted.task
     moved = f" · aligned by {predicted.alignment}" if predicted.alignment else ""
@@ -166,7 +167,7 @@ def _show(console: Console, predicted: Predicted) -> None:
             )
         sentences.append(Columns(words, padding=(0, 2)))
     if task.kind == "pair":
-        console.print(table)
+        show_table(console, table)
         return
     console.print(Text(title, style="italic"))
     for sentence in sentences:

@@ -43,6 +43,7 @@ def command(recipe: Path, out: Path | None, settings: tuple[str, ...], mlruns: P
     """
     from rich.console import Console
 
+    from xlprompt.evaluation.terminal import show_table
     from xlprompt.models.nano import folder_to_write
     from xlprompt.training.pretrain import PretrainingRecipe, pretrain
     from xlprompt.training.progress import training_progress
@@ -56,7 +57,7 @@ def command(recipe: Path, out: Path | None, settings: tuple[str, ...], mlruns: P
     if as_json:
         click.echo(json.dumps({**asdict(result), "folder": str(result.folder)}, indent=2))
         return
-    console.print(_table(result))
+    show_table(console, _table(result))
     console.print(
         f"{result.parameters:,} parameters after {result.seconds / 60:.0f} min, in {result.folder}",
         highlight=False,

@@ -21,6 +21,7 @@ WITHOUT_INFLUENCE = frozenset(
         "xlprompt.evaluation.alignment_table",
         "xlprompt.evaluation.chart",
         "xlprompt.evaluation.table",
+        "xlprompt.evaluation.terminal",
         "xlprompt.training",  # its names only; the modules behind them count by themselves
         "xlprompt.training.environment",
         "xlprompt.training.overview",

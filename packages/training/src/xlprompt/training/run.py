@@ -23,6 +23,7 @@ from xlprompt.data import TASKS
 from xlprompt.data.batches import training_steps
 from xlprompt.evaluation import TransferReport, main_metric
 from xlprompt.evaluation.processes import Processes, launched_processes
+from xlprompt.evaluation.terminal import show_table
 from xlprompt.models import Backbone, ParameterBudget, TaskModel
 from xlprompt.training.align_run import measure_alignments
 from xlprompt.training.alignment_loss import AlignmentLoss, alignment_loss
@@ -199,7 +200,8 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
     aligned = alignment_loss(setup, languages)
     expected, peak_rate = _estimate(setup, job, model, budget, train_split, development, aligned)
     flops_per_step = _flops_per_step(recipe, model, train_split, aligned)
-    console.print(
+    show_table(
+        console,
         plan_table(
             setup,
             job.engine,
@@ -211,7 +213,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
             expected,
             store,
             aligned_languages=aligned.languages if aligned else (),
-        )
+        ),
     )
 
     name = run_name(recipe)

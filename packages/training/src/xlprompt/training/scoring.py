@@ -32,6 +32,7 @@ from xlprompt.evaluation import (
 from xlprompt.evaluation.aligned import predict_with_maps
 from xlprompt.evaluation.alignment_table import alignment_table
 from xlprompt.evaluation.metrics import main_value
+from xlprompt.evaluation.terminal import show_table
 from xlprompt.evaluation.tokenization import TOKENS_PER_WORD, tokens_per_word
 from xlprompt.models import AffineMap, AlignmentKind, TaskModel
 from xlprompt.training.alignment import Alignment
@@ -140,7 +141,7 @@ def score_languages(
         trained, *more = recipe.data.train_languages
         report = TransferReport(task.name, split, metric, trained, results[Variant()], tuple(more))
         table = score_table(report)
-        console.print(table)
+        show_table(console, table)
         if setup.processes.is_first:
             _log_report(tracker, report, table, Path(folder))
         _log_metrics(tracker, report.metrics() | fineness, records, model_id, step)
@@ -265,11 +266,11 @@ def _log_sweep(
 
 
 def _show(tracker: Tracker, console: Console, table: Table, name: str) -> None:
-    console.print(table)
+    show_table(console, table)
     _log_table(tracker, table, name)
 
 
 def _log_table(tracker: Tracker, table: Table, name: str) -> None:
     text = io.StringIO()
-    Console(file=text, width=110).print(table)
+    show_table(Console(file=text, width=110), table)
     log_text(tracker, name, text.getvalue())

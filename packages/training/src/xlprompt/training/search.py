@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from xlprompt.evaluation.terminal import show_table
 from xlprompt.training.asked_search import AskedSearch, ask_search
 from xlprompt.training.executor_choice import make_executor
 from xlprompt.training.search_database import database_beside, hidden
@@ -140,7 +141,7 @@ def run_search(
             run.close("FAILED", f"{type(error).__name__}: {error}")
             raise
     found = trials.trials()
-    console.print(trials_table(found, search.metric, list(search.space)))
+    show_table(console, trials_table(found, search.metric, list(search.space)))
     console.print(verdict(found), highlight=False, soft_wrap=True)
     if trials.are_complete and best_trial(found):
         write_best(best, search, found)

@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
+from xlprompt.evaluation.terminal import show_table
 from xlprompt.training.cells import Group, StudyError, make_groups
 from xlprompt.training.executor_choice import make_executor
 from xlprompt.training.executors import Executor, shared_memory
@@ -149,7 +150,7 @@ def run_study(
         ledger.adopt(group)
     _close_complete_parents(groups, ledger)
     results = _results(groups, ledger)
-    console.print(study_table(results))
+    show_table(console, study_table(results))
     return StudyResult(plan, results, failures, stopped_by)
 
 
@@ -281,7 +282,7 @@ def _only_planned(plan: Plan, grid: Grid, console: Console) -> StudyResult:
 
 
 def _print_plan(plan: Plan, grid: Grid, workers: int, where: str, console: Console) -> None:
-    console.print(plan_table(plan))
+    show_table(console, plan_table(plan))
     console.print(plan_line(plan, workers, where), highlight=False, soft_wrap=True)
     free = shared_memory(grid.executor)
     if free is not None and (warning := memory_warning(plan, workers, free)):
