@@ -92,7 +92,6 @@ def test_what_a_training_would_pass_over_is_refused(xlprompt, recipe_file, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("report", "--readme", "R.md"), "--readme is the document that --publish writes into"),
         (("analyze", "ablation", "g.yaml", "--json", "--out", "o"), "--out is for the page"),
         (("analyze", "alignment", "--out", "o", "--json"), "--out is for the page"),
         (("analyze", "granularity", "g.yaml", "--json", "--out", "o"), "--out is for the page"),

@@ -155,7 +155,7 @@ def _sweep(
 
 def _show(findings: AlignmentFindings, console: Console, out: Path) -> None:
     """Gains by language, and then the sections that the report has."""
-    from xlprompt.evaluation.terminal import show_table
+    from xlprompt.evaluation.fitted_table import show_table
 
     cells = dict.fromkeys(
         (task, gain.model, gain.method) for gain in findings.gains for task in gain.comparison.tasks

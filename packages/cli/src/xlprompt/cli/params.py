@@ -280,7 +280,7 @@ def _print_memory(ways: list[Way], processes: tuple[int, ...], freeze_embeddings
     from rich.console import Console
     from rich.table import Table
 
-    from xlprompt.evaluation.terminal import show_table
+    from xlprompt.evaluation.fitted_table import show_table
 
     table = Table(
         title="Memory of weights, gradients and optimizer, GiB per process\n(activations not counted"
@@ -304,7 +304,7 @@ def _print_table(counted: Counted, task_name: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from xlprompt.evaluation.terminal import show_table
+    from xlprompt.evaluation.fitted_table import show_table
 
     first = counted.prompts[0]
     table = Table(

@@ -142,7 +142,7 @@ def _show(console: Console, predicted: Predicted) -> None:
     from rich.text import Text
 
     from xlprompt.data.sources.rows import Pair
-    from xlprompt.evaluation.terminal import show_table
+    from xlprompt.evaluation.fitted_table import show_table
 
     task = predicted.task
     moved = f" · aligned by {predicted.alignment}" if predicted.alignment else ""

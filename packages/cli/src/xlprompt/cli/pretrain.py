@@ -43,7 +43,7 @@ def command(recipe: Path, out: Path | None, settings: tuple[str, ...], mlruns: P
     """
     from rich.console import Console
 
-    from xlprompt.evaluation.terminal import show_table
+    from xlprompt.evaluation.fitted_table import show_table
     from xlprompt.models.nano import folder_to_write
     from xlprompt.training.pretrain import PretrainingRecipe, pretrain
     from xlprompt.training.progress import training_progress

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from xlprompt.cli.options import mlruns_option, refuse_unused, runs_option
+from xlprompt.cli.options import mlruns_option, runs_option
 
 
 @click.command("report", short_help="Write the study's report: tables, figures, claims.")
@@ -64,7 +64,6 @@ def command(
     """
     from xlprompt.training.report_runs import report_study
 
-    refuse_unused(publish is None, "readme", "is the document that --publish writes into. Add --publish")
     paths = report_study(
         mlruns,
         out,

@@ -41,8 +41,8 @@ def _print(console: Console, section: Section) -> None:
     from rich import box
     from rich.table import Table as Grid
 
+    from xlprompt.evaluation.fitted_table import show_table
     from xlprompt.evaluation.report_page import Table
-    from xlprompt.evaluation.terminal import show_table
 
     for part in section.content:
         if not isinstance(part, Table):

@@ -21,7 +21,7 @@ WITHOUT_INFLUENCE = frozenset(
         "xlprompt.evaluation.alignment_table",
         "xlprompt.evaluation.chart",
         "xlprompt.evaluation.table",
-        "xlprompt.evaluation.terminal",
+        "xlprompt.evaluation.fitted_table",
         "xlprompt.training",  # its names only; the modules behind them count by themselves
         "xlprompt.training.environment",
         "xlprompt.training.overview",

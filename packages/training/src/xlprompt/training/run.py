@@ -22,8 +22,8 @@ from rich.console import Console
 from xlprompt.data import TASKS
 from xlprompt.data.batches import training_steps
 from xlprompt.evaluation import TransferReport, main_metric
+from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.processes import Processes, launched_processes
-from xlprompt.evaluation.terminal import show_table
 from xlprompt.models import Backbone, ParameterBudget, TaskModel
 from xlprompt.training.align_run import measure_alignments
 from xlprompt.training.alignment_loss import AlignmentLoss, alignment_loss

@@ -31,8 +31,8 @@ from xlprompt.evaluation import (
 )
 from xlprompt.evaluation.aligned import predict_with_maps
 from xlprompt.evaluation.alignment_table import alignment_table
+from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.metrics import main_value
-from xlprompt.evaluation.terminal import show_table
 from xlprompt.evaluation.tokenization import TOKENS_PER_WORD, tokens_per_word
 from xlprompt.models import AffineMap, AlignmentKind, TaskModel
 from xlprompt.training.alignment import Alignment

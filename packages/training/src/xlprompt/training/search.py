@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from xlprompt.evaluation.terminal import show_table
+from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.training.asked_search import AskedSearch, ask_search
 from xlprompt.training.executor_choice import make_executor
 from xlprompt.training.search_database import database_beside, hidden

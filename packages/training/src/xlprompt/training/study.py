@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from xlprompt.evaluation.terminal import show_table
+from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.training.cells import Group, StudyError, make_groups
 from xlprompt.training.executor_choice import make_executor
 from xlprompt.training.executors import Executor, shared_memory
