@@ -71,7 +71,7 @@ def bar_chart(report: TransferReport, path: str | Path) -> Path:
         axes.text(
             1.12,
             position,
-            f"{score.value:.1f}",
+            f"{score.value:.1f}" if score.is_defined else "n/a",
             transform=axes.get_yaxis_transform(),
             ha="right",
             va="center",

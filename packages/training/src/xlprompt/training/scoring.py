@@ -32,7 +32,7 @@ from xlprompt.evaluation import (
 from xlprompt.evaluation.aligned import predict_with_maps
 from xlprompt.evaluation.alignment_table import alignment_table
 from xlprompt.evaluation.fitted_table import show_table
-from xlprompt.evaluation.metrics import main_value
+from xlprompt.evaluation.metrics import has_main_metric, main_value
 from xlprompt.evaluation.tokenization import TOKENS_PER_WORD, tokens_per_word
 from xlprompt.models import AffineMap, AlignmentKind, TaskModel
 from xlprompt.training.alignment import Alignment
@@ -108,11 +108,13 @@ def score_languages(
             gold = part.encoded.gold()
             for variant, each in predictions.items():
                 if variant.kind != "none" and variant.place != last:
-                    swept.setdefault(variant, {})[language] = main_value(task, gold, each.labels)
+                    if has_main_metric(task, gold):
+                        swept.setdefault(variant, {})[language] = main_value(task, gold, each.labels)
                     continue
                 result = language_result(task, language, gold, each.labels)
                 results.setdefault(variant, {})[language] = result
-                swept.setdefault(variant, {})[language] = result.scores[metric].value
+                if result.scores[metric].is_defined:
+                    swept.setdefault(variant, {})[language] = result.scores[metric].value
                 name = "predictions" if variant.kind == "none" else f"predictions-{variant.kind}"
                 path = Path(folder) / name / f"{language}.{split}.jsonl.gz"
                 save_predictions(
@@ -132,9 +134,10 @@ def score_languages(
                 if tokens is not None:
                     fineness[f"{TOKENS_PER_WORD}{language}"] = tokens
             plain = results[Variant()][language]
+            score = plain.scores[metric]
             console.print(
                 f"  {split} {number}/{len(languages)}  {language:<3} {metric} "
-                f"{plain.scores[metric].value:5.1f}  {plain.examples:,} examples  "
+                f"{f'{score.value:.1f}' if score.is_defined else 'n/a':>5}  {plain.examples:,} examples  "
                 f"{predictions[Variant()].tokens_per_second:,.0f} tokens/s",
                 highlight=False,
             )
