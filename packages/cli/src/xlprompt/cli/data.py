@@ -68,6 +68,8 @@ def _print_report(folder: Path, report: FolderReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from xlprompt.evaluation.fitted_table import show_table
+
     # A piped listing keeps its columns: without a terminal rich would fold them at 80.
     console = Console(soft_wrap=True)
     table = Table(title=str(folder))
@@ -77,7 +79,7 @@ def _print_report(folder: Path, report: FolderReport) -> None:
     for found in report.found:
         table.add_row(found.task, found.language, found.split, found.format, f"{found.count:,}")
     if report.found:
-        console.print(table)
+        (show_table if console.is_terminal else Console.print)(console, table)
     else:
         console.print("Nothing was found that xlprompt can read.")
     for problem in report.problems:

@@ -74,9 +74,12 @@ def _trainable(budget: ParameterBudget) -> str:
 
 def _epochs(number: float) -> str:
     """In full: `0.04 epochs`, `1.5 epochs`, `600 epochs`; a power of ten would be read as six."""
+    if number < 0.005:
+        return "less than 0.01 epochs"
     digits = 0 if number >= 10 else 1 if number >= 1 else 2
-    shown = f"{number:,.{digits}f}".removesuffix(".0")
-    return "less than 0.01 epochs" if float(number) < 0.005 else f"{shown} epoch{'' if shown == '1' else 's'}"
+    shown = f"{number:,.{digits}f}"
+    shown = shown.rstrip("0").rstrip(".") if digits else shown
+    return f"{shown} epoch{'' if shown == '1' else 's'}"
 
 
 def _parts(budget: ParameterBudget) -> str:
