@@ -37,6 +37,8 @@ SHELL := bash
 quote = '$(subst ','\'',$(1))'
 # $(call option,--model,$(MODEL)): the option with its quoted value, or nothing when the value is blank.
 option = $(if $(strip $(2)),$(1) $(call quote,$(2)))
+# $(call on,$(RESUME)): nothing where a switch is off.
+on = $(filter-out 0 no false,$(strip $(1)))
 
 scale = $(or $(strip $(SCALE)),mini)
 python = $(call quote,$(if $(strip $(PYTHON)),$(PYTHON),python3))
@@ -49,10 +51,10 @@ comma := ,
 recipe = $(subst $(comma),' ',$(call quote,$(if $(strip $(RECIPE)),$(RECIPE),experiments/$(scale)/$(1).yaml)))
 train = $(strip $(bin)/xlprompt train $(call recipe,$(1)) $(call option,--model,$(MODEL)) \
     $(call option,--data,$(DATA)) $(call option,--seed,$(SEED)) $(call option,--limit,$(LIMIT)) \
-    $(call option,--train-language,$(TRAIN_LANG)) $(if $(strip $(RESUME)),--resume) \
+    $(call option,--train-language,$(TRAIN_LANG)) $(if $(call on,$(RESUME)),--resume) \
     $(call option,--engine,$(ENGINE)) \
     $(call option,--deepspeed,$(if $(strip $(ZERO)),experiments/deepspeed/zero$(strip $(ZERO)).json)) \
-    $(if $(strip $(GPUS)$(HOSTFILE)),--launcher $(call quote,$(or $(strip $(LAUNCHER)),deepspeed))) \
+    $(if $(strip $(GPUS)$(HOSTFILE)$(LAUNCHER)),--launcher $(call quote,$(or $(strip $(LAUNCHER)),deepspeed))) \
     $(call option,--num-gpus,$(GPUS)) $(call option,--hostfile,$(HOSTFILE)) $(ARGS))
 
 study = $(strip $(bin)/xlprompt study $(call quote,experiments/$(scale)/study.yaml) \
@@ -75,6 +77,39 @@ ablation = $(call quote,experiments/ablations/$(strip $(NAME)).yaml) --recipe '.
 tasks := xnli pawsx ner pos
 methods := prompt finetune head lora ia3 adapter bitfit
 runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
+
+# What each target takes. What else the command line gives would be passed over, and is refused; what is exported is
+# not, since it may be another program's.
+of_recipes := MODEL DATA LIMIT TRAIN_LANG ARGS
+takes.TASK-METHOD := SCALE RECIPE SEED RESUME ENGINE ZERO GPUS LAUNCHER HOSTFILE $(of_recipes)
+takes.all-tasks := SCALE TASKS METHODS SEEDS EXECUTOR WORKERS ENGINE $(of_recipes)
+takes.ablation := NAME $(takes.all-tasks)
+takes.search := SCALE TASK METHOD TRIALS SEED WORKERS DATABASE $(of_recipes)
+takes.report := MODEL TRAIN_LANG RUNS ARGS
+takes.publish := SCALE MODEL RUNS ARGS
+takes.analyze := MODEL DATA LIMIT RUNS ARGS
+takes.granularity := SCALE MODEL TASKS LIMIT ARGS
+takes.align := MODEL TASKS METHODS SEEDS LIMIT WORKERS ARGS
+takes.nano := BALANCED ARGS
+takes.ui := PORT ARGS
+takes.params := MODEL ARGS
+takes.data-check := DATA ARGS
+$(foreach target,doctor test test-slow bench bench-methods,$(eval takes.$(target) := ARGS))
+
+goals := $(or $(MAKECMDGOALS),help)
+variables := $(sort PYTHON $(foreach v,$(filter takes.%,$(.VARIABLES)),$($v)))
+taken := $(sort PYTHON $(foreach goal,$(goals),$(takes.$(if $(filter $(goal),$(runs)),TASK-METHOD,$(goal)))))
+given := $(sort $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$(if $(strip $(value $v)),$v))))
+unused := $(filter-out $(taken) SHELL MAKE% MFLAGS GNUMAKEFLAGS .%,$(given))
+near = $(addprefix Did you mean ,$(addsuffix ?,$(shell $(python) -c 'import difflib, sys; \
+    print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' $(call quote,$(1)) $(variables) 2>/dev/null)))
+unknown := $(filter-out $(variables),$(unused))
+$(if $(unknown),$(error $(foreach v,$(unknown),There is no variable $v. $(call near,$v)) See: make help))
+in_dry_run := $(findstring n,$(firstword -$(MAKEFLAGS)))
+$(if $(unused),$(if $(in_dry_run),$(warning make $(goals) takes no $(unused)),$(error make $(goals) takes no \
+    $(unused). It takes $(taken))))
+$(if $(and $(filter RECIPE,$(given)),$(filter SCALE,$(given))),$(error SCALE chooses among the recipes of \
+    experiments/, and RECIPE names one. Leave one of them out))
 
 .PHONY: help setup $(runs) all-tasks ablation search report publish analyze granularity align \
     nano ui params data-check doctor \
@@ -156,7 +191,7 @@ align: $(ready) ## Score a study's models with languages aligned by unlabelled s
 	    $(call option,--workers,$(WORKERS)) $(ARGS))
 
 nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on with it; BALANCED=1 for its control
-	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(if $(strip $(BALANCED)),-balanced).yaml $(ARGS))
+	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(if $(call on,$(BALANCED)),-balanced).yaml $(ARGS))
 
 ui: $(ready) ## Open the MLflow UI on the runs in mlruns/
 	@$(strip $(bin)/xlprompt ui $(call option,--port,$(PORT)) $(ARGS))

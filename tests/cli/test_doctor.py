@@ -1,4 +1,7 @@
 import json
+import os
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -40,6 +43,79 @@ def test_a_store_that_is_no_database_is_missing_with_a_way_out(tmp_path):
     found = doctor.check_store(tmp_path)
     assert found.status == "missing"
     assert found.fix
+
+
+def make_store(folder):
+    MlflowTracker(folder)
+    return folder / "mlflow.db"
+
+
+def locked(database):
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    return connection
+
+
+def changed(database, statement):
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("damage", "detail", "fix"),
+    [
+        (locked, "database is locked", "Close the program that has it open"),
+        (lambda database: database.write_bytes(b"x" * 5000), "file is not a database", "name another store"),
+        (
+            lambda database: database.write_bytes(database.read_bytes()[:5000]),
+            "cannot be used",
+            "another store",
+        ),
+        (
+            lambda database: changed(database, "UPDATE alembic_version SET version_num = 'abc'"),
+            "abc",
+            "upgrade",
+        ),
+        (lambda database: changed(database, "DROP TABLE runs"), "it is no MLflow store", "another store"),
+        (
+            lambda database: changed(database, "DROP TABLE alembic_version"),
+            "no MLflow store",
+            "another store",
+        ),
+        (lambda database: database.unlink() or database.mkdir(), "unable to open", "writable"),
+        (
+            lambda database: database.unlink() or database.symlink_to("nowhere/a"),
+            "unable to open",
+            "writable",
+        ),
+    ],
+)
+def test_a_store_that_nothing_can_use_is_not_ok(tmp_path, damage, detail, fix):
+    held = damage(make_store(tmp_path))
+    found = doctor.check_store(tmp_path)
+    assert found.status == "missing"
+    assert detail in found.detail
+    assert fix in found.fix
+    if isinstance(held, sqlite3.Connection):
+        held.close()
+
+
+def test_a_place_where_no_store_can_be_made_is_not_ok(tmp_path):
+    (tmp_path / "file").touch()
+    found = doctor.check_store(tmp_path / "file" / "mlruns")
+    assert (found.status, found.detail) == ("missing", f"none can be made in {tmp_path / 'file'}")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
+def test_a_store_that_is_read_only_is_not_ok(tmp_path):
+    make_store(tmp_path).chmod(0o444)
+    assert doctor.check_store(tmp_path).status == "missing"
+
+
+def test_an_empty_database_is_filled_at_the_first_use_and_is_ok(tmp_path):
+    (tmp_path / "mlflow.db").touch()
+    assert doctor.check_store(tmp_path).status == "ok"
+    MlflowTracker(tmp_path)
 
 
 def test_something_missing_makes_exit_code_1_and_says_what_to_do(xlprompt, monkeypatch):

@@ -1,13 +1,15 @@
 """Means over languages, the transfer gap, and what happens where a language is missing."""
 
+import io
 import json
 import math
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from xlprompt.data import DataError, task
-from xlprompt.evaluation import LanguageResult, Score, TransferReport, language_result
+from xlprompt.evaluation import LanguageResult, Score, TransferReport, bar_chart, language_result, score_table
 
 XNLI, NER = task("xnli"), task("ner")
 
@@ -164,3 +166,56 @@ def test_languages_with_other_metrics_are_refused():
 def test_a_main_metric_that_nobody_has_is_refused():
     with pytest.raises(ValueError, match="main metric 'f1'"):
         report(result("en", 90), metric="f1")
+
+
+@pytest.fixture
+def without_entities():
+    """NER in three languages, of which Swahili has no entity; the model finds none or one there."""
+
+    def report(found_in_swahili):
+        person, outside = NER.labels.index("B-PER"), NER.labels.index("O")
+        gold, right = [[person, outside], [outside, person]], [[person, outside], [outside, outside]]
+        none = [[outside, outside], [outside, outside]]
+        results = {
+            "en": language_result(NER, "en", gold, gold),
+            "de": language_result(NER, "de", gold, right),
+            "sw": language_result(
+                NER, "sw", none, [[person, outside], none[1]] if found_in_swahili else none
+            ),
+        }
+        return TransferReport("ner", "test", "f1", "en", results)
+
+    return report
+
+
+@pytest.mark.parametrize("found_in_swahili", [False, True])
+def test_a_test_set_without_entities_has_no_f1_and_is_in_no_mean(without_entities, found_in_swahili):
+    report = without_entities(found_in_swahili)
+    assert not report.results["sw"].scores["f1"].is_defined
+    assert report.zero_shot_languages == ("de",)
+    assert report.mean_zero_shot().value == pytest.approx(report.results["de"].scores["f1"].value)
+    assert report.mean().value == pytest.approx((100 + report.results["de"].scores["f1"].value) / 2)
+    logged = report.metrics()
+    assert "test/f1/sw" not in logged
+    assert logged["test/accuracy/sw"] == (75 if found_in_swahili else 100)
+    assert all(math.isfinite(value) for value in logged.values())
+    assert report.to_dict()["results"]["sw"]["scores"]["f1"] == {"value": None, "stderr": None}
+
+
+def test_the_table_says_that_there_is_no_f1(without_entities, tmp_path):
+    console = Console(file=io.StringIO(), width=110)
+    console.print(score_table(without_entities(False)))
+    (line,) = [line for line in console.file.getvalue().splitlines() if "Swahili" in line]
+    assert "n/a" in line
+    assert "100.0" in line
+    assert "zero-shot mean (1)" in console.file.getvalue()
+    assert "n/a: no entity in the test set" in console.file.getvalue()
+    assert bar_chart(without_entities(False), tmp_path / "chart.png").stat().st_size > 0
+
+
+def test_no_language_with_entities_leaves_no_mean(without_entities):
+    results = {"sw": without_entities(False).results["sw"]}
+    report = TransferReport("ner", "test", "f1", "en", results)
+    assert not report.mean().is_defined
+    assert report.mean_zero_shot() is None
+    assert report.to_dict()["summary"]["f1"]["mean"] == {"value": None, "stderr": None}

@@ -165,3 +165,12 @@ def test_some_methods_runs_can_be_taken_under_other_names():
     assert runs.runs == (("prompt", 0), ("finetune", 0))
     assert runs.languages["de"].scores.tolist() == [75.0, 50.0]
     assert len(runs.languages["de"].collapsed) == 2
+
+
+def test_a_language_without_entities_is_in_no_comparison():
+    gold = [[1, 2], [0, 0]]
+    none = saved([[0, 0], [0, 0]], of=NER, gold=[[0, 0], [0, 0]], language="sw")
+    found = load_runs({("ner", "prompt", 0): {"de": saved(gold, of=NER, gold=gold), "sw": none}})["ner"]
+    assert list(found.languages) == ["de"]
+    with pytest.raises(DataError, match="ner has no test set with entities, so there is no F1"):
+        load_runs({("ner", "prompt", 0): {"sw": none}})

@@ -7,6 +7,7 @@ list that a program receives, not how the line looks.
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -242,6 +243,107 @@ def test_engines_and_processes_are_chosen_by_variables(ready, arguments, options
 def test_other_targets_run_their_command(ready, arguments, call):
     make(ready, *arguments)
     assert calls(ready) == [["xlprompt", *call]]
+
+
+def taken() -> dict[str, list[str]]:
+    """By target, the variables that the Makefile says it takes."""
+    makefile = (ROOT / "Makefile").read_text()
+    program = makefile + "\n$(foreach v,$(filter takes.%,$(.VARIABLES)),$(info $v $($v)))\n"
+    listed = subprocess.run(
+        ["make", "-n", "-f", "-", "help"], input=program, capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    lines = [line.split() for line in listed.stdout.splitlines() if line.startswith("takes.")]
+    return {line[0].removeprefix("takes."): line[1:] for line in lines}
+
+
+def documented() -> list[str]:
+    return re.findall(r"^#: ([A-Z_]+) ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+# Where a variable's value does not stand in the command as it is: what stands there.
+VALUES = {
+    **{name: (f"my-{name}", f"my-{name}") for name in documented()},
+    "ZERO": ("9", "zero9.json"),
+    "RESUME": ("1", "--resume"),
+    "BALANCED": ("1", "xglm-nano-balanced.yaml"),
+}
+
+
+def test_every_documented_variable_is_taken_by_a_target_and_none_else():
+    assert {name for names in taken().values() for name in names} == {*documented()} - {"PYTHON"}
+    assert {*taken()} <= {*targets(), "TASK-METHOD"}
+
+
+@pytest.mark.parametrize("target", sorted(taken()))
+def test_a_target_uses_each_variable_that_it_takes(ready, target):
+    target_name = target.replace("TASK-METHOD", "pos-finetune")
+    needed = {"ablation": ["NAME=scheme"], "search": ["TASK=pos"], "data-check": ["DATA=data"]}.get(
+        target, []
+    )
+    for name in taken()[target]:
+        given, seen = VALUES[name]
+        (ready / "log").unlink(missing_ok=True)
+        result = make(ready, target_name, *needed, f"{name}={given}")
+        assert result.returncode == 0, result.stderr
+        assert seen in (ready / "log").read_text(), name
+
+
+@pytest.mark.parametrize("target", sorted({*targets(), "xnli-prompt"} - {"lock"}))
+def test_a_target_refuses_the_variables_that_it_would_pass_over(ready, target):
+    takes = [*taken().get(target.replace("xnli-prompt", "TASK-METHOD"), []), "PYTHON"]
+    others = [name for name in documented() if name not in takes]
+    result = make(ready, target, *(f"{name}=1" for name in others))
+    assert result.returncode == 2
+    assert f"make {target} takes no {' '.join(sorted(others))}. It takes" in result.stderr.replace("\n", "")
+    assert not (ready / "log").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["LIMT=10", "EPOCHS=3"], "There is no variable LIMT. Did you mean LIMIT?"),
+        (["LIMT=10", "EPOCHS=3"], "There is no variable EPOCHS."),
+        (["limit=10"], "There is no variable limit. Did you mean LIMIT?"),
+        (["tasks=xnli"], "There is no variable tasks. Did you mean TASKS?"),
+        (["bin=/usr/bin"], "There is no variable bin."),
+        (["-n", "LIMT=it's"], "There is no variable LIMT. Did you mean LIMIT?"),
+        (["SEEDS=3"], "make xnli-prompt takes no SEEDS."),
+        (
+            ["RECIPE=my.yaml", "SCALE=paper"],
+            "SCALE chooses among the recipes of experiments/, and RECIPE names",
+        ),
+    ],
+)
+def test_a_variable_that_would_be_passed_over_is_named_and_nothing_runs(ready, arguments, message):
+    result = make(ready, "xnli-prompt", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert not (ready / "log").exists()
+
+
+def test_makes_own_variables_and_exported_ones_are_left_alone(ready):
+    arguments = ["SHELL=/bin/bash", "MAKEFLAGS=s", "PYTHON=python3", "SEEDS="]
+    environment = {"PATH": os.environ["PATH"], "LIMT": "3", "SEEDS": "9", "EPOCHS": "2"}
+    subprocess.run(["make", "xnli-prompt", *arguments], cwd=ready, env=environment, check=True)
+    assert calls(ready) == [["xlprompt", "train", "experiments/mini/xnli-prompt.yaml"]]
+
+
+@pytest.mark.parametrize("off", ["RESUME=0", "RESUME=no", "RESUME=false"])
+def test_a_switch_can_be_off(ready, off):
+    make(ready, "xnli-prompt", off)
+    assert calls(ready) == [["xlprompt", "train", "experiments/mini/xnli-prompt.yaml"]]
+
+
+def test_each_make_command_of_the_documents_is_one_that_make_takes(ready):
+    documents = [ROOT / "README.md", ROOT / "Makefile", *ROOT.glob("packages/*/README.md")]
+    documents += [*(ROOT / "experiments").rglob("*.md"), *(ROOT / "experiments").rglob("*.yaml")]
+    command = re.compile(r"\bmake ((?:[a-z0-9]+-)*[a-z0-9]+)((?: [A-Z_]+=(?:\"[^\"]*\"|[^\s\"`,;:)]+))+)")
+    found = {match for each in documents for match in command.findall(each.read_text(encoding="utf-8"))}
+    assert len(found) > 10
+    for target, variables in sorted(found):
+        result = make(ready, "-n", target, *shlex.split(variables))
+        assert "takes no" not in result.stderr, (target, variables)
+        assert "no variable" not in result.stderr, (target, variables)
 
 
 def test_data_check_without_data_says_what_to_give(ready):

@@ -1,12 +1,14 @@
 """Values that a recipe cannot have: refused in the words of a recipe's file, with the range or the form."""
 
 import pytest
+from pydantic import ValidationError
 
 from xlprompt.training.errors import RecipeError
 from xlprompt.training.grid import Grid
 from xlprompt.training.recipe import recipe_from_dict, valid_keys
 from xlprompt.training.recipe_errors import explain
 from xlprompt.training.recipe_files import merge, unflatten
+from xlprompt.training.search_space import SearchFile
 
 MINIMAL = {
     "task": "xnli",
@@ -97,16 +99,39 @@ def test_the_largest_numbers_that_are_taken_are_still_float32s():
         ({"seeds": [10**30]}, "give a number of at most 4,294,967,295"),
         ({"tasks": "xnli"}, "tasks: give a list, as in [xnli]"),
         ({"executor": "ray"}, "executor: give keys of its own, any of kind, workers"),
-        ({"variants": {"a": 3}}, "variants: give names, each with its values (found 3)"),
+        ({"variants": {"a": 3}}, "variants.a: give names, each with its values (found 3)"),
         ({"recipe": "{task:>1000000000}.yaml"}, "only {task} and {method} can stand in it"),
         ({"recipe": "{task!x}.yaml"}, "only {task} and {method} can stand in it"),
         ({"recipe": "{task.__class__}.yaml"}, "only {task} and {method} can stand in it"),
     ],
 )
 def test_a_grid_is_read_by_the_same_rules(values, message):
-    from pydantic import ValidationError
-
     grid = {"tasks": ["xnli"], "methods": ["prompt"]} | values
     with pytest.raises(ValidationError) as error:
         Grid.model_validate(grid)
     assert message in explain(error.value, [("file", grid)], Grid, default_origin="file")
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (
+            {"optimizer.learning_rate": {"low": 0.1, "hihg": 1}},
+            "space.optimizer.learning_rate.hihg: there is no",
+        ),
+        ({"optimizer.learning_rate": {"low": 0.1, "hihg": 1}}, "valid here: low, high, log"),
+        ({"optimizer.learning_rate": {"low": 0.1}}, "space.optimizer.learning_rate.high: is missing"),
+        (
+            {"optimizer.learning_rate": 0.1},
+            "give keys of its own, any of low, high, log or a list, as in [0.1]",
+        ),
+        ({"prompt.length": {"low": 1, "high": 10**40}}, "give a number of at most 4,294,967,295"),
+    ],
+)
+def test_a_search_space_is_read_by_the_same_rules(space, message):
+    search = {"space": space, "methods": {"prompt": {}}}
+    with pytest.raises(ValidationError) as error:
+        SearchFile.model_validate(search)
+    said = explain(error.value, [("file", search)], SearchFile, default_origin="file")
+    assert message in said
+    assert not any(word in said for word in FOREIGN)

@@ -5,22 +5,16 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
+
+from xlprompt.cli.commands import Commands
 
 ANALYSES = ("ablation", "alignment", "tokenization", "granularity")
 
 
-class _Analyses(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(ANALYSES)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in ANALYSES:
-            return None
-        command: click.Command = importlib.import_module(f"xlprompt.cli.analyze_{cmd_name}").command
-        return command
+class _Analyses(Commands):
+    names = ANALYSES
+    prefix = "analyze_"
 
 
 @click.group("analyze", cls=_Analyses, short_help="Ask what stored runs say about a question.")

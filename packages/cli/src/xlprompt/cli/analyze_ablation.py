@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from xlprompt.cli.grid_options import grid_options, grid_overrides, recipe_overrides
-from xlprompt.cli.options import json_option, mlruns_option
+from xlprompt.cli.options import json_option, mlruns_option, refuse_page_beside_json
 
 
 @click.command("ablation", short_help="Scores of a grid's variants, and their differences.")
@@ -49,6 +49,7 @@ def command(
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.training.ablation_run import report_ablation
 
+    refuse_page_beside_json(as_json)
     result = report_ablation(
         grid,
         store=mlruns,

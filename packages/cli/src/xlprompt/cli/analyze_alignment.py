@@ -21,6 +21,7 @@ from xlprompt.cli.options import (
     languages_option,
     mlruns_option,
     out_option,
+    refuse_page_beside_json,
     split_names,
 )
 from xlprompt.cli.tables import show_sections
@@ -38,7 +39,7 @@ MARKS = {"win": "*", "loss": "*", "tie": " "}
 
 
 def _split_tasks(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for value in values for name in split_names(ctx, parameter, value) or ())
+    return split_names(ctx, parameter, ",".join(values)) or () if values else ()
 
 
 @click.command("alignment", short_help="Gains by aligning languages without labels.")
@@ -107,6 +108,7 @@ def command(
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.training.alignment_report import analyze_alignment
 
+    refuse_page_beside_json(as_json)
     console = open_console(stderr=as_json)
     failed = False
     if sweep:
@@ -156,12 +158,14 @@ def _sweep(
 
 def _show(findings: AlignmentFindings, console: Console, out: Path) -> None:
     """Gains by language, and then the sections that the report has."""
+    from xlprompt.evaluation.fitted_table import show_table
+
     cells = dict.fromkeys(
         (task, gain.model, gain.method) for gain in findings.gains for task in gain.comparison.tasks
     )
     for task, name, method in cells:
         gains = [gain for gain in findings.gains if (gain.model, gain.method) == (name, method)]
-        console.print(_gain_table(task, name, method, gains))
+        show_table(console, _gain_table(task, name, method, gains))
     show_sections(console, [findings.section(model) for model in findings.models], out)
 
 

@@ -18,6 +18,7 @@ from xlprompt.cli.options import (
     mlruns_option,
     out_option,
     parse_settings,
+    refuse_page_beside_json,
     set_option,
     split_names,
 )
@@ -85,6 +86,7 @@ def command(
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.training.granularity_run import run_sweep
 
+    refuse_page_beside_json(as_json)
     console = open_console(stderr=as_json)
     result = run_sweep(
         sweep,

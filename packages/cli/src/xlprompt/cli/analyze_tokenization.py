@@ -10,7 +10,14 @@ from pathlib import Path
 
 import click
 
-from xlprompt.cli.options import json_option, languages_option, mlruns_option, out_option, runs_option
+from xlprompt.cli.options import (
+    json_option,
+    languages_option,
+    mlruns_option,
+    out_option,
+    refuse_page_beside_json,
+    runs_option,
+)
 
 
 @click.command("tokenization", short_help="How finely a tokenizer cuts each language, and what goes with it.")
@@ -66,6 +73,7 @@ def command(
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.training.tokenization_run import analyze_tokenization
 
+    refuse_page_beside_json(as_json)
     console = open_console(stderr=as_json)
     findings = analyze_tokenization(
         mlruns,

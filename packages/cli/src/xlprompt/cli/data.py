@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from xlprompt.cli.commands import Commands
 from xlprompt.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 EXIT_PROBLEMS = 1
 
 
-@click.group("data", short_help="Look at data before training on them.")
+@click.group("data", cls=Commands, short_help="Look at data before training on them.")
 def command() -> None:
     """Look at data before training on them."""
 
@@ -67,6 +68,7 @@ def _print_report(report: FolderReport) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from xlprompt.evaluation.fitted_table import show_table
     from xlprompt.evaluation.terminal import open_console
 
     # A piped listing keeps its columns: without a terminal rich would fold them at 80.
@@ -82,7 +84,7 @@ def _print_report(report: FolderReport) -> None:
         row = (found.task, found.language, found.split, found.format, f"{found.count:,}", left_out)
         table.add_row(*row[: len(table.columns)])
     if report.found:
-        console.print(table)
+        (show_table if console.is_terminal else Console.print)(console, table)
     else:
         console.print("Nothing was found that xlprompt can read.")
     for problem in report.problems:

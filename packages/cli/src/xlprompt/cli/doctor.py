@@ -211,19 +211,20 @@ def check_disk(mlruns: Path) -> Finding:
 
 def check_store(mlruns: Path) -> Finding:
     """Runs in the MLflow store by end state. RUNNING ones are still going, or died without a word."""
+    from xlprompt.training.tracker import store_problem
+
+    if problem := store_problem(mlruns):
+        return Finding("store", "missing", *problem)
     database = mlruns / "mlflow.db"
     if not database.is_file():
         return Finding("store", "ok", f"none yet in {mlruns}; the first run makes it")
     query = (
         "SELECT status, count(*) FROM runs WHERE lifecycle_stage = 'active' GROUP BY status ORDER BY status"
     )
-    try:
-        # Read-only and without MLflow, which would create or lock what it finds.
-        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            counts = dict(connection.execute(query).fetchall())
-    except sqlite3.Error as error:
-        fix = "move it away, so that the next run makes a new one, or name another with --mlruns"
-        return Finding("store", "missing", f"{database} is no MLflow store ({error})", fix)
+    # Read-only and without MLflow, which would create or lock what it finds.
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        counts = dict(connection.execute(query).fetchall()) if tables != (0,) else {}
     detail = f"{mlruns}: " + (", ".join(f"{count} {status}" for status, count in counts.items()) or "no runs")
     if "RUNNING" in counts:
         return Finding(

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from xlprompt.cli.options import given, parse_settings, set_option, split_names, train_language_option
+from xlprompt.cli.options import given, set_option, split_names, train_language_option, with_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,11 +28,15 @@ def split_seeds(ctx: click.Context, parameter: click.Parameter, value: str | Non
     try:
         if "," not in value:
             return int(value)
-        return [int(part) for part in value.split(",") if part.strip()]
+        seeds = [int(part) for part in value.split(",") if part.strip()]
     except ValueError:
+        seeds = []
+    if not seeds or len(set(seeds)) < len(seeds):
         raise click.BadParameter(
-            f"expected a number of seeds (3) or a list of them (0,4,7; a single one: 4,), got '{value}'"
-        ) from None
+            f"expected a number of seeds (3) or a list of them, each once (0,4,7; a single one: 4,), got "
+            f"'{value}'"
+        )
+    return seeds
 
 
 _OPTIONS = (
@@ -72,4 +76,4 @@ def grid_overrides(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def recipe_overrides(options: Mapping[str, Any]) -> dict[str, Any]:
     """Values by dotted key that win over every recipe's."""
-    return given(_RECIPE_KEYS, options) | parse_settings(options["settings"])
+    return with_settings(given(_RECIPE_KEYS, options), options["settings"])

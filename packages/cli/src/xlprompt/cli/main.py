@@ -1,4 +1,4 @@
-"""Entry point of the command `xlprompt`: finds subcommands, and says in one line what went wrong.
+"""Entry point of the command `xlprompt`: names its subcommands, and says in one line what went wrong.
 
 A subcommand lives in the module of its name and is imported when it is asked for. Those modules import the
 heavy libraries inside their functions, so that `--help` answers at once.
@@ -7,16 +7,16 @@ heavy libraries inside their functions, so that `--help` answers at once.
 from __future__ import annotations
 
 import codecs
-import importlib
+import importlib.metadata
 import io
 import logging
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import click
 
+from xlprompt.cli.commands import Commands
 from xlprompt.cli.file_errors import file_errors_explained
 
 # Read by OpenMP when torch is imported: how long an idle thread spins before it sleeps. A moment is
@@ -45,8 +45,10 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-class XlpromptGroup(click.Group):
-    """A group that imports a subcommand when it is needed and turns known errors into one red line."""
+class XlpromptGroup(Commands):
+    """The group of all commands, which turns known errors into one red line."""
+
+    names = COMMANDS
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -56,17 +58,6 @@ class XlpromptGroup(click.Group):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors=_ESCAPED)
         return super().make_context(info_name, args, parent, **extra)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of the subcommands, in the order in which a newcomer meets them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command object called `command` in the module named after the subcommand."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"xlprompt.cli.{cmd_name}").command
-        return command
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the subcommand; an error that xlprompt raised on purpose ends in a message and exit code 2."""
@@ -104,8 +95,8 @@ codecs.register_error(_ESCAPED, _escape)
 
 def _version() -> str:
     try:
-        return version("xlprompt-cli")
-    except PackageNotFoundError:
+        return importlib.metadata.version("xlprompt-cli")
+    except importlib.metadata.PackageNotFoundError:
         return "unknown (not installed; run: make setup)"
 
 

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+# MLflow's own settings, which clients of other programs read. xlprompt's store is a folder with all in it.
+_MLFLOW_VARIABLES = tuple(
+    f"MLFLOW_{name}"
+    for name in ("TRACKING_URI", "REGISTRY_URI", "EXPERIMENT_NAME", "EXPERIMENT_ID", "RUN_ID")
+)
+
+
+def _say_which_store(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:
+    """Say once that MLflow's own variables are not used; of launched processes the first says it."""
+    given = [name for name in _MLFLOW_VARIABLES if os.environ.get(name)]
+    database = f"sqlite:///{(value / 'mlflow.db').absolute()}"
+    if given == ["MLFLOW_TRACKING_URI"] and os.environ[given[0]] == database:
+        return value
+    if given and os.environ.get("RANK", "0") == "0":
+        where = "is" if len(given) == 1 else "are"
+        click.echo(
+            f"{', '.join(given)} {where} set and not used: the store is the folder {value} (--mlruns).",
+            err=True,
+        )
+    return value
+
+
 mlruns_option = click.option(
     "--mlruns",
+    callback=_say_which_store,
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("mlruns"),
     show_default=True,
@@ -79,7 +105,13 @@ set_option = click.option(
 
 
 def _names_in(value: str | None) -> tuple[str, ...]:
-    return tuple((value or "").replace(",", " ").split())
+    """Names between commas or spaces, each of them once; none where the option is not given."""
+    names = tuple((value or "").replace(",", " ").split())
+    if value is not None and not names:
+        raise click.BadParameter(f"expected names by commas, got '{value}'")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise click.BadParameter(f"{', '.join(twice)} is there twice; remove one")
+    return names
 
 
 def split_names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -99,18 +131,20 @@ def _split_kinds(ctx: click.Context, parameter: click.Parameter, value: str | No
     return _names_in(value)
 
 
+def _number(text: str) -> int:
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
+        raise click.BadParameter(f"expected numbers above zero by commas, got '{text}'")
+    return int(text)
+
+
 def _split_numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
-    if not all(part.isdecimal() and int(part) > 0 for part in _names_in(value)):
-        raise click.BadParameter(f"expected numbers above zero by commas, got '{value}'")
-    return tuple(int(part) for part in _names_in(value))
+    return tuple(_number(part) for part in _names_in(value))
 
 
 def _split_layers(
     ctx: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[int | None, ...]:
-    numbers = ",".join(part for part in _names_in(value) if part != "head")
-    _split_numbers(ctx, parameter, numbers)
-    return tuple(None if part == "head" else int(part) for part in _names_in(value))
+    return tuple(None if part == "head" else _number(part) for part in _names_in(value))
 
 
 _ALIGN_OPTIONS = (
@@ -150,13 +184,41 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     """Turn the values of `--set` into recipe keys and values."""
     from xlprompt.training.recipe import parse_value
 
-    parsed = {}
+    parsed: dict[str, Any] = {}
     for setting in settings:
-        key, equals, value = setting.partition("=")
+        key, equals, value = (part.strip() for part in setting.partition("="))
         if not key or not equals:
             raise click.BadParameter(f"expected KEY=VALUE, got '{setting}'", param_hint="--set")
-        parsed[key.strip()] = parse_value(value)
+        if key in parsed:
+            raise click.BadParameter(f"{key} is given twice; leave one out", param_hint="--set")
+        parsed[key] = parse_value(value)
     return parsed
+
+
+def with_settings(overrides: Mapping[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
+    """Recipe keys and values that options have set, and those of `--set`; no key is set by both."""
+    parsed = parse_settings(settings)
+    if twice := sorted(overrides.keys() & parsed.keys()):
+        raise click.UsageError(f"{twice[0]} is given by an option of its own and by --set. Leave one out")
+    return {**overrides, **parsed}
+
+
+def refuse_unused(unused: bool, name: str, why: str) -> None:
+    """Refuse an option that was given and would be passed over.
+
+    Args:
+        unused: Whether it would be.
+        name: The parameter's name in Python.
+        why: What it needs, or what it cannot stand beside.
+    """
+    context = click.get_current_context()
+    if unused and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        raise click.UsageError(f"--{name.replace('_', '-')} {why}", context)
+
+
+def refuse_page_beside_json(as_json: bool) -> None:
+    """Refuse `--out` with `--json`, with which no page is written."""
+    refuse_unused(as_json, "out", "is for the page, which --json does not write. Leave one of them out")
 
 
 def given(keys: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -279,6 +279,7 @@ def _print_memory(ways: list[Way], processes: tuple[int, ...], freeze_embeddings
     from rich import box
     from rich.table import Table
 
+    from xlprompt.evaluation.fitted_table import show_table
     from xlprompt.evaluation.terminal import open_console
 
     table = Table(
@@ -295,13 +296,14 @@ def _print_memory(ways: list[Way], processes: tuple[int, ...], freeze_embeddings
         table.add_row(way.title, *(f"{one.total / 2**30:.2f}" for one in memory))
         if way.offload != "none":
             table.add_row("  in main memory", *(f"{one.host / 2**30:.2f}" for one in memory), style="dim")
-    open_console().print(table)
+    show_table(open_console(), table)
 
 
 def _print_table(counted: Counted, task_name: str) -> None:
     from rich import box
     from rich.table import Table
 
+    from xlprompt.evaluation.fitted_table import show_table
     from xlprompt.evaluation.terminal import open_console
 
     first = counted.prompts[0]
@@ -326,6 +328,6 @@ def _print_table(counted: Counted, task_name: str) -> None:
             f"{budget.trainable_percent_no_embeddings:.3f}",
         )
     console = open_console()
-    console.print(table)
+    show_table(console, table)
     for name, reason in counted.refused.items():
         console.print(f"{name}: {reason}", highlight=False)

@@ -148,6 +148,7 @@ def _show(console: Console, predicted: Predicted) -> None:
 
     from xlprompt.data.printable import printable
     from xlprompt.data.sources.rows import Pair
+    from xlprompt.evaluation.fitted_table import show_table
 
     task = predicted.task
     moved = f" · aligned by {predicted.alignment}" if predicted.alignment else ""
@@ -176,7 +177,7 @@ def _show(console: Console, predicted: Predicted) -> None:
             )
         sentences.append(Columns(words, padding=(0, 2)))
     if task.kind == "pair":
-        console.print(table)
+        show_table(console, table)
         return
     console.print(Text(title, style="italic"))
     for sentence in sentences:

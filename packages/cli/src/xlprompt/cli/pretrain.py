@@ -41,6 +41,7 @@ def command(recipe: Path, out: Path | None, settings: tuple[str, ...], mlruns: P
       xlprompt pretrain experiments/nano/xglm-nano-balanced.yaml
       xlprompt pretrain experiments/nano/xglm-nano.yaml --out /tmp/nano --set steps=100
     """
+    from xlprompt.evaluation.fitted_table import show_table
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.models.nano import folder_to_write
     from xlprompt.training.pretrain import PretrainingRecipe, pretrain
@@ -55,7 +56,7 @@ def command(recipe: Path, out: Path | None, settings: tuple[str, ...], mlruns: P
     if as_json:
         click.echo(json.dumps({**asdict(result), "folder": str(result.folder)}, indent=2))
         return
-    console.print(_table(result))
+    show_table(console, _table(result))
     console.print(
         f"{result.parameters:,} parameters after {result.seconds / 60:.0f} min, in {result.folder}",
         highlight=False,

@@ -16,9 +16,9 @@ from xlprompt.cli.options import (
     given,
     json_option,
     mlruns_option,
-    parse_settings,
     set_option,
     train_language_option,
+    with_settings,
 )
 
 EXIT_FAILED = 1
@@ -102,7 +102,7 @@ def command(
         out=out,
         database=database,
         search_overrides=given(SEARCH_KEYS, options),
-        recipe_overrides=given(RECIPE_KEYS, options) | parse_settings(settings),
+        recipe_overrides=with_settings(given(RECIPE_KEYS, options), settings),
     )
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))

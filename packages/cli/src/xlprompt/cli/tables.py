@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from xlprompt.evaluation.report_page import Section
 
-_WHOLE = 10  # letters of a word that stay on one line, such as an alignment's name
-
 
 def show_section(console: Console, section: Section, folder: Path) -> None:
     """`show_sections` of one."""
@@ -47,6 +45,7 @@ def _print(console: Console, section: Section) -> None:
     from rich import box
     from rich.table import Table as Grid
 
+    from xlprompt.evaluation.fitted_table import show_table
     from xlprompt.evaluation.report_page import Table
 
     for part in section.content:
@@ -54,15 +53,11 @@ def _print(console: Console, section: Section) -> None:
             continue
         grid = Grid(title=part.title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
         for place, name in enumerate(part.columns):
-            cells = [row[place] for row in part.rows]
-            if all(map(_is_figure, cells)):  # a figure in two lines could not be read, a heading can
-                grid.add_column(name, justify="right", width=max(map(len, (*cells, *name.split()))))
-            else:
-                longest = max((len(word) for cell in cells for word in cell.split()), default=0)
-                grid.add_column(name, overflow="fold", min_width=min(longest, _WHOLE))  # nothing is cut off
+            figures = all(_is_figure(row[place]) for row in part.rows)
+            grid.add_column(name, justify="right" if figures else "left")
         for row in part.rows:
             grid.add_row(*row)
-        console.print(grid)
+        show_table(console, grid)
         if part.note:
             console.print(f"{part.note}\n", highlight=False, markup=False)
     if section.note:

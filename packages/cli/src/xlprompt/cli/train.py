@@ -17,12 +17,13 @@ import click
 from xlprompt.cli.launch import is_launched, launch, launch_options
 from xlprompt.cli.options import (
     device_option,
+    given,
     json_option,
     languages_option,
     mlruns_option,
-    parse_settings,
     set_option,
     train_language_option,
+    with_settings,
 )
 
 if TYPE_CHECKING:
@@ -120,20 +121,21 @@ def command(
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import load_recipe, train
     from xlprompt.training.single_runs import marks, unmark_if_changed
+    from xlprompt.training.unused_keys import refuse_unused
 
-    overrides = {KEYS[name]: value for name, value in options.items() if value is not None}
-    overrides |= parse_settings(settings)
+    overrides = with_settings(given(KEYS, options), settings)
     console = open_console(stderr=as_json)  # with --json, progress must not mix with the figures
     if resume_step is not None and resume is None:
         raise click.UsageError("--resume-step needs --resume")
+    loaded = load_recipe(recipe, overrides)
+    refuse_unused(overrides, [loaded])
     status = launch(launcher, num_gpus, hostfile)
     if status is not None:
         sys.exit(status)
-    values = load_recipe(recipe, overrides)
     # A cell of a study is one process. Several share out their sums in another order.
-    tags = dict if is_launched() else partial(marks, values, mlruns, console)
+    tags = dict if is_launched() else partial(marks, loaded, mlruns, console)
     result = train(
-        values,
+        loaded,
         store=mlruns,
         console=console,
         recipe_path=recipe[0],
@@ -147,7 +149,7 @@ def command(
     if result is None:  # not the first of several processes
         return
     if resume is not None:
-        unmark_if_changed(values, mlruns, result.run_id)
+        unmark_if_changed(loaded, mlruns, result.run_id)
     if as_json:
         click.echo(json.dumps(_as_dict(result), indent=2, ensure_ascii=False))
     else:

@@ -47,7 +47,9 @@ def alignment_table(
         cells = []
         for each in reports.values():
             result = each.results[row.language]
-            cells.append(f"{result.scores[report.metric].value:.1f}{' !' if result.collapsed else '  '}")
+            score = result.scores[report.metric]
+            figure = f"{score.value:.1f}" if score.is_defined else "n/a"
+            cells.append(f"{figure}{' !' if result.collapsed else '  '}")
         table.add_row(f"{language(row.language).name} ({row.language}){mark}", *cells)
     table.add_section()
     zero_shot = [each.mean_zero_shot() for each in reports.values()]

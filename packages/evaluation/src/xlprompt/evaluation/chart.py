@@ -86,7 +86,8 @@ def _draw_scores(axes: Axes, report: TransferReport, results: Sequence[LanguageR
         if result.language in report.trained_languages:
             bar.set(hatch="///", edgecolor="white", linewidth=0)
         weight = "bold" if result.collapsed else "normal"
-        axes.text(1.12, position, f"{score.value:.1f}", ha="right", fontsize=11, fontweight=weight, **beside)
+        shown = f"{score.value:.1f}" if score.is_defined else "n/a"
+        axes.text(1.12, position, shown, ha="right", fontsize=11, fontweight=weight, **beside)
         if result.collapsed:
             axes.text(1.135, position, "!", fontweight="bold", **beside)
 

@@ -7,6 +7,7 @@ are report.py's.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ class Score:
     """A score in percent.
 
     Attributes:
-        value: 0 to 100.
+        value: 0 to 100; NaN where it is not defined: F1, precision and recall of a test set without entities.
         stderr: Standard error in percentage points, over the draw of the test examples; None for fewer than
             two examples. It says nothing about the spread over training seeds.
         replicates: The score on BOOTSTRAP_SAMPLES resamples of the examples, `[samples]`; None as above. Test
@@ -50,6 +51,11 @@ class Score:
     value: float
     stderr: float | None = None
     replicates: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether there is a value."""
+        return not math.isnan(self.value)
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def score(task: Task, gold: Labels, predicted: Labels) -> dict[str, Score]:
       conlleval and XTREME: an I- tag that continues nothing begins an entity. (Strict IOB2 would throw such
       gold spans away, and PAN-X holds some.) Also `accuracy` over every word, O included.
 
-    A ratio with nothing below the line is 0, as in seqeval.
+    A ratio with nothing below the line is 0, as in seqeval; see has_main_metric for where that misleads.
 
     Standard errors. Accuracy: the examples are a sample of clusters (sentences) with `n_i` words and `c_i`
     right ones; `se = sqrt(n / (n-1) * sum_i (c_i - p n_i)^2) / sum_i n_i`, the estimator for proportions in
@@ -125,6 +131,15 @@ def score(task: Task, gold: Labels, predicted: Labels) -> dict[str, Score]:
             stderr = float(replicates[:, column].std(ddof=1))
         scores[name] = Score(float(values[column]), stderr, replicates[:, column].copy())
     return scores
+
+
+def has_main_metric(task: Task, gold: Labels) -> bool:
+    """Whether gold labels are ones that the task's main metric says something of: entity F1 needs entities.
+
+    A model that rightly finds none where there is none would be given 0, and that would enter means.
+    """
+    outside = task.labels.index("O") if task.metric == "entity_f1" else None
+    return outside is None or any(label != outside for labels in gold for label in labels)
 
 
 def main_value(task: Task, gold: Labels, predicted: Labels) -> float:

@@ -5,7 +5,8 @@ A report is plain data. table.py and chart.py draw it; xlprompt.training hands i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from xlprompt.data.languages import language as language_row
 from xlprompt.data.tasks import Task
-from xlprompt.evaluation.metrics import Labels, Score, label_shares, score
+from xlprompt.evaluation.metrics import Labels, Score, has_main_metric, label_shares, score
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,19 @@ class LanguageResult:
 
 
 def language_result(task: Task, language: str, gold: Labels, predicted: Labels) -> LanguageResult:
-    """Score one language's predictions (see metrics.score and metrics.label_shares for shapes and errors)."""
+    """Score one language's predictions (see metrics.score and metrics.label_shares for shapes and errors).
+
+    Where the test set has no entity, F1, precision and recall are not defined.
+    """
     shares = label_shares(task, gold, predicted)
+    scores = score(task, gold, predicted)
+    if not has_main_metric(task, gold):
+        scores = {name: each if name == "accuracy" else Score(math.nan) for name, each in scores.items()}
     return LanguageResult(
         language=language,
         examples=len(gold),
         readouts=sum(len(labels) for labels in gold),
-        scores=score(task, gold, predicted),
+        scores=scores,
         majority=shares.majority,
         top_predicted=shares.top_predicted,
         top_predicted_share=shares.top_predicted_share,
@@ -119,9 +126,14 @@ class TransferReport:
         return (self.metric, *(name for name in names if name != self.metric))
 
     @property
+    def scored_languages(self) -> tuple[str, ...]:
+        """The evaluated languages in which the main metric is defined; means are over no others."""
+        return tuple(code for code, result in self.results.items() if result.scores[self.metric].is_defined)
+
+    @property
     def zero_shot_languages(self) -> tuple[str, ...]:
-        """The evaluated languages that were not trained on."""
-        return tuple(code for code in self.results if code not in self.trained_languages)
+        """Those of them that were not trained on."""
+        return tuple(code for code in self.scored_languages if code not in self.trained_languages)
 
     @property
     def trained_languages(self) -> tuple[str, ...]:
@@ -150,8 +162,8 @@ class TransferReport:
         )
 
     def mean(self, metric: str | None = None) -> Score:
-        """Plain mean over all evaluated languages, the training language included, as in XTREME."""
-        return self._mean(self.results, metric or self.metric)
+        """Plain mean over all scored languages, the training language included, as in XTREME."""
+        return self._mean(self.scored_languages, metric or self.metric)
 
     def mean_zero_shot(self, metric: str | None = None) -> Score | None:
         """Mean over the languages not trained on; None if there are none."""
@@ -163,7 +175,7 @@ class TransferReport:
         """Training language's score minus the zero-shot mean, in percentage points; None without both."""
         metric = metric or self.metric
         zero_shot = self.mean_zero_shot(metric)
-        if zero_shot is None or self.train_language not in self.results:
+        if zero_shot is None or self.train_language not in self.scored_languages:
             return None
         trained = self.results[self.train_language].scores[metric]
         replicates = None
@@ -181,9 +193,10 @@ class TransferReport:
         flat: dict[str, float] = {}
         for metric in self.metric_names:
             for code, result in self.results.items():
-                flat[f"{self.split}/{metric}/{code}"] = result.scores[metric].value
+                if result.scores[metric].is_defined:
+                    flat[f"{self.split}/{metric}/{code}"] = result.scores[metric].value
             for name, summary in self._summaries(metric).items():
-                if summary is not None:
+                if summary is not None and summary.is_defined:
                     flat[f"{self.split}/{metric}/{name}"] = summary.value
         flat[f"{self.split}/collapsed_languages"] = float(len(self.collapsed_languages))
         return flat
@@ -214,7 +227,9 @@ class TransferReport:
             "transfer_gap": self.transfer_gap(metric),
         }
 
-    def _mean(self, languages: Iterable[str], metric: str) -> Score:
+    def _mean(self, languages: Sequence[str], metric: str) -> Score:
+        if not languages:
+            return Score(math.nan)
         terms = [self.results[code].scores[metric] for code in languages]
         value = float(np.mean([term.value for term in terms]))
         columns = [term.replicates for term in terms if term.replicates is not None]
@@ -227,4 +242,4 @@ def _spread(replicates: np.ndarray | None) -> float | None:
 
 
 def _score_dict(result: Score) -> dict[str, float | None]:
-    return {"value": result.value, "stderr": result.stderr}
+    return {"value": result.value if result.is_defined else None, "stderr": result.stderr}

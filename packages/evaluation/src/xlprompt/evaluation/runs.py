@@ -20,7 +20,7 @@ from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.languages import in_study_order
 from xlprompt.data.tasks import Task
 from xlprompt.data.tasks import task as task_row
-from xlprompt.evaluation.metrics import example_counts, label_shares, main_metric, percent
+from xlprompt.evaluation.metrics import example_counts, has_main_metric, label_shares, main_metric, percent
 from xlprompt.evaluation.predictions import SavedPredictions, load_predictions
 
 RunKey = tuple[str, str, int]
@@ -231,8 +231,14 @@ def _load_task(
     languages = {}
     for code in in_study_order(set(runs[first])):
         places = {run: runs[run][code] for run in order}
-        languages[code], split = _load_language(task, metric, code, places)
-        splits.add(split)
+        loaded = _load_language(task, metric, code, places)
+        if loaded is not None:
+            languages[code], split = loaded
+            splits.add(split)
+    if not languages:
+        raise DataError(
+            f"{name} has no test set with entities, so there is no F1", fix="Score it on other data."
+        )
     if len(splits) > 1:
         raise DataError(
             f"the predictions of task {name} are of different splits: {', '.join(sorted(splits))}",
@@ -243,8 +249,11 @@ def _load_task(
 
 def _load_language(
     task: Task, metric: str, code: str, runs: Mapping[tuple[str, int], SavedPredictions | str | Path]
-) -> tuple[Counts, str]:
-    """Read one language of all runs of a task; the others are compared with the first one's examples."""
+) -> tuple[Counts, str] | None:
+    """Read one language of all runs of a task; the others are compared with the first one's examples.
+
+    None stands for a language in which the metric is not defined.
+    """
     reference: SavedPredictions | None = None
     numerators, denominators, collapsed = [], [], []
     for run, given in runs.items():
@@ -266,6 +275,8 @@ def _load_language(
         collapsed.append(label_shares(task, saved.gold, saved.predicted).collapsed)
     if reference is None:
         raise ValueError(f"There are no runs of task {task.name!r}.")
+    if metric == main_metric(task) and not has_main_metric(task, reference.gold):
+        return None
     majority = 0.0
     if metric == "accuracy":
         gold = np.fromiter(chain.from_iterable(reference.gold), dtype=np.int64)

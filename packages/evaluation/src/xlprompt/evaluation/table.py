@@ -16,6 +16,7 @@ from xlprompt.evaluation.report import LanguageResult, TransferReport
 
 _METRIC_TITLES = {"accuracy": "accuracy", "f1": "F1"}
 _ABSENT = "–"
+_UNDEFINED = "n/a"
 
 
 def score_table(report: TransferReport) -> Table:
@@ -70,7 +71,7 @@ def score_table(report: TransferReport) -> Table:
     summaries = (
         (f"zero-shot mean ({zero_shot})", report.mean_zero_shot),
         ("transfer gap", report.transfer_gap),
-        (f"mean ({len(report.results)})", report.mean),
+        (f"mean ({len(report.scored_languages)})", report.mean),
     )
     for title, summary in summaries:
         table.add_row(title, *(_with_error(summary(metric)) for metric in metrics), style="bold")
@@ -83,6 +84,8 @@ def _legend(report: TransferReport, metrics: list[str]) -> str:
         whose = f"{language(report.train_language).name}'s" if report.also_trained_on else "its"
         lines.append(f"* trained on: not in the zero-shot mean; the gap is {whose} score minus that mean.")
     lines.append("majority: accuracy of always giving the commonest true label.")
+    if len(report.scored_languages) < len(report.results):
+        lines.append("n/a: no entity in the test set, so no F1; such a language is in no mean.")
     if report.collapsed_languages:
         lines.append("! collapsed: accuracy clearly below the majority, or one label for nearly all.")
     return "\n".join(lines)
@@ -91,6 +94,8 @@ def _legend(report: TransferReport, metrics: list[str]) -> str:
 def _with_error(result: Score | None) -> str:
     if result is None:
         return _ABSENT
+    if not result.is_defined:
+        return _UNDEFINED
     return f"{result.value:.1f} ± {_ABSENT if result.stderr is None else format(result.stderr, '.1f')}"
 
 

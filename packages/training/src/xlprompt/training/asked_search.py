@@ -19,6 +19,7 @@ from xlprompt.training.grid import find_recipe, load_found_recipe
 from xlprompt.training.recipe import Recipe, recipe_to_dict
 from xlprompt.training.search_space import Knob, SearchError, SearchFile, load_search, shipped_values
 from xlprompt.training.search_worker import SearchJob
+from xlprompt.training.unused_keys import refuse_unused
 
 _TRIAL = "xlprompt.training.trial.train_trial"  # whose code decides the scores
 
@@ -103,7 +104,8 @@ def ask_search(
         overrides: Values by dotted key that win over the recipe's.
 
     Raises:
-        RecipeError: The search file or the recipe is missing or wrong, or the recipe is not in the space.
+        RecipeError: The search file or the recipe is missing or wrong, the recipe is not in the space, or an
+            override changes nothing.
         SearchError: The method is none of the file's.
         DataError, ModelError, RunError: Data or model are not there.
     """
@@ -113,6 +115,7 @@ def ask_search(
     file = find_recipe(search.recipe, path, task, method)
     recipe = load_found_recipe(file, path, task, overrides)
     shipped_values(recipe, search.space_of(method), file)
+    refuse_unused(overrides or (), [recipe])
     return AskedSearch(
         search,
         recipe,

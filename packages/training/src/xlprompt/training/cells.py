@@ -22,6 +22,7 @@ from xlprompt.training.code_version import ENTRY, code_version
 from xlprompt.training.grid import Grid, load_grid_recipe
 from xlprompt.training.recipe import Recipe, RecipeError, recipe_to_dict
 from xlprompt.training.training_state import FREE_KEYS
+from xlprompt.training.unused_keys import refuse_unused
 
 
 class StudyError(RuntimeError):
@@ -100,7 +101,8 @@ def make_groups(
         overrides: Values by dotted key that win over every recipe's.
 
     Raises:
-        RecipeError: A recipe is missing or wrong, or two variants come to the same.
+        RecipeError: A recipe is missing or wrong, two variants come to the same, or an override
+            changes nothing.
         DataError, ModelError, RunError: No data are named, or data or a model folder are not there, or they
             lack a split or language.
     """
@@ -137,6 +139,7 @@ def make_groups(
             for seed in grid.seeds
         )
         groups.append(Group(task, method, recipe.model, shared, cells, variant))
+    refuse_unused(overrides or (), [group.cells[0].recipe for group in groups])
     return tuple(groups)
 
 

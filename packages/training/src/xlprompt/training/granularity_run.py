@@ -35,7 +35,7 @@ from xlprompt.training.evaluation_run import evaluate
 from xlprompt.training.granularity_sweep import Sweep
 from xlprompt.training.ledger import CellRun, Ledger, open_ledger
 from xlprompt.training.preparation import Setup, choose_device, load_split
-from xlprompt.training.recipe import LIMITS, Recipe, load_settings, recipe_from_dict
+from xlprompt.training.recipe import LIMITS, Recipe, RecipeError, load_settings, recipe_from_dict
 from xlprompt.training.report_runs import BASELINE, METHOD, find_runs
 from xlprompt.training.report_sections import log_section
 from xlprompt.training.run_labels import run_name
@@ -85,17 +85,21 @@ def run_sweep(
         device: As in `train`.
 
     Raises:
-        RecipeError: The file is missing or wrong.
+        RecipeError: The file is missing or wrong, or something is given that it would not use.
         StudyError: The store has no study of both methods, or the sweep's could not be finished.
         DataError, RunError: The data are not there.
     """
     sweep = load_settings(path, Sweep, overrides)
     left_out: list[str] = []
     if sweep.train is None:
+        if given := [*(grid_overrides or {}), *(recipe_overrides or {})]:
+            raise RecipeError(f"the command line: {given[0]}: is of training. Add --train, or leave it out")
         cells, left_out = _of_finished_study(sweep, store, console)
         ledger = Ledger(store)
         found, done = _score(cells, sweep, store, ledger, console, device)
     else:
+        if device is not None:
+            raise RecipeError(f"{path}: trains, on what its study's executor names. Leave --device out")
         cells, found, done = _train(sweep, Path(path), store, console, grid_overrides, recipe_overrides)
     model = next(iter(cells.values())).recipe.model
     tokens, cut_away = _tokens(cells, sweep)

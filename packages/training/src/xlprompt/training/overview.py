@@ -38,12 +38,11 @@ def plan_table(
     table.title = Text(f"{recipe.task} · {recipe.method} · {recipe.model} · seed {recipe.seed}")
     table.title_justify = "left"
     rows = {
-        "trainable": f"{budget.trainable_params:,} of {budget.total_params:,} parameters "
-        f"({budget.trainable_percent:.3f} %): {_parts(budget)}",
+        "trainable": _trainable(budget),
         "data": f"{setup.source.name}: {'+'.join(recipe.data.train_languages)}, "
         f"{train_split.record.examples:,} training and {development.record.examples:,} development examples",
         "test": f"{len(languages)} languages: {' '.join(languages)}",
-        "training": f"{schedule.steps:,} steps of {schedule.batch_size} sequences ({epochs:.2g} epochs), "
+        "training": f"{schedule.steps:,} steps of {schedule.batch_size} sequences ({_epochs(epochs)}), "
         f"development score every {schedule.evaluate_every}",
         "device": f"{environment.device} ({environment.cpu}, {environment.cores} cores), {recipe.precision}",
         "engine": f"{engine}; {_processes(setup.processes)}",
@@ -64,6 +63,23 @@ def plan_table(
 
 def _processes(processes: Processes) -> str:
     return f"{processes.size} processes share each step" if processes.size > 1 else "one process"
+
+
+def _trainable(budget: ParameterBudget) -> str:
+    if budget.trainable_params > budget.total_params:  # a share of the backbone would be more than all of it
+        return f"{budget.trainable_params:,} parameters, all of the backbone's among them: {_parts(budget)}"
+    share = f"{budget.trainable_percent:.3f} %"
+    return f"{budget.trainable_params:,} of {budget.total_params:,} parameters ({share}): {_parts(budget)}"
+
+
+def _epochs(number: float) -> str:
+    """In full: `0.04 epochs`, `1.5 epochs`, `600 epochs`; a power of ten would be read as six."""
+    if number < 0.005:
+        return "less than 0.01 epochs"
+    digits = 0 if number >= 10 else 1 if number >= 1 else 2
+    shown = f"{number:,.{digits}f}"
+    shown = shown.rstrip("0").rstrip(".") if digits else shown
+    return f"{shown} epoch{'' if shown == '1' else 's'}"
 
 
 def _parts(budget: ParameterBudget) -> str:

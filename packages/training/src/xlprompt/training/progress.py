@@ -11,9 +11,19 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 
 _LINE_SECONDS = 10.0
+_WIDE = 110  # columns of a terminal that take the whole line with its bar
 
 
 class TrainingProgress(Protocol):
@@ -107,16 +117,25 @@ def training_progress(console: Console, *, steps: int, metric: str) -> Iterator[
         yield LineProgress(console, steps=steps, metric=metric)
         return
     columns = (
-        TextColumn("train"),
-        BarColumn(bar_width=20),
+        *bars(console, "train"),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TextColumn("{task.fields[best]}"),
+        folded("{task.fields[figures]}"),
+        folded("{task.fields[best]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("train", total=steps, figures="", best="")
         yield LiveProgress(progress, task, metric=metric)
+
+
+def bars(console: Console, name: str) -> tuple[ProgressColumn, ...]:
+    """The columns of a bar and its name; of narrow terminals figures need all the room."""
+    return (folded(name), BarColumn(bar_width=20)) if console.width >= _WIDE else ()
+
+
+def folded(text: str) -> ProgressColumn:
+    """A column of text that is folded where it does not fit, and not cut off."""
+    return TextColumn(text, markup=False, table_column=Column(overflow="fold"))
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ import difflib
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -57,6 +57,8 @@ def explain(error: ValidationError, layers: Layers, kind: type[BaseModel], *, de
         problems.setdefault(tuple(keys), []).append(problem)
     lines = []
     for place, found in problems.items():
+        if any(other[: len(place)] == place for other in problems if len(other) > len(place)):
+            continue  # another branch of the same union, in which the value came less far
         origin = _origin(place, layers) or default_origin
         lines.append(f"{origin}: {_about(place, found, kind)}")
     return "\n".join(dict.fromkeys(lines))
@@ -98,25 +100,36 @@ def _give(problem: Any, keys: Sequence[str], kind: type[BaseModel]) -> str:
     return _GIVE.get(problem["type"], "another value").format_map(problem.get("ctx", {})).replace("'", "")
 
 
-def _keys(location: tuple[int | str, ...], kind: type[BaseModel], *, unknown_last: bool) -> list[str]:
-    """The file's own keys in pydantic's location, which also names list indices and branches of a union."""
+def _step(level: Any, part: int | str) -> tuple[bool, Any]:
+    """Whether a part of a location is a key of the file, and what stands below it.
+
+    pydantic's locations also name list indices and branches of a union, which files know nothing of.
+    """
+    fields = _fields(level)
+    if part in fields:
+        return True, fields[str(part)]
+    if get_origin(level) in (dict, Mapping):
+        return True, get_args(level)[1]
+    return False, level
+
+
+def _keys(location: Sequence[int | str], kind: type[BaseModel], *, unknown_last: bool) -> list[str]:
+    """The file's own keys in pydantic's location."""
     keys: list[str] = []
     level: Any = kind
     for part in location:
-        fields = _fields(level)
-        if part not in fields:
-            return [*keys, str(part)] if unknown_last else keys
-        keys.append(str(part))
-        level = fields[str(part)]
-    return keys
+        is_key, level = _step(level, part)
+        if is_key:
+            keys.append(str(part))
+    return [*keys, str(location[-1])] if unknown_last else keys
 
 
 def _level(keys: Sequence[str], kind: type[BaseModel]) -> Any:
     """The settings that stand at a key, or the type of its value."""
     level: Any = kind
     for key in keys:
-        level = _fields(level).get(key)
-    return next((each for each in get_args(level) if _fields(each)), level)
+        _, level = _step(level, key)
+    return level
 
 
 def _origin(keys: Sequence[str], layers: Layers) -> str | None:
@@ -141,12 +154,14 @@ def keys_of(kind: type[BaseModel]) -> Iterator[str]:
 
 
 def _fields(settings: Any) -> dict[str, Any]:
-    """The annotated fields of a settings class, pydantic model or dataclass; nothing for any other type."""
+    """The annotated fields of a settings class, pydantic model or dataclass, or of the one in a union."""
     if isinstance(settings, type) and issubclass(settings, BaseModel):
         return {name: field.annotation for name, field in settings.model_fields.items()}
     if isinstance(settings, type) and is_dataclass(settings):
         return get_type_hints(settings)
-    return {}
+    if get_origin(settings) in (dict, Mapping, tuple, list):
+        return {}
+    return next((fields for each in get_args(settings) if (fields := _fields(each))), {})
 
 
 def _nearest(keys: Sequence[str], kind: type[BaseModel]) -> str:

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from xlprompt.data import TASKS
 from xlprompt.data.batches import training_steps
 from xlprompt.evaluation import TransferReport, main_metric
+from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.models import Backbone, ParameterBudget, TaskModel
@@ -210,7 +211,8 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
     aligned = alignment_loss(setup, languages)
     expected, peak_rate = _estimate(setup, job, model, budget, train_split, development, aligned)
     flops_per_step = _flops_per_step(recipe, model, train_split, aligned)
-    console.print(
+    show_table(
+        console,
         plan_table(
             setup,
             job.engine,
@@ -222,7 +224,7 @@ def _train(recipe: Recipe, target: torch.device, job: _Job) -> RunResult | None:
             expected,
             store,
             aligned_languages=aligned.languages if aligned else (),
-        )
+        ),
     )
 
     name = run_name(recipe)

@@ -31,7 +31,8 @@ from xlprompt.evaluation import (
 )
 from xlprompt.evaluation.aligned import predict_with_maps
 from xlprompt.evaluation.alignment_table import alignment_table
-from xlprompt.evaluation.metrics import main_value
+from xlprompt.evaluation.fitted_table import show_table
+from xlprompt.evaluation.metrics import has_main_metric, main_value
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.evaluation.tokenization import TOKENS_PER_WORD, tokens_per_word
 from xlprompt.models import AffineMap, AlignmentKind, TaskModel
@@ -103,9 +104,10 @@ def score_languages(
             predictions = _predict(setup, model, part, language, alignments, kinds)
             scored.add(setup, part, language, split, predictions, tracker, Path(folder))
             plain = scored.results[Variant()][language]
+            score = plain.scores[metric]
             console.print(
                 f"  {split} {number}/{len(languages)}  {language:<3} {metric} "
-                f"{plain.scores[metric].value:5.1f}  {plain.examples:,} examples  "
+                f"{f'{score.value:.1f}' if score.is_defined else 'n/a':>5}  {plain.examples:,} examples  "
                 f"{predictions[Variant()].tokens_per_second:,.0f} tokens/s",
                 highlight=False,
             )
@@ -124,7 +126,7 @@ def score_languages(
         }
         report = reports[Variant()]
         table = score_table(report)
-        console.print(table)
+        show_table(console, table)
         if setup.processes.is_first:
             _log_report(tracker, report, table, Path(folder))
         _log_metrics(tracker, report.metrics() | scored.fineness, scored.records, model_id, step)
@@ -175,11 +177,14 @@ class _Scored:
         task, gold = setup.task, part.encoded.gold()
         for variant, each in predictions.items():
             if variant.kind != "none" and variant.place != self.last:
-                self.swept.setdefault(variant, {})[language] = main_value(task, gold, each.labels)
+                if has_main_metric(task, gold):
+                    self.swept.setdefault(variant, {})[language] = main_value(task, gold, each.labels)
                 continue
             result = language_result(task, language, gold, each.labels)
             self.results.setdefault(variant, {})[language] = result
-            self.swept.setdefault(variant, {})[language] = result.scores[main_metric(task)].value
+            score = result.scores[main_metric(task)]
+            if score.is_defined:
+                self.swept.setdefault(variant, {})[language] = score.value
             name = "predictions" if variant.kind == "none" else f"predictions-{variant.kind}"
             path = folder / name / f"{language}.{split}.jsonl.gz"
             ids = list(part.dataset["id"])
@@ -295,11 +300,11 @@ def _log_sweep(
 
 
 def _show(tracker: Tracker, console: Console, table: Table, name: str) -> None:
-    console.print(table)
+    show_table(console, table)
     _log_table(tracker, table, name)
 
 
 def _log_table(tracker: Tracker, table: Table, name: str) -> None:
     text = io.StringIO()
-    open_console(file=text, width=110).print(table)
+    show_table(open_console(file=text, width=110), table)
     log_text(tracker, name, text.getvalue())

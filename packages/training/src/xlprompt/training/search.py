@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.training.asked_search import AskedSearch, ask_search
 from xlprompt.training.executor_choice import make_executor
 from xlprompt.training.search_database import database_beside, hidden
@@ -184,7 +185,7 @@ def _say_outcome(
     search: AskedSearch, trials: SearchTrials, found: Sequence[Trial], best: Path, console: Console
 ) -> None:
     """Show all trials and the verdict, and write the best recipe when the last trial has ended."""
-    console.print(trials_table(found, search.metric, list(search.space)))
+    show_table(console, trials_table(found, search.metric, list(search.space)))
     console.print(verdict(found), highlight=False, markup=False, soft_wrap=True)
     if trials.are_complete and best_trial(found):
         write_best(best, search, found)

@@ -39,9 +39,9 @@ class Range(Settings):
     @model_validator(mode="after")
     def _is_a_range(self) -> Range:
         if not self.low < self.high:
-            raise ValueError(f"low ({self.low:g}) must be less than high ({self.high:g})")
+            raise ValueError(f"low ({show(self.low)}) must be less than high ({show(self.high)})")
         if self.log and self.low <= 0:
-            raise ValueError(f"log needs a low above zero, not {self.low:g}")
+            raise ValueError(f"log needs a low above zero, not {show(self.low)}")
         return self
 
     @property
@@ -56,7 +56,7 @@ class Range(Settings):
 
     def __str__(self) -> str:
         """Such as `5e-05 to 0.05, log-uniform`."""
-        return f"{self.low:g} to {self.high:g}{', log-uniform' if self.log else ''}"
+        return f"{show(self.low)} to {show(self.high)}{', log-uniform' if self.log else ''}"
 
 
 Knob = Range | tuple[Value, ...]
@@ -179,7 +179,9 @@ def show(value: Any) -> str:
     """A value in as many digits as a reader needs."""
     if value is None:
         return "null"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if 999 < abs(value) < 1e15 else f"{value:.3g}"
+    return str(value)
 
 
 def _check_key(key: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
+from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.training.cells import Group, StudyError, make_groups
 from xlprompt.training.executor_choice import make_executor
 from xlprompt.training.executors import Executor, shared_memory
@@ -102,13 +103,20 @@ def run_study(
 
     Raises:
         RecipeError: The grid file or a recipe is missing or wrong.
-        StudyError: Another process is at work on it, or the executor cannot be had.
+        StudyError: Another process is at work on it, the executor cannot be had, or something is given that
+            would not be used.
         DataError, ModelError, RunError: Data or model are not there.
     """
     grid = load_grid(grid_path, grid_overrides)
     if address and grid.executor.kind != "ray":
         raise StudyError("an address is a Ray cluster's: give it with --executor ray")
     groups = make_groups(grid, grid_path, recipe_overrides)
+    if "executor.engine" in (grid_overrides or {}) and not any(
+        grid.executor.engine_of(group.cells[0].recipe.method) for group in groups
+    ):
+        raise StudyError(
+            "an engine is chosen for full fine-tuning, and no method here is finetune. Leave it out"
+        )
     if not dry_run and any(not group.fingerprint for group in groups):
         _fetch_models(groups, console)
         groups = make_groups(grid, grid_path, recipe_overrides)
@@ -143,7 +151,7 @@ def run_study(
         ledger.adopt(group)
     _close_complete_parents(groups, ledger)
     results = _results(groups, ledger)
-    console.print(study_table(results))
+    show_table(console, study_table(results))
     return StudyResult(plan, results, failures, stopped_by)
 
 
@@ -275,7 +283,7 @@ def _only_planned(plan: Plan, grid: Grid, console: Console) -> StudyResult:
 
 
 def _print_plan(plan: Plan, grid: Grid, workers: int, where: str, console: Console) -> None:
-    console.print(plan_table(plan))
+    show_table(console, plan_table(plan))
     console.print(plan_line(plan, workers, where), highlight=False, markup=False, soft_wrap=True)
     free = shared_memory(grid.executor)
     if free is not None and (warning := memory_warning(plan, workers, free)):

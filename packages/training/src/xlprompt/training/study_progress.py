@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import MofNCompleteColumn, Progress, TaskID
 
+from xlprompt.training.progress import bars, folded
 from xlprompt.training.worker_process import Event
 
 _LINE_SECONDS = 60.0
@@ -142,11 +143,11 @@ def study_progress(
     if not console.is_terminal:
         yield StudyProgress(console, None, cells=cells, left=left, what=what, last=last)
         return
+    name = "{task.description}"
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
+        *(bars(console, name) or (folded(name),)),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}", markup=False),
+        folded("{task.fields[figures]}"),
     )
-    with Progress(*columns, console=console, refresh_per_second=_REFRESHES) as bars:
-        yield StudyProgress(console, bars, cells=cells, left=left, what=what, last=last)
+    with Progress(*columns, console=console, refresh_per_second=_REFRESHES) as live:
+        yield StudyProgress(console, live, cells=cells, left=left, what=what, last=last)

@@ -46,6 +46,7 @@ from mlflow.entities import (  # noqa: E402
     Param,
     Run,
 )
+from mlflow.store.db.utils import _get_latest_schema_revision  # noqa: E402
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID  # noqa: E402
 
 from xlprompt.evaluation.whole_files import write_whole  # noqa: E402
@@ -538,6 +539,40 @@ def create_store(mlruns: Path) -> None:
     _client(mlruns, writing=False)
 
 
+def store_problem(mlruns: Path) -> tuple[str, str] | None:
+    """Why a folder's store cannot be used and what to do, or None where it can; nothing is written.
+
+    Where there is no store yet, the question is whether one can be made.
+    """
+    database = _database(mlruns)
+    if not os.path.lexists(database):
+        place = next(each for each in (mlruns, *mlruns.absolute().parents) if os.path.lexists(each))
+        if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+            return None
+        return (
+            f"none can be made in {place}",
+            "Make it a folder that can be written, or name another with --mlruns",
+        )
+    reason = _why_unusable(mlruns, _WAIT_IN_TRAINING) or _other_schema(database)
+    if reason is None and not os.access(mlruns, os.W_OK):
+        reason = "its folder is read-only"  # where sqlite puts its journal
+    return None if reason is None else (f"{database} cannot be used ({reason})", _remedy(reason))
+
+
+def _other_schema(database: Path) -> str | None:
+    """What is wrong with a database's tables, by MLflow's own mark; an empty one is filled at first use."""
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,):
+                return None
+            versions = [row[0] for row in connection.execute("SELECT version_num FROM alembic_version")]
+            connection.execute("SELECT status, lifecycle_stage FROM runs LIMIT 1")
+        except sqlite3.Error as error:
+            return f"it is no MLflow store: {error}"
+    head = _get_latest_schema_revision()
+    return None if versions == [head] else f"its schema is {', '.join(versions)}, and this MLflow's is {head}"
+
+
 def find_model(mlruns: Path, run_id: str) -> StoredModel:
     """The checkpoint that a training run of the store has produced.
 
@@ -717,6 +752,8 @@ def _remedy(reason: str) -> str:
         return "Make the file and its folder writable"
     if "full" in words or "no space" in words:
         return "Make room on its disk"
+    if "schema" in words:
+        return "Back it up and upgrade it (`mlflow db upgrade`), or name another store with --mlruns"
     if "deleted" in words:
         return "Restore the run (`mlflow runs restore`)"
     return "Repair it, or name another store with --mlruns"

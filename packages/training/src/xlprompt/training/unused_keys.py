@@ -1,0 +1,69 @@
+"""Keys that were given for a run and that it would pass over: they are refused, since they meant something.
+
+A recipe file may hold such keys, as bases are shared by all methods. The command line may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from xlprompt.models import METHODS
+from xlprompt.training.recipe import Recipe, RecipeError
+
+
+class _Condition(NamedTuple):
+    is_met: Callable[[Recipe], bool]
+    remedy: str
+
+
+def _is_aligned(recipe: Recipe) -> bool:
+    return any(kind != "none" for kind in recipe.evaluation.alignment.kinds)
+
+
+_CONDITIONS: dict[str, _Condition] = {
+    "prompt.text": _Condition(lambda recipe: recipe.prompt.init == "text", "prompt.init=text"),
+    "prompt.std": _Condition(lambda recipe: recipe.prompt.init == "normal", "prompt.init=normal"),
+    "optimizer.head_learning_rate": _Condition(
+        lambda recipe: recipe.head.kind == "linear", "head.kind=linear"
+    ),
+    **{
+        f"alignment_loss.{key}": _Condition(
+            lambda recipe: recipe.alignment_loss.weight > 0, "an alignment_loss.weight above 0"
+        )
+        for key in ("moments", "languages", "rows", "sentences")
+    },
+    **{
+        f"evaluation.alignment.{key}": _Condition(_is_aligned, "evaluation.alignment.kinds=[mean_scale]")
+        for key in ("sentences", "layer")
+    },
+    **{
+        f"encoding.granularity.{key}": _Condition(
+            lambda recipe: recipe.encoding.granularity.share > 0, "an encoding.granularity.share above 0"
+        )
+        for key in ("languages", "split", "kind", "seed")
+    },
+}
+
+
+def refuse_unused(keys: Iterable[str], recipes: Sequence[Recipe]) -> None:
+    """Make sure that each given key changes at least one of the recipes.
+
+    Args:
+        keys: Dotted keys that were given on the command line.
+        recipes: The recipes with their values.
+
+    Raises:
+        RecipeError: A key is another method's, or waits for a value of another key.
+    """
+    methods = list(dict.fromkeys(recipe.method for recipe in recipes))
+    for key in keys:
+        section = key.partition(".")[0]
+        if section in METHODS and section != "head" and section not in methods:
+            raise RecipeError(
+                f"the command line: {key}: is of method {section}, and here is {', '.join(methods)}. "
+                "Leave it out, or take that method"
+            )
+        condition = _CONDITIONS.get(key)
+        if condition and not any(condition.is_met(recipe) for recipe in recipes):
+            raise RecipeError(f"the command line: {key}: needs {condition.remedy}. Add that, or leave it out")
