@@ -215,8 +215,8 @@ class Backbone(nn.Module):
         if _slides(self.config) and not recorder.windows:
             raise ModelError(
                 f"{self.name}: {type(self.model).__name__} has a sliding window of "
-                f"{self.config.sliding_window} positions and does not hand it to its attention, which would see "
-                f"more here. {INSTEAD}"
+                f"{self.config.sliding_window} positions and does not hand it to its attention, which would "
+                f"see more here. {INSTEAD}"
             )
         shapes = {tuple(key.shape) for key, _ in recorder.states.values()}
         shapes |= {tuple(value.shape) for _, value in recorder.states.values()}
