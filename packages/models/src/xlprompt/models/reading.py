@@ -50,8 +50,12 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     location = locate(name)
     if os.path.isdir(location):
         folder = Path(location)
+        fast = (folder / "tokenizer.json").exists()  # which makes the files that it was made of needless
         for path in (folder / "config.json", *tokenizer_files(folder)):
-            (read_json if path.suffix == ".json" else require_whole)(path)
+            if path.suffix == ".json":
+                read_json(path)
+            elif not fast:
+                require_whole(path)
     tokenizer = from_transformers(name, AutoTokenizer.from_pretrained, location)
     if not tokenizer.is_fast:
         raise ModelError(f"{name}: no fast tokenizer (tokenizer.json); word boundaries need one")
