@@ -231,13 +231,14 @@ class Backbone(nn.Module):
 
 def _slides(config: PreTrainedConfig) -> bool:
     """Whether a configuration has layers that see a part of the text only."""
-    window, positions = (getattr(config, key, None) for key in ("sliding_window", "max_position_embeddings"))
+    window = getattr(config, "sliding_window", None)
     # A key that a model's class does not know is passed over by transformers too.
-    known = isinstance(window, int) and "sliding_window" in getattr(config, "__dataclass_fields__", {})
-    if not known or getattr(config, "use_sliding_window", True) is False:
+    known = "sliding_window" in getattr(config, "__dataclass_fields__", {})
+    if not known or not isinstance(window, int) or getattr(config, "use_sliding_window", True) is False:
         return False
+    positions = getattr(config, "max_position_embeddings", None)
     kinds = getattr(config, "layer_types", None)
-    return window < (positions or window + 1) and (kinds is None or "sliding_attention" in kinds)
+    return (positions is None or window < positions) and (kinds is None or "sliding_attention" in kinds)
 
 
 @contextmanager

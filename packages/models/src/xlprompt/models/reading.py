@@ -50,11 +50,11 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     location = locate(name)
     if os.path.isdir(location):
         folder = Path(location)
-        fast = (folder / "tokenizer.json").exists()  # which makes the files that it was made of needless
+        is_fast = (folder / "tokenizer.json").exists()  # which makes the files that it was made of needless
         for path in (folder / "config.json", *tokenizer_files(folder)):
             if path.suffix == ".json":
                 read_json(path)
-            elif not fast:
+            elif not is_fast:
                 require_whole(path)
     tokenizer = from_transformers(name, AutoTokenizer.from_pretrained, location)
     if not tokenizer.is_fast:
