@@ -170,3 +170,26 @@ def test_sizes_are_told_in_binary_units(tmp_path):
     (tmp_path / "a" / "file").write_bytes(b"x" * 3 * 2**20)
     (tmp_path / "link").symlink_to(tmp_path / "a" / "file")
     assert doctor._size(doctor._bytes_in(tmp_path)) == "3.0 MiB"
+
+
+def test_a_cache_that_cannot_be_written_is_told_with_the_variable_that_moves_it(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for variable, name in (("XLPROMPT_CACHE", "xlprompt cache"), ("HF_HUB_CACHE", "hub cache")):
+        folder = tmp_path / "file" / "cache"
+        monkeypatch.setenv(variable, str(folder))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
+        (finding,) = (each for each in doctor.check_caches() if each.name == name)
+        assert finding.status == "note"
+        assert "cannot be written" in finding.detail
+        assert variable in finding.fix
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_a_model_is_examined_as_training_does(xlprompt, complete, tmp_path, tiny_llama):
+    found = json.loads(xlprompt("doctor", "--model", tiny_llama, "--mlruns", tmp_path, "--json").stdout)
+    (model,) = (each for each in found["checks"] if each["name"] == "model")
+    assert (model["status"], "3 layers of width 32" in model["detail"]) == ("ok", True)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    told = xlprompt("doctor", "--model", tmp_path, "--mlruns", tmp_path)
+    assert told.exit_code == 1
+    assert "no list of decoder layers" in told.stdout

@@ -150,3 +150,13 @@ def test_a_prompt_in_some_layers_is_counted_as_such_and_one_that_cannot_be_is_ex
         refused = xlprompt("params", *options)
         assert refused.exit_code != 0
         assert message in " ".join(refused.stderr.split())
+
+
+def test_a_model_that_training_refuses_is_not_planned_for(xlprompt, tmp_path):
+    from transformers import GPT2Config
+
+    GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=64).save_pretrained(tmp_path)
+    told = xlprompt("params", "--model", tmp_path)
+    assert told.exit_code == 2
+    assert told.stdout == ""
+    assert "no list of decoder layers called `layers`, where prompts go. Take another decoder" in told.stderr

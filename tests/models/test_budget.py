@@ -2,10 +2,21 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from xlprompt.models import PromptSettings, build_task_model, load_backbone, load_tokenizer, parameter_budget
+from xlprompt.models import (
+    AdapterSettings,
+    BitfitSettings,
+    FinetuneSettings,
+    LoraSettings,
+    PromptSettings,
+    build_task_model,
+    load_backbone,
+    load_tokenizer,
+    parameter_budget,
+)
 from xlprompt.models.heads import HeadSettings
 
 # Parameter counts of the XGLM release (fairseq examples/xglm) and, for 564M, the count without embedding.
@@ -53,6 +64,26 @@ def test_parts_add_up(tiny_gemma: Path) -> None:
     parts = (budget.embedding_params, budget.attention_params, budget.feed_forward_params, budget.norm_params)
     assert sum(parts) == budget.total_params
     assert budget.embedding_params == load_backbone(str(tiny_gemma)).embedding.weight.numel()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"finetune": FinetuneSettings()},
+        {"finetune": FinetuneSettings(train_embeddings=False)},
+        {"adaptation": LoraSettings(rank=1024, targets="all")},  # larger than the tiny model itself
+        {"adaptation": AdapterSettings(width=8192)},
+        {"adaptation": BitfitSettings(add=True)},
+        {"prompt": PromptSettings(length=1024)},
+        {},
+    ],
+)
+def test_no_share_is_more_than_all_that_there_is(given: dict[str, Any], tiny_xglm: Path) -> None:
+    budget = parameter_budget(str(tiny_xglm), num_labels=17, **{"prompt": None, **given})
+    for share in (budget.trainable_percent, budget.trainable_percent_no_embeddings):
+        assert 0 < share <= 100
+    if given == {"finetune": FinetuneSettings()}:
+        assert budget.trainable_percent == budget.trainable_percent_no_embeddings == 100
 
 
 def test_the_largest_size_is_counted_without_its_memory() -> None:

@@ -215,8 +215,8 @@ class Backbone(nn.Module):
         if _slides(self.config) and not recorder.windows:
             raise ModelError(
                 f"{self.name}: {type(self.model).__name__} has a sliding window of "
-                f"{self.config.sliding_window} positions and does not hand it to its attention, which would see "
-                f"more here. {INSTEAD}"
+                f"{self.config.sliding_window} positions and does not hand it to its attention, which would "
+                f"see more here. {INSTEAD}"
             )
         shapes = {tuple(key.shape) for key, _ in recorder.states.values()}
         shapes |= {tuple(value.shape) for _, value in recorder.states.values()}
@@ -231,13 +231,14 @@ class Backbone(nn.Module):
 
 def _slides(config: PreTrainedConfig) -> bool:
     """Whether a configuration has layers that see a part of the text only."""
-    window, positions = (getattr(config, key, None) for key in ("sliding_window", "max_position_embeddings"))
+    window = getattr(config, "sliding_window", None)
     # A key that a model's class does not know is passed over by transformers too.
-    known = isinstance(window, int) and "sliding_window" in getattr(config, "__dataclass_fields__", {})
-    if not known or getattr(config, "use_sliding_window", True) is False:
+    known = "sliding_window" in getattr(config, "__dataclass_fields__", {})
+    if not known or not isinstance(window, int) or getattr(config, "use_sliding_window", True) is False:
         return False
+    positions = getattr(config, "max_position_embeddings", None)
     kinds = getattr(config, "layer_types", None)
-    return window < (positions or window + 1) and (kinds is None or "sliding_attention" in kinds)
+    return (positions is None or window < positions) and (kinds is None or "sliding_attention" in kinds)
 
 
 @contextmanager

@@ -41,7 +41,10 @@ def examine_config(config: PreTrainedConfig, *, name: str) -> Backbone:
     model = weightless_model(config, name=name)
     _require_causal_modules(model, name)
     try:
-        return Backbone(model, name=name, fingerprint="")
+        backbone = Backbone(model, name=name, fingerprint="")
+        if not all(vars(backbone.shape).values()):
+            raise ValueError(f"it has {backbone.shape}")
+        return backbone
     except Exception as error:
         if not is_about_the_model(error):
             raise

@@ -48,8 +48,14 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
         ModelError: There is none, it is damaged, or it is no fast tokenizer.
     """
     location = locate(name)
-    for path in tokenizer_files(Path(location)) if os.path.isdir(location) else ():
-        (read_json if path.suffix == ".json" else require_whole)(path)
+    if os.path.isdir(location):
+        folder = Path(location)
+        is_fast = (folder / "tokenizer.json").exists()  # which makes the files that it was made of needless
+        for path in (folder / "config.json", *tokenizer_files(folder)):
+            if path.suffix == ".json":
+                read_json(path)
+            elif not is_fast:
+                require_whole(path)
     tokenizer = from_transformers(name, AutoTokenizer.from_pretrained, location)
     if not tokenizer.is_fast:
         raise ModelError(f"{name}: no fast tokenizer (tokenizer.json); word boundaries need one")

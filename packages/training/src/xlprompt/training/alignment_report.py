@@ -18,7 +18,7 @@ from xlprompt.evaluation import TaskRuns, Verdict, compare, judge, load_runs, ma
 from xlprompt.evaluation.alignment_gains import Curve, Gain, Swept, curve_of
 from xlprompt.evaluation.alignment_section import alignment_section
 from xlprompt.evaluation.report_page import Section
-from xlprompt.models import ALIGNMENT_KINDS, METHODS
+from xlprompt.models import ALIGNMENT_KINDS, METHODS, absolute_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import CellRun, Ledger, largest_shares, open_ledger, train_languages_of
 from xlprompt.training.recipe import Recipe
@@ -137,7 +137,7 @@ def analyze_alignment(
 
 
 def _is_of(run: CellRun, model: str | None) -> bool:
-    return model in (None, run.tags["model"])
+    return model is None or run.tags["model"] in (model, absolute_name(model))
 
 
 def _in_order(methods: Iterable[str]) -> list[str]:

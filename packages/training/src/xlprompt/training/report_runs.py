@@ -19,7 +19,7 @@ from xlprompt.evaluation.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.study_report import write_study_report
 from xlprompt.evaluation.study_summary import RUNS, DocumentError, publish
 from xlprompt.evaluation.tokenization import TOKENS_PER_WORD
-from xlprompt.models import METHODS, short_name
+from xlprompt.models import METHODS, absolute_name, short_name
 from xlprompt.training.cells import StudyError
 from xlprompt.training.ledger import (
     GROUP_TAG,
@@ -101,7 +101,9 @@ def newest_runs(
         raise StudyError(
             f"the store has studies of several models. Name one with --model: {', '.join(models)}"
         )
-    chosen = model if model is not None else next(iter(models), "")
+    chosen = next(iter(models), "")
+    if model is not None:  # a folder's runs wear its name from the root on, those of older versions as given
+        chosen = next((each for each in models if each in (model, absolute_name(model))), model)
     of_model = [run for run in found if run.tags["model"] == chosen]  # newest first
     kinds = list(dict.fromkeys("+".join(trained_on(run)) for run in of_model))
     if trained is None:
