@@ -192,7 +192,7 @@ def without_entities():
 def test_a_test_set_without_entities_has_no_f1_and_is_in_no_mean(without_entities, found_in_swahili):
     report = without_entities(found_in_swahili)
     assert not report.results["sw"].scores["f1"].is_defined
-    assert report.zero_shot_languages == ("de",)
+    assert report.zero_shot_scored == ("de",)
     assert report.mean_zero_shot().value == pytest.approx(report.results["de"].scores["f1"].value)
     assert report.mean().value == pytest.approx((100 + report.results["de"].scores["f1"].value) / 2)
     logged = report.metrics()

@@ -54,7 +54,7 @@ def alignment_table(
     table.add_section()
     zero_shot = [each.mean_zero_shot() for each in reports.values()]
     table.add_row(
-        f"zero-shot mean ({len(report.zero_shot_languages)})",
+        f"zero-shot mean ({len(report.zero_shot_scored)})",
         *("–" if mean is None else f"{mean.value:.1f}  " for mean in zero_shot),
         style="bold",
     )

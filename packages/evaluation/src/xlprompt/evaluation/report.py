@@ -132,7 +132,12 @@ class TransferReport:
 
     @property
     def zero_shot_languages(self) -> tuple[str, ...]:
-        """Those of them that were not trained on."""
+        """The evaluated languages that were not trained on."""
+        return tuple(code for code in self.results if code not in self.trained_languages)
+
+    @property
+    def zero_shot_scored(self) -> tuple[str, ...]:
+        """Those of them in which the main metric is defined."""
         return tuple(code for code in self.scored_languages if code not in self.trained_languages)
 
     @property
@@ -167,9 +172,7 @@ class TransferReport:
 
     def mean_zero_shot(self, metric: str | None = None) -> Score | None:
         """Mean over the languages not trained on; None if there are none."""
-        return (
-            self._mean(self.zero_shot_languages, metric or self.metric) if self.zero_shot_languages else None
-        )
+        return self._mean(self.zero_shot_scored, metric or self.metric) if self.zero_shot_scored else None
 
     def transfer_gap(self, metric: str | None = None) -> Score | None:
         """Training language's score minus the zero-shot mean, in percentage points; None without both."""

@@ -67,7 +67,7 @@ def score_table(report: TransferReport) -> Table:
             style="red" if result.collapsed else "",
         )
     table.add_section()
-    zero_shot = len(report.zero_shot_languages)
+    zero_shot = len(report.zero_shot_scored)
     summaries = (
         (f"zero-shot mean ({zero_shot})", report.mean_zero_shot),
         ("transfer gap", report.transfer_gap),

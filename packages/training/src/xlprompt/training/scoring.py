@@ -262,7 +262,7 @@ def _sweep(
     kinds: Sequence[AlignmentKind],
 ) -> dict[str, dict[int | None, float]]:
     """Zero-shot means by kind and by what the alignments differ in; nothing where there is one of them."""
-    zero_shot = report.zero_shot_languages
+    zero_shot = report.zero_shot_scored
     if len(alignments) < 2 or not zero_shot:
         return {}
     name = _swept(alignments)
