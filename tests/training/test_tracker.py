@@ -365,6 +365,7 @@ def test_runs_can_be_tracked_from_other_threads(store, client):
 
 WORKER = """
 import sys, time
+from pathlib import Path
 from xlprompt.training.tracker import MlflowTracker, true_end_state
 tracker = MlflowTracker(Path(sys.argv[1]))
 with true_end_state(tracker):
