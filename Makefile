@@ -45,7 +45,7 @@ python = $(call quote,$(if $(strip $(PYTHON)),$(PYTHON),python3))
 bin := .venv/bin
 # The stamp is written last, so an interrupted set-up leaves none and is begun anew.
 ready := .venv/.ready
-packages := data models evaluation training cli
+packages := data models evaluation training studies cli
 
 comma := ,
 recipe = $(subst $(comma),' ',$(call quote,$(if $(strip $(RECIPE)),$(RECIPE),experiments/$(scale)/$(1).yaml)))

@@ -1,6 +1,7 @@
 """What tests share: an offline environment, tiny models, and the real benchmark samples where they are."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -11,6 +12,10 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 import pytest  # noqa: E402
 import tiny  # noqa: E402
+from simulated_studies import POS, by_resources, make_runs  # noqa: E402
+
+from xlprompt.evaluation import Comparison, compare  # noqa: E402
+from xlprompt.training import create_store  # noqa: E402
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that. Tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -55,3 +60,30 @@ def tiny_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Llama with random weights, as a folder."""
     return tiny.make_llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without a run, to be copied."""
+    folder = tmp_path_factory.mktemp("empty") / "mlruns"
+    create_store(folder)
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty_store: Path) -> Path:
+    """A store of its own for each test: creating a schema takes seconds, copying it none."""
+    return Path(shutil.copytree(empty_store, tmp_path / "mlruns"))
+
+
+@pytest.fixture(scope="session")
+def studied() -> dict:
+    """Runs by task: prompts win where resources are low in xnli, and lose everywhere in pos."""
+    pos = make_runs(-15.0, task="pos", languages=POS)
+    return {**make_runs(by_resources(12.0, 0.0)), **pos}
+
+
+@pytest.fixture(scope="session")
+def comparison(studied: dict) -> Comparison:
+    """Of these runs."""
+    return compare(studied, samples=300)

@@ -23,10 +23,10 @@ def seconds_per_step(kept: bool) -> float:
     """Mean time of a pretraining step in this process, after some steps to warm up."""
     from xlprompt.data.mini.corpus import language_shares, passages
     from xlprompt.models import load_tokenizer
-    from xlprompt.models.backbones import locate
-    from xlprompt.training.allocator import keep_freed_memory
-    from xlprompt.training.pretrain import PretrainingRecipe, next_token_loss, token_rows
-    from xlprompt.training.recipe import load_settings
+    from xlprompt.models.backbone.backbone import locate
+    from xlprompt.training.machine.allocator import keep_freed_memory
+    from xlprompt.training.pretraining.pretrain import PretrainingRecipe, next_token_loss, token_rows
+    from xlprompt.training.recipes.settings import load_settings
 
     if kept and not keep_freed_memory():
         raise click.ClickException("the allocator here is not glibc's: there is nothing to compare")

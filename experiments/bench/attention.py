@@ -13,7 +13,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from xlprompt.models import attention, prompted_attention
+from xlprompt.models import prompted_attention
+from xlprompt.models.backbone import attention
 
 SHAPES = {"XGLM-564M": (16, 16, 64), "Gemma 3 270M": (4, 1, 256)}  # heads, kv heads, head dim
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024)

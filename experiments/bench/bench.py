@@ -43,13 +43,14 @@ from torch.nn import functional
 from transformers import AutoModel, XGLMConfig, XGLMModel
 
 from xlprompt.data import TASKS
-from xlprompt.data.batches import Batch, evaluation_batches, training_steps
-from xlprompt.data.encoding import Encoded, EncodingSettings
+from xlprompt.data.encoding.batches import Batch, evaluation_batches, training_steps
+from xlprompt.data.encoding.encode import Encoded
+from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.models import PromptSettings, TaskModel
-from xlprompt.models.backbones import Backbone
+from xlprompt.models.backbone.backbone import Backbone
 from xlprompt.models.heads import LinearHead
-from xlprompt.models.prompts import Prompts
-from xlprompt.training.environment import peak_memory_bytes
+from xlprompt.models.methods.prompt import Prompts
+from xlprompt.training.machine.environment import peak_memory_bytes
 
 # PEFT calls names that transformers has renamed, which would warn at each build, in child processes too.
 warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from xlprompt.training.environment import cpu_model
+from xlprompt.training.machine.environment import cpu_model
 
 NUM_LABELS = 3
 LONGEST = 128

@@ -10,7 +10,8 @@ import click
 import numpy as np
 
 from xlprompt.data import TASKS, open_source
-from xlprompt.data.encoding import EncodingSettings, encode
+from xlprompt.data.encoding.encode import encode
+from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.models import load_tokenizer
 
 EXAMPLES_PER_LANGUAGE = 1000

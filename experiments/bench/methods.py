@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModel, XGLMConfig
 
-from xlprompt.data.batches import Batch, TrainingStep
+from xlprompt.data.encoding.batches import Batch, TrainingStep
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import (
     Adaptation,
@@ -37,17 +37,17 @@ from xlprompt.models import (
     PromptSettings,
     TaskModel,
 )
-from xlprompt.models.backbones import Backbone
-from xlprompt.models.flops import compute_shape, step_flops
+from xlprompt.models.accounting.flops import compute_shape, step_flops
+from xlprompt.models.backbone.backbone import Backbone
 from xlprompt.models.heads import LinearHead
-from xlprompt.models.prompts import Prompts
-from xlprompt.training.allocator import keep_freed_memory
-from xlprompt.training.checkpoint import CheckpointMetadata, save_checkpoint
-from xlprompt.training.cost import device_peak_flops, folder_bytes
-from xlprompt.training.engine import Engine
-from xlprompt.training.engines import EngineChoice, choose_engine, open_engine
-from xlprompt.training.environment import peak_memory_bytes
-from xlprompt.training.recipe import OptimizerSettings
+from xlprompt.models.methods.prompt import Prompts
+from xlprompt.training.fitting.choose_engine import EngineChoice, choose_engine, open_engine
+from xlprompt.training.fitting.engine import Engine
+from xlprompt.training.machine.allocator import keep_freed_memory
+from xlprompt.training.machine.environment import peak_memory_bytes
+from xlprompt.training.recipes.recipe import OptimizerSettings
+from xlprompt.training.runs.cost import device_peak_flops, folder_bytes
+from xlprompt.training.store.checkpoint import CheckpointMetadata, save_checkpoint
 
 
 @dataclass(frozen=True)

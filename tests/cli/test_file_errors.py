@@ -6,7 +6,7 @@ import click
 import pytest
 
 from xlprompt.cli.file_errors import FileError, file_errors_explained
-from xlprompt.evaluation.whole_files import write_whole
+from xlprompt.data.whole_files import write_whole
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What starts a run of many processes. Whole runs are in tests/training/test_processes.py."""
+"""What starts a run of many processes. Whole runs are in tests/training/runs/test_processes.py."""
 
 import click
 import pytest

@@ -51,7 +51,7 @@ def test_help_does_not_wait_for_the_heavy_libraries():
 
 @pytest.mark.integration
 def test_neither_a_report_nor_a_study_that_is_done_waits_for_the_models():
-    check = "import sys, xlprompt.training.report_runs, xlprompt.training.study; "
+    check = "import sys, xlprompt.studies.reports.report, xlprompt.studies.grid.study; "
     check += "print('transformers.modeling_utils' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

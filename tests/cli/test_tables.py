@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from xlprompt.cli.tables import show_section
-from xlprompt.evaluation.report_page import Section, Table
+from xlprompt.studies.reports.page import Section, Table
 
 COLUMNS = ("method", "alignment", "English", "zero-shot", "collapsed", "gain [95 %]", "better, worse")
 ROWS = (

@@ -9,8 +9,8 @@ from PIL import Image
 from simulated_studies import POS, by_resources, make_runs
 
 from xlprompt.evaluation import compare, judge
-from xlprompt.evaluation.run_facts import Fertility, RunFacts
-from xlprompt.evaluation.study_report import tables, write_study_report
+from xlprompt.evaluation.comparison.run_facts import Fertility, RunFacts
+from xlprompt.studies.reports.study_page import tables, write_study_report
 
 pytestmark = [
     pytest.mark.integration,

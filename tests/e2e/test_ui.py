@@ -18,7 +18,7 @@ from rich.console import Console
 from small import write_data
 from studies import runs_of, write_study
 
-from xlprompt.training.study import run_study
+from xlprompt.studies.grid.study import run_study
 
 HARMLESS = (
     r"^https://",  # what could not be fetched from other servers

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from xlprompt.evaluation import LanguageResult, Score, TransferReport, score_table
-from xlprompt.evaluation.alignment_table import alignment_table, sweep_table
 from xlprompt.evaluation.fitted_table import show_table
+from xlprompt.evaluation.scores.alignment_table import alignment_table, sweep_table
 
 WIDTHS = [30, 40, 60, 80, 120]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("data", "models", "evaluation", "training", "cli")
+PACKAGES = ("data", "models", "evaluation", "training", "studies", "cli")
 TOP_LEVEL = {
     ".ci",
     ".gitignore",
@@ -46,12 +46,12 @@ def test_only_the_readme_of_the_store_is_in_the_repository():
 
 def test_tests_mirror_the_packages():
     folders = {path.parts[1] for path in tracked() if path.parts[0] == "tests" and len(path.parts) > 2}
-    assert folders == {*PACKAGES, "house", "e2e"}
+    assert folders == {*PACKAGES, "support", "house", "e2e"}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_xlprompt_stays_a_namespace(package):
-    """An __init__.py there would hide the other four distributions."""
+    """An __init__.py there would hide the other five distributions."""
     assert not (ROOT / "packages" / package / "src" / "xlprompt" / "__init__.py").exists()
 
 

@@ -18,7 +18,7 @@ from xlprompt.data import TASKS
 from xlprompt.models import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("data", "models", "evaluation", "training", "cli")
+PACKAGES = ("data", "models", "evaluation", "training", "studies", "cli")
 RUNS = [f"{task}-{method}" for task in TASKS for method in METHODS]
 RECORDER = """#!{python}
 import json, pathlib, sys
@@ -404,7 +404,7 @@ def setup(folder: Path) -> subprocess.CompletedProcess[str]:
     return make(folder, "setup", path=f"{folder / 'tools'}:{os.environ['PATH']}")
 
 
-def test_setup_installs_the_lock_and_the_five_distributions_once(bare):
+def test_setup_installs_the_lock_and_the_six_distributions_once(bare):
     fake_python(bare, works=True)
     assert setup(bare).returncode == 0
     log = (bare / "pip.log").read_text()

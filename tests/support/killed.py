@@ -1,7 +1,7 @@
 """Trains by a recipe in processes that kill themselves, each going on where the one before was killed.
 
-Run by tests/training/test_kills.py: `python killed.py RECIPE ENGINE [STORE POINT]...`. A point is a function,
-the number of the call that is fatal, and whether the process dies before or after it, as in
+Run by tests/training/store/test_kills.py: `python killed.py RECIPE ENGINE [STORE POINT]...`. A point is a
+function, the number of the call that is fatal, and whether the process dies before or after it, as in
 `mlflow:MlflowClient.create_run 1 after`; or a number of seconds; or `alone`. Without a recipe only the store
 is made. All processes are forked from this one, which has imported everything and computed nothing: that
 takes seconds only once.
@@ -19,9 +19,9 @@ import torch
 from rich.console import Console
 
 from xlprompt.training import load_recipe
-from xlprompt.training.interrupted import LATEST
-from xlprompt.training.run import train
-from xlprompt.training.tracker import create_store
+from xlprompt.training.runs.train import train
+from xlprompt.training.store.database import create_store
+from xlprompt.training.store.interrupted import LATEST
 
 
 def die() -> None:

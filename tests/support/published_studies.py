@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from simulated_studies import make_runs
 
-from xlprompt.evaluation.granularity import GranularityEffect
-from xlprompt.evaluation.report_page import Image, Section, Table
-from xlprompt.evaluation.statistics import Estimate
-from xlprompt.training.ledger import GROUP_TAG, CellRun
-from xlprompt.training.published_runs import PublishedRuns
+from xlprompt.evaluation.comparison.statistics import Estimate
+from xlprompt.evaluation.comparison.verdicts import GranularityEffect
+from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
+from xlprompt.studies.reports.page import Image, Section, Table
+from xlprompt.studies.reports.published_runs import PublishedRuns
 
 SECTION = Section("Ablation", (Table("Scores", ("a",), (("1",),)), Image("Figure", "<svg/>")))
 SLOPE = GranularityEffect(

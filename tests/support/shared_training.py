@@ -1,6 +1,6 @@
 """Trains a tiny model by every engine in as many processes as a launcher starts, and writes what came of it.
 
-Run by tests/training/test_processes.py: `python -m torch.distributed.run --nproc-per-node 2
+Run by tests/training/runs/test_processes.py: `python -m torch.distributed.run --nproc-per-node 2
 shared_training.py MODEL DATA OUT ENGINE...`, where an engine is `prompt`, `torch` or a name in
 experiments/deepspeed.
 """
@@ -14,20 +14,21 @@ import torch
 from small import small_model
 
 from xlprompt.data import TASKS
-from xlprompt.data.batches import RandomRows, training_steps
-from xlprompt.data.encoding import EncodingSettings, encode
+from xlprompt.data.encoding.batches import RandomRows, training_steps
+from xlprompt.data.encoding.encode import encode
 from xlprompt.data.sources import open_source
+from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.evaluation import predict
-from xlprompt.evaluation.aligned import collect_states
+from xlprompt.evaluation.answers.aligned import collect_states
 from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.models import load_tokenizer
-from xlprompt.training.alignment_loss import StepPenalty
-from xlprompt.training.engines import choose_engine, open_engine
-from xlprompt.training.recipe import OptimizerSettings
+from xlprompt.training.alignment.loss import StepPenalty
+from xlprompt.training.fitting.choose_engine import choose_engine, open_engine
+from xlprompt.training.recipes.recipe import OptimizerSettings
 
 CPU = torch.device("cpu")
 STEPS = 10
-DEEPSPEED = Path(__file__).resolve().parents[1] / "experiments" / "deepspeed"
+DEEPSPEED = Path(__file__).resolve().parents[2] / "experiments" / "deepspeed"
 
 
 def encoded(model: Path, data: Path, split: str, cache: Path):

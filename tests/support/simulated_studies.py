@@ -6,7 +6,7 @@ import numpy as np
 
 from xlprompt.data import STUDY_LANGUAGES, language
 from xlprompt.evaluation import TaskRuns
-from xlprompt.evaluation.runs import Counts
+from xlprompt.evaluation.comparison.counts import Counts
 
 XNLI = ("en", "ru", "zh", "de", "es", "fr", "el", "tr", "ar", "vi", "th", "bg", "hi", "ur", "sw")
 POS = tuple(code for code in STUDY_LANGUAGES if code != "sw")

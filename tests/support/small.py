@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from xlprompt.data import TASKS
-from xlprompt.data.batches import Batch, TrainingStep
-from xlprompt.data.encoding import encode
+from xlprompt.data.encoding.batches import Batch, TrainingStep
+from xlprompt.data.encoding.encode import encode
 from xlprompt.data.sources import open_source
-from xlprompt.evaluation.language_model import language_model_loss
+from xlprompt.evaluation.answers.language_model import language_model_loss
 from xlprompt.models import (
     FinetuneSettings,
     HeadSettings,
@@ -20,7 +20,7 @@ from xlprompt.models import (
     load_backbone,
     load_tokenizer,
 )
-from xlprompt.training.recipe import Recipe, recipe_from_dict
+from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict
 
 WORDS = {
     "en": ["woman", "man", "book", "train", "reads", "walks", "red", "the", "station", "outside"],

@@ -12,8 +12,8 @@ import psutil
 import yaml
 from small import tiny_recipe
 
-from xlprompt.training.recipe import recipe_to_dict
-from xlprompt.training.tracker import store_uri
+from xlprompt.training.recipes.recipe import recipe_to_dict
+from xlprompt.training.store.database import store_uri
 
 DRIVER = "from xlprompt.cli.main import main; main()"
 
@@ -95,7 +95,7 @@ def start_command(command: str, file: Path, store: Path, *options: str) -> subpr
 
 
 def workers_of(
-    process: subprocess.Popen[str], module: str = "xlprompt.training.worker"
+    process: subprocess.Popen[str], module: str = "xlprompt.studies.grid.worker"
 ) -> list[psutil.Process]:
     return [
         child for child in psutil.Process(process.pid).children(recursive=True) if module in child.cmdline()

@@ -1,7 +1,4 @@
-"""A model of a few parameters that learns in a blink, data for it, and empty stores."""
-
-import shutil
-from pathlib import Path
+"""A model of a few parameters that learns in a blink, and data for it."""
 
 import numpy as np
 import pytest
@@ -10,9 +7,9 @@ from datasets import Dataset
 from torch import Tensor, nn
 
 from xlprompt.data import TASKS
-from xlprompt.data.encoding import Encoded, EncodingSettings
-from xlprompt.training.recipe import Recipe
-from xlprompt.training.tracker import create_store
+from xlprompt.data.encoding.encode import Encoded
+from xlprompt.data.tokens.settings import EncodingSettings
+from xlprompt.training.recipes.recipe import Recipe
 
 VOCABULARY = 30
 
@@ -108,16 +105,3 @@ def encoded():
 @pytest.fixture
 def recipe():
     return make_recipe
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("empty") / "mlruns"
-    create_store(folder)
-    return folder
-
-
-@pytest.fixture
-def store(tmp_path, empty_store):
-    """A store of its own for each test: creating a schema takes seconds, copying it none."""
-    return Path(shutil.copytree(empty_store, tmp_path / "mlruns"))

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from xlprompt.data import STUDY_LANGUAGES
 
-PAGE = Path(__file__).resolve().parents[2] / "packages" / "data" / "docs" / "mini-benchmark.md"
+PAGE = Path(__file__).resolve().parents[3] / "packages" / "data" / "docs" / "mini-benchmark.md"
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from contextlib import closing
 
 import pytest
 
-from xlprompt.cli import doctor
-from xlprompt.cli.doctor import Finding
-from xlprompt.training.tracker import MlflowTracker
+from xlprompt.cli.commands import doctor
+from xlprompt.cli.commands.doctor import Finding
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
 
 CHECKS = ["python", "packages", "device", "bfloat16", "memory", "disk", "store", "gemma-3-270m", "hub"]
 

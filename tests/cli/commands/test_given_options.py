@@ -3,7 +3,7 @@
 import pytest
 
 from xlprompt.cli.main import main
-from xlprompt.training.tracker import store_uri
+from xlprompt.training.store.database import store_uri
 
 
 def refusal(result):

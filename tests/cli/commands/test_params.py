@@ -126,7 +126,7 @@ def test_a_number_of_processes_that_is_none_is_an_error(xlprompt):
 def test_the_schemes_offered_are_those_that_the_models_know(xlprompt):
     from typing import get_args
 
-    from xlprompt.cli.params import SCHEMES
+    from xlprompt.cli.commands.params import SCHEMES
     from xlprompt.models import PromptSettings
 
     assert get_args(PromptSettings.model_fields["scheme"].annotation) == SCHEMES

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xlprompt.models import load_backbone
-from xlprompt.training import pretrain
+from xlprompt.training.pretraining import pretrain
 
 RECIPE = """
 name: toy

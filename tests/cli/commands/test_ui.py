@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from xlprompt.cli import ui
+from xlprompt.cli.commands import ui
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import torch
 from datasets import Dataset
 
 from xlprompt.data import DataError, task
-from xlprompt.data.batches import Batch, evaluation_batches, training_steps
-from xlprompt.data.encoding import Encoded, EncodingSettings
+from xlprompt.data.encoding.batches import Batch, evaluation_batches, training_steps
+from xlprompt.data.encoding.encode import Encoded
+from xlprompt.data.tokens.settings import EncodingSettings
 
 PAD = 10**6
 

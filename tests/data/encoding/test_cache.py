@@ -15,9 +15,10 @@ from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from xlprompt.data import task
-from xlprompt.data.cache import Entry, load_or_build
-from xlprompt.data.encoding import Encoded, EncodingSettings, encode
+from xlprompt.data.encoding.cache import Entry, load_or_build
+from xlprompt.data.encoding.encode import Encoded, encode
 from xlprompt.data.fingerprints import fingerprint_of, rows_fingerprint, tokenizer_fingerprint
+from xlprompt.data.tokens.settings import EncodingSettings
 
 POS = task("pos")
 
@@ -62,7 +63,7 @@ def test_a_second_encoding_comes_from_the_cache(
 ) -> None:
     fresh = encode(data, POS, tokenizer, EncodingSettings())
     first = encode(data, POS, tokenizer, EncodingSettings(), cache_dir=tmp_path / "made" / "on demand")
-    monkeypatch.setattr("xlprompt.data.encoding.tokenize_texts", tokenizing_is_over)
+    monkeypatch.setattr("xlprompt.data.tasks.kinds.classification.tokenize_texts", tokenizing_is_over)
     second = encode(data, POS, tokenizer, EncodingSettings(), cache_dir=tmp_path / "made" / "on demand")
     for encoded in (first, second):
         assert encoded.dataset.to_dict() == fresh.dataset.to_dict()

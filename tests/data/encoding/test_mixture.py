@@ -5,9 +5,10 @@ import pytest
 import tiny
 
 from xlprompt.data import DataError, language, open_source, task
-from xlprompt.data.batches import training_steps
-from xlprompt.data.encoding import Encoded, EncodingSettings, encode
-from xlprompt.data.mixture import draw_examples, examples_by_language, language_shares, mix
+from xlprompt.data.encoding.batches import training_steps
+from xlprompt.data.encoding.encode import Encoded, encode
+from xlprompt.data.encoding.mixture import draw_examples, examples_by_language, language_shares, mix
+from xlprompt.data.tokens.settings import EncodingSettings
 
 CODES = ("en", "de", "sw", "eu")
 

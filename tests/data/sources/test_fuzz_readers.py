@@ -14,7 +14,7 @@ from fuzz import fuzz, json_values, odd_text
 from hypothesis import strategies as st
 
 from xlprompt.data import TASKS, DataError, check_folder, open_source
-from xlprompt.data.unlabeled import read_rows, typed_rows, unlabeled_dataset
+from xlprompt.data.sources.unlabeled import read_rows, typed_rows, unlabeled_dataset
 
 SECONDS = 2.0  # for each of the eleven tests
 

@@ -11,7 +11,7 @@ import pytest
 from xlprompt.data import STUDY_LANGUAGES, TASKS, DataError, open_source, task
 from xlprompt.data.mini.items import SIZES, pair_items
 from xlprompt.data.mini.realize import sentence
-from xlprompt.data.mini.source import MiniSource
+from xlprompt.data.sources.mini import MiniSource
 from xlprompt.data.sources.rows import schema
 
 SOURCE = MiniSource()

@@ -8,7 +8,7 @@ import pytest
 
 from xlprompt.data import TASKS, check_folder, open_source, task
 from xlprompt.data.sources.quoting import style_of
-from xlprompt.data.unlabeled import read_rows
+from xlprompt.data.sources.unlabeled import read_rows
 
 HEADER = ["id", "sentence1", "sentence2", "label"]
 ROWS = [["1", 'Sie sagte zweimal "nein" .', "Sie sagte nein .", "1"], ["2", '" A , b', "A", "0"]]

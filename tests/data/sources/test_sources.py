@@ -9,7 +9,8 @@ from datasets import ClassLabel, List, Value
 from xlprompt.data import TASKS, DataError, open_source, task
 from xlprompt.data.sources.folder import _part_fingerprint
 from xlprompt.data.sources.parts import Part
-from xlprompt.data.sources.rows import Pair, subset, to_dataset
+from xlprompt.data.sources.rows import subset, to_dataset
+from xlprompt.data.tasks.kinds.classification import Pair
 
 
 def write_pairs(path: Path, texts: list[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from xlprompt.data import TASKS, DataError
-from xlprompt.data.unlabeled import read_rows, typed_rows, unlabeled_dataset
+from xlprompt.data.sources.unlabeled import read_rows, typed_rows, unlabeled_dataset
 
 XNLI, PAWSX, POS = TASKS["xnli"], TASKS["pawsx"], TASKS["pos"]
 PAIRS = [("A man sleeps.", "Nobody sleeps."), ('"Quoted', "text.")]

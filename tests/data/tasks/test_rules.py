@@ -10,8 +10,8 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from xlprompt.data import TASKS, DataError, check_folder, open_source, task
-from xlprompt.data.sources.rules import words_withheld
-from xlprompt.data.unlabeled import read_rows, typed_rows
+from xlprompt.data.sources.unlabeled import read_rows, typed_rows
+from xlprompt.data.tasks.rules import words_withheld
 
 WHOLE = (["Die", "_", "fehlt", "."], ["DET", "SYM", "VERB", "PUNCT"])
 WITHHELD = (["Nous", "_", "_", "_"], ["PRON", "VERB", "NOUN", "PUNCT"])

@@ -11,11 +11,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from xlprompt.data import STUDY_LANGUAGES, TASKS, DataError
-from xlprompt.data.encoding import ENCODER_VERSION, EncodingSettings, encode
+from xlprompt.data.encoding.encode import ENCODER_VERSION, encode
 from xlprompt.data.fingerprints import fingerprint_of, rows_fingerprint, tokenizer_fingerprint
-from xlprompt.data.granularity import SMOOTHING, Cutter, GranularitySettings, cut
-from xlprompt.data.pieces import Pieces, pieces_of
 from xlprompt.data.sources import open_source
+from xlprompt.data.tokens.cutter import SMOOTHING, Cutter, GranularitySettings, cut
+from xlprompt.data.tokens.pieces import Pieces, pieces_of
+from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.models import load_tokenizer
 
 

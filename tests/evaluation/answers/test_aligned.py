@@ -5,10 +5,11 @@ import torch
 from small import small_model, write_data
 
 from xlprompt.data import TASKS
-from xlprompt.data.encoding import EncodingSettings, encode
+from xlprompt.data.encoding.encode import encode
 from xlprompt.data.sources import open_source
-from xlprompt.evaluation.aligned import collect_states, predict_with_maps
-from xlprompt.evaluation.inference import predict, predict_aligned
+from xlprompt.data.tokens.settings import EncodingSettings
+from xlprompt.evaluation.answers.aligned import collect_states, predict_with_maps
+from xlprompt.evaluation.answers.inference import predict, predict_aligned
 from xlprompt.models import (
     AffineMap,
     HeadSettings,

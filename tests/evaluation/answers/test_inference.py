@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xlprompt.data import Task, task
-from xlprompt.data.encoding import Encoded, EncodingSettings, encode
+from xlprompt.data.encoding.encode import Encoded, encode
+from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.evaluation import predict
 
 XNLI, POS = task("xnli"), task("pos")

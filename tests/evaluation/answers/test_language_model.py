@@ -7,8 +7,9 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM
 
 from xlprompt.data import task
-from xlprompt.data.encoding import Encoded, EncodingSettings, encode
-from xlprompt.evaluation.language_model import language_model_loss
+from xlprompt.data.encoding.encode import Encoded, encode
+from xlprompt.data.tokens.settings import EncodingSettings
+from xlprompt.evaluation.answers.language_model import language_model_loss
 from xlprompt.models import (
     HeadSettings,
     PromptSettings,

@@ -12,7 +12,7 @@ from simulated_studies import POS, XNLI, by_resources, make_runs
 
 from xlprompt.data import language, task
 from xlprompt.evaluation import compare, load_runs, save_predictions
-from xlprompt.evaluation.statistics import holm
+from xlprompt.evaluation.comparison.statistics import holm
 
 
 def row(rows, **wanted):

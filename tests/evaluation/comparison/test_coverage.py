@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from xlprompt.evaluation.statistics import Estimate, Part, estimate, holm, resample
+from xlprompt.evaluation.comparison.statistics import Estimate, Part, estimate, holm, resample
 
 MANY = 10**12  # examples: their variance is known
 

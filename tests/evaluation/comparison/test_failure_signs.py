@@ -4,9 +4,9 @@ import pytest
 from simulated_studies import make_runs
 
 from xlprompt.evaluation import compare
-from xlprompt.evaluation.failure_signs import failure_signs, fallen, text_losses
-from xlprompt.evaluation.run_facts import RunFacts
-from xlprompt.evaluation.study_tables import text_loss
+from xlprompt.evaluation.comparison.failure_signs import failure_signs, fallen, text_losses
+from xlprompt.evaluation.comparison.run_facts import RunFacts
+from xlprompt.studies.reports.tables import text_loss
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ from simulated_studies import POS, make_runs
 
 from xlprompt.data import language
 from xlprompt.evaluation import compare
-from xlprompt.evaluation.other_methods import compare_others, method_results, other_methods_section
-from xlprompt.evaluation.report_page import Image, Table
-from xlprompt.evaluation.run_facts import RunFacts
-from xlprompt.evaluation.runs import join_runs
+from xlprompt.evaluation.comparison.counts import join_runs
+from xlprompt.evaluation.comparison.other_methods import compare_others, method_results
+from xlprompt.evaluation.comparison.run_facts import RunFacts
+from xlprompt.studies.reports.methods_section import other_methods_section
+from xlprompt.studies.reports.page import Image, Table
 
 SHARES = {"prompt": 0.06, "finetune": 100.0, "lora": 0.14, "head": 0.001}
 FACTS = [

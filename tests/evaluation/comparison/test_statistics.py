@@ -10,8 +10,7 @@ from scipy import stats
 from seqeval.metrics import f1_score
 
 from xlprompt.data import task
-from xlprompt.evaluation.metrics import BOOTSTRAP_SEED, example_counts
-from xlprompt.evaluation.statistics import (
+from xlprompt.evaluation.comparison.statistics import (
     Estimate,
     Part,
     additive_effects,
@@ -21,6 +20,7 @@ from xlprompt.evaluation.statistics import (
     resample,
     spread,
 )
+from xlprompt.evaluation.scores.metrics import BOOTSTRAP_SEED, example_counts
 
 NER, POS = task("ner"), task("pos")
 

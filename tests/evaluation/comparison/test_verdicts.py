@@ -8,8 +8,8 @@ from simulated_studies import POS, XNLI, by_resources, make_runs
 
 from xlprompt.data import language
 from xlprompt.evaluation import compare, judge
-from xlprompt.evaluation.granularity import GranularityEffect
-from xlprompt.evaluation.statistics import Estimate
+from xlprompt.evaluation.comparison.statistics import Estimate
+from xlprompt.evaluation.comparison.verdicts import GranularityEffect
 
 SHARES = {"xnli": 0.1312, "pos": 0.1337}
 

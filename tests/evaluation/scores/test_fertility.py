@@ -3,7 +3,7 @@
 import pytest
 
 from xlprompt.data import TASKS
-from xlprompt.evaluation.tokenization import fertility, tokens_per_word
+from xlprompt.evaluation.scores.fertility import fertility, tokens_per_word
 from xlprompt.models import load_tokenizer
 
 

@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score
 
 from xlprompt.data import TASKS, Task, task
 from xlprompt.evaluation import label_shares, main_metric, score
-from xlprompt.evaluation.metrics import BOOTSTRAP_SEED, main_value
+from xlprompt.evaluation.scores.metrics import BOOTSTRAP_SEED, main_value
 
 NER, POS, XNLI, PAWSX = task("ner"), task("pos"), task("xnli"), task("pawsx")
 SEQEVAL = {"f1": f1_score, "precision": precision_score, "recall": recall_score}

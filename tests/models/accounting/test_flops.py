@@ -17,8 +17,8 @@ from xlprompt.models import (
     load_backbone,
     load_tokenizer,
 )
-from xlprompt.models.examination import examine
-from xlprompt.models.flops import ComputeShape, compute_shape, forward_flops, step_flops
+from xlprompt.models.accounting.flops import ComputeShape, compute_shape, forward_flops, step_flops
+from xlprompt.models.pretrained.examination import examine
 
 XGLM = ComputeShape(
     matmul_params=24 * (4 * 1024**2 + 2 * 1024 * 4096),  # four projections and the feed-forward's two

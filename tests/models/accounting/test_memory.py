@@ -16,8 +16,8 @@ from xlprompt.models import (
     parameter_budget,
     state_memory,
 )
-from xlprompt.training.engine import TorchEngine
-from xlprompt.training.recipe import OptimizerSettings
+from xlprompt.training.fitting.engine import TorchEngine
+from xlprompt.training.recipes.recipe import OptimizerSettings
 
 XGLM = 564_463_616
 EMBEDDING = 262_152_192  # 256,008 rows of 1,024

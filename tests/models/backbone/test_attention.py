@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
 
 from xlprompt.models import Backbone, load_backbone
-from xlprompt.models.attention import causal_mask
-from xlprompt.models.prompts import PromptTensors
+from xlprompt.models.backbone.attention import causal_mask
+from xlprompt.models.backbone.prompt_tensors import PromptTensors
 
 BACKBONES = ["tiny_xglm", "tiny_gemma", "tiny_llama"]
 TOLERANCE = 1e-5
@@ -66,7 +66,7 @@ def peft_hidden_states(folder: Path, prompt: Tensor, ids: Tensor) -> Tensor:
 def either_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the test with attention written out, and again with SDPA."""
     largest = 10**6 if request.param == "written out" else 0
-    monkeypatch.setattr("xlprompt.models.attention.WRITTEN_OUT_MAX_KEYS", largest)
+    monkeypatch.setattr("xlprompt.models.backbone.attention.WRITTEN_OUT_MAX_KEYS", largest)
 
 
 @pytest.mark.usefixtures("either_path")
@@ -143,7 +143,7 @@ def test_gradients_by_written_out_attention_and_by_sdpa_agree(
 ) -> None:
     gradients = []
     for largest in (10**6, 0):
-        monkeypatch.setattr("xlprompt.models.attention.WRITTEN_OUT_MAX_KEYS", largest)
+        monkeypatch.setattr("xlprompt.models.backbone.attention.WRITTEN_OUT_MAX_KEYS", largest)
         ours = backbone(folder)
         prompt = random_prompt(ours).requires_grad_()
         ours(ids, PromptTensors(layers=prompt)).square().mean().backward()

@@ -19,7 +19,7 @@ from transformers import (
 from transformers.utils import logging
 
 from xlprompt.models import ModelError, load_backbone, load_config, load_tokenizer
-from xlprompt.models.fingerprint import fingerprint_of
+from xlprompt.models.pretrained.fingerprint import fingerprint_of
 
 
 def test_the_fingerprint_belongs_to_the_weights_not_to_the_folder(tiny_xglm: Path, tmp_path: Path) -> None:

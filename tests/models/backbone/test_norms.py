@@ -5,7 +5,7 @@ import torch
 from transformers import Gemma3TextConfig, Gemma3TextModel
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
 
-from xlprompt.models.norms import FusedGemmaNorm, fuse_norms, rms_norm
+from xlprompt.models.backbone.norms import FusedGemmaNorm, fuse_norms, rms_norm
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])

@@ -28,7 +28,7 @@ from xlprompt.models import (
     load_tokenizer,
     parameter_budget,
 )
-from xlprompt.models.projections import is_inserted, leads_back, named
+from xlprompt.models.methods.projections import is_inserted, leads_back, named
 
 FAMILIES = ("tiny_xglm", "tiny_gemma", "tiny_llama")
 ADAPTATIONS: dict[str, Adaptation] = {

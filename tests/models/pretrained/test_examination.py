@@ -35,9 +35,9 @@ from xlprompt.models import (
     parameter_budget,
     require_place,
 )
-from xlprompt.models.backbones import Backbone
-from xlprompt.models.examination import examine_config
-from xlprompt.models.token_head import token_head
+from xlprompt.models.backbone.backbone import Backbone
+from xlprompt.models.backbone.token_head import token_head
+from xlprompt.models.pretrained.examination import examine_config
 
 SIZE = {
     "vocab_size": 64,

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from xlprompt.models import ModelError, gemma, load_backbone, load_tokenizer
-from xlprompt.models.gemma import ensure_gemma, gemma_folder
+from xlprompt.models import ModelError, load_backbone, load_tokenizer
+from xlprompt.models.pretrained import gemma
+from xlprompt.models.pretrained.gemma import ensure_gemma, gemma_folder
 
 
 @pytest.fixture(autouse=True)

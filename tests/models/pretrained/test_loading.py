@@ -12,7 +12,7 @@ from transformers import AutoModel, LlamaForCausalLM
 from transformers.utils import logging
 
 from xlprompt.models import ModelError, backbone_fingerprint, load_backbone, load_tokenizer
-from xlprompt.models.location import absolute_name, locate
+from xlprompt.models.pretrained.location import absolute_name, locate
 
 Tensors = dict[str, torch.Tensor]
 

@@ -12,9 +12,9 @@ from xlprompt.data import STUDY_LANGUAGES, language
 from xlprompt.data.mini.corpus import language_shares, passages
 from xlprompt.data.mini.items import sentence_items
 from xlprompt.data.mini.realize import sentence
-from xlprompt.evaluation.tokenization import fertility
+from xlprompt.evaluation.scores.fertility import fertility
 from xlprompt.models import ModelError, load_backbone, load_config, load_tokenizer
-from xlprompt.models.nano import nano_folder, train_tokenizer
+from xlprompt.models.pretrained.nano import nano_folder, train_tokenizer
 
 MAX_BYTES = 8_000_000
 

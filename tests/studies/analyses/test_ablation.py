@@ -7,8 +7,9 @@ import pytest
 from simulated_studies import make_runs
 
 from xlprompt.evaluation import TaskRuns, compare
-from xlprompt.evaluation.ablation import ablation_section, compare_variants, in_brief
-from xlprompt.evaluation.report_page import Image, Section, Table
+from xlprompt.studies.analyses.ablation.findings import compare_variants
+from xlprompt.studies.analyses.ablation.section import ablation_section, in_brief
+from xlprompt.studies.reports.page import Image, Section, Table
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pytest
 from simulated_studies import by_resources, make_runs
 
 from xlprompt.evaluation import Verdict, compare, judge
-from xlprompt.evaluation.alignment_gains import HEAD, Gain, curve_of, leading_kind
-from xlprompt.evaluation.alignment_section import alignment_section, changed_verdicts
-from xlprompt.evaluation.report_page import Image, Section, Table, html_page
+from xlprompt.studies.analyses.alignment.findings import HEAD, Gain, curve_of, leading_kind
+from xlprompt.studies.analyses.alignment.section import alignment_section, changed_verdicts
+from xlprompt.studies.reports.page import Image, Section, Table, html_page
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from xlprompt.evaluation import TaskRuns
-from xlprompt.evaluation.granularity import ALL, compare_shares, method_at, slope_weights
-from xlprompt.evaluation.granularity_report import granularity_section
-from xlprompt.evaluation.report_page import Image, Table
-from xlprompt.evaluation.runs import Counts
+from xlprompt.evaluation.comparison.counts import Counts
+from xlprompt.studies.analyses.granularity.findings import ALL, compare_shares, method_at, slope_weights
+from xlprompt.studies.analyses.granularity.section import granularity_section
+from xlprompt.studies.reports.page import Image, Table
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 

@@ -11,23 +11,25 @@ from rich.console import Console
 from small import write_data
 from studies import write_study
 
-from xlprompt.evaluation.report_page import Image, Section, Table
-from xlprompt.training import evaluation_run
-from xlprompt.training.alignment_report import analyze_alignment
-from xlprompt.training.alignment_sweep import AlignmentSweep, sweep_alignment
-from xlprompt.training.cells import StudyError
-from xlprompt.training.granularity_run import KIND, run_sweep
-from xlprompt.training.granularity_sweep import Sweep
-from xlprompt.training.grid import load_grid
-from xlprompt.training.ledger import Ledger, open_ledger
-from xlprompt.training.recipe import RecipeError, load_settings
-from xlprompt.training.report_runs import find_runs, report_study
-from xlprompt.training.report_sections import find_granularity, log_section
-from xlprompt.training.study import run_study
-from xlprompt.training.tokenization_run import analyze_tokenization
-from xlprompt.training.tracker import find_model
+from xlprompt.studies.analyses.alignment.measure import analyze_alignment
+from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, sweep_alignment
+from xlprompt.studies.analyses.granularity.measure import KIND, run_sweep
+from xlprompt.studies.analyses.granularity.settings import Sweep
+from xlprompt.studies.analyses.tokenization.measure import analyze_tokenization
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.grid import load_grid
+from xlprompt.studies.grid.ledger import Ledger, open_ledger
+from xlprompt.studies.grid.study import run_study
+from xlprompt.studies.reports.kept_sections import find_granularity, log_section
+from xlprompt.studies.reports.page import Image, Section, Table
+from xlprompt.studies.reports.report import report_study
+from xlprompt.studies.reports.selection import find_runs
+from xlprompt.training.errors import RecipeError
+from xlprompt.training.recipes.settings import load_settings
+from xlprompt.training.runs import evaluate as evaluation_run
+from xlprompt.training.store.database import find_model
 
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
 HERE = {"executor.workers": 0}
 ALIGNMENT = AlignmentSweep(kinds=("subspace",), sentences=(4, 8), seeds=1)
 

@@ -12,13 +12,13 @@ from simulated_studies import XNLI, make_runs
 from xlprompt.data import TASKS, language
 from xlprompt.data.sources import open_source
 from xlprompt.evaluation import compare
-from xlprompt.evaluation.metrics import BOOTSTRAP_SEED
-from xlprompt.evaluation.report_page import Image, Table
-from xlprompt.evaluation.statistics import SAMPLES, rank_correlation
-from xlprompt.evaluation.token_counts import count_tokens
-from xlprompt.evaluation.tokenization_analysis import ALL_TASKS, analyze, correlate, language_effects
-from xlprompt.evaluation.tokenization_report import tokenization_section
+from xlprompt.evaluation.comparison.statistics import SAMPLES, rank_correlation
+from xlprompt.evaluation.scores.metrics import BOOTSTRAP_SEED
 from xlprompt.models import load_tokenizer
+from xlprompt.studies.analyses.tokenization.counts import count_tokens
+from xlprompt.studies.analyses.tokenization.findings import ALL_TASKS, analyze, correlate, language_effects
+from xlprompt.studies.analyses.tokenization.section import tokenization_section
+from xlprompt.studies.reports.page import Image, Table
 
 LANGUAGES = ("en", "de", "ru", "hi", "ja", "sw")
 

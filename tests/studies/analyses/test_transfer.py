@@ -6,10 +6,10 @@ from simulated_studies import make_runs
 
 from xlprompt.data import language
 from xlprompt.evaluation import TaskRuns
-from xlprompt.evaluation.report_page import Image, Section, Table
-from xlprompt.evaluation.runs import Counts
-from xlprompt.evaluation.transfer import kinship, transfer_matrix
-from xlprompt.evaluation.transfer_report import in_brief, transfer_section
+from xlprompt.evaluation.comparison.counts import Counts
+from xlprompt.studies.analyses.transfer.findings import kinship, transfer_matrix
+from xlprompt.studies.analyses.transfer.section import in_brief, transfer_section
+from xlprompt.studies.reports.page import Image, Section, Table
 
 TRAINED_ON = ("en", "ru", "ar", "hi", "tr", "fi")
 LANGUAGES = ("en", "ru", "de", "fi", "tr", "ar", "vi", "bg", "hi", "ur", "sw")

@@ -10,11 +10,11 @@ from rich.console import Console
 from small import write_data
 from studies import check_all_finished, runs_of, scores, write_study
 
-from xlprompt.training.cells import StudyError
-from xlprompt.training.study import run_study
-from xlprompt.training.training_state import saved_steps
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.study import run_study
+from xlprompt.training.store.training_state import saved_steps
 
-pytest.importorskip("ray", reason="Ray is an extra (xlprompt-training[ray]) and not installed")
+pytest.importorskip("ray", reason="Ray is an extra (xlprompt-studies[ray]) and not installed")
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

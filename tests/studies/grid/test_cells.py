@@ -8,11 +8,10 @@ import pytest
 from small import write_data
 from studies import write_study
 
-from xlprompt.training import cells
-from xlprompt.training.cells import make_groups
-from xlprompt.training.errors import RunError
-from xlprompt.training.grid import load_grid
-from xlprompt.training.recipe import RecipeError
+from xlprompt.studies.grid import cells
+from xlprompt.studies.grid.cells import make_groups
+from xlprompt.studies.grid.grid import load_grid
+from xlprompt.training.errors import RecipeError, RunError
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +36,8 @@ def fingerprints(path, overrides=None, **grid_overrides):
 
 def test_the_same_files_give_the_same_fingerprints_in_another_process(study):
     program = (
-        "import sys; from xlprompt.training.cells import make_groups; from xlprompt.training.grid import *\n"
+        "import sys; from xlprompt.studies.grid.cells import make_groups\n"
+        "from xlprompt.studies.grid.grid import *\n"
         "path = sys.argv[1]\n"
         "print(*[c.fingerprint for g in make_groups(load_grid(path), path) for c in g.cells])"
     )

@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 from small import tiny_recipe, write_data
 
-import xlprompt.training.code_version as code
+import xlprompt.studies.grid.code_version as code
+from xlprompt.studies.grid.code_version import code_version, definitions_behind_a_result
 from xlprompt.training import train
-from xlprompt.training.code_version import code_version, definitions_behind_a_result
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 pytestmark = pytest.mark.integration
 
@@ -31,7 +31,7 @@ def sources(tmp_path):
 
 
 def version(sources: Path) -> str:
-    program = "from xlprompt.training.code_version import *; print(code_version())"
+    program = "from xlprompt.studies.grid.code_version import *; print(code_version())"
     paths = os.pathsep.join(str(folder) for folder in sorted(sources.iterdir()))
     environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
     result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
@@ -72,7 +72,7 @@ def test_a_function_that_moves_to_another_file_leaves_it(sources):
     end = text.find("\n\n\n", start)
     module = ".".join(loop.relative_to(sources).with_suffix("").parts[1:-1])
     loop.with_name("rates.py").write_text(
-        "from xlprompt.training.recipe import ScheduleSettings\n\n\n" + text[start:end]
+        "from xlprompt.training.recipes.recipe import ScheduleSettings\n\n\n" + text[start:end]
     )
     rest = text[:start] + text[end:]
     loop.write_text(

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from xlprompt.training.grid import load_grid, load_grid_recipe
-from xlprompt.training.recipe import RecipeError
+from xlprompt.studies.grid.grid import load_grid, load_grid_recipe
+from xlprompt.training.errors import RecipeError
 
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
 VALUES = {"tasks": ["xnli", "pos"], "methods": ["prompt"], "seeds": 3}
 
 

@@ -1,5 +1,5 @@
-from xlprompt.evaluation.statistics import spread
-from xlprompt.training.seed_statistics import as_metrics, summarize
+from xlprompt.evaluation.comparison.statistics import spread
+from xlprompt.studies.grid.over_seeds import as_metrics, summarize
 
 
 def test_a_single_seed_has_no_spread():

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from xlprompt.training.cells import Cell, Group
-from xlprompt.training.ledger import CELL_TAG, GROUP_TAG, RUN_TAG, SUPERSEDED_TAG, CellRun
-from xlprompt.training.plan import make_plan, memory_at_once, memory_warning, plan_line, wall_seconds
-from xlprompt.training.progress import duration
-from xlprompt.training.recipe import flatten, recipe_from_dict
+from xlprompt.studies.grid.cells import Cell, Group
+from xlprompt.studies.grid.ledger import CELL_TAG, GROUP_TAG, RUN_TAG, SUPERSEDED_TAG, CellRun
+from xlprompt.studies.grid.plan import make_plan, memory_at_once, memory_warning, plan_line, wall_seconds
+from xlprompt.training.fitting.progress import duration
+from xlprompt.training.recipes.recipe import flatten, recipe_from_dict
 
 RECIPE = {
     "task": "xnli",

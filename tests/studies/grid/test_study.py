@@ -25,16 +25,17 @@ from studies import (
     write_study,
 )
 
-from xlprompt.training import cells, load_recipe, train
-from xlprompt.training.ablation_run import report_ablation
-from xlprompt.training.cells import StudyError
-from xlprompt.training.executors import Supervisor
-from xlprompt.training.ledger import RUN_TAG, Ledger
-from xlprompt.training.report_sections import stored_sections
-from xlprompt.training.single_runs import marks, unmark_if_changed
-from xlprompt.training.study import run_study
-from xlprompt.training.tracker import store_uri
-from xlprompt.training.training_state import saved_steps
+from xlprompt.studies.analyses.ablation.measure import report_ablation
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.executors.local import Supervisor
+from xlprompt.studies.grid import cells
+from xlprompt.studies.grid.ledger import RUN_TAG, Ledger
+from xlprompt.studies.grid.single_runs import marks, unmark_if_changed
+from xlprompt.studies.grid.study import run_study
+from xlprompt.studies.reports.kept_sections import stored_sections
+from xlprompt.training import load_recipe, train
+from xlprompt.training.store.database import store_uri
+from xlprompt.training.store.training_state import saved_steps
 
 pytestmark = pytest.mark.integration
 

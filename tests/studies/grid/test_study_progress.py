@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from xlprompt.training import study_progress as module
-from xlprompt.training.study_progress import study_progress
+from xlprompt.studies.grid import study_progress as module
+from xlprompt.studies.grid.study_progress import study_progress
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from xlprompt.evaluation.statistics import spread
-from xlprompt.training.study_table import GroupResult, study_table
+from xlprompt.evaluation.comparison.statistics import spread
+from xlprompt.studies.grid.study_table import GroupResult, study_table
 
 
 def result(task, method, variant, metric):

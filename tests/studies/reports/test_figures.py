@@ -7,19 +7,18 @@ from matplotlib import rcParams
 from simulated_studies import make_runs
 
 from xlprompt.evaluation import compare
-from xlprompt.evaluation.statistics import spread
-from xlprompt.evaluation.study_figures import (
+from xlprompt.evaluation.comparison.statistics import spread
+from xlprompt.evaluation.style import is_dark, line_style
+from xlprompt.models import METHODS
+from xlprompt.studies.reports.figures import (
     by_resources,
     cost_against_score,
     heat_map,
-    is_dark,
     learning_curves,
-    line_style,
     share_against_score,
     shared_steps,
     side_by_side,
 )
-from xlprompt.models import METHODS
 
 
 @pytest.fixture(scope="module")

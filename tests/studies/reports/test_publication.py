@@ -6,9 +6,9 @@ import pytest
 from published_studies import SECTION, cell, study
 
 from xlprompt.data import DataError
-from xlprompt.evaluation.study_summary import DocumentError, replace_sections
-from xlprompt.training.publication import PublicationError, refuse_loss
-from xlprompt.training.published_runs import write_published
+from xlprompt.studies.reports.publication import PublicationError, refuse_loss
+from xlprompt.studies.reports.published_runs import write_published
+from xlprompt.studies.reports.summary import DocumentError, replace_sections
 
 FILE = "runs.jsonl.gz"
 

@@ -16,13 +16,14 @@ from studies import write_study
 
 from xlprompt.data import DataError
 from xlprompt.evaluation import compare
-from xlprompt.evaluation.runs import Counts, TaskRuns
-from xlprompt.training.ledger import GROUP_TAG, Ledger
-from xlprompt.training.publication import PublicationError
-from xlprompt.training.published_runs import read_published, write_published
-from xlprompt.training.report_runs import find_runs, report_study
-from xlprompt.training.run_source import RunSource
-from xlprompt.training.study import run_study
+from xlprompt.evaluation.comparison.counts import Counts, TaskRuns
+from xlprompt.studies.grid.ledger import GROUP_TAG, Ledger
+from xlprompt.studies.grid.study import run_study
+from xlprompt.studies.reports.publication import PublicationError
+from xlprompt.studies.reports.published_runs import read_published, write_published
+from xlprompt.studies.reports.report import report_study
+from xlprompt.studies.reports.selection import find_runs
+from xlprompt.studies.reports.sources import RunSource
 
 
 def equal(one, other):

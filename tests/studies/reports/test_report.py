@@ -10,13 +10,15 @@ from rich.console import Console
 from small import write_data
 from studies import write_study
 
-from xlprompt.training import report_runs
-from xlprompt.training.cells import StudyError
-from xlprompt.training.ledger import GROUP_TAG, CellRun, Ledger
-from xlprompt.training.report_runs import StudyRuns, find_fertility, find_runs, report_study
-from xlprompt.training.run_source import RunSource
-from xlprompt.training.study import run_study
-from xlprompt.training.tracker import MlflowTracker, store_uri
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun, Ledger
+from xlprompt.studies.grid.study import run_study
+from xlprompt.studies.reports import report as report_runs
+from xlprompt.studies.reports.report import report_study
+from xlprompt.studies.reports.selection import StudyRuns, find_fertility, find_runs
+from xlprompt.studies.reports.sources import RunSource
+from xlprompt.training.store.database import store_uri
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
 
 
 class Store:

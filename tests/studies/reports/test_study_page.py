@@ -9,11 +9,11 @@ import pytest
 from simulated_studies import make_runs
 
 from xlprompt.evaluation import compare, judge
-from xlprompt.evaluation.other_methods import compare_others
-from xlprompt.evaluation.report_page import markdown_table
-from xlprompt.evaluation.run_facts import Fertility, RunFacts
-from xlprompt.evaluation.runs import join_runs
-from xlprompt.evaluation.study_report import tables, write_study_report
+from xlprompt.evaluation.comparison.counts import join_runs
+from xlprompt.evaluation.comparison.other_methods import compare_others
+from xlprompt.evaluation.comparison.run_facts import Fertility, RunFacts
+from xlprompt.studies.reports.page import markdown_table
+from xlprompt.studies.reports.study_page import tables, write_study_report
 
 NASTY = '<script>alert("a|b")</script> & co'
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from xlprompt.evaluation import judge
-from xlprompt.evaluation.other_methods import compare_others
-from xlprompt.evaluation.report_page import Section, Table
-from xlprompt.evaluation.run_facts import RunFacts
-from xlprompt.evaluation.runs import join_runs
-from xlprompt.evaluation.study_summary import DocumentError, ablations, publish, replace_sections, summary
+from xlprompt.evaluation.comparison.counts import join_runs
+from xlprompt.evaluation.comparison.other_methods import compare_others
+from xlprompt.evaluation.comparison.run_facts import RunFacts
+from xlprompt.studies.reports.page import Section, Table
+from xlprompt.studies.reports.summary import DocumentError, ablations, publish, replace_sections, summary
 
 RUNS = [
     RunFacts(task, method, seed, "xglm-nano", 4_000_000, 5_000, 0.125, 60.0 + 60 * seed, 2048.0)

@@ -6,11 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from xlprompt.evaluation.report_page import Image, Section, Table, html_page, markdown_page
+from xlprompt.evaluation.comparison.statistics import Spread
 from xlprompt.evaluation.search_chart import TrialPoint, history_chart, importance_chart, slice_chart
-from xlprompt.evaluation.statistics import Spread
-from xlprompt.evaluation.study_figures import scores_by_variant
 from xlprompt.evaluation.terminal import open_console
+from xlprompt.studies.reports.figures import scores_by_variant
+from xlprompt.studies.reports.page import Image, Section, Table, html_page, markdown_page
 
 OUTSIDE = [
     "<script>alert(1)</script>",

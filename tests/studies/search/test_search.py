@@ -13,17 +13,18 @@ from small import tiny_recipe, write_data
 from studies import gone, start_command, workers_of
 
 from xlprompt.data import TASKS
-from xlprompt.training.grid import find_recipe
-from xlprompt.training.ledger import Ledger
-from xlprompt.training.recipe import RecipeError, flatten, load_recipe, recipe_to_dict
-from xlprompt.training.run import train
-from xlprompt.training.search import SearchError, run_search
-from xlprompt.training.search_report import best_trial, verdict
-from xlprompt.training.search_space import load_search, shipped_values
-from xlprompt.training.search_trials import Trial
-from xlprompt.training.tracker import store_uri
+from xlprompt.studies.grid.grid import find_recipe
+from xlprompt.studies.grid.ledger import Ledger
+from xlprompt.studies.search.outcome import best_trial, verdict
+from xlprompt.studies.search.search import run_search
+from xlprompt.studies.search.space import SearchError, load_search, shipped_values
+from xlprompt.studies.search.trials import Trial
+from xlprompt.training.errors import RecipeError
+from xlprompt.training.recipes.recipe import flatten, load_recipe, recipe_to_dict
+from xlprompt.training.runs.train import train
+from xlprompt.training.store.database import store_uri
 
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
 FILES = sorted(EXPERIMENTS.glob("*/search.yaml"))
 RATE = "optimizer.learning_rate"
 
@@ -228,7 +229,7 @@ def test_an_error_ends_the_search_as_failed_and_the_same_call_goes_on(call, stor
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("xlprompt.training.trial.fit", fail)
+        patch.setattr("xlprompt.studies.search.trial.fit", fail)
         result, _ = call()
     assert not result.finished
     assert "worker 1: OSError: the disk is full" in result.failures[0]
@@ -323,7 +324,7 @@ def test_a_search_that_is_interrupted_or_loses_a_worker_ends_with_all_its_trials
 
     process = start_command("search", file, store, *options)
     wait_for(lambda: len(running()) == 2, process)
-    workers = workers_of(process, "xlprompt.training.search_worker")
+    workers = workers_of(process, "xlprompt.studies.search.worker")
     assert len(workers) == 2
     workers[0].kill()
     output, _ = process.communicate(timeout=300)

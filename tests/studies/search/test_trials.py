@@ -8,10 +8,11 @@ import optuna
 import pytest
 
 from xlprompt.evaluation import Score
-from xlprompt.training.loop import TrainingDiverged
-from xlprompt.training.search_database import hidden
-from xlprompt.training.search_space import PruningSettings, Range, SearchError
-from xlprompt.training.search_trials import Pruned, SearchTrials
+from xlprompt.studies.search.database import hidden
+from xlprompt.studies.search.space import PruningSettings, Range, SearchError
+from xlprompt.studies.search.trial import Pruned
+from xlprompt.studies.search.trials import SearchTrials
+from xlprompt.training.fitting.loop import TrainingDiverged
 
 RATE, LENGTH, BATCH = "optimizer.learning_rate", "prompt.length", "schedule.batch_size"
 SPACE = {RATE: Range(low=5e-5, high=5e-2, log=True), LENGTH: Range(low=8, high=50), BATCH: (32, 64)}

@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from xlprompt.models import Moments, Target
-from xlprompt.training.alignment import Alignment, Text
-from xlprompt.training.alignment_file import kept_alignments, load_alignment, save_alignment
-from xlprompt.training.checkpoint import CheckpointError
+from xlprompt.training.alignment.files import kept_alignments, load_alignment, save_alignment
+from xlprompt.training.alignment.moments import Alignment, Text
+from xlprompt.training.errors import CheckpointError
 
 
 def moments(count: int) -> Moments:

@@ -14,14 +14,15 @@ from xlprompt.data import TASKS
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import load_tokenizer
 from xlprompt.training import RunError, train
-from xlprompt.training.alignment_loss import AlignmentLoss, alignment_loss
-from xlprompt.training.chosen_data import open_data
-from xlprompt.training.deepspeed_engine import DeepSpeedEngine
-from xlprompt.training.engine import TorchEngine
-from xlprompt.training.interrupted import LATEST
-from xlprompt.training.preparation import Setup, build_model
-from xlprompt.training.recipe import OptimizerSettings, RecipeError
-from xlprompt.training.tracker import store_uri
+from xlprompt.training.alignment.loss import AlignmentLoss, alignment_loss
+from xlprompt.training.errors import RecipeError
+from xlprompt.training.fitting.deepspeed_engine import DeepSpeedEngine
+from xlprompt.training.fitting.engine import TorchEngine
+from xlprompt.training.inputs.chosen_data import open_data
+from xlprompt.training.inputs.preparation import Setup, build_model
+from xlprompt.training.recipes.recipe import OptimizerSettings
+from xlprompt.training.store.database import store_uri
+from xlprompt.training.store.interrupted import LATEST
 
 pytestmark = pytest.mark.integration
 

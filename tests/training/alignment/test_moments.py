@@ -16,17 +16,17 @@ from small import TAGS, WORDS, tiny_recipe, write_data, write_lines
 from xlprompt.data import TASKS
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import AlignmentSettings, load_tokenizer
+from xlprompt.studies.analyses.alignment.measure import analyze_alignment, find_aligned, find_curves
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.training import RunError, evaluate, train
-from xlprompt.training.alignment import measure
-from xlprompt.training.alignment_file import alignment_path, load_alignment, save_alignment
-from xlprompt.training.alignment_report import analyze_alignment, find_aligned, find_curves
-from xlprompt.training.cells import StudyError
-from xlprompt.training.checkpoint import CheckpointError, load_checkpoint, restore
-from xlprompt.training.chosen_data import open_data
-from xlprompt.training.ledger import CellRun
-from xlprompt.training.preparation import Setup, build_model
-from xlprompt.training.recipe import RecipeError
-from xlprompt.training.tracker import store_uri
+from xlprompt.training.alignment.files import alignment_path, load_alignment, save_alignment
+from xlprompt.training.alignment.moments import measure
+from xlprompt.training.errors import CheckpointError, RecipeError
+from xlprompt.training.inputs.chosen_data import open_data
+from xlprompt.training.inputs.preparation import Setup, build_model
+from xlprompt.training.store.checkpoint import load_checkpoint, restore
+from xlprompt.training.store.database import store_uri
 
 pytestmark = pytest.mark.integration
 

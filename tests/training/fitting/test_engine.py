@@ -7,8 +7,8 @@ from torch import nn
 
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import FinetuneSettings
-from xlprompt.training.engine import Master, TorchEngine, accumulate_gradients
-from xlprompt.training.recipe import OptimizerSettings
+from xlprompt.training.fitting.engine import Master, TorchEngine, accumulate_gradients
+from xlprompt.training.recipes.recipe import OptimizerSettings
 
 CPU = torch.device("cpu")
 ALONE = Processes()

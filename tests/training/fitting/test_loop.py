@@ -6,12 +6,12 @@ import torch
 from rich.console import Console
 
 from xlprompt.data import TASKS
-from xlprompt.data.batches import training_steps
+from xlprompt.data.encoding.batches import training_steps
 from xlprompt.evaluation import predict, score
-from xlprompt.training.engine import Master, accumulate_gradients, make_optimizer
-from xlprompt.training.loop import TrainingDiverged, fit, rate_factor
-from xlprompt.training.progress import SilentProgress, training_progress
-from xlprompt.training.tracker import NullTracker
+from xlprompt.training.fitting.engine import Master, accumulate_gradients, make_optimizer
+from xlprompt.training.fitting.loop import TrainingDiverged, fit, rate_factor
+from xlprompt.training.fitting.progress import SilentProgress, training_progress
+from xlprompt.training.store.tracker import NullTracker
 
 CPU = torch.device("cpu")
 

@@ -13,14 +13,14 @@ from tiny import bpe_tokenizer
 from transformers import AutoTokenizer
 
 from xlprompt.data import TASKS
-from xlprompt.data.unlabeled import typed_rows
+from xlprompt.data.sources.unlabeled import typed_rows
 from xlprompt.models import ModelError, load_tokenizer
+from xlprompt.studies.grid.cells import make_groups
+from xlprompt.studies.grid.grid import load_grid
 from xlprompt.training import RunError, evaluate, find_checkpoint, load_recipe, predict, train
-from xlprompt.training.cells import make_groups
-from xlprompt.training.checkpoint import CheckpointError
-from xlprompt.training.grid import load_grid
-from xlprompt.training.preparation import choose_device, pad_id_of
-from xlprompt.training.recipe import recipe_from_dict, recipe_to_dict
+from xlprompt.training.errors import CheckpointError
+from xlprompt.training.inputs.preparation import choose_device, pad_id_of
+from xlprompt.training.recipes.recipe import recipe_from_dict, recipe_to_dict
 
 pytestmark = pytest.mark.integration
 
@@ -194,7 +194,7 @@ def test_a_model_outside_the_assumptions_is_refused_before_its_text_is_encoded(p
     path = place / "models" / "tiny" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "is_causal": False}))
     monkeypatch.setattr(
-        "xlprompt.training.preparation.encode", lambda *_, **__: pytest.fail("text was encoded")
+        "xlprompt.training.inputs.preparation.encode", lambda *_, **__: pytest.fail("text was encoded")
     )
     with pytest.raises(ModelError, match="reads its text in both directions"):
         run(place)

@@ -8,11 +8,11 @@ from xlprompt.data import TASKS
 from xlprompt.evaluation import TransferReport
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import load_tokenizer
-from xlprompt.training.cells import data_fingerprints
-from xlprompt.training.chosen_data import open_training_data
-from xlprompt.training.errors import RunError
-from xlprompt.training.preparation import Setup, Split, load_split, load_training_set
-from xlprompt.training.recipe import Recipe, RecipeError
+from xlprompt.studies.grid.cells import data_fingerprints
+from xlprompt.training.errors import RecipeError, RunError
+from xlprompt.training.inputs.chosen_data import open_training_data
+from xlprompt.training.inputs.preparation import Setup, Split, load_split, load_training_set
+from xlprompt.training.recipes.recipe import Recipe
 
 
 @pytest.fixture

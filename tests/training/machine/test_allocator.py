@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
 import psutil
-from xlprompt.training.allocator import give_back_freed_memory, keep_freed_memory
+from xlprompt.training.machine.allocator import give_back_freed_memory, keep_freed_memory
 
 def resident():
     return psutil.Process().memory_info().rss / 2**20

@@ -4,7 +4,7 @@ from importlib.metadata import version
 import pytest
 import torch
 
-from xlprompt.training.environment import (
+from xlprompt.training.machine.environment import (
     git_revision,
     package_versions,
     peak_memory_bytes,

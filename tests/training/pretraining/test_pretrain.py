@@ -13,8 +13,9 @@ from xlprompt.data import STUDY_LANGUAGES
 from xlprompt.data.mini.corpus import passages
 from xlprompt.models import load_backbone, load_tokenizer
 from xlprompt.training import RecipeError, store_uri
-from xlprompt.training import pretrain as pretraining
-from xlprompt.training.pretrain import (
+from xlprompt.training.fitting.progress import SilentProgress
+from xlprompt.training.pretraining import pretrain as pretraining
+from xlprompt.training.pretraining.pretrain import (
     PretrainingError,
     PretrainingRecipe,
     Row,
@@ -22,10 +23,9 @@ from xlprompt.training.pretrain import (
     pretrain,
     token_rows,
 )
-from xlprompt.training.progress import SilentProgress
-from xlprompt.training.recipe import load_settings
+from xlprompt.training.recipes.settings import load_settings
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments" / "nano"
+EXPERIMENTS = Path(__file__).parents[3] / "experiments" / "nano"
 TOY = PretrainingRecipe(
     name="toy",
     exponent=0.3,

@@ -4,9 +4,11 @@ import os
 
 import pytest
 
+from xlprompt.studies.search.space import SearchFile
 from xlprompt.training.errors import RecipeError
-from xlprompt.training.recipe import Recipe, load_recipe, load_settings, parse_value
-from xlprompt.training.search_space import SearchFile
+from xlprompt.training.recipes.files import parse_value
+from xlprompt.training.recipes.recipe import Recipe, load_recipe
+from xlprompt.training.recipes.settings import load_settings
 
 MINIMAL = """
 task: xnli

@@ -6,19 +6,19 @@ import yaml
 
 from xlprompt.data import TASKS
 from xlprompt.models import METHODS
-from xlprompt.training.recipe import (
+from xlprompt.training.errors import RecipeError
+from xlprompt.training.recipes.files import parse_value
+from xlprompt.training.recipes.recipe import (
     Recipe,
-    RecipeError,
     fingerprint,
     flatten,
     load_recipe,
-    parse_value,
     recipe_from_dict,
     recipe_to_dict,
-    valid_keys,
 )
+from xlprompt.training.recipes.settings import valid_keys
 
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
 RECIPES = sorted(path for path in EXPERIMENTS.rglob("*.yaml") if path.parent.name != "nano")
 SCALES = ("mini", "gemma", "paper")
 RUNNABLE = [
@@ -269,7 +269,7 @@ def test_a_recipe_survives_being_stored_as_plain_data(write):
 
 
 def test_the_flat_form_has_every_valid_key(write):
-    assert set(flatten(load_recipe(write(MINIMAL)))) == set(valid_keys())
+    assert set(flatten(load_recipe(write(MINIMAL)))) == set(valid_keys(Recipe))
 
 
 def test_the_fingerprint_changes_with_any_value_and_with_nothing_else(write):

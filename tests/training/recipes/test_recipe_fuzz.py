@@ -6,12 +6,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from xlprompt.studies.analyses.granularity.settings import Sweep
+from xlprompt.studies.grid.grid import Grid
+from xlprompt.studies.search.space import SearchFile
 from xlprompt.training.errors import RecipeError
-from xlprompt.training.granularity_sweep import Sweep
-from xlprompt.training.grid import Grid
-from xlprompt.training.pretrain import PretrainingRecipe
-from xlprompt.training.recipe import Recipe, load_settings, parse_value, recipe_to_dict, valid_keys
-from xlprompt.training.search_space import SearchFile
+from xlprompt.training.pretraining.pretrain import PretrainingRecipe
+from xlprompt.training.recipes.files import parse_value
+from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict
+from xlprompt.training.recipes.settings import load_settings, valid_keys
 
 SECONDS = float(os.environ.get("XLPROMPT_FUZZ_SECONDS", "12"))
 EXAMPLES = int(SECONDS * 60)  # of each of the three tests, which take about 5 ms an example

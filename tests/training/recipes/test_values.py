@@ -3,12 +3,13 @@
 import pytest
 from pydantic import ValidationError
 
+from xlprompt.studies.grid.grid import Grid
+from xlprompt.studies.search.space import SearchFile
 from xlprompt.training.errors import RecipeError
-from xlprompt.training.grid import Grid
-from xlprompt.training.recipe import recipe_from_dict, valid_keys
-from xlprompt.training.recipe_errors import explain
-from xlprompt.training.recipe_files import merge, unflatten
-from xlprompt.training.search_space import SearchFile
+from xlprompt.training.recipes.errors import explain
+from xlprompt.training.recipes.files import merge, unflatten
+from xlprompt.training.recipes.recipe import recipe_from_dict
+from xlprompt.training.recipes.settings import valid_keys
 
 MINIMAL = {
     "task": "xnli",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from xlprompt.data.batches import Batch
+from xlprompt.data.encoding.batches import Batch
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import (
     FinetuneSettings,
@@ -17,9 +17,11 @@ from xlprompt.models import (
     load_tokenizer,
     state_memory,
 )
-from xlprompt.models.flops import compute_shape, step_flops
-from xlprompt.training import cost
-from xlprompt.training.cost import (
+from xlprompt.models.accounting.flops import compute_shape, step_flops
+from xlprompt.training.fitting.engine import TorchEngine
+from xlprompt.training.recipes.recipe import OptimizerSettings
+from xlprompt.training.runs import cost
+from xlprompt.training.runs.cost import (
     PeakRate,
     Workload,
     device_peak_flops,
@@ -28,8 +30,6 @@ from xlprompt.training.cost import (
     measured,
     training_flops,
 )
-from xlprompt.training.engine import TorchEngine
-from xlprompt.training.recipe import OptimizerSettings
 
 CPU = torch.device("cpu")
 PROMPT = PromptSettings(length=4)

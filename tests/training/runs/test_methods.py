@@ -12,7 +12,12 @@ from xlprompt.data import TASKS
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import METHODS, TaskModel, load_tokenizer
 from xlprompt.training import evaluate, train
-from xlprompt.training.checkpoint import (
+from xlprompt.training.fitting.choose_engine import choose_engine
+from xlprompt.training.fitting.deepspeed_engine import EngineError
+from xlprompt.training.fitting.engine import TorchEngine, parameter_groups
+from xlprompt.training.inputs.preparation import build_model
+from xlprompt.training.recipes.recipe import OptimizerSettings, Recipe, recipe_to_dict
+from xlprompt.training.store.checkpoint import (
     METADATA_FILE,
     WEIGHTS_FILE,
     CheckpointMetadata,
@@ -21,10 +26,6 @@ from xlprompt.training.checkpoint import (
     restore,
     save_checkpoint,
 )
-from xlprompt.training.engine import TorchEngine, parameter_groups
-from xlprompt.training.engines import EngineError, choose_engine
-from xlprompt.training.preparation import build_model
-from xlprompt.training.recipe import OptimizerSettings, Recipe, recipe_to_dict
 
 CPU = torch.device("cpu")
 LIGHT = tuple(method for method in METHODS if method != "finetune")

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from xlprompt.models import PromptSettings, parameter_budget
-from xlprompt.training import overview
-from xlprompt.training.search_space import Range, show
+from xlprompt.studies.search.space import Range, show
+from xlprompt.training.runs import overview
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from rich.console import Console
 from small import TAGS, WORDS, tiny_recipe, write_data, write_lines
 
 from xlprompt.data import TASKS, DataError
-from xlprompt.data.unlabeled import read_rows, typed_rows
+from xlprompt.data.sources.unlabeled import read_rows, typed_rows
 from xlprompt.evaluation import load_predictions
+from xlprompt.studies.grid.ledger import Ledger
 from xlprompt.training import RunError, find_checkpoint, predict, train
-from xlprompt.training.checkpoint import CheckpointError
-from xlprompt.training.ledger import Ledger
-from xlprompt.training.prediction import write_predicted
+from xlprompt.training.errors import CheckpointError
+from xlprompt.training.runs.predict import write_predicted
 
 pytestmark = pytest.mark.integration
 

@@ -13,13 +13,13 @@ import pytest
 import yaml
 from small import loss_of_folder, tiny_recipe, write_data
 
-from xlprompt.training.checkpoint import load_checkpoint
-from xlprompt.training.recipe import recipe_from_dict
-from xlprompt.training.tracker import find_model, store_uri
+from xlprompt.training.recipes.recipe import recipe_from_dict
+from xlprompt.training.store.checkpoint import load_checkpoint
+from xlprompt.training.store.database import find_model, store_uri
 
 pytestmark = pytest.mark.integration
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[2]
 STAGES = ("zero0", "zero1", "zero2", "zero3", "zero3-offload")
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -37,7 +37,7 @@ def shared_training(number, names, model, data, folder):
     out = folder / f"{number}.json"
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)]
     subprocess.run(
-        [sys.executable, *(launcher if number > 1 else []), str(TESTS / "shared_training.py")]
+        [sys.executable, *(launcher if number > 1 else []), str(TESTS / "support" / "shared_training.py")]
         + [str(model), str(data), str(out), *names],
         env={**os.environ, **ENVIRONMENT},
         check=True,

@@ -17,10 +17,11 @@ from small import tiny_recipe, write_data
 from transformers import AutoModel, AutoTokenizer
 
 from xlprompt.training import evaluate, load_recipe, train
-from xlprompt.training.checkpoint import CheckpointError, load_checkpoint
-from xlprompt.training.interrupted import LATEST, find_interrupted, states_folder
-from xlprompt.training.tracker import find_model, store_uri
-from xlprompt.training.training_state import saved_steps
+from xlprompt.training.errors import CheckpointError
+from xlprompt.training.store.checkpoint import load_checkpoint
+from xlprompt.training.store.database import find_model, store_uri
+from xlprompt.training.store.interrupted import LATEST, find_interrupted, states_folder
+from xlprompt.training.store.training_state import saved_steps
 
 pytestmark = pytest.mark.integration
 

@@ -19,13 +19,15 @@ from xlprompt.data import TASKS, DataError
 from xlprompt.data.sources import open_source
 from xlprompt.evaluation import load_predictions
 from xlprompt.training import RunError, TrackingError, TrainingDiverged, evaluate, load_recipe, train
-from xlprompt.training.checkpoint import CheckpointError, load_checkpoint
-from xlprompt.training.interrupted import LATEST
-from xlprompt.training.preparation import choose_device
-from xlprompt.training.recipe import fingerprint, recipe_from_dict
-from xlprompt.training.run_labels import run_name
-from xlprompt.training.tracker import MlflowTracker, store_uri
-from xlprompt.training.training_state import saved_steps
+from xlprompt.training.errors import CheckpointError
+from xlprompt.training.inputs.preparation import choose_device
+from xlprompt.training.recipes.recipe import fingerprint, recipe_from_dict
+from xlprompt.training.store.checkpoint import load_checkpoint
+from xlprompt.training.store.database import store_uri
+from xlprompt.training.store.interrupted import LATEST
+from xlprompt.training.store.labels import run_name
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.training_state import saved_steps
 
 pytestmark = pytest.mark.integration
 
@@ -377,7 +379,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line_and_leaves_no_half(
     def full(*_, **__):
         raise error
 
-    monkeypatch.setattr("xlprompt.training.checkpoint.write_tensors", full)
+    monkeypatch.setattr("xlprompt.training.store.checkpoint.write_tensors", full)
     recipe = tiny_recipe("xnli", tiny_xglm, data, schedule={"steps": 2})
     with pytest.raises(RunError, match="cannot be written.*No space left.*Make room.*--resume"):
         train(recipe, store=own_store, console=console)
@@ -394,7 +396,7 @@ def test_the_state_of_a_run_that_its_store_has_lost_is_gone_on_with_in_a_new_run
 
     recipe = tiny_recipe("xnli", tiny_xglm, data, schedule={"steps": 2})
     with monkeypatch.context() as patch:
-        patch.setattr("xlprompt.training.run.score_languages", lost)
+        patch.setattr("xlprompt.training.runs.train.score_languages", lost)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, store=own_store, console=console)
     result = train(recipe, store=own_store, console=console, resume=LATEST)

@@ -9,15 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from xlprompt.training import checkpoint
-from xlprompt.training.checkpoint import (
-    CheckpointError,
-    CheckpointMetadata,
-    load_checkpoint,
-    restore,
-    save_checkpoint,
-)
-from xlprompt.training.stored_files import sealed
+from xlprompt.training.errors import CheckpointError
+from xlprompt.training.store import checkpoint
+from xlprompt.training.store.checkpoint import CheckpointMetadata, load_checkpoint, restore, save_checkpoint
+from xlprompt.training.store.stored_files import sealed
 
 METADATA = CheckpointMetadata(
     recipe={"task": "xnli", "seed": 1},

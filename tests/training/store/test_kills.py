@@ -15,20 +15,21 @@ import yaml
 from small import tiny_recipe, write_data
 
 from xlprompt.training import load_recipe
-from xlprompt.training.interrupted import LATEST, find_interrupted, remove_leftovers
-from xlprompt.training.stored_models import local_path
-from xlprompt.training.tracker import MlflowTracker, store_uri
+from xlprompt.training.store.database import store_uri
+from xlprompt.training.store.interrupted import LATEST, find_interrupted, remove_leftovers
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.stored_models import local_path
 
 pytestmark = pytest.mark.integration
 
-STATES = "xlprompt.training.training_state:TrainingStates"
+STATES = "xlprompt.training.store.training_state:TrainingStates"
 CLIENT = "mlflow:MlflowClient"
 SQL = "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore"
 
 MAKING = [  # MLflow's migrations are some 1,500 statements
     "sqlalchemy.engine.default:DefaultDialect.do_execute 40 before",
     "sqlalchemy.engine.default:DefaultDialect.do_execute 700 after",
-    "xlprompt.training.new_database:Path.replace 1 before",
+    "xlprompt.training.store.new_database:Path.replace 1 before",
 ]
 TRAINING = [
     f"{CLIENT}.create_run 1 after",
@@ -37,21 +38,21 @@ TRAINING = [
     f"{STATES}.save_best 1 after",  # which no state refers to yet
     f"{STATES}.save 2 after",
     f"{STATES}._prune 2 before",
-    "xlprompt.training.engine:TorchEngine.step 3 after",
+    "xlprompt.training.fitting.engine:TorchEngine.step 3 after",
 ]
 STORING = [
-    "xlprompt.training.run:save_checkpoint 1 before",
+    "xlprompt.training.runs.train:save_checkpoint 1 before",
     f"{CLIENT}.create_logged_model 1 after",
     "shutil:copy2 1 after",  # one of a checkpoint's files
     f"{CLIENT}.finalize_logged_model 1 after",  # the run does not know of it yet
     f"{CLIENT}.log_outputs 1 after",
 ]
 SCORING = [
-    "xlprompt.training.scoring:save_predictions 2 after",
+    "xlprompt.training.runs.scoring:save_predictions 2 after",
     "shutil:copystat 2 before",  # an artifact under its temporary name
     f"{SQL}._log_model_metrics 1 before",  # the run has the scores, the model not
     f"{SQL}._log_model_metrics 1 after",
-    "xlprompt.training.run:measured 1 before",
+    "xlprompt.training.runs.train:measured 1 before",
     f"{CLIENT}.set_terminated 1 before",
 ]
 
@@ -87,10 +88,10 @@ def attempts(recipe: Path | str, *points: tuple[Path, str], engine: str = "torch
 
     Args:
         recipe: Its file, or nothing to make a store only.
-        points: Each process's store and point, see tests/killed.py.
+        points: Each process's store and point, see tests/support/killed.py.
         engine: What trains.
     """
-    script = Path(__file__).parents[1] / "killed.py"
+    script = Path(__file__).parents[2] / "killed.py"
     arguments = [str(part) for pair in points for part in pair]
     done = subprocess.run(
         [sys.executable, str(script), str(recipe), engine, *arguments],

@@ -5,9 +5,11 @@ import shutil
 import pytest
 from sqlalchemy.engine import make_url
 
-from xlprompt.training.search_database import database_beside
-from xlprompt.training.sqlite_uri import sqlite_uri
-from xlprompt.training.tracker import MlflowTracker, find_model, local_path, open_client
+from xlprompt.studies.search.database import database_beside
+from xlprompt.training.store.database import find_model, open_client
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.sqlite_uri import sqlite_uri
+from xlprompt.training.store.stored_models import local_path
 
 ODD = ["a%20b?c#d [x] é", "100 % sure", "[red]", "why?mode=ro", "ज\"'$&;", "a+b=c,d@e:f"]
 

@@ -16,16 +16,16 @@ from safetensors.torch import save_file
 
 from xlprompt.data import DataError, task
 from xlprompt.evaluation import load_predictions, save_predictions
-from xlprompt.training.alignment_file import load_alignment
-from xlprompt.training.cells import StudyError
-from xlprompt.training.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.ledger import Ledger
+from xlprompt.studies.reports.published_runs import read_published, write_published
+from xlprompt.studies.reports.selection import find_runs
+from xlprompt.studies.reports.sources import RunSource
+from xlprompt.training.alignment.files import load_alignment
 from xlprompt.training.errors import CheckpointError
-from xlprompt.training.ledger import Ledger
-from xlprompt.training.published_runs import read_published, write_published
-from xlprompt.training.report_runs import find_runs
-from xlprompt.training.run_source import RunSource
-from xlprompt.training.stored_files import sealed
-from xlprompt.training.training_state import Identity, LoopState, TrainingStates, read_identity
+from xlprompt.training.store.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
+from xlprompt.training.store.stored_files import sealed
+from xlprompt.training.store.training_state import Identity, LoopState, TrainingStates, read_identity
 
 pytestmark = pytest.mark.integration
 

@@ -16,17 +16,16 @@ import sqlalchemy
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-import xlprompt.training.tracker as tracker_module
-from xlprompt.training.stored_models import local_path
-from xlprompt.training.tracker import (
+import xlprompt.training.store.mlflow_tracker as tracker_module
+from xlprompt.training.store import database
+from xlprompt.training.store.database import create_store, find_model, store_uri
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.stored_models import local_path
+from xlprompt.training.store.tracker import (
     DatasetRecord,
-    MlflowTracker,
     NullTracker,
     TrackingError,
-    create_store,
-    find_model,
     log_text,
-    store_uri,
     true_end_state,
 )
 
@@ -366,7 +365,8 @@ def test_runs_can_be_tracked_from_other_threads(store, client):
 WORKER = """
 import sys, time
 from pathlib import Path
-from xlprompt.training.tracker import MlflowTracker, true_end_state
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.tracker import true_end_state
 tracker = MlflowTracker(Path(sys.argv[1]))
 with true_end_state(tracker):
     run_id = tracker.start(experiment=sys.argv[2], run_name="worker", params={"a": 1}, tags={})
@@ -595,7 +595,10 @@ def outage(request):
 @pytest.fixture
 def impatient(monkeypatch):
     """Waits that are a minute in life are a tenth of a second here, and the next try comes at once."""
-    for name in ("_WAIT_TO_START", "_WAIT_TO_FINISH", "_WAIT_WHEN_KILLED", "_WAIT_IN_TRAINING"):
+    for name in ("WAIT_TO_START", "WAIT_TO_FINISH"):
+        monkeypatch.setattr(database, name, 0.1)
+        monkeypatch.setattr(tracker_module, name, 0.1)
+    for name in ("_WAIT_WHEN_KILLED", "_WAIT_IN_TRAINING"):
         monkeypatch.setattr(tracker_module, name, 0.1)
     monkeypatch.setattr(tracker_module, "_RETRY_SECONDS", 1e-6)
     monkeypatch.setattr(tracker_module, "_RETRY_AT_MOST", 1e-6)
@@ -647,7 +650,7 @@ def test_a_locked_store_holds_training_up_for_one_second_and_then_not_at_every_f
 def test_in_an_hour_without_a_store_training_waits_for_it_less_than_twenty_times(started, monkeypatch):
     tracker, _ = started
     tries, clock = [], [0.0]
-    monkeypatch.setattr(tracker_module, "_why_unusable", lambda *_: tries.append(clock[0]) or "locked")
+    monkeypatch.setattr(tracker_module, "why_unusable", lambda *_: tries.append(clock[0]) or "locked")
     monkeypatch.setattr(tracker_module.time, "monotonic", lambda: clock[0])
     for second in range(3600):
         clock[0] = float(second)
@@ -803,7 +806,7 @@ def test_a_run_whose_end_cannot_be_written_is_no_success(started, store, impatie
 
 
 def test_after_a_wait_in_vain_the_end_does_not_wait_again(started, store, monkeypatch, tmp_path):
-    monkeypatch.setattr(tracker_module, "_WAIT_TO_FINISH", 10.0)
+    monkeypatch.setattr(tracker_module, "WAIT_TO_FINISH", 10.0)
     tracker, _ = started
     begun = time.monotonic()
     with locked(store), pytest.raises(TrackingError), true_end_state(tracker):
@@ -863,7 +866,7 @@ def test_mlflows_global_state_is_left_alone(started, store):
 
 def test_the_tracker_turns_mlflows_usage_reporting_off_and_does_not_load_torch():
     code = (
-        "import xlprompt.training.tracker, sys, mlflow.telemetry.utils as telemetry\n"
+        "import xlprompt.training.store.mlflow_tracker, sys, mlflow.telemetry.utils as telemetry\n"
         "print(telemetry.MLFLOW_DISABLE_TELEMETRY.get(), 'torch' in sys.modules)"
     )
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_DISABLE_TELEMETRY"}

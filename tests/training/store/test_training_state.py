@@ -9,12 +9,12 @@ import torch
 from safetensors import SafetensorError
 
 from xlprompt.data import TASKS
-from xlprompt.training.checkpoint import CheckpointError
-from xlprompt.training.loop import fit
-from xlprompt.training.progress import SilentProgress
-from xlprompt.training.stored_files import sealed
-from xlprompt.training.tracker import NullTracker
-from xlprompt.training.training_state import (
+from xlprompt.training.errors import CheckpointError
+from xlprompt.training.fitting.loop import fit
+from xlprompt.training.fitting.progress import SilentProgress
+from xlprompt.training.store.stored_files import sealed
+from xlprompt.training.store.tracker import NullTracker
+from xlprompt.training.store.training_state import (
     Identity,
     LoopState,
     TrainingStates,
@@ -210,7 +210,7 @@ def test_a_full_disk_costs_the_state_and_not_the_run(error, run, tmp_path, monke
     def no_space(path, content):
         raise error
 
-    monkeypatch.setattr("xlprompt.training.training_state.write_tensors", no_space)
+    monkeypatch.setattr("xlprompt.training.store.training_state.write_tensors", no_space)
     states = TrainingStates(tmp_path / "states", IDENTITY)
     _, result = run(states=states)
     assert result.steps == 40

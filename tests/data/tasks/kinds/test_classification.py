@@ -6,7 +6,8 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from xlprompt.data import DataError, task
-from xlprompt.data.encoding import Encoded, EncodingSettings, encode
+from xlprompt.data.encoding.encode import Encoded, encode
+from xlprompt.data.tokens.settings import EncodingSettings
 
 XNLI = task("xnli")
 PAIR = ("The man walked to the station.", "Nobody reads a book.")
@@ -140,7 +141,7 @@ def test_rows_keep_the_order_of_examples_over_many_tokenizer_calls(
 ) -> None:
     texts = [(f"a {i}", f"b {i % 3}") for i in range(23)]
     whole = encode(pairs(*texts), XNLI, xglm, EncodingSettings())
-    monkeypatch.setattr("xlprompt.data.encoding._TEXTS_AT_ONCE", 5)
+    monkeypatch.setattr("xlprompt.data.tasks.kinds.classification.TEXTS_AT_ONCE", 5)
     parts = encode(pairs(*texts), XNLI, xglm, EncodingSettings())
     assert parts.dataset.to_dict() == whole.dataset.to_dict()
     assert parts.examples.tolist() == list(range(23))

@@ -13,7 +13,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from xlprompt.data import DataError, task
-from xlprompt.data.encoding import Encoded, EncodingSettings, encode
+from xlprompt.data.encoding.encode import Encoded, encode
+from xlprompt.data.tokens.settings import EncodingSettings
 
 POS = task("pos")
 

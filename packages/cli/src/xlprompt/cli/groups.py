@@ -27,7 +27,7 @@ class Commands(click.Group):
         """The command of that name; its module is imported now."""
         if cmd_name not in self.names:
             return super().get_command(ctx, cmd_name)
-        module = importlib.import_module(f"xlprompt.cli.{self.prefix}{cmd_name}")
+        module = importlib.import_module(f"xlprompt.cli.commands.{self.prefix}{cmd_name}")
         command: click.Command = module.command
         return command
 

@@ -73,8 +73,8 @@ def launch(launcher: str | None, num_gpus: int | None, hostfile: Path | None) ->
         )
     if num_gpus is None and hostfile is None:
         raise click.UsageError("--launcher needs --num-gpus (processes on this machine) or --hostfile")
-    from xlprompt.training.environment import usable_cores
-    from xlprompt.training.signals import handled
+    from xlprompt.training.machine.environment import usable_cores
+    from xlprompt.training.machine.signals import handled
 
     environment = dict(os.environ)
     if not _has_gpu():

@@ -1,7 +1,7 @@
 """Entry point of the command `xlprompt`: names its subcommands, and says in one line what went wrong.
 
-A subcommand lives in the module of its name and is imported when it is asked for. Those modules import the
-heavy libraries inside their functions, so that `--help` answers at once.
+A subcommand lives in the module of its name in `commands` and is imported when it is asked for. Those modules
+import the heavy libraries inside their functions, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
-from xlprompt.cli.commands import Commands
 from xlprompt.cli.file_errors import file_errors_explained
+from xlprompt.cli.groups import Commands
 
 # Read by OpenMP when torch is imported: how long an idle thread spins before it sleeps. A moment is
 # as fast as forever and leaves the cores to others; not at all makes a small model's step a quarter slower.

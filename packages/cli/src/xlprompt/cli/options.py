@@ -182,7 +182,7 @@ def align_options(command: Command) -> Command:
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     """Turn the values of `--set` into recipe keys and values."""
-    from xlprompt.training.recipe import parse_value
+    from xlprompt.training.recipes.files import parse_value
 
     parsed: dict[str, Any] = {}
     for setting in settings:

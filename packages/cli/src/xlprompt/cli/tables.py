@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from xlprompt.evaluation.report_page import Section
+    from xlprompt.studies.reports.page import Section
 
 
 def show_section(console: Console, section: Section, folder: Path) -> None:
@@ -27,9 +27,9 @@ def show_sections(console: Console, sections: Sequence[Section], folder: Path) -
         sections: The sections.
         folder: Where `analysis.html`, which has the figures, and `analysis.md` go.
     """
-    from xlprompt.evaluation.report_page import html_page, markdown_page
-    from xlprompt.evaluation.study_summary import DocumentError
-    from xlprompt.evaluation.whole_files import write_whole
+    from xlprompt.data.whole_files import write_whole
+    from xlprompt.studies.reports.page import html_page, markdown_page
+    from xlprompt.studies.reports.summary import DocumentError
 
     for section in sections:
         _print(console, section)
@@ -46,7 +46,7 @@ def _print(console: Console, section: Section) -> None:
     from rich.table import Table as Grid
 
     from xlprompt.evaluation.fitted_table import show_table
-    from xlprompt.evaluation.report_page import Table
+    from xlprompt.studies.reports.page import Table
 
     for part in section.content:
         if not isinstance(part, Table):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xlprompt.data.errors import DataError
-from xlprompt.evaluation.whole_files import write_whole
+from xlprompt.data.whole_files import write_whole
 
 
 def write_json_lines(path: Path, values: Iterable[Any]) -> None:

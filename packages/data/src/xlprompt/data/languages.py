@@ -13,6 +13,10 @@ from types import MappingProxyType
 
 from xlprompt.data.errors import DataError
 
+# Languages of the benchmarks whose text has no spaces between words. Burmese is not one of them: its words in
+# PAN-X are what stands between the spaces of the text.
+UNSPACED_LANGUAGES = frozenset({"ja", "th", "zh"})
+
 
 @dataclass(frozen=True)
 class Language:

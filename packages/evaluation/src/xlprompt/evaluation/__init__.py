@@ -9,16 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlprompt.evaluation.alignment_table import sweep_figure, sweep_table
-    from xlprompt.evaluation.chart import bar_chart
-    from xlprompt.evaluation.comparison import Comparison, compare
-    from xlprompt.evaluation.inference import Predictions, predict
-    from xlprompt.evaluation.metrics import LabelShares, Score, label_shares, main_metric, score
-    from xlprompt.evaluation.predictions import SavedPredictions, load_predictions, save_predictions
-    from xlprompt.evaluation.report import LanguageResult, TransferReport, language_result
-    from xlprompt.evaluation.runs import TaskRuns, load_runs
-    from xlprompt.evaluation.table import score_table
-    from xlprompt.evaluation.verdicts import Verdict, judge
+    from xlprompt.evaluation.answers.inference import Predictions, predict
+    from xlprompt.evaluation.answers.predictions import SavedPredictions, load_predictions, save_predictions
+    from xlprompt.evaluation.comparison.compare import Comparison, compare
+    from xlprompt.evaluation.comparison.counts import TaskRuns, load_runs
+    from xlprompt.evaluation.comparison.verdicts import Verdict, judge
+    from xlprompt.evaluation.scores.alignment_table import sweep_figure, sweep_table
+    from xlprompt.evaluation.scores.chart import bar_chart
+    from xlprompt.evaluation.scores.metrics import LabelShares, Score, label_shares, main_metric, score
+    from xlprompt.evaluation.scores.table import score_table
+    from xlprompt.evaluation.scores.transfer_scores import LanguageResult, TransferReport, language_result
 
 __all__ = [
     "Comparison",
@@ -47,16 +47,45 @@ __all__ = [
 ]
 
 _HOMES = {
-    "alignment_table": ("sweep_figure", "sweep_table"),
-    "chart": ("bar_chart",),
-    "comparison": ("Comparison", "compare"),
-    "inference": ("Predictions", "predict"),
-    "metrics": ("LabelShares", "Score", "label_shares", "main_metric", "score"),
-    "predictions": ("SavedPredictions", "load_predictions", "save_predictions"),
-    "report": ("LanguageResult", "TransferReport", "language_result"),
-    "runs": ("TaskRuns", "load_runs"),
-    "table": ("score_table",),
-    "verdicts": ("Verdict", "judge"),
+    "answers.inference": (
+        "Predictions",
+        "predict",
+    ),
+    "answers.predictions": (
+        "SavedPredictions",
+        "load_predictions",
+        "save_predictions",
+    ),
+    "comparison.compare": (
+        "Comparison",
+        "compare",
+    ),
+    "comparison.counts": (
+        "TaskRuns",
+        "load_runs",
+    ),
+    "comparison.verdicts": (
+        "Verdict",
+        "judge",
+    ),
+    "scores.alignment_table": (
+        "sweep_figure",
+        "sweep_table",
+    ),
+    "scores.chart": ("bar_chart",),
+    "scores.metrics": (
+        "LabelShares",
+        "Score",
+        "label_shares",
+        "main_metric",
+        "score",
+    ),
+    "scores.table": ("score_table",),
+    "scores.transfer_scores": (
+        "LanguageResult",
+        "TransferReport",
+        "language_result",
+    ),
 }
 
 

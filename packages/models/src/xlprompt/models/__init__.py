@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlprompt.models.adaptation import Adaptation, Adapters, require_place
+    from xlprompt.models.accounting.budget import ParameterBudget, parameter_budget
+    from xlprompt.models.accounting.memory import StateMemory, state_memory
     from xlprompt.models.alignment import (
         ALIGNMENT_KINDS,
         AffineMap,
@@ -22,25 +23,24 @@ if TYPE_CHECKING:
         moments_of,
         target_of,
     )
-    from xlprompt.models.attention import prompted_attention
-    from xlprompt.models.backbones import Backbone
-    from xlprompt.models.bitfit import BitfitSettings
-    from xlprompt.models.bottleneck import AdapterSettings
-    from xlprompt.models.budget import ParameterBudget, parameter_budget
-    from xlprompt.models.cache import cache_dir, writable_cache_dir
+    from xlprompt.models.backbone.attention import prompted_attention
+    from xlprompt.models.backbone.backbone import Backbone
+    from xlprompt.models.backbone.layer_states import changed_layer
     from xlprompt.models.errors import ModelError
-    from xlprompt.models.examination import examine
-    from xlprompt.models.finetuning import FinetuneSettings
     from xlprompt.models.heads import HeadSettings
-    from xlprompt.models.known import GEMMA, KNOWN_MODELS, canonical_name, short_name
-    from xlprompt.models.layer_states import changed_layer
-    from xlprompt.models.loading import load_backbone
-    from xlprompt.models.location import absolute_name, backbone_fingerprint
-    from xlprompt.models.memory import StateMemory, state_memory
-    from xlprompt.models.methods import METHODS, Method
-    from xlprompt.models.peft_layers import Ia3Settings, LoraSettings
-    from xlprompt.models.prompts import PromptSettings
-    from xlprompt.models.reading import load_config, load_tokenizer
+    from xlprompt.models.methods.adapter import AdapterSettings
+    from xlprompt.models.methods.bitfit import BitfitSettings
+    from xlprompt.models.methods.finetune import FinetuneSettings
+    from xlprompt.models.methods.lora import Ia3Settings, LoraSettings
+    from xlprompt.models.methods.method import METHODS, Method
+    from xlprompt.models.methods.prompt import PromptSettings
+    from xlprompt.models.methods.registry import Adaptation, Adapters, require_place
+    from xlprompt.models.pretrained.cache import cache_dir, writable_cache_dir
+    from xlprompt.models.pretrained.examination import examine
+    from xlprompt.models.pretrained.known import GEMMA, KNOWN_MODELS, canonical_name, short_name
+    from xlprompt.models.pretrained.loading import load_backbone
+    from xlprompt.models.pretrained.location import absolute_name, backbone_fingerprint
+    from xlprompt.models.pretrained.reading import load_config, load_tokenizer
     from xlprompt.models.task_model import TaskModel, build_task_model, text_initialisation
 
 __all__ = [
@@ -48,9 +48,9 @@ __all__ = [
     "GEMMA",
     "KNOWN_MODELS",
     "METHODS",
+    "Adaptation",
     "AdapterSettings",
     "Adapters",
-    "Adaptation",
     "AffineMap",
     "AlignmentKind",
     "AlignmentLossSettings",
@@ -93,7 +93,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "adaptation": ("Adaptation", "Adapters", "require_place"),
+    "accounting.budget": (
+        "ParameterBudget",
+        "parameter_budget",
+    ),
+    "accounting.memory": (
+        "StateMemory",
+        "state_memory",
+    ),
     "alignment": (
         "ALIGNMENT_KINDS",
         "AffineMap",
@@ -107,26 +114,53 @@ _HOMES = {
         "moments_of",
         "target_of",
     ),
-    "attention": ("prompted_attention",),
-    "backbones": ("Backbone",),
-    "bitfit": ("BitfitSettings",),
-    "bottleneck": ("AdapterSettings",),
-    "budget": ("ParameterBudget", "parameter_budget"),
-    "cache": ("cache_dir", "writable_cache_dir"),
+    "backbone.attention": ("prompted_attention",),
+    "backbone.backbone": ("Backbone",),
+    "backbone.layer_states": ("changed_layer",),
     "errors": ("ModelError",),
-    "examination": ("examine",),
-    "finetuning": ("FinetuneSettings",),
     "heads": ("HeadSettings",),
-    "known": ("GEMMA", "KNOWN_MODELS", "canonical_name", "short_name"),
-    "layer_states": ("changed_layer",),
-    "loading": ("load_backbone",),
-    "location": ("absolute_name", "backbone_fingerprint"),
-    "memory": ("StateMemory", "state_memory"),
-    "methods": ("METHODS", "Method"),
-    "peft_layers": ("Ia3Settings", "LoraSettings"),
-    "prompts": ("PromptSettings",),
-    "reading": ("load_config", "load_tokenizer"),
-    "task_model": ("TaskModel", "build_task_model", "text_initialisation"),
+    "methods.adapter": ("AdapterSettings",),
+    "methods.bitfit": ("BitfitSettings",),
+    "methods.finetune": ("FinetuneSettings",),
+    "methods.lora": (
+        "Ia3Settings",
+        "LoraSettings",
+    ),
+    "methods.method": (
+        "METHODS",
+        "Method",
+    ),
+    "methods.prompt": ("PromptSettings",),
+    "methods.registry": (
+        "Adaptation",
+        "Adapters",
+        "require_place",
+    ),
+    "pretrained.cache": (
+        "cache_dir",
+        "writable_cache_dir",
+    ),
+    "pretrained.examination": ("examine",),
+    "pretrained.known": (
+        "GEMMA",
+        "KNOWN_MODELS",
+        "canonical_name",
+        "short_name",
+    ),
+    "pretrained.loading": ("load_backbone",),
+    "pretrained.location": (
+        "absolute_name",
+        "backbone_fingerprint",
+    ),
+    "pretrained.reading": (
+        "load_config",
+        "load_tokenizer",
+    ),
+    "task_model": (
+        "TaskModel",
+        "build_task_model",
+        "text_initialisation",
+    ),
 }
 
 

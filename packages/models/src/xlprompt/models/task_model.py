@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from xlprompt.models.adaptation import Adaptation, Adapters
-from xlprompt.models.attention import KeyValueRecorder
-from xlprompt.models.backbones import Backbone
-from xlprompt.models.budget import ParameterBudget, count_parameters
+from xlprompt.models.accounting.budget import ParameterBudget, count_parameters
+from xlprompt.models.backbone.attention import KeyValueRecorder
+from xlprompt.models.backbone.backbone import Backbone
 from xlprompt.models.errors import ModelError
-from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings, LinearHead, VerbalizerHead, label_word_ids
-from xlprompt.models.methods import Method
-from xlprompt.models.probe_text import PROBE_TEXTS
-from xlprompt.models.projections import is_inserted
-from xlprompt.models.prompts import Prompts, PromptSettings
+from xlprompt.models.methods.finetune import FinetuneSettings
+from xlprompt.models.methods.method import Method
+from xlprompt.models.methods.projections import is_inserted
+from xlprompt.models.methods.prompt import Prompts, PromptSettings
+from xlprompt.models.methods.registry import Adaptation, Adapters
+from xlprompt.models.pretrained.probe_text import PROBE_TEXTS
 
 
 class TaskModel(nn.Module):

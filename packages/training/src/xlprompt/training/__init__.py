@@ -9,25 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlprompt.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
-    from xlprompt.training.errors import RunError
-    from xlprompt.training.evaluation_run import evaluate
-    from xlprompt.training.loop import FitResult, TrainingDiverged, fit
-    from xlprompt.training.prediction import Predicted, predict
-    from xlprompt.training.recipe import Recipe, RecipeError, fingerprint, load_recipe
-    from xlprompt.training.run import RunResult, train
-    from xlprompt.training.search import SearchResult, run_search
-    from xlprompt.training.search_space import SearchError
-    from xlprompt.training.stored_checkpoint import find_checkpoint
-    from xlprompt.training.study import StudyError, StudyResult, run_study
-    from xlprompt.training.tracker import (
-        MlflowTracker,
-        NullTracker,
-        Tracker,
-        TrackingError,
-        create_store,
-        store_uri,
-    )
+    from xlprompt.training.errors import CheckpointError, RecipeError, RunError
+    from xlprompt.training.fitting.loop import FitResult, TrainingDiverged, fit
+    from xlprompt.training.recipes.recipe import Recipe, fingerprint, load_recipe
+    from xlprompt.training.runs.evaluate import evaluate
+    from xlprompt.training.runs.predict import Predicted, predict
+    from xlprompt.training.runs.train import RunResult, train
+    from xlprompt.training.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from xlprompt.training.store.database import create_store, store_uri
+    from xlprompt.training.store.find import find_checkpoint
+    from xlprompt.training.store.mlflow_tracker import MlflowTracker
+    from xlprompt.training.store.tracker import NullTracker, Tracker, TrackingError
 
 __all__ = [
     "Checkpoint",
@@ -40,10 +32,6 @@ __all__ = [
     "RecipeError",
     "RunError",
     "RunResult",
-    "SearchError",
-    "SearchResult",
-    "StudyError",
-    "StudyResult",
     "Tracker",
     "TrackingError",
     "TrainingDiverged",
@@ -55,26 +43,52 @@ __all__ = [
     "load_checkpoint",
     "load_recipe",
     "predict",
-    "run_search",
-    "run_study",
     "save_checkpoint",
     "store_uri",
     "train",
 ]
 
 _HOMES = {
-    "checkpoint": ("Checkpoint", "CheckpointError", "load_checkpoint", "save_checkpoint"),
-    "errors": ("RunError",),
-    "evaluation_run": ("evaluate",),
-    "loop": ("FitResult", "TrainingDiverged", "fit"),
-    "prediction": ("Predicted", "predict"),
-    "recipe": ("Recipe", "RecipeError", "fingerprint", "load_recipe"),
-    "run": ("RunResult", "train"),
-    "search": ("SearchResult", "run_search"),
-    "search_space": ("SearchError",),
-    "stored_checkpoint": ("find_checkpoint",),
-    "study": ("StudyError", "StudyResult", "run_study"),
-    "tracker": ("MlflowTracker", "NullTracker", "Tracker", "TrackingError", "create_store", "store_uri"),
+    "errors": (
+        "CheckpointError",
+        "RecipeError",
+        "RunError",
+    ),
+    "fitting.loop": (
+        "FitResult",
+        "TrainingDiverged",
+        "fit",
+    ),
+    "recipes.recipe": (
+        "Recipe",
+        "fingerprint",
+        "load_recipe",
+    ),
+    "runs.evaluate": ("evaluate",),
+    "runs.predict": (
+        "Predicted",
+        "predict",
+    ),
+    "runs.train": (
+        "RunResult",
+        "train",
+    ),
+    "store.checkpoint": (
+        "Checkpoint",
+        "load_checkpoint",
+        "save_checkpoint",
+    ),
+    "store.database": (
+        "create_store",
+        "store_uri",
+    ),
+    "store.find": ("find_checkpoint",),
+    "store.mlflow_tracker": ("MlflowTracker",),
+    "store.tracker": (
+        "NullTracker",
+        "Tracker",
+        "TrackingError",
+    ),
 }
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from xlprompt.cli.commands import Commands
+from xlprompt.cli.groups import Commands
 from xlprompt.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from xlprompt.data import Source, Task
-    from xlprompt.data.check import FolderReport
+    from xlprompt.data.sources.check import FolderReport
 
 EXIT_PROBLEMS = 1
 
@@ -53,7 +53,7 @@ def check(ctx: click.Context, folder: Path, as_json: bool) -> None:
       xlprompt data check ../data
       xlprompt data check ../data --json
     """
-    from xlprompt.data.check import check_folder
+    from xlprompt.data.sources.check import check_folder
 
     report = check_folder(folder)
     if as_json:

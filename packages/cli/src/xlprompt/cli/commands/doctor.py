@@ -29,6 +29,7 @@ DISTRIBUTIONS = (
     "xlprompt-models",
     "xlprompt-evaluation",
     "xlprompt-training",
+    "xlprompt-studies",
     "xlprompt-cli",
 )
 MINIMUM_PYTHON = (3, 11)
@@ -120,7 +121,7 @@ def check_python() -> Finding:
 
 
 def check_packages() -> Finding:
-    """Every requirement of the five distributions against what is installed."""
+    """Every requirement of the six distributions against what is installed."""
     from packaging.requirements import Requirement
 
     wrong, versions = [], {}
@@ -211,7 +212,7 @@ def check_disk(mlruns: Path) -> Finding:
 
 def check_store(mlruns: Path) -> Finding:
     """Runs in the MLflow store by end state. RUNNING ones are still going, or died without a word."""
-    from xlprompt.training.tracker import store_problem
+    from xlprompt.training.store.mlflow_tracker import store_problem
 
     if problem := store_problem(mlruns):
         return Finding("store", "missing", *problem)
@@ -235,7 +236,7 @@ def check_store(mlruns: Path) -> Finding:
 
 def check_gemma() -> Finding:
     """Whether Gemma 3 270M is converted, or will be at its first use."""
-    from xlprompt.models.gemma import gemma_folder
+    from xlprompt.models.pretrained.gemma import gemma_folder
 
     if (gemma_folder() / "config.json").is_file():
         return Finding("gemma-3-270m", "ok", "converted, loads in seconds")
@@ -262,7 +263,7 @@ def check_caches() -> Iterator[Finding]:
     """Sizes of what can be deleted and made or downloaded again, and whether it can be written."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from xlprompt.models.cache import cache_dir, cache_problem
+    from xlprompt.models.pretrained.cache import cache_dir, cache_problem
 
     for name, folder, variable in (
         ("xlprompt cache", cache_dir(), "XLPROMPT_CACHE"),

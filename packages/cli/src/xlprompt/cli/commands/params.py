@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         PromptSettings,
         StateMemory,
     )
-    from xlprompt.models.memory import EngineName, Offload
+    from xlprompt.models.accounting.memory import EngineName, Offload
 
 SCHEMES = ("layers", "input", "both", "hidden")
 
@@ -190,7 +190,7 @@ def command(
     """
     from xlprompt.data import task
     from xlprompt.models import AdapterSettings, FinetuneSettings, HeadSettings, LoraSettings, PromptSettings
-    from xlprompt.training.recipe import parse_value
+    from xlprompt.training.recipes.files import parse_value
 
     num_labels = len(task(task_name).labels)
     prompts = []

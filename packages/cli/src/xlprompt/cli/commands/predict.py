@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from xlprompt.data import Task
-    from xlprompt.data.sources.rows import Pair, Sentence
+    from xlprompt.data.tasks.kinds.classification import Pair
+    from xlprompt.data.tasks.kinds.tagging import Sentence
     from xlprompt.models import AlignmentKind
     from xlprompt.training import Predicted
 
@@ -86,7 +87,7 @@ def command(
     """
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import find_checkpoint, predict
-    from xlprompt.training.prediction import as_record, write_predicted
+    from xlprompt.training.runs.predict import as_record, write_predicted
 
     pair = tuple(text for text in (first, second) if text is not None)
     if sum(map(bool, (texts, pair, source))) > 1:
@@ -115,7 +116,7 @@ def command(
 
 def _rows(task_name: str, texts: tuple[str, ...], source: Path | None) -> list[Pair | Sentence]:
     from xlprompt.data import task as task_row
-    from xlprompt.data.unlabeled import read_rows, typed_rows
+    from xlprompt.data.sources.unlabeled import read_rows, typed_rows
 
     task: Task = task_row(task_name)
     if texts:
@@ -147,7 +148,7 @@ def _show(console: Console, predicted: Predicted) -> None:
     from rich.text import Text
 
     from xlprompt.data.printable import printable
-    from xlprompt.data.sources.rows import Pair
+    from xlprompt.data.tasks.kinds.classification import Pair
     from xlprompt.evaluation.fitted_table import show_table
 
     task = predicted.task

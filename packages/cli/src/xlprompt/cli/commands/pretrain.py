@@ -1,7 +1,7 @@
 """`xlprompt pretrain`: build xglm-nano, the bundled small model, or its balanced control.
 
-The work is done by `xlprompt.training.pretrain`; this file finds out where the model goes and prints the
-outcome.
+The work is done by `xlprompt.training.pretraining.pretrain`; this file finds out where the model goes and
+prints the outcome.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from xlprompt.cli.options import json_option, mlruns_option, parse_settings, set
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from xlprompt.training.pretrain import PretrainingResult
+    from xlprompt.training.pretraining.pretrain import PretrainingResult
 
 
 @click.command("pretrain", short_help="Build xglm-nano from text of the mini world.")
@@ -43,10 +43,10 @@ def command(recipe: Path, out: Path | None, settings: tuple[str, ...], mlruns: P
     """
     from xlprompt.evaluation.fitted_table import show_table
     from xlprompt.evaluation.terminal import open_console
-    from xlprompt.models.nano import folder_to_write
-    from xlprompt.training.pretrain import PretrainingRecipe, pretrain
-    from xlprompt.training.progress import training_progress
-    from xlprompt.training.recipe import load_settings
+    from xlprompt.models.pretrained.nano import folder_to_write
+    from xlprompt.training.fitting.progress import training_progress
+    from xlprompt.training.pretraining.pretrain import PretrainingRecipe, pretrain
+    from xlprompt.training.recipes.settings import load_settings
 
     console = open_console(stderr=as_json)
     build = load_settings(recipe, PretrainingRecipe, parse_settings(settings))

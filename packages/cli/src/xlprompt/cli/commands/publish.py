@@ -1,6 +1,7 @@
 """`xlprompt publish`: a study's results in a repository, so that others can read them and add to them.
 
-The work is done by `xlprompt.training.report_runs`; this file names its options and says where the files are.
+The work is done by `xlprompt.studies.reports.report`; this file names its options and says where the files
+are.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def command(
       xlprompt publish experiments/results/mini
       xlprompt publish experiments/results/mini --runs experiments/results/mini/runs.jsonl.gz
     """
-    from xlprompt.training.report_runs import report_study
+    from xlprompt.studies.reports.report import report_study
 
     paths = report_study(
         mlruns,

@@ -1,6 +1,7 @@
 """`xlprompt report`: what a study came to, as a page and as Markdown.
 
-The work is done by `xlprompt.training.report_runs`; this file names its options and says where the files are.
+The work is done by `xlprompt.studies.reports.report`; this file names its options and says where the files
+are.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def command(
 
     `xlprompt publish` also puts it into a repository.
     """
-    from xlprompt.training.report_runs import report_study
+    from xlprompt.studies.reports.report import report_study
 
     paths = report_study(
         mlruns,

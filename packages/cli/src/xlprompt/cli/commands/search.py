@@ -1,7 +1,7 @@
 """`xlprompt search`: learning rate, prompt length and whatever else a search file names.
 
-The work is done by `xlprompt.training.search`; this file turns options into keys of the search file and the
-recipe, and prints what came of it.
+The work is done by `xlprompt.studies.search.search`; this file turns options into keys of the search file and
+the recipe, and prints what came of it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def command(
       xlprompt search experiments/paper/search.yaml --task ner --database postgresql://user@host/search
     """
     from xlprompt.evaluation.terminal import open_console
-    from xlprompt.training import run_search
+    from xlprompt.studies import run_search
 
     console = open_console(stderr=as_json)
     result = run_search(

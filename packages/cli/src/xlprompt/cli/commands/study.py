@@ -1,7 +1,7 @@
 """`xlprompt study`: every task, method and seed of a grid that has no finished run yet.
 
-The work is done by `xlprompt.training.study`; this file turns options into grid and recipe keys and prints
-what came of it.
+The work is done by `xlprompt.studies.grid.study`; this file turns options into grid and recipe keys and
+prints what came of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from xlprompt.cli.options import given, json_option, mlruns_option
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from xlprompt.training import StudyResult
+    from xlprompt.studies import StudyResult
 
 EXIT_FAILED = 1
 EXECUTOR_KEYS = {
@@ -76,7 +76,7 @@ def command(
       xlprompt study experiments/paper/study.yaml --executor ray --address auto --mlruns /shared/mlruns
     """
     from xlprompt.evaluation.terminal import open_console
-    from xlprompt.training import run_study
+    from xlprompt.studies import run_study
 
     console = open_console(stderr=as_json)
     result = run_study(

@@ -119,9 +119,9 @@ def command(
           --launcher deepspeed --num-gpus 4
     """
     from xlprompt.evaluation.terminal import open_console
+    from xlprompt.studies.grid.single_runs import marks, unmark_if_changed
     from xlprompt.training import load_recipe, train
-    from xlprompt.training.single_runs import marks, unmark_if_changed
-    from xlprompt.training.unused_keys import refuse_unused
+    from xlprompt.training.recipes.unused_keys import refuse_unused
 
     overrides = with_settings(given(KEYS, options), settings)
     console = open_console(stderr=as_json)  # with --json, progress must not mix with the figures

@@ -41,7 +41,7 @@ def command(mlruns: Path, port: int | None) -> None:
       xlprompt ui
       xlprompt ui --port 5005 --mlruns other/mlruns
     """
-    from xlprompt.training.tracker import create_store, store_uri
+    from xlprompt.training.store.database import create_store, store_uri
 
     port = _choose_port(port)
     create_store(mlruns)  # here and not by the server, whose workers would race for it

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from xlprompt.data.encoding import Encoded, Ragged
+from xlprompt.data.encoding.encode import Encoded, Ragged
 from xlprompt.data.errors import DataError
 
 # Rows are sorted by length in pools of this many steps, or of a quarter of an epoch if that is less:

@@ -7,77 +7,29 @@ tokenizer matters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate, chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset
-from pydantic import BaseModel, ConfigDict, Field
 
-from xlprompt.data.cache import load_or_build
-from xlprompt.data.errors import DataError
+from xlprompt.data.encoding.cache import load_or_build
 from xlprompt.data.fingerprints import fingerprint_of, rows_fingerprint, tokenizer_fingerprint
-from xlprompt.data.granularity import CUTTER_VERSION, Cutter, GranularitySettings
-from xlprompt.data.subtokens import tokenize_texts, tokenize_words
-from xlprompt.data.tasks import Task
+from xlprompt.data.languages import UNSPACED_LANGUAGES
+from xlprompt.data.tasks.kinds.classification import encode_pairs
+from xlprompt.data.tasks.kinds.tagging import encode_sentences
+from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.tokens.cutter import CUTTER_VERSION, Cutter
+from xlprompt.data.tokens.settings import EncodingSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 # Goes up when the same inputs would give other rows than before; older cached encodings are then not read.
 ENCODER_VERSION = 1
-
-# Languages of the benchmarks whose text has no spaces between words. Burmese is not one of them: its words in
-# PAN-X are what stands between the spaces of the text.
-UNSPACED_LANGUAGES = frozenset({"ja", "th", "zh"})
-
-# Texts a tokenizer call: enough to keep its threads busy, few enough to hold their intermediate results.
-_TEXTS_AT_ONCE = 10_000
-
-# The share of a later window that repeats the words in front of it: a left context for its first word.
-_CONTEXT_SHARE = 0.25
-
-
-class EncodingSettings(BaseModel):
-    """How examples become token ids; part of every recipe."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_length: int = Field(
-        default=256,
-        ge=8,
-        description="Most tokens of a row, with the tokenizer's own leading token and without the prompt. "
-        "Longer pairs are cut, longer sentences split into windows.",
-    )
-    label_on: Literal["last", "first"] = Field(
-        default="last",
-        description="The subtoken of a word that is read for its tag. At the first one a causal model has "
-        "not seen the rest of the word.",
-    )
-    separator: str | None = Field(
-        default=None,
-        description="Text between the two texts of a pair; null is the tokenizer's own (XGLM: </s></s>) or, "
-        "if it has none, a line break.",
-    )
-    end: str | None = Field(
-        default=None,
-        description="Text behind a pair, where the model is read; null is </s> for tokenizers with a "
-        "separator of their own and a line break for the others; empty reads at the last token of the pair.",
-    )
-    word_spaces: Literal["script", "always"] = Field(
-        default="script",
-        description="Spaces between the words of a tagged sentence: as its language is written (none in "
-        "Chinese, Japanese and Thai), or always, as XTREME has it.",
-    )
-    granularity: GranularitySettings = Field(
-        default_factory=GranularitySettings,
-        description="Text cut more finely than the tokenizer does, to see what granularity causes.",
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,9 +185,9 @@ def encode(
         table = dataset.select_columns(columns)
         cutter = Cutter(tokenizer, settings.granularity) if finer else None
         if task.kind == "pair":
-            rows = _encode_pairs(table, task, tokenizer, settings, cutter, spaced=spaced)
+            rows = encode_pairs(table, task, tokenizer, settings, cutter, spaced=spaced)
         else:
-            rows = _encode_sentences(table, task, tokenizer, settings, cutter, glued=glued)
+            rows = encode_sentences(table, task, tokenizer, settings, cutter, glued=glued)
         return rows.to_dataset(), {"truncated": rows.truncated}
 
     rows, facts = build() if cache_dir is None else load_or_build(cache_dir, identity, build)
@@ -247,203 +199,3 @@ def encode(
         truncated=facts["truncated"],
         fingerprint=identity,
     )
-
-
-class _Rows:
-    """Rows under construction."""
-
-    def __init__(self) -> None:
-        self.input_ids: list[list[int]] = []
-        self.readouts: list[Sequence[int]] = []
-        self.labels: list[Sequence[int]] = []
-        self.words: list[Sequence[int]] = []
-        self.example: list[int] = []
-        self.truncated = 0
-
-    def add(
-        self,
-        example: int,
-        input_ids: list[int],
-        readouts: Sequence[int],
-        labels: Sequence[int],
-        words: Sequence[int],
-    ) -> None:
-        self.example.append(example)
-        self.input_ids.append(input_ids)
-        self.readouts.append(readouts)
-        self.labels.append(labels)
-        self.words.append(words)
-
-    def to_dataset(self) -> Dataset:
-        columns = {
-            "input_ids": _list_array(self.input_ids, pa.int32()),
-            "readouts": _list_array(self.readouts, pa.int32()),
-            "labels": _list_array(self.labels, pa.int64()),
-            "example": pa.array(self.example, pa.int64()),
-            "words": _list_array(self.words, pa.int32()),
-        }
-        return Dataset(pa.table(columns))
-
-
-def _list_array(lists: Sequence[Sequence[int]], kind: pa.DataType) -> pa.ListArray:
-    offsets = np.zeros(len(lists) + 1, np.int32)
-    np.cumsum([len(items) for items in lists], out=offsets[1:])
-    values = np.fromiter(chain.from_iterable(lists), kind.to_pandas_dtype(), count=offsets[-1])
-    return pa.ListArray.from_arrays(offsets, pa.array(values, kind))
-
-
-def _encode_pairs(
-    table: Dataset,
-    task: Task,
-    tokenizer: PreTrainedTokenizerFast,
-    settings: EncodingSettings,
-    cutter: Cutter | None,
-    *,
-    spaced: bool,
-) -> _Rows:
-    """Encode pairs, each as one row that is read at its last token."""
-    lead = _lead(tokenizer)
-    separator, end = _joints(tokenizer, settings)
-    room = settings.max_length - len(lead) - len(separator) - len(end)
-    if room < 2:
-        raise DataError(
-            f"encoding.max_length {settings.max_length} leaves no room for two texts beside "
-            f"{settings.max_length - room} tokens in front of, between and behind them",
-            fix="Raise encoding.max_length, or shorten encoding.separator and encoding.end.",
-        )
-    rows = _Rows()
-    for start in range(0, len(table), _TEXTS_AT_ONCE):
-        part = table[start : start + _TEXTS_AT_ONCE]
-        count = len(part["label"])
-        ids = tokenize_texts(tokenizer, part["first"] + part["second"])
-        texts = zip(ids[:count], ids[count:], part["label"], strict=True)
-        for example, (first, second, label) in enumerate(texts, start):
-            _check_labels([label], task, example)
-            if cutter is not None:
-                first = cutter.text(first, example, 0, spaced=spaced)
-                second = cutter.text(second, example, 1, spaced=spaced)
-            keep_first, keep_second = _longest_first(len(first), len(second), room)
-            rows.truncated += keep_first + keep_second < len(first) + len(second)
-            row = [*lead, *first[:keep_first], *separator, *second[:keep_second], *end]
-            if not row:
-                raise DataError(f"row {example} has no text in either column", fix="Remove the row.")
-            rows.add(example, row, readouts=(len(row) - 1,), labels=(label,), words=(0,))
-    return rows
-
-
-def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens of each text stay; of two texts over half the room, the first gets the odd token."""
-    keep_first = min(first, max(room - second, (room + 1) // 2))
-    return keep_first, min(second, room - keep_first)
-
-
-def _lead(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """What the tokenizer puts in front of a text by itself."""
-    encoded = tokenizer("a")
-    return encoded["input_ids"][: encoded.sequence_ids().index(0)]
-
-
-def _joints(tokenizer: PreTrainedTokenizerFast, settings: EncodingSettings) -> tuple[list[int], list[int]]:
-    """The ids between the texts of a pair and those behind it.
-
-    A tokenizer's own pair template counts only where it separates by `sep` or `eos`, as XGLM's does, whose
-    training text had `</s>` for line breaks (fairseq, examples/xglm/README.md). Gemma's and Llama's templates
-    begin the second text with another `<bos>`, as if it had nothing to do with the first.
-    """
-    encoded = tokenizer("a", "b")
-    texts = encoded.sequence_ids()
-    own = encoded["input_ids"][texts.index(0) : texts.index(1)][texts.count(0) :]
-    closing = {tokenizer.sep_token_id, tokenizer.eos_token_id} - {None}
-    has_own = bool(own) and closing.issuperset(own)
-
-    def given(text: str) -> list[int]:
-        return tokenizer(text, add_special_tokens=False)["input_ids"]
-
-    separator = own if has_own else given("\n")
-    end = own[-1:] if has_own else given("\n")
-    if settings.separator is not None:
-        separator = given(settings.separator)
-    if settings.end is not None:
-        end = given(settings.end)
-    return separator, end
-
-
-def _encode_sentences(
-    table: Dataset,
-    task: Task,
-    tokenizer: PreTrainedTokenizerFast,
-    settings: EncodingSettings,
-    cutter: Cutter | None,
-    *,
-    glued: bool,
-) -> _Rows:
-    """Encode tagged sentences, each as one or more windows in which every word is read once."""
-    lead = _lead(tokenizer)
-    room = settings.max_length - len(lead)
-    last = settings.label_on == "last"
-    rows = _Rows()
-    for start in range(0, len(table), _TEXTS_AT_ONCE):
-        part = table[start : start + _TEXTS_AT_ONCE]
-        pieces = tokenize_words(tokenizer, part["tokens"], glued=glued)
-        for example, (words, tags) in enumerate(zip(pieces, part["tags"], strict=True), start):
-            if len(words) != len(tags):
-                raise DataError(
-                    f"row {example} has {len(words)} words and {len(tags)} tags",
-                    fix="Give each word one tag.",
-                )
-            _check_labels(tags, task, example)
-            if cutter is not None:
-                words = cutter.words(words, example)
-            if max(map(len, words), default=0) > room:
-                # What is read has to stay: the last pieces, or the first.
-                words = [word[-room:] if last else word[:room] for word in words]
-                rows.truncated += 1
-            for context, first, stop in _windows([len(word) for word in words], room):
-                shown = words[context:stop]
-                ends = list(accumulate(map(len, shown), initial=len(lead)))
-                columns = [end - 1 for end in ends[1:]] if last else ends[:-1]
-                rows.add(
-                    example,
-                    [*lead, *chain.from_iterable(shown)],
-                    readouts=columns[first - context :],
-                    labels=tags[first:stop],
-                    words=range(first, stop),
-                )
-    return rows
-
-
-def _windows(lengths: Sequence[int], room: int) -> Iterator[tuple[int, int, int]]:
-    """Split a sentence into windows of whole words.
-
-    Args:
-        lengths: Subtokens of each word, each from 1 to `room`.
-        room: Most subtokens of a window.
-
-    Yields:
-        The window's first word, its first word that is read, and the one behind its last. The words that are
-        read make up the sentence; those in front of them repeat at most `_CONTEXT_SHARE` of a window.
-    """
-    first = 0
-    while first < len(lengths):
-        used = lengths[first]
-        context = first
-        spare = min(int(room * _CONTEXT_SHARE), room - used)
-        while context > 0 and lengths[context - 1] <= spare:
-            context -= 1
-            spare -= lengths[context]
-            used += lengths[context]
-        stop = first + 1
-        while stop < len(lengths) and used + lengths[stop] <= room:
-            used += lengths[stop]
-            stop += 1
-        yield context, first, stop
-        first = stop
-
-
-def _check_labels(labels: Sequence[int], task: Task, example: int) -> None:
-    for label in labels:
-        if label is None or not 0 <= label < len(task.labels):
-            raise DataError(
-                f"row {example} has label {label}, and {task.name} has 0 to {len(task.labels) - 1}",
-                fix="Give every row one of the task's labels; unlabeled rows cannot be used.",
-            )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
-from xlprompt.data.encoding import Encoded
+from xlprompt.data.encoding.encode import Encoded
 from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.languages import language

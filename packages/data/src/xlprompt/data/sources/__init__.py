@@ -1,7 +1,7 @@
 """Where examples come from: the bundled mini benchmark, the hub, or a folder of files.
 
-Whatever the source, one schema comes out. This module picks the source: `xlprompt.data.mini`, `hub` or
-`folder`; `formats` are the files that a folder may hold.
+Whatever the source, one schema comes out. This module picks the source: `mini`, `hub` or `folder`; `formats`
+are the files that a folder may hold.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Protocol
 from datasets import Dataset
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.mini.source import MiniSource
 from xlprompt.data.sources.folder import FolderSource
 from xlprompt.data.sources.hub import HubSource
 from xlprompt.data.sources.inventory import expanded
-from xlprompt.data.tasks import Task
+from xlprompt.data.sources.mini import MiniSource
+from xlprompt.data.tasks.task_type import Task
 
 __all__ = ["FolderSource", "HubSource", "MiniSource", "Source", "open_source"]
 

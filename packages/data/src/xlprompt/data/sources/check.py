@@ -19,11 +19,13 @@ from xlprompt.data.printable import printable
 from xlprompt.data.sources.folder import ambiguous, empty
 from xlprompt.data.sources.formats import READERS
 from xlprompt.data.sources.inventory import expanded, take_inventory
-from xlprompt.data.sources.parts import SPLITS, Part
+from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.quoting import has_doubled_marks
-from xlprompt.data.sources.rows import Pair, Sentence
-from xlprompt.data.sources.rules import Skipped, withheld
+from xlprompt.data.splits import SPLITS
 from xlprompt.data.tasks import TASKS
+from xlprompt.data.tasks.kinds.classification import Pair
+from xlprompt.data.tasks.kinds.tagging import Sentence
+from xlprompt.data.tasks.rules import Skipped, withheld
 
 MOST_PROBLEMS_A_FILE = 20
 """Further problems of a file are counted, not listed."""

@@ -1,6 +1,6 @@
 """A folder as a source: the benchmarks' own files, or JSON Lines.
 
-Reading stops at the first problem; `xlprompt.data.check` lists them all.
+Reading stops at the first problem; `xlprompt.data.sources.check` lists them all.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.data.sources.formats import READERS
 from xlprompt.data.sources.inventory import Inventory, take_inventory
-from xlprompt.data.sources.parts import Part, check_split
-from xlprompt.data.sources.rows import Pair, Sentence, check_limit, to_dataset, usable
-from xlprompt.data.tasks import Task
+from xlprompt.data.sources.parts import Part
+from xlprompt.data.sources.rows import check_limit, to_dataset, usable
+from xlprompt.data.splits import check_split
+from xlprompt.data.tasks.kinds.classification import Pair
+from xlprompt.data.tasks.kinds.tagging import Sentence
+from xlprompt.data.tasks.task_type import Task
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1 << 20

@@ -18,10 +18,12 @@ from datasets import ClassLabel, Dataset, List
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
-from xlprompt.data.sources.parts import SPLITS, Split, check_split
-from xlprompt.data.sources.rows import Outcome, check_limit, make_pair, make_sentence, to_dataset, usable
-from xlprompt.data.sources.treebanks import hub_splits, hub_treebank
-from xlprompt.data.tasks import Task
+from xlprompt.data.sources.rows import Outcome, check_limit, to_dataset, usable
+from xlprompt.data.splits import SPLITS, Split, check_split
+from xlprompt.data.tasks.kinds.classification import make_pair
+from xlprompt.data.tasks.kinds.tagging import make_sentence
+from xlprompt.data.tasks.pos import hub_splits, hub_treebank
+from xlprompt.data.tasks.task_type import Task
 
 REVISIONS = ("main", "refs/convert/parquet")
 """Tried in this order. Where the first still holds a loading script, which the datasets library refuses,

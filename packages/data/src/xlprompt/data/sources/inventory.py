@@ -20,7 +20,7 @@ from xlprompt.data.sources.formats.conllu import is_piece
 from xlprompt.data.sources.lines import first_lines
 from xlprompt.data.sources.parts import Candidate, LeftOut, Part, Recognition
 from xlprompt.data.sources.strangers import data_suffix, described, is_document, lfs_pointer
-from xlprompt.data.sources.treebanks import TREEBANKS
+from xlprompt.data.tasks.pos import TREEBANKS
 
 _MOST_FILES = 20_000
 _MOST_NAMED = 20

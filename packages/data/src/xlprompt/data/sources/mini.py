@@ -13,13 +13,15 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.languages import STUDY_LANGUAGES
 from xlprompt.data.mini import items, realize
-from xlprompt.data.sources.parts import check_split
-from xlprompt.data.sources.rows import Pair, Sentence, check_limit, to_dataset
+from xlprompt.data.sources.rows import check_limit, to_dataset
+from xlprompt.data.splits import check_split
+from xlprompt.data.tasks.kinds.classification import Pair
+from xlprompt.data.tasks.kinds.tagging import Sentence
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from xlprompt.data.tasks import Task
+    from xlprompt.data.tasks.task_type import Task
 
 
 class MiniSource:

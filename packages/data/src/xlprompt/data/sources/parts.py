@@ -9,15 +9,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import LANGUAGES, language
 from xlprompt.data.sources.quoting import unquoted
-from xlprompt.data.tasks import Task
-
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
+from xlprompt.data.splits import Split
+from xlprompt.data.tasks.task_type import Task
 
 SPLIT_WORDS: dict[str, Split] = {
     "train": "train",
@@ -113,14 +111,6 @@ def language_in_folder(folders: Sequence[str]) -> str | None:
     """Find the language that a file's own folder is named after, as in ``en`` or ``wikiann-en``."""
     word = words_of(folders[-1])[-1]
     return word if word in LANGUAGES else None
-
-
-def check_split(split: str) -> Split:
-    """Return the split, or raise a DataError if there is no such split."""
-    for known in SPLITS:
-        if split == known:
-            return known
-    raise DataError(f"unknown split {split!r}", fix=f"Splits: {', '.join(SPLITS)}.")
 
 
 def known_language(code: str, file: Path, line: int | None = None) -> str:

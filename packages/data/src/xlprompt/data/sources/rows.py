@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,189 +20,20 @@ from datasets.table import InMemoryTable
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.printable import printable
-from xlprompt.data.sources.rules import (
-    NO_LABEL,
-    NO_TAG,
-    NOT_TRANSLATED,
-    WITHHELD,
+from xlprompt.data.tasks.kinds.classification import Pair
+from xlprompt.data.tasks.kinds.tagging import Sentence
+from xlprompt.data.tasks.rules import (
     Skipped,
-    check_text,
-    untranslated,
     withheld,
-    words_withheld,
 )
-from xlprompt.data.tasks import Task
+from xlprompt.data.tasks.task_type import Task
 
 _log = logging.getLogger(__name__)
-# Names that published files use for our labels.
-_ALIASES = {
-    "xnli": {"contradictory": "contradiction"},
-    "pawsx": {"0": "different", "1": "paraphrase"},
-}
 # Of the subset that `limit` takes. A constant, so that the subset does not move with a run's seed.
 _SUBSET_SEED = 20_311_07
 _ROWS_A_BATCH = 4096
 
-
-class Pair(NamedTuple):
-    """Two texts and a label number; `position` counts the file's rows of that language, skipped ones too."""
-
-    position: int
-    id: str
-    first: str
-    second: str
-    label: int
-
-
-class Sentence(NamedTuple):
-    """Words and one label number a word; `position` as in `Pair`."""
-
-    position: int
-    id: str
-    tokens: list[str]
-    tags: list[int]
-
-
 Outcome = Pair | Sentence | Skipped | DataError
-
-
-def label_number(task: Task, value: object, *, file: str | Path, line: int | None) -> int:
-    """Turn a label as it stands in a file into its number.
-
-    Args:
-        task: Task with the label names.
-        value: A label's name, an alias of the published files, or (JSON only) its number.
-        file: For the message.
-        line: For the message.
-
-    Returns:
-        The label's place in ``task.labels``.
-
-    Raises:
-        DataError: Neither a name nor a number of the task.
-    """
-    if isinstance(value, str):
-        name = _ALIASES.get(task.name, {}).get(value, value)
-        if name in task.labels:
-            return task.labels.index(name)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        if 0 <= value < len(task.labels):
-            return value
-        raise DataError(
-            f"label {value} is out of range",
-            file=file,
-            line=line,
-            fix=f"Labels of {task.name} are 0 to {len(task.labels) - 1}: {', '.join(task.labels)}.",
-        )
-    raise DataError(
-        f"unknown label {value!r}",
-        file=file,
-        line=line,
-        fix=f"Labels of {task.name}: {', '.join(task.labels)}.",
-    )
-
-
-def make_pair(
-    task: Task,
-    texts: Sequence[object],
-    label: object,
-    *,
-    position: int,
-    row_id: str | None,
-    names: Sequence[str],
-    file: str | Path,
-    line: int | None,
-    labeled: bool = True,
-) -> Pair | Skipped:
-    """Check the parts of a pair and build it.
-
-    Args:
-        task: A pair task.
-        texts: The two texts.
-        label: Label as in the file.
-        position: Place among the rows of its language and split.
-        row_id: The row's own id; its position stands in for None.
-        names: What the file calls the two texts.
-        file: For the message.
-        line: For the message.
-        labeled: Whether there is a label; the first of the task stands in for one, and means nothing.
-
-    Returns:
-        The pair, or why a pair like this is left out.
-
-    Raises:
-        DataError: A text is not a string, is blank or cannot be encoded, or the label is unknown.
-    """
-    first, second = (
-        _string(name, text, file=file, line=line) for name, text in zip(names, texts, strict=True)
-    )
-    if untranslated(task, (first, second)):
-        return Skipped(NOT_TRANSLATED)
-    for name, text in zip(names, (first, second), strict=True):
-        if not text.strip():
-            raise DataError(f"{name} is blank", file=file, line=line, fix="Fill it in or delete the row.")
-    if labeled and task.no_label and label == task.no_label:
-        return Skipped(NO_LABEL)
-    number = label_number(task, label, file=file, line=line) if labeled else 0
-    return Pair(position, _id(row_id, position, file=file, line=line), first, second, number)
-
-
-def make_sentence(
-    task: Task,
-    tokens: object,
-    tags: object,
-    *,
-    position: int,
-    row_id: str | None,
-    file: str | Path,
-    line: int | None,
-    labeled: bool = True,
-) -> Sentence | Skipped:
-    """Check the parts of a tagged sentence and build it.
-
-    Args:
-        task: A tagging task.
-        tokens: List of words.
-        tags: List of labels as in the file, one a word.
-        position: Place among the sentences of the file.
-        row_id: The sentence's own id; its position stands in for None.
-        file: For the message.
-        line: For the message: where the sentence begins.
-        labeled: Whether there are tags; otherwise `tags` is not looked at, as in `make_pair`.
-
-    Returns:
-        The sentence, or why a sentence like this is left out.
-
-    Raises:
-        DataError: No words, unequal lengths, a word that is empty or cannot be encoded, an unknown tag.
-    """
-    if not labeled:
-        tags = [0] * len(tokens) if isinstance(tokens, list) else []
-    if not isinstance(tokens, list) or not isinstance(tags, list):
-        wrong, value = ("tokens", tokens) if not isinstance(tokens, list) else ("tags", tags)
-        raise DataError(f"{wrong} is not a list but {_json_type(value)}", file=file, line=line)
-    if not tokens:
-        raise DataError("a sentence without words", file=file, line=line, fix="Delete it.")
-    if len(tokens) != len(tags):
-        raise DataError(
-            f"{len(tokens)} tokens but {len(tags)} tags",
-            file=file,
-            line=line,
-            fix="Each token needs one tag; correct or delete the sentence.",
-        )
-    for place, token in enumerate(tokens, start=1):
-        if not isinstance(token, str) or not token:
-            raise DataError(
-                f"token {place} is {'empty' if token == '' else 'not a string'}", file=file, line=line
-            )
-    text = " ".join(tokens)
-    check_text("the sentence", text, file=file, line=line)
-    if labeled and task.no_label and task.no_label in tags:
-        return Skipped(NO_TAG)
-    numbers = [label_number(task, tag, file=file, line=line) for tag in tags]
-    if "_" in text and words_withheld(task, tokens, numbers if labeled else None):
-        return Skipped(WITHHELD)
-    return Sentence(position, _id(row_id, position, file=file, line=line), tokens, numbers)
 
 
 def usable(
@@ -314,22 +145,3 @@ def subset(positions: Sequence[int], limit: int) -> np.ndarray[Any, np.dtype[np.
         return np.arange(len(positions))
     ranks = np.random.default_rng(_SUBSET_SEED).random(positions[-1] + 1)[np.asarray(positions)]
     return np.sort(np.argsort(ranks, kind="stable")[:limit])
-
-
-def _string(name: str, value: object, *, file: str | Path, line: int | None) -> str:
-    if not isinstance(value, str):
-        raise DataError(f"{name} is not a string but {_json_type(value)}", file=file, line=line)
-    check_text(name, value, file=file, line=line)
-    return value
-
-
-def _id(row_id: str | None, position: int, *, file: str | Path, line: int | None) -> str:
-    if row_id is None:
-        return str(position)
-    check_text("the id", row_id, file=file, line=line)
-    return row_id
-
-
-def _json_type(value: object) -> str:
-    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", list: "a list"}
-    return names.get(type(value), "an object" if isinstance(value, dict) else "a string")

@@ -21,10 +21,12 @@ from xlprompt.data.sources.formats.jsonl import column, parse_object
 from xlprompt.data.sources.formats.tsv import cells_of, check_header
 from xlprompt.data.sources.lines import numbered_lines
 from xlprompt.data.sources.quoting import style_of
-from xlprompt.data.sources.rows import Outcome, Pair, Sentence, make_pair, make_sentence, to_dataset, usable
-from xlprompt.data.sources.rules import Skipped
+from xlprompt.data.sources.rows import Outcome, to_dataset, usable
 from xlprompt.data.sources.strangers import other_format
-from xlprompt.data.tasks import Task
+from xlprompt.data.tasks.kinds.classification import Pair, make_pair
+from xlprompt.data.tasks.kinds.tagging import Sentence, make_sentence
+from xlprompt.data.tasks.rules import Skipped
+from xlprompt.data.tasks.task_type import Task
 
 _HEAD = 5  # lines that tell the format
 # What the files of XNLI and PAWS-X, and of XNLI-MT, call the texts of a pair.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from xlprompt.data.sources.parts import SPLITS, Split
+from xlprompt.data.splits import SPLITS, Split
 
 # First choice first. Mostly the Google-originated GSD treebanks and the largest news or web treebank
 # otherwise, which is what the published single-treebank scores are on.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.tasks import Task
+from xlprompt.data.tasks.task_type import Task
 
 NOT_TRANSLATED = "not translated"
 NO_LABEL = "no gold label"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.pieces import Pieces, pieces_of
+from xlprompt.data.tokens.pieces import Pieces, pieces_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -1,4 +1,4 @@
-"""From texts and words to token ids, without special tokens; which of them belong together is encoding.py's.
+"""From texts and words to token ids, without special tokens; which of them belong together is `encoding`'s.
 
 Words are tokenized one at a time, as they stand in running text, which gives an exact map from words to
 subtokens.

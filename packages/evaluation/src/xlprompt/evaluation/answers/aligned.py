@@ -15,11 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xlprompt.data.batches import Batch, evaluation_batches
-from xlprompt.data.encoding import Encoded
-from xlprompt.evaluation.inference import Predictions, evaluation_mode, predict, predict_aligned, share
+from xlprompt.data.encoding.batches import Batch, evaluation_batches
+from xlprompt.data.encoding.encode import Encoded
+from xlprompt.evaluation.answers.inference import (
+    Predictions,
+    evaluation_mode,
+    predict,
+    predict_aligned,
+    share,
+)
 from xlprompt.evaluation.processes import Processes
-from xlprompt.models.layer_states import changed_layer
+from xlprompt.models.backbone.layer_states import changed_layer
 
 if TYPE_CHECKING:
     from xlprompt.models import AffineMap, TaskModel

@@ -1,7 +1,7 @@
 """Run a task model over encoded examples and put every answer back in its place.
 
 Batches come longest first, so that running out of memory happens at once and not near the end; the answers
-are returned in the order of the examples and their words. Scoring is metrics.py's business.
+are returned in the order of the examples and their words. Scoring is scores/metrics.py's business.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from xlprompt.data.batches import Batch, evaluation_batches
-from xlprompt.data.encoding import Encoded
+from xlprompt.data.encoding.batches import Batch, evaluation_batches
+from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.processes import Processes
 
 if TYPE_CHECKING:  # for the annotation only: predictions can be scored where transformers is not loaded

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from xlprompt.data.encoding import Encoded
-from xlprompt.evaluation.inference import evaluation_mode, share
+from xlprompt.data.encoding.encode import Encoded
+from xlprompt.evaluation.answers.inference import evaluation_mode, share
 from xlprompt.evaluation.processes import Processes
 
 if TYPE_CHECKING:

@@ -15,15 +15,16 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.tasks import Task
-from xlprompt.evaluation.json_lines import read_lines, write_json_lines
-from xlprompt.evaluation.metrics import Labels
-from xlprompt.evaluation.strict_json import Strict, parse
+from xlprompt.data.files import read_lines, write_json_lines
+from xlprompt.data.strict_json import Strict, parse
+from xlprompt.data.tasks.task_type import Task
 
 FORMAT = "xlprompt predictions"
 FORMAT_VERSION = 1
 
 _AGAIN = "It was changed, or another release of xlprompt wrote it: evaluate the run again."
+
+Labels = Sequence[Sequence[int]]
 
 
 class _Header(Strict):

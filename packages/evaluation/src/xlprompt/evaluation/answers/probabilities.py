@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from xlprompt.data.batches import evaluation_batches
-from xlprompt.data.encoding import Encoded
-from xlprompt.evaluation.aligned import moved_layer
-from xlprompt.evaluation.inference import evaluation_mode, in_order
+from xlprompt.data.encoding.batches import evaluation_batches
+from xlprompt.data.encoding.encode import Encoded
+from xlprompt.evaluation.answers.aligned import moved_layer
+from xlprompt.evaluation.answers.inference import evaluation_mode, in_order
 
 if TYPE_CHECKING:
     from xlprompt.models import AffineMap, TaskModel

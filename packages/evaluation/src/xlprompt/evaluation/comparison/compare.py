@@ -22,9 +22,8 @@ from typing import Any, Literal
 import numpy as np
 
 from xlprompt.data.languages import language as language_row
-from xlprompt.evaluation.metrics import BOOTSTRAP_SEED
-from xlprompt.evaluation.runs import TaskRuns
-from xlprompt.evaluation.statistics import (
+from xlprompt.evaluation.comparison.counts import TaskRuns
+from xlprompt.evaluation.comparison.statistics import (
     CONFIDENCE,
     SAMPLES,
     Estimate,
@@ -38,6 +37,7 @@ from xlprompt.evaluation.statistics import (
     spread,
     without_infinity,
 )
+from xlprompt.evaluation.scores.metrics import BOOTSTRAP_SEED
 
 LEVEL = 0.05
 """An adjusted p-value up to here makes a win or a loss."""

@@ -18,10 +18,16 @@ import numpy as np
 from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.languages import in_study_order
-from xlprompt.data.tasks import Task
 from xlprompt.data.tasks import task as task_row
-from xlprompt.evaluation.metrics import example_counts, has_main_metric, label_shares, main_metric, percent
-from xlprompt.evaluation.predictions import SavedPredictions, load_predictions
+from xlprompt.data.tasks.task_type import Task
+from xlprompt.evaluation.answers.predictions import SavedPredictions, load_predictions
+from xlprompt.evaluation.scores.metrics import (
+    example_counts,
+    has_main_metric,
+    label_shares,
+    main_metric,
+    percent,
+)
 
 RunKey = tuple[str, str, int]
 """Task, method and seed."""

@@ -14,10 +14,10 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.comparison import LEVEL, Comparison, Difference, MethodScore
-from xlprompt.evaluation.run_facts import RunFacts
-from xlprompt.evaluation.statistics import Estimate, Spread, spread
-from xlprompt.evaluation.verdicts import MARGIN
+from xlprompt.evaluation.comparison.compare import LEVEL, Comparison, Difference, MethodScore
+from xlprompt.evaluation.comparison.run_facts import RunFacts
+from xlprompt.evaluation.comparison.statistics import Estimate, Spread, spread
+from xlprompt.evaluation.comparison.verdicts import MARGIN
 
 FORGETTING_MARGIN = 0.01
 """Nats a token, one percent in perplexity, below which text is as easy to predict as before."""

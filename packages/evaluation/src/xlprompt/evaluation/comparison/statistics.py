@@ -1,6 +1,6 @@
 """Intervals, tests and corrections for scores of few training seeds on shared test examples.
 
-Numbers in, numbers out: nothing here knows tasks, languages or files. comparison.py asks the study's
+Numbers in, numbers out: nothing here knows tasks, languages or files. compare.py asks the study's
 questions with it.
 
 **The model.** A run's score differs from what its method would score on average over training seeds and over
@@ -50,7 +50,7 @@ the safe side (Robinson 1976, Annals of Statistics 4:963-971). At 0.0025 it is n
 for paired seeds, nor for methods of which one has up to ten times the other's seed variance (2.5 times at a
 hundred). Its 95 % intervals would cover up to 97.6 %, which is why the intervals are not made with it.
 
-tests/evaluation/test_coverage.py holds these figures, by integration and by simulation.
+tests/evaluation/comparison/test_coverage.py holds these figures, by integration and by simulation.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg, sparse, special, stats
 
-from xlprompt.evaluation.metrics import BOOTSTRAP_SEED, percent
+from xlprompt.evaluation.scores.metrics import BOOTSTRAP_SEED, percent
 
 CONFIDENCE = 0.95
 """Of every interval here."""

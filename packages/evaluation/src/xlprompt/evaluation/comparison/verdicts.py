@@ -2,7 +2,7 @@
 
 A verdict is data: what was claimed, what came out, the rule in words, and the figures it rests on.
 "Supported" and "not supported" both need evidence; what the data cannot decide is "undecided", which with
-three seeds is the usual answer for a small effect. Intervals and p-values are those of comparison.py.
+three seeds is the usual answer for a small effect. Intervals and p-values are those of compare.py.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from xlprompt.data.languages import language as language_row
-from xlprompt.evaluation.comparison import LEVEL, Comparison, Difference, differences_by_task
-from xlprompt.evaluation.granularity import GranularityEffect
-from xlprompt.evaluation.statistics import (
+from xlprompt.evaluation.comparison.compare import LEVEL, Comparison, Difference, differences_by_task
+from xlprompt.evaluation.comparison.statistics import (
     Estimate,
     Part,
     RankCorrelation,
@@ -341,3 +340,30 @@ def _mean_over_tasks(comparison: Comparison, weights: Mapping[str, Mapping[str, 
         parts += comparison.tasks[name].parts(of_task, scale=1 / len(weights))
     smallest = min(comparison.tasks[name].smallest(list(of_task)) for name, of_task in weights.items())
     return estimate(parts, smallest)
+
+
+@dataclass(frozen=True)
+class GranularityEffect:
+    """What a sweep says about the claim that finer cuts favor the method, and where it was measured.
+
+    Attributes:
+        slope: `GranularityFindings.pooled`.
+        languages: By task, the languages that it is of.
+        shares: Shares of words cut, rising.
+        seeds: Runs of a method and task, at least.
+        cut: What was cut finely: "evaluation" or "both" (training text too).
+    """
+
+    slope: Estimate
+    languages: Mapping[str, tuple[str, ...]]
+    shares: tuple[float, ...]
+    seeds: int
+    cut: str
+
+    @property
+    def where(self) -> str:
+        """Tasks with their numbers of languages, shares, seeds and what was cut, in words."""
+        of_task = ", ".join(f"{task} in {len(codes)}" for task, codes in self.languages.items())
+        text = "training and test text" if self.cut == "both" else "test text"
+        cut = f"up to {100 * self.shares[-1]:g} % of words cut in {text}"
+        return f"{of_task} languages; {cut}; seeds: {self.seeds}"

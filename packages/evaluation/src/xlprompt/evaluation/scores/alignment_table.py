@@ -11,8 +11,8 @@ from rich import box
 from rich.table import Table
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.report import TransferReport
-from xlprompt.evaluation.study_figures import COLORS, MARKERS
+from xlprompt.evaluation.scores.transfer_scores import TransferReport
+from xlprompt.evaluation.style import COLORS, MARKERS
 
 
 def alignment_table(

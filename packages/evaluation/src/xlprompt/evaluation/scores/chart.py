@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.report import LanguageResult, TransferReport
+from xlprompt.evaluation.scores.transfer_scores import LanguageResult, TransferReport
 
 # Okabe and Ito's palette, whose colors differ for every common kind of color blindness (Color Universal
 # Design, 2008). From blue (much data) to red (little); the levels also stand in order, so color is never

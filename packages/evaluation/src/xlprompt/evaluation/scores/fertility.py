@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xlprompt.data.encoding import UNSPACED_LANGUAGES
-from xlprompt.data.tasks import Task
+from xlprompt.data.languages import UNSPACED_LANGUAGES
+from xlprompt.data.tasks.task_type import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

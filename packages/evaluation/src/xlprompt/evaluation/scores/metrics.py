@@ -2,21 +2,21 @@
 
 Every metric here is a ratio of two sums over examples (right words over words, say), so each example is
 reduced to a few counts once, and resampling works on the counts. Values are percentages. Means over languages
-are report.py's.
+are transfer_scores.py's.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
 from seqeval.metrics.sequence_labeling import get_entities
 
-from xlprompt.data.tasks import Task
+from xlprompt.data.tasks.task_type import Task
+from xlprompt.evaluation.answers.predictions import Labels
 
 BOOTSTRAP_SAMPLES = 1000
 """Resamples per score; the standard error then carries a relative noise of 1/sqrt(2 x 1000) = 2.2 %."""
@@ -31,8 +31,6 @@ COLLAPSE_MARGIN = 2
 """Standard errors below the majority baseline from which on it is no accident (see label_shares)."""
 
 _MAIN_METRIC = {"accuracy": "accuracy", "entity_f1": "f1"}
-
-Labels = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)

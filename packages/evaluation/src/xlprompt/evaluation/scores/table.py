@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.metrics import Score
-from xlprompt.evaluation.report import LanguageResult, TransferReport
+from xlprompt.evaluation.scores.metrics import Score
+from xlprompt.evaluation.scores.transfer_scores import LanguageResult, TransferReport
 
 _METRIC_TITLES = {"accuracy": "accuracy", "f1": "F1"}
 _ABSENT = "–"

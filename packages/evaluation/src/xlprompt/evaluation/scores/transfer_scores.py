@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from xlprompt.data.languages import language as language_row
-from xlprompt.data.tasks import Task
-from xlprompt.evaluation.metrics import Labels, Score, has_main_metric, label_shares, score
+from xlprompt.data.tasks.task_type import Task
+from xlprompt.evaluation.answers.predictions import Labels
+from xlprompt.evaluation.scores.metrics import Score, has_main_metric, label_shares, score
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from xlprompt.models.adaptation import Adaptation, added_params, trained_own_params
-from xlprompt.models.examination import examine
-from xlprompt.models.finetuning import FinetuneSettings
 from xlprompt.models.heads import HeadSettings
-from xlprompt.models.known import canonical_name
-from xlprompt.models.projections import is_inserted
-from xlprompt.models.prompts import PromptSettings
+from xlprompt.models.methods.finetune import FinetuneSettings
+from xlprompt.models.methods.projections import is_inserted
+from xlprompt.models.methods.prompt import PromptSettings
+from xlprompt.models.methods.registry import Adaptation, added_params, trained_own_params
+from xlprompt.models.pretrained.examination import examine
+from xlprompt.models.pretrained.known import canonical_name
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def parameter_budget(
     """
     backbone = examine(model)
     built, shape = backbone.model, backbone.shape
-    sizes = {} if prompt is None else shape.sizes(prompt)
+    sizes = {} if prompt is None else prompt.sizes(shape)
     linear = head is None or head.kind == "linear"
     finetuned = 0
     if finetune is not None:

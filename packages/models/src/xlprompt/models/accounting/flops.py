@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
-from xlprompt.models.adaptation import Adaptation, added_matrix_params
-from xlprompt.models.backbones import shape_by_config
-from xlprompt.models.bitfit import own_biases
-from xlprompt.models.methods import Method
-from xlprompt.models.peft_layers import LoraSettings
-from xlprompt.models.projections import is_inserted
-from xlprompt.models.prompts import PromptSettings
+from xlprompt.models.backbone.backbone import shape_by_config
+from xlprompt.models.methods.bitfit import own_biases
+from xlprompt.models.methods.lora import LoraSettings
+from xlprompt.models.methods.method import Method
+from xlprompt.models.methods.projections import is_inserted
+from xlprompt.models.methods.prompt import PromptSettings
+from xlprompt.models.methods.registry import Adaptation, added_matrix_params
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ all, and is what prompt tuning saves.
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from xlprompt.models.budget import ParameterBudget
+from xlprompt.models.accounting.budget import ParameterBudget
 
 EngineName = Literal["torch", "deepspeed"]
 Offload = Literal["none", "optimizer", "optimizer and parameters"]

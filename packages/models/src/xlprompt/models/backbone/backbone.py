@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from xlprompt.models.attention import ATTENTION_NAME, KeyValueRecorder, XGLMAttention
+from xlprompt.models.backbone.attention import ATTENTION_NAME, KeyValueRecorder, XGLMAttention
+from xlprompt.models.backbone.norms import fuse_norms
+from xlprompt.models.backbone.prompt_tensors import PromptShape, PromptTensors
+from xlprompt.models.backbone.token_head import TokenHead, token_head
 from xlprompt.models.errors import ModelError
-from xlprompt.models.norms import fuse_norms
-from xlprompt.models.prompts import PromptShape, PromptTensors
-from xlprompt.models.token_head import TokenHead, token_head
 
 INSTEAD = "Take another decoder (Llama, Gemma, Qwen, Mistral and most newer ones, or XGLM)"
 

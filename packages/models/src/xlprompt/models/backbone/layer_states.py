@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from xlprompt.models.backbones import Backbone
+from xlprompt.models.backbone.backbone import Backbone
 from xlprompt.models.errors import ModelError
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xlprompt.models.methods import Method
+from xlprompt.models.methods.method import Method
 
 NonLinearity = Literal["relu", "gelu", "silu", "tanh"]
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {

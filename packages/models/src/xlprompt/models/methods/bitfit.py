@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from xlprompt.models.errors import ModelError
-from xlprompt.models.methods import Method
-from xlprompt.models.projections import linear_layers
+from xlprompt.models.methods.method import Method
+from xlprompt.models.methods.projections import linear_layers
 
 
 class BitfitSettings(BaseModel):

@@ -11,8 +11,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from xlprompt.models.methods import Method
-from xlprompt.models.projections import is_inserted, last_part, leads_back, linear_layers, named
+from xlprompt.models.methods.method import Method
+from xlprompt.models.methods.projections import is_inserted, last_part, leads_back, linear_layers, named
 
 if TYPE_CHECKING:
     from peft import PeftConfig

@@ -1,4 +1,4 @@
-"""Trainable prompts in four schemes, their initialisation and the tensors that a backbone consumes.
+"""Trainable prompts in four schemes, and their initialisation.
 
 | scheme | trains | parameters at length P (L layers, width D, K key-value heads of size H) |
 |---|---|---|
@@ -12,13 +12,13 @@ attend to the text alone. Schemes follow Liu et al. 2022 (P-tuning v2, arXiv 211
 et al. 2021 (arXiv 2104.08691) for `input`. This module knows nothing of tokenizers or data.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from xlprompt.models.backbone.prompt_tensors import PromptShape, PromptTensors
 from xlprompt.models.errors import ModelError
 
 Scheme = Literal["layers", "input", "both", "hidden"]
@@ -102,64 +102,21 @@ class PromptSettings(BaseModel):
         """Positions that the text moves by when `shift_positions` is on."""
         return 2 * self.length if self.scheme == "both" else self.length
 
-
-@dataclass(frozen=True)
-class PromptShape:
-    """The sizes of a backbone that a prompt must fit."""
-
-    num_layers: int
-    num_kv_heads: int
-    head_dim: int
-    hidden_size: int
-
-    def sizes(self, settings: PromptSettings) -> dict[str, tuple[int, ...]]:
-        """Shapes of the prompt's parameters by name.
+    def sizes(self, shape: PromptShape) -> dict[str, tuple[int, ...]]:
+        """Shapes of the prompt's parameters by name, for a backbone of these sizes.
 
         Raises:
             ModelError: The settings ask for layers that the backbone does not have.
         """
         shapes: dict[str, tuple[int, ...]] = {}
-        if settings.trains_layers:
-            chosen = len(settings.prompted_layers(self.num_layers))
-            shapes["layers"] = (chosen, 2, self.num_kv_heads, settings.length, self.head_dim)
-        if settings.trains_input:
-            shapes["input"] = (settings.length, self.hidden_size)
-        if settings.scheme == "hidden":
-            shapes["hidden"] = (self.num_layers, settings.length, self.hidden_size)
+        if self.trains_layers:
+            chosen = len(self.prompted_layers(shape.num_layers))
+            shapes["layers"] = (chosen, 2, shape.num_kv_heads, self.length, shape.head_dim)
+        if self.trains_input:
+            shapes["input"] = (self.length, shape.hidden_size)
+        if self.scheme == "hidden":
+            shapes["hidden"] = (shape.num_layers, self.length, shape.hidden_size)
         return shapes
-
-
-@dataclass(frozen=True)
-class PromptTensors:
-    """A prompt in the backbone's dtype, ready for one or more forward passes.
-
-    Attributes:
-        layers: `[prompted layer, 2, kv head, length, head dim]`: keys and values, or None.
-        input: `[length, hidden]`: embeddings in front of the text's, on their scaled range, or None.
-        hidden: `[layer, length, hidden]`: hidden states at the entry of each layer, or None.
-        position_offset: Position of the text's first token.
-        prompted: The backbone's layers, from 0, that `layers` has rows for; None for all.
-    """
-
-    layers: Tensor | None = None
-    input: Tensor | None = None
-    hidden: Tensor | None = None
-    position_offset: int = 0
-    prompted: tuple[int, ...] | None = None
-
-    def by_layer(self) -> dict[int, Tensor]:
-        """`[2, kv head, length, head dim]` of each layer, from 0, that has keys and values."""
-        if self.layers is None:
-            return {}
-        places = range(len(self.layers)) if self.prompted is None else self.prompted
-        return dict(zip(places, self.layers.unbind(), strict=True))
-
-    @property
-    def input_slots(self) -> int:
-        """Slots that run through the layers as tokens do."""
-        if self.input is not None:
-            return self.input.shape[0]
-        return 0 if self.hidden is None else self.hidden.shape[1]
 
 
 class Prompts(nn.Module):
@@ -180,7 +137,7 @@ class Prompts(nn.Module):
         super().__init__()
         self.settings = settings
         self.prompted = settings.prompted_layers(shape.num_layers)
-        for name, size in shape.sizes(settings).items():
+        for name, size in settings.sizes(shape).items():
             if name in start:
                 value = start[name].detach().to("cpu", torch.float32, copy=True)
                 if tuple(value.shape) != size:

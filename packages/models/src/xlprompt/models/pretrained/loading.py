@@ -8,13 +8,18 @@ from typing import Any, Literal
 import torch
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
-from xlprompt.models.backbones import Backbone
+from xlprompt.models.backbone.backbone import Backbone
 from xlprompt.models.errors import ModelError
-from xlprompt.models.examination import examine_config
-from xlprompt.models.files import first_line, opened_weights, weight_files
-from xlprompt.models.fingerprint import fingerprint_of
-from xlprompt.models.location import local_folder, locate
-from xlprompt.models.reading import from_transformers, is_about_the_model, load_config, load_tokenizer
+from xlprompt.models.pretrained.examination import examine_config
+from xlprompt.models.pretrained.files import first_line, opened_weights, weight_files
+from xlprompt.models.pretrained.fingerprint import fingerprint_of
+from xlprompt.models.pretrained.location import local_folder, locate
+from xlprompt.models.pretrained.reading import (
+    from_transformers,
+    is_about_the_model,
+    load_config,
+    load_tokenizer,
+)
 
 Precision = Literal["bfloat16", "float32"]
 BackboneDropout = Literal["off", "pretrained"]

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from xlprompt.models.errors import ModelError
-from xlprompt.models.fingerprint import fingerprint_of
-from xlprompt.models.known import GEMMA, KNOWN_MODELS, NANO, NANO_BALANCED, canonical_name
+from xlprompt.models.pretrained.fingerprint import fingerprint_of
+from xlprompt.models.pretrained.known import GEMMA, KNOWN_MODELS, NANO, NANO_BALANCED, canonical_name
 
 _HUB_SECONDS = 5.0  # for one question; the hub's client asks again for a minute
 _BUILT_HERE = (GEMMA, NANO, NANO_BALANCED)
@@ -26,11 +26,11 @@ def locate(name: str) -> str:
             that a hub can have.
     """
     if name == GEMMA:
-        from xlprompt.models.gemma import ensure_gemma
+        from xlprompt.models.pretrained.gemma import ensure_gemma
 
         return str(ensure_gemma())
     if name in (NANO, NANO_BALANCED):
-        from xlprompt.models.nano import nano_folder
+        from xlprompt.models.pretrained.nano import nano_folder
 
         return str(nano_folder(name))
     name = canonical_name(name)
@@ -80,7 +80,7 @@ def backbone_fingerprint(name: str) -> str | None:
         ModelError: A folder is named, and no model lies there, or it is damaged.
     """
     if name == GEMMA:
-        from xlprompt.models.gemma import gemma_folder
+        from xlprompt.models.pretrained.gemma import gemma_folder
 
         if not (gemma_folder() / "config.json").is_file():
             return None

@@ -1,8 +1,8 @@
 """xglm-nano: a small XGLM for the mini world, bundled, and its tokenizer's training.
 
-The weights lie beside this file (`bundled/xglm-nano`, with a model card). The balanced build, which differs
-in the language shares of its text alone, is made on demand and kept in the user's cache. Pretraining itself
-is `xlprompt.training.pretrain`.
+The weights lie in the package (`models/bundled/xglm-nano`, with a model card). The balanced build, which
+differs in the language shares of its text alone, is made on demand and kept in the user's cache. Pretraining
+itself is `xlprompt.training.pretraining.pretrain`.
 """
 
 import io
@@ -16,13 +16,13 @@ from pathlib import Path
 import sentencepiece
 from transformers import PreTrainedTokenizerFast, XGLMTokenizer
 
-from xlprompt.models.cache import cache_dir
 from xlprompt.models.errors import ModelError
-from xlprompt.models.known import NANO
+from xlprompt.models.pretrained.cache import cache_dir
+from xlprompt.models.pretrained.known import NANO
 
 _SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # XGLM's ids 0 to 3
 _MADE_UP_WORDS = 7  # XGLM's tokenizer adds `<madeupword0>` to `<madeupword6>` at the end
-_BUNDLED = Path(str(files(__package__) / "bundled" / NANO))
+_BUNDLED = Path(str(files("xlprompt.models") / "bundled" / NANO))
 _MAX_PIECE = 16  # characters, SentencePiece's own limit
 _MAX_SEEDS = 200_000
 _MEMORY_LIMIT = 200_000  # lines that SentencePiece reads at most; far fewer hold the mini world's words

@@ -13,10 +13,10 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
 from xlprompt.models.errors import ModelError
-from xlprompt.models.files import first_line, read_json, require_whole, tokenizer_files
-from xlprompt.models.known import GEMMA
-from xlprompt.models.location import local_only, locate
-from xlprompt.models.quiet import quietly
+from xlprompt.models.pretrained.files import first_line, read_json, require_whole, tokenizer_files
+from xlprompt.models.pretrained.known import GEMMA
+from xlprompt.models.pretrained.location import local_only, locate
+from xlprompt.models.pretrained.quiet import quietly
 
 
 def load_config(name: str) -> PreTrainedConfig:

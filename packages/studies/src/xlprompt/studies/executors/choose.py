@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from xlprompt.training.executors import Executor, InProcessExecutor, LocalExecutor
-from xlprompt.training.grid import ExecutorSettings
+from xlprompt.studies.executors.executor import Executor
+from xlprompt.studies.executors.local import InProcessExecutor, LocalExecutor
+from xlprompt.studies.executors.settings import ExecutorSettings
 
 
 def make_executor(settings: ExecutorSettings, *, address: str | None = None) -> Executor:
@@ -13,7 +14,7 @@ def make_executor(settings: ExecutorSettings, *, address: str | None = None) -> 
         StudyError: Ray is asked for and not installed.
     """
     if settings.kind == "ray":
-        from xlprompt.training.ray_executor import RayExecutor
+        from xlprompt.studies.executors.ray_executor import RayExecutor
 
         return RayExecutor(settings, address=address)
     if settings.workers == 0:

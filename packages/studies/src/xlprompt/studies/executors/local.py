@@ -1,8 +1,8 @@
 """Executors run jobs, such as the cells of a study: in processes of this machine, or in this process itself.
 
-Every job gets a fresh process (`xlprompt.training.worker_process`) with a fixed number of threads, so that it
-leaves nothing behind, its death costs no other, and its figures do not depend on who started it. The third
-executor is `xlprompt.training.ray_executor`.
+Every job gets a fresh process (`xlprompt.studies.executors.worker_process`) with a fixed number of threads,
+so that it leaves nothing behind, its death costs no other, and its figures do not depend on who started it.
+The third executor is `xlprompt.studies.executors.ray_executor`.
 """
 
 from __future__ import annotations
@@ -16,77 +16,16 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Literal, Protocol, Self
+from typing import IO, Self
 
-import psutil
-
-from xlprompt.training.environment import usable_cores
-from xlprompt.training.grid import ExecutorSettings
-from xlprompt.training.worker_process import Event, Job, Report
+from xlprompt.studies.executors.executor import JobReport, Outcome, visible_gpus
+from xlprompt.studies.executors.settings import ExecutorSettings
+from xlprompt.studies.executors.worker_process import Event, Job, Report
+from xlprompt.training.machine.environment import usable_cores
 
 # What a worker may take to end its step and write its training state before it is killed.
 STOP_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a cell ended.
-
-    Attributes:
-        job: The cell.
-        state: `stopped` if it was asked to stop, whether it had begun or not.
-        run_id: The finished MLflow run.
-        error: Why it failed.
-    """
-
-    job: Job
-    state: Literal["finished", "failed", "stopped"]
-    run_id: str | None = None
-    error: str | None = None
-
-
-JobReport = Callable[[Job, Event], None]
-
-
-class Executor(Protocol):
-    """Runs cells, several at a time perhaps; a context manager that gives back what it holds."""
-
-    @property
-    def description(self) -> str:
-        """Such as `2 processes of 1 thread`."""
-
-    @property
-    def workers(self) -> int:
-        """Cells at a time."""
-
-    def __enter__(self) -> Self:
-        """Get ready."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give back what was held."""
-
-    def run(self, jobs: Sequence[Job], report: JobReport) -> Generator[Outcome]:
-        """Run all jobs, in this order where it matters; yields each one's outcome when it has ended.
-
-        `report` gets what workers tell, from any thread. Closing the generator stops what runs.
-        """
-
-    def stop(self) -> None:
-        """Ask all workers to write their training states and end; at the second call, kill them.
-
-        May be called from a signal handler. `run` goes on yielding until all jobs have an outcome.
-        """
-
-
-def shared_memory(settings: ExecutorSettings) -> int | None:
-    """Free bytes of what this machine's cells share; None where each has a GPU or a cluster's machine."""
-    if settings.kind == "ray" or (settings.gpus != 0 and visible_gpus()):
-        return None
-    return int(psutil.virtual_memory().available)
 
 
 class LocalExecutor:
@@ -351,15 +290,3 @@ def _threads(number: int) -> dict[str, str]:
     return {name: str(number) for name in names} | {
         "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "20000")
     }
-
-
-def visible_gpus() -> list[str]:
-    """Names of the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` takes them."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return []
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip()]
-    return [str(index) for index in range(torch.cuda.device_count())]

@@ -1,10 +1,10 @@
 """Cells on a Ray cluster: one that runs already, or one of this machine that lives as long as the study.
 
-A Ray task supervises one worker process, the same that `xlprompt.training.executors` starts, so the figures
-are the same. Ray chooses the node by the cell's resources; if a node or a Ray worker is lost, it runs the
-task again elsewhere, where the cell goes on from its training state. So the folder of the MLflow store, and
-data and models that are folders, must be shared by all nodes under the same path, and xlprompt be installed
-on each.
+A Ray task supervises one worker process, the same that `xlprompt.studies.executors.local` starts, so the
+figures are the same. Ray chooses the node by the cell's resources; if a node or a Ray worker is lost, it runs
+the task again elsewhere, where the cell goes on from its training state. So the folder of the MLflow store,
+and data and models that are folders, must be shared by all nodes under the same path, and xlprompt be
+installed on each.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from xlprompt.training.cells import StudyError
-from xlprompt.training.environment import usable_cores
-from xlprompt.training.executors import JobReport, Outcome, Supervisor, visible_gpus
-from xlprompt.training.grid import ExecutorSettings
-from xlprompt.training.worker_process import Event, Job
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.executors.executor import JobReport, Outcome, visible_gpus
+from xlprompt.studies.executors.local import Supervisor
+from xlprompt.studies.executors.settings import ExecutorSettings
+from xlprompt.studies.executors.worker_process import Event, Job
+from xlprompt.training.machine.environment import usable_cores
 
 _POLL_SECONDS = 0.5
 _OBJECT_STORE_BYTES = (
@@ -46,7 +47,7 @@ class RayExecutor:
             import ray
         except ImportError as error:
             raise StudyError(
-                "Ray is not installed. Install it (pip install 'xlprompt-training[ray]'), or take "
+                "Ray is not installed. Install it (pip install 'xlprompt-studies[ray]'), or take "
                 "--executor local"
             ) from error
         self._ray = ray
@@ -116,7 +117,7 @@ class RayExecutor:
         self._ray.shutdown()
 
     def run(self, jobs: Sequence[Job], report: JobReport) -> Generator[Outcome]:
-        """See `xlprompt.training.executors.Executor`."""
+        """See `xlprompt.studies.executors.executor.Executor`."""
         ray = self._ray
         # Lost with its node, it comes back empty: some progress goes unseen, and nothing else.
         mailbox = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Mailbox).remote()
@@ -145,7 +146,7 @@ class RayExecutor:
                 yield self._outcome(reference, pending.pop(reference))
 
     def stop(self) -> None:
-        """See `xlprompt.training.executors.Executor`; passed on by `run`."""
+        """See `xlprompt.studies.executors.executor.Executor`; passed on by `run`."""
         self._stops += 1
 
     def _outcome(self, reference: Any, job: Job) -> Outcome:

@@ -1,4 +1,4 @@
-"""A process that does one job for whoever started it, as `xlprompt.training.executors` does.
+"""A process that does one job for whoever started it, as `xlprompt.studies.executors.local` does.
 
 It reads its job from standard input, as a line of JSON, and tells how it goes on standard output, an event
 a line. What the job itself prints goes to standard error, which is its log. Standard input stays open as long
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from xlprompt.training.progress import ShowProgress, TrainingProgress
+    from xlprompt.training.fitting.progress import ShowProgress, TrainingProgress
 
 Event = Mapping[str, Any]
 Report = Callable[[Event], None]
@@ -139,7 +139,7 @@ def shown_as_events(report: Report) -> ShowProgress:
 
     @contextmanager
     def show(console: Console, *, steps: int, metric: str) -> Iterator[TrainingProgress]:
-        from xlprompt.training.progress import LineProgress
+        from xlprompt.training.fitting.progress import LineProgress
 
         lines = LineProgress(console, steps=steps, metric=metric)
         yield _ReportedProgress(lines, report, steps=steps, metric=metric)

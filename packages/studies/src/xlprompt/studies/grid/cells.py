@@ -17,16 +17,13 @@ from typing import Any
 
 from xlprompt.data import TASKS
 from xlprompt.models import backbone_fingerprint, short_name
-from xlprompt.training.chosen_data import languages_to_score, open_data, unlabelled_split
-from xlprompt.training.code_version import ENTRY, code_version
-from xlprompt.training.grid import Grid, load_grid_recipe
-from xlprompt.training.recipe import Recipe, RecipeError, recipe_to_dict
-from xlprompt.training.training_state import FREE_KEYS
-from xlprompt.training.unused_keys import refuse_unused
-
-
-class StudyError(RuntimeError):
-    """A study that cannot be run as asked; the message says what to do."""
+from xlprompt.studies.grid.code_version import ENTRY, code_version
+from xlprompt.studies.grid.grid import Grid, load_grid_recipe
+from xlprompt.training.errors import RecipeError
+from xlprompt.training.inputs.chosen_data import languages_to_score, open_data, unlabelled_split
+from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict
+from xlprompt.training.recipes.unused_keys import refuse_unused
+from xlprompt.training.store.training_state import FREE_KEYS
 
 
 @dataclass(frozen=True)

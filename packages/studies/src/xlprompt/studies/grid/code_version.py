@@ -1,11 +1,11 @@
 """Which code a result came from: a hash over the definitions that can change one.
 
-The walk begins at the function that makes a result, such as `xlprompt.training.run.train`, and follows every
-name that a definition uses to xlprompt's own functions, classes and constants, wherever they are imported
-from. Hashed are their syntax trees, without docstrings, descriptions of settings, comments, type hints of
-functions, imports, and the file that they stand in. So a file that is moved, renamed or split, a reworded
-docstring, a new command or another rule of the report leave results valid; a changed number in the loop does
-not. Other libraries are not in it: their versions stand in each run's tags.
+The walk begins at the function that makes a result, such as `xlprompt.training.runs.train.train`, and follows
+every name that a definition uses to xlprompt's own functions, classes and constants, wherever they are
+imported from. Hashed are their syntax trees, without docstrings, descriptions of settings, comments, type
+hints of functions, imports, and the file that they stand in. So a file that is moved, renamed or split, a
+reworded docstring, a new command or another rule of the report leave results valid; a changed number in the
+loop does not. Other libraries are not in it: their versions stand in each run's tags.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ENTRY = "xlprompt.training.run.train"
+ENTRY = "xlprompt.training.runs.train.train"
 WITHOUT_INFLUENCE = frozenset(
     {
         "Environment",

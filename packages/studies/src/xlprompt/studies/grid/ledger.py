@@ -19,13 +19,17 @@ from filelock import FileLock, Timeout
 from mlflow.entities import Metric
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from xlprompt.training.cells import Cell, Group, StudyError
-from xlprompt.training.interrupted import remove_leftovers
-from xlprompt.training.process_identity import this_process
-from xlprompt.training.recipe import flatten
-from xlprompt.training.seed_statistics import as_metrics, summarize
-from xlprompt.training.tracker import MAX_TAG, PROCESS_TAG, EndState, MlflowTracker, local_path, open_client
-from xlprompt.training.training_state import saved_steps
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.cells import Cell, Group
+from xlprompt.studies.grid.over_seeds import as_metrics, summarize
+from xlprompt.training.machine.process_identity import this_process
+from xlprompt.training.recipes.recipe import flatten
+from xlprompt.training.store.database import MAX_TAG, PROCESS_TAG, open_client
+from xlprompt.training.store.interrupted import remove_leftovers
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.stored_models import local_path
+from xlprompt.training.store.tracker import EndState
+from xlprompt.training.store.training_state import saved_steps
 
 CELL_TAG = "cell_fingerprint"
 GROUP_TAG = "group_fingerprint"

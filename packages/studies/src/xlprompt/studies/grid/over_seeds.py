@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from xlprompt.evaluation.statistics import Spread, spread
+from xlprompt.evaluation.comparison.statistics import Spread, spread
 
 
 def summarize(runs: Sequence[Mapping[str, float]], prefix: str = "test/") -> dict[str, Spread]:

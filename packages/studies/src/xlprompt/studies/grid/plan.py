@@ -15,10 +15,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from xlprompt.training.cells import Cell, Group
-from xlprompt.training.ledger import CELL_TAG, GROUP_TAG, RUN_TAG, SUPERSEDED_TAG, CellRun
-from xlprompt.training.progress import duration
-from xlprompt.training.recipe import flatten
+from xlprompt.studies.grid.cells import Cell, Group
+from xlprompt.studies.grid.ledger import CELL_TAG, GROUP_TAG, RUN_TAG, SUPERSEDED_TAG, CellRun
+from xlprompt.training.fitting.progress import duration
+from xlprompt.training.recipes.recipe import flatten
 
 State = Literal["done", "resume", "run"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from xlprompt.training.cells import cell_fingerprint
-from xlprompt.training.ledger import RUN_TAG, Ledger
-from xlprompt.training.recipe import Recipe
+from xlprompt.studies.grid.cells import cell_fingerprint
+from xlprompt.studies.grid.ledger import RUN_TAG, Ledger
+from xlprompt.training.recipes.recipe import Recipe
 
 
 def marks(recipe: Recipe, store: Path, console: Console) -> dict[str, str]:

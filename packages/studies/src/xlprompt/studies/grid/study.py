@@ -17,12 +17,14 @@ from typing import Any
 from rich.console import Console
 
 from xlprompt.evaluation.fitted_table import show_table
-from xlprompt.training.cells import Group, StudyError, make_groups
-from xlprompt.training.executor_choice import make_executor
-from xlprompt.training.executors import Executor, shared_memory
-from xlprompt.training.grid import Grid, load_grid
-from xlprompt.training.ledger import CELL_TAG, Ledger
-from xlprompt.training.plan import (
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.executors.choose import make_executor
+from xlprompt.studies.executors.executor import Executor, shared_memory
+from xlprompt.studies.executors.worker_process import Event, Job
+from xlprompt.studies.grid.cells import Group, make_groups
+from xlprompt.studies.grid.grid import Grid, load_grid
+from xlprompt.studies.grid.ledger import CELL_TAG, Ledger
+from xlprompt.studies.grid.plan import (
     Plan,
     PlannedCell,
     make_plan,
@@ -31,13 +33,12 @@ from xlprompt.training.plan import (
     plan_table,
     wall_seconds,
 )
-from xlprompt.training.progress import duration
-from xlprompt.training.recipe import recipe_to_dict
-from xlprompt.training.signals import handled
-from xlprompt.training.study_progress import StudyProgress, study_progress
-from xlprompt.training.study_table import GroupResult, group_result, study_table
-from xlprompt.training.worker import CellJob
-from xlprompt.training.worker_process import Event, Job
+from xlprompt.studies.grid.study_progress import StudyProgress, study_progress
+from xlprompt.studies.grid.study_table import GroupResult, group_result, study_table
+from xlprompt.studies.grid.worker import CellJob
+from xlprompt.training.fitting.progress import duration
+from xlprompt.training.machine.signals import handled
+from xlprompt.training.recipes.recipe import recipe_to_dict
 
 __all__ = ["StudyError", "StudyResult", "run_study"]
 

@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TaskID
 
-from xlprompt.training.progress import bars, folded
-from xlprompt.training.worker_process import Event
+from xlprompt.studies.executors.worker_process import Event
+from xlprompt.training.fitting.progress import bars, folded
 
 _LINE_SECONDS = 60.0
 _REFRESHES = 2  # a second

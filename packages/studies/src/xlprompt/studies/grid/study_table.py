@@ -13,10 +13,10 @@ from rich.text import Text
 from xlprompt.data import TASKS
 from xlprompt.data.languages import language
 from xlprompt.evaluation import main_metric
-from xlprompt.evaluation.statistics import Spread, spread
-from xlprompt.training.cells import Group
-from xlprompt.training.ledger import CellRun
-from xlprompt.training.seed_statistics import summarize
+from xlprompt.evaluation.comparison.statistics import Spread, spread
+from xlprompt.studies.grid.cells import Group
+from xlprompt.studies.grid.ledger import CellRun
+from xlprompt.studies.grid.over_seeds import summarize
 
 _ABSENT = "–"
 

@@ -1,7 +1,7 @@
-"""The process that runs one cell of a study: `python -m xlprompt.training.worker`.
+"""The process that runs one cell of a study: `python -m xlprompt.studies.grid.worker`.
 
-How it hears of its job and tells how it goes is said in `xlprompt.training.worker_process`. When it is told
-to stop, or nobody waits for it any more, it writes its training state and ends.
+How it hears of its job and tells how it goes is said in `xlprompt.studies.executors.worker_process`. When it
+is told to stop, or nobody waits for it any more, it writes its training state and ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xlprompt.training.worker_process import Report, serve, shown_as_events
+from xlprompt.studies.executors.worker_process import Report, serve, shown_as_events
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # How long a cell waits for a process that was told to stop.
 LOCK_SECONDS = 180.0
 
-_log = logging.getLogger("xlprompt.training.worker")  # and not __main__
+_log = logging.getLogger("xlprompt.studies.grid.worker")  # and not __main__
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class CellJob:
     @property
     def module(self) -> str:
         """This one."""
-        return "xlprompt.training.worker"
+        return "xlprompt.studies.grid.worker"
 
     def to_json(self) -> str:
         """One line."""
@@ -80,10 +80,10 @@ def run_job(job: CellJob, report: Report, console: Console) -> str:
     If the cell has a finished run by now, nothing is done. A run that was interrupted goes on from its
     training state; where that is damaged or missing, the run is closed and a new one begun.
     """
-    from xlprompt.training.checkpoint import CheckpointError
-    from xlprompt.training.ledger import CELL_TAG, GROUP_TAG, KILLED, Ledger
-    from xlprompt.training.recipe import recipe_from_dict
-    from xlprompt.training.run import train
+    from xlprompt.studies.grid.ledger import CELL_TAG, GROUP_TAG, KILLED, Ledger
+    from xlprompt.training.errors import CheckpointError
+    from xlprompt.training.recipes.recipe import recipe_from_dict
+    from xlprompt.training.runs.train import train
 
     store = Path(job.store)
     recipe = recipe_from_dict(job.recipe, origin=job.name)

@@ -7,31 +7,31 @@ alone: the heat map prints its numbers, and methods differ by marker and line to
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from io import StringIO
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from xlprompt.data.languages import in_study_order, language
-from xlprompt.data.printable import printable
-from xlprompt.evaluation.comparison import Comparison
-from xlprompt.evaluation.statistics import Spread
+from xlprompt.evaluation.comparison.compare import Comparison
+from xlprompt.evaluation.comparison.statistics import Spread
+from xlprompt.evaluation.style import (
+    COLORS,
+    LETTERS,
+    LINES,
+    MARKERS,
+    SMALL,
+    WIDTH,
+    is_dark,
+    letters,
+    line_style,
+    literal,
+    svg_text,
+)
 
-# Okabe and Ito's palette (Color Universal Design, 2008), as in chart.py; as many as there are methods.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))
-
-WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
-_LETTERS, _SMALL = 8.0, 7.0  # points; one is 4/3 CSS pixels
 _LEGEND = 4  # methods on a line of a legend
 _APART = 1.5  # shares less far from one another than this would have one mark on the other
 _BANDS = 3  # learning curves with a band around them
@@ -104,16 +104,6 @@ def by_resources(comparison: Comparison, task: str) -> str:
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
         return svg_text(figure)
-
-
-def line_style(number: int) -> dict[str, Any]:
-    """How the line of this number looks, so that neither color nor line nor marker alone tells it apart."""
-    return {
-        "color": COLORS[number],
-        "linestyle": LINES[number],
-        "marker": MARKERS[number],
-        "markerfacecolor": "white" if number == 1 else COLORS[number],
-    }
 
 
 def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]], label: str) -> str:
@@ -244,8 +234,8 @@ def _score_panels(points: Sequence[tuple[str, str, float, float, float]], label:
             axes.spines[["top", "right"]].set_visible(False)
         for axes in panels[len(tasks) :]:
             axes.set_visible(False)
-        figure.supxlabel(label, fontsize=_LETTERS)
-        figure.supylabel("zero-shot mean (%)", fontsize=_LETTERS)
+        figure.supxlabel(label, fontsize=LETTERS)
+        figure.supylabel("zero-shot mean (%)", fontsize=LETTERS)
         handles = [  # a task need not have all of them
             Line2D([], [], **line_style(number % len(COLORS)) | {"linestyle": "none"})
             for number in range(len(methods))
@@ -301,13 +291,6 @@ def scores_by_variant(
         return svg_text(figure)
 
 
-def is_dark(color: Any) -> bool:
-    """Whether white letters stand out from a color more than black ones (WCAG 2.2's relative luminance)."""
-    channels = np.array(color[:3])
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return bool(linear @ [0.2126, 0.7152, 0.0722] < 0.179)
-
-
 def _apart(heights: Sequence[float], *, least: float) -> list[float]:
     """The heights moved up as far as needed to be `least` from the next, around where they were."""
     order = np.argsort(heights)
@@ -331,7 +314,7 @@ def _mark_levels(axes: Axes, codes: Sequence[str]) -> None:
             level.replace(" ", "\n"),
             transform=axes.get_yaxis_transform(),
             va="center",
-            fontsize=_SMALL,
+            fontsize=SMALL,
         )
 
 
@@ -339,30 +322,3 @@ def _tokens(code: str) -> str:
     """Pre-training tokens in billions."""
     billions = language(code).tokens / 1e9
     return f"{billions:.0f} B" if billions >= 10 else f"{billions:.1f} B"
-
-
-def letters() -> AbstractContextManager[None]:
-    """Settings under which a figure of this width is drawn."""
-    return rc_context({"font.size": _LETTERS, "legend.fontsize": _LETTERS, "axes.titlesize": _LETTERS})
-
-
-def literal(text: str) -> str:
-    """Text from anywhere for a figure: a dollar sign in it begins no formula."""
-    return printable(text).replace("$", r"\$")
-
-
-@contextmanager
-def any_letter() -> Iterator[None]:
-    """Within it, letters that the font lacks are drawn as boxes without a warning for each."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        yield
-
-
-def svg_text(figure: Figure) -> str:
-    """The figure as SVG, the same text for the same figure."""
-    text = StringIO()
-    # A date, or ids drawn at random, would make two reports of one study differ.
-    with rc_context({"svg.hashsalt": "xlprompt"}), any_letter():
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()

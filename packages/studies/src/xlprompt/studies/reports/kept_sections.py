@@ -14,19 +14,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from xlprompt.evaluation.granularity import GranularityEffect
-from xlprompt.evaluation.report_page import Image, Section, markdown_section
-from xlprompt.evaluation.statistics import Estimate
-from xlprompt.evaluation.strict_json import parse
+from xlprompt.data.strict_json import parse
+from xlprompt.evaluation.comparison.statistics import Estimate
+from xlprompt.evaluation.comparison.verdicts import GranularityEffect
 from xlprompt.models import short_name
-from xlprompt.training.tracker import (
-    DatasetRecord,
-    MlflowTracker,
-    local_path,
-    log_text,
-    open_client,
-    true_end_state,
-)
+from xlprompt.studies.reports.page import Image, Section, markdown_section
+from xlprompt.training.store.database import open_client
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.stored_models import local_path
+from xlprompt.training.store.tracker import DatasetRecord, log_text, true_end_state
 
 _log = logging.getLogger(__name__)
 

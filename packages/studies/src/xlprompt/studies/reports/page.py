@@ -1,6 +1,6 @@
 """The parts of a report, and how they become one self-contained HTML page or Markdown.
 
-Layout only: what the tables and figures say is study_report.py's business. The page refers to no other file,
+Layout only: what the tables and figures say is study_page.py's business. The page refers to no other file,
 is made for a phone first, and prints.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from html import escape as escape_html
 
 from xlprompt.data.printable import printable
-from xlprompt.evaluation.strict_json import parse
+from xlprompt.data.strict_json import parse
 
 _STYLE = """
 :root{color-scheme:light}

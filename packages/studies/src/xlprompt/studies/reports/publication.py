@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xlprompt.evaluation.study_summary import RUNS
-from xlprompt.training.published_runs import PublishedRuns, read_published
+from xlprompt.studies.reports.published_runs import PublishedRuns, read_published
+from xlprompt.studies.reports.summary import RUNS
 
 
 class PublicationError(RuntimeError):

@@ -21,16 +21,16 @@ from pydantic import Field, field_validator
 
 from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
+from xlprompt.data.files import read_lines, write_json_lines
 from xlprompt.data.languages import language
-from xlprompt.evaluation.granularity import GranularityEffect
-from xlprompt.evaluation.json_lines import read_lines, write_json_lines
-from xlprompt.evaluation.metrics import main_metric
-from xlprompt.evaluation.report_page import Section
-from xlprompt.evaluation.runs import Counts, TaskRuns
-from xlprompt.evaluation.statistics import without_infinity
-from xlprompt.evaluation.strict_json import Strict, parse
+from xlprompt.data.strict_json import Strict, parse
+from xlprompt.evaluation.comparison.counts import Counts, TaskRuns
+from xlprompt.evaluation.comparison.statistics import without_infinity
+from xlprompt.evaluation.comparison.verdicts import GranularityEffect
+from xlprompt.evaluation.scores.metrics import main_metric
 from xlprompt.models import METHODS
-from xlprompt.training.ledger import GROUP_TAG, CellRun
+from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
+from xlprompt.studies.reports.page import Section
 
 _FORMAT, _VERSION = "xlprompt runs", 1
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
 from xlprompt.evaluation import TaskRuns, load_runs
-from xlprompt.evaluation.granularity import GranularityEffect
-from xlprompt.evaluation.report_page import Section
-from xlprompt.evaluation.runs import RunKey, join_runs
-from xlprompt.training.ledger import CellRun, Ledger, open_ledger
-from xlprompt.training.published_runs import Curve, PublishedRuns, read_published
-from xlprompt.training.report_sections import find_granularity, stored_sections
+from xlprompt.evaluation.comparison.counts import RunKey, join_runs
+from xlprompt.evaluation.comparison.verdicts import GranularityEffect
+from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
+from xlprompt.studies.reports.kept_sections import find_granularity, stored_sections
+from xlprompt.studies.reports.page import Section
+from xlprompt.studies.reports.published_runs import Curve, PublishedRuns, read_published
 
 
 def open_runs(store: Path, published: Sequence[Path], remedy: str) -> RunSource:

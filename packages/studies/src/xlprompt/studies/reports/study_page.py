@@ -1,6 +1,6 @@
 """A study's report: one self-contained HTML page and a Markdown file with the same tables.
 
-It puts the parts of study_tables.py and study_figures.py in order and computes no statistics of its own.
+It puts the parts of tables.py and figures.py in order and computes no statistics of its own.
 Where the runs come from is not its business: it is given comparisons and what is known of each run.
 """
 
@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation import study_tables
-from xlprompt.evaluation.comparison import Comparison
-from xlprompt.evaluation.failure_signs import failure_signs, text_losses
-from xlprompt.evaluation.other_methods import OtherMethods, other_methods_section, sources
-from xlprompt.evaluation.report_page import Image, Section, Table, html_page, markdown_page
-from xlprompt.evaluation.run_facts import Fertility, RunFacts
-from xlprompt.evaluation.study_figures import by_resources, cost_against_score, heat_map, learning_curves
-from xlprompt.evaluation.verdicts import Verdict
-from xlprompt.evaluation.whole_files import write_whole
+from xlprompt.data.whole_files import write_whole
+from xlprompt.evaluation.comparison.compare import Comparison
+from xlprompt.evaluation.comparison.failure_signs import failure_signs, text_losses
+from xlprompt.evaluation.comparison.other_methods import OtherMethods, sources
+from xlprompt.evaluation.comparison.run_facts import Fertility, RunFacts
+from xlprompt.evaluation.comparison.verdicts import Verdict
+from xlprompt.studies.reports import tables as study_tables
+from xlprompt.studies.reports.figures import by_resources, cost_against_score, heat_map, learning_curves
+from xlprompt.studies.reports.methods_section import other_methods_section
+from xlprompt.studies.reports.page import Image, Section, Table, html_page, markdown_page
 
 
 def write_study_report(

@@ -1,6 +1,6 @@
 """A study's results in brief, as Markdown for a README: tables of scores and methods, and the verdicts.
 
-All of it is also in the report (study_report.py), with intervals. A document that takes it marks the place by
+All of it is also in the report (study_page.py), with intervals. A document that takes it marks the place by
 two comments, and what stands between them is replaced as a whole. Ablations may have a place of their own.
 """
 
@@ -16,15 +16,17 @@ import numpy as np
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
-from xlprompt.evaluation import ablation, transfer_report
-from xlprompt.evaluation.comparison import Comparison
-from xlprompt.evaluation.other_methods import SHARE_TITLE, OtherMethods, method_results, share_figure
-from xlprompt.evaluation.report_page import Section, inline
-from xlprompt.evaluation.run_facts import RunFacts
-from xlprompt.evaluation.study_figures import heat_map
-from xlprompt.evaluation.study_tables import difference
-from xlprompt.evaluation.verdicts import Verdict
-from xlprompt.evaluation.whole_files import replace_folder
+from xlprompt.data.whole_files import replace_folder
+from xlprompt.evaluation.comparison.compare import Comparison
+from xlprompt.evaluation.comparison.other_methods import OtherMethods, method_results
+from xlprompt.evaluation.comparison.run_facts import RunFacts
+from xlprompt.evaluation.comparison.verdicts import Verdict
+from xlprompt.studies.analyses.ablation.section import in_brief
+from xlprompt.studies.analyses.transfer import section as transfer_report
+from xlprompt.studies.reports.figures import heat_map
+from xlprompt.studies.reports.methods_section import SHARE_TITLE, share_figure
+from xlprompt.studies.reports.page import Section, inline
+from xlprompt.studies.reports.wording import difference
 
 _FIGURE, _METHODS, _REPORT = "differences.svg", "methods.svg", "report.md"
 _ABLATION = "ablation-"  # what names of their sections begin with
@@ -79,7 +81,7 @@ def ablations(sections: Mapping[str, Section]) -> str:
         if not name.startswith(_ABLATION):
             continue
         try:
-            brief = (*ablation.in_brief(section), *transfer_report.in_brief(section))
+            brief = (*in_brief(section), *transfer_report.in_brief(section))
         except (IndexError, KeyError, ValueError) as error:
             raise DataError(
                 f"the section {name} has other tables than an ablation's ({error})",

@@ -1,6 +1,6 @@
-"""The tables of a study's report: what comparison.py, verdicts.py and failure_signs.py found, as text.
+"""The tables of a study's report: what was compared, judged and looked for, as text.
 
-It computes no statistics of its own; study_report.py puts the tables in order.
+It computes no statistics of its own; study_page.py puts the tables in order.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from xlprompt.data.languages import in_study_order, language
-from xlprompt.evaluation.comparison import Comparison, Difference
-from xlprompt.evaluation.failure_signs import Sign, TextLoss, fallen, training_language, zero_shot
-from xlprompt.evaluation.report_page import Table
-from xlprompt.evaluation.run_facts import Fertility, RunFacts
-from xlprompt.evaluation.statistics import Estimate, Spread, spread
-from xlprompt.evaluation.study_figures import shared_steps
-from xlprompt.evaluation.verdicts import Verdict
+from xlprompt.evaluation.comparison.compare import Comparison, Difference
+from xlprompt.evaluation.comparison.failure_signs import Sign, TextLoss, fallen, training_language, zero_shot
+from xlprompt.evaluation.comparison.run_facts import Fertility, RunFacts
+from xlprompt.evaluation.comparison.statistics import spread
+from xlprompt.evaluation.comparison.verdicts import Verdict
+from xlprompt.studies.reports.figures import shared_steps
+from xlprompt.studies.reports.page import Table
+from xlprompt.studies.reports.wording import ABSENT, difference, interval, mean_text, number_text
 
-ABSENT = "–"
 _SIGNS = {"supported": "✓", "not supported": "✗", "undecided": "?"}
 _FINDINGS = {"seen": "✗", "not seen": "✓", "undecided": "?", "not checked": "–"}
 
@@ -136,7 +136,7 @@ def text_loss(losses: Sequence[TextLoss]) -> Table:
                 str(row.change.seeds),
                 str(len(row.by_language)),
                 f"{row.before:.3f}",
-                f"{row.change.mean:+z.3f} ± {_number(row.change.deviation, '.3f')}",
+                f"{row.change.mean:+z.3f} ± {number_text(row.change.deviation, '.3f')}",
                 interval(row.change.low, row.change.high, "+z.3f"),
                 ", ".join(f"{code} {row.by_language[code]:+z.3f}" for code in largest),
             )
@@ -169,9 +169,9 @@ def learning(comparison: Comparison, runs: Sequence[RunFacts]) -> Table:
                     method,
                     str(len(curves)),
                     f"{steps[0]:,} to {steps[-1]:,}",
-                    _mean(spread(scores[:, 0])),
-                    _mean(spread(scores[:, -1])),
-                    _mean(spread(scores.max(axis=1))),
+                    mean_text(spread(scores[:, 0])),
+                    mean_text(spread(scores[:, -1])),
+                    mean_text(spread(scores.max(axis=1))),
                     f"{near:,}",
                 )
             )
@@ -211,7 +211,7 @@ def tokenization(comparison: Comparison, fertility: Fertility) -> Table:
                 _name(code),
                 language(code).resource_level,
                 f"{fertility.by_language[code]:.2f}",
-                *(_number(differences.get((task, code)), "+z.1f") for task in comparison.tasks),
+                *(number_text(differences.get((task, code)), "+z.1f") for task in comparison.tasks),
             )
             for code in codes
         ),
@@ -281,9 +281,9 @@ def tallies(comparison: Comparison) -> Table:
                 str(row.ties),
                 str(row.losses),
                 str(row.ahead),
-                _number(names[row.task].rho, "+z.2f"),
+                number_text(names[row.task].rho, "+z.2f"),
                 interval(names[row.task].low, names[row.task].high, "+z.2f"),
-                _number(names[row.task].p_value, ".2g"),
+                number_text(names[row.task].p_value, ".2g"),
             )
             for row in comparison.tallies
         ),
@@ -304,10 +304,10 @@ def languages(comparison: Comparison, task: str) -> Table:
             (
                 _name(row.language),
                 language(row.language).resource_level,
-                _mean(spreads[row.language, comparison.method]),
-                _mean(spreads[row.language, comparison.baseline]),
+                mean_text(spreads[row.language, comparison.method]),
+                mean_text(spreads[row.language, comparison.baseline]),
                 *difference(row.estimate),
-                _number(row.p_adjusted, ".2g"),
+                number_text(row.p_adjusted, ".2g"),
                 _better(comparison, row),
             )
         )
@@ -435,11 +435,11 @@ def cost_table(rows: Sequence[Cost], trained_on: str) -> Table:
             (
                 row.task,
                 row.method,
-                _number(row.trainable_percent, ".3g"),
-                _number(row.trained_on, ".1f"),
-                _number(row.score, ".1f"),
+                number_text(row.trainable_percent, ".3g"),
+                number_text(row.trained_on, ".1f"),
+                number_text(row.score, ".1f"),
                 f"{row.seconds:.1f}",
-                _number(row.memory_mib, ",.0f"),
+                number_text(row.memory_mib, ",.0f"),
             )
             for row in rows
         ),
@@ -459,24 +459,6 @@ def _all_cells(comparison: Comparison, runs: Sequence[RunFacts]) -> list[tuple[s
     first = (comparison.method, comparison.baseline)
     others = dict.fromkeys((run.task, run.method) for run in runs if run.method not in first)
     return sorted([*_cells(comparison), *others], key=lambda cell: list(comparison.tasks).index(cell[0]))
-
-
-def _number(value: float | None, form: str) -> str:
-    return ABSENT if value is None else f"{value:{form}}"
-
-
-def interval(low: float | None, high: float | None, form: str) -> str:
-    """Both ends in brackets, or a dash where there is no interval."""
-    return ABSENT if low is None or high is None else f"[{low:{form}}, {high:{form}}]"
-
-
-def difference(estimate: Estimate) -> tuple[str, str]:
-    """Points with their sign, and the interval."""
-    return f"{estimate.value:+z.1f}", interval(estimate.low, estimate.high, "+z.1f")
-
-
-def _mean(summary: Spread) -> str:
-    return f"{summary.mean:.1f} ± {_number(summary.deviation, '.1f')}"
 
 
 def _span(values: Sequence[float | None], form: str) -> str:

@@ -14,14 +14,14 @@ from rich.console import Console
 from xlprompt.data import TASKS
 from xlprompt.evaluation import main_metric
 from xlprompt.models import backbone_fingerprint, load_backbone, short_name
-from xlprompt.training.cells import data_fingerprints, digest, result_parts
-from xlprompt.training.grid import find_recipe, load_found_recipe
-from xlprompt.training.recipe import Recipe, recipe_to_dict
-from xlprompt.training.search_space import Knob, SearchError, SearchFile, load_search, shipped_values
-from xlprompt.training.search_worker import SearchJob
-from xlprompt.training.unused_keys import refuse_unused
+from xlprompt.studies.grid.cells import data_fingerprints, digest, result_parts
+from xlprompt.studies.grid.grid import find_recipe, load_found_recipe
+from xlprompt.studies.search.space import Knob, SearchError, SearchFile, load_search, shipped_values
+from xlprompt.studies.search.worker import SearchJob
+from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict
+from xlprompt.training.recipes.unused_keys import refuse_unused
 
-_TRIAL = "xlprompt.training.trial.train_trial"  # whose code decides the scores
+_TRIAL = "xlprompt.studies.search.trial.train_trial"  # whose code decides the scores
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from filelock import FileLock
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from xlprompt.training.search_space import SearchError
-from xlprompt.training.sqlite_uri import sqlite_uri
+from xlprompt.studies.search.space import SearchError
+from xlprompt.training.store.sqlite_uri import sqlite_uri
 
 try:
     import optuna
 except ModuleNotFoundError as absent:
     raise SearchError(
-        "Optuna is not installed, which draws the trials. Install it: pip install 'xlprompt-training[search]'"
+        "Optuna is not installed, which draws the trials. Install it: pip install 'xlprompt-studies[search]'"
     ) from absent
 
 _WAIT = 60  # seconds that sqlite waits for another process's write

@@ -21,14 +21,14 @@ from rich.table import Table
 from rich.text import Text
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.study_figures import any_letter
+from xlprompt.data.whole_files import write_whole
+from xlprompt.evaluation.style import any_letter
 from xlprompt.evaluation.terminal import open_console
-from xlprompt.evaluation.whole_files import write_whole
-from xlprompt.training.asked_search import AskedSearch
-from xlprompt.training.recipe import recipe_to_dict
-from xlprompt.training.recipe_files import unflatten
-from xlprompt.training.search_space import show
-from xlprompt.training.search_trials import SearchTrials, Trial, importance_evaluator
+from xlprompt.studies.search.asked import AskedSearch
+from xlprompt.studies.search.space import show
+from xlprompt.studies.search.trials import SearchTrials, Trial, importance_evaluator
+from xlprompt.training.recipes.files import unflatten
+from xlprompt.training.recipes.recipe import recipe_to_dict
 
 _ABSENT = "–"
 _SHOWN = 30  # trials in the table

@@ -8,10 +8,12 @@ from pathlib import Path
 from filelock import FileLock
 from mlflow.entities import Run
 
-from xlprompt.training.recipe import Recipe, flatten
-from xlprompt.training.run_labels import run_name
-from xlprompt.training.search_worker import SEARCH_TAG
-from xlprompt.training.tracker import PROCESS_TAG, EndState, MlflowTracker, open_client
+from xlprompt.studies.search.worker import SEARCH_TAG
+from xlprompt.training.recipes.recipe import Recipe, flatten
+from xlprompt.training.store.database import PROCESS_TAG, open_client
+from xlprompt.training.store.labels import run_name
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.tracker import EndState
 
 SEARCH_JOB = "search"
 

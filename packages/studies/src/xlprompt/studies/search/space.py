@@ -1,7 +1,7 @@
 """A search file says what is searched: recipe keys, their ranges, how many trials, and when one is cut short.
 
 The recipe of a task and method says everything else about a trial, and its own values are the first one. What
-has been tried is in `search_trials`; `search` runs what is left.
+has been tried is in `trials`; `search` runs what is left.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from xlprompt.training.grid import ExecutorSettings, check_pattern
-from xlprompt.training.recipe import Recipe, RecipeError, flatten, load_settings, valid_keys
-from xlprompt.training.settings import Settings
+from xlprompt.studies.executors.settings import ExecutorSettings
+from xlprompt.studies.grid.grid import check_pattern
+from xlprompt.training.errors import RecipeError
+from xlprompt.training.recipes.recipe import Recipe, flatten
+from xlprompt.training.recipes.settings import Settings, load_settings, valid_keys
 
 Value = bool | int | float | str | None
 
@@ -147,7 +149,7 @@ class SearchFile(Settings):
 
 
 def load_search(path: str | Path, overrides: Mapping[str, Any] | None = None) -> SearchFile:
-    """Read a search file; see `xlprompt.training.recipe.load_settings` for overrides and errors."""
+    """Read a search file; see `xlprompt.training.recipes.settings.load_settings` for overrides and errors."""
     return load_settings(path, SearchFile, overrides)
 
 
@@ -185,7 +187,7 @@ def show(value: Any) -> str:
 
 
 def _check_key(key: str) -> None:
-    known = valid_keys()
+    known = valid_keys(Recipe)
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"; the nearest is {near[0]}" if near else ""

@@ -1,7 +1,7 @@
 """One trial of a search: a recipe trained and scored on the development set, and on nothing else.
 
-It differs from `xlprompt.training.run` in what it leaves out: no test language decides anything here or is
-read, no checkpoint is kept, no training state written. What a trial is for is decided in `search_trials`.
+It differs from `xlprompt.training.runs.train` in what it leaves out: no test language decides anything here
+or is read, no checkpoint is kept, no training state written. What a trial is for is decided in `trials`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from rich.console import Console
 from xlprompt.data import TASKS
 from xlprompt.evaluation import Score, main_metric
 from xlprompt.evaluation.processes import launched_processes
-from xlprompt.training.alignment_loss import alignment_loss
-from xlprompt.training.allocator import keep_freed_memory
-from xlprompt.training.chosen_data import languages_to_score, open_training_data
-from xlprompt.training.engines import choose_engine, open_engine
-from xlprompt.training.environment import peak_memory_bytes, read_environment
-from xlprompt.training.loop import FitResult, fit
-from xlprompt.training.preparation import choose_device, out_of_memory_explained, prepare
-from xlprompt.training.progress import ShowProgress, training_progress
-from xlprompt.training.recipe import Recipe, flatten
-from xlprompt.training.run_labels import run_tags
-from xlprompt.training.tracker import MlflowTracker, true_end_state
+from xlprompt.training.alignment.loss import alignment_loss
+from xlprompt.training.fitting.choose_engine import choose_engine, open_engine
+from xlprompt.training.fitting.loop import FitResult, fit
+from xlprompt.training.fitting.progress import ShowProgress, training_progress
+from xlprompt.training.inputs.chosen_data import languages_to_score, open_training_data
+from xlprompt.training.inputs.preparation import choose_device, out_of_memory_explained, prepare
+from xlprompt.training.machine.allocator import keep_freed_memory
+from xlprompt.training.machine.environment import peak_memory_bytes, read_environment
+from xlprompt.training.recipes.recipe import Recipe, flatten
+from xlprompt.training.store.labels import run_tags
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.tracker import true_end_state
 
 STATE_TAG = "trial_state"
 
@@ -72,8 +73,8 @@ def train_trial(
         How training went, or None if it was pruned.
 
     Raises:
-        RunError, EngineError, DataError, ModelError: As `xlprompt.training.run.train`.
-        TrainingDiverged: See `xlprompt.training.loop.fit`.
+        RunError, EngineError, DataError, ModelError: As `xlprompt.training.runs.train.train`.
+        TrainingDiverged: See `xlprompt.training.fitting.loop.fit`.
         KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came.
     """
     task = TASKS[recipe.task]

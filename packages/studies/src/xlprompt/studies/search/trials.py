@@ -28,12 +28,9 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from xlprompt.evaluation import Score
-from xlprompt.training.loop import TrainingDiverged
-from xlprompt.training.process_identity import is_gone, this_process
-from xlprompt.training.recipe import Recipe
-from xlprompt.training.search_database import open_database
-from xlprompt.training.search_sampler import COUNTING, ENDED, SeededSampler
-from xlprompt.training.search_space import (
+from xlprompt.studies.search.database import open_database
+from xlprompt.studies.search.sampler import COUNTING, ENDED, SeededSampler
+from xlprompt.studies.search.space import (
     Knob,
     PruningSettings,
     Range,
@@ -43,7 +40,10 @@ from xlprompt.training.search_space import (
     Value,
     shipped_values,
 )
-from xlprompt.training.trial import Pruned
+from xlprompt.studies.search.trial import Pruned
+from xlprompt.training.fitting.loop import TrainingDiverged
+from xlprompt.training.machine.process_identity import is_gone, this_process
+from xlprompt.training.recipes.recipe import Recipe
 
 _UNNAMED_SECONDS = 120.0  # after which a trial whose process has not even given its name is given up
 _FEWEST_FOR_IMPORTANCE = 4

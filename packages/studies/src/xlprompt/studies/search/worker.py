@@ -1,7 +1,8 @@
-"""The process that runs trials of a search: `python -m xlprompt.training.search_worker`.
+"""The process that runs trials of a search: `python -m xlprompt.studies.search.worker`.
 
-How it hears of its job and tells how it goes is said in `xlprompt.training.worker_process`. When it is told
-to stop, or nobody waits for it any more, it ends after the training step it is in, and the trial is given up.
+How it hears of its job and tells how it goes is said in `xlprompt.studies.executors.worker_process`. When it
+is told to stop, or nobody waits for it any more, it ends after the training step it is in, and the trial is
+given up.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xlprompt.training.signals import handled
-from xlprompt.training.worker_process import Event, Report, serve, shown_as_events
+from xlprompt.studies.executors.worker_process import Event, Report, serve, shown_as_events
+from xlprompt.training.machine.signals import handled
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from xlprompt.training.search_trials import Draw
+    from xlprompt.studies.search.trials import Draw
 
 SEARCH_TAG = "search"
 TRIAL_JOB = "trial"
@@ -59,7 +60,7 @@ class SearchJob:
     @property
     def module(self) -> str:
         """This one."""
-        return "xlprompt.training.search_worker"
+        return "xlprompt.studies.search.worker"
 
     @property
     def threads(self) -> int:
@@ -77,9 +78,9 @@ class SearchJob:
 
     def run(self, report: Report, console: Console) -> str:
         """Run trials until there are enough of them."""
-        from xlprompt.training.recipe import recipe_from_dict
-        from xlprompt.training.search_space import SearchFile
-        from xlprompt.training.search_trials import open_trials
+        from xlprompt.studies.search.space import SearchFile
+        from xlprompt.studies.search.trials import open_trials
+        from xlprompt.training.recipes.recipe import recipe_from_dict
 
         recipe = recipe_from_dict(self.recipe, origin=self.name)
         search = SearchFile.model_validate(self.search)
@@ -93,9 +94,9 @@ class SearchJob:
 
 def _train(job: SearchJob, draw: Draw, engine: str | None, report: Report, console: Console) -> float | None:
     """Run one trial; returns its best score, or None if it was pruned."""
-    from xlprompt.training.loop import TrainingDiverged
-    from xlprompt.training.recipe import override
-    from xlprompt.training.trial import train_trial
+    from xlprompt.studies.search.trial import train_trial
+    from xlprompt.training.fitting.loop import TrainingDiverged
+    from xlprompt.training.recipes.recipe import override
 
     def tell(event: Event) -> None:
         report({**event, "trial": draw.number})

@@ -19,11 +19,12 @@ from pydantic import PositiveInt
 from safetensors import safe_open
 from torch import Tensor
 
-from xlprompt.evaluation.strict_json import Strict, parse
+from xlprompt.data.strict_json import Strict, parse
 from xlprompt.models import Moments, Target
-from xlprompt.training.alignment import Alignment, Text
-from xlprompt.training.checkpoint import CheckpointError, checkpoint_fingerprint
-from xlprompt.training.stored_files import SAFETENSORS_ERRORS, write_tensors
+from xlprompt.training.alignment.moments import Alignment, Text
+from xlprompt.training.errors import CheckpointError
+from xlprompt.training.store.checkpoint import checkpoint_fingerprint
+from xlprompt.training.store.stored_files import SAFETENSORS_ERRORS, write_tensors
 
 FORMAT_VERSION = 1
 _PARTS = ("mean", "deviation", "along")

@@ -2,26 +2,25 @@
 
 What `xlprompt.models.alignment` does to a trained model by its moments, training does here to the model
 itself: one language is drawn for each step, some of its unlabelled text is read, and how far its states lie
-from the training language's is added to the loss. The text is what `alignment.py` chooses, never a test set.
+from the training language's is added to the loss. The text is what `moments.py` chooses, never a test set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xlprompt.data.batches import Batch, RandomRows
+from xlprompt.data.encoding.batches import Batch, RandomRows
 from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.models import AlignmentLossSettings, moment_distance
-from xlprompt.training.alignment import find_text, read_text
-from xlprompt.training.cost import Unlabelled
+from xlprompt.training.alignment.moments import find_text, read_text
 from xlprompt.training.errors import RunError
-from xlprompt.training.preparation import Setup, Split
-from xlprompt.training.tracker import DatasetRecord
+from xlprompt.training.inputs.preparation import Setup, Split
+from xlprompt.training.store.tracker import DatasetRecord
 
 _STREAM = 7  # keeps these draws apart from those of other things by the same seed
 
@@ -145,3 +144,18 @@ def _unlabelled(setup: Setup, language: str, sentences: int) -> Split | None:
 def _below(count: int, *seed: int) -> int:
     """An evenly drawn number below `count`; of 64 random bits, so that the remainder's bias is nothing."""
     return int(np.random.PCG64(np.random.SeedSequence(seed)).random_raw() % count)
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """The text that an alignment loss reads at each step.
+
+    Attributes:
+        rows: Rows of one language, and as many of the training language.
+        lengths: Tokens of each row of the languages that are pulled.
+        target_lengths: Tokens of each row of the training language.
+    """
+
+    rows: int
+    lengths: Collection[int]
+    target_lengths: Collection[int]

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from xlprompt.models import AlignmentSettings, TaskModel
-from xlprompt.training.alignment import Alignment, measure
-from xlprompt.training.alignment_file import load_alignment, save_alignment
-from xlprompt.training.preparation import Setup
+from xlprompt.training.alignment.files import load_alignment, save_alignment
+from xlprompt.training.alignment.moments import Alignment, measure
+from xlprompt.training.inputs.preparation import Setup
 
 
 def measure_alignments(

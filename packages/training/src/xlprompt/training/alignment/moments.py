@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from xlprompt.evaluation.aligned import collect_states
+from xlprompt.evaluation.answers.aligned import collect_states
 from xlprompt.models import (
     AffineMap,
     AlignmentKind,
@@ -23,8 +23,8 @@ from xlprompt.models import (
     moments_of,
     target_of,
 )
-from xlprompt.training.chosen_data import unlabelled_split
-from xlprompt.training.preparation import Setup, Split, load_split
+from xlprompt.training.inputs.chosen_data import unlabelled_split
+from xlprompt.training.inputs.preparation import Setup, Split, load_split
 
 # Of the training language: so many that what is found out about other languages is not about this one.
 TARGET_SENTENCES = 1000

@@ -12,15 +12,15 @@ import torch
 
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import ParameterBudget, StateMemory, TaskModel, state_memory
-from xlprompt.training.deepspeed_engine import (
+from xlprompt.training.fitting.deepspeed_engine import (
     DEFAULT_CONFIG,
     DeepSpeedEngine,
     EngineError,
     read_deepspeed_config,
     zero_stage,
 )
-from xlprompt.training.engine import Engine, TorchEngine
-from xlprompt.training.recipe import OptimizerSettings
+from xlprompt.training.fitting.engine import Engine, TorchEngine
+from xlprompt.training.recipes.recipe import OptimizerSettings
 
 ENGINES = ("torch", "deepspeed")
 

@@ -23,10 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from xlprompt.data.batches import TrainingStep
+from xlprompt.data.encoding.batches import TrainingStep
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
-from xlprompt.training.engine import (
+from xlprompt.training.fitting.engine import (
     Penalty,
     hand_out_weights,
     parameter_groups,
@@ -34,7 +34,7 @@ from xlprompt.training.engine import (
     share_of_loss,
     updates_at_once,
 )
-from xlprompt.training.recipe import OptimizerSettings
+from xlprompt.training.recipes.recipe import OptimizerSettings
 
 # For a run that names no file. In one process all stages hold the same, and this one is the fastest.
 DEFAULT_CONFIG: Mapping[str, Any] = {

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xlprompt.data.batches import Batch, TrainingStep
+from xlprompt.data.encoding.batches import Batch, TrainingStep
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
-from xlprompt.training.recipe import OptimizerSettings
+from xlprompt.training.recipes.recipe import OptimizerSettings
 
 # What a step adds to its loss, given the model to call: a scalar, this process's share of it.
 Penalty = Callable[[nn.Module], Tensor]

@@ -1,8 +1,8 @@
 """The training loop: steps of an engine, and the best state by the development score.
 
-The loop knows no recipe files, data sources or MLflow; `xlprompt.training.run` puts those around it. It may
-be killed at any moment: a signal ends it after the step it is in, and where training states are kept, it goes
-on from the last one as if nothing had happened.
+The loop knows no recipe files, data sources or MLflow; `xlprompt.training.runs.train` puts those around it.
+It may be killed at any moment: a signal ends it after the step it is in, and where training states are kept,
+it goes on from the last one as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from xlprompt.data.batches import TrainingStep, training_steps
-from xlprompt.data.encoding import Encoded
+from xlprompt.data.encoding.batches import TrainingStep, training_steps
+from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation import Score, main_metric, predict, score
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
-from xlprompt.training.allocator import GIVE_BACK_EVERY, give_back_freed_memory
-from xlprompt.training.engine import Engine, TorchEngine
-from xlprompt.training.progress import TrainingProgress
-from xlprompt.training.recipe import Recipe
-from xlprompt.training.signals import handled
-from xlprompt.training.tracker import Tracker
-from xlprompt.training.training_state import (
+from xlprompt.training.fitting.engine import Engine, TorchEngine
+from xlprompt.training.fitting.progress import TrainingProgress
+from xlprompt.training.machine.allocator import GIVE_BACK_EVERY, give_back_freed_memory
+from xlprompt.training.machine.signals import handled
+from xlprompt.training.recipes.recipe import Recipe
+from xlprompt.training.store.tracker import Tracker
+from xlprompt.training.store.training_state import (
     LoopState,
     Snapshot,
     TrainingStates,
@@ -40,7 +40,7 @@ from xlprompt.training.training_state import (
 )
 
 if TYPE_CHECKING:
-    from xlprompt.training.alignment_loss import AlignmentLoss
+    from xlprompt.training.alignment.loss import AlignmentLoss
 
 _log = logging.getLogger(__name__)
 

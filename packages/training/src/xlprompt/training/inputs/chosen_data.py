@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from xlprompt.data import STUDY_LANGUAGES, TASKS, Task
 from xlprompt.data.sources import FolderSource, Source, open_source
 from xlprompt.training.errors import RunError
-from xlprompt.training.recipe import DataSettings, Recipe
+from xlprompt.training.recipes.recipe import DataSettings, Recipe
 
 
 def open_data(settings: DataSettings) -> Source:

@@ -15,9 +15,9 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from xlprompt.data import TASKS, Task
-from xlprompt.data.encoding import Encoded, encode
+from xlprompt.data.encoding.encode import Encoded, encode
+from xlprompt.data.encoding.mixture import draw_examples, examples_by_language, language_shares, mix
 from xlprompt.data.fingerprints import fingerprint_of
-from xlprompt.data.mixture import draw_examples, examples_by_language, language_shares, mix
 from xlprompt.data.sources import Source
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import (
@@ -33,8 +33,8 @@ from xlprompt.models import (
     writable_cache_dir,
 )
 from xlprompt.training.errors import RunError
-from xlprompt.training.recipe import Recipe
-from xlprompt.training.tracker import DatasetRecord
+from xlprompt.training.recipes.recipe import Recipe
+from xlprompt.training.store.tracker import DatasetRecord
 
 _SHARED = "Where runs share the GPU, let fewer do so at a time (--workers)"
 

@@ -23,6 +23,7 @@ PACKAGES = (
     "xlprompt-models",
     "xlprompt-evaluation",
     "xlprompt-training",
+    "xlprompt-studies",
     "xlprompt-cli",
     "torch",
     "transformers",

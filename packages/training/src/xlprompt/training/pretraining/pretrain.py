@@ -32,17 +32,18 @@ from xlprompt.data import STUDY_LANGUAGES
 from xlprompt.data.mini.corpus import Passage, language_shares, passages
 from xlprompt.data.mini.items import sentence_items
 from xlprompt.data.mini.realize import sentence
-from xlprompt.evaluation.tokenization import fertility
-from xlprompt.evaluation.whole_files import previous_folder, replace_folder
+from xlprompt.data.whole_files import previous_folder, replace_folder
+from xlprompt.evaluation.scores.fertility import fertility
 from xlprompt.models import cache_dir
-from xlprompt.models.nano import train_tokenizer
-from xlprompt.training.allocator import GIVE_BACK_EVERY, give_back_freed_memory, keep_freed_memory
-from xlprompt.training.environment import Environment, read_environment
-from xlprompt.training.progress import TrainingProgress
-from xlprompt.training.recipe import fingerprint, flatten
-from xlprompt.training.settings import Settings
-from xlprompt.training.stored_files import read_tensors, write_tensors
-from xlprompt.training.tracker import MlflowTracker, true_end_state
+from xlprompt.models.pretrained.nano import train_tokenizer
+from xlprompt.training.fitting.progress import TrainingProgress
+from xlprompt.training.machine.allocator import GIVE_BACK_EVERY, give_back_freed_memory, keep_freed_memory
+from xlprompt.training.machine.environment import Environment, read_environment
+from xlprompt.training.recipes.recipe import fingerprint, flatten
+from xlprompt.training.recipes.settings import Settings
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.stored_files import read_tensors, write_tensors
+from xlprompt.training.store.tracker import true_end_state
 
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """A recipe is one YAML file that says everything about one run: data, model, prompt, optimizer, schedule.
 
 This module says what a recipe may hold, and loads one from the files it consists of. `recipe_files` reads
-them, `recipe_errors` says what is wrong with them. It starts nothing: see `xlprompt.training.run`.
+them, `recipe_errors` says what is wrong with them. It starts nothing: see `xlprompt.training.runs.train`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import os
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from xlprompt.data import TASKS
-from xlprompt.data.encoding import EncodingSettings
+from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.models import (
     AdapterSettings,
     AlignmentLossSettings,
@@ -31,16 +31,13 @@ from xlprompt.models import (
     PromptSettings,
     absolute_name,
 )
-from xlprompt.training.errors import RecipeError as RecipeError
-from xlprompt.training.recipe_errors import explain, keys_of
-from xlprompt.training.recipe_files import merge, read_chain, unflatten
-from xlprompt.training.recipe_files import parse_value as parse_value
-from xlprompt.training.settings import Settings, each_once
+from xlprompt.training.errors import RecipeError
+from xlprompt.training.recipes.errors import explain
+from xlprompt.training.recipes.files import merge, read_chain, unflatten
+from xlprompt.training.recipes.settings import Settings, each_once, flat_pairs, validated
 
 if TYPE_CHECKING:
     from xlprompt.models import Adaptation
-
-AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 class DataSettings(Settings):
@@ -337,43 +334,7 @@ def load_recipe(
     """
     paths = [path] if isinstance(path, str | Path) else path
     layers = [layer for each in paths for layer in read_chain(Path(each))]
-    return _validated(_for_task(layers), Recipe, overrides, origin=" ".join(map(str, paths)))
-
-
-def load_settings(
-    path: str | Path, kind: type[AnySettings], overrides: Mapping[str, Any] | None = None
-) -> AnySettings:
-    """Read a YAML file of settings, the files it extends, and values given on top.
-
-    Args:
-        path: YAML file. Its optional key `extends` names a base file relative to it, or a list of them of
-            which later ones win; mappings are merged key by key, anything else replaces the base's value.
-        kind: The settings that the file holds.
-        overrides: Values by dotted key (`"schedule.steps"`); they win over the files.
-
-    Raises:
-        RecipeError: A file that is missing or no YAML mapping, a circle of `extends`, an unknown key or a
-            value of the wrong kind.
-    """
-    return _validated(read_chain(Path(path)), kind, overrides, origin=str(path))
-
-
-def _validated(
-    layers: list[tuple[str, dict[str, Any]]],
-    kind: type[AnySettings],
-    overrides: Mapping[str, Any] | None,
-    *,
-    origin: str,
-) -> AnySettings:
-    if overrides:
-        layers.append(("the command line", unflatten(overrides)))
-    merged: dict[str, Any] = {}
-    for _, values in layers:
-        merged = merge(merged, values)
-    try:
-        return kind.model_validate(merged)
-    except ValidationError as error:
-        raise RecipeError(explain(error, layers, kind, default_origin=origin)) from error
+    return validated(_for_task(layers), Recipe, overrides, origin=" ".join(map(str, paths)))
 
 
 def _for_task(layers: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
@@ -416,25 +377,10 @@ def recipe_to_dict(recipe: Settings) -> dict[str, Any]:
 
 def flatten(recipe: Settings) -> dict[str, Any]:
     """The recipe by dotted key, as it is logged: `{"schedule.steps": 600, ...}`."""
-    return dict(_flatten(recipe_to_dict(recipe)))
+    return dict(flat_pairs(recipe_to_dict(recipe)))
 
 
 def fingerprint(recipe: Settings) -> str:
     """Sixteen hex digits of the SHA-256 over all of the recipe's values, defaults included."""
     canonical = json.dumps(recipe_to_dict(recipe), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            pairs.extend(_flatten(value, f"{prefix}{key}."))
-        else:
-            pairs.append((f"{prefix}{key}", value))
-    return pairs
-
-
-def valid_keys(kind: type[Settings] = Recipe) -> list[str]:
-    """Every dotted key a recipe, or another kind of settings, may hold, in reading order."""
-    return list(keys_of(kind))

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from xlprompt.models import METHODS
-from xlprompt.training.recipe import Recipe, RecipeError
+from xlprompt.training.errors import RecipeError
+from xlprompt.training.recipes.recipe import Recipe
 
 
 class _Condition(NamedTuple):

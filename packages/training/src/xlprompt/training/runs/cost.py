@@ -19,13 +19,14 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from xlprompt.data.batches import Batch
+from xlprompt.data.encoding.batches import Batch
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import StateMemory, TaskModel
-from xlprompt.models.flops import compute_shape, forward_flops, step_flops
-from xlprompt.training.engine import share_of_loss, updates_at_once
-from xlprompt.training.environment import device_name
-from xlprompt.training.training_state import random_state, restore_random_state
+from xlprompt.models.accounting.flops import compute_shape, forward_flops, step_flops
+from xlprompt.training.alignment.loss import Unlabelled
+from xlprompt.training.fitting.engine import share_of_loss, updates_at_once
+from xlprompt.training.machine.environment import device_name
+from xlprompt.training.store.training_state import random_state, restore_random_state
 
 # FLOPs a second in bfloat16 on tensor cores, dense and without sparsity (data sheets that give the sparse
 # figure give twice as much), from NVIDIA's data sheets of the H100, H200, A100, L40S, L4 and A10. Found by
@@ -52,21 +53,6 @@ class PeakRate:
 
     flops_per_second: float
     source: Literal["datasheet", "measured"]
-
-
-@dataclass(frozen=True)
-class Unlabelled:
-    """The text that an alignment loss reads at each step.
-
-    Attributes:
-        rows: Rows of one language, and as many of the training language.
-        lengths: Tokens of each row of the languages that are pulled.
-        target_lengths: Tokens of each row of the training language.
-    """
-
-    rows: int
-    lengths: Collection[int]
-    target_lengths: Collection[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +85,7 @@ class CostEstimate:
         development_seconds: All evaluations on the development set.
         peak_memory_bytes: Of the device, or of this process where the device is the CPU.
         activation_bytes: The part of it that a micro-batch's passes take.
-        flops: Model FLOPs of all steps; see `xlprompt.models.flops`.
+        flops: Model FLOPs of all steps; see `xlprompt.models.accounting.flops`.
         forward_seconds_per_token: A forward pass without gradients, for scaling to test sets.
     """
 

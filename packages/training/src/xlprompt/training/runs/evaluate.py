@@ -10,27 +10,28 @@ from typing import Any
 from rich.console import Console
 
 from xlprompt.data import TASKS
-from xlprompt.data.granularity import GranularitySettings
+from xlprompt.data.tokens.cutter import GranularitySettings
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import AlignmentSettings, load_tokenizer
-from xlprompt.training.align_run import measure_alignments
-from xlprompt.training.allocator import keep_freed_memory
-from xlprompt.training.checkpoint import Checkpoint, restore
-from xlprompt.training.chosen_data import languages_to_score, open_data
-from xlprompt.training.environment import read_environment
-from xlprompt.training.errors import RunError
-from xlprompt.training.preparation import (
+from xlprompt.training.alignment.measure import measure_alignments
+from xlprompt.training.errors import RecipeError, RunError
+from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
+from xlprompt.training.inputs.preparation import (
     Setup,
     at_its_place,
     build_model,
     choose_device,
     out_of_memory_explained,
 )
-from xlprompt.training.recipe import LIMITS, Recipe, RecipeError, flatten, recipe_from_dict, recipe_to_dict
-from xlprompt.training.run_labels import run_name, run_tags
-from xlprompt.training.scoring import Scores, score_languages
-from xlprompt.training.stored_checkpoint import find_checkpoint
-from xlprompt.training.tracker import MlflowTracker, true_end_state
+from xlprompt.training.machine.allocator import keep_freed_memory
+from xlprompt.training.machine.environment import read_environment
+from xlprompt.training.recipes.recipe import LIMITS, Recipe, flatten, recipe_from_dict, recipe_to_dict
+from xlprompt.training.runs.scoring import Scores, score_languages
+from xlprompt.training.store.checkpoint import Checkpoint, restore
+from xlprompt.training.store.find import find_checkpoint
+from xlprompt.training.store.labels import run_name, run_tags
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.tracker import true_end_state
 
 
 def evaluate(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from xlprompt.evaluation.language_model import language_model_loss
+from xlprompt.evaluation.answers.language_model import language_model_loss
 from xlprompt.models import TaskModel
-from xlprompt.training.engine import Engine
-from xlprompt.training.preparation import Setup, load_split
+from xlprompt.training.fitting.engine import Engine
+from xlprompt.training.inputs.preparation import Setup, load_split
 
 Losses = dict[str, float]
 

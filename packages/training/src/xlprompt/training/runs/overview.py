@@ -10,11 +10,11 @@ from rich.text import Text
 
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import ParameterBudget
-from xlprompt.training.cost import CostEstimate
-from xlprompt.training.engines import EngineChoice
-from xlprompt.training.environment import Environment
-from xlprompt.training.preparation import Setup, Split
-from xlprompt.training.progress import duration
+from xlprompt.training.fitting.choose_engine import EngineChoice
+from xlprompt.training.fitting.progress import duration
+from xlprompt.training.inputs.preparation import Setup, Split
+from xlprompt.training.machine.environment import Environment
+from xlprompt.training.runs.cost import CostEstimate
 
 
 def plan_table(

@@ -18,18 +18,17 @@ from transformers import PreTrainedTokenizerFast
 
 from xlprompt.data import TASKS, Task
 from xlprompt.data import language as language_row
-from xlprompt.data.encoding import Encoded, encode
-from xlprompt.data.sources.rows import Pair, Sentence
-from xlprompt.data.unlabeled import unlabeled_dataset
-from xlprompt.evaluation.probabilities import label_probabilities
-from xlprompt.evaluation.whole_files import write_whole
+from xlprompt.data.encoding.encode import Encoded, encode
+from xlprompt.data.sources.unlabeled import unlabeled_dataset
+from xlprompt.data.tasks.kinds.classification import Pair
+from xlprompt.data.tasks.kinds.tagging import Sentence
+from xlprompt.data.whole_files import write_whole
+from xlprompt.evaluation.answers.probabilities import label_probabilities
 from xlprompt.models import AffineMap, AlignmentKind, load_tokenizer
-from xlprompt.training.alignment import Alignment
-from xlprompt.training.alignment_file import kept_alignments, load_alignment
-from xlprompt.training.allocator import keep_freed_memory
-from xlprompt.training.checkpoint import Checkpoint, CheckpointError, restore
-from xlprompt.training.errors import RunError
-from xlprompt.training.preparation import (
+from xlprompt.training.alignment.files import kept_alignments, load_alignment
+from xlprompt.training.alignment.moments import Alignment
+from xlprompt.training.errors import CheckpointError, RunError
+from xlprompt.training.inputs.preparation import (
     at_its_place,
     build_model,
     choose_device,
@@ -37,7 +36,9 @@ from xlprompt.training.preparation import (
     pad_id_of,
     require_known_ids,
 )
-from xlprompt.training.recipe import Recipe, recipe_from_dict
+from xlprompt.training.machine.allocator import keep_freed_memory
+from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict
+from xlprompt.training.store.checkpoint import Checkpoint, restore
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def predict(
 
     Args:
         checkpoint: From `find_checkpoint` or `load_checkpoint`.
-        rows: The text, from `xlprompt.data.unlabeled`.
+        rows: The text, from `xlprompt.data.sources.unlabeled`.
         language: Its language, which alignment and the spaces between words depend on; None for the one that
             the model was trained on.
         align: How hidden states are moved to those of the training language, by the moments beside the

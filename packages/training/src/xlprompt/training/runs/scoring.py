@@ -29,16 +29,16 @@ from xlprompt.evaluation import (
     sweep_figure,
     sweep_table,
 )
-from xlprompt.evaluation.aligned import predict_with_maps
-from xlprompt.evaluation.alignment_table import alignment_table
+from xlprompt.evaluation.answers.aligned import predict_with_maps
 from xlprompt.evaluation.fitted_table import show_table
-from xlprompt.evaluation.metrics import has_main_metric, main_value
+from xlprompt.evaluation.scores.alignment_table import alignment_table
+from xlprompt.evaluation.scores.fertility import TOKENS_PER_WORD, tokens_per_word
+from xlprompt.evaluation.scores.metrics import has_main_metric, main_value
 from xlprompt.evaluation.terminal import open_console
-from xlprompt.evaluation.tokenization import TOKENS_PER_WORD, tokens_per_word
 from xlprompt.models import AffineMap, AlignmentKind, TaskModel
-from xlprompt.training.alignment import Alignment
-from xlprompt.training.preparation import Setup, Split, load_split
-from xlprompt.training.tracker import DatasetRecord, Tracker, log_text
+from xlprompt.training.alignment.moments import Alignment
+from xlprompt.training.inputs.preparation import Setup, Split, load_split
+from xlprompt.training.store.tracker import DatasetRecord, Tracker, log_text
 
 _COUNTED = 1000  # examples of a test set: some 20,000 words, in a tenth of a second
 

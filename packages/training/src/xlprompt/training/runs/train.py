@@ -21,18 +21,24 @@ from rich.console import Console
 from safetensors import SafetensorError
 
 from xlprompt.data import TASKS
-from xlprompt.data.batches import training_steps
+from xlprompt.data.encoding.batches import training_steps
 from xlprompt.evaluation import TransferReport, main_metric
 from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.models import Backbone, ParameterBudget, TaskModel
-from xlprompt.training.align_run import measure_alignments
-from xlprompt.training.alignment_loss import AlignmentLoss, alignment_loss
-from xlprompt.training.allocator import keep_freed_memory
-from xlprompt.training.checkpoint import CheckpointMetadata, model_files, save_checkpoint
-from xlprompt.training.chosen_data import languages_to_score, open_training_data, read_test_sets
-from xlprompt.training.cost import (
+from xlprompt.training.alignment.loss import AlignmentLoss, alignment_loss
+from xlprompt.training.alignment.measure import measure_alignments
+from xlprompt.training.errors import RunError
+from xlprompt.training.fitting.choose_engine import EngineChoice, choose_engine, open_engine
+from xlprompt.training.fitting.loop import FitResult, fit
+from xlprompt.training.fitting.progress import ShowProgress, training_progress
+from xlprompt.training.inputs.chosen_data import languages_to_score, open_training_data, read_test_sets
+from xlprompt.training.inputs.preparation import Setup, Split, choose_device, out_of_memory_explained, prepare
+from xlprompt.training.machine.allocator import keep_freed_memory
+from xlprompt.training.machine.environment import Environment, peak_memory_bytes, read_environment
+from xlprompt.training.recipes.recipe import Recipe, flatten, recipe_to_dict
+from xlprompt.training.runs.cost import (
     CostEstimate,
     PeakRate,
     RunCost,
@@ -44,33 +50,15 @@ from xlprompt.training.cost import (
     training_flops,
     unlabelled_flops,
 )
-from xlprompt.training.engines import EngineChoice, choose_engine, open_engine
-from xlprompt.training.environment import Environment, peak_memory_bytes, read_environment
-from xlprompt.training.errors import RunError
-from xlprompt.training.forgetting import forgetting_metrics, losses_by_language
-from xlprompt.training.interrupted import LATEST, find_interrupted, remove_leftovers, states_folder
-from xlprompt.training.loop import FitResult, fit
-from xlprompt.training.overview import plan_table
-from xlprompt.training.preparation import (
-    Setup,
-    Split,
-    choose_device,
-    out_of_memory_explained,
-    prepare,
-)
-from xlprompt.training.progress import ShowProgress, training_progress
-from xlprompt.training.recipe import Recipe, flatten, recipe_to_dict
-from xlprompt.training.run_labels import run_name, run_tags
-from xlprompt.training.scoring import Scores, score_languages
-from xlprompt.training.tracker import (
-    MlflowTracker,
-    NullTracker,
-    StoredModel,
-    Tracker,
-    log_text,
-    true_end_state,
-)
-from xlprompt.training.training_state import Identity, TrainingStates
+from xlprompt.training.runs.forgetting import forgetting_metrics, losses_by_language
+from xlprompt.training.runs.overview import plan_table
+from xlprompt.training.runs.scoring import Scores, score_languages
+from xlprompt.training.store.checkpoint import CheckpointMetadata, model_files, save_checkpoint
+from xlprompt.training.store.interrupted import LATEST, find_interrupted, remove_leftovers, states_folder
+from xlprompt.training.store.labels import run_name, run_tags
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.tracker import NullTracker, StoredModel, Tracker, log_text, true_end_state
+from xlprompt.training.store.training_state import Identity, TrainingStates
 
 
 @dataclass(frozen=True)
@@ -147,7 +135,7 @@ def train(
         RunError: The source lacks a split or language that the recipe needs, or memory ran out.
         EngineError: There is no such engine, it is not for this method, or its file can't be used.
         CheckpointError: The training state is damaged or belongs to another recipe, data set or backbone.
-        TrainingDiverged: See `xlprompt.training.loop.fit`.
+        TrainingDiverged: See `xlprompt.training.fitting.loop.fit`.
         DataError, ModelError: See `xlprompt.data` and `xlprompt.models`.
     """
     started = time.perf_counter()

@@ -22,9 +22,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from xlprompt.data import TASKS
-from xlprompt.evaluation.whole_files import flush_folder, previous_folder, replace_folder, write_through
+from xlprompt.data.whole_files import flush_folder, previous_folder, replace_folder, write_through
 from xlprompt.training.errors import CheckpointError
-from xlprompt.training.stored_files import (
+from xlprompt.training.store.stored_files import (
     digest_of,
     fit,
     read_document,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from xlprompt.training.checkpoint import Checkpoint, load_checkpoint
-from xlprompt.training.tracker import find_model
+from xlprompt.training.store.checkpoint import Checkpoint, load_checkpoint
+from xlprompt.training.store.database import find_model
 
 
 def find_checkpoint(checkpoint: str | Path, store: Path) -> tuple[Checkpoint, str | None]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
-from xlprompt.training.checkpoint import CheckpointError
-from xlprompt.training.recipe import Recipe, flatten
-from xlprompt.training.tracker import find_run, is_at_work, open_client
-from xlprompt.training.training_state import FREE_KEYS, Identity, read_identity, saved_steps
+from xlprompt.training.errors import CheckpointError
+from xlprompt.training.recipes.recipe import Recipe, flatten
+from xlprompt.training.store.database import find_run, is_at_work, open_client
+from xlprompt.training.store.training_state import FREE_KEYS, Identity, read_identity, saved_steps
 
 LATEST = "latest"
 

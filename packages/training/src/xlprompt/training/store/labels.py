@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from xlprompt.models import short_name
-from xlprompt.training.environment import Environment
-from xlprompt.training.recipe import Recipe, fingerprint
+from xlprompt.training.machine.environment import Environment
+from xlprompt.training.recipes.recipe import Recipe, fingerprint
 
 
 def run_name(recipe: Recipe) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from xlprompt.training.sqlite_uri import sqlite_uri
+from xlprompt.training.store.sqlite_uri import sqlite_uri
 
 # What has rows in a database that nobody has used: MLflow's own bookkeeping and its experiment `Default`.
 _ROWS_WHEN_NEW = {"alembic_version": 1, "workspaces": 1, "experiments": 1}

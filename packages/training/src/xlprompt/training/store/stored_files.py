@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from xlprompt.evaluation.strict_json import parse
+from xlprompt.data.strict_json import parse
 from xlprompt.training.errors import CheckpointError
 
 Value = TypeVar("Value")
@@ -134,7 +134,7 @@ def read_document(
 
 
 def fit(kind: type[Value], document: Any, path: Path, hint: str) -> Value:
-    """What a document of this type holds; see `xlprompt.evaluation.strict_json`.
+    """What a document of this type holds; see `xlprompt.data.strict_json`.
 
     Raises:
         CheckpointError: It is of other types; the message ends with `hint`.

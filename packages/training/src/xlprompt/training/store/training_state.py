@@ -18,11 +18,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from xlprompt.data.strict_json import parse
+from xlprompt.data.whole_files import flush_folder, write_through
 from xlprompt.evaluation.processes import Processes
-from xlprompt.evaluation.strict_json import parse
-from xlprompt.evaluation.whole_files import flush_folder, write_through
 from xlprompt.training.errors import CheckpointError
-from xlprompt.training.stored_files import fit, read_document, read_weights, sealed, write_tensors
+from xlprompt.training.store.stored_files import fit, read_document, read_weights, sealed, write_tensors
 
 STATE_FORMAT = 2
 KEPT = 2  # so that one that turns out to be damaged has another before it

@@ -1,20 +1,20 @@
 """`xlprompt analyze`: questions to what runs have left in the store; each is a command of its own.
 
-`xlprompt analyze NAME` lives in the module `analyze_NAME` and is imported when it is asked for.
+`xlprompt analyze NAME` lives in the module `NAME` and is imported when it is asked for.
 """
 
 from __future__ import annotations
 
 import click
 
-from xlprompt.cli.commands import Commands
+from xlprompt.cli.groups import Commands
 
 ANALYSES = ("ablation", "alignment", "tokenization", "granularity")
 
 
 class _Analyses(Commands):
     names = ANALYSES
-    prefix = "analyze_"
+    prefix = "analyze."
 
 
 @click.group("analyze", cls=_Analyses, short_help="Ask what stored runs say about a question.")

@@ -1,6 +1,6 @@
 """`xlprompt analyze ablation`: what the variants of a grid came to.
 
-The work is done by `xlprompt.training.ablation_run`; this file prints it and writes it to files.
+The work is done by `xlprompt.studies.analyses.ablation.measure`; this file prints it and writes it to files.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def command(
     """
     from xlprompt.cli.tables import show_section
     from xlprompt.evaluation.terminal import open_console
-    from xlprompt.training.ablation_run import report_ablation
+    from xlprompt.studies.analyses.ablation.measure import report_ablation
 
     refuse_page_beside_json(as_json)
     result = report_ablation(

@@ -1,6 +1,6 @@
 """`xlprompt analyze alignment`: what moving hidden states to the training language's place gains.
 
-The work is done by `xlprompt.training.alignment_sweep` and `alignment_report`; this file reads options and
+The work is done by `xlprompt.studies.analyses.alignment.sweep` and `measure`; this file reads options and
 lays out gains by language.
 """
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from xlprompt.evaluation.alignment_gains import Gain
-    from xlprompt.evaluation.statistics import Estimate
-    from xlprompt.training.alignment_report import AlignmentFindings
+    from xlprompt.evaluation.comparison.statistics import Estimate
+    from xlprompt.studies.analyses.alignment.findings import Gain
+    from xlprompt.studies.analyses.alignment.measure import AlignmentFindings
 
 EXIT_FAILED = 1
 MARKS = {"win": "*", "loss": "*", "tie": " "}
@@ -106,7 +106,7 @@ def command(
     from rich.text import Text
 
     from xlprompt.evaluation.terminal import open_console
-    from xlprompt.training.alignment_report import analyze_alignment
+    from xlprompt.studies.analyses.alignment.measure import analyze_alignment
 
     refuse_page_beside_json(as_json)
     console = open_console(stderr=as_json)
@@ -133,7 +133,7 @@ def _sweep(
     tasks: tuple[str, ...], model: str | None, store: Path, console: Console, options: Mapping[str, Any]
 ) -> tuple[str, bool]:
     """Make the scorings; returns the backbone, and whether some could not be made."""
-    from xlprompt.training.alignment_sweep import AlignmentSweep, sweep_alignment
+    from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, sweep_alignment
 
     names = {"align": "kinds", "align_sentences": "sentences", "align_layers": "layers"}
     given: dict[str, Any] = {

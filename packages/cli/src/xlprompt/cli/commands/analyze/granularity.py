@@ -1,6 +1,7 @@
 """`xlprompt analyze granularity`: what a finer cut of the text does to the two methods.
 
-The work is done by `xlprompt.training.granularity_run`; this file reads options and prints tables.
+The work is done by `xlprompt.studies.analyses.granularity.measure`; this file reads options and prints
+tables.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def command(
     """
     from xlprompt.cli.tables import show_section
     from xlprompt.evaluation.terminal import open_console
-    from xlprompt.training.granularity_run import run_sweep
+    from xlprompt.studies.analyses.granularity.measure import run_sweep
 
     refuse_page_beside_json(as_json)
     console = open_console(stderr=as_json)

@@ -1,6 +1,6 @@
 """`xlprompt analyze tokenization`: how finely a tokenizer cuts each language, and what that goes with.
 
-The work is done by `xlprompt.training.tokenization_run`; this file prints its tables.
+The work is done by `xlprompt.studies.analyses.tokenization.measure`; this file prints its tables.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def command(
     """
     from xlprompt.cli.tables import show_section
     from xlprompt.evaluation.terminal import open_console
-    from xlprompt.training.tokenization_run import analyze_tokenization
+    from xlprompt.studies.analyses.tokenization.measure import analyze_tokenization
 
     refuse_page_beside_json(as_json)
     console = open_console(stderr=as_json)

@@ -23,8 +23,10 @@ from xlprompt.data.sources.parts import (
     Recognition,
     known_language,
 )
-from xlprompt.data.sources.rows import Outcome, make_sentence
-from xlprompt.data.tasks import TASKS, Task
+from xlprompt.data.sources.rows import Outcome
+from xlprompt.data.tasks import TASKS
+from xlprompt.data.tasks.kinds.tagging import make_sentence
+from xlprompt.data.tasks.task_type import Task
 
 _TASK = TASKS["pos"]
 # Large treebanks come in pieces: ru_syntagrus-ud-train-a.conllu, -b, -c.

@@ -25,8 +25,11 @@ from xlprompt.data.sources.parts import (
     known_language,
     language_in_folder,
 )
-from xlprompt.data.sources.rows import Outcome, make_pair, make_sentence
-from xlprompt.data.tasks import TASKS, Task
+from xlprompt.data.sources.rows import Outcome
+from xlprompt.data.tasks import TASKS
+from xlprompt.data.tasks.kinds.classification import make_pair
+from xlprompt.data.tasks.kinds.tagging import make_sentence
+from xlprompt.data.tasks.task_type import Task
 
 _NAME = re.compile(rf"((?P<language>[A-Za-z_-]+)[.])?(?P<split>{SPLIT_PATTERN})[.]jsonl([.]gz)?")
 

@@ -23,8 +23,10 @@ from xlprompt.data.sources.parts import (
     language_in_folder,
     split_in_name,
 )
-from xlprompt.data.sources.rows import Outcome, make_sentence
-from xlprompt.data.tasks import TASKS, Task
+from xlprompt.data.sources.rows import Outcome
+from xlprompt.data.tasks import TASKS
+from xlprompt.data.tasks.kinds.tagging import make_sentence
+from xlprompt.data.tasks.task_type import Task
 
 _TASK = TASKS["ner"]
 _LINE = re.compile(r"(?P<language>[a-z]{2,3}(-[a-z-]+)?):.*\t[BIO](-[A-Z]+)?")

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from xlprompt.data.errors import DataError
 from xlprompt.data.sources.formats.tsv import records
 from xlprompt.data.sources.parts import Candidate, Part, Recognition, language_in_folder, split_in_name
-from xlprompt.data.sources.rows import Outcome, make_pair
+from xlprompt.data.sources.rows import Outcome
 from xlprompt.data.tasks import TASKS
+from xlprompt.data.tasks.kinds.classification import make_pair
 
 _TASK = TASKS["pawsx"]
 _TEXTS = ("sentence1", "sentence2")

@@ -29,9 +29,10 @@ from xlprompt.data.sources.parts import (
     known_language,
     split_in_name,
 )
-from xlprompt.data.sources.rows import Outcome, make_pair
-from xlprompt.data.sources.rules import Skipped
+from xlprompt.data.sources.rows import Outcome
 from xlprompt.data.tasks import TASKS
+from xlprompt.data.tasks.kinds.classification import make_pair
+from xlprompt.data.tasks.rules import Skipped
 
 _TASK = TASKS["xnli"]
 _TEXTS = ("sentence1", "sentence2")

@@ -1,7 +1,7 @@
 """From a grid file with variants to what they came to: finds their finished runs and compares them.
 
-The runs are made by `xlprompt.training.study`; a seed that has not finished is left out and said to be. Where
-variants differ in the training language, a matrix takes the place of their differences.
+The runs are made by `xlprompt.studies.grid.study`; a seed that has not finished is left out and said to be.
+Where variants differ in the training language, a matrix takes the place of their differences.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from xlprompt.evaluation import TaskRuns, load_runs
-from xlprompt.evaluation.ablation import Ablation, ablation_section, compare_variants
-from xlprompt.evaluation.report_page import Section
-from xlprompt.evaluation.transfer import TransferMatrix, transfer_matrix
-from xlprompt.evaluation.transfer_report import transfer_section
-from xlprompt.training.cells import Group, StudyError, make_groups
-from xlprompt.training.grid import load_grid
-from xlprompt.training.ledger import CELL_TAG, CellRun, Ledger, open_ledger
-from xlprompt.training.report_sections import log_section
+from xlprompt.studies.analyses.ablation.findings import Ablation, compare_variants
+from xlprompt.studies.analyses.ablation.section import ablation_section
+from xlprompt.studies.analyses.transfer.findings import TransferMatrix, transfer_matrix
+from xlprompt.studies.analyses.transfer.section import transfer_section
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.cells import Group, make_groups
+from xlprompt.studies.grid.grid import load_grid
+from xlprompt.studies.grid.ledger import CELL_TAG, CellRun, Ledger, open_ledger
+from xlprompt.studies.reports.kept_sections import log_section
+from xlprompt.studies.reports.page import Section
 
 
 @dataclass(frozen=True)

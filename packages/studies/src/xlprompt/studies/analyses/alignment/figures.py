@@ -1,4 +1,4 @@
-"""Figures of what alignment gains, as SVG text in the size of study_figures.py's figures."""
+"""Figures of what alignment gains, as SVG text in the size of the report's."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.alignment_gains import Curve, Gain, is_head
-from xlprompt.evaluation.study_figures import COLORS, MARKERS, WIDTH, letters, line_style, svg_text
+from xlprompt.evaluation.style import COLORS, MARKERS, WIDTH, letters, line_style, svg_text
+from xlprompt.studies.analyses.alignment.findings import Curve, Gain, is_head
 
 _ROW = 0.13  # inches that a method takes in a language's row
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from xlprompt.evaluation.comparison import Comparison
-from xlprompt.evaluation.statistics import Spread, spread
+from xlprompt.evaluation.comparison.compare import Comparison
+from xlprompt.evaluation.comparison.statistics import Spread, spread
 
 Swept = Literal["sentences", "layer"]
 HEAD = 0

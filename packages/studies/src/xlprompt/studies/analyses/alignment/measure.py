@@ -1,7 +1,7 @@
 """What alignment changes, from what the store has: gains by language, curves of sweeps, the claims with it.
 
 A run's predictions with and without alignment are compared on the same examples and seed by seed; no model
-is needed. Nothing is trained or scored here: `xlprompt evaluate RUN --align ...` and alignment_sweep.py make
+is needed. Nothing is trained or scored here: `xlprompt evaluate RUN --align ...` and sweep.py make
 the predictions.
 """
 
@@ -15,15 +15,15 @@ from typing import Any
 
 from xlprompt.data import TASKS
 from xlprompt.evaluation import TaskRuns, Verdict, compare, judge, load_runs, main_metric
-from xlprompt.evaluation.alignment_gains import Curve, Gain, Swept, curve_of
-from xlprompt.evaluation.alignment_section import alignment_section
-from xlprompt.evaluation.report_page import Section
 from xlprompt.models import ALIGNMENT_KINDS, METHODS, absolute_name
-from xlprompt.training.cells import StudyError
-from xlprompt.training.ledger import CellRun, Ledger, largest_shares, open_ledger, train_languages_of
-from xlprompt.training.recipe import Recipe
-from xlprompt.training.report_runs import BASELINE, METHOD, StudyRuns, find_fertility
-from xlprompt.training.report_sections import find_granularity, log_section
+from xlprompt.studies.analyses.alignment.findings import Curve, Gain, Swept, curve_of
+from xlprompt.studies.analyses.alignment.section import alignment_section
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.ledger import CellRun, Ledger, largest_shares, open_ledger, train_languages_of
+from xlprompt.studies.reports.kept_sections import find_granularity, log_section
+from xlprompt.studies.reports.page import Section
+from xlprompt.studies.reports.selection import BASELINE, METHOD, StudyRuns, find_fertility
+from xlprompt.training.recipes.recipe import Recipe
 
 SECTION = "alignment"
 

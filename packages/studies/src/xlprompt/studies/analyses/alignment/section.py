@@ -1,17 +1,17 @@
-"""What alignment_gains.py holds, laid out: tables and figures for a terminal, a file or the report."""
+"""What findings.py holds, laid out: tables and figures for a terminal, a file or the report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.alignment_figures import curves_figure, gains_by_language
-from xlprompt.evaluation.alignment_gains import Curve, Gain, is_head, leading_kind
-from xlprompt.evaluation.comparison import Comparison
-from xlprompt.evaluation.report_page import Image, Section, Table
-from xlprompt.evaluation.statistics import spread
-from xlprompt.evaluation.study_tables import ABSENT, interval
-from xlprompt.evaluation.verdicts import Verdict
+from xlprompt.evaluation.comparison.compare import Comparison
+from xlprompt.evaluation.comparison.statistics import spread
+from xlprompt.evaluation.comparison.verdicts import Verdict
+from xlprompt.studies.analyses.alignment.figures import curves_figure, gains_by_language
+from xlprompt.studies.analyses.alignment.findings import Curve, Gain, is_head, leading_kind
+from xlprompt.studies.reports.page import Image, Section, Table
+from xlprompt.studies.reports.wording import ABSENT, interval
 
 _SWEPT = {"sentences": "number of unlabelled sentences", "layer": "decoder layer"}
 

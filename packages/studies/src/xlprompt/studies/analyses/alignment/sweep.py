@@ -1,7 +1,7 @@
 """Scores the finished runs of a store's newest study again with alignment, by number of sentences or layer.
 
 Each scoring is what `xlprompt evaluate RUN --align ...` makes, a run of the store with a tag by which it is
-known, and is not made twice; so the same call goes on. What comes of all of them is alignment_report.py's.
+known, and is not made twice; so the same call goes on. What comes of all of them is measure.py's.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from rich.console import Console
 
 from xlprompt.data import TASKS
 from xlprompt.data.sources import Source
-from xlprompt.training.alignment_report import KINDS
-from xlprompt.training.alignment_worker import SWEEP_TAG, AlignmentJob
-from xlprompt.training.cells import StudyError
-from xlprompt.training.chosen_data import languages_to_score, open_data
-from xlprompt.training.code_version import code_version
-from xlprompt.training.environment import usable_cores
-from xlprompt.training.executor_choice import make_executor
-from xlprompt.training.executors import visible_gpus
-from xlprompt.training.grid import ExecutorSettings
-from xlprompt.training.ledger import CellRun, Ledger, open_ledger
-from xlprompt.training.recipe import Recipe, RecipeError, load_recipe
-from xlprompt.training.report_runs import newest_runs
-from xlprompt.training.run_labels import run_name
-from xlprompt.training.signals import handled
+from xlprompt.studies.analyses.alignment.measure import KINDS
+from xlprompt.studies.analyses.alignment.worker import SWEEP_TAG, AlignmentJob
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.executors.choose import make_executor
+from xlprompt.studies.executors.executor import visible_gpus
+from xlprompt.studies.executors.settings import ExecutorSettings
+from xlprompt.studies.grid.code_version import code_version
+from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
+from xlprompt.studies.reports.selection import newest_runs
+from xlprompt.training.errors import RecipeError
+from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
+from xlprompt.training.machine.environment import usable_cores
+from xlprompt.training.machine.signals import handled
+from xlprompt.training.recipes.recipe import Recipe, load_recipe
+from xlprompt.training.store.labels import run_name
 
 SENTENCES = (5, 10, 20, 50, 100, 200)
 

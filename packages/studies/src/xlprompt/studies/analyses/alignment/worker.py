@@ -1,7 +1,7 @@
-"""The process that scores a trained run with alignment: `python -m xlprompt.training.alignment_worker`.
+"""The process that scores a run with alignment: `python -m xlprompt.studies.analyses.alignment.worker`.
 
-How it hears of its job and tells how it goes is said in `xlprompt.training.worker_process`. A scoring that is
-stopped is made anew: it takes less than a training state would be worth.
+How it hears of its job and tells how it goes is said in `xlprompt.studies.executors.worker_process`. A
+scoring that is stopped is made anew: it takes less than a training state would be worth.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xlprompt.training.signals import handled
-from xlprompt.training.worker_process import Report, serve
+from xlprompt.studies.executors.worker_process import Report, serve
+from xlprompt.training.machine.signals import handled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +60,7 @@ class AlignmentJob:
     @property
     def module(self) -> str:
         """This one."""
-        return "xlprompt.training.alignment_worker"
+        return "xlprompt.studies.analyses.alignment.worker"
 
     @property
     def log(self) -> Path:
@@ -73,8 +73,8 @@ class AlignmentJob:
 
     def run(self, report: Report, console: Console) -> str:
         """Score it; returns the MLflow run that holds the scores."""
-        from xlprompt.training.evaluation_run import evaluate
-        from xlprompt.training.ledger import Ledger
+        from xlprompt.studies.grid.ledger import Ledger
+        from xlprompt.training.runs.evaluate import evaluate
 
         store = Path(self.store)
         with handled(_stop, signal.SIGTERM):

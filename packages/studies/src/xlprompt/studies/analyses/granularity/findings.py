@@ -2,8 +2,8 @@
 
 The same runs answer the same examples at each share. A slope is that of the least-squares line through the
 scores, in points for a share from 0 to 1. It is a weighted sum of scores, so its interval comes about as that
-of any figure (statistics.py): seeds and examples are uncertain, the words that were cut are drawn anew with
-each seed. A line is a summary; the scores at each share are given beside it.
+of any figure (evaluation/comparison/statistics.py): seeds and examples are uncertain, the words that were cut
+are drawn anew with each seed. A line is a summary; the scores at each share are given beside it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from xlprompt.evaluation.runs import RunKey, TaskRuns
-from xlprompt.evaluation.statistics import Estimate, Part, estimate, resample, without_infinity
+from xlprompt.evaluation.comparison.counts import RunKey, TaskRuns
+from xlprompt.evaluation.comparison.statistics import Estimate, Part, estimate, resample, without_infinity
 
 LEAST_FINER = 1.05
 """Tokens at the largest share for one at the smallest, below which a language was not cut more finely."""
@@ -100,33 +100,6 @@ class GranularityFindings:
         """Return what JSON can hold."""
         values: dict[str, Any] = without_infinity(asdict(self))
         return values
-
-
-@dataclass(frozen=True)
-class GranularityEffect:
-    """What a sweep says about the claim that finer cuts favor the method, and where it was measured.
-
-    Attributes:
-        slope: `GranularityFindings.pooled`.
-        languages: By task, the languages that it is of.
-        shares: Shares of words cut, rising.
-        seeds: Runs of a method and task, at least.
-        cut: What was cut finely: "evaluation" or "both" (training text too).
-    """
-
-    slope: Estimate
-    languages: Mapping[str, tuple[str, ...]]
-    shares: tuple[float, ...]
-    seeds: int
-    cut: str
-
-    @property
-    def where(self) -> str:
-        """Tasks with their numbers of languages, shares, seeds and what was cut, in words."""
-        of_task = ", ".join(f"{task} in {len(codes)}" for task, codes in self.languages.items())
-        text = "training and test text" if self.cut == "both" else "test text"
-        cut = f"up to {100 * self.shares[-1]:g} % of words cut in {text}"
-        return f"{of_task} languages; {cut}; seeds: {self.seeds}"
 
 
 def method_at(method: str, share: float) -> str:

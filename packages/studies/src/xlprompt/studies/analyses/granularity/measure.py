@@ -18,29 +18,31 @@ from typing import Any
 from rich.console import Console
 
 from xlprompt.data import TASKS
-from xlprompt.data.granularity import GranularitySettings
+from xlprompt.data.tokens.cutter import GranularitySettings
 from xlprompt.evaluation import load_runs
-from xlprompt.evaluation.granularity import GranularityFindings, compare_shares, keys_at
-from xlprompt.evaluation.granularity_report import granularity_section
+from xlprompt.evaluation.comparison.counts import RunKey
 from xlprompt.evaluation.processes import Processes
-from xlprompt.evaluation.report_page import Section
-from xlprompt.evaluation.runs import RunKey
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.models import load_tokenizer
-from xlprompt.training.cells import StudyError
-from xlprompt.training.checkpoint import CheckpointError, load_checkpoint
-from xlprompt.training.chosen_data import languages_to_score, open_data
-from xlprompt.training.code_version import code_version
-from xlprompt.training.evaluation_run import evaluate
-from xlprompt.training.granularity_sweep import Sweep
-from xlprompt.training.ledger import CellRun, Ledger, open_ledger
-from xlprompt.training.preparation import Setup, choose_device, load_split
-from xlprompt.training.recipe import LIMITS, Recipe, RecipeError, load_settings, recipe_from_dict
-from xlprompt.training.report_runs import BASELINE, METHOD, find_runs
-from xlprompt.training.report_sections import log_section
-from xlprompt.training.run_labels import run_name
-from xlprompt.training.study import run_study
-from xlprompt.training.tracker import find_model
+from xlprompt.studies.analyses.granularity.findings import GranularityFindings, compare_shares, keys_at
+from xlprompt.studies.analyses.granularity.section import granularity_section
+from xlprompt.studies.analyses.granularity.settings import Sweep
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.code_version import code_version
+from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
+from xlprompt.studies.grid.study import run_study
+from xlprompt.studies.reports.kept_sections import log_section
+from xlprompt.studies.reports.page import Section
+from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
+from xlprompt.training.errors import CheckpointError, RecipeError
+from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
+from xlprompt.training.inputs.preparation import Setup, choose_device, load_split
+from xlprompt.training.recipes.recipe import LIMITS, Recipe, recipe_from_dict
+from xlprompt.training.recipes.settings import load_settings
+from xlprompt.training.runs.evaluate import evaluate
+from xlprompt.training.store.checkpoint import load_checkpoint
+from xlprompt.training.store.database import find_model
+from xlprompt.training.store.labels import run_name
 
 KIND = "granularity"
 SCORING_TAG = "granularity_scoring"

@@ -1,4 +1,4 @@
-"""What granularity.py found, laid out: tables and figures for a terminal, a file or the report."""
+"""What findings.py found, laid out: tables and figures for a terminal, a file or the report."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.granularity import ALL, LEAST_FINER, GranularityFindings, ShareScore, Slope
-from xlprompt.evaluation.report_page import Image, Section, Table
-from xlprompt.evaluation.statistics import Estimate
-from xlprompt.evaluation.study_figures import COLORS, MARKERS, WIDTH, letters, svg_text
+from xlprompt.evaluation.comparison.statistics import Estimate
+from xlprompt.evaluation.style import COLORS, MARKERS, WIDTH, letters, svg_text
+from xlprompt.studies.analyses.granularity.findings import (
+    ALL,
+    LEAST_FINER,
+    GranularityFindings,
+    ShareScore,
+    Slope,
+)
+from xlprompt.studies.reports.page import Image, Section, Table
 
 _ABSENT = "–"
 

@@ -1,4 +1,4 @@
-"""What a sweep over token granularity consists of, as its file says it; granularity_run.py runs it."""
+"""What a sweep over token granularity consists of, as its file says it; measure.py runs it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from xlprompt.data import LANGUAGES, TASKS
-from xlprompt.training.settings import Settings
+from xlprompt.training.recipes.settings import Settings
 
 HIGH = "high"
 

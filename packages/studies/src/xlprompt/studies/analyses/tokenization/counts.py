@@ -1,4 +1,4 @@
-"""Counts of how a tokenizer cuts the text of one language's examples; figures are tokenization_analysis.py's.
+"""Counts of how a tokenizer cuts the text of one language's examples; figures are findings.py's.
 
 What a word is depends on the text. In tagging words are the annotated ones, each tokenized as it is encoded;
 in pairs they are what stands between spaces. Where a language writes no spaces and nothing is annotated, or
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from xlprompt.data.encoding import UNSPACED_LANGUAGES
-from xlprompt.data.pieces import pieces_of
-from xlprompt.data.subtokens import tokenize_texts, tokenize_words
-from xlprompt.data.tasks import Task
+from xlprompt.data.languages import UNSPACED_LANGUAGES
+from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.tokens.pieces import pieces_of
+from xlprompt.data.tokens.subtokens import tokenize_texts, tokenize_words
 
 WORD_OF_ONE_CHARACTER = 0.95
 """Share of such words, in a language without spaces, from which on its "words" are taken for characters."""

@@ -1,4 +1,4 @@
-"""Languages as points with their codes beside them, as SVG text in the size of study_figures.py's figures."""
+"""Languages as points with their codes beside them, as SVG text in the size of the report's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.study_figures import COLORS, WIDTH, letters, svg_text
+from xlprompt.evaluation.style import COLORS, WIDTH, letters, svg_text
 
 # Where a code may stand, in points to the right of and above its point, best first; then farther out.
 _PLACES = ((3, -3), (-12, -3), (-4, 4), (-4, -11), (3, 3), (-12, 3), (3, -9), (-12, -9))

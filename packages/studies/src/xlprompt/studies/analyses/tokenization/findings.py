@@ -16,15 +16,15 @@ import numpy as np
 from scipy import stats
 
 from xlprompt.data.languages import language as language_row
-from xlprompt.evaluation.comparison import Comparison, differences_by_task
-from xlprompt.evaluation.statistics import (
+from xlprompt.evaluation.comparison.compare import Comparison, differences_by_task
+from xlprompt.evaluation.comparison.statistics import (
     CONFIDENCE,
     RankCorrelation,
     additive_effects,
     rank_correlation,
     resample,
 )
-from xlprompt.evaluation.token_counts import TokenCounts
+from xlprompt.studies.analyses.tokenization.counts import TokenCounts
 
 FIGURES: Mapping[str, str] = {
     "tokens_per_word": "tokens a word",

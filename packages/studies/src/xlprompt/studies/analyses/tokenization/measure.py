@@ -1,6 +1,6 @@
 """The analysis of a tokenizer on a source's text: counted, correlated with the store's study, and logged.
 
-No weights are loaded. What the figures are is said in `xlprompt.evaluation.tokenization_analysis`.
+No weights are loaded. What the figures are is said in `xlprompt.studies.analyses.tokenization.findings`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from rich.console import Console
 from xlprompt.data import TASKS, task
 from xlprompt.data.sources import open_source
 from xlprompt.evaluation import Comparison, compare
-from xlprompt.evaluation.report_page import Section
-from xlprompt.evaluation.token_counts import count_tokens
-from xlprompt.evaluation.tokenization_analysis import TokenizationAnalysis, analyze
-from xlprompt.evaluation.tokenization_report import tokenization_section
 from xlprompt.models import load_tokenizer, short_name
-from xlprompt.training.cells import StudyError
-from xlprompt.training.chosen_data import languages_to_score
-from xlprompt.training.ledger import train_languages_of
-from xlprompt.training.preparation import data_fingerprint, dataset_record
-from xlprompt.training.recipe import DataSettings
-from xlprompt.training.report_runs import BASELINE, METHOD, find_runs
-from xlprompt.training.report_sections import log_section
-from xlprompt.training.run_source import open_runs
+from xlprompt.studies.analyses.tokenization.counts import count_tokens
+from xlprompt.studies.analyses.tokenization.findings import TokenizationAnalysis, analyze
+from xlprompt.studies.analyses.tokenization.section import tokenization_section
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.ledger import train_languages_of
+from xlprompt.studies.reports.kept_sections import log_section
+from xlprompt.studies.reports.page import Section
+from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
+from xlprompt.studies.reports.sources import open_runs
+from xlprompt.training.inputs.chosen_data import languages_to_score
+from xlprompt.training.inputs.preparation import data_fingerprint, dataset_record
+from xlprompt.training.recipes.recipe import DataSettings
 
 KIND = "tokenization"
 

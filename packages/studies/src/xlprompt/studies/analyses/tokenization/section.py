@@ -1,14 +1,13 @@
-"""What tokenization_analysis.py found, laid out: tables and figures for a terminal, a file or the report."""
+"""What findings.py found, laid out: tables and figures for a terminal, a file or the report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.language_scatter import language_scatter
-from xlprompt.evaluation.report_page import Image, Section, Table
-from xlprompt.evaluation.statistics import SAMPLES, RankCorrelation
-from xlprompt.evaluation.tokenization_analysis import (
+from xlprompt.evaluation.comparison.statistics import SAMPLES, RankCorrelation
+from xlprompt.studies.analyses.tokenization.figure import language_scatter
+from xlprompt.studies.analyses.tokenization.findings import (
     ALL_TASKS,
     FEWEST_FOR_AN_INTERVAL,
     FIGURES,
@@ -18,6 +17,7 @@ from xlprompt.evaluation.tokenization_analysis import (
     LanguageTokenization,
     TokenizationAnalysis,
 )
+from xlprompt.studies.reports.page import Image, Section, Table
 
 _ABSENT = "–"
 _SHORT = {

@@ -1,7 +1,7 @@
 """Transfer between languages: what a model trained on one scores in each, and whether kinship explains it.
 
 A relation of two languages is 0 or 1: they have the same top-level family, or are written in the same script,
-by the language table (xlprompt.data.languages), which knows no finer branches. transfer_report.py shows it.
+by the language table (xlprompt.data.languages), which knows no finer branches. section.py shows it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from scipy import stats
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.metrics import BOOTSTRAP_SEED
-from xlprompt.evaluation.runs import TaskRuns
-from xlprompt.evaluation.statistics import CONFIDENCE, Spread, spread
+from xlprompt.evaluation.comparison.counts import TaskRuns
+from xlprompt.evaluation.comparison.statistics import CONFIDENCE, Spread, spread
+from xlprompt.evaluation.scores.metrics import BOOTSTRAP_SEED
 
 Trait = Literal["family", "script"]
 TRAITS: tuple[Trait, ...] = ("family", "script")

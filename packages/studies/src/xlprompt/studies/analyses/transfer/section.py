@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.report_page import Image, Section, Table
-from xlprompt.evaluation.study_figures import WIDTH, is_dark, letters, svg_text
-from xlprompt.evaluation.study_tables import ABSENT, interval
-from xlprompt.evaluation.transfer import TransferMatrix
+from xlprompt.evaluation.style import WIDTH, is_dark, letters, svg_text
+from xlprompt.studies.analyses.transfer.findings import TransferMatrix
+from xlprompt.studies.reports.page import Image, Section, Table
+from xlprompt.studies.reports.wording import ABSENT, interval
 
 _SMALL = 7.0  # points
 _MEAN, _DEVIATION = "zero-shot mean", "± over seeds"

@@ -1,0 +1,1 @@
+"""From a task's examples to batches: encoding, its cache, mixtures of languages, batches."""

@@ -1,0 +1,82 @@
+"""Encoded rows under construction, and what every kind of task needs to make them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.tasks.task_type import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+# Texts a tokenizer call: enough to keep its threads busy, few enough to hold their intermediate results.
+TEXTS_AT_ONCE = 10_000
+
+
+class EncodedRows:
+    """Rows under construction."""
+
+    def __init__(self) -> None:
+        """Begin without a row."""
+        self.input_ids: list[list[int]] = []
+        self.readouts: list[Sequence[int]] = []
+        self.labels: list[Sequence[int]] = []
+        self.words: list[Sequence[int]] = []
+        self.example: list[int] = []
+        self.truncated = 0
+
+    def add(
+        self,
+        example: int,
+        input_ids: list[int],
+        readouts: Sequence[int],
+        labels: Sequence[int],
+        words: Sequence[int],
+    ) -> None:
+        """Add a row; the arguments are the columns of `Encoded.dataset`."""
+        self.example.append(example)
+        self.input_ids.append(input_ids)
+        self.readouts.append(readouts)
+        self.labels.append(labels)
+        self.words.append(words)
+
+    def to_dataset(self) -> Dataset:
+        """All rows as one table."""
+        columns = {
+            "input_ids": _list_array(self.input_ids, pa.int32()),
+            "readouts": _list_array(self.readouts, pa.int32()),
+            "labels": _list_array(self.labels, pa.int64()),
+            "example": pa.array(self.example, pa.int64()),
+            "words": _list_array(self.words, pa.int32()),
+        }
+        return Dataset(pa.table(columns))
+
+
+def _list_array(lists: Sequence[Sequence[int]], kind: pa.DataType) -> pa.ListArray:
+    offsets = np.zeros(len(lists) + 1, np.int32)
+    np.cumsum([len(items) for items in lists], out=offsets[1:])
+    values = np.fromiter(chain.from_iterable(lists), kind.to_pandas_dtype(), count=offsets[-1])
+    return pa.ListArray.from_arrays(offsets, pa.array(values, kind))
+
+
+def leading_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """What the tokenizer puts in front of a text by itself."""
+    encoded = tokenizer("a")
+    return encoded["input_ids"][: encoded.sequence_ids().index(0)]
+
+
+def check_labels(labels: Sequence[int], task: Task, example: int) -> None:
+    """Raise a DataError for a label that the task does not have."""
+    for label in labels:
+        if label is None or not 0 <= label < len(task.labels):
+            raise DataError(
+                f"row {example} has label {label}, and {task.name} has 0 to {len(task.labels) - 1}",
+                fix="Give every row one of the task's labels; unlabeled rows cannot be used.",
+            )

@@ -1,0 +1,1 @@
+"""Methods compared over tasks, languages and seeds: counts, statistics, verdicts."""

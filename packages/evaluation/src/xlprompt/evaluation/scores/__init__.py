@@ -1,0 +1,1 @@
+"""Scores of one run by language, with standard errors, as tables and charts."""

@@ -1,0 +1,68 @@
+"""The one style of all figures: colours, markers, sizes, and SVG text from a figure."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from io import StringIO
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from xlprompt.data.printable import printable
+
+# Okabe and Ito's palette (Color Universal Design, 2008), as in scores/chart.py; as many as there
+# are methods.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))
+
+WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
+LETTERS, SMALL = 8.0, 7.0  # points; one is 4/3 CSS pixels
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """How the line of this number looks, so that neither color nor line nor marker alone tells it apart."""
+    return {
+        "color": COLORS[number],
+        "linestyle": LINES[number],
+        "marker": MARKERS[number],
+        "markerfacecolor": "white" if number == 1 else COLORS[number],
+    }
+
+
+def is_dark(color: Any) -> bool:
+    """Whether white letters stand out from a color more than black ones (WCAG 2.2's relative luminance)."""
+    channels = np.array(color[:3])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return bool(linear @ [0.2126, 0.7152, 0.0722] < 0.179)
+
+
+def letters() -> AbstractContextManager[None]:
+    """Settings under which a figure of this width is drawn."""
+    return rc_context({"font.size": LETTERS, "legend.fontsize": LETTERS, "axes.titlesize": LETTERS})
+
+
+def literal(text: str) -> str:
+    """Text from anywhere for a figure: a dollar sign in it begins no formula."""
+    return printable(text).replace("$", r"\$")
+
+
+@contextmanager
+def any_letter() -> Iterator[None]:
+    """Within it, letters that the font lacks are drawn as boxes without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
+
+
+def svg_text(figure: Figure) -> str:
+    """The figure as SVG, the same text for the same figure."""
+    text = StringIO()
+    # A date, or ids drawn at random, would make two reports of one study differ.
+    with rc_context({"svg.hashsalt": "xlprompt"}), any_letter():
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""What a model costs, counted before anything is loaded: parameters, memory, FLOPs."""

@@ -1,0 +1,1 @@
+"""Decoder backbones: running one with a prompt in front of the text, and what that takes."""

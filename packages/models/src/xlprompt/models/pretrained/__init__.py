@@ -1,0 +1,1 @@
+"""Pretrained models: finding one, examining it, and loading it as a backbone."""

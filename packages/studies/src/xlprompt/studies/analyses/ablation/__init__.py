@@ -1,0 +1,1 @@
+"""The variants of a recipe, compared with the first of them."""

@@ -1,0 +1,1 @@
+"""What aligning languages without labels gains."""

@@ -1,0 +1,1 @@
+"""What a finer cut of the text does to the methods."""

@@ -1,0 +1,1 @@
+"""How finely a tokenizer cuts each language, and what that goes with."""

@@ -1,0 +1,1 @@
+"""From which language to which a trained model transfers."""

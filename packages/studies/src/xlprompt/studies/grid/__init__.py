@@ -1,0 +1,1 @@
+"""Grids: the cells of a study, which of them have been run, and what came of all."""

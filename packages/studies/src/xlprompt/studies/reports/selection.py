@@ -1,0 +1,190 @@
+"""Which runs of a store a report is about."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from xlprompt.data import TASKS
+from xlprompt.evaluation.comparison.run_facts import Fertility
+from xlprompt.evaluation.scores.fertility import TOKENS_PER_WORD
+from xlprompt.models import METHODS, absolute_name
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun, Ledger, trained_on
+from xlprompt.studies.reports.sources import RunSource
+
+METHOD, BASELINE, HEAD = "prompt", "finetune", "head"
+OTHERS = tuple(name for name in METHODS if name not in (METHOD, BASELINE))  # each compared with these two
+
+_PULLED = "alignment_loss.weight"
+
+
+@dataclass(frozen=True)
+class StudyRuns:
+    """The runs that a report is about.
+
+    Attributes:
+        model: Their backbone.
+        runs: By task, method and seed; those of the head-only baseline and of further methods where there
+            are any.
+        notes: What was left out, in sentences.
+    """
+
+    model: str
+    runs: Mapping[tuple[str, str, int], CellRun]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NewestRuns:
+    """The finished runs of one model's newest studies.
+
+    Attributes:
+        model: Their backbone; empty where there is no run at all.
+        models: All backbones that the store has studies of.
+        runs: By task, method and seed.
+        older: Tasks and methods of which runs with another recipe, data or code were left out.
+        trained: What they were trained on, such as `en` or `en+de`; empty where there is no run at all.
+        trained_otherwise: What other runs of the model were trained on, which were left out.
+        unfinished: Those of which newer runs were left out, because not all of their seeds have finished.
+    """
+
+    model: str
+    models: tuple[str, ...]
+    runs: Mapping[tuple[str, str, int], CellRun]
+    older: frozenset[tuple[str, str]]
+    trained: str
+    trained_otherwise: tuple[str, ...]
+    unfinished: frozenset[tuple[str, str]]
+
+
+def newest_runs(
+    ledger: Ledger | RunSource, model: str | None = None, trained: str | None = None
+) -> NewestRuns:
+    """Of each task and method the finished runs of the last group that is complete, or else of the last one.
+
+    Args:
+        ledger: The store, alone or with published runs.
+        model: Backbone; needed only where there are studies of several.
+        trained: Languages trained on, such as `de` or `en+de`; None for English alone, or, where nothing was
+            trained on that, for those of the newest run.
+
+    Raises:
+        StudyError: They are of several models and none was named.
+    """
+    found = [run for run in ledger.finished_cells(list(TASKS)) if run.tags["method"] in METHODS]
+    models = list(dict.fromkeys(run.tags["model"] for run in found))
+    if model is None and len(models) > 1:
+        raise StudyError(
+            f"the store has studies of several models. Name one with --model: {', '.join(models)}"
+        )
+    chosen = next(iter(models), "")
+    if model is not None:  # a folder's runs wear its name from the root on, those of older versions as given
+        chosen = next((each for each in models if each in (model, absolute_name(model))), model)
+    of_model = [run for run in found if run.tags["model"] == chosen]  # newest first
+    kinds = list(dict.fromkeys("+".join(trained_on(run)) for run in of_model))
+    if trained is None:
+        trained = "en" if "en" in kinds else next(iter(kinds), "")
+    of_model = [run for run in of_model if "+".join(trained_on(run)) == trained]
+    newest: dict[tuple[str, str], str] = {}
+    groups: dict[tuple[str, str], str] = {}
+    complete = ledger.finished_groups(list(TASKS))
+    for run in of_model:
+        newest.setdefault(_cell(run), run.tags[GROUP_TAG])
+        if run.tags[GROUP_TAG] in complete:
+            groups.setdefault(_cell(run), run.tags[GROUP_TAG])
+    groups = newest | groups
+    runs: dict[tuple[str, str, int], CellRun] = {}
+    older, newer = set(), set()
+    for run in of_model:
+        cell = _cell(run)
+        if run.tags[GROUP_TAG] == groups[cell]:
+            runs.setdefault((*cell, int(run.params["seed"])), run)
+        elif any(key[:2] == cell for key in runs):
+            older.add(cell)
+        else:
+            newer.add(cell)
+    methods: tuple[str, ...] = METHODS
+    order = sorted(runs, key=lambda key: (methods.index(key[1]), key[2]))
+    ordered = {key: runs[key] for name in TASKS for key in order if key[0] == name}
+    otherwise = tuple(kind for kind in kinds if kind != trained)
+    return NewestRuns(chosen, tuple(models), ordered, frozenset(older), trained, otherwise, frozenset(newer))
+
+
+def find_runs(ledger: Ledger | RunSource, model: str | None = None, trained: str | None = None) -> StudyRuns:
+    """Choose the finished runs of one model that can be compared; arguments as in newest_runs.
+
+    Raises:
+        StudyError: There are none, or they are of several models and none was named.
+    """
+    newest = newest_runs(ledger, model, trained)
+    cells = {(task, method) for task, method, _ in newest.runs}
+    notes = []
+    if "+" in newest.trained:
+        notes.append(f"Trained on {newest.trained}: zero-shot figures leave all of these out.")
+    pulled = {key[:2] for key, run in newest.runs.items() if float(run.params.get(_PULLED, 0))}
+    if pulled:
+        notes.append(
+            f"Trained with an alignment loss ({_PULLED}), which reads unlabelled text of other languages: "
+            f"{_names(pulled)}."
+        )
+    if newest.trained_otherwise:
+        notes.append(
+            f"This is on runs trained on {newest.trained}. Those trained on "
+            f"{', '.join(newest.trained_otherwise)} are left out; name them with --train-language."
+        )
+    if newest.unfinished:
+        notes.append(
+            "Newer runs are left out, because not all of their seeds have finished: "
+            f"{_names(newest.unfinished)}. The newest complete ones stand in their place; make all-tasks "
+            "goes on with the others."
+        )
+    if newest.older:
+        notes.append(f"Older runs with another recipe, data or code are left out: {_names(newest.older)}.")
+    both = [name for name in TASKS if {(name, METHOD), (name, BASELINE)} <= cells]
+    notes += [
+        f"Task {name} is left out: it has no finished runs of both methods."
+        for name in TASKS
+        if name not in both and any(cell[0] == name for cell in cells)
+    ]
+    if not both:
+        known = f" (models in the store: {', '.join(newest.models)})" if newest.models else ""
+        if newest.trained_otherwise:
+            others = ", ".join(newest.trained_otherwise)
+            known += f" (trained on {newest.trained}; there are runs trained on {others})"
+        raise StudyError(
+            f"no task has finished runs of a study with both {METHOD} and {BASELINE}"
+            f"{f' of {newest.model}' if newest.model else ''}"
+            f"{known}. Run one: make all-tasks"
+        )
+    runs = {key: run for key, run in newest.runs.items() if key[0] in both}
+    return StudyRuns(newest.model, runs, tuple(notes))
+
+
+def _cell(run: CellRun) -> tuple[str, str]:
+    return run.tags["task"], run.tags["method"]
+
+
+def _names(cells: Collection[tuple[str, str]]) -> str:
+    return ", ".join(f"{task} {method}" for task, method in sorted(cells))
+
+
+def find_fertility(study: StudyRuns) -> Fertility | None:
+    """Tokens a word by language, from the task that has them in most languages.
+
+    Words are counted differently by tasks (annotated words in tagging, words between spaces in pairs), so
+    that figures of two tasks do not mix. Among tasks with equally many languages tagging comes first.
+    """
+    by_task: dict[str, dict[str, float]] = {}
+    for (task, _, _), run in study.runs.items():
+        found = {
+            name.removeprefix(TOKENS_PER_WORD): value
+            for name, value in run.metrics.items()
+            if name.startswith(TOKENS_PER_WORD)
+        }
+        if found:
+            by_task[task] = found  # alike in all runs of a task: no weights have a part in it
+    if not by_task:
+        return None
+    best = max(by_task, key=lambda name: (len(by_task[name]), TASKS[name].kind == "tagging"))
+    return Fertility(best, by_task[best])

@@ -1,0 +1,1 @@
+"""Alignment by unlabelled text: moments, their file, and the loss that is trained in."""

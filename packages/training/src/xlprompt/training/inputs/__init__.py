@@ -1,0 +1,1 @@
+"""What a run begins with: its data, encoded, and its model."""

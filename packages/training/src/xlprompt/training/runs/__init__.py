@@ -1,0 +1,1 @@
+"""One run from its recipe to its scores: training, evaluation, prediction, and what it costs."""

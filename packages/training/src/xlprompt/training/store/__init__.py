@@ -1,0 +1,11 @@
+"""What a run leaves: the MLflow store, checkpoints, training states."""
+
+import os
+
+# Before a module of this folder imports MLflow, which reads this once.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
+# A pooled connection that once met a read-only database stays read-only when the database no longer is. A new
+# one for each call costs 2 ms, once in some seconds. What is set for another store's pool does not fit it.
+for _name in [name for name in os.environ if name.startswith("MLFLOW_SQLALCHEMYSTORE_")]:
+    del os.environ[_name]
+os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"

@@ -1,0 +1,245 @@
+"""The MLflow store of a folder: a sqlite database with its artifacts beside it, opened, locked, explained.
+
+It is addressed through `MlflowClient`: MLflow's global state (tracking URI, active run) is never touched, so
+one process can track several runs. What the database has against a call ends in a `TrackingError`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock
+from mlflow.entities import Run
+
+from xlprompt.training.machine.process_identity import is_gone, is_there, this_process
+from xlprompt.training.store.new_database import holds_nothing, make_database
+from xlprompt.training.store.sqlite_uri import sqlite_uri
+from xlprompt.training.store.stored_models import keep_one_model, local_path, output_model
+from xlprompt.training.store.tracker import StoredModel, TrackingError
+
+MAX_TAG = 5000  # MLflow's own limit, below which nothing is lost silently
+
+# How long to wait for a store that another program has locked. MLflow's sessions wait 20 s, whatever the
+# connection says (`PRAGMA busy_timeout` in mlflow/store/db/utils.py), so the waiting is done before them.
+WAIT_TO_START = 10.0  # long enough for the writes of other runs on a slow disk, short enough for a person
+WAIT_TO_FINISH = 60.0  # hours of work hang on it
+
+PROCESS_TAG = "process"  # tag: which process works on a run
+
+
+def store_uri(mlruns: Path) -> str:
+    """The tracking URI of a folder's store, as MLflow's own commands take it."""
+    return sqlite_uri(database_file(mlruns))
+
+
+def open_client(mlruns: Path) -> mlflow.MlflowClient:
+    """A client of the folder's store, for what goes beyond one run; the store is made where there is none."""
+    return connect(mlruns)
+
+
+def create_store(mlruns: Path) -> None:
+    """Make the folder's store where there is none; of several processes one does, and the others wait.
+
+    Raises:
+        TrackingError: It cannot be made or read.
+    """
+    connect(mlruns, writing=False)
+
+
+def find_model(mlruns: Path, run_id: str) -> StoredModel:
+    """The checkpoint that a training run of the store has produced.
+
+    Raises:
+        TrackingError: There is no store, no such run, or the run produced no complete checkpoint.
+    """
+    if not database_file(mlruns).is_file():
+        raise TrackingError(
+            f"{mlruns}: no MLflow store here (mlflow.db is missing). Give the folder of a run's store"
+        )
+    client = connect(mlruns, writing=False)
+    with store_errors(mlruns):
+        run = find_run(client, run_id)
+        if run is None:
+            raise TrackingError(f"{mlruns}: no run '{run_id}' in this store. `xlprompt ui` lists the runs")
+        model = output_model(client, run)
+        if model is None:
+            raise TrackingError(
+                f"run {run_id} ({run.info.status}) has no checkpoint: it ended before training did. Train "
+                "again"
+            )
+    return StoredModel(model.model_id, local_path(model.artifact_location))
+
+
+def connect(mlruns: Path, *, writing: bool = True) -> mlflow.MlflowClient:
+    """A client of the folder's store, whose schema is created or checked when the client is made."""
+    # The one writes a page of migration steps on first use; the other the whole traceback of errors that are
+    # raised anyway, and of those that are survived.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    with store_errors(mlruns):
+        mlruns.mkdir(parents=True, exist_ok=True)
+        may_create = writing or os.access(mlruns, os.W_OK)
+        with store_lock(mlruns) if may_create else nullcontext():
+            if not database_file(mlruns).exists():
+                make_database(database_file(mlruns))
+            # Before MLflow, whose tries at a store that is locked take minutes.
+            elif reason := why_unusable(mlruns, WAIT_TO_START, writing=writing):
+                raise TrackingError(explained(mlruns, reason))
+            return _opened(mlruns, may_create)
+
+
+def _opened(mlruns: Path, may_create: bool) -> mlflow.MlflowClient:
+    """A client of a store; one whose making was interrupted and that holds nothing yet is made anew."""
+    uri = f"{store_uri(mlruns)}?timeout={WAIT_TO_FINISH:.0f}"
+    try:
+        return mlflow.MlflowClient(tracking_uri=uri)
+    except Exception:
+        if not may_create or not holds_nothing(database_file(mlruns)):
+            raise
+        make_database(database_file(mlruns))
+        return mlflow.MlflowClient(tracking_uri=uri)
+
+
+def database_file(mlruns: Path) -> Path:
+    """The file of the folder's database."""
+    return mlruns / "mlflow.db"
+
+
+def why_unusable(mlruns: Path, wait: float, *, writing: bool = True) -> str | None:
+    """Why the store's database cannot be written (or read) now, in sqlite's words; None where it can.
+
+    Nothing is written, so a full disk is not noticed.
+
+    Args:
+        mlruns: The store's folder.
+        wait: Seconds to wait for another program to release its lock.
+        writing: False asks for reading only.
+    """
+    if not database_file(mlruns).exists():
+        return "no such file"
+    database = database_file(mlruns).absolute().as_uri() + ("?mode=rw" if writing else "?mode=ro")
+    until = time.monotonic() + wait
+    while True:
+        # Python cannot be interrupted while sqlite waits, so it does in short spells.
+        spell = min(1.0, max(0.0, until - time.monotonic()))
+        try:
+            with closing(
+                sqlite3.connect(database, uri=True, timeout=spell, isolation_level=None)
+            ) as connection:
+                # Exclusive, as a commit needs it: a reader that does not finish is as much in the way.
+                connection.execute("BEGIN EXCLUSIVE" if writing else "BEGIN")
+                connection.execute("SELECT COUNT(*) FROM sqlite_master")
+                connection.execute("ROLLBACK")
+            return None
+        except sqlite3.Error as error:
+            locked = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not locked or time.monotonic() >= until:
+                return str(error)
+
+
+@contextmanager
+def store_errors(mlruns: Path) -> Iterator[None]:
+    """Raise what the store has against a call as a TrackingError; errors of other kinds are left alone."""
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Exception as error:
+        reason = outage(error) or _refusal(error)
+        if reason is None:
+            raise
+        raise TrackingError(explained(mlruns, reason)) from error
+
+
+def outage(error: BaseException | None) -> str | None:
+    """What sqlite or the file system reports, beneath MLflow's and SQLAlchemy's wrapping, if it is theirs."""
+    while error is not None:
+        if isinstance(error, sqlite3.Error | OSError):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _refusal(error: Exception) -> str | None:
+    """MLflow's objection to a call, such as that the run was deleted."""
+    return str(error).partition("\n")[0] if isinstance(error, mlflow.MlflowException) else None
+
+
+def explained(mlruns: Path, reason: str) -> str:
+    """Why the store cannot be used, and what to do."""
+    return (
+        f"{database_file(mlruns)}: the MLflow store cannot be used ({reason}). {remedy(reason)}, then run "
+        "the command again. Training goes on where it was with --resume (make: RESUME=1): its state is intact"
+    )
+
+
+def remedy(reason: str) -> str:
+    """What to do about it."""
+    words = reason.lower()
+    if "locked" in words:
+        return "Close the program that has it open (a database browser, a backup, a stopped run)"
+    if "no such file" in words:
+        return "Bring its folder back (was it moved, or its disk taken away?)"
+    if any(sign in words for sign in ("readonly", "read-only", "permission", "unable to open")):
+        return "Make the file and its folder writable"
+    if "full" in words or "no space" in words:
+        return "Make room on its disk"
+    if "schema" in words:
+        return "Back it up and upgrade it (`mlflow db upgrade`), or name another store with --mlruns"
+    if "deleted" in words:
+        return "Restore the run (`mlflow runs restore`)"
+    return "Repair it, or name another store with --mlruns"
+
+
+def is_at_work(run: Run) -> bool:
+    """Whether another process of this machine works on a run."""
+    process = run.data.tags.get(PROCESS_TAG, "")
+    return run.info.status == "RUNNING" and process != this_process() and is_there(process)
+
+
+def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
+    """End runs whose process on this machine is gone: who is killed by SIGKILL cannot do so himself."""
+    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+        if is_gone(run.data.tags.get(PROCESS_TAG, "")):
+            keep_one_model(client, experiment_id, run.info.run_id)
+            client.set_tag(run.info.run_id, "error", "its process ended without a word")
+            client.set_terminated(run.info.run_id, status="KILLED")
+
+
+def find_run(client: mlflow.MlflowClient, run_id: str) -> Run | None:
+    """The run of this id; None where there is none."""
+    """A run of the store; None where it has none of this id."""
+    try:
+        return client.get_run(run_id)
+    except mlflow.MlflowException as error:
+        if outage(error):
+            raise
+        return None  # no such run, or no id at all
+
+
+def store_lock(mlruns: Path) -> FileLock:
+    """The lock of those who make or change the store as a whole."""
+    return FileLock(mlruns / ".lock", timeout=600)
+
+
+def find_experiment(client: mlflow.MlflowClient, name: str, mlruns: Path) -> str:
+    """The id of an experiment, which is made where there is none."""
+    with store_lock(mlruns):
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            location = (mlruns.absolute() / "artifacts").as_uri()
+            return str(client.create_experiment(name, artifact_location=location))
+    if experiment.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"the experiment '{name}' was deleted in this store. Restore it with "
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` "
+            f"(MLFLOW_TRACKING_URI={store_uri(mlruns)}), or use another store"
+        )
+    return str(experiment.experiment_id)
