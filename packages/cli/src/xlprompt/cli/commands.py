@@ -47,7 +47,7 @@ class Commands(click.Group):
 
 
 def refuse_empty_values(command: click.Command, ctx: click.Context, args: Sequence[str]) -> None:
-    """Refuse options and arguments with nothing in them: a script's empty variable is not a choice of the default.
+    """Refuse options and arguments with nothing in them: a script's empty variable chooses no default.
 
     Raises:
         click.UsageError: One is given as an empty text.
