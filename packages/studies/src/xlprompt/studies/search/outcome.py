@@ -158,7 +158,6 @@ def _draw(trials: SearchTrials, folder: Path, score: str) -> Iterator[Path]:
         "steps": plots.plot_intermediate_values(trials.study),
         "slices": plots.plot_slice(trials.study, target_name=score),
     }
-    drawn["steps"].set_ylabel(score)
     if trials.importances():
         drawn["importance"] = plots.plot_param_importances(
             trials.scored(), evaluator=importance_evaluator(), target_name=score
@@ -171,6 +170,8 @@ def _draw(trials: SearchTrials, folder: Path, score: str) -> Iterator[Path]:
             if panel.get_xscale() == "log":
                 panel.xaxis.set_major_formatter("{x:g}")
                 panel.xaxis.set_minor_formatter(NullFormatter())  # they would overlap
+        if name == "steps":
+            panels[0].set_ylabel(score)
         figure.savefig(folder / f"{name}.png", dpi=160, bbox_inches="tight")
         pyplot.close(figure)
         yield folder / f"{name}.png"
