@@ -26,6 +26,12 @@ from xlprompt.models.accounting.flops import compute_shape, forward_flops, step_
 from xlprompt.training.alignment.loss import Unlabelled
 from xlprompt.training.fitting.engine import share_of_loss, updates_at_once
 from xlprompt.training.machine.environment import device_name
+from xlprompt.training.store.metric_names import (
+    PEAK_MEMORY_MIB,
+    TOKENS_PER_SECOND,
+    TOTAL_SECONDS,
+    TRAIN_SECONDS,
+)
 from xlprompt.training.store.training_state import random_state, restore_random_state
 
 # FLOPs a second in bfloat16 on tensor cores, dense and without sparsity (data sheets that give the sparse
@@ -131,12 +137,12 @@ class RunCost:
     def to_metrics(self) -> dict[str, float]:
         """By the names they are logged under; `cost/model_tflops` is work (1e12 FLOPs), not a rate."""
         return {
-            "cost/train_seconds": self.train_seconds,
-            "cost/total_seconds": self.total_seconds,
-            "cost/tokens_per_second": self.tokens_per_second,
+            TRAIN_SECONDS: self.train_seconds,
+            TOTAL_SECONDS: self.total_seconds,
+            TOKENS_PER_SECOND: self.tokens_per_second,
             "cost/model_tflops": self.flops / 1e12,
             "cost/model_flops_utilization": self.model_flops_utilization,
-            "cost/peak_memory_mib": self.peak_memory_bytes / 2**20,
+            PEAK_MEMORY_MIB: self.peak_memory_bytes / 2**20,
             "cost/checkpoint_bytes": self.checkpoint_bytes,
         }
 

@@ -12,6 +12,7 @@ from xlprompt.evaluation.answers.language_model import language_model_loss
 from xlprompt.models import TaskModel
 from xlprompt.training.fitting.engine import Engine
 from xlprompt.training.inputs.preparation import Setup, load_split
+from xlprompt.training.store.metric_names import LOSS_AFTER, LOSS_BEFORE, LOSS_CHANGE, MEAN, MEAN_ZERO_SHOT
 
 Losses = dict[str, float]
 
@@ -61,11 +62,11 @@ def forgetting_metrics(before: Losses, after: Losses, trained: Collection[str]) 
     if not before:
         return {}
     change = {language: after[language] - loss for language, loss in before.items()}
-    metrics = {f"language_model/before/{language}": loss for language, loss in before.items()}
-    metrics |= {f"language_model/after/{language}": loss for language, loss in after.items()}
-    metrics |= {f"language_model/change/{language}": value for language, value in change.items()}
-    metrics["language_model/change/mean"] = sum(change.values()) / len(change)
+    metrics = {LOSS_BEFORE + language: loss for language, loss in before.items()}
+    metrics |= {LOSS_AFTER + language: loss for language, loss in after.items()}
+    metrics |= {LOSS_CHANGE + language: value for language, value in change.items()}
+    metrics[LOSS_CHANGE + MEAN] = sum(change.values()) / len(change)
     others = [value for language, value in change.items() if language not in trained]
     if others:
-        metrics["language_model/change/mean_zero_shot"] = sum(others) / len(others)
+        metrics[LOSS_CHANGE + MEAN_ZERO_SHOT] = sum(others) / len(others)
     return metrics

@@ -38,6 +38,7 @@ from xlprompt.evaluation.terminal import open_console
 from xlprompt.models import AffineMap, AlignmentKind, TaskModel
 from xlprompt.training.alignment.moments import Alignment
 from xlprompt.training.inputs.preparation import Setup, Split, load_split
+from xlprompt.training.store.metric_names import swept_mean
 from xlprompt.training.store.tracker import DatasetRecord, Tracker, log_text
 
 _COUNTED = 1000  # examples of a test set: some 20,000 words, in a tenth of a second
@@ -295,7 +296,7 @@ def _log_sweep(
     tracker.log_artifact(sweep_figure(folder / f"alignment-{name}.png", title, name, none, sweep))
     for kind, points in sweep.items():
         for value, mean in points.items():
-            key = f"{report.split}-{kind}/{report.metric}/mean_zero_shot_by_{name}"
+            key = swept_mean(report.metric, kind, name, report.split)
             tracker.log_metrics({key: mean}, step=value or 0)
 
 
