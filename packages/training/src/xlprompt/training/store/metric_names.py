@@ -21,6 +21,13 @@ TRAIN_SECONDS = "cost/train_seconds"
 TOTAL_SECONDS = "cost/total_seconds"
 TOKENS_PER_SECOND = "cost/tokens_per_second"
 PEAK_MEMORY_MIB = "cost/peak_memory_mib"
+MODEL_TFLOPS = "cost/model_tflops"  # work in 1e12 FLOPs, not a rate
+MODEL_FLOPS_UTILIZATION = "cost/model_flops_utilization"
+CHECKPOINT_BYTES = "cost/checkpoint_bytes"
+ESTIMATED_TRAIN_SECONDS = "cost/estimated_train_seconds"
+ESTIMATED_DEVELOPMENT_SECONDS = "cost/estimated_development_seconds"
+ESTIMATED_PEAK_MEMORY_MIB = "cost/estimated_peak_memory_mib"
+ESTIMATED_MODEL_TFLOPS = "cost/estimated_model_tflops"
 TRIALS_SECONDS = "cost/trials_seconds"
 
 LANGUAGE_MODEL = "language_model/"

@@ -1,4 +1,4 @@
-"""Where a run is written down: MLflow behind the protocol of `tracker`.
+"""Where a run is written down: MLflow behind the class of `tracker`.
 
 The store is always an explicit sqlite database with its artifacts beside it, addressed through
 `MlflowClient`: MLflow's global state (tracking URI, active run) is never touched, so one process can track
@@ -57,7 +57,7 @@ from xlprompt.training.store.database import (
     why_unusable,
 )
 from xlprompt.training.store.stored_models import keep_one_model, local_path, remove_model
-from xlprompt.training.store.tracker import DatasetRecord, EndState, StoredModel, TrackingError
+from xlprompt.training.store.tracker import DatasetRecord, EndState, StoredModel, Tracker, TrackingError
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ _MAX_PENDING = 100_000  # some 50 MB; a run logs four figures every ten steps or
 _HALF_AN_ARTIFACT = ".artifact.uploading."  # how MLflow calls a file until it is whole
 
 
-class MlflowTracker:
+class MlflowTracker(Tracker):
     """Writes one run to the sqlite store of a folder.
 
     Metrics are buffered and sent in batches, since one by one they would cost several milliseconds each.
