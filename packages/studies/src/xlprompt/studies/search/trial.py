@@ -81,7 +81,7 @@ def train_trial(
         open_training(
             recipe, store=store, console=console, recipe_path=recipe_path, engine=engine, reads_tests=False
         ) as run,
-        run.at_work() as at_work,
+        run.at_work() as trainer,
     ):
         run_id = run.tracker.start(
             experiment=recipe.task,
@@ -93,7 +93,7 @@ def train_trial(
         if run_id is not None:
             on_start(run_id)
         try:
-            result = run.fit(at_work, show, [_Watched(on_score)])
+            result = run.fit(trainer, show, [_Watched(on_score)])
         except Pruned:
             run.tracker.set_tag(STATE_TAG, "pruned")
             return None

@@ -126,18 +126,18 @@ def train(
         told = tell_cost(run)
         start = find_start(run, resume, resume_step)
         before = losses_by_language(run)
-        with run.at_work() as at_work:
+        with run.at_work() as trainer:
             states = begin(run, start, told.expected.to_metrics(), tags, parent_run_id)
-            fitted = _fit(run, at_work, start, states, show)
-            kept = _keep(run, at_work, states, fitted)
+            fitted = _fit(run, trainer, start, states, show)
+            kept = _keep(run, trainer, states, fitted)
             scores = _score(run, kept, fitted)
-            compare_losses(run, before, at_work, model_id=kept.model_id, step=fitted.best_step)
+            compare_losses(run, before, trainer, model_id=kept.model_id, step=fitted.best_step)
             cost = _close(run, start, told, fitted, kept)
-    if states is None or states.identity.run_id is None or kept.directory is None:
-        return None
-    states.delete()  # after the store knows the run's end; until then it can be gone on with
-    run_id, name = states.identity.run_id, run_name(recipe)
-    return RunResult(run_id, name, kept.directory, run.budget, fitted, scores, told.expected, cost)
+        if states is None or states.identity.run_id is None or kept.directory is None:
+            return None
+        states.delete()  # after the store knows the run's end; until then it can be gone on with
+        run_id, name = states.identity.run_id, run_name(recipe)
+        return RunResult(run_id, name, kept.directory, run.budget, fitted, scores, told.expected, cost)
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,6 @@ from mlflow.entities import (
     Metric,
     Param,
 )
-from mlflow.store.db.utils import _get_latest_schema_revision
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
 from xlprompt.data.whole_files import write_whole
@@ -381,40 +378,6 @@ class MlflowTracker(Tracker):
             before = self._logged.get(metric.key)
             if before is None or before.step < metric.step:
                 self._logged[metric.key] = metric
-
-
-def store_problem(mlruns: Path) -> tuple[str, str] | None:
-    """Why a folder's store cannot be used and what to do, or None where it can; nothing is written.
-
-    Where there is no store yet, the question is whether one can be made.
-    """
-    database = database_file(mlruns)
-    if not os.path.lexists(database):
-        place = next(each for each in (mlruns, *mlruns.absolute().parents) if os.path.lexists(each))
-        if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
-            return None
-        return (
-            f"none can be made in {place}",
-            "Make it a folder that can be written, or name another with --mlruns",
-        )
-    reason = why_unusable(mlruns, _WAIT_IN_TRAINING) or _other_schema(database)
-    if reason is None and not os.access(mlruns, os.W_OK):
-        reason = "its folder is read-only"  # where sqlite puts its journal
-    return None if reason is None else (f"{database} cannot be used ({reason})", remedy(reason))
-
-
-def _other_schema(database: Path) -> str | None:
-    """What is wrong with a database's tables, by MLflow's own mark; an empty one is filled at first use."""
-    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,):
-                return None
-            versions = [row[0] for row in connection.execute("SELECT version_num FROM alembic_version")]
-            connection.execute("SELECT status, lifecycle_stage FROM runs LIMIT 1")
-        except sqlite3.Error as error:
-            return f"it is no MLflow store: {error}"
-    head = _get_latest_schema_revision()
-    return None if versions == [head] else f"its schema is {', '.join(versions)}, and this MLflow's is {head}"
 
 
 def _every_second_point(metrics: list[Metric]) -> list[Metric]:
