@@ -25,7 +25,9 @@ def seconds_per_step(kept: bool) -> float:
     from xlprompt.models import load_tokenizer
     from xlprompt.models.backbone.backbone import locate
     from xlprompt.training.machine.allocator import keep_freed_memory
-    from xlprompt.training.pretraining.pretrain import PretrainingRecipe, next_token_loss, token_rows
+    from xlprompt.training.pretraining.loss import next_token_loss
+    from xlprompt.training.pretraining.recipe import PretrainingRecipe
+    from xlprompt.training.pretraining.text import token_rows
     from xlprompt.training.recipes.settings import load_settings
 
     if kept and not keep_freed_memory():

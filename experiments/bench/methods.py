@@ -45,8 +45,9 @@ from xlprompt.training.fitting.choose_engine import EngineChoice, choose_engine,
 from xlprompt.training.fitting.engine import Engine
 from xlprompt.training.machine.allocator import keep_freed_memory
 from xlprompt.training.machine.environment import peak_memory_bytes
+from xlprompt.training.machine.speed import device_peak_flops
 from xlprompt.training.recipes.recipe import OptimizerSettings
-from xlprompt.training.runs.cost import device_peak_flops, folder_bytes
+from xlprompt.training.runs.cost import folder_bytes
 from xlprompt.training.store.checkpoint import CheckpointMetadata, save_checkpoint
 
 

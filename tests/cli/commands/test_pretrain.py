@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xlprompt.models import load_backbone
-from xlprompt.training.pretraining import pretrain
+from xlprompt.training.pretraining import loss, text
 
 RECIPE = """
 name: toy
@@ -25,8 +25,8 @@ learning_rate: 1e-3
 
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(pretrain, "_PASSAGES_AT_ONCE", 100)
-    monkeypatch.setattr(pretrain, "_HELD_OUT_PASSAGES", 4)
+    monkeypatch.setattr(text, "_PASSAGES_AT_ONCE", 100)
+    monkeypatch.setattr(loss, "_HELD_OUT_PASSAGES", 4)
     file = tmp_path / "toy.yaml"
     file.write_text(RECIPE)
     return file

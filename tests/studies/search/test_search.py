@@ -229,7 +229,7 @@ def test_an_error_ends_the_search_as_failed_and_the_same_call_goes_on(call, stor
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("xlprompt.studies.search.trial.fit", fail)
+        patch.setattr("xlprompt.training.runs.opened.fit", fail)
         result, _ = call()
     assert not result.finished
     assert "worker 1: OSError: the disk is full" in result.failures[0]

@@ -7,10 +7,11 @@ from rich.console import Console
 
 from xlprompt.data import TASKS
 from xlprompt.data.encoding.batches import training_steps
-from xlprompt.evaluation import predict, score
+from xlprompt.evaluation import Score, main_metric, predict, score
 from xlprompt.training.fitting.engine import Master, accumulate_gradients, make_optimizer
-from xlprompt.training.fitting.loop import TrainingDiverged, fit, rate_factor
-from xlprompt.training.fitting.progress import SilentProgress, training_progress
+from xlprompt.training.fitting.listeners import Curves, Development, Step
+from xlprompt.training.fitting.loop import Examples, TrainingDiverged, fit, rate_factor
+from xlprompt.training.fitting.progress import training_progress
 from xlprompt.training.store.tracker import NullTracker
 
 CPU = torch.device("cpu")
@@ -33,12 +34,13 @@ def run(fake_model, encoded):
         model = model or fake_model(len(TASKS[recipe.task].labels))
         result = fit(
             model,
-            encoded(recipe.task, examples=90, seed=1),
-            encoded(recipe.task, examples=60, seed=development_seed),
+            Examples(
+                encoded(recipe.task, examples=90, seed=1),
+                encoded(recipe.task, examples=60, seed=development_seed),
+                pad_id=0,
+            ),
             recipe,
-            tracker=tracker or NullTracker(),
-            progress=SilentProgress(),
-            pad_id=0,
+            [Curves(tracker, f"validation/{main_metric(TASKS[recipe.task])}/en")] if tracker else [],
             device=CPU,
         )
         return model, result
@@ -194,9 +196,9 @@ def test_progress_shows_loss_rate_speed_time_left_and_best_score(terminal):
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=120)
     with training_progress(console, steps=2, metric="accuracy") as progress:
-        progress.stepped(1, loss=1.25, learning_rate=1e-3, tokens_per_second=1234.0)
-        progress.evaluated(1, score=50.0, best_score=51.5, best_step=1)
-        progress.stepped(2, loss=1.125, learning_rate=1e-3, tokens_per_second=1234.0)
+        progress.stepped(Step(1, loss=1.25, learning_rate=1e-3, tokens_per_second=1234.0))
+        progress.scored(Development(1, Score(50.0), loss=1.0, best_score=51.5, best_step=1))
+        progress.stepped(Step(2, loss=1.125, learning_rate=1e-3, tokens_per_second=1234.0))
     shown = text.getvalue()
     assert "1.125" in shown
     assert "1,234" in shown

@@ -13,16 +13,15 @@ from xlprompt.data import STUDY_LANGUAGES
 from xlprompt.data.mini.corpus import passages
 from xlprompt.models import load_backbone, load_tokenizer
 from xlprompt.training import RecipeError, store_uri
-from xlprompt.training.fitting.progress import SilentProgress
-from xlprompt.training.pretraining import pretrain as pretraining
+from xlprompt.training.fitting.listeners import Listener, Step
+from xlprompt.training.pretraining import loss, text
+from xlprompt.training.pretraining.loss import next_token_loss
 from xlprompt.training.pretraining.pretrain import (
     PretrainingError,
-    PretrainingRecipe,
-    Row,
-    next_token_loss,
     pretrain,
-    token_rows,
 )
+from xlprompt.training.pretraining.recipe import PretrainingRecipe
+from xlprompt.training.pretraining.text import Row, token_rows
 from xlprompt.training.recipes.settings import load_settings
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments" / "nano"
@@ -43,25 +42,25 @@ TOY = PretrainingRecipe(
 )
 
 
-class Interrupting(SilentProgress):
+class Interrupting(Listener):
     """Tries to build the same beside it, and presses Ctrl-C at a step."""
 
     def __init__(self, at: int, other: Path) -> None:
         self.at, self.other = at, other
 
-    def stepped(self, step: int, **figures: float) -> None:
-        if step == self.at:
+    def stepped(self, step: Step) -> None:
+        if step.number == self.at:
             with pytest.raises(PretrainingError, match="another process is building this very recipe"):
                 build(self.other)
             raise KeyboardInterrupt
 
 
-def build(folder: Path, progress: SilentProgress | None = None):
+def build(folder: Path, progress: Listener | None = None):
     return pretrain(
         TOY,
         folder=folder / "model",
         store=folder / "mlruns",
-        progress=progress or SilentProgress(),
+        progress=progress or Listener(),
         recipe_path=None,
     )
 
@@ -70,8 +69,8 @@ def build(folder: Path, progress: SilentProgress | None = None):
 def little_text():
     """Eight steps read some fifty passages, and the thousands that a real build sorts would be wasted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretraining, "_PASSAGES_AT_ONCE", 100)
-        patch.setattr(pretraining, "_HELD_OUT_PASSAGES", 4)
+        patch.setattr(text, "_PASSAGES_AT_ONCE", 100)
+        patch.setattr(loss, "_HELD_OUT_PASSAGES", 4)
         yield
 
 

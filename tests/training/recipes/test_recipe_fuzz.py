@@ -10,7 +10,7 @@ from xlprompt.studies.analyses.granularity.settings import Sweep
 from xlprompt.studies.grid.grid import Grid
 from xlprompt.studies.search.space import SearchFile
 from xlprompt.training.errors import RecipeError
-from xlprompt.training.pretraining.pretrain import PretrainingRecipe
+from xlprompt.training.pretraining.recipe import PretrainingRecipe
 from xlprompt.training.recipes.files import parse_value
 from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict
 from xlprompt.training.recipes.settings import load_settings, valid_keys

@@ -19,17 +19,16 @@ from xlprompt.models import (
 )
 from xlprompt.models.accounting.flops import compute_shape, step_flops
 from xlprompt.training.fitting.engine import TorchEngine
+from xlprompt.training.machine import speed
+from xlprompt.training.machine.speed import PeakRate, device_peak_flops
 from xlprompt.training.recipes.recipe import OptimizerSettings
-from xlprompt.training.runs import cost
+from xlprompt.training.runs import estimate as estimation
 from xlprompt.training.runs.cost import (
-    PeakRate,
-    Workload,
-    device_peak_flops,
-    estimate,
     folder_bytes,
     measured,
     training_flops,
 )
+from xlprompt.training.runs.estimate import Workload, estimate
 
 CPU = torch.device("cpu")
 PROMPT = PromptSettings(length=4)
@@ -101,7 +100,7 @@ def clock(monkeypatch):
         work()
         return 1.0
 
-    monkeypatch.setattr(cost, "_timed", timed)
+    monkeypatch.setattr(estimation, "timed", timed)
 
 
 @pytest.mark.integration
@@ -139,7 +138,7 @@ def test_padding_costs_time_and_is_no_useful_work(tiny_xglm, clock):
 def test_memory_is_what_is_held_and_what_the_engine_and_the_passes_add(tiny_xglm, finetune, monkeypatch):
     model = task_model(tiny_xglm, finetune=finetune)
     state = state_memory(model.budget())
-    held = cost.psutil.Process().memory_info().rss
+    held = estimation.psutil.Process().memory_info().rss
     found = estimated(model)
     passing = max(found.activation_bytes, 8 * max(p.numel() for p in model.parameters() if p.requires_grad))
     before = found.peak_memory_bytes - passing - state.gradients - state.optimizer
@@ -148,15 +147,15 @@ def test_memory_is_what_is_held_and_what_the_engine_and_the_passes_add(tiny_xglm
 
 def test_an_update_takes_memory_for_a_moment():
     trained = [torch.nn.Parameter(torch.zeros(size)) for size in (100, 40)]
-    assert cost._update_bytes(trained, CPU, fused=False) == 2 * 4 * 100  # one tensor after the other
-    assert cost._update_bytes(trained, torch.device("cuda"), fused=False) == 4 * 140  # all in one go
-    assert cost._update_bytes(trained, CPU, fused=True) == 0
-    assert cost._update_bytes([], CPU, fused=False) == 0
+    assert estimation._update_bytes(trained, CPU, fused=False) == 2 * 4 * 100  # one tensor after the other
+    assert estimation._update_bytes(trained, torch.device("cuda"), fused=False) == 4 * 140  # all in one go
+    assert estimation._update_bytes(trained, CPU, fused=True) == 0
+    assert estimation._update_bytes([], CPU, fused=False) == 0
 
 
 def test_gradients_held_by_the_trial_alone_are_not_activations():
     held = iter([100, 180, 250])
-    memory = cost._Memory(lambda: next(held))
+    memory = estimation._Memory(lambda: next(held))
     memory.after_forward = memory.look()
     memory.look()
     assert memory.activations == 150
@@ -192,7 +191,7 @@ def test_flops_of_training_are_those_of_the_mean_row(tiny_gemma, finetune):
     ],
 )
 def test_known_gpus_have_the_dense_rate_of_their_data_sheet(name, teraflops, monkeypatch):
-    monkeypatch.setattr(cost, "device_name", lambda device: name)
+    monkeypatch.setattr(speed, "device_name", lambda device: name)
     rate = device_peak_flops(torch.device("cuda"), "bfloat16")
     assert rate == PeakRate(teraflops * 1e12, "datasheet")
 
@@ -206,8 +205,8 @@ def test_known_gpus_have_the_dense_rate_of_their_data_sheet(name, teraflops, mon
     ],
 )
 def test_any_other_gpu_is_measured(name, precision, monkeypatch):
-    monkeypatch.setattr(cost, "device_name", lambda device: name)
-    monkeypatch.setattr(cost, "_measured_rate", lambda device, dtype: 5e12)
+    monkeypatch.setattr(speed, "device_name", lambda device: name)
+    monkeypatch.setattr(speed, "_measured_rate", lambda device, dtype: 5e12)
     assert device_peak_flops(torch.device("cuda"), precision) == PeakRate(5e12, "measured")
 
 
@@ -220,9 +219,9 @@ def test_a_cpu_is_measured():
 def test_a_measured_rate_is_that_of_the_largest_product_tried(monkeypatch):
     seconds = {512: 0.001, 1024: 0.004, 2048: 0.02}
     shapes = []
-    monkeypatch.setattr(cost, "_timed", lambda work, device: seconds[work.__defaults__[0].shape[0]])
+    monkeypatch.setattr(speed, "timed", lambda work, device: seconds[work.__defaults__[0].shape[0]])
     monkeypatch.setattr(torch, "full", lambda shape, *_, **__: shapes.append(shape) or torch.empty(shape))
-    assert cost._measured_rate(CPU, torch.float32) == pytest.approx(2 * 2048**3 / 0.02)
+    assert speed._measured_rate(CPU, torch.float32) == pytest.approx(2 * 2048**3 / 0.02)
     assert shapes == [(512, 512), (1024, 1024), (2048, 2048)]  # 0.02 s is long enough: no larger one
 
 

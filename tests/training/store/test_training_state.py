@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 
 from xlprompt.data import TASKS
 from xlprompt.training.errors import CheckpointError
-from xlprompt.training.fitting.loop import fit
-from xlprompt.training.fitting.progress import SilentProgress
+from xlprompt.training.fitting.listeners import Curves, KeptStates
+from xlprompt.training.fitting.loop import Examples, fit
 from xlprompt.training.store.stored_files import sealed
 from xlprompt.training.store.tracker import NullTracker
 from xlprompt.training.store.training_state import (
@@ -47,14 +47,10 @@ def run(fake_model, encoded, recipe):
         model = fake_model(len(TASKS["xnli"].labels))
         result = fit(
             model,
-            encoded("xnli", examples=90, seed=1),
-            encoded("xnli", examples=60, seed=2),
+            Examples(encoded("xnli", examples=90, seed=1), encoded("xnli", examples=60, seed=2), pad_id=0),
             settings,
-            tracker=tracker or NullTracker(),
-            progress=SilentProgress(),
-            pad_id=0,
+            [*([Curves(tracker)] if tracker else []), *([KeptStates(states)] if states else [])],
             device=CPU,
-            states=states,
             start=start,
             started=started,
         )

@@ -212,7 +212,7 @@ def check_disk(mlruns: Path) -> Finding:
 
 def check_store(mlruns: Path) -> Finding:
     """Runs in the MLflow store by end state. RUNNING ones are still going, or died without a word."""
-    from xlprompt.training.store.mlflow_tracker import store_problem
+    from xlprompt.training.store.database import store_problem
 
     if problem := store_problem(mlruns):
         return Finding("store", "missing", *problem)

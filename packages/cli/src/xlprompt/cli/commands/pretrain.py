@@ -45,7 +45,8 @@ def command(recipe: Path, out: Path | None, settings: tuple[str, ...], mlruns: P
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.models.pretrained.nano import folder_to_write
     from xlprompt.training.fitting.progress import training_progress
-    from xlprompt.training.pretraining.pretrain import PretrainingRecipe, pretrain
+    from xlprompt.training.pretraining.pretrain import pretrain
+    from xlprompt.training.pretraining.recipe import PretrainingRecipe
     from xlprompt.training.recipes.settings import load_settings
 
     console = open_console(stderr=as_json)

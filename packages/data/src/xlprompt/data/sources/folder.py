@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class FolderSource:
         """
         self.name = folder.as_posix()
         self._inventory: Inventory = take_inventory(folder)
+        self._loaded: dict[tuple[str, str, str, int | None, str], Dataset] = {}
         problems = self._inventory.problems
         for sentence in self._inventory.left_out:
             _log.info("%s", sentence)
@@ -81,24 +82,17 @@ class FolderSource:
             limit: At most so many rows: a random subset that files of equal length share, in file order.
 
         Returns:
-            Rows in the columns of `rows.schema`, in memory.
+            Rows in the columns of `rows.schema`, in memory; asked for again, they are not read again.
 
         Raises:
             DataError: Missing, ambiguous or malformed data, or a limit below 1.
         """
         check_limit(limit)
         part = self._part(task, language, split)
-        return to_dataset(task, _rows(part), limit=limit, fingerprint=_part_fingerprint(part))
-
-    def read_through(self, task: Task, languages: Iterable[str], split: str) -> None:
-        """Read files to their end and keep nothing, to meet their problems before training and not after.
-
-        Raises:
-            DataError: As in `load`.
-        """
-        for code in languages:
-            for _ in _rows(self._part(task, code, split), quiet=True):
-                pass
+        key = (*part.key, limit, _part_fingerprint(part))
+        if key not in self._loaded:
+            self._loaded[key] = to_dataset(task, _rows(part), limit=limit, fingerprint=key[-1])
+        return self._loaded[key]
 
     def fingerprint(self, task: Task, language: str, split: str) -> str:
         """Return the SHA-256 of the part's files, the task's version and what is read from the files."""
@@ -143,9 +137,9 @@ def ambiguous(parts: list[Part], root: Path) -> DataError:
     )
 
 
-def _rows(part: Part, *, quiet: bool = False) -> Iterator[Pair | Sentence]:
+def _rows(part: Part) -> Iterator[Pair | Sentence]:
     """Yield the part's rows; raise at the first problem; refuse an empty part."""
-    rows = usable(READERS[part.format](part), file=part.files[0], language=part.language, quiet=quiet)
+    rows = usable(READERS[part.format](part), file=part.files[0], language=part.language)
     is_empty = True
     for row in rows:
         is_empty = False

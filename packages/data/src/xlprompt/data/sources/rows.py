@@ -36,10 +36,8 @@ _ROWS_A_BATCH = 4096
 Outcome = Pair | Sentence | Skipped | DataError
 
 
-def usable(
-    outcomes: Iterable[Outcome], *, file: str | Path, language: str, quiet: bool = False
-) -> Iterator[Pair | Sentence]:
-    """Yield the rows that count, and unless quiet log how many were left out.
+def usable(outcomes: Iterable[Outcome], *, file: str | Path, language: str) -> Iterator[Pair | Sentence]:
+    """Yield the rows that count, and log how many were left out.
 
     Raises:
         DataError: The first problem; at the end, that most sentences are withheld.
@@ -54,7 +52,7 @@ def usable(
             continue
         count += 1
         yield outcome
-    for reason, times in () if quiet else skipped.items():
+    for reason, times in skipped.items():
         _log.info("%s: %d rows of %s left out (%s)", printable(str(file)), times, language, reason)
     problem = withheld(skipped, count, file=file, language=language)
     if problem is not None:

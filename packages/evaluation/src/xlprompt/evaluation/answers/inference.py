@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from xlprompt.data.encoding.batches import Batch, evaluation_batches
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.processes import Processes
+from xlprompt.models.objective import summed_loss
 
 if TYPE_CHECKING:  # for the annotation only: predictions can be scored where transformers is not loaded
     from xlprompt.models import AffineMap, TaskModel
@@ -159,7 +159,7 @@ def _predict(
             # Answers and loss stay on the device: fetching them would make it wait for us at every batch.
             answered.append(torch.cat((logits.argmax(dim=-1), moved.examples[None], moved.words[None])))
             for place, each in enumerate(logits):
-                total[place] += functional.cross_entropy(each, moved.labels, reduction="sum")
+                total[place] += summed_loss(each, moved.labels)
             total[-2] += batch.num_tokens
             total[-1] += len(batch.labels)
         empty = torch.empty(variants + 2, 0, dtype=torch.int64, device=device)

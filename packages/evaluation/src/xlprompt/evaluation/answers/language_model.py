@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.answers.inference import evaluation_mode, share
 from xlprompt.evaluation.processes import Processes
+from xlprompt.models.objective import summed_loss
 
 if TYPE_CHECKING:
     from xlprompt.models import TaskModel
@@ -82,7 +82,7 @@ def _summed_loss(logits_of: Callable[[Tensor], Tensor], states: Tensor, targets:
     for chunk, wanted in zip(
         states.split(_POSITIONS_AT_ONCE), targets.split(_POSITIONS_AT_ONCE), strict=True
     ):
-        loss += functional.cross_entropy(logits_of(chunk), wanted, reduction="sum")
+        loss += summed_loss(logits_of(chunk), wanted)
     return loss
 
 

@@ -120,14 +120,11 @@ def prompted_attention(
         if sliding_window is not None:
             recorder.windows[layer] = sliding_window
 
-    batch, heads, time, head_dim = query.shape
+    heads, time, head_dim = query.shape[1:]
     prompt_length = 0
-    own = None if layer_prompts is None else layer_prompts.get(layer)
-    if own is not None:
-        prompt_length = own.shape[2]
-        prompt = own[:, None].expand(2, batch, -1, -1, -1)  # [2, batch, kv head, prompt, head dim]
-        key = torch.cat((prompt[0], key), dim=2)
-        value = torch.cat((prompt[1], value), dim=2)
+    if layer_prompts is not None and (prompt := layer_prompts.get(layer)) is not None:
+        prompt_length = prompt.shape[2]
+        key, value = _behind(prompt, key, value)
     if sliding_window is not None and sliding_window >= time:
         sliding_window = None
     scale = 1.0 / math.sqrt(head_dim) if scaling is None else scaling
@@ -152,6 +149,12 @@ def prompted_attention(
             enable_gqa=heads != key.shape[1],
         )
     return output.transpose(1, 2).contiguous(), None  # some models take a view of it
+
+
+def _behind(prompt: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """A layer's prompt in front of the text's keys and values, the same for every row."""
+    of_rows = prompt[:, None].expand(2, len(key), -1, -1, -1)  # [2, batch, kv head, prompt, head dim]
+    return torch.cat((of_rows[0], key), dim=2), torch.cat((of_rows[1], value), dim=2)
 
 
 def _attention_written_out(

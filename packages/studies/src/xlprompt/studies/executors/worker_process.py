@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from xlprompt.training.fitting.progress import ShowProgress, TrainingProgress
+    from xlprompt.training.fitting.listeners import Listener
+    from xlprompt.training.fitting.progress import ShowProgress
 
 Event = Mapping[str, Any]
 Report = Callable[[Event], None]
@@ -115,33 +116,31 @@ def _end_with_the_supervisor() -> None:
     os._exit(128 + signal.SIGTERM)
 
 
-class _ReportedProgress:
-    """The loop's figures as lines in the cell's log, and as events, two a second at most."""
-
-    def __init__(self, lines: TrainingProgress, report: Report, *, steps: int, metric: str) -> None:
-        self._lines, self._report, self._steps, self._metric = lines, report, steps, metric
-        self._last = 0.0
-
-    def stepped(self, step: int, *, loss: float, learning_rate: float, tokens_per_second: float) -> None:
-        self._lines.stepped(step, loss=loss, learning_rate=learning_rate, tokens_per_second=tokens_per_second)
-        now = time.monotonic()
-        if now - self._last >= _EVENT_SECONDS or step == self._steps:
-            self._last = now
-            self._report({"event": "step", "step": step, "steps": self._steps, "loss": loss})
-
-    def evaluated(self, step: int, *, score: float, best_score: float, best_step: int) -> None:
-        self._lines.evaluated(step, score=score, best_score=best_score, best_step=best_step)
-        self._report({"event": "score", "metric": self._metric, "best": best_score, "step": step})
-
-
 def shown_as_events(report: Report) -> ShowProgress:
     """Progress for `train` that goes to whoever waits for a worker."""
 
     @contextmanager
-    def show(console: Console, *, steps: int, metric: str) -> Iterator[TrainingProgress]:
+    def show(console: Console, *, steps: int, metric: str) -> Iterator[Listener]:
+        from xlprompt.training.fitting.listeners import Development, Step
         from xlprompt.training.fitting.progress import LineProgress
 
-        lines = LineProgress(console, steps=steps, metric=metric)
-        yield _ReportedProgress(lines, report, steps=steps, metric=metric)
+        class Reported(LineProgress):
+            """Lines in the cell's log, and events, two steps a second at most."""
+
+            last = 0.0
+
+            def stepped(self, step: Step) -> None:
+                super().stepped(step)
+                now = time.monotonic()
+                if now - self.last >= _EVENT_SECONDS or step.number == steps:
+                    self.last = now
+                    report({"event": "step", "step": step.number, "steps": steps, "loss": step.loss})
+
+            def scored(self, development: Development) -> None:
+                super().scored(development)
+                best = development.best_score
+                report({"event": "score", "metric": metric, "best": best, "step": development.step})
+
+        yield Reported(console, steps=steps, metric=metric)
 
     return show

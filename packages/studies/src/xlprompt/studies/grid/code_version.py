@@ -23,7 +23,9 @@ from typing import Any
 ENTRY = "xlprompt.training.runs.train.train"
 WITHOUT_INFLUENCE = frozenset(
     {
+        "Curves",
         "Environment",
+        "KeptStates",
         "MlflowTracker",
         "NullTracker",
         "ShowProgress",

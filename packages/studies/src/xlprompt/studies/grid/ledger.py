@@ -26,6 +26,7 @@ from xlprompt.training.machine.process_identity import this_process
 from xlprompt.training.recipes.recipe import flatten
 from xlprompt.training.store.database import MAX_TAG, PROCESS_TAG, open_client
 from xlprompt.training.store.interrupted import remove_leftovers
+from xlprompt.training.store.metric_names import TOTAL_SECONDS
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.stored_models import local_path
 from xlprompt.training.store.tracker import EndState
@@ -67,7 +68,7 @@ class CellRun:
     @property
     def seconds(self) -> float | None:
         """What it took, all attempts together; None before it has finished."""
-        return self.metrics.get("cost/total_seconds")
+        return self.metrics.get(TOTAL_SECONDS)
 
 
 def open_ledger(store: Path, remedy: str) -> Ledger:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from xlprompt.evaluation.comparison.statistics import Spread, spread
+from xlprompt.training.store.metric_names import TEST
 
 
-def summarize(runs: Sequence[Mapping[str, float]], prefix: str = "test/") -> dict[str, Spread]:
+def summarize(runs: Sequence[Mapping[str, float]], prefix: str = TEST) -> dict[str, Spread]:
     """Summarize the metrics that all runs have and whose names begin with `prefix`."""
     if not runs:
         return {}

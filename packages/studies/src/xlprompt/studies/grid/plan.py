@@ -19,6 +19,7 @@ from xlprompt.studies.grid.cells import Cell, Group
 from xlprompt.studies.grid.ledger import CELL_TAG, GROUP_TAG, RUN_TAG, SUPERSEDED_TAG, CellRun
 from xlprompt.training.fitting.progress import duration
 from xlprompt.training.recipes.recipe import flatten
+from xlprompt.training.store.metric_names import PEAK_MEMORY_MIB
 
 State = Literal["done", "resume", "run"]
 
@@ -117,11 +118,7 @@ def make_plan(groups: Sequence[Group], runs: Sequence[CellRun], *, force: bool =
     memory = {
         name: max(sizes)
         for name, found in known.items()
-        if (
-            sizes := [
-                run.metrics["cost/peak_memory_mib"] for run in found if "cost/peak_memory_mib" in run.metrics
-            ]
-        )
+        if (sizes := [run.metrics[PEAK_MEMORY_MIB] for run in found if PEAK_MEMORY_MIB in run.metrics])
     }
     cells = [
         _planned(cell, [] if force else by_cell.get(cell.fingerprint, []), times.get(group.name))

@@ -17,6 +17,7 @@ from xlprompt.evaluation.comparison.statistics import Spread, spread
 from xlprompt.studies.grid.cells import Group
 from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.studies.grid.over_seeds import summarize
+from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, TRANSFER_GAP, score_name
 
 _ABSENT = "–"
 
@@ -78,9 +79,9 @@ def group_result(group: Group, parent_run_id: str | None, runs: Mapping[int, Cel
         parent_run_id,
         tuple(sorted(runs)),
         metric,
-        summaries.get(f"test/{metric}/{trained}"),
-        summaries.get(f"test/{metric}/mean_zero_shot"),
-        summaries.get(f"test/{metric}/transfer_gap"),
+        summaries.get(score_name(metric, trained)),
+        summaries.get(score_name(metric, MEAN_ZERO_SHOT)),
+        summaries.get(score_name(metric, TRANSFER_GAP)),
         shares[0] if shares else None,
         spread(seconds) if seconds else None,
         summaries,

@@ -31,6 +31,7 @@ from xlprompt.evaluation.scores.metrics import main_metric
 from xlprompt.models import METHODS
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
 from xlprompt.studies.reports.page import Section
+from xlprompt.training.store.metric_names import COST, LANGUAGE_MODEL, TEST
 
 _FORMAT, _VERSION = "xlprompt runs", 1
 
@@ -50,7 +51,7 @@ _PARAMS = (
     "trainable_params",
     "trainable_percent",
 )
-_METRICS = ("test/", "cost/", "language_model/", "tokenization/")
+_METRICS = (TEST, COST, LANGUAGE_MODEL, "tokenization/")
 
 Curve = tuple[tuple[int, float], ...]
 """Steps and the development scores there, in percent."""
@@ -294,7 +295,7 @@ def _cell_run(line: _Run, header: _Header, before: Sequence[CellRun]) -> CellRun
             raise ValueError(
                 f"the run {run.tags['task']}, {_key(run)[0]}, seed {_key(run)[1]} is there twice"
             )
-    if odd := [name for name, value in run.metrics.items() if name.startswith("cost/") and value < 0]:
+    if odd := [name for name, value in run.metrics.items() if name.startswith(COST) and value < 0]:
         raise ValueError(f"{odd[0]} is below zero")
     return run
 

@@ -36,12 +36,17 @@ from xlprompt.studies.reports.selection import (
 from xlprompt.studies.reports.sources import RunSource, open_runs
 from xlprompt.studies.reports.study_page import write_study_report
 from xlprompt.studies.reports.summary import RUNS, DocumentError, publish
+from xlprompt.training.store.metric_names import (
+    LOSS_AFTER,
+    LOSS_BEFORE,
+    MEAN_ZERO_SHOT,
+    PEAK_MEMORY_MIB,
+    score_name,
+)
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.tracker import true_end_state
 
 EXPERIMENT = "report"
-
-_BEFORE, _AFTER = "language_model/before/", "language_model/after/"
 
 
 def report_study(
@@ -103,7 +108,7 @@ def report_study(
             run,
             counts[key[0]].metric,
             trained,
-            source.curve(run, f"validation/{counts[key[0]].metric}/{trained}"),
+            source.curve(run, score_name(counts[key[0]].metric, trained, "validation")),
         )
         for key, run in study.runs.items()
     ]
@@ -208,7 +213,9 @@ def _facts(
     if total and trained_of_it is not None:
         share = 100 * trained_of_it / total  # the logged one is rounded, to nothing where a head alone trains
     before = {
-        name.removeprefix(_BEFORE): value for name, value in run.metrics.items() if name.startswith(_BEFORE)
+        name.removeprefix(LOSS_BEFORE): value
+        for name, value in run.metrics.items()
+        if name.startswith(LOSS_BEFORE)
     }
     return RunFacts(
         *key,
@@ -217,14 +224,14 @@ def _facts(
         trainable_params=trained_of_it,
         trainable_percent=share,
         seconds=run.seconds,
-        memory_mib=run.metrics.get("cost/peak_memory_mib"),
+        memory_mib=run.metrics.get(PEAK_MEMORY_MIB),
         device=run.tags.get("device"),
-        trained_on=run.metrics.get(f"test/{metric}/{trained}"),
-        zero_shot=run.metrics.get(f"test/{metric}/mean_zero_shot"),
+        trained_on=run.metrics.get(score_name(metric, trained)),
+        zero_shot=run.metrics.get(score_name(metric, MEAN_ZERO_SHOT)),
         curve=curve,
         text_loss={
-            code: (loss, run.metrics[_AFTER + code])
+            code: (loss, run.metrics[LOSS_AFTER + code])
             for code, loss in before.items()
-            if _AFTER + code in run.metrics
+            if LOSS_AFTER + code in run.metrics
         },
     )

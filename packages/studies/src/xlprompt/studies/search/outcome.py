@@ -29,6 +29,7 @@ from xlprompt.studies.search.space import show
 from xlprompt.studies.search.trials import SearchTrials, Trial, importance_evaluator
 from xlprompt.training.recipes.files import unflatten
 from xlprompt.training.recipes.recipe import recipe_to_dict
+from xlprompt.training.store.metric_names import TRIALS_SECONDS
 
 _ABSENT = "–"
 _SHOWN = 30  # trials in the table
@@ -113,7 +114,7 @@ def outcome_figures(
         "trials": len(trials),
         "trials/pruned": sum(each.state == "pruned" for each in trials),
         "trials/diverged": sum(each.state == "diverged" for each in trials),
-        "cost/trials_seconds": sum(each.seconds or 0.0 for each in trials),
+        TRIALS_SECONDS: sum(each.seconds or 0.0 for each in trials),
     }
     for name, trial in (("best", best_trial(trials)), ("shipped", shipped_trial(trials))):
         if trial is not None and trial.score is not None:

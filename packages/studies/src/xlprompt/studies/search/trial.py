@@ -12,21 +12,21 @@ from typing import Any
 
 from rich.console import Console
 
-from xlprompt.data import TASKS
-from xlprompt.evaluation import Score, main_metric
-from xlprompt.evaluation.processes import launched_processes
-from xlprompt.training.alignment.loss import alignment_loss
-from xlprompt.training.fitting.choose_engine import choose_engine, open_engine
-from xlprompt.training.fitting.loop import FitResult, fit
+from xlprompt.evaluation import Score
+from xlprompt.training.fitting.listeners import Development, Listener
+from xlprompt.training.fitting.loop import FitResult
 from xlprompt.training.fitting.progress import ShowProgress, training_progress
-from xlprompt.training.inputs.chosen_data import languages_to_score, open_training_data
-from xlprompt.training.inputs.preparation import choose_device, out_of_memory_explained, prepare
-from xlprompt.training.machine.allocator import keep_freed_memory
-from xlprompt.training.machine.environment import peak_memory_bytes, read_environment
+from xlprompt.training.machine.environment import peak_memory_bytes
 from xlprompt.training.recipes.recipe import Recipe, flatten
+from xlprompt.training.runs.opened import open_training
 from xlprompt.training.store.labels import run_tags
-from xlprompt.training.store.mlflow_tracker import MlflowTracker
-from xlprompt.training.store.tracker import true_end_state
+from xlprompt.training.store.metric_names import (
+    BEST_STEP,
+    PEAK_MEMORY_MIB,
+    TOKENS_PER_SECOND,
+    TRAIN_SECONDS,
+    best_score,
+)
 
 STATE_TAG = "trial_state"
 
@@ -77,59 +77,43 @@ def train_trial(
         TrainingDiverged: See `xlprompt.training.fitting.loop.fit`.
         KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came.
     """
-    task = TASKS[recipe.task]
-    choice = choose_engine(recipe.method, engine)
-    target = choose_device(None)
-    keep_freed_memory()
-    source = open_training_data(recipe)
-    languages = languages_to_score(source, task, recipe.data)
-    tracker = MlflowTracker(store)
-    with launched_processes(target) as processes:
-        prepared = prepare(recipe, source, target, processes)
-        model = prepared.model
-        environment = read_environment(repository_of=recipe_path, device=target)
-        with (
-            true_end_state(tracker),
-            out_of_memory_explained(),
-            open_engine(choice, model, recipe.optimizer, target, processes) as opened,
-        ):
-            run_id = tracker.start(
-                experiment=task.name,
-                run_name=run_name,
-                params={**model.budget().to_dict(), **flatten(recipe), **choice.params(), **params},
-                tags={**run_tags(recipe, environment), **tags},
-                parent_run_id=parent_run_id,
-            )
+    with (
+        open_training(
+            recipe, store=store, console=console, recipe_path=recipe_path, engine=engine, reads_tests=False
+        ) as run,
+        run.at_work() as trainer,
+    ):
+        run_id = run.tracker.start(
+            experiment=recipe.task,
+            run_name=run_name,
+            params={**run.budget.to_dict(), **flatten(recipe), **run.engine.params(), **params},
+            tags={**run_tags(recipe, run.environment), **tags},
+            parent_run_id=parent_run_id,
+        )
+        if run_id is not None:
             on_start(run_id)
-            result = None
-            try:
-                with show(console, steps=recipe.schedule.steps, metric=main_metric(task)) as progress:
-                    result = fit(
-                        model,
-                        prepared.train.encoded,
-                        prepared.development.encoded,
-                        recipe,
-                        tracker=tracker,
-                        progress=progress,
-                        pad_id=prepared.setup.pad_id,
-                        device=target,
-                        engine=opened,
-                        processes=processes,
-                        on_score=on_score,
-                        alignment=alignment_loss(prepared.setup, languages),
-                    )
-            except Pruned:
-                tracker.set_tag(STATE_TAG, "pruned")
-                return None
-            tracker.set_tag(STATE_TAG, "complete")
-            tracker.log_metrics(
-                {
-                    "best/step": result.best_step,
-                    f"best/{main_metric(task)}": result.best_score,
-                    "cost/train_seconds": result.seconds,
-                    "cost/tokens_per_second": result.tokens_per_second,
-                    "cost/peak_memory_mib": peak_memory_bytes(target) / 2**20,
-                },
-                step=result.steps,
-            )
-            return result
+        try:
+            result = run.fit(trainer, show, [_Watched(on_score)])
+        except Pruned:
+            run.tracker.set_tag(STATE_TAG, "pruned")
+            return None
+        run.tracker.set_tag(STATE_TAG, "complete")
+        figures = {
+            BEST_STEP: result.best_step,
+            best_score(run.metric): result.best_score,
+            TRAIN_SECONDS: result.seconds,
+            TOKENS_PER_SECOND: result.tokens_per_second,
+            PEAK_MEMORY_MIB: peak_memory_bytes(run.setup.device) / 2**20,
+        }
+        run.tracker.log_metrics(figures, step=result.steps)
+        return result
+
+
+class _Watched(Listener):
+    """Hands development scores on."""
+
+    def __init__(self, on_score: Callable[[int, Score], None]) -> None:
+        self._on_score = on_score
+
+    def scored(self, development: Development) -> None:
+        self._on_score(development.step, development.score)

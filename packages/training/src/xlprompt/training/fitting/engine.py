@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from xlprompt.data.encoding.batches import Batch, TrainingStep
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
+from xlprompt.models.objective import summed_loss
 from xlprompt.training.recipes.recipe import OptimizerSettings
 
 # What a step adds to its loss, given the model to call: a scalar, this process's share of it.
@@ -228,7 +228,7 @@ def accumulate_gradients(model: TaskModel, step: TrainingStep, device: torch.dev
 def share_of_loss(model: nn.Module, batch: Batch, readouts: int) -> Tensor:
     """A micro-batch's summed cross-entropy over the read-outs of the whole step, a float32 scalar."""
     logits = model(batch.input_ids, batch.rows, batch.columns)  # [readouts of the batch, labels]
-    return functional.cross_entropy(logits, batch.labels, reduction="sum") / readouts
+    return summed_loss(logits, batch.labels) / readouts
 
 
 def make_optimizer(

@@ -1,40 +1,37 @@
 """The training loop: steps of an engine, and the best state by the development score.
 
-The loop knows no recipe files, data sources or MLflow; `xlprompt.training.runs.train` puts those around it.
+The loop knows no recipe files, data sources or MLflow: it announces each step, score and state to its
+listeners, and `xlprompt.training.runs.train` says who they are.
 It may be killed at any moment: a signal ends it after the step it is in, and where training states are kept,
 it goes on from the last one as if nothing had happened.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from xlprompt.data.encoding.batches import TrainingStep, training_steps
 from xlprompt.data.encoding.encode import Encoded
-from xlprompt.evaluation import Score, main_metric, predict, score
+from xlprompt.evaluation import main_metric, predict, score
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
 from xlprompt.training.fitting.engine import Engine, TorchEngine
-from xlprompt.training.fitting.progress import TrainingProgress
+from xlprompt.training.fitting.listeners import Development, Listener, Means, Step
 from xlprompt.training.machine.allocator import GIVE_BACK_EVERY, give_back_freed_memory
 from xlprompt.training.machine.signals import handled
 from xlprompt.training.recipes.recipe import Recipe
-from xlprompt.training.store.tracker import Tracker
 from xlprompt.training.store.training_state import (
     LoopState,
     Snapshot,
-    TrainingStates,
     random_state,
     restore_random_state,
 )
@@ -42,11 +39,9 @@ from xlprompt.training.store.training_state import (
 if TYPE_CHECKING:
     from xlprompt.training.alignment.loss import AlignmentLoss
 
-_log = logging.getLogger(__name__)
-
 _SEEDS_APART = 1_000_003  # of the processes' generators
 
-_LOG_EVERY = 10  # steps; figures in between are averaged, so curves are smooth and the store stays small
+_MEANS_EVERY = 10  # steps; figures in between are averaged, so curves are smooth and the store stays small
 
 
 class TrainingDiverged(RuntimeError):
@@ -74,22 +69,33 @@ class FitResult:
     curve: tuple[tuple[int, float], ...]
 
 
+@dataclass(frozen=True)
+class Examples:
+    """What a model is trained on and chosen by.
+
+    Attributes:
+        train: Encoded training examples.
+        development: Encoded examples that choose the best state.
+        pad_id: Fills the right of shorter rows; its value has no influence.
+        alignment: What is added to the loss, to pull the languages' states together; None for nothing.
+    """
+
+    train: Encoded
+    development: Encoded
+    pad_id: int
+    alignment: AlignmentLoss | None = None
+
+
 def fit(
     model: TaskModel,
-    train: Encoded,
-    development: Encoded,
+    data: Examples,
     recipe: Recipe,
+    listeners: Sequence[Listener] = (),
     *,
-    tracker: Tracker,
-    progress: TrainingProgress,
-    pad_id: int,
     device: torch.device,
     engine: Engine | None = None,
     processes: Processes | None = None,
-    states: TrainingStates | None = None,
     start: Snapshot | None = None,
-    on_score: Callable[[int, Score], None] | None = None,
-    alignment: AlignmentLoss | None = None,
     started: float | None = None,
 ) -> FitResult:
     """Train a task model and leave it in its best state.
@@ -99,74 +105,30 @@ def fit(
 
     Args:
         model: On `device`.
-        train: Encoded training examples.
-        development: Encoded examples that choose the best state.
+        data: The examples.
         recipe: Of which the optimizer, the schedule, the seed and the evaluation's token budget are used.
-        tracker: Receives `train/*` and `validation/*` by step.
-        progress: Receives the same for the user's eyes.
-        pad_id: Fills the right of shorter rows; its value has no influence.
+        listeners: Hear of each step, development score and state, `schedule.checkpoint_every` steps apart and
+            at a signal. Of several processes the first has those that write.
         device: Where the model is.
         engine: What trains the model; plain torch when None. With DeepSpeed, the model is its from then on.
         processes: Those that share each step; each of them calls this function.
-        states: Where training states are written, every `schedule.checkpoint_every` steps and at a signal;
-            of process 0, None in the others.
         start: A training state to go on from.
-        on_score: Gets the step and the development score after each evaluation; what it raises ends training.
-        alignment: What is added to the loss, to pull the languages' states together; None for nothing.
         started: When this attempt at the run began, by `time.perf_counter`; None for now.
 
     Raises:
         TrainingDiverged: The loss or the gradient's norm stopped being finite.
-        KeyboardInterrupt: SIGINT came; the step was finished and the state written.
+        KeyboardInterrupt: SIGINT came; the step was finished and the state saved.
         SystemExit: The same for SIGTERM.
     """
     processes = processes or Processes(device=device)
     engine = engine or TorchEngine(model, recipe.optimizer, device, processes)
     torch.manual_seed(recipe.seed + _SEEDS_APART * processes.rank)  # dropout; the data's order is the same
-    run = _Fit(
-        model,
-        development,
-        recipe,
-        engine,
-        tracker,
-        progress,
-        pad_id,
-        device,
-        processes,
-        states,
-        on_score,
-        alignment,
-        time.perf_counter() if started is None else started,
-    )
+    run = _Fit(model, data, recipe, listeners, engine, device, processes, started or time.perf_counter())
     if start is not None:
         run.go_back_to(start)
-    data = training_steps(
-        train,
-        batch_size=recipe.schedule.batch_size,
-        token_budget=recipe.schedule.token_budget,
-        seed=recipe.seed,
-        pad_id=pad_id,
-        start_step=run.step,
-        longest_first=True,  # so that memory runs out in the first minute or never
-        rank=processes.rank,
-        processes=processes.size,
-    )
     model.train()
     with _signals_noted(patient=processes.size > 1) as noted:
-        while not run.is_over():
-            run.do_step(next(data))
-            if run.step % GIVE_BACK_EVERY == 0:
-                give_back_freed_memory()
-            # All processes stop after the same step, whichever of them was told to.
-            if number := int(processes.largest(noted.number or 0)):
-                run.save()
-                if states is not None:
-                    _log.warning(
-                        "Stopped after step %d. --resume (with make: RESUME=1) goes on from there", run.step
-                    )
-                _raise_signal(number)
-            if run.step % recipe.schedule.checkpoint_every == 0 or run.is_over():
-                run.save()
+        run.do_steps(noted)
     engine.load_weights(run.best_state)
     model.eval()
     assert run.best_score is not None  # the last step is always evaluated
@@ -181,25 +143,18 @@ class _Fit:
     def __init__(
         self,
         model: TaskModel,
-        development: Encoded,
+        data: Examples,
         recipe: Recipe,
+        listeners: Sequence[Listener],
         engine: Engine,
-        tracker: Tracker,
-        progress: TrainingProgress,
-        pad_id: int,
         device: torch.device,
         processes: Processes,
-        states: TrainingStates | None,
-        on_score: Callable[[int, Score], None] | None,
-        alignment: AlignmentLoss | None,
         started: float,
     ) -> None:
-        self.model, self.development, self.recipe, self.engine = model, development, recipe, engine
-        self.tracker, self.progress, self.states = tracker, progress, states
-        self.pad_id, self.device, self.processes, self.on_score = pad_id, device, processes, on_score
-        self.alignment, self.started = alignment, started
-        self.metric = main_metric(development.task)
-        self.gold = development.gold()
+        self.model, self.data, self.recipe, self.listeners = model, data, recipe, listeners
+        self.engine, self.device, self.processes, self.started = engine, device, processes, started
+        self.metric = main_metric(data.development.task)
+        self.gold = data.development.gold()
         self.step = self.tokens = self.without_gain = self.best_step = 0
         self.seconds = 0.0
         self.best_score: float | None = None
@@ -224,6 +179,33 @@ class _Fit:
         stopped_early = schedule.patience is not None and self.without_gain >= schedule.patience
         return self.step >= schedule.steps or stopped_early
 
+    def do_steps(self, noted: _Noted) -> None:
+        """All steps that are left, until a signal is noted; it is obeyed when the state has been saved."""
+        schedule, processes = self.recipe.schedule, self.processes
+        steps = training_steps(
+            self.data.train,
+            batch_size=schedule.batch_size,
+            token_budget=schedule.token_budget,
+            seed=self.recipe.seed,
+            pad_id=self.data.pad_id,
+            start_step=self.step,
+            longest_first=True,  # so that memory runs out in the first minute or never
+            rank=processes.rank,
+            processes=processes.size,
+        )
+        while not self.is_over():
+            self.do_step(next(steps))
+            if self.step % GIVE_BACK_EVERY == 0:
+                give_back_freed_memory()
+            # All processes stop after the same step, whichever of them was told to.
+            if number := int(processes.largest(noted.number or 0)):
+                self.save()
+                for each in self.listeners:
+                    each.stopped(self.step)
+                _raise_signal(number)
+            if self.step % schedule.checkpoint_every == 0 or self.is_over():
+                self.save()
+
     def do_step(self, step: TrainingStep) -> None:
         """One step, of which this process has its share, and the development score when its turn has come."""
         schedule = self.recipe.schedule
@@ -231,7 +213,7 @@ class _Fit:
         rate = self.recipe.optimizer.learning_rate * factor
         started = time.perf_counter()
         self.step += 1
-        penalty = None if self.alignment is None else self.alignment.of_step(self.step)
+        penalty = None if self.data.alignment is None else self.data.alignment.of_step(self.step)
         figures = self.engine.step(step, factor, penalty)
         self.processes.add_up(figures[:1])
         apart = [] if penalty is None else [penalty.distance]
@@ -242,11 +224,11 @@ class _Fit:
         tokens = step.num_tokens
         self.seconds, self.tokens = self.seconds + elapsed, self.tokens + tokens
         self.window.add(loss, tokens, elapsed, sum(distance))
-        self.progress.stepped(self.step, loss=loss, learning_rate=rate, tokens_per_second=tokens / elapsed)
-        if self.step % _LOG_EVERY == 0 or self.step in (1, schedule.steps):
-            means = self.window.means(with_distance=bool(distance))
-            self.tracker.log_metrics({**means, "train/learning_rate": rate}, step=self.step)
-            self.window = _Window()
+        means = None
+        if self.step % _MEANS_EVERY == 0 or self.step in (1, schedule.steps):
+            means, self.window = self.window.means(with_distance=bool(distance)), _Window()
+        for each in self.listeners:
+            each.stepped(Step(self.step, loss, rate, tokens / elapsed, means))
         if self.step % schedule.evaluate_every == 0 or self.step == schedule.steps:
             try:
                 self.evaluate()
@@ -257,33 +239,26 @@ class _Fit:
         """Score the development set and keep the state if it is the best so far."""
         predictions = predict(
             self.model,
-            self.development,
+            self.data.development,
             token_budget=self.recipe.evaluation.token_budget,
-            pad_id=self.pad_id,
+            pad_id=self.data.pad_id,
             device=self.device,
             processes=self.processes,
         )
-        result = score(self.development.task, self.gold, predictions.labels)[self.metric]
-        value = result.value
-        self.curve.append((self.step, value))
+        result = score(self.data.development.task, self.gold, predictions.labels)[self.metric]
+        self.curve.append((self.step, result.value))
         self.without_gain += 1
-        if self.best_score is None or value > self.best_score:
-            self.best_step, self.best_score, self.without_gain = self.step, value, 0
+        if self.best_score is None or result.value > self.best_score:
+            self.best_step, self.best_score, self.without_gain = self.step, result.value, 0
             self.best_state = self.engine.weights()
-        name = f"validation/{self.metric}/{self.recipe.data.train_language}"
-        self.tracker.log_metrics({name: value, "validation/loss": predictions.loss}, step=self.step)
-        self.progress.evaluated(self.step, score=value, best_score=self.best_score, best_step=self.best_step)
-        if self.on_score is not None:
-            self.on_score(self.step, result)
+        for each in self.listeners:
+            each.scored(Development(self.step, result, predictions.loss, self.best_score, self.best_step))
 
     def save(self) -> None:
-        """Write the training state; a disk that is full costs the state, not the run."""
-        if not self.processes.tell("yes" if self.states else ""):
+        """Announce the training state, which all processes collect if the first has who keeps it."""
+        if not self.processes.tell("yes" if any(each.keeps_states for each in self.listeners) else ""):
             return
         engine, random = self.engine.state(), random_state(self.device, self.processes)
-        if self.states is None:
-            return
-        self.tracker.flush()  # so that the store's curves reach as far as the state
         loop = LoopState(
             self.step,
             self.best_step,
@@ -295,17 +270,8 @@ class _Fit:
             time.perf_counter() - self.started,
             asdict(self.window),
         )
-        try:
-            if self.best_state:
-                self.states.save_best(self.best_step, self.best_state)
-            self.states.save(loop, engine, random)
-        except (OSError, SafetensorError) as error:  # in which safetensors says that a disk is full
-            _log.warning(
-                "The training state of step %d could not be written (%s). Training goes on; make room, or "
-                "it can be resumed only from the state before",
-                self.step,
-                error,
-            )
+        for each in self.listeners:
+            each.saved(Snapshot(loop, engine, random, self.best_state))
 
 
 def rate_factor(done: int, steps: int, warmup_share: float) -> float:
@@ -321,7 +287,7 @@ def rate_factor(done: int, steps: int, warmup_share: float) -> float:
 
 @dataclass
 class _Window:
-    """Sums over the steps since the last log line."""
+    """Sums over the steps since the last means."""
 
     steps: int = 0
     loss: float = 0.0
@@ -336,12 +302,9 @@ class _Window:
         self.seconds += seconds
         self.distance += distance
 
-    def means(self, *, with_distance: bool) -> dict[str, float]:
-        means = {
-            "train/loss": self.loss / self.steps,
-            "train/tokens_per_second": self.tokens / self.seconds,
-        }
-        return means | ({"train/alignment_distance": self.distance / self.steps} if with_distance else {})
+    def means(self, *, with_distance: bool) -> Means:
+        distance = self.distance / self.steps if with_distance else None
+        return Means(self.loss / self.steps, self.tokens / self.seconds, distance)
 
 
 def _what_to_try(step: int, loss: float, norm: float, rate: float, recipe: Recipe) -> str:

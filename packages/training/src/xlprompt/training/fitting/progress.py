@@ -1,6 +1,6 @@
 """What a person sees while a run trains and evaluates: a live line on a terminal, plain lines elsewhere.
 
-Nothing here measures or decides; the loop hands over its figures.
+Nothing here measures or decides; it listens to the loop.
 """
 
 from __future__ import annotations
@@ -22,40 +22,20 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from xlprompt.training.fitting.listeners import Development, Listener, Step
+
 _LINE_SECONDS = 10.0
 _WIDE = 110  # columns of a terminal that take the whole line with its bar
-
-
-class TrainingProgress(Protocol):
-    """Receives the loop's figures as they arise."""
-
-    def stepped(self, step: int, *, loss: float, learning_rate: float, tokens_per_second: float) -> None:
-        """One optimizer step is done; `tokens_per_second` counts real tokens."""
-
-    def evaluated(self, step: int, *, score: float, best_score: float, best_step: int) -> None:
-        """The development set was scored."""
 
 
 class ShowProgress(Protocol):
     """Makes the progress of one run, as `training_progress` does."""
 
-    def __call__(
-        self, console: Console, *, steps: int, metric: str
-    ) -> AbstractContextManager[TrainingProgress]:
+    def __call__(self, console: Console, *, steps: int, metric: str) -> AbstractContextManager[Listener]:
         """What receives the figures while the context is open."""
 
 
-class SilentProgress:
-    """Shows nothing."""
-
-    def stepped(self, step: int, *, loss: float, learning_rate: float, tokens_per_second: float) -> None:
-        """Show nothing."""
-
-    def evaluated(self, step: int, *, score: float, best_score: float, best_step: int) -> None:
-        """Show nothing."""
-
-
-class LineProgress:
+class LineProgress(Listener):
     """One plain line every ten seconds and for each evaluation, for logs and pipes."""
 
     def __init__(self, console: Console, *, steps: int, metric: str) -> None:
@@ -66,32 +46,33 @@ class LineProgress:
         self._started = self._last_line = time.monotonic()
         self._first_step: int | None = None  # a resumed run does not begin at 1
 
-    def stepped(self, step: int, *, loss: float, learning_rate: float, tokens_per_second: float) -> None:
+    def stepped(self, step: Step) -> None:
         """Print a line if the last one is some seconds old."""
         now = time.monotonic()
         if self._first_step is None:
-            self._first_step = step
-        if now - self._last_line < _LINE_SECONDS and step < self._steps:
+            self._first_step = step.number
+        if now - self._last_line < _LINE_SECONDS and step.number < self._steps:
             return
         self._last_line = now
-        left = (now - self._started) / (step - self._first_step + 1) * (self._steps - step)
+        left = (now - self._started) / (step.number - self._first_step + 1) * (self._steps - step.number)
         self._print(
-            f"step {step}/{self._steps}  loss {loss:.4f}  lr {learning_rate:.2e}  "
-            f"{tokens_per_second:,.0f} tokens/s  {_clock(left)} left"
+            f"step {step.number}/{self._steps}  loss {step.loss:.4f}  lr {step.learning_rate:.2e}  "
+            f"{step.tokens_per_second:,.0f} tokens/s  {_clock(left)} left"
         )
 
-    def evaluated(self, step: int, *, score: float, best_score: float, best_step: int) -> None:
+    def scored(self, development: Development) -> None:
         """Print the development score and the best so far."""
+        score, best, at = development.score.value, development.best_score, development.best_step
         self._print(
-            f"step {step}/{self._steps}  development {self._metric} {score:.2f}  "
-            f"(best {best_score:.2f} at step {best_step})"
+            f"step {development.step}/{self._steps}  development {self._metric} {score:.2f}  "
+            f"(best {best:.2f} at step {at})"
         )
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class LiveProgress:
+class LiveProgress(Listener):
     """One line that is rewritten in place."""
 
     def __init__(self, progress: Progress, task: TaskID, *, metric: str) -> None:
@@ -100,18 +81,19 @@ class LiveProgress:
         self._task = task
         self._metric = metric
 
-    def stepped(self, step: int, *, loss: float, learning_rate: float, tokens_per_second: float) -> None:
+    def stepped(self, step: Step) -> None:
         """Move the bar and rewrite the figures."""
-        figures = f"loss {loss:.3f}  lr {learning_rate:.1e}  {tokens_per_second:,.0f} tok/s"
-        self._progress.update(self._task, completed=step, figures=figures)
+        figures = f"loss {step.loss:.3f}  lr {step.learning_rate:.1e}  {step.tokens_per_second:,.0f} tok/s"
+        self._progress.update(self._task, completed=step.number, figures=figures)
 
-    def evaluated(self, step: int, *, score: float, best_score: float, best_step: int) -> None:
+    def scored(self, development: Development) -> None:
         """Show the best development score."""
-        self._progress.update(self._task, best=f"dev {self._metric} {best_score:.2f} @ {best_step}")
+        best = f"dev {self._metric} {development.best_score:.2f} @ {development.best_step}"
+        self._progress.update(self._task, best=best)
 
 
 @contextmanager
-def training_progress(console: Console, *, steps: int, metric: str) -> Iterator[TrainingProgress]:
+def training_progress(console: Console, *, steps: int, metric: str) -> Iterator[Listener]:
     """The kind of progress that fits the console."""
     if not console.is_terminal:
         yield LineProgress(console, steps=steps, metric=metric)

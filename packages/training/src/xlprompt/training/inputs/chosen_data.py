@@ -74,14 +74,15 @@ def languages_to_score(
     return tuple(settings.languages)
 
 
-def read_test_sets(source: Source, task: Task, languages: Sequence[str]) -> None:
+def read_test_sets(source: Source, task: Task, settings: DataSettings, languages: Sequence[str]) -> None:
     """Read the files of what will be scored, so that a damaged one is met before training and not after.
 
     Raises:
         DataError: One is not as it should be.
     """
     if isinstance(source, FolderSource):
-        source.read_through(task, languages, "test")
+        for language in languages:
+            source.load(task, language, "test", limit=settings.limit_of("test"))
 
 
 def unlabelled_split(source: Source, task: Task, language: str) -> str | None:

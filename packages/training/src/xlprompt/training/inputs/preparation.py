@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import datasets
@@ -25,11 +25,8 @@ from xlprompt.models import (
     TaskModel,
     absolute_name,
     build_task_model,
-    examine,
     load_backbone,
     load_config,
-    load_tokenizer,
-    require_place,
     writable_cache_dir,
 )
 from xlprompt.training.errors import RunError
@@ -49,28 +46,6 @@ def pad_id_of(tokenizer: PreTrainedTokenizerFast, embedding_rows: int) -> int:
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What every part of a run works with."""
-
-    recipe: Recipe
-    task: Task
-    source: Source
-    tokenizer: PreTrainedTokenizerFast
-    device: torch.device
-    processes: Processes
-
-    @property
-    def pad_id(self) -> int:
-        """The id that fills up shorter rows."""
-        return pad_id_of(self.tokenizer, self.embedding_rows)
-
-    @functools.cached_property
-    def embedding_rows(self) -> int:
-        """How many ids the backbone knows."""
-        return int(load_config(self.recipe.model).vocab_size)
-
-
-@dataclass(frozen=True)
 class Split:
     """One language and split: its rows, their encoding, and what the tracker is told about them."""
 
@@ -81,37 +56,26 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What training begins with: the setup, both sets of examples, and the untrained model."""
+class Setup:
+    """What every part of a run works with; `splits` are those that have been read and encoded."""
 
-    setup: Setup
-    train: Split
-    development: Split
-    model: TaskModel
+    recipe: Recipe
+    task: Task
+    source: Source
+    tokenizer: PreTrainedTokenizerFast
+    device: torch.device
+    processes: Processes
+    splits: dict[tuple[str, str, int | None], Split] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def pad_id(self) -> int:
+        """The id that fills up shorter rows."""
+        return pad_id_of(self.tokenizer, self.embedding_rows)
 
-def prepare(recipe: Recipe, source: Source, device: torch.device, processes: Processes) -> Prepared:
-    """Read and encode a recipe's training and development set and build its model.
-
-    Args:
-        recipe: The recipe.
-        source: What `open_training_data` gave.
-        device: Where the model goes.
-        processes: Those that share the run; what the first of them caches, the others find.
-
-    Raises:
-        DataError, ModelError, RunError: As `load_split` and `build_model`.
-    """
-    with processes.first_alone():
-        require_place(examine(recipe.model), recipe.adaptation)  # before text is encoded or weights are read
-        tokenizer = load_tokenizer(recipe.model)
-        setup = Setup(recipe, TASKS[recipe.task], source, tokenizer, device, processes)
-        return Prepared(
-            setup,
-            load_training_set(setup),
-            load_split(setup, recipe.data.train_language, "validation"),
-            build_model(recipe, tokenizer, device),
-        )
+    @functools.cached_property
+    def embedding_rows(self) -> int:
+        """How many ids the backbone knows."""
+        return int(load_config(self.recipe.model).vocab_size)
 
 
 def load_training_set(setup: Setup) -> Split:
@@ -146,15 +110,22 @@ def load_training_set(setup: Setup) -> Split:
 
 
 def load_split(setup: Setup, language: str, split: str, *, limit: int | None = None) -> Split:
-    """Read and encode a language's examples, as many as `limit` or else the recipe's limits allow.
+    """Read and encode a language's examples, once a run; as many as `limit` or the recipe's limits allow.
 
     Raises:
         DataError: They are not there or not as they should be.
         RunError: A text has a token that the backbone does not know.
     """
-    recipe, task, source = setup.recipe, setup.task, setup.source
     if limit is None:
-        limit = recipe.data.limit_of(split)
+        limit = setup.recipe.data.limit_of(split)
+    key = (language, split, limit)
+    if key not in setup.splits:
+        setup.splits[key] = _read_split(setup, language, split, limit)
+    return setup.splits[key]
+
+
+def _read_split(setup: Setup, language: str, split: str, limit: int | None) -> Split:
+    recipe, task, source = setup.recipe, setup.task, setup.source
     dataset = source.load(task, language, split, limit=limit)
     content = data_fingerprint(source, task, language, split, limit)
     cache = writable_cache_dir()

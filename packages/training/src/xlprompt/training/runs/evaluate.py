@@ -9,28 +9,16 @@ from typing import Any
 
 from rich.console import Console
 
-from xlprompt.data import TASKS
 from xlprompt.data.tokens.cutter import GranularitySettings
-from xlprompt.evaluation.processes import Processes
-from xlprompt.models import AlignmentSettings, load_tokenizer
-from xlprompt.training.alignment.measure import measure_alignments
+from xlprompt.models import AlignmentSettings
 from xlprompt.training.errors import RecipeError, RunError
-from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
-from xlprompt.training.inputs.preparation import (
-    Setup,
-    at_its_place,
-    build_model,
-    choose_device,
-    out_of_memory_explained,
-)
-from xlprompt.training.machine.allocator import keep_freed_memory
-from xlprompt.training.machine.environment import read_environment
+from xlprompt.training.inputs.preparation import at_its_place, out_of_memory_explained
 from xlprompt.training.recipes.recipe import LIMITS, Recipe, flatten, recipe_from_dict, recipe_to_dict
+from xlprompt.training.runs.opened import open_trained
 from xlprompt.training.runs.scoring import Scores, score_languages
-from xlprompt.training.store.checkpoint import Checkpoint, restore
+from xlprompt.training.store.checkpoint import Checkpoint
 from xlprompt.training.store.find import find_checkpoint
 from xlprompt.training.store.labels import run_name, run_tags
-from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.tracker import true_end_state
 
 
@@ -84,56 +72,32 @@ def evaluate(
         RunError: The source lacks the split or a language, or memory ran out.
     """
     loaded, model_id = find_checkpoint(checkpoint, store)
-    settings: dict[str, Any] = {"kinds": list(align)} if align else {}
-    if align_sentences:
-        settings["sentences"] = max(align_sentences)
-    if align_layers:
-        settings["layer"] = align_layers[-1]
-    recipe = _recipe_for_evaluation(loaded, source, languages, limit, settings)
-    if granularity is not None:
-        encoding = recipe.encoding.model_copy(update={"granularity": granularity})
-        recipe = recipe.model_copy(update={"encoding": encoding})
-    if (align_sentences or align_layers) and set(recipe.evaluation.alignment.kinds) == {"none"}:
-        raise RecipeError(
-            "sentences or layers of an alignment are given, and no kind of it: add --align mean,mean_scale"
-        )
-    swept = _swept(recipe.evaluation.alignment, align_sentences, align_layers)
-    task = TASKS[recipe.task]
-    target = choose_device(device)
-    keep_freed_memory()
+    alignment = _asked_alignment(align, align_sentences, align_layers)
+    recipe = _recipe_for_evaluation(loaded, source, languages, limit, alignment, granularity)
+    wanted = _swept(recipe.evaluation.alignment, align_sentences, align_layers)
     _require_place(recipe.data.source, given=source is not None)
-    opened = open_data(recipe.data)
-    chosen = languages_to_score(opened, task, recipe.data, split=split)
-    tracker = MlflowTracker(store)
-
     there = at_its_place(recipe, model)
-    setup = Setup(there, task, opened, load_tokenizer(there.model), target, Processes(device=target))
-    built = build_model(there, setup.tokenizer, target)
-    restore(loaded, built, backbone_fingerprint=built.backbone.fingerprint)
-    with true_end_state(tracker), out_of_memory_explained():
-        tracker.start(
-            experiment=experiment or task.name,
+    run = open_trained(loaded, there, store=store, console=console, device=device, split=split)
+    with true_end_state(run.tracker), out_of_memory_explained():
+        run.tracker.start(
+            experiment=experiment or recipe.task,
             run_name=f"evaluate-{run_name(recipe)}",
-            params={**flatten(recipe), "split": split, "backbone_fingerprint": built.backbone.fingerprint},
-            tags={
-                **run_tags(recipe, read_environment(repository_of=None, device=target)),
-                "job": "evaluate",
-                **(tags or {}),
+            params={
+                **flatten(recipe),
+                "split": split,
+                "backbone_fingerprint": run.model.backbone.fingerprint,
             },
+            tags={**run_tags(recipe, run.environment), "job": "evaluate", **(tags or {})},
         )
         if model_id:
-            tracker.use_model(model_id)
+            run.tracker.use_model(model_id)
         return score_languages(
-            setup,
-            built,
-            chosen,
+            run,
             split,
-            tracker,
-            console,
+            wanted,
             model_id=model_id,
+            checkpoint=loaded.directory,
             step=loaded.metadata.step,
-            alignments=measure_alignments(setup, built, chosen, console, swept, loaded.directory),
-            kinds=recipe.evaluation.alignment.kinds,
         )
 
 
@@ -152,10 +116,26 @@ def _require_place(source: str | None, *, given: bool) -> None:
     )
 
 
+def _asked_alignment(
+    kinds: Sequence[str], sentences: Sequence[int], layers: Sequence[int | None]
+) -> dict[str, Any]:
+    """What is asked for instead of the recipe's; of several numbers or layers the one that counts."""
+    asked: dict[str, Any] = {"kinds": list(kinds)} if kinds else {}
+    if sentences:
+        asked["sentences"] = max(sentences)
+    if layers:
+        asked["layer"] = layers[-1]
+    return asked
+
+
 def _swept(
     settings: AlignmentSettings, sentences: Sequence[int], layers: Sequence[int | None]
 ) -> tuple[AlignmentSettings, ...]:
     """The settings by each of the numbers of sentences or layers, the one that counts last."""
+    if (sentences or layers) and set(settings.kinds) == {"none"}:
+        raise RecipeError(
+            "sentences or layers of an alignment are given, and no kind of it: add --align mean,mean_scale"
+        )
     if len(sentences) > 1 and len(layers) > 1:
         raise RecipeError(
             "alignment can be swept over sentences or over layers, not over both: give several of one only"
@@ -172,10 +152,15 @@ def _recipe_for_evaluation(
     languages: Sequence[str] | None,
     limit: int | None,
     alignment: Mapping[str, Any],
+    granularity: GranularitySettings | None,
 ) -> Recipe:
     origin = str(checkpoint.directory)
     values = recipe_to_dict(recipe_from_dict(checkpoint.metadata.recipe, origin=origin))
-    values["evaluation"]["alignment"] |= alignment
     given = {"source": source, "languages": languages} | dict.fromkeys(LIMITS, limit)
     values["data"] |= {key: value for key, value in given.items() if value is not None}
-    return recipe_from_dict(values, origin=origin)
+    values["evaluation"]["alignment"] |= alignment
+    recipe = recipe_from_dict(values, origin=origin)
+    if granularity is None:
+        return recipe
+    encoding = recipe.encoding.model_copy(update={"granularity": granularity})
+    return recipe.model_copy(update={"encoding": encoding})

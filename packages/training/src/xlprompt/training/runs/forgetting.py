@@ -6,35 +6,33 @@ be taken off again, the loss rises only as long as it is there; fine-tuned weigh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 
 from xlprompt.evaluation.answers.language_model import language_model_loss
-from xlprompt.models import TaskModel
 from xlprompt.training.fitting.engine import Engine
-from xlprompt.training.inputs.preparation import Setup, load_split
+from xlprompt.training.inputs.preparation import load_split, out_of_memory_explained
+from xlprompt.training.runs.opened import Run
+from xlprompt.training.store.metric_names import LOSS_AFTER, LOSS_BEFORE, LOSS_CHANGE, MEAN, MEAN_ZERO_SHOT
 
 Losses = dict[str, float]
 
 
-def losses_by_language(
-    setup: Setup, model: TaskModel, languages: Sequence[str], *, engine: Engine | None = None
-) -> Losses:
+@out_of_memory_explained()
+def losses_by_language(run: Run, *, engine: Engine | None = None) -> Losses:
     """Nats a token in the first test rows of each language.
 
     Args:
-        setup: The run's.
-        model: The run's.
-        languages: The test languages.
+        run: The run.
         engine: What has trained the model; None before training, when the backbone is measured alone.
 
     Returns:
         By language; empty where the recipe or the backbone leaves it out.
     """
-    settings = setup.recipe.evaluation
+    setup, model, settings = run.setup, run.model, run.recipe.evaluation
     if not settings.language_model_rows or not model.backbone.has_token_logits:
         return {}
     losses = {}
-    for language in languages:
+    for language in run.languages:
         with setup.processes.first_alone():
             encoded = load_split(setup, language, "test").encoded
         losses[language] = language_model_loss(
@@ -50,6 +48,23 @@ def losses_by_language(
     return losses
 
 
+def compare_losses(run: Run, before: Losses, engine: Engine, *, model_id: str | None, step: int) -> None:
+    """Measure the losses again, and tell the user and the store how they have changed.
+
+    Args:
+        run: The run.
+        before: Losses before training.
+        engine: What has trained the model.
+        model_id: The model in the store.
+        step: The training step of its weights.
+    """
+    after = losses_by_language(run, engine=engine)
+    metrics = forgetting_metrics(before, after, run.recipe.data.train_languages)
+    if metrics:
+        run.console.print(_in_words(metrics), highlight=False)
+    run.tracker.log_metrics(metrics, step=step, model_id=model_id)
+
+
 def forgetting_metrics(before: Losses, after: Losses, trained: Collection[str]) -> dict[str, float]:
     """Metrics for the tracker: both losses and their difference by language, and the mean differences.
 
@@ -61,11 +76,24 @@ def forgetting_metrics(before: Losses, after: Losses, trained: Collection[str]) 
     if not before:
         return {}
     change = {language: after[language] - loss for language, loss in before.items()}
-    metrics = {f"language_model/before/{language}": loss for language, loss in before.items()}
-    metrics |= {f"language_model/after/{language}": loss for language, loss in after.items()}
-    metrics |= {f"language_model/change/{language}": value for language, value in change.items()}
-    metrics["language_model/change/mean"] = sum(change.values()) / len(change)
+    metrics = {LOSS_BEFORE + language: loss for language, loss in before.items()}
+    metrics |= {LOSS_AFTER + language: loss for language, loss in after.items()}
+    metrics |= {LOSS_CHANGE + language: value for language, value in change.items()}
+    metrics[LOSS_CHANGE + MEAN] = sum(change.values()) / len(change)
     others = [value for language, value in change.items() if language not in trained]
     if others:
-        metrics["language_model/change/mean_zero_shot"] = sum(others) / len(others)
+        metrics[LOSS_CHANGE + MEAN_ZERO_SHOT] = sum(others) / len(others)
     return metrics
+
+
+def _in_words(metrics: Mapping[str, float]) -> str:
+    changes = {
+        key.removeprefix(LOSS_CHANGE): value for key, value in metrics.items() if key.startswith(LOSS_CHANGE)
+    }
+    mean = changes.pop(MEAN)
+    changes.pop(MEAN_ZERO_SHOT, None)
+    most = max(changes, key=changes.__getitem__)
+    return (
+        f"Language-model loss of the test texts: {mean:+.2f} nats a token by training, "
+        f"most in {most} ({changes[most]:+.2f})"
+    )

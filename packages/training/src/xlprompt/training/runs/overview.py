@@ -1,60 +1,101 @@
-"""What is about to run, as a table that is shown before it starts."""
+"""What is about to run and what it will cost, told before it starts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 from rich.table import Table
 from rich.text import Text
 
+from xlprompt.data.encoding.batches import training_steps
+from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import ParameterBudget
-from xlprompt.training.fitting.choose_engine import EngineChoice
 from xlprompt.training.fitting.progress import duration
-from xlprompt.training.inputs.preparation import Setup, Split
-from xlprompt.training.machine.environment import Environment
-from xlprompt.training.runs.cost import CostEstimate
+from xlprompt.training.inputs.preparation import out_of_memory_explained
+from xlprompt.training.machine.speed import PeakRate, device_peak_flops
+from xlprompt.training.runs.cost import training_flops, unlabelled_flops
+from xlprompt.training.runs.estimate import CostEstimate, Workload, estimate
+from xlprompt.training.runs.opened import TrainingRun
 
 
-def plan_table(
-    setup: Setup,
-    engine: EngineChoice,
-    budget: ParameterBudget,
-    train_split: Split,
-    development: Split,
-    languages: Sequence[str],
-    environment: Environment,
-    expected: CostEstimate,
-    store: Path,
-    *,
-    aligned_languages: Sequence[str] = (),
-) -> Table:
-    """What is about to run and what it trains, shown before it starts."""
+@dataclass(frozen=True)
+class ToldCost:
+    """What the user is told before a run starts, and what its cost is held against.
+
+    Attributes:
+        expected: What training will take on this device.
+        peak: The device's rate.
+        flops_per_step: Model FLOPs of a step, on average.
+    """
+
+    expected: CostEstimate
+    peak: PeakRate
+    flops_per_step: float
+
+
+def tell_cost(run: TrainingRun) -> ToldCost:
+    """Show what is about to run and what it will cost, by one pass of its first step's first micro-batch."""
+    setup, recipe, schedule, aligned = run.setup, run.recipe, run.recipe.schedule, run.alignment
+    lengths, processes = run.train.encoded.lengths, setup.processes
+    step = next(
+        training_steps(
+            run.train.encoded,
+            batch_size=schedule.batch_size,
+            token_budget=schedule.token_budget,
+            seed=recipe.seed,
+            pad_id=setup.pad_id,
+            longest_first=True,
+            processes=processes.size,
+        )
+    )
+    workload = Workload(
+        schedule.steps,
+        -(-schedule.batch_size // processes.size),
+        lengths,
+        run.development.encoded.lengths,
+        evaluations=-(-schedule.steps // schedule.evaluate_every),
+        unlabelled=aligned.reads() if aligned else None,
+    )
+    state = run.engine.memory(run.budget, recipe.precision, processes.size)
+    with out_of_memory_explained():
+        expected = estimate(run.model, step.micro_batches, workload, state=state, device=setup.device)
+    peak = device_peak_flops(setup.device, recipe.precision)
+    flops = training_flops(run.model, lengths, len(lengths)) / len(lengths) * schedule.batch_size
+    flops += unlabelled_flops(run.model, aligned.reads(), steps=1) if aligned else 0
+    show_table(run.console, plan_table(run, expected))
+    return ToldCost(expected, peak, flops)
+
+
+def plan_table(run: TrainingRun, expected: CostEstimate) -> Table:
+    """What is about to run and what it trains."""
+    setup, environment = run.setup, run.environment
     recipe, schedule = setup.recipe, setup.recipe.schedule
     sequences = schedule.steps * schedule.batch_size
-    epochs = sequences / len(train_split.encoded.dataset)
+    epochs = sequences / len(run.train.encoded.dataset)
+    developed = run.development.record.examples
     table = Table.grid(padding=(0, 2))
     table.title = Text(f"{recipe.task} · {recipe.method} · {recipe.model} · seed {recipe.seed}")
     table.title_justify = "left"
     rows = {
-        "trainable": _trainable(budget),
+        "trainable": _trainable(run.budget),
         "data": f"{setup.source.name}: {'+'.join(recipe.data.train_languages)}, "
-        f"{train_split.record.examples:,} training and {development.record.examples:,} development examples",
-        "test": f"{len(languages)} languages: {' '.join(languages)}",
+        f"{run.train.record.examples:,} training and {developed:,} development examples",
+        "test": f"{len(run.languages)} languages: {' '.join(run.languages)}",
         "training": f"{schedule.steps:,} steps of {schedule.batch_size} sequences ({_epochs(epochs)}), "
         f"development score every {schedule.evaluate_every}",
         "device": f"{environment.device} ({environment.cpu}, {environment.cores} cores), {recipe.precision}",
-        "engine": f"{engine}; {_processes(setup.processes)}",
+        "engine": f"{run.engine}; {_processes(setup.processes)}",
         "estimate": f"{duration(expected.train_seconds)} of training, "
         f"{duration(expected.development_seconds)} of development scores, "
         f"{expected.peak_memory_bytes / 2**30:.1f} GiB of memory",
-        "store": str(store),
+        "store": str(run.store),
     }
-    if aligned_languages:
+    if run.alignment:
+        aligned = run.alignment.languages
         rows["alignment"] = (
-            f"loss of weight {recipe.alignment_loss.weight:g}, unlabelled text of {len(aligned_languages)} "
-            f"languages: {' '.join(aligned_languages)}"
+            f"loss of weight {recipe.alignment_loss.weight:g}, unlabelled text of {len(aligned)} "
+            f"languages: {' '.join(aligned)}"
         )
     for title, text in rows.items():
         table.add_row(title, Text(text))  # a path may hold brackets, which rich would take for markup

@@ -30,15 +30,13 @@ from xlprompt.training.alignment.moments import Alignment
 from xlprompt.training.errors import CheckpointError, RunError
 from xlprompt.training.inputs.preparation import (
     at_its_place,
-    build_model,
-    choose_device,
     out_of_memory_explained,
     pad_id_of,
     require_known_ids,
 )
-from xlprompt.training.machine.allocator import keep_freed_memory
 from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict
-from xlprompt.training.store.checkpoint import Checkpoint, restore
+from xlprompt.training.runs.opened import open_device, restored_model
+from xlprompt.training.store.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -121,13 +119,11 @@ def predict(
     code = recipe.data.train_language if language is None else language_row(language).code
     alignment = None if align == "none" else _kept_alignment(checkpoint, recipe)
     move = None if alignment is None else _map(checkpoint, alignment, code, align, asked=language is not None)
-    target = choose_device(device)
-    keep_freed_memory()
+    target = open_device(device)
     tokenizer = load_tokenizer(recipe.model)
     dataset = unlabeled_dataset(task, rows)
     encoded = _encode(recipe, tokenizer, dataset, code)
-    built = build_model(recipe, tokenizer, target)
-    restore(checkpoint, built, backbone_fingerprint=built.backbone.fingerprint)
+    built = restored_model(checkpoint, recipe, tokenizer, target)
     embedding_rows = built.backbone.vocab_size
     require_known_ids(encoded, tokenizer, embedding_rows, "the text to label")
     with out_of_memory_explained():

@@ -35,9 +35,12 @@ from xlprompt.evaluation.scores.alignment_table import alignment_table
 from xlprompt.evaluation.scores.fertility import TOKENS_PER_WORD, tokens_per_word
 from xlprompt.evaluation.scores.metrics import has_main_metric, main_value
 from xlprompt.evaluation.terminal import open_console
-from xlprompt.models import AffineMap, AlignmentKind, TaskModel
+from xlprompt.models import AffineMap, AlignmentKind, AlignmentSettings, TaskModel
+from xlprompt.training.alignment.measure import measure_alignments
 from xlprompt.training.alignment.moments import Alignment
 from xlprompt.training.inputs.preparation import Setup, Split, load_split
+from xlprompt.training.runs.opened import Run
+from xlprompt.training.store.metric_names import swept_mean
 from xlprompt.training.store.tracker import DatasetRecord, Tracker, log_text
 
 _COUNTED = 1000  # examples of a test set: some 20,000 words, in a tenth of a second
@@ -67,41 +70,36 @@ class Scores:
 
 
 def score_languages(
-    setup: Setup,
-    model: TaskModel,
-    languages: Sequence[str],
+    run: Run,
     split: str,
-    tracker: Tracker,
-    console: Console,
+    wanted: Sequence[AlignmentSettings],
     *,
     model_id: str | None,
+    checkpoint: Path | None,
     step: int,
-    alignments: Sequence[Alignment] = (),
-    kinds: Sequence[AlignmentKind] = (),
 ) -> Scores:
     """Score one loaded model language by language; print, draw and track what comes out.
 
     Args:
-        setup: The run's.
-        model: On the setup's device.
-        languages: What to score.
+        run: An open run.
         split: `test` or `validation`.
-        tracker: Of an open run.
-        console: Where progress and tables go.
+        wanted: Alignments to score with as well. The last one is what is reported by language; with several,
+            means of all are swept over.
         model_id: The model in the store.
+        checkpoint: Its checkpoint folder, beside which moments are kept; None in a process that does not
+            write.
         step: The training step of its weights.
-        alignments: The last one is what is reported by language; with several, means of all are swept over.
-        kinds: Kinds of alignment to score with, beside none.
     """
-    recipe, task = setup.recipe, setup.task
-    metric = main_metric(task)
-    kinds = [kind for kind in kinds if kind != "none"] if alignments else []
+    setup, languages, tracker, console = run.setup, run.languages, run.tracker, run.console
+    task, metric = setup.task, run.metric
+    alignments = measure_alignments(setup, run.model, languages, console, wanted, checkpoint)
+    kinds = [kind for kind in wanted[-1].kinds if kind != "none"] if alignments else []
     with tempfile.TemporaryDirectory() as folder:
         scored = _Scored(last=len(alignments) - 1)
         for number, language in enumerate(languages, start=1):
             with setup.processes.first_alone():
                 part = load_split(setup, language, split)
-            predictions = _predict(setup, model, part, language, alignments, kinds)
+            predictions = _predict(setup, run.model, part, language, alignments, kinds)
             scored.add(setup, part, language, split, predictions, tracker, Path(folder))
             plain = scored.results[Variant()][language]
             score = plain.scores[metric]
@@ -111,7 +109,7 @@ def score_languages(
                 f"{predictions[Variant()].tokens_per_second:,.0f} tokens/s",
                 highlight=False,
             )
-        trained, *more = recipe.data.train_languages
+        trained, *more = run.recipe.data.train_languages
         reports = {
             variant: TransferReport(
                 task.name,
@@ -295,7 +293,7 @@ def _log_sweep(
     tracker.log_artifact(sweep_figure(folder / f"alignment-{name}.png", title, name, none, sweep))
     for kind, points in sweep.items():
         for value, mean in points.items():
-            key = f"{report.split}-{kind}/{report.metric}/mean_zero_shot_by_{name}"
+            key = swept_mean(report.metric, kind, name, report.split)
             tracker.log_metrics({key: mean}, step=value or 0)
 
 

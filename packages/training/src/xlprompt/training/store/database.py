@@ -17,6 +17,7 @@ from pathlib import Path
 import mlflow
 from filelock import FileLock
 from mlflow.entities import Run
+from mlflow.store.db.utils import _get_latest_schema_revision
 
 from xlprompt.training.machine.process_identity import is_gone, is_there, this_process
 from xlprompt.training.store.new_database import holds_nothing, make_database
@@ -30,6 +31,7 @@ MAX_TAG = 5000  # MLflow's own limit, below which nothing is lost silently
 # connection says (`PRAGMA busy_timeout` in mlflow/store/db/utils.py), so the waiting is done before them.
 WAIT_TO_START = 10.0  # long enough for the writes of other runs on a slow disk, short enough for a person
 WAIT_TO_FINISH = 60.0  # hours of work hang on it
+_WAIT_TO_LOOK = 1.0
 
 PROCESS_TAG = "process"  # tag: which process works on a run
 
@@ -243,3 +245,37 @@ def find_experiment(client: mlflow.MlflowClient, name: str, mlruns: Path) -> str
             f"(MLFLOW_TRACKING_URI={store_uri(mlruns)}), or use another store"
         )
     return str(experiment.experiment_id)
+
+
+def store_problem(mlruns: Path) -> tuple[str, str] | None:
+    """Why a folder's store cannot be used and what to do, or None where it can; nothing is written.
+
+    Where there is no store yet, the question is whether one can be made.
+    """
+    database = database_file(mlruns)
+    if not os.path.lexists(database):
+        place = next(each for each in (mlruns, *mlruns.absolute().parents) if os.path.lexists(each))
+        if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+            return None
+        return (
+            f"none can be made in {place}",
+            "Make it a folder that can be written, or name another with --mlruns",
+        )
+    reason = why_unusable(mlruns, _WAIT_TO_LOOK) or _other_schema(database)
+    if reason is None and not os.access(mlruns, os.W_OK):
+        reason = "its folder is read-only"  # where sqlite puts its journal
+    return None if reason is None else (f"{database} cannot be used ({reason})", remedy(reason))
+
+
+def _other_schema(database: Path) -> str | None:
+    """What is wrong with a database's tables, by MLflow's own mark; an empty one is filled at first use."""
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,):
+                return None
+            versions = [row[0] for row in connection.execute("SELECT version_num FROM alembic_version")]
+            connection.execute("SELECT status, lifecycle_stage FROM runs LIMIT 1")
+        except sqlite3.Error as error:
+            return f"it is no MLflow store: {error}"
+    head = _get_latest_schema_revision()
+    return None if versions == [head] else f"its schema is {', '.join(versions)}, and this MLflow's is {head}"

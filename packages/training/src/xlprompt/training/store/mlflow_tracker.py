@@ -1,4 +1,4 @@
-"""Where a run is written down: MLflow behind the protocol of `tracker`.
+"""Where a run is written down: MLflow behind the class of `tracker`.
 
 The store is always an explicit sqlite database with its artifacts beside it, addressed through
 `MlflowClient`: MLflow's global state (tracking URI, active run) is never touched, so one process can track
@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,6 @@ from mlflow.entities import (
     Metric,
     Param,
 )
-from mlflow.store.db.utils import _get_latest_schema_revision
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
 from xlprompt.data.whole_files import write_whole
@@ -57,7 +54,7 @@ from xlprompt.training.store.database import (
     why_unusable,
 )
 from xlprompt.training.store.stored_models import keep_one_model, local_path, remove_model
-from xlprompt.training.store.tracker import DatasetRecord, EndState, StoredModel, TrackingError
+from xlprompt.training.store.tracker import DatasetRecord, EndState, StoredModel, Tracker, TrackingError
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +78,7 @@ _MAX_PENDING = 100_000  # some 50 MB; a run logs four figures every ten steps or
 _HALF_AN_ARTIFACT = ".artifact.uploading."  # how MLflow calls a file until it is whole
 
 
-class MlflowTracker:
+class MlflowTracker(Tracker):
     """Writes one run to the sqlite store of a folder.
 
     Metrics are buffered and sent in batches, since one by one they would cost several milliseconds each.
@@ -381,40 +378,6 @@ class MlflowTracker:
             before = self._logged.get(metric.key)
             if before is None or before.step < metric.step:
                 self._logged[metric.key] = metric
-
-
-def store_problem(mlruns: Path) -> tuple[str, str] | None:
-    """Why a folder's store cannot be used and what to do, or None where it can; nothing is written.
-
-    Where there is no store yet, the question is whether one can be made.
-    """
-    database = database_file(mlruns)
-    if not os.path.lexists(database):
-        place = next(each for each in (mlruns, *mlruns.absolute().parents) if os.path.lexists(each))
-        if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
-            return None
-        return (
-            f"none can be made in {place}",
-            "Make it a folder that can be written, or name another with --mlruns",
-        )
-    reason = why_unusable(mlruns, _WAIT_IN_TRAINING) or _other_schema(database)
-    if reason is None and not os.access(mlruns, os.W_OK):
-        reason = "its folder is read-only"  # where sqlite puts its journal
-    return None if reason is None else (f"{database} cannot be used ({reason})", remedy(reason))
-
-
-def _other_schema(database: Path) -> str | None:
-    """What is wrong with a database's tables, by MLflow's own mark; an empty one is filled at first use."""
-    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,):
-                return None
-            versions = [row[0] for row in connection.execute("SELECT version_num FROM alembic_version")]
-            connection.execute("SELECT status, lifecycle_stage FROM runs LIMIT 1")
-        except sqlite3.Error as error:
-            return f"it is no MLflow store: {error}"
-    head = _get_latest_schema_revision()
-    return None if versions == [head] else f"its schema is {', '.join(versions)}, and this MLflow's is {head}"
 
 
 def _every_second_point(metrics: list[Metric]) -> list[Metric]:

@@ -1,4 +1,4 @@
-"""Where a run is written down: a protocol of a few methods, and how a run ends in it.
+"""Where a run is written down: a class of a few methods, and how a run ends in it.
 
 `mlflow_tracker` is the one that writes.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from xlprompt.training.machine.signals import handled
 
@@ -54,8 +54,8 @@ class StoredModel:
     directory: Path
 
 
-class Tracker(Protocol):
-    """What the training code asks of a tracking system."""
+class Tracker:
+    """What the training code asks of a tracking system, which does nothing here."""
 
     def start(
         self,
@@ -70,6 +70,7 @@ class Tracker(Protocol):
 
     def resume(self, run_id: str) -> bool:
         """Go on in a run that was interrupted; False where there is no such run."""
+        return False
 
     def log_metrics(
         self,
@@ -83,6 +84,9 @@ class Tracker(Protocol):
 
     def flush(self) -> None:
         """Send what is buffered, as far as the store can be written now."""
+
+    def set_tag(self, key: str, value: str) -> None:
+        """Set a tag of the run."""
 
     def log_dataset(self, dataset: DatasetRecord) -> None:
         """Log a data set as an input of the run."""
@@ -102,54 +106,12 @@ class Tracker(Protocol):
         """Close the run with its true end state."""
 
 
-class NullTracker:
-    """Tracks nothing: for tests and for calls that must leave no trace."""
-
-    def start(
-        self,
-        *,
-        experiment: str,
-        run_name: str,
-        params: Mapping[str, Any],
-        tags: Mapping[str, str],
-        parent_run_id: str | None = None,
-    ) -> None:
-        """Do nothing."""
+class NullTracker(Tracker):
+    """Tracks nothing, for calls that must leave no trace."""
 
     def resume(self, run_id: str) -> bool:
         """Pretend that the run is there."""
         return True
-
-    def log_metrics(
-        self,
-        metrics: Mapping[str, float],
-        *,
-        step: int = 0,
-        dataset: DatasetRecord | None = None,
-        model_id: str | None = None,
-    ) -> None:
-        """Do nothing."""
-
-    def flush(self) -> None:
-        """Do nothing."""
-
-    def log_dataset(self, dataset: DatasetRecord) -> None:
-        """Do nothing."""
-
-    def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Do nothing."""
-
-    def log_model(
-        self, directory: Path, *, name: str, params: Mapping[str, Any], step: int
-    ) -> StoredModel | None:
-        """Store nothing."""
-        return None
-
-    def use_model(self, model_id: str) -> None:
-        """Do nothing."""
-
-    def end(self, state: EndState, error: str | None = None) -> None:
-        """Do nothing."""
 
 
 def log_text(tracker: Tracker, name: str, text: str) -> None:

@@ -24,6 +24,7 @@ from xlprompt.studies.reports.kept_sections import find_granularity, log_section
 from xlprompt.studies.reports.page import Section
 from xlprompt.studies.reports.selection import BASELINE, METHOD, StudyRuns, find_fertility
 from xlprompt.training.recipes.recipe import Recipe
+from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, score_name, swept_mean
 
 SECTION = "alignment"
 
@@ -204,10 +205,10 @@ def find_curves(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[Curve, ...]:
     sweeps: dict[tuple[str, str, str, Swept], dict[str, _Sweeps]] = {}
     for run in scored:
         metric = main_metric(TASKS[run.tags["task"]])
-        without = run.metrics.get(f"test/{metric}/mean_zero_shot")
+        without = run.metrics.get(score_name(metric, MEAN_ZERO_SHOT))
         for swept, own in _SWEPT_BY.items():
-            suffix = f"/{metric}/mean_zero_shot_by_{swept}"
-            names = {kind: f"test-{kind}{suffix}" for kind in KINDS if f"test-{kind}{suffix}" in run.metrics}
+            names = {kind: swept_mean(metric, kind, swept) for kind in KINDS}
+            names = {kind: name for kind, name in names.items() if name in run.metrics}
             if not names or without is None:
                 continue
             group = sweeps.setdefault((*_cell(run), swept), {}).setdefault(_settings(run, own), _Sweeps())

@@ -1,0 +1,55 @@
+"""What a run's figures are called in the store.
+
+Scores have the names that `xlprompt.evaluation.scores.transfer_scores` gives them, by split, metric and
+language; `score_name` is one of these, for who reads them.
+"""
+
+from __future__ import annotations
+
+TRAIN_LOSS = "train/loss"
+TRAIN_RATE = "train/learning_rate"
+TRAIN_SPEED = "train/tokens_per_second"
+TRAIN_DISTANCE = "train/alignment_distance"
+VALIDATION_LOSS = "validation/loss"
+
+BEST_STEP = "best/step"
+
+TEST = "test/"
+
+COST = "cost/"
+TRAIN_SECONDS = "cost/train_seconds"
+TOTAL_SECONDS = "cost/total_seconds"
+TOKENS_PER_SECOND = "cost/tokens_per_second"
+PEAK_MEMORY_MIB = "cost/peak_memory_mib"
+MODEL_TFLOPS = "cost/model_tflops"  # work in 1e12 FLOPs, not a rate
+MODEL_FLOPS_UTILIZATION = "cost/model_flops_utilization"
+CHECKPOINT_BYTES = "cost/checkpoint_bytes"
+ESTIMATED_TRAIN_SECONDS = "cost/estimated_train_seconds"
+ESTIMATED_DEVELOPMENT_SECONDS = "cost/estimated_development_seconds"
+ESTIMATED_PEAK_MEMORY_MIB = "cost/estimated_peak_memory_mib"
+ESTIMATED_MODEL_TFLOPS = "cost/estimated_model_tflops"
+TRIALS_SECONDS = "cost/trials_seconds"
+
+LANGUAGE_MODEL = "language_model/"
+LOSS_BEFORE = "language_model/before/"
+LOSS_AFTER = "language_model/after/"
+LOSS_CHANGE = "language_model/change/"
+
+MEAN = "mean"
+MEAN_ZERO_SHOT = "mean_zero_shot"
+TRANSFER_GAP = "transfer_gap"
+
+
+def score_name(metric: str, what: str, split: str = "test") -> str:
+    """A score: of a language, or `MEAN`, `MEAN_ZERO_SHOT` or `TRANSFER_GAP`."""
+    return f"{split}/{metric}/{what}"
+
+
+def swept_mean(metric: str, kind: str, swept: str, split: str = "test") -> str:
+    """The zero-shot mean with a kind of alignment, by the number of sentences or the layer as its step."""
+    return f"{split}-{kind}/{metric}/{MEAN_ZERO_SHOT}_by_{swept}"
+
+
+def best_score(metric: str) -> str:
+    """The development score of the step that was kept."""
+    return f"best/{metric}"
