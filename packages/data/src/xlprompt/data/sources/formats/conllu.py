@@ -24,11 +24,9 @@ from xlprompt.data.sources.parts import (
     known_language,
 )
 from xlprompt.data.sources.rows import Outcome
-from xlprompt.data.tasks import TASKS
-from xlprompt.data.tasks.kinds.tagging import make_sentence
-from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.tasks.pos import POS
+from xlprompt.data.tasks.task_type import Place, Task
 
-_TASK = TASKS["pos"]
 # Large treebanks come in pieces: ru_syntagrus-ud-train-a.conllu, -b, -c.
 _NAME = re.compile(
     rf"(?P<language>[a-z]+)_(?P<treebank>[a-z0-9]+)-ud-(?P<split>{SPLIT_PATTERN})(?P<piece>-[a-z0-9-]+)?"
@@ -61,7 +59,7 @@ def recognize(candidate: Candidate) -> Recognition:
             fix="Name it as published: <language>_<treebank>-ud-<train, dev or test>.conllu.",
         )
     split = SPLIT_WORDS[match["split"]]
-    return [Part(_TASK, known_language(match["language"], path), split, "conllu", (path,), match["treebank"])]
+    return [Part(POS, known_language(match["language"], path), split, "conllu", (path,), match["treebank"])]
 
 
 def is_piece(path: Path) -> bool:
@@ -190,15 +188,7 @@ def _in_order(match: re.Match[str], words: int) -> bool:
 
 def _finish(task: Task, sentence: _Sentence, position: int, path: Path, labeled: bool) -> Outcome:
     try:
-        return make_sentence(
-            task,
-            sentence.tokens,
-            sentence.tags,
-            position=position,
-            row_id=sentence.sent_id,
-            file=path,
-            line=sentence.first_line,
-            labeled=labeled,
-        )
+        parts = dict(zip(task.fields, (sentence.tokens, sentence.tags), strict=True))
+        return task.example(parts, Place(position, path, sentence.first_line, sentence.sent_id, labeled))
     except DataError as problem:
         return problem

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.sources.formats.jsonl import column, first_record, parse_object
+from xlprompt.data.sources.formats.jsonl import first_record, parse_object
 from xlprompt.data.sources.formats.tsv import records
 from xlprompt.data.sources.lines import numbered_lines, open_binary, raw_lines
 from xlprompt.data.sources.parts import (
@@ -30,11 +30,10 @@ from xlprompt.data.sources.parts import (
     split_in_name,
 )
 from xlprompt.data.sources.rows import Outcome
-from xlprompt.data.tasks import TASKS
-from xlprompt.data.tasks.kinds.classification import make_pair
 from xlprompt.data.tasks.rules import Skipped
+from xlprompt.data.tasks.task_type import Place, field_of
+from xlprompt.data.tasks.xnli import XNLI
 
-_TASK = TASKS["xnli"]
 _TEXTS = ("sentence1", "sentence2")
 _COLUMNS = ("language", "gold_label", *_TEXTS)
 _MT_TEXTS = ("premise", "hypo")
@@ -70,7 +69,7 @@ def recognize(candidate: Candidate) -> Recognition:
                 file=path,
                 fix="Name it as published: multinli.train.<language>.tsv.",
             )
-        return [Part(_TASK, known_language(match["language"], path), "train", "xnli-mt", (path,))]
+        return [Part(XNLI, known_language(match["language"], path), "train", "xnli-mt", (path,))]
     return None
 
 
@@ -94,7 +93,7 @@ def _recognize_jsonl(candidate: Candidate, keys: set[str]) -> Recognition:
     if not is_multinli:
         return None
     if split_in_name(path.name) == "train":
-        return [Part(_TASK, "en", "train", "multinli-jsonl", (path,))]
+        return [Part(XNLI, "en", "train", "multinli-jsonl", (path,))]
     return [LeftOut("MultiNLI's development set, which is no part of XNLI")]
 
 
@@ -110,11 +109,11 @@ def _all_languages(candidate: Candidate, format_name: str) -> list[Part | DataEr
     parts: list[Part | DataError] = []
     for code, line in _languages_in(path, format_name).items():
         try:
-            parts.append(Part(_TASK, known_language(code, path, line), split, format_name, (path,)))
+            parts.append(Part(XNLI, known_language(code, path, line), split, format_name, (path,)))
         except DataError as problem:
             parts.append(problem)
     # In a file that is empty or lacks its columns, each language's reader meets the problem and reports it.
-    return parts or [Part(_TASK, code, split, format_name, (path,)) for code in _TASK.languages]
+    return parts or [Part(XNLI, code, split, format_name, (path,)) for code in XNLI.languages]
 
 
 def _languages_in(path: Path, format_name: str) -> dict[str, int]:
@@ -158,7 +157,7 @@ def read_jsonl(part: Part) -> Iterator[Outcome]:
             continue
         try:
             record = parse_object(text, path, line)
-            language = column(record, "language", path, line)
+            language = field_of(record, "language", path, line)
         except DataError as problem:
             yield problem
             continue
@@ -192,32 +191,19 @@ def read_machine_translation(part: Part) -> Iterator[Outcome]:
         elif not all(record[name].strip() for name in _MT_TEXTS):
             yield Skipped("blank translation")
         else:
-            yield _pair(part, record, _MT_TEXTS, record["label"], position, line)
+            yield _row(part, record, position, line, _MT_COLUMNS)
 
 
-def _row(part: Part, record: Mapping[str, Any], position: int, line: int) -> Outcome:
-    try:
-        label = column(record, "gold_label", part.files[0], line)
-    except DataError as problem:
-        return problem
-    return _pair(part, record, _TEXTS, label, position, line)
-
-
-def _pair(
-    part: Part, record: Mapping[str, Any], names: tuple[str, str], label: object, position: int, line: int
+def _row(
+    part: Part,
+    record: Mapping[str, Any],
+    position: int,
+    line: int,
+    names: tuple[str, ...] = (*_TEXTS, "gold_label"),
 ) -> Outcome:
-    path = part.files[0]
     row_id = record.get("pairID")
     try:
-        return make_pair(
-            part.task,
-            [column(record, name, path, line) for name in names],
-            label,
-            position=position,
-            row_id=None if row_id is None else str(row_id),
-            names=names,
-            file=path,
-            line=line,
-        )
+        place = Place(position, part.files[0], line, None if row_id is None else str(row_id))
+        return part.task.example(record, place, names)
     except DataError as problem:
         return problem
