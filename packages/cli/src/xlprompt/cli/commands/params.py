@@ -104,7 +104,7 @@ def _parse_processes(ctx: click.Context, parameter: click.Parameter, value: str)
     "task_name",
     default="xnli",
     show_default=True,
-    help="xnli, pawsx, ner or pos; its number of labels sets the size of the head.",
+    help="A task, such as xnli; its number of labels sets the size of the head.",
 )
 @click.option(
     "--prompt-length",

@@ -5,7 +5,8 @@ Nothing is stored: items are drawn and said on demand, in about half a second a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -81,21 +82,21 @@ def _pairs(task: Task, language: str, split: items.Split) -> Iterator[tuple[tupl
         yield tuple(realize.sentence(language, *each).text for each in (item.first, item.second)), item.label
 
 
-def _entities(task: Task, language: str, split: items.Split) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    for said in _said(task, language, split):
-        yield (said.tokens,), [task.labels.index(tag) for tag in said.entities]
+def _sentences(
+    tags: Callable[[realize.Sentence], Sequence[str]], task: Task, language: str, split: items.Split
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    for item in items.sentence_items(task.name, split):
+        said = realize.sentence(language, *item.clauses)
+        yield (said.tokens,), [task.labels.index(tag) for tag in tags(said)]
 
 
-def _parts_of_speech(task: Task, language: str, split: items.Split) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    for said in _said(task, language, split):
-        yield (said.tokens,), [task.labels.index(tag) for tag in said.pos]
-
-
-def _said(task: Task, language: str, split: items.Split) -> Iterator[realize.Sentence]:
-    return (realize.sentence(language, *item.clauses) for item in items.sentence_items(task.name, split))
-
-
-_MAKERS: Mapping[str, Callable[[Task, str, items.Split], Iterator[tuple[tuple[Any, ...], Any]]]] = (
-    MappingProxyType({"xnli": _pairs, "pawsx": _pairs, "ner": _entities, "pos": _parts_of_speech})
+_MAKERS: Mapping[str, Callable[[Task, str, items.Split], Iterator[tuple[tuple[Any, ...], Any]]]]
+_MAKERS = MappingProxyType(
+    {
+        "xnli": _pairs,
+        "pawsx": _pairs,
+        "ner": partial(_sentences, lambda said: said.entities),
+        "pos": partial(_sentences, lambda said: said.pos),
+    }
 )
-"""By task, texts and answers of its items said in a language."""
+"""By task, texts and answers of its items, said in a language."""

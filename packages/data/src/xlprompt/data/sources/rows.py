@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.printable import printable
 from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.tasks.rules import Skipped, withheld
-from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.tasks.task_type import Place, Task
 
 _log = logging.getLogger(__name__)
 # Of the subset that `limit` takes. A constant, so that the subset does not move with a run's seed.
@@ -30,6 +30,18 @@ _SUBSET_SEED = 20_311_07
 _ROWS_A_BATCH = 4096
 
 Outcome = Example | Skipped | DataError
+
+
+def outcome(
+    task: Task, record: Mapping[str, Any] | DataError, place: Place, names: tuple[str, ...] = ()
+) -> Outcome:
+    """What becomes of a record: as `Task.example`, but what is wrong is given back and not raised."""
+    if isinstance(record, DataError):
+        return record
+    try:
+        return task.example(record, place, names)
+    except DataError as problem:
+        return problem
 
 
 def usable(

@@ -133,17 +133,9 @@ class Task:
             DataError: A field is missing, or is not as the kind of task has it.
         """
         names = names or self.fields
-        texts = [field_of(record, name, place.file, place.line) for name in names[:-1]]
-        answer = field_of(record, names[-1], place.file, place.line) if place.labeled else None
-        return self.kind.example(self, texts, answer, names, place)
-
-
-def field_of(record: Mapping[str, Any], name: str, file: str | Path, line: int | None) -> Any:
-    """Return a field of a row, or raise a DataError that lists those there are."""
-    try:
-        return record[name]
-    except KeyError:
-        there = ", ".join(map(str, record)) or "none"
-        raise DataError(
-            f"missing column {name!r}", file=file, line=line, fix=f"The row's columns: {there}."
-        ) from None
+        for name in names if place.labeled else names[:-1]:
+            if name not in record:
+                there = ", ".join(map(str, record)) or "none"
+                raise place.error(f"missing column {name!r}", f"The row's columns: {there}.")
+        texts = [record[name] for name in names[:-1]]
+        return self.kind.example(self, texts, record[names[-1]] if place.labeled else None, names, place)

@@ -23,7 +23,7 @@ from xlprompt.data.sources.parts import (
     Recognition,
     known_language,
 )
-from xlprompt.data.sources.rows import Outcome
+from xlprompt.data.sources.rows import Outcome, outcome
 from xlprompt.data.tasks.pos import POS
 from xlprompt.data.tasks.task_type import Place, Task
 
@@ -113,7 +113,9 @@ def sentences(
             if sentence.begun:
                 position = next(positions)
                 if not sentence.damaged:
-                    yield _finish(task, sentence, position, path, labeled)
+                    parts = dict(zip(task.fields, (sentence.tokens, sentence.tags), strict=True))
+                    place = Place(position, path, sentence.first_line, sentence.sent_id, labeled)
+                    yield outcome(task, parts, place)
             sentence = _Sentence()
             continue
         wrong = _other_columns(text, path, line)
@@ -184,11 +186,3 @@ def _in_order(match: re.Match[str], words: int) -> bool:
     if match["node"] is not None:
         return int(match["node"]) == words
     return int(match["start"]) == words + 1 and int(match["stop"]) > words + 1
-
-
-def _finish(task: Task, sentence: _Sentence, position: int, path: Path, labeled: bool) -> Outcome:
-    try:
-        parts = dict(zip(task.fields, (sentence.tokens, sentence.tags), strict=True))
-        return task.example(parts, Place(position, path, sentence.first_line, sentence.sent_id, labeled))
-    except DataError as problem:
-        return problem

@@ -25,7 +25,7 @@ from xlprompt.data.sources.parts import (
     known_language,
     language_in_folder,
 )
-from xlprompt.data.sources.rows import Outcome
+from xlprompt.data.sources.rows import Outcome, outcome
 from xlprompt.data.tasks import TASKS
 from xlprompt.data.tasks.task_type import Place, Task
 
@@ -66,17 +66,22 @@ def recognize(candidate: Candidate) -> Recognition:
 def read(part: Part) -> Iterator[Outcome]:
     """Read the part's file row by row."""
     (path,) = part.files
-    position = -1
+    for position, (line, record) in enumerate(records(path)):
+        yield outcome(part.task, record, Place(position, path, line, own_id(record)))
+
+
+def records(path: Path) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
+    """Read a file's objects; a blank line, which is usual at the end, holds none.
+
+    Yields:
+        Line number, and the object or what is wrong with it.
+    """
     for line, text in numbered_lines(path):
-        if isinstance(text, str) and not text.strip():
-            # A blank line at the end is usual; one inside holds no row either.
-            continue
-        position += 1
-        try:
-            record = parse_object(text, path, line)
-            yield part.task.example(record, Place(position, path, line, own_id(record)))
-        except DataError as problem:
-            yield problem
+        if isinstance(text, DataError) or text.strip():
+            try:
+                yield line, parse_object(text, path, line)
+            except DataError as problem:
+                yield line, problem
 
 
 def parse_object(text: str | DataError, path: Path, line: int) -> dict[str, Any]:
@@ -113,9 +118,11 @@ def parse_object(text: str | DataError, path: Path, line: int) -> dict[str, Any]
     return value
 
 
-def own_id(record: Mapping[str, Any]) -> str | None:
+def own_id(record: Mapping[str, Any] | DataError, name: str = "id") -> str | None:
     """The id of a row, if it has one."""
-    return None if record.get("id") is None else str(record["id"])
+    if isinstance(record, DataError) or record.get(name) is None:
+        return None
+    return str(record[name])
 
 
 class _KeyTwice(Exception):

@@ -23,7 +23,7 @@ from xlprompt.data.sources.parts import (
     language_in_folder,
     split_in_name,
 )
-from xlprompt.data.sources.rows import Outcome
+from xlprompt.data.sources.rows import Outcome, outcome
 from xlprompt.data.tasks.ner import NER
 from xlprompt.data.tasks.task_type import Place, Task
 
@@ -83,7 +83,8 @@ def sentences(
     for line, text in chain(lines, [(0, "")]):
         if isinstance(text, str) and not text.strip():
             if tokens and not damaged:
-                yield _sentence(task, tokens, tags, Place(position, path, first_line, labeled=labeled))
+                parts = dict(zip(task.fields, (tokens, tags), strict=True))
+                yield outcome(task, parts, Place(position, path, first_line, labeled=labeled))
             position += bool(tokens) or damaged
             tokens, tags, damaged = [], [], False
             continue
@@ -124,10 +125,3 @@ def _word(text: str | DataError, language: str | None, path: Path, line: int) ->
     if not token:
         raise DataError("an empty token", file=path, line=line, fix="Delete the line.")
     return token, cells[1]
-
-
-def _sentence(task: Task, tokens: list[str], tags: list[str], place: Place) -> Outcome:
-    try:
-        return task.example(dict(zip(task.fields, (tokens, tags), strict=True)), place)
-    except DataError as problem:
-        return problem

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.sources.formats.jsonl import own_id
 from xlprompt.data.sources.formats.tsv import records
 from xlprompt.data.sources.parts import Candidate, Part, Recognition, language_in_folder, split_in_name
-from xlprompt.data.sources.rows import Outcome
+from xlprompt.data.sources.rows import Outcome, outcome
 from xlprompt.data.tasks.pawsx import PAWSX
 from xlprompt.data.tasks.task_type import Place
 
@@ -46,10 +47,4 @@ def read(part: Part) -> Iterator[Outcome]:
     """Read the part's file row by row."""
     (path,) = part.files
     for position, (line, record) in enumerate(records(path, _COLUMNS)):
-        if isinstance(record, DataError):
-            yield record
-        else:
-            try:
-                yield part.task.example(record, Place(position, path, line, record["id"]))
-            except DataError as problem:
-                yield problem
+        yield outcome(part.task, record, Place(position, path, line, own_id(record)))

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.sources.formats.jsonl import first_record, parse_object
+from xlprompt.data.sources.formats import jsonl
 from xlprompt.data.sources.formats.tsv import records
-from xlprompt.data.sources.lines import numbered_lines, open_binary, raw_lines
+from xlprompt.data.sources.lines import open_binary, raw_lines
 from xlprompt.data.sources.parts import (
     SPLIT_PATTERN,
     Candidate,
@@ -29,9 +29,9 @@ from xlprompt.data.sources.parts import (
     known_language,
     split_in_name,
 )
-from xlprompt.data.sources.rows import Outcome
+from xlprompt.data.sources.rows import Outcome, outcome
 from xlprompt.data.tasks.rules import Skipped
-from xlprompt.data.tasks.task_type import Place, field_of
+from xlprompt.data.tasks.task_type import Place
 from xlprompt.data.tasks.xnli import XNLI
 
 _TEXTS = ("sentence1", "sentence2")
@@ -52,7 +52,7 @@ def recognize(candidate: Candidate) -> Recognition:
     """
     path = candidate.path
     is_json = ".jsonl" in path.suffixes
-    columns = set(first_record(candidate)) if is_json else set(candidate.columns)
+    columns = set(jsonl.first_record(candidate)) if is_json else set(candidate.columns)
     if _TRANSLATE_TEST_NAME.fullmatch(path.name):
         return _translate_test(path, columns)
     if is_json:
@@ -138,72 +138,45 @@ def _languages_in(path: Path, format_name: str) -> dict[str, int]:
 
 def read_tsv(part: Part) -> Iterator[Outcome]:
     """Read one language of ``xnli.dev.tsv`` or ``xnli.test.tsv``."""
-    (path,) = part.files
-    position = -1
-    for line, record in records(path, _COLUMNS):
-        if isinstance(record, DataError):
-            yield record
-        elif record["language"] == part.language:
-            position += 1
-            yield _row(part, record, position, line)
+    return _of_language(part, records(part.files[0], _COLUMNS))
 
 
 def read_jsonl(part: Part) -> Iterator[Outcome]:
     """Read one language of ``xnli.dev.jsonl`` or ``xnli.test.jsonl``."""
-    (path,) = part.files
-    position = -1
-    for line, text in numbered_lines(path):
-        if isinstance(text, str) and not text.strip():
-            continue
-        try:
-            record = parse_object(text, path, line)
-            language = field_of(record, "language", path, line)
-        except DataError as problem:
-            yield problem
-            continue
-        if language == part.language:
-            position += 1
-            yield _row(part, record, position, line)
+    return _of_language(part, jsonl.records(part.files[0]))
 
 
 def read_multinli(part: Part) -> Iterator[Outcome]:
     """Read ``multinli_1.0_train.jsonl``."""
-    (path,) = part.files
-    position = -1
-    for line, text in numbered_lines(path):
-        if isinstance(text, str) and not text.strip():
-            continue
-        position += 1
-        try:
-            record = parse_object(text, path, line)
-        except DataError as problem:
-            yield problem
-        else:
-            yield _row(part, record, position, line)
+    for position, (line, record) in enumerate(jsonl.records(part.files[0])):
+        yield _row(part, record, position, line)
 
 
 def read_machine_translation(part: Part) -> Iterator[Outcome]:
     """Read ``multinli.train.<language>.tsv``; rows whose translation is blank are skipped."""
-    (path,) = part.files
-    for position, (line, record) in enumerate(records(path, _MT_COLUMNS)):
-        if isinstance(record, DataError):
-            yield record
-        elif not all(record[name].strip() for name in _MT_TEXTS):
+    for position, (line, record) in enumerate(records(part.files[0], _MT_COLUMNS)):
+        if not isinstance(record, DataError) and not all(record[name].strip() for name in _MT_TEXTS):
             yield Skipped("blank translation")
         else:
             yield _row(part, record, position, line, _MT_COLUMNS)
 
 
+def _of_language(part: Part, rows: Iterable[tuple[int, Mapping[str, Any] | DataError]]) -> Iterator[Outcome]:
+    position = -1
+    for line, record in rows:
+        if isinstance(record, DataError) or "language" not in record:
+            yield _row(part, record, position, line, ("language",))
+        elif record["language"] == part.language:
+            position += 1
+            yield _row(part, record, position, line)
+
+
 def _row(
     part: Part,
-    record: Mapping[str, Any],
+    record: Mapping[str, Any] | DataError,
     position: int,
     line: int,
     names: tuple[str, ...] = (*_TEXTS, "gold_label"),
 ) -> Outcome:
-    row_id = record.get("pairID")
-    try:
-        place = Place(position, part.files[0], line, None if row_id is None else str(row_id))
-        return part.task.example(record, place, names)
-    except DataError as problem:
-        return problem
+    place = Place(position, part.files[0], line, jsonl.own_id(record, "pairID"))
+    return outcome(part.task, record, place, names)
