@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from small import WORDS, write_lines
+from studies import runs_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("data", "models", "evaluation", "training", "studies", "cli")
@@ -106,18 +107,18 @@ def test_a_task_is_one_file_and_its_name_in_one_list(changed_sources, tiny_xglm,
     }
     for method in ("prompt", "finetune"):
         (tmp_path / f"topic-{method}.yaml").write_text(yaml.safe_dump({**recipe, "method": method}))
-    grid = {"tasks": ["topic"], "methods": ["prompt", "finetune"], "seeds": 2}
+    grid = {"tasks": ["topic"], "methods": ["prompt", "finetune"], "seeds": 1}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump({**grid, "executor": {"threads": 1, "gpus": 0}}))
     xlprompt("study", tmp_path / "study.yaml", "--mlruns", store)
     xlprompt("report", "--mlruns", store, "--out", tmp_path / "report")
     assert "tasks topic" in (tmp_path / "report" / "report.md").read_text()
 
-    run = json.loads(xlprompt("train", tmp_path / "topic-prompt.yaml", "--mlruns", store, "--json"))
-    assert set(run["report"]["languages"]) == {"en", "de"}
-    lines = xlprompt("predict", run["run_id"], "Frau", "liest", "--mlruns", store, "--json").splitlines()
+    run = next(run for run in runs_of(store, "topic")[1] if run.data.tags["method"] == "prompt")
+    assert {"test/accuracy/en", "test/accuracy/de", "test/accuracy/mean_zero_shot"} <= run.data.metrics.keys()
+    lines = xlprompt("predict", run.info.run_id, "Frau", "liest", "--mlruns", store, "--json").splitlines()
     answers = [json.loads(line) for line in lines]
     assert [answer["text"] for answer in answers] == ["Frau", "liest"]
     for answer in answers:
         assert answer["probabilities"][answer["topic"]] == max(answer["probabilities"].values())
     (tmp_path / "texts.txt").write_text("Frau\ntext without a header\n")
-    assert "Frau" in xlprompt("predict", run["run_id"], "--file", tmp_path / "texts.txt", "--mlruns", store)
+    assert "Frau" in xlprompt("predict", run.info.run_id, "--file", tmp_path / "texts.txt", "--mlruns", store)
