@@ -61,7 +61,7 @@ def make_encoded(task_name: str, *, examples: int, seed: int) -> Encoded:
     rows: dict[str, list] = {"input_ids": [], "readouts": [], "labels": [], "example": [], "words": []}
     for example in range(examples):
         ids = random.integers(0, VOCABULARY, size=random.integers(3, 13)).tolist()
-        readouts = [len(ids) - 1] if task.kind == "pair" else list(range(len(ids)))
+        readouts = [len(ids) - 1] if not task.kind.by_word else list(range(len(ids)))
         rows["input_ids"].append(ids)
         rows["readouts"].append(readouts)
         rows["labels"].append([ids[column] % len(task.labels) for column in readouts])

@@ -50,7 +50,7 @@ def test_a_language_is_parallel_to_english(code):
     for name in ("xnli", "ner"):
         english, other = loaded(name, "en"), loaded(name, code)
         assert other["id"] == english["id"]
-        if TASKS[name].kind == "pair":
+        if not TASKS[name].kind.by_word:
             assert other["label"] == english["label"]
             assert all(text for text in other["first"] + other["second"])
             assert code == "en" or other["first"] != english["first"]
@@ -77,7 +77,7 @@ def test_a_limit_takes_the_same_rows_in_every_language(name):
     assert len(set(ids["en"])) == 20
     assert all(found == ids["en"] for found in ids.values())
     whole = loaded(name, "zh")
-    column = "first" if TASKS[name].kind == "pair" else "tokens"
+    column = "first" if not TASKS[name].kind.by_word else "tokens"
     by_id = dict(zip(whole["id"], whole[column], strict=True))
     limited = loaded(name, "zh", "test", 20)
     assert [by_id[one] for one in limited["id"]] == limited[column]

@@ -65,7 +65,7 @@ def test_a_quoted_copy_of_translated_training_text_is_read_without_its_marks(tmp
 def test_a_quoted_file_to_predict_is_read_without_its_marks(quoting, header):
     table = ([header] if header else []) + [['A "big" dog', "A dog"]]
     rows = read_rows(TASKS["xnli"], Path("pairs.tsv"), io.BytesIO(written(table, quoting).encode()))
-    assert [(row.first, row.second) for row in rows] == [('A "big" dog', "A dog")]
+    assert [row.texts for row in rows] == [('A "big" dog', "A dog")]
 
 
 def test_marks_that_nothing_closes_leave_a_file_as_it_is(tmp_path):

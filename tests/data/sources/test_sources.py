@@ -10,7 +10,7 @@ from xlprompt.data import TASKS, DataError, open_source, task
 from xlprompt.data.sources.folder import _part_fingerprint
 from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.rows import subset, to_dataset
-from xlprompt.data.tasks.kinds.classification import Pair
+from xlprompt.data.tasks.kinds.kind import Example
 
 
 def write_pairs(path: Path, texts: list[str]) -> None:
@@ -107,7 +107,7 @@ def test_a_limit_is_part_of_the_datasets_own_fingerprint(folder):
 
 
 def test_rows_go_to_arrow_in_batches_without_a_file():
-    rows = (Pair(place, str(place), "a", "b", place % 3) for place in range(10_000))
+    rows = (Example(place, str(place), ("a", "b"), place % 3) for place in range(10_000))
     dataset = to_dataset(task("xnli"), rows, limit=None, fingerprint="f" * 64)
     assert len(dataset) == 10_000
     assert dataset.cache_files == []

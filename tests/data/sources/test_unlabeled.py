@@ -31,16 +31,16 @@ def read(task, content, name="text"):
 )
 def test_pairs_come_from_columns_and_json_lines_alike(content):
     rows = read(XNLI, content)
-    assert [(row.first, row.second) for row in rows] == PAIRS
+    assert [row.texts for row in rows] == PAIRS
     assert [row.id for row in rows] == ["0", "1"]
 
 
 def test_sentences_are_words_between_spaces_or_tokens():
     plain = read(POS, "The man reads .\n\n { he  sleeps\n")
-    assert [row.tokens for row in plain] == [["The", "man", "reads", "."], ["{", "he", "sleeps"]]
+    assert [row.texts[0] for row in plain] == [["The", "man", "reads", "."], ["{", "he", "sleeps"]]
     assert typed_rows(POS, ["The man reads .", "{ he sleeps"]) == plain
     of_json = read(POS, '{"id": 7, "tokens": ["The man", "reads"]}')
-    assert [(row.id, row.tokens) for row in of_json] == [("7", ["The man", "reads"])]
+    assert [(row.id, row.texts[0]) for row in of_json] == [("7", ["The man", "reads"])]
 
 
 CONLLU = """\
@@ -56,10 +56,10 @@ CONLLU = """\
 
 def test_treebanks_and_panx_are_read_as_such_and_not_as_sentences():
     rows = read(POS, CONLLU)
-    assert [(row.id, row.tokens) for row in rows] == [("s1", ["The", "man"]), ("1", ["{"])]
+    assert [(row.id, row.texts[0]) for row in rows] == [("s1", ["The", "man"]), ("1", ["{"])]
     assert read(TASKS["ner"], CONLLU) == rows, "tags are not looked at"
     panx = read(POS, "en:The\tO\nen:man\tO\n\n\nen:a:b\tB-ODD\n")
-    assert [row.tokens for row in panx] == [["The", "man"], ["a:b"]]
+    assert [row.texts[0] for row in panx] == [["The", "man"], ["a:b"]]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_other_files_are_not_taken_for_sentences(name, content, message):
 def test_a_gzipped_file_is_unpacked(tmp_path):
     path = tmp_path / "pairs.tsv.gz"
     path.write_bytes(gzip.compress(b"A\tB\n"))
-    assert [(row.first, row.second) for row in read_rows(PAWSX, path)] == [("A", "B")]
+    assert [row.texts for row in read_rows(PAWSX, path)] == [("A", "B")]
 
 
 def test_the_rows_have_the_schema_that_is_encoded():
@@ -93,9 +93,9 @@ def test_the_rows_have_the_schema_that_is_encoded():
 @pytest.mark.parametrize(
     ("task", "content", "message"),
     [
-        (XNLI, "A\tB\nA B\n", "text:2: 1 columns where a pair has two. Put one tab"),
+        (XNLI, "A\tB\nA B\n", "text:2: 1 columns where xnli takes two texts. Put one tab"),
         (XNLI, "premise\thypothesis\tid\nA\tB\n", "text:2: 2 columns where the header has 3"),
-        (XNLI, "premise\thypothesis\n", "no pair below the header"),
+        (XNLI, "premise\thypothesis\n", "no row below the header"),
         (XNLI, "A\t \n", "text:1: hypothesis is blank"),
         (XNLI, '{"premise": "A"}', "text:1: missing column 'hypothesis'. The row's columns: premise"),
         (XNLI, '{"premise": "A", "hypothesis": "B"}\nnonsense', "text:2: invalid JSON"),

@@ -116,7 +116,7 @@ def test_a_new_run_meets_withheld_words_in_what_is_typed_and_in_files():
     with pytest.raises(DataError, match=r"arguments:2: this text .*\(words withheld\)"):
         typed_rows(TASKS["ner"], ["a b", "_ _ _"])
     rows = read_rows(TASKS["pos"], Path("x.conllu"), io.BytesIO(conllu([WHOLE, WITHHELD, WHOLE]).encode()))
-    assert [row.tokens for row in rows] == [WHOLE[0]] * 2
+    assert [row.texts[0] for row in rows] == [WHOLE[0]] * 2
     with pytest.raises(DataError, match="x: the words of 1 of 1"):
         read_rows(TASKS["pos"], Path("x"), io.BytesIO(b"_ _ _"))
 
@@ -149,10 +149,10 @@ def test_untranslated_pairs_are_left_out_of_every_format(tmp_path, path, content
 @pytest.mark.parametrize("content", [TSV, PAIR_LINES], ids=["TSV", "JSON Lines"])
 def test_untranslated_pairs_are_not_predicted(content):
     rows = read_rows(TASKS["pawsx"], Path("x"), io.BytesIO(content.encode()))
-    assert [(row.first, row.second) for row in rows] == [("a", "b"), ("e", "f")]
+    assert [row.texts for row in rows] == [("a", "b"), ("e", "f")]
     with pytest.raises(DataError, match="not translated"):
         typed_rows(TASKS["pawsx"], ["NS", "b"])
-    assert typed_rows(TASKS["xnli"], ["NS", "b"])[0].first == "NS", "it is PAWS-X's mark"
+    assert typed_rows(TASKS["xnli"], ["NS", "b"])[0].texts[0] == "NS", "it is PAWS-X's mark"
 
 
 @pytest.mark.parametrize(

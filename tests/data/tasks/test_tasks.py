@@ -6,7 +6,7 @@ from xlprompt.data import LANGUAGES, TASKS, DataError, task
 
 
 def test_the_tasks_are_the_four_of_the_study():
-    assert {name: row.kind for name, row in TASKS.items()} == {
+    assert {name: row.kind.name for name, row in TASKS.items()} == {
         "xnli": "pair",
         "pawsx": "pair",
         "ner": "tagging",
@@ -44,7 +44,7 @@ def test_label_orders_are_the_published_ones():
 
 
 def test_only_ner_is_scored_by_entities():
-    assert {name for name, row in TASKS.items() if row.metric == "entity_f1"} == {"ner"}
+    assert {name for name, row in TASKS.items() if row.metrics[0] == "f1"} == {"ner"}
 
 
 def test_an_unknown_task_is_refused_with_the_nearest():

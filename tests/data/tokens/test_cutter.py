@@ -103,7 +103,7 @@ def test_share_0_and_what_it_does_not_apply_to_stay_as_they_were(nano, task):
             "origin": None,
             "rows": rows_fingerprint(rows, columns),
             "tokenizer": tokenizer_fingerprint(nano),
-            "task": [row.name, row.kind, row.labels, row.version],
+            "task": [row.name, row.kind.name, row.labels, row.version],
             "settings": settings,
             "glued": False,
         }

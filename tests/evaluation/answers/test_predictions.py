@@ -18,7 +18,7 @@ SENTENCES = {"ids": ["1", "२"], "gold": [[0, 16], []], "predicted": [[0, 3], [
 
 
 def save(path: Path, of: Task = XNLI, **changed: Any) -> Path:
-    content = (PAIRS if of.kind == "pair" else SENTENCES) | changed
+    content = (PAIRS if not of.kind.by_word else SENTENCES) | changed
     return save_predictions(path, task=of, language="sw", split="test", **content)
 
 
@@ -48,9 +48,9 @@ def damaged(tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize("of", [XNLI, POS])
 def test_what_is_saved_is_read_back(tmp_path: Path, of: Task):
     path = save(tmp_path / "new" / "folder" / "p.jsonl.gz", of)
-    content = PAIRS if of.kind == "pair" else SENTENCES
+    content = PAIRS if not of.kind.by_word else SENTENCES
     loaded = load_predictions(path)
-    assert (loaded.task, loaded.task_version, loaded.kind) == (of.name, of.version, of.kind)
+    assert (loaded.task, loaded.task_version, loaded.kind) == (of.name, of.version, of.kind.name)
     assert (loaded.language, loaded.split, loaded.labels) == ("sw", "test", of.labels)
     assert {"ids": loaded.ids, "gold": loaded.gold, "predicted": loaded.predicted} == content
 

@@ -17,7 +17,7 @@ def saved(predicted=((0,), (1,), (1,), (2,)), *, language="de", of=XNLI, gold=GO
     content = SavedPredictions(
         task=of.name,
         task_version=of.version,
-        kind=of.kind,
+        kind=of.kind.name,
         language=language,
         split="test",
         labels=of.labels,

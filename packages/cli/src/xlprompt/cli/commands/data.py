@@ -100,7 +100,7 @@ def _print_report(report: FolderReport) -> None:
 
 @command.command("show", short_help="Print some examples.")
 @click.argument("source", metavar="SOURCE")
-@click.option("--task", "task_name", help="xnli, pawsx, ner or pos; default: all that SOURCE has.")
+@click.option("--task", "task_name", help="One task, such as xnli; default: all that SOURCE has.")
 @click.option(
     "--languages",
     metavar="CODES",
@@ -174,27 +174,31 @@ class _Item:
 
     @property
     def label(self) -> str:
-        """Name of a pair's label; empty for a sentence, whose words have their own."""
-        row = next(iter(self.rows.values()))
-        return self.task.labels[row["label"]] if self.task.kind == "pair" else ""
+        """Name of its label; empty for a sentence, whose words have their own."""
+        return "" if self.task.kind.by_word else self._names(next(iter(self.rows)))[0]
 
-    def tagged(self, code: str) -> list[tuple[str, str]]:
-        """Words and names of tags of a sentence."""
-        row = self.rows[code]
-        names = [self.task.labels[tag] for tag in row["tags"]]
-        return list(zip(row["tokens"], names, strict=True))
+    def _names(self, code: str) -> list[str]:
+        answer = list(self.task.kind.features(self.task))[-1]
+        return [self.task.labels[each] for each in self.task.kind.from_json(self.rows[code][answer])]
+
+    def lines(self, code: str) -> dict[str, list[tuple[str, str]]]:
+        """Lines by name, each of a text or of words, with the tags that are not O."""
+        *columns, _ = self.task.kind.features(self.task)
+        shown = self.task.kind.shown(
+            self.task, [self.rows[code][column] for column in columns], self._names(code)
+        )
+        return {
+            name: [(_on_one_line(text), "" if tag == "O" else tag) for text, tag in line]
+            for name, line in shown.items()
+        }
 
     def to_dicts(self, split: str) -> list[dict[str, Any]]:
         """A row a language, with names for labels."""
         found = []
         for code, row in self.rows.items():
             place = {"task": self.task.name, "split": split, "language": code}
-            named = (
-                {"label": self.label}
-                if self.task.kind == "pair"
-                else {"tags": [tag for _, tag in self.tagged(code)]}
-            )
-            found.append(place | row | named)
+            *_, answer = self.task.kind.features(self.task)
+            found.append(place | row | {answer: self.task.kind.to_json(self._names(code))})
         return found
 
 
@@ -239,9 +243,9 @@ def _items(source: Source, task: Task, codes: list[str], split: str, number: int
     loaded = {code: source.load(task, code, split) for code in codes}
     keys = {code: _keys(task, rows) for code, rows in loaded.items()}
     groups = [[code] for code in codes]
-    # Benchmarks of pairs are translated. Those of tagged sentences have other sentences in every language,
+    # Benchmarks of texts are translated. Those of tagged sentences have other sentences in every language,
     # also where ids agree; only the bundled benchmark says the same everywhere.
-    if (task.kind == "pair" or source.name == "mini") and set.intersection(*map(set, keys.values())):
+    if (not task.kind.by_word or source.name == "mini") and set.intersection(*map(set, keys.values())):
         groups = [codes]
     items = []
     for group in groups:
@@ -257,13 +261,15 @@ def _items(source: Source, task: Task, codes: list[str], split: str, number: int
 
 
 def _keys(task: Task, rows: Dataset) -> list[Hashable]:
-    """What a row has in common with its translations: its id, and a pair's label."""
-    return list(zip(rows["id"], rows["label"], strict=True)) if task.kind == "pair" else list(rows["id"])
+    """What a row has in common with its translations: its id, and the label of a whole example."""
+    *_, answer = task.kind.features(task)
+    return list(rows["id"]) if task.kind.by_word else list(zip(rows["id"], rows[answer], strict=True))
 
 
 def _kinds(task: Task, rows: Dataset) -> list[Hashable]:
-    """The label of each row, or the set of its tags."""
-    return list(rows["label"]) if task.kind == "pair" else [frozenset(tags) for tags in rows["tags"]]
+    """The set of each row's labels."""
+    *_, answer = task.kind.features(task)
+    return [frozenset(task.kind.from_json(each)) for each in rows[answer]]
 
 
 def _varied(kinds: Iterable[Hashable], number: int) -> list[int]:
@@ -287,16 +293,10 @@ def _print_items(items: Sequence[_Item]) -> None:
             console.print()
         head = (item.task.name, _on_one_line(item.id), item.label)
         console.print(Text("  ".join(filter(None, head)), style="bold"))
-        for code, row in item.rows.items():
-            if item.task.kind == "pair":
-                _print_line(console, code, Text(_on_one_line(row["first"])))
-                _print_line(console, "", Text(_on_one_line(row["second"])))
-            else:
-                words = [
-                    Text.assemble(word, (tag and f"/{tag}", "cyan"))
-                    for word, tag in _shown_tags(item.tagged(code))
-                ]
-                _print_line(console, code, Text(" ").join(words))
+        for code in item.rows:
+            for place, line in enumerate(item.lines(code).values()):
+                words = [Text.assemble(word, (tag and f"/{tag}", "cyan")) for word, tag in line]
+                _print_line(console, "" if place else code, Text(" ").join(words))
 
 
 def _print_line(console: Console, code: str, text: Text) -> None:
@@ -310,10 +310,6 @@ def _print_line(console: Console, code: str, text: Text) -> None:
     lines = text.wrap(console, console.width - len(margin)) if console.is_terminal else [text]
     for number, line in enumerate(lines):
         console.print(Text(margin if number == 0 else " " * len(margin)) + line, soft_wrap=True)
-
-
-def _shown_tags(tagged: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(_on_one_line(word), "" if tag == "O" else tag) for word, tag in tagged]
 
 
 def _on_one_line(text: str) -> str:
@@ -361,15 +357,13 @@ def _page(items: Sequence[_Item], *, source: str, split: str, made_by: str) -> s
 def _table(item: _Item) -> list[str]:
     from xlprompt.data import language
 
-    columns = item.task.text_columns if item.task.kind == "pair" else ("words",)
+    columns = item.lines(next(iter(item.rows)))
     lines = [f"| language | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
-    for code, row in item.rows.items():
-        if item.task.kind == "pair":
-            texts = [_on_one_line(row["first"]), _on_one_line(row["second"])]
-        else:
-            tagged = _shown_tags(item.tagged(code))
-            texts = [" ".join(f"{word}/{tag}" if tag else word for word, tag in tagged)]
-        cells = [_escaped(text) for text in texts]
+    for code in item.rows:
+        cells = [
+            _escaped(" ".join(f"{word}/{tag}" if tag else word for word, tag in line))
+            for line in item.lines(code).values()
+        ]
         if language(code).script in ("Arabic", "Hebrew"):
             cells = [f'<span dir="rtl">{cell}</span>' for cell in cells]
         lines.append(f"| {language(code).name} | {' | '.join(cells)} |")

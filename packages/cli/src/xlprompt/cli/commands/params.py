@@ -104,7 +104,7 @@ def _parse_processes(ctx: click.Context, parameter: click.Parameter, value: str)
     "task_name",
     default="xnli",
     show_default=True,
-    help="xnli, pawsx, ner or pos; its number of labels sets the size of the head.",
+    help="A task, such as xnli; its number of labels sets the size of the head.",
 )
 @click.option(
     "--prompt-length",
@@ -192,7 +192,7 @@ def command(
     from xlprompt.models import AdapterSettings, FinetuneSettings, HeadSettings, LoraSettings, PromptSettings
     from xlprompt.training.recipes.files import parse_value
 
-    num_labels = len(task(task_name).labels)
+    num_labels = (of := task(task_name)).kind.head_width(of)
     prompts = []
     for name in SCHEMES if scheme == "all" else (scheme,):
         values = {"scheme": name, "length": prompt_length, "layers": parse_value(prompt_layers)}

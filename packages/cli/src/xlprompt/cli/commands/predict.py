@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from xlprompt.data import Task
-    from xlprompt.data.tasks.kinds.classification import Pair
-    from xlprompt.data.tasks.kinds.tagging import Sentence
+    from xlprompt.data.tasks.kinds.kind import Example
     from xlprompt.models import AlignmentKind
     from xlprompt.training import Predicted
 
@@ -114,7 +113,7 @@ def command(
         _show(open_console(), predicted)
 
 
-def _rows(task_name: str, texts: tuple[str, ...], source: Path | None) -> list[Pair | Sentence]:
+def _rows(task_name: str, texts: tuple[str, ...], source: Path | None) -> list[Example]:
     from xlprompt.data import task as task_row
     from xlprompt.data.sources.unlabeled import read_rows, typed_rows
 
@@ -122,7 +121,7 @@ def _rows(task_name: str, texts: tuple[str, ...], source: Path | None) -> list[P
     if texts:
         return typed_rows(task, texts)
     if source is None:
-        what = "two texts" if task.kind == "pair" else "a sentence"
+        what = task.kind.typed_as(task)
         raise click.UsageError(f"There is no text. The model is for {task.name}: give {what}, or --file.")
     if source == _STANDARD_INPUT:
         if sys.stdin is None:
@@ -142,34 +141,33 @@ def _about_cut(predicted: Predicted, ids: list[str]) -> str:
 
 
 def _show(console: Console, predicted: Predicted) -> None:
-    """A table of pairs; sentences with a label under each word."""
+    """A table of texts; sentences with a label under each word."""
     from rich.columns import Columns
     from rich.table import Table
     from rich.text import Text
 
     from xlprompt.data.printable import printable
-    from xlprompt.data.tasks.kinds.classification import Pair
     from xlprompt.evaluation.fitted_table import show_table
 
     task = predicted.task
     moved = f" · aligned by {predicted.alignment}" if predicted.alignment else ""
     title = f"{task.name} · {predicted.language}{moved}"
     table = Table(title=title, title_justify="left")
-    for name in (*task.text_columns, "label"):
+    for name in (*task.text_fields, "label"):
         table.add_column(name)
     table.add_column("probability", justify="right")
     sentences: list[Columns] = []
     for each in predicted.rows:
-        if isinstance(each.row, Pair):
+        if not task.kind.by_word:
             (answer,) = each.answers
             table.add_row(
-                *(Text(printable(text)) for text in (each.row.first, each.row.second)),
+                *(Text(printable(text)) for text in each.row.texts),
                 answer.label,
                 f"{answer.probability:.1%}",
             )
             continue
         words = []
-        for word, answer in zip(each.row.tokens, each.answers, strict=True):
+        for word, answer in zip(*each.row.texts, each.answers, strict=True):
             style = "dim" if answer.label == "O" else "bold"
             words.append(
                 Text.assemble(
@@ -177,7 +175,7 @@ def _show(console: Console, predicted: Predicted) -> None:
                 )
             )
         sentences.append(Columns(words, padding=(0, 2)))
-    if task.kind == "pair":
+    if not task.kind.by_word:
         show_table(console, table)
         return
     console.print(Text(title, style="italic"))

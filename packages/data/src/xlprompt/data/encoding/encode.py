@@ -1,8 +1,7 @@
 """Turns one language's examples into token ids, and says at which tokens a model is read for which label.
 
-A pair of texts is one row, read once at its last token. A tagged sentence is one row, or several windows
-when it is long, read once for every word. Rows are neither padded nor batched here, and of the model only its
-tokenizer matters.
+How an example becomes rows is its kind's business (`tasks/kinds`). Rows are neither padded nor batched here,
+and of the model only its tokenizer matters.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from datasets import Dataset
 from xlprompt.data.encoding.cache import load_or_build
 from xlprompt.data.fingerprints import fingerprint_of, rows_fingerprint, tokenizer_fingerprint
 from xlprompt.data.languages import UNSPACED_LANGUAGES
-from xlprompt.data.tasks.kinds.classification import encode_pairs
-from xlprompt.data.tasks.kinds.tagging import encode_sentences
+from xlprompt.data.tasks.kinds.encoded_rows import Encoder
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.data.tokens.cutter import CUTTER_VERSION, Cutter
 from xlprompt.data.tokens.settings import EncodingSettings
@@ -127,23 +125,8 @@ def encode(
 ) -> Encoded:
     """Encode one language's examples of a task.
 
-    A pair is `lead A separator B end`, where `lead` is what the tokenizer puts in front by itself (XGLM
-    `</s>`, Gemma `<bos>`). If that is over `max_length`, tokens are taken from the end of the longer text
-    until both are equally long, then from both.
-
-    The words of a sentence are tokenized one at a time, each with the space in front of it. This gives the
-    ids of the running sentence (for Gemma 3's tokenizer in each of 10,000 sentences of 20 languages; XGLM's
-    splits at spaces before anything else) and an exact map from words to subtokens. Without spaces the two
-    differ: in running text 16 % of the words of Chinese UD, 41 % of Japanese and 11 % of Thai share a token
-    with a neighbor (Gemma 3), and one token cannot be read for two tags. So the words of these languages
-    stand side by side, without a space but with a token boundary between them.
-
-    A sentence over `max_length` becomes several windows of whole words; later ones repeat words in front that
-    are not read again. A word without a subtoken (an empty one, say) becomes the unknown token.
-
     Args:
-        dataset: Columns `first`, `second`, `label` for pairs; `tokens`, `tags` for tagging. A label is its
-            place among the task's labels.
+        dataset: The columns of the kind's `features`. A label is its place among the task's labels.
         task: The task the dataset belongs to.
         tokenizer: A fast tokenizer.
         settings: See `EncodingSettings`.
@@ -161,9 +144,9 @@ def encode(
         DataError: A label that the task does not have, more or fewer tags than words, a pair without text, or
             no room for text in `max_length`.
     """
-    columns = ["first", "second", "label"] if task.kind == "pair" else ["tokens", "tags"]
+    columns = list(task.kind.features(task))
     spaced = language not in UNSPACED_LANGUAGES
-    glued = settings.word_spaces == "script" and not spaced and task.kind == "tagging"
+    glued = settings.word_spaces == "script" and not spaced and task.kind.by_word
     finer = settings.granularity.applies_to(language, split)
     values = settings.model_dump(mode="json", exclude={"granularity"})
     if finer:  # the names of where it applies are no part of what comes out
@@ -175,19 +158,16 @@ def encode(
             "origin": fingerprint,
             "rows": rows_fingerprint(dataset, columns),
             "tokenizer": tokenizer_fingerprint(tokenizer),
-            "task": [task.name, task.kind, task.labels, task.version],
+            "task": [task.name, task.kind.name, task.labels, task.version],
             "settings": values,
             "glued": glued,
         }
     )
 
     def build() -> tuple[Dataset, dict[str, Any]]:
-        table = dataset.select_columns(columns)
         cutter = Cutter(tokenizer, settings.granularity) if finer else None
-        if task.kind == "pair":
-            rows = encode_pairs(table, task, tokenizer, settings, cutter, spaced=spaced)
-        else:
-            rows = encode_sentences(table, task, tokenizer, settings, cutter, glued=glued)
+        how = Encoder(tokenizer, settings, cutter, spaced)
+        rows = task.kind.encode(dataset.select_columns(columns), task, how)
         return rows.to_dataset(), {"truncated": rows.truncated}
 
     rows, facts = build() if cache_dir is None else load_or_build(cache_dir, identity, build)

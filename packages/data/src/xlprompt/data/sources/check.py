@@ -6,7 +6,6 @@ Loading stops at the first problem; this goes on, so a user can mend a folder in
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from itertools import combinations
@@ -23,8 +22,6 @@ from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.quoting import has_doubled_marks
 from xlprompt.data.splits import SPLITS
 from xlprompt.data.tasks import TASKS
-from xlprompt.data.tasks.kinds.classification import Pair
-from xlprompt.data.tasks.kinds.tagging import Sentence
 from xlprompt.data.tasks.rules import Skipped, withheld
 
 MOST_PROBLEMS_A_FILE = 20
@@ -177,8 +174,9 @@ def _read(part: Part, root: Path, problems: _Problems) -> tuple[Found, Counter[b
         elif isinstance(outcome, Skipped):
             skipped[outcome.reason] += 1
         else:
-            texts[_text_key(outcome)] += 1
-            if isinstance(outcome, Pair) and any(map(has_doubled_marks, (outcome.first, outcome.second))):
+            # A short key: a training set's texts need not all stay in memory.
+            texts[blake2b(repr(outcome.texts).encode(), digest_size=12).digest()] += 1
+            if not part.task.kind.by_word and any(map(has_doubled_marks, outcome.texts)):
                 quoted.append(outcome.id)
     count = texts.total()
     problem = withheld(skipped, count, file=part.files[0], language=part.language)
@@ -186,12 +184,6 @@ def _read(part: Part, root: Path, problems: _Problems) -> tuple[Found, Counter[b
         problems.add(problem or empty(part))
     files = tuple(_relative(path, root) for path in part.files)
     return Found(*part.key, part.format, count, files, dict(skipped)), texts, quoted
-
-
-def _text_key(row: Pair | Sentence) -> bytes:
-    """Return a short key of a row's text: a training set's texts need not all stay in memory."""
-    text: Iterable[str] = (row.first, row.second) if isinstance(row, Pair) else row.tokens
-    return blake2b("\0".join(text).encode(), digest_size=12).digest()
 
 
 def _repeats(task: str, code: str, texts: dict[str, Counter[bytes]]) -> list[str]:

@@ -20,8 +20,7 @@ from xlprompt.data.sources.inventory import Inventory, take_inventory
 from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.rows import check_limit, to_dataset, usable
 from xlprompt.data.splits import check_split
-from xlprompt.data.tasks.kinds.classification import Pair
-from xlprompt.data.tasks.kinds.tagging import Sentence
+from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.tasks.task_type import Task
 
 _log = logging.getLogger(__name__)
@@ -137,7 +136,7 @@ def ambiguous(parts: list[Part], root: Path) -> DataError:
     )
 
 
-def _rows(part: Part) -> Iterator[Pair | Sentence]:
+def _rows(part: Part) -> Iterator[Example]:
     """Yield the part's rows; raise at the first problem; refuse an empty part."""
     rows = usable(READERS[part.format](part), file=part.files[0], language=part.language)
     is_empty = True

@@ -1,15 +1,13 @@
 """The Hugging Face hub as a source.
 
-One table says which data set, configuration and columns a task has. Label numbers are mapped by the label
+A task says which data set, configuration and columns it has there. Label numbers are mapped by the label
 names in the data set's own features, never by an assumed order. No code from the hub is run.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import Any
 
 import datasets
@@ -19,52 +17,14 @@ from datasets import ClassLabel, Dataset, List
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.data.sources.rows import Outcome, check_limit, to_dataset, usable
-from xlprompt.data.splits import SPLITS, Split, check_split
-from xlprompt.data.tasks.kinds.classification import make_pair
-from xlprompt.data.tasks.kinds.tagging import make_sentence
-from xlprompt.data.tasks.pos import hub_splits, hub_treebank
-from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.splits import Split, check_split
+from xlprompt.data.tasks.task_type import HubTable, Place, Task
 
 REVISIONS = ("main", "refs/convert/parquet")
 """Tried in this order. Where the first still holds a loading script, which the datasets library refuses,
 the second is the hub's own conversion of it; it has one folder a configuration."""
 
 _BATCH = 1000
-
-
-@dataclass(frozen=True)
-class HubTable:
-    """Where a task is on the hub.
-
-    Attributes:
-        repository: Data set id.
-        first: Column of first texts or of words.
-        second: Column of second texts or of tags.
-        label: Column of labels; empty for tagging.
-        row_id: Column of ids; empty if there is none.
-    """
-
-    repository: str
-    first: str
-    second: str
-    label: str = ""
-    row_id: str = ""
-
-
-# POS comes from single treebanks and not from google/xtreme's udpos configurations, which mix Ancient Greek
-# into Greek, Classical Chinese into Chinese, and likewise for French and Russian.
-HUB_TABLES: Mapping[str, HubTable] = MappingProxyType(
-    {
-        "xnli": HubTable("facebook/xnli", "premise", "hypothesis", label="label"),
-        "pawsx": HubTable(
-            "google-research-datasets/paws-x", "sentence1", "sentence2", label="label", row_id="id"
-        ),
-        "ner": HubTable("unimelb-nlp/wikiann", "tokens", "ner_tags"),
-        "pos": HubTable("universal-dependencies/universal_dependencies", "tokens", "upos", row_id="idx"),
-    }
-)
-# wikiann has these besides XTREME's languages.
-_MORE_NER_LANGUAGES = ("ca", "qu")
 
 
 class HubSource:
@@ -74,11 +34,11 @@ class HubSource:
 
     def languages(self, task: Task, split: str) -> tuple[str, ...]:
         """Return the languages that the hub has of a task and split."""
-        wanted = check_split(split)
-        codes = {*task.languages, *(_MORE_NER_LANGUAGES if task.name == "ner" else ())}
-        if task.name == "pos":
-            codes |= {"ca"}
-        return in_study_order({code for code in codes if wanted in _splits(task, code)})
+        wanted, hub = check_split(split), task.hub
+        if hub is None:
+            return ()
+        codes = {*task.languages, *hub.more_languages}
+        return in_study_order({code for code in codes if wanted in hub.splits(code)})
 
     def load(self, task: Task, language: str, split: str, limit: int | None = None) -> Dataset:
         """Load one language and split through the datasets library's cache.
@@ -96,31 +56,28 @@ class HubSource:
             DataError: The hub does not have it or cannot be reached, or its columns are not those expected.
         """
         check_limit(limit)
-        config = self._config(task, language, split)
-        table = _download(HUB_TABLES[task.name].repository, config, check_split(split))
-        outcomes = _pairs(task, table, config) if task.kind == "pair" else _sentences(task, table, config)
-        place = f"{HUB_TABLES[task.name].repository}/{config}"
-        rows = usable(outcomes, file=place, language=language)
+        hub, config = self._place(task, language, split)
+        table = _download(hub.repository, config, check_split(split))
+        place = f"{hub.repository}/{config}"
+        rows = usable(_examples(task, table, hub, place), file=place, language=language)
         return to_dataset(task, rows, limit=limit, fingerprint=self.fingerprint(task, language, split))
 
     def fingerprint(self, task: Task, language: str, split: str) -> str:
         """Return the SHA-256 of id, configuration, split and revision; nothing is downloaded for it."""
-        repository = HUB_TABLES[task.name].repository
-        place = f"{repository}@{REVISIONS[0]} {self._config(task, language, split)} {split}"
+        hub, config = self._place(task, language, split)
+        place = f"{hub.repository}@{REVISIONS[0]} {config} {split}"
         return hashlib.sha256(f"{place} version {task.version}".encode()).hexdigest()
 
-    def _config(self, task: Task, code: str, split: str) -> str:
-        if code not in self.languages(task, split):
+    def _place(self, task: Task, code: str, split: str) -> tuple[HubTable, str]:
+        """The task's table and the language's configuration."""
+        there = self.languages(task, split)
+        if task.hub is None or code not in there:
             language(code)
             raise DataError(
                 f"the hub has no {split} split of {task.name} for {code!r}",
-                fix=f"It has: {' '.join(self.languages(task, split))}. For others give DATA=<folder>.",
+                fix=f"It has: {' '.join(there) or 'none'}. For others give DATA=<folder>.",
             )
-        return (hub_treebank(code) or code) if task.name == "pos" else code
-
-
-def _splits(task: Task, code: str) -> tuple[Split, ...]:
-    return hub_splits(code) if task.name == "pos" else SPLITS
+        return task.hub, task.hub.config(code)
 
 
 def _download(repository: str, config: str, split: Split) -> Dataset:
@@ -166,62 +123,21 @@ def _brief(error: Exception) -> str:
     )
 
 
-def _pairs(task: Task, table: Dataset, place: str) -> Iterator[Outcome]:
-    spec = HUB_TABLES[task.name]
-    _require(table, (spec.first, spec.second, spec.label), spec.repository)
-    names = _label_names(table.features[spec.label])
-    for position, row in enumerate(_stream(table, spec.repository)):
-        yield make_pair(
-            task,
-            (row[spec.first], row[spec.second]),
-            # A bare number says nothing about its order, except in PAWS-X, whose labels are the numbers.
-            str(_named(row[spec.label], names)),
-            position=position,
-            row_id=str(row[spec.row_id]) if spec.row_id in row else None,
-            names=(spec.first, spec.second),
-            file=f"{spec.repository}/{place}",
-            line=position + 1,
-        )
-
-
-def _sentences(task: Task, table: Dataset, place: str) -> Iterator[Outcome]:
-    spec = HUB_TABLES[task.name]
-    _require(table, (spec.first, spec.second), spec.repository)
-    feature = table.features[spec.second]
+def _examples(task: Task, table: Dataset, hub: HubTable, place: str) -> Iterator[Outcome]:
+    columns = hub.columns or task.fields
+    _require(table, columns, hub.repository)
+    feature = table.features[columns[-1]]
     names = _label_names(feature.feature if isinstance(feature, List) else feature)
-    for position, row in enumerate(_stream(table, spec.repository)):
-        tags: Any = [str(_named(tag, names)) for tag in row[spec.second] or ()]
-        tokens = row[spec.first]
-        if task.name == "pos" and tokens and len(tokens) == len(tags):
-            tokens, tags = _syntactic_words(tokens, tags, row.get("head") or [])
-            if not tokens:
-                continue
-        yield make_sentence(
-            task,
-            tokens,
-            tags,
-            position=position,
-            row_id=str(row[spec.row_id]) if spec.row_id in row else None,
-            file=f"{spec.repository}/{place}",
-            line=position + 1,
-        )
-
-
-def _syntactic_words(
-    tokens: list[str], tags: list[str], heads: list[str | None]
-) -> tuple[list[str], list[str]]:
-    """Leave out what is no word of its own: multiword ranges and empty nodes.
-
-    The hub's rows were made from every line of the CoNLL-U files. Ranges and empty nodes have no head,
-    which the conversion wrote as "None"; an empty node can have a proper tag, and a word can lack one ("_",
-    as ranges have it), so the tag shows it only where there are no heads.
-    """
-    kept = [
-        (token, tag)
-        for place, (token, tag) in enumerate(zip(tokens, tags, strict=True))
-        if (str(heads[place]).isdigit() if len(heads) == len(tokens) else tag != "_")
-    ]
-    return [token for token, _ in kept], [tag for _, tag in kept]
+    for position, row in enumerate(_stream(table, hub.repository)):
+        answer = row[columns[-1]]
+        if isinstance(feature, List):
+            named: Any = [_named(each, names) for each in answer or ()]
+        else:
+            named = _named(answer, names)
+        mended = hub.row({**row, columns[-1]: named})
+        if mended is not None:
+            row_id = str(row[hub.row_id]) if hub.row_id in row else None
+            yield task.example(mended, Place(position, place, position + 1, row_id), columns)
 
 
 def _stream(table: Dataset, repository: str) -> Iterator[dict[str, Any]]:
@@ -237,9 +153,12 @@ def _stream(table: Dataset, repository: str) -> Iterator[dict[str, Any]]:
         ) from error
 
 
-def _named(label: Any, names: list[str] | None) -> Any:
-    """Return a label's name; a number that has none (-1 stands for no label) stays as it is."""
-    return names[label] if names and isinstance(label, int) and 0 <= label < len(names) else label
+def _named(label: Any, names: list[str] | None) -> str:
+    """Return a label's name; a number that has none (-1 stands for no label) stays as it is.
+
+    As text: a bare number says nothing about its order, except in PAWS-X, whose labels are the numbers.
+    """
+    return str(names[label] if names and isinstance(label, int) and 0 <= label < len(names) else label)
 
 
 def _label_names(feature: object) -> list[str] | None:

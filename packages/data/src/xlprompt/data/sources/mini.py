@@ -5,9 +5,11 @@ Nothing is stored: items are drawn and said on demand, in about half a second a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of
@@ -15,8 +17,7 @@ from xlprompt.data.languages import STUDY_LANGUAGES
 from xlprompt.data.mini import items, realize
 from xlprompt.data.sources.rows import check_limit, to_dataset
 from xlprompt.data.splits import check_split
-from xlprompt.data.tasks.kinds.classification import Pair
-from xlprompt.data.tasks.kinds.tagging import Sentence
+from xlprompt.data.tasks.kinds.kind import Example
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,9 +31,9 @@ class MiniSource:
     name = "mini"
 
     def languages(self, task: Task, split: str) -> tuple[str, ...]:
-        """Return the study's languages: every task and split is there in all of them, and parallel."""
+        """Return the study's languages: its tasks and splits are there in all of them, and parallel."""
         check_split(split)
-        return STUDY_LANGUAGES
+        return STUDY_LANGUAGES if task.name in _MAKERS else ()
 
     def load(self, task: Task, language: str, split: str, limit: int | None = None) -> Dataset:
         """Make one language and split.
@@ -47,22 +48,28 @@ class MiniSource:
             Rows in the columns of `rows.schema`, in memory.
 
         Raises:
-            DataError: The mini benchmark does not have the language or split, or the limit is below 1.
+            DataError: The mini benchmark does not have the task, language or split, or the limit is below 1.
         """
         check_limit(limit)
-        _check_language(language)
+        _check(task, language)
         wanted = check_split(split)
-        rows = _pairs(task, language, wanted) if task.kind == "pair" else _sentences(task, language, wanted)
+        made = enumerate(_MAKERS[task.name](task, language, wanted))
+        rows = (Example(place, f"{split}-{place}", texts, answer) for place, (texts, answer) in made)
         return to_dataset(task, rows, limit=limit, fingerprint=self.fingerprint(task, language, split))
 
     def fingerprint(self, task: Task, language: str, split: str) -> str:
         """Return a digest of what the rows are made from: the items' version and the language's file."""
-        _check_language(language)
+        _check(task, language)
         written = (files(realize.__package__) / "languages" / f"{language}.yaml").read_text(encoding="utf-8")
         return fingerprint_of(["mini", items.VERSION, task.name, task.version, check_split(split), written])
 
 
-def _check_language(code: str) -> None:
+def _check(task: Task, code: str) -> None:
+    if task.name not in _MAKERS:
+        raise DataError(
+            f"the mini benchmark has no {task.name}",
+            fix=f"It has {', '.join(_MAKERS)}. For others give DATA=hub or DATA=<folder>.",
+        )
     if code not in STUDY_LANGUAGES:
         raise DataError(
             f"the mini benchmark has no {code!r}",
@@ -70,15 +77,26 @@ def _check_language(code: str) -> None:
         )
 
 
-def _pairs(task: Task, language: str, split: items.Split) -> Iterator[Pair]:
-    for position, item in enumerate(items.pair_items(task.name, split)):
-        first, second = (realize.sentence(language, *clauses).text for clauses in (item.first, item.second))
-        yield Pair(position, f"{split}-{position}", first, second, item.label)
+def _pairs(task: Task, language: str, split: items.Split) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    for item in items.pair_items(task.name, split):
+        yield tuple(realize.sentence(language, *each).text for each in (item.first, item.second)), item.label
 
 
-def _sentences(task: Task, language: str, split: items.Split) -> Iterator[Sentence]:
-    for position, item in enumerate(items.sentence_items(task.name, split)):
+def _sentences(
+    tags: Callable[[realize.Sentence], Sequence[str]], task: Task, language: str, split: items.Split
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    for item in items.sentence_items(task.name, split):
         said = realize.sentence(language, *item.clauses)
-        tags = said.entities if task.name == "ner" else said.pos
-        numbers = [task.labels.index(tag) for tag in tags]
-        yield Sentence(position, f"{split}-{position}", said.tokens, numbers)
+        yield (said.tokens,), [task.labels.index(tag) for tag in tags(said)]
+
+
+_MAKERS: Mapping[str, Callable[[Task, str, items.Split], Iterator[tuple[tuple[Any, ...], Any]]]]
+_MAKERS = MappingProxyType(
+    {
+        "xnli": _pairs,
+        "pawsx": _pairs,
+        "ner": partial(_sentences, lambda said: said.entities),
+        "pos": partial(_sentences, lambda said: said.pos),
+    }
+)
+"""By task, texts and answers of its items, said in a language."""

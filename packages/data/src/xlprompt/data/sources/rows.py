@@ -9,34 +9,42 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import ClassLabel, Dataset, DatasetInfo, Features, List, Value
+from datasets import Dataset, DatasetInfo, Features, Value
 from datasets.table import InMemoryTable
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.printable import printable
-from xlprompt.data.tasks.kinds.classification import Pair
-from xlprompt.data.tasks.kinds.tagging import Sentence
-from xlprompt.data.tasks.rules import (
-    Skipped,
-    withheld,
-)
-from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.tasks.kinds.kind import Example
+from xlprompt.data.tasks.rules import Skipped, withheld
+from xlprompt.data.tasks.task_type import Place, Task
 
 _log = logging.getLogger(__name__)
 # Of the subset that `limit` takes. A constant, so that the subset does not move with a run's seed.
 _SUBSET_SEED = 20_311_07
 _ROWS_A_BATCH = 4096
 
-Outcome = Pair | Sentence | Skipped | DataError
+Outcome = Example | Skipped | DataError
 
 
-def usable(outcomes: Iterable[Outcome], *, file: str | Path, language: str) -> Iterator[Pair | Sentence]:
+def outcome(
+    task: Task, record: Mapping[str, Any] | DataError, place: Place, names: tuple[str, ...] = ()
+) -> Outcome:
+    """What becomes of a record: as `Task.example`, but what is wrong is given back and not raised."""
+    if isinstance(record, DataError):
+        return record
+    try:
+        return task.example(record, place, names)
+    except DataError as problem:
+        return problem
+
+
+def usable(outcomes: Iterable[Outcome], *, file: str | Path, language: str) -> Iterator[Example]:
     """Yield the rows that count, and log how many were left out.
 
     Raises:
@@ -61,17 +69,10 @@ def usable(outcomes: Iterable[Outcome], *, file: str | Path, language: str) -> I
 
 def schema(task: Task) -> Features:
     """Return the columns that every source gives for a task."""
-    label = ClassLabel(names=list(task.labels))
-    if task.kind == "pair":
-        return Features(
-            {"id": Value("string"), "first": Value("string"), "second": Value("string"), "label": label}
-        )
-    return Features({"id": Value("string"), "tokens": List(Value("string")), "tags": List(label)})
+    return Features({"id": Value("string"), **task.kind.features(task)})
 
 
-def to_dataset(
-    task: Task, rows: Iterable[Pair | Sentence], *, limit: int | None, fingerprint: str
-) -> Dataset:
+def to_dataset(task: Task, rows: Iterable[Example], *, limit: int | None, fingerprint: str) -> Dataset:
     """Gather rows into an in-memory `datasets.Dataset`.
 
     The rows go to Arrow in batches as they come, so Python never holds a whole training set, and nothing is
@@ -95,10 +96,10 @@ def to_dataset(
     arrow_schema = features.arrow_schema
     positions: list[int] = []
     batches: list[pa.RecordBatch] = []
-    waiting: list[Pair | Sentence] = []
+    waiting: list[Example] = []
 
     def flush() -> None:
-        columns = list(zip(*waiting, strict=True))[1:]
+        columns = zip(*((row.id, *row.texts, row.answer) for row in waiting), strict=True)
         arrays = [
             pa.array(column, type=field.type) for column, field in zip(columns, arrow_schema, strict=True)
         ]

@@ -17,16 +17,15 @@ from datasets import Dataset
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.sources.formats import conllu, panx
-from xlprompt.data.sources.formats.jsonl import column, parse_object
+from xlprompt.data.sources.formats.jsonl import own_id, parse_object
 from xlprompt.data.sources.formats.tsv import cells_of, check_header
 from xlprompt.data.sources.lines import numbered_lines
 from xlprompt.data.sources.quoting import style_of
 from xlprompt.data.sources.rows import Outcome, to_dataset, usable
 from xlprompt.data.sources.strangers import other_format
-from xlprompt.data.tasks.kinds.classification import Pair, make_pair
-from xlprompt.data.tasks.kinds.tagging import Sentence, make_sentence
+from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.tasks.rules import Skipped
-from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.tasks.task_type import Place, Task
 
 _HEAD = 5  # lines that tell the format
 # What the files of XNLI and PAWS-X, and of XNLI-MT, call the texts of a pair.
@@ -34,30 +33,22 @@ _PUBLISHED = (("sentence1", "sentence2"), ("premise", "hypo"))
 _ARGUMENTS = Path("arguments")
 
 Lines = Sequence[tuple[int, str]]
-Row = Pair | Sentence
 
 
-def typed_rows(task: Task, texts: Sequence[str]) -> list[Row]:
-    """Rows from texts as they are typed: the two of one pair, or any number of sentences.
+def typed_rows(task: Task, texts: Sequence[str]) -> list[Example]:
+    """Rows from texts as they are typed: those of one example, or of as many as have one text each.
 
     Raises:
-        DataError: Not two texts where the task has pairs, or one that is blank or cannot be encoded.
+        DataError: Not as many texts as the task takes, or one that is blank or cannot be encoded.
     """
-    if task.kind == "tagging":
-        return [
-            _kept(_sentence(task, text.split(), str(number), number, _ARGUMENTS, number + 1), number + 1)
-            for number, text in enumerate(texts)
-        ]
-    if len(texts) != 2:
-        first, second = task.text_columns
-        raise DataError(
-            f"{len(texts)} text{'s' if len(texts) != 1 else ''} where {task.name} takes two",
-            fix=f"Give a {first} and a {second}; many pairs can stand in a file.",
-        )
-    return [_kept(_pair(task, texts, "0", 0, _ARGUMENTS, None), None)]
+    one_each = len(task.text_fields) == 1
+    return [
+        _kept(_example(task, row, number, _ARGUMENTS, line := number + 1 if one_each else None), line)
+        for number, row in enumerate(task.kind.typed(task, texts))
+    ]
 
 
-def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Row]:
+def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Example]:
     """Rows of a file, each with its own id or else its number from 0; blank lines hold none.
 
     It is JSON Lines where its name says so (`.jsonl`, also `.jsonl.gz`) or its first line is a JSON object.
@@ -81,17 +72,17 @@ def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Ro
         outcomes: Iterable[Outcome] = (
             _from_json(task, text, place, path, line) for place, (line, text) in enumerate(filled)
         )
-    elif task.kind == "pair":
-        outcomes = _from_columns(task, filled, path)
-    else:
+    elif task.kind.by_word:
         outcomes = _from_words(task, lines, path)
+    else:
+        outcomes = _from_columns(task, filled, path)
     rows = list(usable(outcomes, file=path, language="the file's"))
     if not rows:
         raise DataError("every row is one that is left out", file=path, fix="Give at least one other.")
     return rows
 
 
-def unlabeled_dataset(task: Task, rows: Sequence[Row]) -> Dataset:
+def unlabeled_dataset(task: Task, rows: Sequence[Example]) -> Dataset:
     """The rows in the schema that encoding takes; the labels in it mean nothing."""
     return to_dataset(task, rows, limit=None, fingerprint="unlabeled")
 
@@ -103,7 +94,7 @@ def _sound_lines(path: Path, stream: BinaryIO | None) -> Iterator[tuple[int, str
         yield line, text
 
 
-def _kept(outcome: Row | Skipped, line: int | None) -> Row:
+def _kept(outcome: Example | Skipped, line: int | None) -> Example:
     if isinstance(outcome, Skipped):
         raise DataError(
             f"this text stands for one that is not there ({outcome.reason})",
@@ -121,24 +112,21 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def _from_json(task: Task, text: str, position: int, path: Path, line: int) -> Row | Skipped:
+def _from_json(task: Task, text: str, position: int, path: Path, line: int) -> Example | Skipped:
     record = parse_object(text, path, line)
-    row_id = str(position) if record.get("id") is None else str(record["id"])
-    if task.kind == "tagging":
-        tokens = column(record, task.text_columns[0], path, line)
-        return _sentence(task, tokens, row_id, position, path, line)
-    texts = [column(record, name, path, line) for name in task.text_columns]
-    return _pair(task, texts, row_id, position, path, line)
+    return task.example(record, Place(position, path, line, own_id(record), labeled=False))
 
 
-def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Row | Skipped]:
-    """Pairs from lines of cells: under a header that names their columns among others, or of two each."""
+def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Skipped]:
+    """Texts from lines of cells: under a header that names them among others, or of nothing else."""
     style = style_of(text.split("\t") for _, text in lines)
     line, text = lines[0]
     head = cells_of(text, style, path, line)
-    wanted = next((names for names in (task.text_columns, *_PUBLISHED) if set(names) <= set(head)), None)
+    known = (task.text_fields, *(names for names in _PUBLISHED if len(names) == len(task.text_fields)))
+    wanted = next((names for names in known if set(names) <= set(head)), None)
     if wanted is None:
-        columns, width = [0, 1], 2
+        width = len(task.text_fields)
+        columns = list(range(width))
     else:
         columns, width = [check_header(head, wanted, path, line).index(name) for name in wanted], len(head)
         lines = lines[1:]
@@ -147,14 +135,18 @@ def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Row | Skippe
         if len(cells) != width:
             raise DataError(
                 f"{len(cells)} columns where "
-                + ("a pair has two" if wanted is None else f"the header has {width}"),
+                + (
+                    f"{task.name} takes {task.kind.typed_as(task)}"
+                    if wanted is None
+                    else f"the header has {width}"
+                ),
                 file=path,
                 line=line,
-                fix="Put one tab between the two texts and none into them, or give JSON Lines.",
+                fix="Put one tab between texts and none into them, or give JSON Lines.",
             )
-        yield _pair(task, [cells[place] for place in columns], str(position), position, path, line)
+        yield _example(task, [cells[place] for place in columns], position, path, line)
     if not lines:
-        raise DataError("there is no pair below the header", file=path, line=1, fix="Give at least one.")
+        raise DataError("there is no row below the header", file=path, line=1, fix="Give at least one.")
 
 
 def _from_words(task: Task, lines: Lines, path: Path) -> Iterator[Outcome]:
@@ -173,28 +165,11 @@ def _from_words(task: Task, lines: Lines, path: Path) -> Iterator[Outcome]:
                     line=line,
                     fix="Give sentences, JSON Lines, CoNLL-U, or lines of <language>:<word><TAB><tag>.",
                 )
-            yield _sentence(task, text.split(), str(position), position, path, line)
+            yield _example(task, (text.split(),), position, path, line)
 
 
-def _pair(
-    task: Task, texts: Sequence[Any], row_id: str, position: int, path: Path, line: int | None
-) -> Pair | Skipped:
-    return make_pair(
-        task,
-        texts,
-        None,
-        position=position,
-        row_id=row_id,
-        names=task.text_columns,
-        file=path,
-        line=line,
-        labeled=False,
-    )
-
-
-def _sentence(
-    task: Task, tokens: Any, row_id: str, position: int, path: Path, line: int | None
-) -> Sentence | Skipped:
-    return make_sentence(
-        task, tokens, None, position=position, row_id=row_id, file=path, line=line, labeled=False
-    )
+def _example(
+    task: Task, texts: Sequence[Any], position: int, path: Path, line: int | None
+) -> Example | Skipped:
+    record = dict(zip(task.text_fields, texts, strict=True))
+    return task.example(record, Place(position, path, line, labeled=False))

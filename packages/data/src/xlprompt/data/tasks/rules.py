@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.tasks.task_type import Place, Task
 
 NOT_TRANSLATED = "not translated"
 NO_LABEL = "no gold label"
@@ -28,7 +28,7 @@ class Skipped(NamedTuple):
     reason: str
 
 
-def check_text(name: str, text: str, *, file: str | Path, line: int | None) -> None:
+def check_text(name: str, text: str, place: Place) -> None:
     """Refuse text that holds what no encoder takes: half a character, as JSON can hold it, or a NUL.
 
     Raises:
@@ -37,15 +37,13 @@ def check_text(name: str, text: str, *, file: str | Path, line: int | None) -> N
     found = _UNENCODABLE.search(text)
     if found is None:
         return
-    place = f"at place {found.start() + 1}"
+    at = f"at place {found.start() + 1}"
     if found[0] == "\0":
-        raise DataError(f"{name} holds a NUL {place}", file=file, line=line, fix="Take it out.")
-    raise DataError(
-        f"{name} holds half a character (U+{ord(found[0]):04X}) {place}; "
+        raise place.error(f"{name} holds a NUL {at}", "Take it out.")
+    raise place.error(
+        f"{name} holds half a character (U+{ord(found[0]):04X}) {at}; "
         "the text was cut there, or is not UTF-8",
-        file=file,
-        line=line,
-        fix="Mend the text or delete the row.",
+        "Mend the text or delete the row.",
     )
 
 

@@ -1,9 +1,80 @@
-"""What a task is: one row of the task table."""
+"""What a task is, and where it lies on the hub; each task is a file beside this one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.splits import SPLITS, Split
+
+if TYPE_CHECKING:
+    from xlprompt.data.tasks.kinds.kind import Example, Kind
+    from xlprompt.data.tasks.rules import Skipped
+
+
+def _same(language: str) -> str:
+    return language
+
+
+def _all_splits(language: str) -> tuple[Split, ...]:
+    return SPLITS
+
+
+def _whole(row: dict[str, Any]) -> dict[str, Any] | None:
+    return row
+
+
+@dataclass(frozen=True)
+class HubTable:
+    """Where a task is on the hub.
+
+    Attributes:
+        repository: Data set id.
+        columns: What it calls the task's fields; empty where it calls them so, too.
+        row_id: Column of ids; empty if there is none.
+        more_languages: Those that it has besides the task's.
+        config: Gives the configuration of a language.
+        splits: Gives the splits of a language.
+        row: Mends a row, whose label numbers have become names; gives None for one that is left out.
+    """
+
+    repository: str
+    columns: tuple[str, ...] = ()
+    row_id: str = ""
+    more_languages: tuple[str, ...] = ()
+    config: Callable[[str], str] = _same
+    splits: Callable[[str], tuple[Split, ...]] = _all_splits
+    row: Callable[[dict[str, Any]], dict[str, Any] | None] = _whole
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text, for long lists of labels or languages."""
+    return tuple(text.split())
+
+
+class Place(NamedTuple):
+    """Where a record stands, and whether it is answered there.
+
+    Attributes:
+        position: Its place among the rows of its language and split, those that are left out counted too.
+        file: Its file, for messages.
+        line: Its line, for messages.
+        row_id: Its own id, if it has one.
+        labeled: Whether there is an answer; another stands in for one that is not, and means nothing.
+    """
+
+    position: int
+    file: str | Path
+    line: int | None
+    row_id: str | None = None
+    labeled: bool = True
+
+    def error(self, message: str, fix: str | None = None) -> DataError:
+        """What is wrong here."""
+        return DataError(message, file=self.file, line=self.line, fix=fix)
 
 
 @dataclass(frozen=True)
@@ -12,27 +83,59 @@ class Task:
 
     Attributes:
         name: Short name, as in recipes, file names and Make targets.
-        kind: "pair" (two texts, one label) or "tagging" (one label a word).
-        labels: Label names; a label's number is its place here.
-        metric: Main metric, "accuracy" or "entity_f1".
-        languages: The benchmark's own languages. A source may hold more, or fewer.
-        text_columns: Names of the text columns in the benchmark's JSON Lines and hub tables; for tagging, the
-            column of words and that of tags.
-        label_words: One word for each label, for heads that read the language model's vocabulary.
+        kind: What an example is, and how it is encoded, answered and counted.
         version: Moves when a change here, or in how the task's files are read, could move a score.
+        fields: Names of an example's parts in JSON Lines: texts, or words, and last the answer.
+        labels: Label names; a label's number is its place here.
+        label_words: One word for each label, for heads that read the language model's vocabulary.
+        metrics: Metrics that the kind has; the first one judges.
+        languages: The benchmark's own languages. A source may hold more, or fewer.
+        hub: Where it is on the hub; None for nowhere.
+        aliases: Names that published files use for labels, and the labels.
         no_label: What publishers write where a row or word has no label; such a row is left out.
         untranslated: What they write for a text that was not translated; such a row is left out.
         symbols: Tags of what is no word: an underscore under another tag stands for a word that is withheld.
     """
 
     name: str
-    kind: Literal["pair", "tagging"]
-    labels: tuple[str, ...]
-    metric: Literal["accuracy", "entity_f1"]
-    languages: tuple[str, ...]
-    text_columns: tuple[str, str]
-    label_words: tuple[str, ...]
+    kind: Kind
     version: int
+    fields: tuple[str, ...]
+    labels: tuple[str, ...]
+    label_words: tuple[str, ...]
+    metrics: tuple[str, ...]
+    languages: tuple[str, ...]
+    hub: HubTable | None = None
+    aliases: tuple[tuple[str, str], ...] = ()
     no_label: str = ""
     untranslated: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """The fields without the answer."""
+        return self.fields[:-1]
+
+    def example(
+        self, record: Mapping[str, Any], place: Place, names: tuple[str, ...] = ()
+    ) -> Example | Skipped:
+        """Check a record, such as a line of JSON, and make an example of it.
+
+        Args:
+            record: The fields by name, perhaps among others.
+            place: Where it stands.
+            names: What the file calls the fields; as the task does if not given.
+
+        Returns:
+            The example, or why one like this is left out.
+
+        Raises:
+            DataError: A field is missing, or is not as the kind of task has it.
+        """
+        names = names or self.fields
+        for name in names if place.labeled else names[:-1]:
+            if name not in record:
+                there = ", ".join(map(str, record)) or "none"
+                raise place.error(f"missing column {name!r}", f"The row's columns: {there}.")
+        texts = [record[name] for name in names[:-1]]
+        return self.kind.example(self, texts, record[names[-1]] if place.labeled else None, names, place)

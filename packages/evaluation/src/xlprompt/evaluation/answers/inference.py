@@ -143,7 +143,7 @@ def _predict(
     if words_per_example.sum() == 0:
         raise ValueError("There is nothing to predict: the encoded split holds no example with a label.")
 
-    processes = processes or Processes()
+    processes, kind = processes or Processes(), encoded.task.kind
     answered: list[torch.Tensor] = []  # of each batch [variants + 2, readouts]: labels, examples, words
     # The summed loss of each variant, tokens, read-outs.
     total = torch.zeros(variants + 2, dtype=torch.float64, device=device)
@@ -157,7 +157,7 @@ def _predict(
             if not is_own:
                 continue
             # Answers and loss stay on the device: fetching them would make it wait for us at every batch.
-            answered.append(torch.cat((logits.argmax(dim=-1), moved.examples[None], moved.words[None])))
+            answered.append(torch.cat((kind.decode(logits), moved.examples[None], moved.words[None])))
             for place, each in enumerate(logits):
                 total[place] += summed_loss(each, moved.labels)
             total[-2] += batch.num_tokens

@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.files import read_lines, write_json_lines
 from xlprompt.data.strict_json import Strict, parse
+from xlprompt.data.tasks import KINDS
+from xlprompt.data.tasks.kinds.kind import Kind
 from xlprompt.data.tasks.task_type import Task
 
 FORMAT = "xlprompt predictions"
@@ -25,6 +27,7 @@ FORMAT_VERSION = 1
 _AGAIN = "It was changed, or another release of xlprompt wrote it: evaluate the run again."
 
 Labels = Sequence[Sequence[int]]
+Answer = TypeVar("Answer")
 
 
 class _Header(Strict):
@@ -34,11 +37,18 @@ class _Header(Strict):
     version: Literal[1]
     task: str
     task_version: int
-    kind: Literal["pair", "tagging"]
+    kind: str
     language: str
     split: str
     labels: list[str] = Field(min_length=1)
     examples: int = Field(ge=0)
+
+    @field_validator("kind")
+    @classmethod
+    def _kind_is_known(cls, name: str) -> str:
+        if name not in KINDS:
+            raise ValueError(f"Input should be {' or '.join(map(repr, KINDS))}")
+        return name
 
     @field_validator("labels")
     @classmethod
@@ -48,20 +58,12 @@ class _Header(Strict):
         return names
 
 
-class _Pair(Strict):
-    """A further line of a task of pairs."""
+class _Row(Strict, Generic[Answer]):
+    """A further line."""
 
     id: str
-    gold: str
-    predicted: str
-
-
-class _Sentence(Strict):
-    """A further line of a task of tagging."""
-
-    id: str
-    gold: list[str]
-    predicted: list[str]
+    gold: Answer
+    predicted: Answer
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class SavedPredictions:
     Attributes:
         task: The task's name.
         task_version: The task's version when the predictions were made.
-        kind: "pair" or "tagging".
+        kind: Name of the task's kind: "pair" or "tagging".
         language: Language code.
         split: "train", "validation" or "test".
         labels: Label names; the lists below hold indices into them.
@@ -133,7 +135,7 @@ def save_predictions(
         "version": FORMAT_VERSION,
         "task": task.name,
         "task_version": task.version,
-        "kind": task.kind,
+        "kind": task.kind.name,
         "language": language,
         "split": split,
         "labels": list(task.labels),
@@ -141,7 +143,7 @@ def save_predictions(
     }
     rows: list[dict[str, Any]] = []
     for example_id, right, answer in zip(ids, gold, predicted, strict=True):
-        if len(right) != len(answer) or (task.kind == "pair" and len(right) != 1):
+        if len(right) != len(answer) or (not task.kind.by_word and len(right) != 1):
             raise ValueError(
                 f"Example {example_id!r} has {len(right)} gold and {len(answer)} predicted labels; a pair "
                 "has one of each, a sentence as many as words."
@@ -151,11 +153,8 @@ def save_predictions(
                 f"Example {example_id!r} has a label index outside 0 to {len(task.labels) - 1}, the labels "
                 f"of task {task.name!r}."
             )
-        names = [[task.labels[index] for index in indices] for indices in (right, answer)]
-        row: dict[str, Any] = {"id": example_id, "gold": names[0], "predicted": names[1]}
-        if task.kind == "pair":
-            row |= {"gold": names[0][0], "predicted": names[1][0]}
-        rows.append(row)
+        named = (task.kind.to_json([task.labels[index] for index in each]) for each in (right, answer))
+        rows.append(dict(zip(("id", "gold", "predicted"), (example_id, *named), strict=True)))
     write_json_lines(path, (header, *rows))
     return path
 
@@ -182,7 +181,7 @@ def load_predictions(path: str | Path) -> SavedPredictions:
         ids, gold, predicted = [], [], []
         for number, row in rows:
             line = number
-            example_id, right, answer = _parse_row(row, header.kind, index_of)
+            example_id, right, answer = _parse_row(row, KINDS[header.kind], index_of)
             ids.append(example_id)
             gold.append(right)
             predicted.append(answer)
@@ -207,14 +206,10 @@ def load_predictions(path: str | Path) -> SavedPredictions:
     )
 
 
-def _parse_row(row: bytes, kind: str, index_of: Mapping[str, int]) -> tuple[str, list[int], list[int]]:
+def _parse_row(row: bytes, kind: Kind, index_of: Mapping[str, int]) -> tuple[str, list[int], list[int]]:
     """Return id, gold and predicted label indices of one example; a ValueError says what is wrong."""
-    if kind == "pair":
-        pair = parse(_Pair, row)
-        example_id, columns = pair.id, {"gold": [pair.gold], "predicted": [pair.predicted]}
-    else:
-        sentence = parse(_Sentence, row)
-        example_id, columns = sentence.id, {"gold": sentence.gold, "predicted": sentence.predicted}
+    parsed: _Row[Any] = parse(_Row[kind.json_type], row)  # type: ignore[name-defined]
+    columns = {"gold": kind.from_json(parsed.gold), "predicted": kind.from_json(parsed.predicted)}
     for column, names in columns.items():
         for name in names:
             if name not in index_of:
@@ -222,4 +217,4 @@ def _parse_row(row: bytes, kind: str, index_of: Mapping[str, int]) -> tuple[str,
     gold, predicted = ([index_of[name] for name in names] for names in columns.values())
     if len(gold) != len(predicted):
         raise ValueError(f"{len(gold)} gold but {len(predicted)} predicted labels")
-    return example_id, gold, predicted
+    return parsed.id, gold, predicted

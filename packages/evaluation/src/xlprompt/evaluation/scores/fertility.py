@@ -36,8 +36,8 @@ def tokens_per_word(
 ) -> float | None:
     """Fertility on examples of a task's language.
 
-    Words are the annotated ones in tagging, punctuation marks among them, and what stands between spaces in
-    pairs; so figures of the two kinds of task are not comparable.
+    Words are the annotated ones where there are such, punctuation marks among them, and else what stands
+    between spaces; so figures of tagging and of other tasks are not comparable.
 
     Args:
         tokenizer: As of `fertility`.
@@ -46,13 +46,15 @@ def tokens_per_word(
         examples: Columns of examples, named as for data.encoding.encode.
 
     Returns:
-        Subtokens a word; None for pairs of a language that writes no spaces, and where there is no word.
+        Subtokens a word; None for texts of a language that writes no spaces, and where there is no word.
     """
     unspaced = language in UNSPACED_LANGUAGES
-    if task.kind == "tagging":
-        texts = [("" if unspaced else " ").join(words) for words in examples["tokens"]]
-        words = sum(map(len, examples["tokens"]))
+    *columns, _ = task.kind.features(task)
+    if task.kind.by_word:
+        (sentences,) = (examples[column] for column in columns)
+        texts = [("" if unspaced else " ").join(words) for words in sentences]
+        words = sum(map(len, sentences))
     else:
-        texts = [*examples["first"], *examples["second"]]
+        texts = [text for column in columns for text in examples[column]]
         words = 0 if unspaced else sum(len(text.split()) for text in texts)
     return fertility(tokenizer, texts, words) if words else None

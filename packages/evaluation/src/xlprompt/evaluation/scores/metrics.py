@@ -8,13 +8,12 @@ are transfer_scores.py's.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
-from seqeval.metrics.sequence_labeling import get_entities
 
+from xlprompt.data.tasks.kinds.labels import sum_by_example
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.evaluation.answers.predictions import Labels
 
@@ -29,8 +28,6 @@ COLLAPSE_EXCESS = 2 / 3
 
 COLLAPSE_MARGIN = 2
 """Standard errors below the majority baseline from which on it is no accident (see label_shares)."""
-
-_MAIN_METRIC = {"accuracy": "accuracy", "entity_f1": "f1"}
 
 
 @dataclass(frozen=True)
@@ -74,8 +71,8 @@ class LabelShares:
 
 
 def main_metric(task: Task) -> str:
-    """Return the key in `score`'s answer that the task is judged by: "accuracy" or, for entity F1, "f1"."""
-    return _MAIN_METRIC[task.metric]
+    """Return the key in `score`'s answer that the task is judged by: "accuracy" or, for entities, "f1"."""
+    return task.metrics[0]
 
 
 def score(task: Task, gold: Labels, predicted: Labels) -> dict[str, Score]:
@@ -132,12 +129,8 @@ def score(task: Task, gold: Labels, predicted: Labels) -> dict[str, Score]:
 
 
 def has_main_metric(task: Task, gold: Labels) -> bool:
-    """Whether gold labels are ones that the task's main metric says something of: entity F1 needs entities.
-
-    A model that rightly finds none where there is none would be given 0, and that would enter means.
-    """
-    outside = task.labels.index("O") if task.metric == "entity_f1" else None
-    return outside is None or any(label != outside for labels in gold for label in labels)
+    """Whether gold labels are ones that the task's main metric is of: entity F1 needs entities."""
+    return task.kind.is_defined(task, main_metric(task), gold)
 
 
 def main_value(task: Task, gold: Labels, predicted: Labels) -> float:
@@ -157,15 +150,13 @@ def example_counts(
     """Reduce each example to two counts; a score is 100 * sum(numerators) / sum(denominators).
 
     Accuracy: right words over words. F1: twice the right chunks over gold and predicted chunks together.
-    Precision and recall: right chunks over predicted and over gold ones. A chunk belongs to the sentence in
-    which it ends.
+    Precision and recall: right chunks over predicted and over gold ones. The counting is the task's kind's.
 
     Args:
         task: The task, for its kind and labels.
         gold: Gold label indices, one list per example, one entry per word (one in all for a pair).
         predicted: The predicted ones, of the same shape.
-        only: The metric that is wanted. Where it is `accuracy` the chunks of a tagging task, which take a
-            second for 40,000 words, are not looked for.
+        only: The metric that is wanted, where others need not be counted.
 
     Returns:
         Metric names, those of `score`, to numerators and denominators, each float64 `[examples]`.
@@ -173,19 +164,8 @@ def example_counts(
     Raises:
         ValueError: As in `score`.
     """
-    gold_flat, predicted_flat, lengths = _flatten(task, gold, predicted)
-    ratios = {"accuracy": (_sum_by_example(gold_flat == predicted_flat, lengths), lengths.astype(np.float64))}
-    if task.kind == "tagging" and only != "accuracy":
-        gold_chunks = _chunks(task, gold)
-        predicted_chunks = _chunks(task, predicted)
-        num_gold = _chunks_per_sentence(gold_chunks, lengths)
-        num_predicted = _chunks_per_sentence(predicted_chunks, lengths)
-        num_right = _chunks_per_sentence(gold_chunks & predicted_chunks, lengths)
-        ratios["f1"] = (2 * num_right, num_gold + num_predicted)
-        if task.metric == "entity_f1":
-            ratios["precision"] = (num_right, num_predicted)
-            ratios["recall"] = (num_right, num_gold)
-    return ratios
+    _flatten(task, gold, predicted)
+    return task.kind.counts(task, gold, predicted, only)
 
 
 def label_shares(task: Task, gold: Labels, predicted: Labels) -> LabelShares:
@@ -227,7 +207,7 @@ def label_shares(task: Task, gold: Labels, predicted: Labels) -> LabelShares:
         top_predicted=task.labels[top],
         top_predicted_share=100 * float(predicted_counts[top]) / total,
         collapsed=bool(
-            _far_below_zero(_sum_by_example(advantage, lengths), lengths)
+            _far_below_zero(sum_by_example(advantage, lengths), lengths)
             or (others > 0 and excess >= COLLAPSE_EXCESS * others)
         ),
     )
@@ -256,33 +236,6 @@ def _flatten(task: Task, gold: Labels, predicted: Labels) -> tuple[np.ndarray, n
             )
         flat.append(indices)
     return flat[0], flat[1], lengths
-
-
-def _sum_by_example(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Sum one value per word, `[words]`, within each example: float64 `[examples]`."""
-    return np.bincount(np.repeat(np.arange(len(lengths)), lengths), weights=values, minlength=len(lengths))
-
-
-def _chunks(task: Task, labels: Labels) -> set[tuple[str, int, int]]:
-    """Return seqeval's chunks of a whole split: type, first and last position in its flat order.
-
-    seqeval strings all sentences together with an O after each, and its reading of a sentence can depend on
-    the one before (a UPOS X at the start). So it is asked once for the whole split, and not sentence by
-    sentence.
-    """
-    names = [[task.labels[index] for index in sentence] for sentence in labels]
-    with warnings.catch_warnings():
-        # UPOS tags are no NE tags; seqeval would say so at every word.
-        warnings.filterwarnings("ignore", message=".* seems not to be NE tag", category=UserWarning)
-        return set(get_entities(names))
-
-
-def _chunks_per_sentence(chunks: set[tuple[str, int, int]], lengths: np.ndarray) -> np.ndarray:
-    """Count chunks by the sentence in which they end, `[sentences]`."""
-    sentence_ends = np.cumsum(lengths + 1)  # + 1 for the O that seqeval puts after each sentence
-    last_words = np.array([end for _, _, end in chunks], dtype=np.int64)
-    sentences = np.searchsorted(sentence_ends, last_words, side="right")
-    return np.bincount(sentences, minlength=len(lengths)).astype(np.float64)
 
 
 def percent(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ def check_pattern(value: str) -> str:
 class Grid(Settings):
     """The cells of a study: every task with every method and seed."""
 
-    tasks: tuple[str, ...] = Field(description="Any of xnli, pawsx, ner and pos.")
+    tasks: tuple[str, ...] = Field(description=f"Any of {', '.join(TASKS)}.")
     methods: tuple[str, ...] = Field(description="What stands for {method} in the name of a recipe file.")
     seeds: tuple[int, ...] = Field(
         default=(0, 1, 2), description="A number of seeds (3 is 0, 1 and 2) or a list of them."

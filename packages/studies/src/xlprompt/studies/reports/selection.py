@@ -186,5 +186,5 @@ def find_fertility(study: StudyRuns) -> Fertility | None:
             by_task[task] = found  # alike in all runs of a task: no weights have a part in it
     if not by_task:
         return None
-    best = max(by_task, key=lambda name: (len(by_task[name]), TASKS[name].kind == "tagging"))
+    best = max(by_task, key=lambda name: (len(by_task[name]), TASKS[name].kind.by_word))
     return Fertility(best, by_task[best])

@@ -250,7 +250,7 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torc
     return build_task_model(
         backbone,
         tokenizer,
-        num_labels=len(task.labels),
+        num_labels=task.kind.head_width(task),
         label_words=task.label_words,
         prompt=recipe.prompt if has_prompt else None,
         head=recipe.head,

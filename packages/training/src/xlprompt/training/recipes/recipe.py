@@ -224,7 +224,7 @@ class EvaluationSettings(Settings):
 class Recipe(Settings):
     """Everything that decides the result of one run, apart from the machine."""
 
-    task: str = Field(description="xnli, pawsx, ner or pos.")
+    task: str = Field(description=f"Any of {', '.join(TASKS)}.")
     method: Method = Field(
         default="prompt",
         description="What trains beside the head: 'prompt' (a prompt), 'finetune' (all weights), 'head' "

@@ -20,8 +20,7 @@ from xlprompt.data import TASKS, Task
 from xlprompt.data import language as language_row
 from xlprompt.data.encoding.encode import Encoded, encode
 from xlprompt.data.sources.unlabeled import unlabeled_dataset
-from xlprompt.data.tasks.kinds.classification import Pair
-from xlprompt.data.tasks.kinds.tagging import Sentence
+from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.whole_files import write_whole
 from xlprompt.evaluation.answers.probabilities import label_probabilities
 from xlprompt.models import AffineMap, AlignmentKind, load_tokenizer
@@ -62,7 +61,7 @@ class PredictedRow:
         cut: Whether it was longer than the model was trained to read, and its surplus was left away.
     """
 
-    row: Pair | Sentence
+    row: Example
     answers: tuple[Answer, ...]
     cut: bool
 
@@ -88,7 +87,7 @@ class Predicted:
 
 def predict(
     checkpoint: Checkpoint,
-    rows: Sequence[Pair | Sentence],
+    rows: Sequence[Example],
     *,
     language: str | None = None,
     align: AlignmentKind = "none",
@@ -151,17 +150,19 @@ def predict(
 
 def as_record(task: Task, predicted: PredictedRow) -> dict[str, Any]:
     """A row as JSON holds it: a line of a data folder's file, with what the model says of it."""
-    row = predicted.row
-    first, second = task.text_columns
-    labels = [answer.label for answer in predicted.answers]
+    row, kind = predicted.row, task.kind
     by_label = [
         {name: round(value, 6) for name, value in answer.probabilities.items()}
         for answer in predicted.answers
     ]
-    if isinstance(row, Pair):
-        texts = {"id": row.id, first: row.first, second: row.second, "label": labels[0]}
-        return {**texts, "probabilities": by_label[0], "cut": predicted.cut}
-    return {"id": row.id, first: row.tokens, second: labels, "probabilities": by_label, "cut": predicted.cut}
+    return {
+        "id": row.id,
+        **dict(
+            zip(task.fields, (*row.texts, kind.to_json([a.label for a in predicted.answers])), strict=True)
+        ),
+        "probabilities": kind.to_json(by_label),
+        "cut": predicted.cut,
+    }
 
 
 def write_predicted(path: Path, predicted: Predicted) -> None:

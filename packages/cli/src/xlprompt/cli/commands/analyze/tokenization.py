@@ -27,7 +27,6 @@ from xlprompt.cli.options import (
 @click.option("--data", default="mini", show_default=True, help="The text: 'mini', 'hub' or a folder.")
 @click.option(
     "--task",
-    type=click.Choice(["pos", "ner", "xnli", "pawsx"]),
     default="pos",
     show_default=True,
     help="Whose text. In pos and ner words are annotated, also where a language writes no spaces.",

@@ -23,12 +23,10 @@ from xlprompt.data.sources.parts import (
     Recognition,
     known_language,
 )
-from xlprompt.data.sources.rows import Outcome
-from xlprompt.data.tasks import TASKS
-from xlprompt.data.tasks.kinds.tagging import make_sentence
-from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.sources.rows import Outcome, outcome
+from xlprompt.data.tasks.pos import POS
+from xlprompt.data.tasks.task_type import Place, Task
 
-_TASK = TASKS["pos"]
 # Large treebanks come in pieces: ru_syntagrus-ud-train-a.conllu, -b, -c.
 _NAME = re.compile(
     rf"(?P<language>[a-z]+)_(?P<treebank>[a-z0-9]+)-ud-(?P<split>{SPLIT_PATTERN})(?P<piece>-[a-z0-9-]+)?"
@@ -61,7 +59,7 @@ def recognize(candidate: Candidate) -> Recognition:
             fix="Name it as published: <language>_<treebank>-ud-<train, dev or test>.conllu.",
         )
     split = SPLIT_WORDS[match["split"]]
-    return [Part(_TASK, known_language(match["language"], path), split, "conllu", (path,), match["treebank"])]
+    return [Part(POS, known_language(match["language"], path), split, "conllu", (path,), match["treebank"])]
 
 
 def is_piece(path: Path) -> bool:
@@ -115,7 +113,9 @@ def sentences(
             if sentence.begun:
                 position = next(positions)
                 if not sentence.damaged:
-                    yield _finish(task, sentence, position, path, labeled)
+                    parts = dict(zip(task.fields, (sentence.tokens, sentence.tags), strict=True))
+                    place = Place(position, path, sentence.first_line, sentence.sent_id, labeled)
+                    yield outcome(task, parts, place)
             sentence = _Sentence()
             continue
         wrong = _other_columns(text, path, line)
@@ -186,19 +186,3 @@ def _in_order(match: re.Match[str], words: int) -> bool:
     if match["node"] is not None:
         return int(match["node"]) == words
     return int(match["start"]) == words + 1 and int(match["stop"]) > words + 1
-
-
-def _finish(task: Task, sentence: _Sentence, position: int, path: Path, labeled: bool) -> Outcome:
-    try:
-        return make_sentence(
-            task,
-            sentence.tokens,
-            sentence.tags,
-            position=position,
-            row_id=sentence.sent_id,
-            file=path,
-            line=sentence.first_line,
-            labeled=labeled,
-        )
-    except DataError as problem:
-        return problem

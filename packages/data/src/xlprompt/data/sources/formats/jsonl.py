@@ -2,7 +2,7 @@
 
 ``<task>/<language>/<split>.jsonl`` is the same, and so is any name of the split (`parts.SPLIT_WORDS`).
 
-One object a line. A pair has the task's two text columns and ``label``; a tagged sentence has ``tokens`` and
+One object a line with the task's fields, such as ``premise``, ``hypothesis`` and ``label``, or ``tokens`` and
 ``tags``. Labels are names or numbers. ``id`` may be there.
 """
 
@@ -25,11 +25,9 @@ from xlprompt.data.sources.parts import (
     known_language,
     language_in_folder,
 )
-from xlprompt.data.sources.rows import Outcome
+from xlprompt.data.sources.rows import Outcome, outcome
 from xlprompt.data.tasks import TASKS
-from xlprompt.data.tasks.kinds.classification import make_pair
-from xlprompt.data.tasks.kinds.tagging import make_sentence
-from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.tasks.task_type import Place, Task
 
 _NAME = re.compile(rf"((?P<language>[A-Za-z_-]+)[.])?(?P<split>{SPLIT_PATTERN})[.]jsonl([.]gz)?")
 
@@ -68,16 +66,22 @@ def recognize(candidate: Candidate) -> Recognition:
 def read(part: Part) -> Iterator[Outcome]:
     """Read the part's file row by row."""
     (path,) = part.files
-    position = -1
+    for position, (line, record) in enumerate(records(path)):
+        yield outcome(part.task, record, Place(position, path, line, own_id(record)))
+
+
+def records(path: Path) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
+    """Read a file's objects; a blank line, which is usual at the end, holds none.
+
+    Yields:
+        Line number, and the object or what is wrong with it.
+    """
     for line, text in numbered_lines(path):
-        if isinstance(text, str) and not text.strip():
-            # A blank line at the end is usual; one inside holds no row either.
-            continue
-        position += 1
-        try:
-            yield _row(part.task, parse_object(text, path, line), position, path, line)
-        except DataError as problem:
-            yield problem
+        if isinstance(text, DataError) or text.strip():
+            try:
+                yield line, parse_object(text, path, line)
+            except DataError as problem:
+                yield line, problem
 
 
 def parse_object(text: str | DataError, path: Path, line: int) -> dict[str, Any]:
@@ -114,6 +118,13 @@ def parse_object(text: str | DataError, path: Path, line: int) -> dict[str, Any]
     return value
 
 
+def own_id(record: Mapping[str, Any] | DataError, name: str = "id") -> str | None:
+    """The id of a row, if it has one."""
+    if isinstance(record, DataError) or record.get(name) is None:
+        return None
+    return str(record[name])
+
+
 class _KeyTwice(Exception):
     """An object has the key twice; Python's reader would take the last."""
 
@@ -132,34 +143,6 @@ def _reason(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else "a number that is too long"
 
 
-def column(record: Mapping[str, Any], name: str, path: Path, line: int) -> Any:
-    """Return a column of a JSON row, or raise a DataError that lists those there are."""
-    try:
-        return record[name]
-    except KeyError:
-        there = ", ".join(map(str, record)) or "none"
-        raise DataError(
-            f"missing column {name!r}", file=path, line=line, fix=f"The row's columns: {there}."
-        ) from None
-
-
-def _row(task: Task, record: dict[str, Any], position: int, path: Path, line: int) -> Outcome:
-    row_id = str(record["id"]) if record.get("id") is not None else None
-    first, second = (column(record, name, path, line) for name in task.text_columns)
-    if task.kind == "tagging":
-        return make_sentence(task, first, second, position=position, row_id=row_id, file=path, line=line)
-    return make_pair(
-        task,
-        (first, second),
-        column(record, "label", path, line),
-        position=position,
-        row_id=row_id,
-        names=task.text_columns,
-        file=path,
-        line=line,
-    )
-
-
 def first_record(candidate: Candidate) -> dict[str, Any]:
     """Return the object of a file's first line, to see what kind of file it is; empty if there is none."""
     try:
@@ -171,9 +154,13 @@ def first_record(candidate: Candidate) -> dict[str, Any]:
 
 def _task_by_content(candidate: Candidate) -> Task | None:
     record = first_record(candidate)
-    fitting = [task for task in TASKS.values() if all(name in record for name in task.text_columns)]
-    tags = record.get("tags")
-    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
-        # Both tagging tasks have the same columns; names of tags tell them apart, numbers do not.
-        fitting = [task for task in fitting if set(tags) <= set(task.labels)]
+    fitting = [task for task in TASKS.values() if all(name in record for name in task.text_fields)]
+    if len(fitting) > 1:
+        # Tasks with the same fields are told apart by names of labels; numbers do not tell.
+        fitting = [task for task in fitting if _could_answer(task, record.get(task.fields[-1]))]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def _could_answer(task: Task, answer: object) -> bool:
+    names = answer if isinstance(answer, list) else [answer]
+    return not all(isinstance(name, str) for name in names) or set(names) <= set(task.labels)

@@ -23,12 +23,10 @@ from xlprompt.data.sources.parts import (
     language_in_folder,
     split_in_name,
 )
-from xlprompt.data.sources.rows import Outcome
-from xlprompt.data.tasks import TASKS
-from xlprompt.data.tasks.kinds.tagging import make_sentence
-from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.sources.rows import Outcome, outcome
+from xlprompt.data.tasks.ner import NER
+from xlprompt.data.tasks.task_type import Place, Task
 
-_TASK = TASKS["ner"]
 _LINE = re.compile(r"(?P<language>[a-z]{2,3}(-[a-z-]+)?):.*\t[BIO](-[A-Z]+)?")
 _SUFFIXES = frozenset({"", ".txt", ".tsv", ".gz"})
 
@@ -53,7 +51,7 @@ def recognize(candidate: Candidate) -> Recognition:
     if split is None:
         return [LeftOut("belongs to no split, as WikiANN's 'extra'")]
     language = folder_language or known_language(matches[0]["language"], path, 1)
-    return [Part(_TASK, language, split, "panx", (path,))]
+    return [Part(NER, language, split, "panx", (path,))]
 
 
 def read(part: Part) -> Iterator[Outcome]:
@@ -85,7 +83,8 @@ def sentences(
     for line, text in chain(lines, [(0, "")]):
         if isinstance(text, str) and not text.strip():
             if tokens and not damaged:
-                yield _sentence(task, tokens, tags, position, path, first_line, labeled)
+                parts = dict(zip(task.fields, (tokens, tags), strict=True))
+                yield outcome(task, parts, Place(position, path, first_line, labeled=labeled))
             position += bool(tokens) or damaged
             tokens, tags, damaged = [], [], False
             continue
@@ -126,14 +125,3 @@ def _word(text: str | DataError, language: str | None, path: Path, line: int) ->
     if not token:
         raise DataError("an empty token", file=path, line=line, fix="Delete the line.")
     return token, cells[1]
-
-
-def _sentence(
-    task: Task, tokens: list[str], tags: list[str], position: int, path: Path, line: int, labeled: bool
-) -> Outcome:
-    try:
-        return make_sentence(
-            task, tokens, tags, position=position, row_id=None, file=path, line=line, labeled=labeled
-        )
-    except DataError as problem:
-        return problem

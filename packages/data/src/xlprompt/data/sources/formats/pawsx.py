@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterator
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.sources.formats.jsonl import own_id
 from xlprompt.data.sources.formats.tsv import records
 from xlprompt.data.sources.parts import Candidate, Part, Recognition, language_in_folder, split_in_name
-from xlprompt.data.sources.rows import Outcome
-from xlprompt.data.tasks import TASKS
-from xlprompt.data.tasks.kinds.classification import make_pair
+from xlprompt.data.sources.rows import Outcome, outcome
+from xlprompt.data.tasks.pawsx import PAWSX
+from xlprompt.data.tasks.task_type import Place
 
-_TASK = TASKS["pawsx"]
-_TEXTS = ("sentence1", "sentence2")
-_COLUMNS = ("id", *_TEXTS, "label")
+_COLUMNS = ("id", *PAWSX.fields)
 _NAME = re.compile(r"(translated_train|dev_2k|test_2k)[.]tsv([.]gz)?")
 
 
@@ -41,26 +40,11 @@ def recognize(candidate: Candidate) -> Recognition:
             file=path,
             fix="Name it as published: train.tsv, translated_train.tsv, dev_2k.tsv or test_2k.tsv.",
         )
-    return [Part(_TASK, language, split, "pawsx-tsv", (path,))]
+    return [Part(PAWSX, language, split, "pawsx-tsv", (path,))]
 
 
 def read(part: Part) -> Iterator[Outcome]:
     """Read the part's file row by row."""
     (path,) = part.files
     for position, (line, record) in enumerate(records(path, _COLUMNS)):
-        if isinstance(record, DataError):
-            yield record
-        else:
-            try:
-                yield make_pair(
-                    part.task,
-                    (record["sentence1"], record["sentence2"]),
-                    record["label"],
-                    position=position,
-                    row_id=record["id"],
-                    names=_TEXTS,
-                    file=path,
-                    line=line,
-                )
-            except DataError as problem:
-                yield problem
+        yield outcome(part.task, record, Place(position, path, line, own_id(record)))

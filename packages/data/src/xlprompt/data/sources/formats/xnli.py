@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.sources.formats.jsonl import column, first_record, parse_object
+from xlprompt.data.sources.formats import jsonl
 from xlprompt.data.sources.formats.tsv import records
-from xlprompt.data.sources.lines import numbered_lines, open_binary, raw_lines
+from xlprompt.data.sources.lines import open_binary, raw_lines
 from xlprompt.data.sources.parts import (
     SPLIT_PATTERN,
     Candidate,
@@ -29,12 +29,11 @@ from xlprompt.data.sources.parts import (
     known_language,
     split_in_name,
 )
-from xlprompt.data.sources.rows import Outcome
-from xlprompt.data.tasks import TASKS
-from xlprompt.data.tasks.kinds.classification import make_pair
+from xlprompt.data.sources.rows import Outcome, outcome
 from xlprompt.data.tasks.rules import Skipped
+from xlprompt.data.tasks.task_type import Place
+from xlprompt.data.tasks.xnli import XNLI
 
-_TASK = TASKS["xnli"]
 _TEXTS = ("sentence1", "sentence2")
 _COLUMNS = ("language", "gold_label", *_TEXTS)
 _MT_TEXTS = ("premise", "hypo")
@@ -53,7 +52,7 @@ def recognize(candidate: Candidate) -> Recognition:
     """
     path = candidate.path
     is_json = ".jsonl" in path.suffixes
-    columns = set(first_record(candidate)) if is_json else set(candidate.columns)
+    columns = set(jsonl.first_record(candidate)) if is_json else set(candidate.columns)
     if _TRANSLATE_TEST_NAME.fullmatch(path.name):
         return _translate_test(path, columns)
     if is_json:
@@ -70,7 +69,7 @@ def recognize(candidate: Candidate) -> Recognition:
                 file=path,
                 fix="Name it as published: multinli.train.<language>.tsv.",
             )
-        return [Part(_TASK, known_language(match["language"], path), "train", "xnli-mt", (path,))]
+        return [Part(XNLI, known_language(match["language"], path), "train", "xnli-mt", (path,))]
     return None
 
 
@@ -94,7 +93,7 @@ def _recognize_jsonl(candidate: Candidate, keys: set[str]) -> Recognition:
     if not is_multinli:
         return None
     if split_in_name(path.name) == "train":
-        return [Part(_TASK, "en", "train", "multinli-jsonl", (path,))]
+        return [Part(XNLI, "en", "train", "multinli-jsonl", (path,))]
     return [LeftOut("MultiNLI's development set, which is no part of XNLI")]
 
 
@@ -110,11 +109,11 @@ def _all_languages(candidate: Candidate, format_name: str) -> list[Part | DataEr
     parts: list[Part | DataError] = []
     for code, line in _languages_in(path, format_name).items():
         try:
-            parts.append(Part(_TASK, known_language(code, path, line), split, format_name, (path,)))
+            parts.append(Part(XNLI, known_language(code, path, line), split, format_name, (path,)))
         except DataError as problem:
             parts.append(problem)
     # In a file that is empty or lacks its columns, each language's reader meets the problem and reports it.
-    return parts or [Part(_TASK, code, split, format_name, (path,)) for code in _TASK.languages]
+    return parts or [Part(XNLI, code, split, format_name, (path,)) for code in XNLI.languages]
 
 
 def _languages_in(path: Path, format_name: str) -> dict[str, int]:
@@ -139,85 +138,45 @@ def _languages_in(path: Path, format_name: str) -> dict[str, int]:
 
 def read_tsv(part: Part) -> Iterator[Outcome]:
     """Read one language of ``xnli.dev.tsv`` or ``xnli.test.tsv``."""
-    (path,) = part.files
+    return _of_language(part, records(part.files[0], _COLUMNS))
+
+
+def read_jsonl(part: Part) -> Iterator[Outcome]:
+    """Read one language of ``xnli.dev.jsonl`` or ``xnli.test.jsonl``."""
+    return _of_language(part, jsonl.records(part.files[0]))
+
+
+def read_multinli(part: Part) -> Iterator[Outcome]:
+    """Read ``multinli_1.0_train.jsonl``."""
+    for position, (line, record) in enumerate(jsonl.records(part.files[0])):
+        yield _row(part, record, position, line)
+
+
+def read_machine_translation(part: Part) -> Iterator[Outcome]:
+    """Read ``multinli.train.<language>.tsv``; rows whose translation is blank are skipped."""
+    for position, (line, record) in enumerate(records(part.files[0], _MT_COLUMNS)):
+        if not isinstance(record, DataError) and not all(record[name].strip() for name in _MT_TEXTS):
+            yield Skipped("blank translation")
+        else:
+            yield _row(part, record, position, line, _MT_COLUMNS)
+
+
+def _of_language(part: Part, rows: Iterable[tuple[int, Mapping[str, Any] | DataError]]) -> Iterator[Outcome]:
     position = -1
-    for line, record in records(path, _COLUMNS):
-        if isinstance(record, DataError):
-            yield record
+    for line, record in rows:
+        if isinstance(record, DataError) or "language" not in record:
+            yield _row(part, record, position, line, ("language",))
         elif record["language"] == part.language:
             position += 1
             yield _row(part, record, position, line)
 
 
-def read_jsonl(part: Part) -> Iterator[Outcome]:
-    """Read one language of ``xnli.dev.jsonl`` or ``xnli.test.jsonl``."""
-    (path,) = part.files
-    position = -1
-    for line, text in numbered_lines(path):
-        if isinstance(text, str) and not text.strip():
-            continue
-        try:
-            record = parse_object(text, path, line)
-            language = column(record, "language", path, line)
-        except DataError as problem:
-            yield problem
-            continue
-        if language == part.language:
-            position += 1
-            yield _row(part, record, position, line)
-
-
-def read_multinli(part: Part) -> Iterator[Outcome]:
-    """Read ``multinli_1.0_train.jsonl``."""
-    (path,) = part.files
-    position = -1
-    for line, text in numbered_lines(path):
-        if isinstance(text, str) and not text.strip():
-            continue
-        position += 1
-        try:
-            record = parse_object(text, path, line)
-        except DataError as problem:
-            yield problem
-        else:
-            yield _row(part, record, position, line)
-
-
-def read_machine_translation(part: Part) -> Iterator[Outcome]:
-    """Read ``multinli.train.<language>.tsv``; rows whose translation is blank are skipped."""
-    (path,) = part.files
-    for position, (line, record) in enumerate(records(path, _MT_COLUMNS)):
-        if isinstance(record, DataError):
-            yield record
-        elif not all(record[name].strip() for name in _MT_TEXTS):
-            yield Skipped("blank translation")
-        else:
-            yield _pair(part, record, _MT_TEXTS, record["label"], position, line)
-
-
-def _row(part: Part, record: Mapping[str, Any], position: int, line: int) -> Outcome:
-    try:
-        label = column(record, "gold_label", part.files[0], line)
-    except DataError as problem:
-        return problem
-    return _pair(part, record, _TEXTS, label, position, line)
-
-
-def _pair(
-    part: Part, record: Mapping[str, Any], names: tuple[str, str], label: object, position: int, line: int
+def _row(
+    part: Part,
+    record: Mapping[str, Any] | DataError,
+    position: int,
+    line: int,
+    names: tuple[str, ...] = (*_TEXTS, "gold_label"),
 ) -> Outcome:
-    path = part.files[0]
-    row_id = record.get("pairID")
-    try:
-        return make_pair(
-            part.task,
-            [column(record, name, path, line) for name in names],
-            label,
-            position=position,
-            row_id=None if row_id is None else str(row_id),
-            names=names,
-            file=path,
-            line=line,
-        )
-    except DataError as problem:
-        return problem
+    place = Place(position, part.files[0], line, jsonl.own_id(record, "pairID"))
+    return outcome(part.task, record, place, names)

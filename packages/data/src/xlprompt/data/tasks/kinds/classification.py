@@ -1,73 +1,165 @@
-"""Pairs of texts with one label: their rows, and how they become token ids."""
+"""One to four texts with one label: what such an example is, and how it becomes token ids."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, Value
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.tasks.kinds.encoded_rows import TEXTS_AT_ONCE, EncodedRows, check_labels, leading_ids
-from xlprompt.data.tasks.kinds.labels import id_or_position, json_type, label_number
+from xlprompt.data.tasks.kinds.encoded_rows import (
+    TEXTS_AT_ONCE,
+    EncodedRows,
+    Encoder,
+    check_labels,
+    leading_ids,
+)
+from xlprompt.data.tasks.kinds.kind import Answers, Counts, Example, Shown
+from xlprompt.data.tasks.kinds.labels import (
+    OneLabelAReadout,
+    checked_id,
+    json_type,
+    label_number,
+    right_answers,
+)
 from xlprompt.data.tasks.rules import NO_LABEL, NOT_TRANSLATED, Skipped, check_text, untranslated
-from xlprompt.data.tasks.task_type import Task
-from xlprompt.data.tokens.cutter import Cutter
+from xlprompt.data.tasks.task_type import Place, Task
 from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.data.tokens.subtokens import tokenize_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-
-def encode_pairs(
-    table: Dataset,
-    task: Task,
-    tokenizer: PreTrainedTokenizerFast,
-    settings: EncodingSettings,
-    cutter: Cutter | None,
-    *,
-    spaced: bool,
-) -> EncodedRows:
-    """Encode pairs, each as one row that is read at its last token."""
-    lead = leading_ids(tokenizer)
-    separator, end = _joints(tokenizer, settings)
-    room = settings.max_length - len(lead) - len(separator) - len(end)
-    if room < 2:
-        raise DataError(
-            f"encoding.max_length {settings.max_length} leaves no room for two texts beside "
-            f"{settings.max_length - room} tokens in front of, between and behind them",
-            fix="Raise encoding.max_length, or shorten encoding.separator and encoding.end.",
-        )
-    rows = EncodedRows()
-    for start in range(0, len(table), TEXTS_AT_ONCE):
-        part = table[start : start + TEXTS_AT_ONCE]
-        count = len(part["label"])
-        ids = tokenize_texts(tokenizer, part["first"] + part["second"])
-        texts = zip(ids[:count], ids[count:], part["label"], strict=True)
-        for example, (first, second, label) in enumerate(texts, start):
-            check_labels([label], task, example)
-            if cutter is not None:
-                first = cutter.text(first, example, 0, spaced=spaced)
-                second = cutter.text(second, example, 1, spaced=spaced)
-            keep_first, keep_second = _longest_first(len(first), len(second), room)
-            rows.truncated += keep_first + keep_second < len(first) + len(second)
-            row = [*lead, *first[:keep_first], *separator, *second[:keep_second], *end]
-            if not row:
-                raise DataError(f"row {example} has no text in either column", fix="Remove the row.")
-            rows.add(example, row, readouts=(len(row) - 1,), labels=(label,), words=(0,))
-    return rows
+_COLUMNS = ("first", "second", "third", "fourth")
+_TYPED = ("a text", "two texts", "three texts", "four texts")
 
 
-def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens of each text stay; of two texts over half the room, the first gets the odd token."""
-    keep_first = min(first, max(room - second, (room + 1) // 2))
-    return keep_first, min(second, room - keep_first)
+@dataclass(frozen=True)
+class Classification(OneLabelAReadout):
+    """Texts with one label; satisfies `xlprompt.data.tasks.kinds.kind.Kind`."""
+
+    name = "pair"  # as it was called when there were two texts always
+    by_word = False
+    json_type = str
+
+    def features(self, task: Task) -> dict[str, Any]:
+        """Columns of texts, then `label`."""
+        texts = {column: Value("string") for column, _ in zip(_COLUMNS, task.text_fields, strict=False)}
+        return {**texts, "label": ClassLabel(names=list(task.labels))}
+
+    def example(
+        self, task: Task, texts: Sequence[Any], answer: Any, names: Sequence[str], place: Place
+    ) -> Example | Skipped:
+        """Texts are strings that are not blank and can be encoded."""
+        for name, text in zip(names, texts, strict=False):
+            if not isinstance(text, str):
+                raise place.error(f"{name} is not a string but {json_type(text)}")
+            check_text(name, text, place)
+        if untranslated(task, texts):
+            return Skipped(NOT_TRANSLATED)
+        for name, text in zip(names, texts, strict=False):
+            if not text.strip():
+                raise place.error(f"{name} is blank", "Fill it in or delete the row.")
+        if place.labeled and task.no_label and answer == task.no_label:
+            return Skipped(NO_LABEL)
+        number = label_number(task, answer, place) if place.labeled else 0
+        return Example(place.position, checked_id(place), tuple(texts), number)
+
+    def typed(self, task: Task, texts: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The texts of one example; of a task with one text, any number of them."""
+        wanted = task.text_fields
+        if len(wanted) == 1:
+            return [(text,) for text in texts]
+        if len(texts) != len(wanted):
+            raise DataError(
+                f"{len(texts)} text{'s' if len(texts) != 1 else ''} where {task.name} takes "
+                f"{self.typed_as(task).removesuffix(' texts')}",
+                fix=f"Give a {' and a '.join(wanted)}; many pairs can stand in a file.",
+            )
+        return [tuple(texts)]
+
+    def typed_as(self, task: Task) -> str:
+        """As many texts as the task has."""
+        return _TYPED[len(task.text_fields) - 1]
+
+    def encode(self, table: Dataset, task: Task, how: Encoder) -> EncodedRows:
+        """Encode each example as one row that is read at its last token.
+
+        A pair is `lead A separator B end`, where `lead` is what the tokenizer puts in front by itself (XGLM
+        `</s>`, Gemma `<bos>`). If that is over `max_length`, tokens are taken from the end of the longest
+        text until there are two of its length, then from both, and so on.
+        """
+        tokenizer, settings, cutter, spaced = how
+        lead = leading_ids(tokenizer)
+        separator, end = _joints(tokenizer, settings)
+        columns = _COLUMNS[: len(task.text_fields)]
+        room = settings.max_length - len(lead) - (len(columns) - 1) * len(separator) - len(end)
+        if room < len(columns):
+            raise DataError(
+                f"encoding.max_length {settings.max_length} leaves no room for {self.typed_as(task)} beside "
+                f"{settings.max_length - room} tokens in front of, between and behind them",
+                fix="Raise encoding.max_length, or shorten encoding.separator and encoding.end.",
+            )
+        rows = EncodedRows()
+        for start in range(0, len(table), TEXTS_AT_ONCE):
+            part = table[start : start + TEXTS_AT_ONCE]
+            count = len(part["label"])
+            ids = tokenize_texts(tokenizer, [text for column in columns for text in part[column]])
+            for offset, label in enumerate(part["label"]):
+                example = start + offset
+                check_labels([label], task, example)
+                texts = ids[offset::count]
+                if cutter is not None:
+                    texts = [cutter.text(text, example, k, spaced=spaced) for k, text in enumerate(texts)]
+                lengths = [len(text) for text in texts]
+                kept = _longest_first(lengths, room)
+                rows.truncated += kept != lengths
+                row = [*lead, *texts[0][: kept[0]]]
+                for text, keep in zip(texts[1:], kept[1:], strict=True):
+                    row += [*separator, *text[:keep]]
+                row += end
+                if not row:
+                    raise DataError(f"row {example} has no text in either column", fix="Remove the row.")
+                rows.add(example, row, readouts=(len(row) - 1,), labels=(label,), words=(0,))
+        return rows
+
+    def to_json(self, answers: Sequence[Any]) -> Any:
+        """The one answer."""
+        (answer,) = answers
+        return answer
+
+    def from_json(self, value: Any) -> list[Any]:
+        """The answer alone in a list."""
+        return [value]
+
+    def shown(self, task: Task, texts: Sequence[Any], answers: Sequence[str]) -> Shown:
+        """A line a text; the label goes with all of them."""
+        return {name: [(text, "")] for name, text in zip(task.text_fields, texts, strict=True)}
+
+    def counts(self, task: Task, gold: Answers, predicted: Answers, only: str | None) -> Counts:
+        """Accuracy: 1 or 0 over 1."""
+        return {"accuracy": right_answers(gold, predicted)}
+
+    def is_defined(self, task: Task, metric: str, gold: Answers) -> bool:
+        """Always."""
+        return True
+
+
+def _longest_first(lengths: list[int], room: int) -> list[int]:
+    """How many tokens of each text stay; of texts that are over their share, the first get the odd tokens."""
+    kept, left = list(lengths), room
+    cut = sorted(range(len(lengths)), key=lengths.__getitem__)
+    while cut and lengths[cut[0]] <= left // len(cut):
+        left -= lengths[cut.pop(0)]
+    for rank, place in enumerate(sorted(cut)):
+        kept[place] = left // len(cut) + (rank < left % len(cut))
+    return kept
 
 
 def _joints(tokenizer: PreTrainedTokenizerFast, settings: EncodingSettings) -> tuple[list[int], list[int]]:
-    """The ids between the texts of a pair and those behind it.
+    """The ids between texts and those behind the last.
 
     A tokenizer's own pair template counts only where it separates by `sep` or `eos`, as XGLM's does, whose
     training text had `</s>` for line breaks (fairseq, examples/xglm/README.md). Gemma's and Llama's templates
@@ -91,63 +183,4 @@ def _joints(tokenizer: PreTrainedTokenizerFast, settings: EncodingSettings) -> t
     return separator, end
 
 
-class Pair(NamedTuple):
-    """Two texts and a label number; `position` counts the file's rows of that language, skipped ones too."""
-
-    position: int
-    id: str
-    first: str
-    second: str
-    label: int
-
-
-def make_pair(
-    task: Task,
-    texts: Sequence[object],
-    label: object,
-    *,
-    position: int,
-    row_id: str | None,
-    names: Sequence[str],
-    file: str | Path,
-    line: int | None,
-    labeled: bool = True,
-) -> Pair | Skipped:
-    """Check the parts of a pair and build it.
-
-    Args:
-        task: A pair task.
-        texts: The two texts.
-        label: Label as in the file.
-        position: Place among the rows of its language and split.
-        row_id: The row's own id; its position stands in for None.
-        names: What the file calls the two texts.
-        file: For the message.
-        line: For the message.
-        labeled: Whether there is a label; the first of the task stands in for one, and means nothing.
-
-    Returns:
-        The pair, or why a pair like this is left out.
-
-    Raises:
-        DataError: A text is not a string, is blank or cannot be encoded, or the label is unknown.
-    """
-    first, second = (
-        _string(name, text, file=file, line=line) for name, text in zip(names, texts, strict=True)
-    )
-    if untranslated(task, (first, second)):
-        return Skipped(NOT_TRANSLATED)
-    for name, text in zip(names, (first, second), strict=True):
-        if not text.strip():
-            raise DataError(f"{name} is blank", file=file, line=line, fix="Fill it in or delete the row.")
-    if labeled and task.no_label and label == task.no_label:
-        return Skipped(NO_LABEL)
-    number = label_number(task, label, file=file, line=line) if labeled else 0
-    return Pair(position, id_or_position(row_id, position, file=file, line=line), first, second, number)
-
-
-def _string(name: str, value: object, *, file: str | Path, line: int | None) -> str:
-    if not isinstance(value, str):
-        raise DataError(f"{name} is not a string but {json_type(value)}", file=file, line=line)
-    check_text(name, value, file=file, line=line)
-    return value
+CLASSIFICATION = Classification()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +12,30 @@ from datasets import Dataset
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.tokens.cutter import Cutter
+from xlprompt.data.tokens.settings import EncodingSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 # Texts a tokenizer call: enough to keep its threads busy, few enough to hold their intermediate results.
 TEXTS_AT_ONCE = 10_000
+
+
+class Encoder(NamedTuple):
+    """A tokenizer and how it is to be used.
+
+    Attributes:
+        tokenizer: A fast tokenizer.
+        settings: How texts are put together, and where they are read.
+        cutter: Cuts words more finely; None leaves them.
+        spaced: Whether the language writes spaces.
+    """
+
+    tokenizer: PreTrainedTokenizerFast
+    settings: EncodingSettings
+    cutter: Cutter | None
+    spaced: bool
 
 
 class EncodedRows:

@@ -1,62 +1,77 @@
-"""Labels as files write them, turned into numbers."""
+"""Labels as answers: from their names in files to counts of right ones, for every kind that has them."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import chain
+from typing import TYPE_CHECKING
 
-from xlprompt.data.errors import DataError
+import numpy as np
+
+from xlprompt.data.tasks.kinds.kind import Answers
 from xlprompt.data.tasks.rules import check_text
-from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.tasks.task_type import Place, Task
 
-# Names that published files use for our labels.
-_ALIASES = {
-    "xnli": {"contradictory": "contradiction"},
-    "pawsx": {"0": "different", "1": "paraphrase"},
-}
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def label_number(task: Task, value: object, *, file: str | Path, line: int | None) -> int:
-    """Turn a label as it stands in a file into its number.
+class OneLabelAReadout:
+    """The part of a kind whose softmax is over a task's labels, at every read-out."""
+
+    def head_width(self, task: Task) -> int:
+        """A logit a label."""
+        return len(task.labels)
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """The likeliest label of each read-out."""
+        return logits.argmax(dim=-1)
+
+
+def right_answers(gold: Answers, predicted: Answers) -> tuple[np.ndarray, np.ndarray]:
+    """Right answers and all answers of each example, float64 `[examples]`: what accuracy is the ratio of."""
+    lengths = np.array([len(labels) for labels in gold], dtype=np.int64)
+    right = np.fromiter(chain.from_iterable(gold), np.int64) == np.fromiter(
+        chain.from_iterable(predicted), np.int64
+    )
+    return sum_by_example(right, lengths), lengths.astype(np.float64)
+
+
+def sum_by_example(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Sum one value per word, `[words]`, within each example: float64 `[examples]`."""
+    return np.bincount(np.repeat(np.arange(len(lengths)), lengths), weights=values, minlength=len(lengths))
+
+
+def label_number(task: Task, value: object, place: Place) -> int:
+    """Turn a label as it stands in a file into its number, its place in ``task.labels``.
 
     Args:
         task: Task with the label names.
         value: A label's name, an alias of the published files, or (JSON only) its number.
-        file: For the message.
-        line: For the message.
-
-    Returns:
-        The label's place in ``task.labels``.
+        place: For the message.
 
     Raises:
         DataError: Neither a name nor a number of the task.
     """
     if isinstance(value, str):
-        name = _ALIASES.get(task.name, {}).get(value, value)
+        name = value if value in task.labels else dict(task.aliases).get(value, value)
         if name in task.labels:
             return task.labels.index(name)
     elif isinstance(value, int) and not isinstance(value, bool):
         if 0 <= value < len(task.labels):
             return value
-        raise DataError(
+        raise place.error(
             f"label {value} is out of range",
-            file=file,
-            line=line,
-            fix=f"Labels of {task.name} are 0 to {len(task.labels) - 1}: {', '.join(task.labels)}.",
+            f"Labels of {task.name} are 0 to {len(task.labels) - 1}: {', '.join(task.labels)}.",
         )
-    raise DataError(
-        f"unknown label {value!r}",
-        file=file,
-        line=line,
-        fix=f"Labels of {task.name}: {', '.join(task.labels)}.",
-    )
+    raise place.error(f"unknown label {value!r}", f"Labels of {task.name}: {', '.join(task.labels)}.")
 
 
-def id_or_position(row_id: str | None, position: int, *, file: str | Path, line: int | None) -> str:
-    """The row's own id, or its place where it has none."""
-    if row_id is None:
-        return str(position)
-    check_text("the id", row_id, file=file, line=line)
-    return row_id
+def checked_id(place: Place) -> str:
+    """The row's own id, or its position where it has none."""
+    if place.row_id is None:
+        return str(place.position)
+    check_text("the id", place.row_id, place)
+    return place.row_id
 
 
 def json_type(value: object) -> str:

@@ -30,7 +30,7 @@ class TokenCounts:
 
     Attributes:
         ids: Id of each example.
-        labels: Label of each pair; empty for tagging.
+        labels: Label of each example; empty where words have their own.
         units: What is resampled as one, `[examples]`: pairs with the same first text, as XNLI has three of.
         tokens: Tokens, without those that are added around a text, `[examples]`.
         characters: Code points, spaces not counted, `[examples]`.
@@ -70,20 +70,22 @@ def count_tokens(
         raise ValueError(f"There are no examples of {task.name} in {language!r} to count.")
     unspaced = language in UNSPACED_LANGUAGES
     texts: list[list[str]]  # of each example
-    if task.kind == "tagging":
-        texts = [list(words) for words in examples["tokens"]]
+    *columns, answer = task.kind.features(task)
+    if task.kind.by_word:
+        (sentences,) = (examples[column] for column in columns)
+        texts = [list(words) for words in sentences]
         words = texts
         labels: tuple[int, ...] = ()
         units = np.arange(len(texts))
         cut = tokenize_words(tokenizer, texts, glued=unspaced)
         ids = [list(chain.from_iterable(each)) for each in cut]
     else:
-        texts = [list(pair) for pair in zip(examples["first"], examples["second"], strict=True)]
-        words = [text.split() for pair in texts for text in pair]
-        labels = tuple(examples["label"])
-        units = np.unique(np.array(examples["first"]), return_inverse=True)[1]
-        running = tokenize_texts(tokenizer, list(chain.from_iterable(texts)))
-        ids = [first + second for first, second in zip(running[::2], running[1::2], strict=True)]
+        texts = [list(each) for each in zip(*(examples[column] for column in columns), strict=True)]
+        words = [text.split() for each in texts for text in each]
+        labels = tuple(examples[answer])
+        units = np.unique(np.array(examples[columns[0]]), return_inverse=True)[1]
+        running = iter(tokenize_texts(tokenizer, list(chain.from_iterable(texts))))
+        ids = [[token for _ in each for token in next(running)] for each in texts]
         cut = [] if unspaced else tokenize_words(tokenizer, words, glued=False)
 
     pieces = pieces_of(tokenizer)
