@@ -25,11 +25,10 @@ from xlprompt.models import (
     TaskModel,
     absolute_name,
     build_task_model,
-    examine,
     load_backbone,
     load_config,
     load_tokenizer,
-    require_place,
+    parameter_budget,
     writable_cache_dir,
 )
 from xlprompt.training.errors import RunError
@@ -103,7 +102,8 @@ def prepare(recipe: Recipe, source: Source, device: torch.device, processes: Pro
         DataError, ModelError, RunError: As `load_split` and `build_model`.
     """
     with processes.first_alone():
-        require_place(examine(recipe.model), recipe.adaptation)  # before text is encoded or weights are read
+        # Refuses a backbone without a place for the method before text is encoded or weights are read.
+        parameter_budget(recipe.model, num_labels=1, method=recipe.method_settings)
         tokenizer = load_tokenizer(recipe.model)
         setup = Setup(recipe, TASKS[recipe.task], source, tokenizer, device, processes)
         return Prepared(
@@ -268,9 +268,7 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torc
             "Lower it, or set it to null for what the head reads"
         )
     positions = getattr(backbone.config, "max_position_embeddings", None)
-    has_prompt = recipe.method == "prompt"
-    shift = recipe.prompt.slots if has_prompt and recipe.prompt.shift_positions else 0
-    taken = recipe.encoding.max_length + shift
+    taken = recipe.encoding.max_length + recipe.method_settings.shift
     if positions is not None and taken > positions:
         raise RunError(
             f"{recipe.model} has {positions} positions, and encoding.max_length with the prompt takes "
@@ -281,11 +279,9 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torc
         tokenizer,
         num_labels=len(task.labels),
         label_words=task.label_words,
-        prompt=recipe.prompt if has_prompt else None,
+        method=recipe.method_settings,
         head=recipe.head,
         seed=recipe.seed,
-        finetune=recipe.finetune if recipe.method == "finetune" else None,
-        adaptation=recipe.adaptation,
     )
 
 
