@@ -203,13 +203,10 @@ def build_task_model(
     return TaskModel(backbone, method, prompts, head_module, generator).to(backbone.device)
 
 
-def parameter_budget(
+def weightless_task_model(
     model: str, *, num_labels: int, method: Method, head: HeadSettings | None = None
-) -> ParameterBudget:
-    """The budget of a method on a model, without its weights.
-
-    Sizes come from a configuration alone (the model is built without memory on torch's meta device), so the
-    budget of a 7.5 B model is told in seconds, offline, before anybody downloads it.
+) -> TaskModel:
+    """A task model on torch's meta device: all shapes, told in seconds and offline, and no memory.
 
     Args:
         model: A known name (needs no network), a folder, or a hub id (reads its `config.json`).
@@ -228,7 +225,14 @@ def parameter_budget(
         head_module = LinearHead(backbone.hidden_size, num_labels, generator)
     else:
         head_module = VerbalizerHead(torch.empty(num_labels, backbone.hidden_size))
-    budget = TaskModel(backbone, method, prompts, head_module, generator).budget()
+    return TaskModel(backbone, method, prompts, head_module, generator).to(backbone.device)
+
+
+def parameter_budget(
+    model: str, *, num_labels: int, method: Method, head: HeadSettings | None = None
+) -> ParameterBudget:
+    """The budget of a method on a model, without its weights; see `weightless_task_model`."""
+    budget = weightless_task_model(model, num_labels=num_labels, method=method, head=head).budget()
     return replace(budget, model=canonical_name(model))
 
 

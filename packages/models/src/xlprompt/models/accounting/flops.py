@@ -88,7 +88,7 @@ def _count(model: nn.Module, length: int, device: torch.device) -> tuple[int, in
     trained = [tensor for tensor in state.values() if tensor.requires_grad]
     ids, where = (torch.zeros(*size, dtype=torch.long, device=device) for size in ((1, length), (1,)))
     with _evaluating(model), FlopCounterMode(display=False) as counter, torch.enable_grad():
-        # Not tied: of a module under two names, such as a backbone's layers, torch 2.13 would keep our tensors.
+        # With ties a module of two names, such as a backbone's layers, would keep our tensors (torch 2.13).
         states: Tensor = functional_call(
             model, state, (ids, where, where), {"only_states": True}, tie_weights=False
         )
