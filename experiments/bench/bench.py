@@ -49,7 +49,6 @@ from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.models import PromptSettings, TaskModel
 from xlprompt.models.backbone.backbone import Backbone
 from xlprompt.models.heads import LinearHead
-from xlprompt.models.methods.prompt import Prompts
 from xlprompt.training.machine.environment import peak_memory_bytes
 
 # PEFT calls names that transformers has renamed, which would warn at each build, in child processes too.
@@ -173,8 +172,9 @@ class OurModel(nn.Module):
         backbone = Backbone(model, name="random", fingerprint="random")
         generator = torch.Generator().manual_seed(setting.seed)
         settings = PromptSettings(length=setting.prompt_length)
-        prompts = Prompts(settings, backbone.shape, {}, generator)
-        self.model = TaskModel(backbone, prompts, LinearHead(backbone.hidden_size, NUM_LABELS, generator))
+        prompts = settings.prompts(backbone, generator)
+        head = LinearHead(backbone.hidden_size, NUM_LABELS, generator)
+        self.model = TaskModel(backbone, settings, prompts, head, generator)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits `[batch, labels]`."""

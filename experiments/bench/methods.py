@@ -27,20 +27,18 @@ from transformers import AutoModel, XGLMConfig
 from xlprompt.data.encoding.batches import Batch, TrainingStep
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import (
-    Adaptation,
-    Adapters,
     AdapterSettings,
     BitfitSettings,
     FinetuneSettings,
+    HeadOnly,
     Ia3Settings,
     LoraSettings,
+    Method,
     PromptSettings,
     TaskModel,
 )
-from xlprompt.models.accounting.flops import compute_shape, step_flops
 from xlprompt.models.backbone.backbone import Backbone
 from xlprompt.models.heads import LinearHead
-from xlprompt.models.methods.prompt import Prompts
 from xlprompt.training.fitting.choose_engine import EngineChoice, choose_engine, open_engine
 from xlprompt.training.fitting.engine import Engine
 from xlprompt.training.machine.allocator import keep_freed_memory
@@ -55,23 +53,21 @@ from xlprompt.training.store.checkpoint import CheckpointMetadata, save_checkpoi
 class Variant:
     """What trains, beside the head, and by which engine."""
 
-    prompted: bool = False
-    finetune: FinetuneSettings | None = None
-    adaptation: Adaptation | None = None
+    method: Method
     engine: EngineChoice = EngineChoice("torch")
 
 
 PROMPT, REFERENCE = "prompt", "finetune"
 VARIANTS = {
-    PROMPT: Variant(prompted=True),
-    "head": Variant(),
-    "lora": Variant(adaptation=LoraSettings()),
-    "ia3": Variant(adaptation=Ia3Settings()),
-    "adapter": Variant(adaptation=AdapterSettings()),
-    "bitfit": Variant(adaptation=BitfitSettings()),
-    REFERENCE: Variant(finetune=FinetuneSettings()),
-    "finetune, embedding frozen": Variant(finetune=FinetuneSettings(train_embeddings=False)),
-    "finetune, DeepSpeed ZeRO 1": Variant(finetune=FinetuneSettings(), engine=choose_engine("finetune")),
+    PROMPT: Variant(PromptSettings()),
+    "head": Variant(HeadOnly()),
+    "lora": Variant(LoraSettings()),
+    "ia3": Variant(Ia3Settings()),
+    "adapter": Variant(AdapterSettings()),
+    "bitfit": Variant(BitfitSettings()),
+    REFERENCE: Variant(FinetuneSettings()),
+    "finetune, embedding frozen": Variant(FinetuneSettings(train_embeddings=False)),
+    "finetune, DeepSpeed ZeRO 1": Variant(FinetuneSettings(), choose_engine("finetune")),
 }
 
 
@@ -137,12 +133,12 @@ def build(variant: Variant, setting: Setting) -> TaskModel:
         fingerprint="random",
     )
     generator = torch.Generator().manual_seed(setting.seed)
-    prompts = None
-    if variant.prompted:
-        prompts = Prompts(PromptSettings(length=setting.prompt_length), backbone.shape, {}, generator)
+    method = variant.method
+    if isinstance(method, PromptSettings):
+        method = PromptSettings(length=setting.prompt_length)
+    prompts = method.prompts(backbone, generator)
     head = LinearHead(backbone.hidden_size, NUM_LABELS, generator)
-    adapters = None if variant.adaptation is None else Adapters(backbone, variant.adaptation, generator)
-    return TaskModel(backbone, prompts, head, variant.finetune, adapters).to(setting.device)
+    return TaskModel(backbone, method, prompts, head, generator).to(setting.device)
 
 
 def measure(name: str, setting: Setting, round_: int, with_checkpoint: bool) -> Measurement:
@@ -151,8 +147,7 @@ def measure(name: str, setting: Setting, round_: int, with_checkpoint: bool) -> 
     variant, device = VARIANTS[name], torch.device(setting.device)
     model = build(variant, setting).train()
     state = variant.engine.memory(model.budget(), "bfloat16", processes=1)
-    prompt = None if model.prompts is None else model.prompts.settings
-    shape = compute_shape(model.backbone.model, variant.adaptation)
+    flops = model.flops  # counted before an engine has the weights
     warm_up, *timed = batches(setting, round_)
     settings = OptimizerSettings(learning_rate=1e-5)
     with open_engine(variant.engine, model, settings, device, Processes(device=device)) as engine:
@@ -169,7 +164,7 @@ def measure(name: str, setting: Setting, round_: int, with_checkpoint: bool) -> 
     return Measurement(
         seconds=seconds,
         tokens=sum(batch.num_tokens for batch in timed),
-        flops=step_flops(shape, lengths, method=model.method, prompt=prompt, adaptation=variant.adaptation),
+        flops=flops.step(lengths),
         state_bytes=state.total,
         peak_memory_bytes=peak,
         checkpoint_bytes=stored,

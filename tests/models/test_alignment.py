@@ -130,7 +130,7 @@ def test_a_layers_output_can_be_changed_and_is_left_alone_otherwise(tiny_gemma, 
         load_backbone(str(tiny_gemma), dtype="float32"),
         load_tokenizer(str(tiny_gemma)),
         num_labels=3,
-        prompt=PromptSettings(length=4, scheme=scheme),
+        method=PromptSettings(length=4, scheme=scheme),
         head=HeadSettings(),
         seed=0,
     ).eval()

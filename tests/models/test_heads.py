@@ -5,14 +5,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from xlprompt.models import HeadSettings, ModelError, build_task_model, load_backbone, load_tokenizer
+from xlprompt.models import (
+    HeadOnly,
+    HeadSettings,
+    ModelError,
+    build_task_model,
+    load_backbone,
+    load_tokenizer,
+)
 from xlprompt.models.heads import label_word_ids
 
 
 def test_read_outs_pick_their_own_positions(tiny_llama: Path) -> None:
     backbone = load_backbone(str(tiny_llama), dtype="float32")
     tokenizer = load_tokenizer(str(tiny_llama))
-    model = build_task_model(backbone, tokenizer, num_labels=5, prompt=None, head=HeadSettings(), seed=0)
+    model = build_task_model(
+        backbone, tokenizer, num_labels=5, method=HeadOnly(), head=HeadSettings(), seed=0
+    )
     ids = torch.randint(4, 100, (3, 7))
     rows, columns = torch.tensor([2, 0, 0]), torch.tensor([6, 1, 3])
     with torch.no_grad():
@@ -31,7 +40,7 @@ def test_the_verbalizer_trains_nothing_and_equals_rows_of_the_language_model_hea
         tokenizer,
         num_labels=2,
         label_words=words,
-        prompt=None,
+        method=HeadOnly(),
         head=HeadSettings(kind="verbalizer"),
         seed=0,
     )
@@ -52,5 +61,5 @@ def test_a_verbalizer_without_words_is_refused(tiny_llama: Path) -> None:
     backbone, tokenizer = load_backbone(str(tiny_llama)), load_tokenizer(str(tiny_llama))
     with pytest.raises(ModelError, match="one label word for each of the 3 labels"):
         build_task_model(
-            backbone, tokenizer, num_labels=3, prompt=None, head=HeadSettings(kind="verbalizer"), seed=0
+            backbone, tokenizer, num_labels=3, method=HeadOnly(), head=HeadSettings(kind="verbalizer"), seed=0
         )

@@ -13,6 +13,7 @@ from xlprompt.data.sources import open_source
 from xlprompt.evaluation.answers.language_model import language_model_loss
 from xlprompt.models import (
     FinetuneSettings,
+    HeadOnly,
     HeadSettings,
     PromptSettings,
     TaskModel,
@@ -96,10 +97,9 @@ def small_model(
         load_backbone(str(folder), dtype=dtype),
         load_tokenizer(str(folder)),
         num_labels=3,
-        prompt=None if finetune else PromptSettings(length=4),
+        method=finetune or PromptSettings(length=4),
         head=HeadSettings(),
         seed=seed,
-        finetune=finetune,
     )
 
 
@@ -107,7 +107,9 @@ def loss_of_folder(folder: str | Path, recipe: Recipe, language: str = "de") -> 
     """The language-model loss of a model folder, untouched, on a recipe's first test rows."""
     tokenizer, task = load_tokenizer(str(folder)), TASKS[recipe.task]
     backbone = load_backbone(str(folder), dtype=recipe.precision)
-    model = build_task_model(backbone, tokenizer, num_labels=3, prompt=None, head=HeadSettings(), seed=0)
+    model = build_task_model(
+        backbone, tokenizer, num_labels=3, method=HeadOnly(), head=HeadSettings(), seed=0
+    )
     rows = open_source(recipe.data.source).load(task, language, "test")
     encoded = encode(rows, task, tokenizer, recipe.encoding)
     settings = recipe.evaluation

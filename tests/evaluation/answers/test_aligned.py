@@ -41,7 +41,7 @@ def model(tiny_gemma):
         load_backbone(str(tiny_gemma), dtype="float32"),
         load_tokenizer(str(tiny_gemma)),
         num_labels=17,
-        prompt=PromptSettings(length=4, scheme="hidden", std=0.5),
+        method=PromptSettings(length=4, scheme="hidden", std=0.5),
         head=HeadSettings(),
         seed=0,
     )

@@ -173,7 +173,7 @@ def test_a_prompted_model_answers_alike_in_any_batches_and_can_be_trained_on(tin
     backbone = load_backbone(str(tiny_xglm), dtype="float32")
     tokenizer = load_tokenizer(str(tiny_xglm))
     model = build_task_model(
-        backbone, tokenizer, num_labels=17, prompt=PromptSettings(length=4), head=HeadSettings(), seed=0
+        backbone, tokenizer, num_labels=17, method=PromptSettings(length=4), head=HeadSettings(), seed=0
     )
     encoded = sentences()
     small = predict(model, encoded, token_budget=40, pad_id=PAD, device="cpu")

@@ -11,6 +11,7 @@ from xlprompt.data.encoding.encode import Encoded, encode
 from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.evaluation.answers.language_model import language_model_loss
 from xlprompt.models import (
+    HeadOnly,
     HeadSettings,
     PromptSettings,
     TaskModel,
@@ -32,7 +33,7 @@ def model_with(prompt: PromptSettings | None, folder) -> TaskModel:
         load_backbone(str(folder), dtype="float32"),
         load_tokenizer(str(folder)),
         num_labels=3,
-        prompt=prompt,
+        method=prompt or HeadOnly(),
         head=HeadSettings(),
         seed=0,
     )

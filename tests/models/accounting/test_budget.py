@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,7 +9,9 @@ from xlprompt.models import (
     AdapterSettings,
     BitfitSettings,
     FinetuneSettings,
+    HeadOnly,
     LoraSettings,
+    Method,
     PromptSettings,
     build_task_model,
     load_backbone,
@@ -30,11 +31,11 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("model", PUBLISHED)
 def test_known_sizes_count_as_published(model: str) -> None:
-    assert parameter_budget(model, num_labels=3, prompt=None).total_params == PUBLISHED[model]
+    assert parameter_budget(model, num_labels=3, method=HeadOnly()).total_params == PUBLISHED[model]
 
 
 def test_length_15_on_the_smallest_xglm_is_the_papers_share() -> None:
-    budget = parameter_budget("xglm-564M", num_labels=3, prompt=PromptSettings(length=15)).to_dict()
+    budget = parameter_budget("xglm-564M", num_labels=3, method=PromptSettings(length=15)).to_dict()
     assert budget["prompt_params"] == 737_280
     assert budget["head_params"] == 3_075
     assert budget["trainable_percent"] == 0.131
@@ -52,15 +53,15 @@ def test_the_budget_from_a_configuration_is_that_of_the_loaded_model(
             load_backbone(folder),
             load_tokenizer(folder),
             num_labels=4,
-            prompt=prompt,
+            method=prompt,
             head=HeadSettings(),
             seed=0,
         )
-        assert parameter_budget(folder, num_labels=4, prompt=prompt) == model.budget()
+        assert parameter_budget(folder, num_labels=4, method=prompt) == model.budget()
 
 
 def test_parts_add_up(tiny_gemma: Path) -> None:
-    budget = parameter_budget(str(tiny_gemma), num_labels=2, prompt=None)
+    budget = parameter_budget(str(tiny_gemma), num_labels=2, method=HeadOnly())
     parts = (budget.embedding_params, budget.attention_params, budget.feed_forward_params, budget.norm_params)
     assert sum(parts) == budget.total_params
     assert budget.embedding_params == load_backbone(str(tiny_gemma)).embedding.weight.numel()
@@ -69,24 +70,24 @@ def test_parts_add_up(tiny_gemma: Path) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        {"finetune": FinetuneSettings()},
-        {"finetune": FinetuneSettings(train_embeddings=False)},
-        {"adaptation": LoraSettings(rank=1024, targets="all")},  # larger than the tiny model itself
-        {"adaptation": AdapterSettings(width=8192)},
-        {"adaptation": BitfitSettings(add=True)},
-        {"prompt": PromptSettings(length=1024)},
-        {},
+        FinetuneSettings(),
+        FinetuneSettings(train_embeddings=False),
+        LoraSettings(rank=1024, targets="all"),  # larger than the tiny model itself
+        AdapterSettings(width=8192),
+        BitfitSettings(add=True),
+        PromptSettings(length=1024),
+        HeadOnly(),
     ],
 )
-def test_no_share_is_more_than_all_that_there_is(given: dict[str, Any], tiny_xglm: Path) -> None:
-    budget = parameter_budget(str(tiny_xglm), num_labels=17, **{"prompt": None, **given})
+def test_no_share_is_more_than_all_that_there_is(given: Method, tiny_xglm: Path) -> None:
+    budget = parameter_budget(str(tiny_xglm), num_labels=17, method=given)
     for share in (budget.trainable_percent, budget.trainable_percent_no_embeddings):
         assert 0 < share <= 100
-    if given == {"finetune": FinetuneSettings()}:
+    if given == FinetuneSettings():
         assert budget.trainable_percent == budget.trainable_percent_no_embeddings == 100
 
 
 def test_the_largest_size_is_counted_without_its_memory() -> None:
     started = time.perf_counter()
-    parameter_budget("xglm-7.5B", num_labels=3, prompt=PromptSettings())
+    parameter_budget("xglm-7.5B", num_labels=3, method=PromptSettings())
     assert time.perf_counter() - started < 60  # allocating 30 GB would not end here at all

@@ -25,17 +25,17 @@ PROMPT = 737_280  # 24 layers x 2 x 15 x 1,024
 HEAD = 3_075  # 3 x 1,024 + 3
 
 
-def budget(*, prompt=None, finetune=None, model="facebook/xglm-564M"):
-    return parameter_budget(model, num_labels=3, prompt=prompt, finetune=finetune)
+def budget(method, model="facebook/xglm-564M"):
+    return parameter_budget(model, num_labels=3, method=method)
 
 
-PROMPTED = {"prompt": PromptSettings(length=15)}
-FINETUNED = {"finetune": FinetuneSettings()}
-FROZEN_EMBEDDING = {"finetune": FinetuneSettings(train_embeddings=False)}
+PROMPTED = PromptSettings(length=15)
+FINETUNED = FinetuneSettings()
+FROZEN_EMBEDDING = FinetuneSettings(train_embeddings=False)
 
 
 def test_a_prompt_on_the_smallest_xglm_takes_two_bytes_a_frozen_weight_and_sixteen_a_trained_one():
-    memory = state_memory(budget(**PROMPTED))
+    memory = state_memory(budget(PROMPTED))
     assert memory.weights == 2 * XGLM + 4 * (PROMPT + HEAD) == 1_131_888_652
     assert memory.gradients == 4 * (PROMPT + HEAD) == 2_961_420
     assert memory.optimizer == 8 * (PROMPT + HEAD) == 5_922_840
@@ -44,7 +44,7 @@ def test_a_prompt_on_the_smallest_xglm_takes_two_bytes_a_frozen_weight_and_sixte
 
 
 def test_fine_tuning_takes_eighteen_bytes_a_weight():
-    memory = state_memory(budget(**FINETUNED))
+    memory = state_memory(budget(FINETUNED))
     assert memory.total == 18 * XGLM + 16 * HEAD == 10_160_394_288  # 9.46 GiB
     assert memory.gradients == 4 * (XGLM + HEAD)
     assert memory.optimizer == 12 * XGLM + 8 * HEAD
@@ -52,23 +52,23 @@ def test_fine_tuning_takes_eighteen_bytes_a_weight():
 
 def test_a_frozen_embedding_takes_two_bytes_a_weight_like_any_frozen_weight():
     tuned = XGLM - EMBEDDING
-    found = budget(**FROZEN_EMBEDDING)
+    found = budget(FROZEN_EMBEDDING)
     assert found.finetuned_params == tuned == found.total_params_no_embeddings
     memory = state_memory(found)
     assert memory.total == 18 * tuned + 2 * EMBEDDING + 16 * HEAD == 5_965_959_216  # 5.56 GiB
 
 
 def test_in_float32_weights_take_four_bytes_and_need_no_masters():
-    memory = state_memory(budget(**FINETUNED), precision="float32")
+    memory = state_memory(budget(FINETUNED), precision="float32")
     assert memory == StateMemory(4 * (XGLM + HEAD), 4 * (XGLM + HEAD), 8 * (XGLM + HEAD))
-    frozen = state_memory(budget(**PROMPTED), precision="float32")
+    frozen = state_memory(budget(PROMPTED), precision="float32")
     assert frozen.weights == 4 * (XGLM + PROMPT + HEAD)
 
 
 def test_each_stage_of_zero_shards_one_thing_more():
     trained = XGLM + HEAD  # 564,466,691; a quarter, padded, is 141,116,673
     quarter = 141_116_673
-    stages = [state_memory(budget(**FINETUNED), engine="deepspeed", stage=s, processes=4) for s in range(4)]
+    stages = [state_memory(budget(FINETUNED), engine="deepspeed", stage=s, processes=4) for s in range(4)]
     assert stages[0] == StateMemory(2 * trained, 4 * trained, 12 * trained)
     assert stages[1] == StateMemory(2 * trained, 4 * trained, 12 * quarter)
     assert stages[2] == StateMemory(2 * trained, 4 * quarter, 12 * quarter)
@@ -77,7 +77,7 @@ def test_each_stage_of_zero_shards_one_thing_more():
 
 
 def test_frozen_embeddings_are_sharded_at_stage_three_only():
-    found = budget(**FROZEN_EMBEDDING)
+    found = budget(FROZEN_EMBEDDING)
     two = state_memory(found, engine="deepspeed", stage=2, processes=2)
     three = state_memory(found, engine="deepspeed", stage=3, processes=2)
     assert two.weights == 2 * (XGLM + HEAD)
@@ -88,16 +88,16 @@ def test_frozen_embeddings_are_sharded_at_stage_three_only():
 def test_offloading_moves_sixteen_bytes_and_then_all_eighteen_to_the_host():
     trained = XGLM + HEAD
     options = {"engine": "deepspeed", "stage": 3, "processes": 1}
-    optimizer = state_memory(budget(**FINETUNED), offload="optimizer", **options)
+    optimizer = state_memory(budget(FINETUNED), offload="optimizer", **options)
     assert optimizer == StateMemory(2 * trained, 0, 0, host=16 * trained)
-    everything = state_memory(budget(**FINETUNED), offload="optimizer and parameters", **options)
+    everything = state_memory(budget(FINETUNED), offload="optimizer and parameters", **options)
     assert everything == StateMemory(0, 0, 0, host=18 * trained)
-    first = state_memory(budget(**FINETUNED), engine="deepspeed", stage=1, offload="optimizer", processes=2)
+    first = state_memory(budget(FINETUNED), engine="deepspeed", stage=1, offload="optimizer", processes=2)
     assert first.gradients == 4 * trained  # accumulated on the device until the update
 
 
 def test_more_processes_do_not_shrink_what_the_torch_engine_holds():
-    assert state_memory(budget(**FINETUNED), processes=8) == state_memory(budget(**FINETUNED))
+    assert state_memory(budget(FINETUNED), processes=8) == state_memory(budget(FINETUNED))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_more_processes_do_not_shrink_what_the_torch_engine_holds():
 )
 def test_combinations_that_do_not_exist_are_refused(kind, options, message):
     with pytest.raises(ValueError, match=message):
-        state_memory(budget(**kind), **options)
+        state_memory(budget(kind), **options)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
@@ -132,10 +132,9 @@ def test_the_prediction_is_what_the_torch_engines_tensors_take(family, kind, pre
         load_backbone(folder, dtype=precision),
         load_tokenizer(folder),
         num_labels=3,
-        prompt=kind.get("prompt"),
+        method=kind,
         head=HeadSettings(),
         seed=0,
-        finetune=kind.get("finetune"),
     )
     engine = TorchEngine(model, OptimizerSettings(learning_rate=1e-3), torch.device("cpu"), Processes())
     rows = torch.arange(2)
@@ -163,7 +162,7 @@ def test_the_prediction_is_what_the_torch_engines_tensors_take(family, kind, pre
         gradients=size({id(gradient): gradient for gradient in gradients if gradient is not None}.values()),
         optimizer=size(own) + size(moments),
     )
-    assert measured == state_memory(budget(model=folder, **kind), precision=precision)
+    assert measured == state_memory(budget(kind, folder), precision=precision)
     assert measured == state_memory(model.budget(), precision=precision)
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from xlprompt.models import (
+    HeadOnly,
     HeadSettings,
     ModelError,
     PromptSettings,
@@ -32,7 +33,9 @@ def task_model(folder: Path, *, seed: int = 0, **settings: object) -> TaskModel:
     backbone = load_backbone(str(folder), dtype="float32")
     tokenizer = load_tokenizer(str(folder))
     prompt = PromptSettings(**{"length": 4, **settings})
-    return build_task_model(backbone, tokenizer, num_labels=3, prompt=prompt, head=HeadSettings(), seed=seed)
+    return build_task_model(
+        backbone, tokenizer, num_labels=3, method=prompt or HeadOnly(), head=HeadSettings(), seed=seed
+    )
 
 
 def readout(model: TaskModel, ids: Tensor) -> Tensor:
@@ -133,7 +136,7 @@ def test_a_prompt_in_bfloat16_trains_in_float32(tiny_xglm: Path, ids: Tensor) ->
     backbone = load_backbone(str(tiny_xglm))
     tokenizer = load_tokenizer(str(tiny_xglm))
     model = build_task_model(
-        backbone, tokenizer, num_labels=3, prompt=PromptSettings(length=4), head=HeadSettings(), seed=0
+        backbone, tokenizer, num_labels=3, method=PromptSettings(length=4), head=HeadSettings(), seed=0
     )
     assert backbone.dtype == torch.bfloat16
     logits = readout(model, ids)
@@ -167,9 +170,7 @@ def test_only_the_chosen_layers_are_counted_and_get_a_prompt(
     of = model.backbone
     assert of.num_layers == 3
     assert model.budget().prompt_params == 4 * 2 * len(chosen) * of.num_kv_heads * of.head_dim
-    budget = parameter_budget(
-        str(tiny_xglm), num_labels=3, prompt=model.prompts.settings, head=HeadSettings()
-    )
+    budget = parameter_budget(str(tiny_xglm), num_labels=3, method=model.method, head=HeadSettings())
     assert budget == replace(model.budget(), model=budget.model)
     assert set(model.prompts(torch.float32).by_layer()) == set(chosen)
     readout(model, ids).square().sum().backward()

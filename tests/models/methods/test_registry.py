@@ -13,13 +13,14 @@ from transformers import AutoModel
 
 from xlprompt.models import (
     METHODS,
-    Adaptation,
     AdapterSettings,
     BitfitSettings,
     FinetuneSettings,
+    HeadOnly,
     HeadSettings,
     Ia3Settings,
     LoraSettings,
+    Method,
     ModelError,
     PromptSettings,
     TaskModel,
@@ -31,7 +32,7 @@ from xlprompt.models import (
 from xlprompt.models.methods.projections import is_inserted, leads_back, named
 
 FAMILIES = ("tiny_xglm", "tiny_gemma", "tiny_llama")
-ADAPTATIONS: dict[str, Adaptation] = {
+ADAPTATIONS: dict[str, Method] = {
     "lora": LoraSettings(rank=3),
     "lora on all": LoraSettings(rank=3, targets="all"),
     "ia3": Ia3Settings(),
@@ -39,11 +40,11 @@ ADAPTATIONS: dict[str, Adaptation] = {
     "adapter": AdapterSettings(width=5),
     "bitfit": BitfitSettings(add=True),
 }
-EVERY_METHOD = {
-    "prompt": {"prompt": PromptSettings(length=4)},
-    "finetune": {"finetune": FinetuneSettings()},
-    "head": {},
-    **{name: {"adaptation": settings} for name, settings in ADAPTATIONS.items()},
+EVERY_METHOD: dict[str, Method] = {
+    "prompt": PromptSettings(length=4),
+    "finetune": FinetuneSettings(),
+    "head": HeadOnly(),
+    **ADAPTATIONS,
 }
 ROWS, COLUMNS = torch.tensor([0, 0, 1]), torch.tensor([2, 10, 4])
 
@@ -58,9 +59,9 @@ def build(folder: Path, name: str, *, dtype: str = "float32", seed: int = 0, **o
         load_backbone(str(folder), dtype=dtype, **options),
         load_tokenizer(str(folder)),
         num_labels=3,
+        method=EVERY_METHOD[name],
         head=HeadSettings(),
         seed=seed,
-        **{"prompt": None, **EVERY_METHOD[name]},
     )
 
 
@@ -119,12 +120,11 @@ def test_logits_and_gradients_equal_pefts_given_the_same_weights(
 
 @pytest.mark.parametrize("name", EVERY_METHOD)
 def test_the_budget_from_a_configuration_is_that_of_the_built_model(folder: Path, name: str) -> None:
-    options = {"prompt": None, **EVERY_METHOD[name]}
     model = build(folder, name, dtype="bfloat16")
-    assert parameter_budget(str(folder), num_labels=3, **options) == model.budget()
+    assert parameter_budget(str(folder), num_labels=3, method=EVERY_METHOD[name]) == model.budget()
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     assert trained == model.budget().trainable_params
-    assert model.method == name.partition(" ")[0]
+    assert model.method.name == name.partition(" ")[0]
 
 
 def test_every_method_is_among_those_tested() -> None:
@@ -132,20 +132,20 @@ def test_every_method_is_among_those_tested() -> None:
 
 
 def test_the_defaults_train_about_as_much_as_the_papers_prompt() -> None:
-    def params(**options: object) -> tuple[int, int]:
-        budget = parameter_budget("xglm-564M", num_labels=3, **{"prompt": None, **options})
+    def params(method: Method) -> tuple[int, int]:
+        budget = parameter_budget("xglm-564M", num_labels=3, method=method)
         return budget.trainable_params - budget.head_params, budget.total_params
 
-    prompt, total = params(prompt=PromptSettings(length=15))
+    prompt, total = params(PromptSettings(length=15))
     # rank 8 beside queries and values; width 16; 1,024 + 1,024 + 4,096 scales a layer; 11 x 1,024 biases a
     # layer and the last norm's
-    assert params(adaptation=LoraSettings()) == (24 * 2 * 8 * 2048, total)
-    assert params(adaptation=AdapterSettings()) == (24 * (2 * 16 * 1024 + 16 + 1024), total)
-    assert params(adaptation=Ia3Settings()) == (24 * 6 * 1024, total)
-    assert params(adaptation=BitfitSettings()) == (24 * 11 * 1024 + 1024, total)
-    assert params() == (0, total)
-    assert params(adaptation=LoraSettings())[0] == pytest.approx(prompt, rel=0.1)
-    assert params(adaptation=AdapterSettings())[0] == pytest.approx(prompt, rel=0.11)
+    assert params(LoraSettings()) == (24 * 2 * 8 * 2048, total)
+    assert params(AdapterSettings()) == (24 * (2 * 16 * 1024 + 16 + 1024), total)
+    assert params(Ia3Settings()) == (24 * 6 * 1024, total)
+    assert params(BitfitSettings()) == (24 * 11 * 1024 + 1024, total)
+    assert params(HeadOnly()) == (0, total)
+    assert params(LoraSettings())[0] == pytest.approx(prompt, rel=0.1)
+    assert params(AdapterSettings())[0] == pytest.approx(prompt, rel=0.11)
 
 
 @pytest.mark.parametrize("name", ADAPTATIONS)
@@ -228,10 +228,9 @@ def test_lora_drops_what_its_update_reads_while_training_only(tiny_xglm: Path) -
         load_backbone(str(tiny_xglm), dtype="float32"),
         load_tokenizer(str(tiny_xglm)),
         num_labels=3,
-        prompt=None,
+        method=LoraSettings(dropout=0.5),
         head=HeadSettings(),
         seed=0,
-        adaptation=LoraSettings(dropout=0.5),
     )
     moved_from_the_start(model)
     with torch.no_grad():
@@ -259,16 +258,15 @@ def test_bitfit_trains_the_biases_of_norms_too_and_no_weight(tiny_xglm: Path) ->
 def test_bitfit_on_a_backbone_without_biases_says_what_to_do(tiny_gemma: Path) -> None:
     message = "has no bias terms for BitFit to train. Set bitfit.add to true"
     with pytest.raises(ModelError, match=message):
-        parameter_budget(str(tiny_gemma), num_labels=3, prompt=None, adaptation=BitfitSettings())
+        parameter_budget(str(tiny_gemma), num_labels=3, method=BitfitSettings())
     with pytest.raises(ModelError, match=message):
         build_task_model(
             load_backbone(str(tiny_gemma)),
             load_tokenizer(str(tiny_gemma)),
             num_labels=3,
-            prompt=None,
+            method=BitfitSettings(),
             head=HeadSettings(),
             seed=0,
-            adaptation=BitfitSettings(),
         )
 
 
@@ -280,23 +278,10 @@ def test_a_backbone_without_the_layers_that_a_method_needs_is_refused() -> None:
         leads_back(model)
 
 
-def test_two_methods_at_once_are_refused(tiny_xglm: Path) -> None:
-    with pytest.raises(ModelError, match="exclude each other"):
-        build_task_model(
-            load_backbone(str(tiny_xglm)),
-            load_tokenizer(str(tiny_xglm)),
-            num_labels=3,
-            prompt=PromptSettings(),
-            head=HeadSettings(),
-            seed=0,
-            adaptation=LoraSettings(),
-        )
-
-
 def test_peft_is_imported_by_nothing_but_lora_and_ia3() -> None:
     program = (
         "import sys, xlprompt.models as m\n"
-        "m.parameter_budget('xglm-564M', num_labels=3, prompt=None, adaptation=m.LoraSettings())\n"
+        "m.parameter_budget('xglm-564M', num_labels=3, method=m.AdapterSettings())\n"
         "assert 'peft' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -29,11 +29,11 @@ from transformers import (
 
 from xlprompt.models import (
     AdapterSettings,
+    HeadOnly,
     ModelError,
     examine,
     load_backbone,
     parameter_budget,
-    require_place,
 )
 from xlprompt.models.backbone.backbone import Backbone
 from xlprompt.models.backbone.token_head import token_head
@@ -72,7 +72,7 @@ def test_planning_and_loading_refuse_the_same_models_in_the_same_words(kind: str
     config, said = REFUSED[kind]
     config.save_pretrained(tmp_path)  # no weights: none are needed to say so
     with pytest.raises(ModelError, match=said) as planned:
-        parameter_budget(str(tmp_path), num_labels=3, prompt=None)
+        parameter_budget(str(tmp_path), num_labels=3, method=HeadOnly())
     with pytest.raises(ModelError) as loaded:
         load_backbone(str(tmp_path))
     assert str(loaded.value) == str(planned.value)
@@ -94,7 +94,7 @@ def test_a_configuration_that_makes_no_model_is_refused(key: str, value: object,
 def test_a_mixture_of_experts_takes_prompts_and_has_no_place_for_an_adapter() -> None:
     backbone = examine_config(MixtralConfig(**SIZE, num_local_experts=2), name="mixtral")
     with pytest.raises(ModelError, match="another method"):
-        require_place(backbone, AdapterSettings())
+        AdapterSettings().apply(backbone, torch.Generator())
 
 
 def test_what_is_measured_without_weights_is_what_is_measured_with_them(

@@ -17,7 +17,6 @@ from xlprompt.models import (
     load_tokenizer,
     state_memory,
 )
-from xlprompt.models.accounting.flops import compute_shape, step_flops
 from xlprompt.training.fitting.engine import TorchEngine
 from xlprompt.training.machine import speed
 from xlprompt.training.machine.speed import PeakRate, device_peak_flops
@@ -40,10 +39,9 @@ def task_model(folder, *, finetune, dropout="off", gradient_checkpointing=False)
         load_backbone(str(folder), dropout=dropout, gradient_checkpointing=gradient_checkpointing),
         load_tokenizer(str(folder)),
         num_labels=3,
-        prompt=None if finetune else PROMPT,
+        method=FinetuneSettings() if finetune else PROMPT,
         head=HeadSettings(),
         seed=0,
-        finetune=FinetuneSettings() if finetune else None,
     )
 
 
@@ -168,9 +166,7 @@ def test_gradients_held_by_the_trial_alone_are_not_activations():
 @both_methods
 def test_flops_of_training_are_those_of_the_mean_row(tiny_gemma, finetune):
     model = task_model(tiny_gemma, finetune=finetune)
-    shape = compute_shape(model.backbone.model)
-    method, prompt = ("finetune", None) if finetune else ("prompt", PROMPT)
-    once = step_flops(shape, [6, 9, 12], method=method, prompt=prompt)
+    once = model.flops.step([6, 9, 12])
     assert training_flops(model, [6, 9, 12], 30) == 10 * once
     assert training_flops(model, np.array([6, 9, 12]), 30) == 10 * once
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlprompt.models.accounting.budget import ParameterBudget, parameter_budget
+    from xlprompt.models.accounting.budget import ParameterBudget
     from xlprompt.models.accounting.memory import StateMemory, state_memory
     from xlprompt.models.alignment import (
         ALIGNMENT_KINDS,
@@ -31,26 +31,27 @@ if TYPE_CHECKING:
     from xlprompt.models.methods.adapter import AdapterSettings
     from xlprompt.models.methods.bitfit import BitfitSettings
     from xlprompt.models.methods.finetune import FinetuneSettings
-    from xlprompt.models.methods.lora import Ia3Settings, LoraSettings
-    from xlprompt.models.methods.method import METHODS, Method
-    from xlprompt.models.methods.prompt import PromptSettings
-    from xlprompt.models.methods.registry import Adaptation, Adapters, require_place
+    from xlprompt.models.methods.head import HeadOnly
+    from xlprompt.models.methods.ia3 import Ia3Settings
+    from xlprompt.models.methods.lora import LoraSettings
+    from xlprompt.models.methods.method import Method
+    from xlprompt.models.methods.prompt import PromptSettings, text_initialisation
+    from xlprompt.models.methods.registry import METHODS, REGISTRY, method_of
     from xlprompt.models.pretrained.cache import cache_dir, writable_cache_dir
     from xlprompt.models.pretrained.examination import examine
     from xlprompt.models.pretrained.known import GEMMA, KNOWN_MODELS, canonical_name, short_name
     from xlprompt.models.pretrained.loading import load_backbone
     from xlprompt.models.pretrained.location import absolute_name, backbone_fingerprint
     from xlprompt.models.pretrained.reading import load_config, load_tokenizer
-    from xlprompt.models.task_model import TaskModel, build_task_model, text_initialisation
+    from xlprompt.models.task_model import TaskModel, build_task_model, parameter_budget
 
 __all__ = [
     "ALIGNMENT_KINDS",
     "GEMMA",
     "KNOWN_MODELS",
     "METHODS",
-    "Adaptation",
+    "REGISTRY",
     "AdapterSettings",
-    "Adapters",
     "AffineMap",
     "AlignmentKind",
     "AlignmentLossSettings",
@@ -58,6 +59,7 @@ __all__ = [
     "Backbone",
     "BitfitSettings",
     "FinetuneSettings",
+    "HeadOnly",
     "HeadSettings",
     "Ia3Settings",
     "LoraSettings",
@@ -80,11 +82,11 @@ __all__ = [
     "load_backbone",
     "load_config",
     "load_tokenizer",
+    "method_of",
     "moment_distance",
     "moments_of",
     "parameter_budget",
     "prompted_attention",
-    "require_place",
     "short_name",
     "state_memory",
     "target_of",
@@ -93,10 +95,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "accounting.budget": (
-        "ParameterBudget",
-        "parameter_budget",
-    ),
+    "accounting.budget": ("ParameterBudget",),
     "accounting.memory": (
         "StateMemory",
         "state_memory",
@@ -122,19 +121,18 @@ _HOMES = {
     "methods.adapter": ("AdapterSettings",),
     "methods.bitfit": ("BitfitSettings",),
     "methods.finetune": ("FinetuneSettings",),
-    "methods.lora": (
-        "Ia3Settings",
-        "LoraSettings",
+    "methods.head": ("HeadOnly",),
+    "methods.ia3": ("Ia3Settings",),
+    "methods.lora": ("LoraSettings",),
+    "methods.method": ("Method",),
+    "methods.prompt": (
+        "PromptSettings",
+        "text_initialisation",
     ),
-    "methods.method": (
-        "METHODS",
-        "Method",
-    ),
-    "methods.prompt": ("PromptSettings",),
     "methods.registry": (
-        "Adaptation",
-        "Adapters",
-        "require_place",
+        "METHODS",
+        "REGISTRY",
+        "method_of",
     ),
     "pretrained.cache": (
         "cache_dir",
@@ -159,7 +157,7 @@ _HOMES = {
     "task_model": (
         "TaskModel",
         "build_task_model",
-        "text_initialisation",
+        "parameter_budget",
     ),
 }
 

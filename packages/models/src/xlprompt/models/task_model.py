@@ -6,23 +6,24 @@ those that do). What a batch is, and where it comes from, is not known here: ten
 positions come in, logits come out.
 """
 
-import itertools
+import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from xlprompt.models.accounting.budget import ParameterBudget, count_parameters
-from xlprompt.models.backbone.attention import KeyValueRecorder
+from xlprompt.models.accounting.flops import Flops, count_flops
 from xlprompt.models.backbone.backbone import Backbone
 from xlprompt.models.errors import ModelError
 from xlprompt.models.heads import HeadSettings, LinearHead, VerbalizerHead, label_word_ids
-from xlprompt.models.methods.finetune import FinetuneSettings
 from xlprompt.models.methods.method import Method
 from xlprompt.models.methods.projections import is_inserted
-from xlprompt.models.methods.prompt import Prompts, PromptSettings
-from xlprompt.models.methods.registry import Adaptation, Adapters
+from xlprompt.models.methods.prompt import Prompts
+from xlprompt.models.pretrained.examination import examine
+from xlprompt.models.pretrained.known import canonical_name
 from xlprompt.models.pretrained.probe_text import PROBE_TEXTS
 
 
@@ -32,33 +33,28 @@ class TaskModel(nn.Module):
     def __init__(
         self,
         backbone: Backbone,
+        method: Method,
         prompts: Prompts | None,
         head: LinearHead | VerbalizerHead,
-        finetune: FinetuneSettings | None = None,
-        adapters: Adapters | None = None,
+        generator: torch.Generator,
     ) -> None:
-        """Put the parts together; the backbone is frozen unless it is fine-tuned.
+        """Put the parts together, and apply the method to the backbone.
 
         Args:
             backbone: The decoder.
-            prompts: What stands in front of the text, or None.
+            method: What trains.
+            prompts: What it puts in front of the text, or None.
             head: What reads the hidden states.
-            finetune: Which of the backbone's weights train, or None.
-            adapters: What has been put into this backbone, or None.
+            generator: Where the method's random numbers come from.
+
+        Raises:
+            ModelError: The backbone has no place for the method.
         """
         super().__init__()
-        if finetune is not None:
-            backbone.unfreeze(embeddings=finetune.train_embeddings)
-        elif adapters is None:
-            backbone.freeze()
-        self.backbone, self.prompts, self.head, self.adapters = backbone, prompts, head, adapters
-        self.method: Method = "head"
-        if finetune is not None:
-            self.method = "finetune"
-        elif prompts is not None:
-            self.method = "prompt"
-        elif adapters is not None:
-            self.method = adapters.settings.method
+        self.method = method
+        # Of four parts in this order: so are parameters ordered, and a norm over all of them added up.
+        self.backbone, self.prompts, self.head = backbone, prompts, head
+        self.adapters = method.apply(backbone, generator)
 
     def forward(
         self, input_ids: Tensor, rows: Tensor, columns: Tensor, *, only_states: bool = False
@@ -82,7 +78,7 @@ class TaskModel(nn.Module):
         """What the head reads: hidden states `[read-outs, hidden]` at the places that `forward` names."""
         prompt = None if self.prompts is None else self.prompts(self.backbone.dtype)
         # With nothing to train below the head, no activation is kept and nothing goes backward.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.method != "head"):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.method.needs_backward):
             hidden = self.backbone(input_ids, prompt)
         # One index_select: on a CPU its backward is many times faster than that of hidden[rows, columns].
         return hidden.flatten(0, 1).index_select(0, rows * input_ids.shape[1] + columns)
@@ -96,12 +92,12 @@ class TaskModel(nn.Module):
         return list(self.head.parameters())
 
     def adapter_parameters(self) -> list[nn.Parameter]:
-        """What LoRA, (IA)3, adapters or BitFit have added to the backbone; all of it trains."""
+        """What the method has added to the backbone; all of it trains."""
         inserted = [one for path, one in self.backbone.named_parameters() if is_inserted(path)]
         return inserted + ([] if self.adapters is None else list(self.adapters.parameters()))
 
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """Those of the backbone's own parameters that train: by fine-tuning and BitFit."""
+        """Those of the backbone's own parameters that train."""
         return [
             parameter
             for path, parameter in self.backbone.named_parameters()
@@ -109,13 +105,8 @@ class TaskModel(nn.Module):
         ]
 
     def undecayed_parameters(self) -> list[nn.Parameter]:
-        """Tensors of several axes that weight decay would not bring to a neutral value.
-
-        A prompt's keys and values take part in a softmax, so shrinking them to zero would not switch them off
-        but dilute the attention to the text. The neutral value of (IA)3's scales is one.
-        """
-        scales = [one for path, one in self.backbone.named_parameters() if ".ia3_" in path]
-        return self.prompt_parameters() + scales
+        """Tensors of several axes that weight decay would not bring to a neutral value."""
+        return [one for path, one in self.named_parameters() if not self.method.decays(path)]
 
     def trainable_state(self) -> dict[str, Tensor]:
         """Copies of what a checkpoint holds: all that trains, and the whole of a fine-tuned backbone."""
@@ -141,7 +132,7 @@ class TaskModel(nn.Module):
 
     def kept_parameters(self) -> dict[str, nn.Parameter]:
         """What a checkpoint holds, by name: all that trains, and the whole of a fine-tuned backbone."""
-        whole_backbone = self.method == "finetune"  # embeddings that were left frozen, too
+        whole_backbone = self.method.trains_backbone  # embeddings that were left frozen, too
         return {
             name: parameter
             for name, parameter in self.named_parameters()
@@ -151,15 +142,24 @@ class TaskModel(nn.Module):
     def budget(self) -> ParameterBudget:
         """Parameters by part."""
         settings = None if self.prompts is None else self.prompts.settings
+        numbers = {
+            "prompt_params": self.prompt_parameters(),
+            "head_params": self.head_parameters(),
+            "adapter_params": self.adapter_parameters(),
+            "finetuned_params": self.backbone_parameters(),
+        }
         return count_parameters(
             self.backbone.model,
             name=self.backbone.name,
-            prompt=settings,
-            prompt_params=sum(parameter.numel() for parameter in self.prompt_parameters()),
-            head_params=sum(parameter.numel() for parameter in self.head_parameters()),
-            adapter_params=sum(parameter.numel() for parameter in self.adapter_parameters()),
-            finetuned_params=sum(parameter.numel() for parameter in self.backbone_parameters()),
+            scheme=None if settings is None else settings.scheme,
+            prompt_length=0 if settings is None else settings.length,
+            **{part: sum(one.numel() for one in parameters) for part, parameters in numbers.items()},
         )
+
+    @functools.cached_property
+    def flops(self) -> Flops:
+        """FLOPs by length of row, counted when they are first asked for."""
+        return count_flops(self, self.backbone.device)
 
 
 def build_task_model(
@@ -168,40 +168,30 @@ def build_task_model(
     *,
     num_labels: int,
     label_words: Sequence[str] | None = None,
-    prompt: PromptSettings | None,
+    method: Method,
     head: HeadSettings,
     seed: int,
-    finetune: FinetuneSettings | None = None,
-    adaptation: Adaptation | None = None,
 ) -> TaskModel:
     """Make a task model whose prompt, adapters and head start the same for the same seed, on any device.
 
-    At most one of `prompt`, `finetune` and `adaptation` is given; with none the head alone trains. Without a
-    prompt, the head starts the same whatever else trains.
+    Without a prompt, the head starts the same whatever else trains.
 
     Args:
-        backbone: The decoder; it is frozen unless `finetune` is given, and changed by `adaptation`.
+        backbone: The decoder, which the method changes.
         tokenizer: Its tokenizer, for the text initialisation and the verbalizer.
         num_labels: Number of labels.
         label_words: One word per label, for the verbalizer.
-        prompt: The prompt, or None to train without one.
+        method: What trains beside the head.
         head: Which head.
         seed: Seed of the random initialisation.
-        finetune: Which of the backbone's weights train, or None for none.
-        adaptation: LoRA, (IA)3, adapters or BitFit, or None for none of them.
 
     Raises:
-        ModelError: The verbalizer's words are missing or clash, the backbone has no place for the adaptation,
-            or it has fewer layers than the prompt asks for; or the tokenizer is another model's.
+        ModelError: The verbalizer's words are missing or clash, or the backbone has no place for the method;
+            or the tokenizer is another model's.
     """
-    if sum(given is not None for given in (prompt, finetune, adaptation)) > 1:
-        raise ModelError("a prompt, fine-tuning and an adaptation exclude each other; give one of them")
-    _require_known_ids(backbone, tokenizer, prompt, label_words or ())
+    _require_known_ids(backbone, tokenizer, [*method.texts, *(label_words or ())])
     generator = torch.Generator().manual_seed(seed)
-    prompts = None
-    if prompt is not None:
-        start = text_initialisation(backbone, tokenizer, prompt) if prompt.init == "text" else {}
-        prompts = Prompts(prompt, backbone.shape, start, generator)
+    prompts = method.prompts(backbone, generator, tokenizer)
     head_module: LinearHead | VerbalizerHead
     if head.kind == "linear":
         head_module = LinearHead(backbone.hidden_size, num_labels, generator)
@@ -210,78 +200,47 @@ def build_task_model(
             raise ModelError(f"the verbalizer needs one label word for each of the {num_labels} labels")
         ids = torch.tensor(label_word_ids(tokenizer, label_words), device=backbone.device)
         head_module = VerbalizerHead(backbone.embedding.weight[ids])
-    adapters = None if adaptation is None else Adapters(backbone, adaptation, generator)
-    return TaskModel(backbone, prompts, head_module, finetune, adapters).to(backbone.device)
+    return TaskModel(backbone, method, prompts, head_module, generator).to(backbone.device)
 
 
-def _require_known_ids(
-    backbone: Backbone,
-    tokenizer: PreTrainedTokenizerFast,
-    prompt: PromptSettings | None,
-    label_words: Sequence[str],
-) -> None:
+def weightless_task_model(
+    model: str, *, num_labels: int, method: Method, head: HeadSettings | None = None
+) -> TaskModel:
+    """A task model on torch's meta device: all shapes, told in seconds and offline, and no memory.
+
+    Args:
+        model: A known name (needs no network), a folder, or a hub id (reads its `config.json`).
+        num_labels: Labels of the task.
+        method: What trains beside the head.
+        head: The head; linear when None.
+
+    Raises:
+        ModelError: Training would refuse the model too, in the same words: the configuration can't be read,
+            prompts can't be put into this decoder, or it has no place for the method.
+    """
+    backbone, generator = examine(model), torch.Generator()
+    prompts = method.prompts(backbone, generator)
+    head_module: LinearHead | VerbalizerHead
+    if head is None or head.kind == "linear":
+        head_module = LinearHead(backbone.hidden_size, num_labels, generator)
+    else:
+        head_module = VerbalizerHead(torch.empty(num_labels, backbone.hidden_size))
+    return TaskModel(backbone, method, prompts, head_module, generator).to(backbone.device)
+
+
+def parameter_budget(
+    model: str, *, num_labels: int, method: Method, head: HeadSettings | None = None
+) -> ParameterBudget:
+    """The budget of a method on a model, without its weights; see `weightless_task_model`."""
+    budget = weightless_task_model(model, num_labels=num_labels, method=method, head=head).budget()
+    return replace(budget, model=canonical_name(model))
+
+
+def _require_known_ids(backbone: Backbone, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> None:
     """Refuse a tokenizer that makes ids for which the embedding has no row, out of any text."""
-    texts = [*PROBE_TEXTS, *label_words, *([] if prompt is None else [prompt.text])]
-    largest = max(max(ids, default=0) for ids in tokenizer(texts).input_ids)
+    largest = max(max(ids, default=0) for ids in tokenizer([*PROBE_TEXTS, *texts]).input_ids)
     if largest >= backbone.vocab_size:
         raise ModelError(
             f"{backbone.name}: its tokenizer makes ids up to {largest}, and its embedding has "
             f"{backbone.vocab_size} rows. Get the tokenizer and the weights that belong together"
         )
-
-
-@torch.no_grad()
-def text_initialisation(
-    backbone: Backbone, tokenizer: PreTrainedTokenizerFast, settings: PromptSettings
-) -> dict[str, Tensor]:
-    """What the backbone itself computes for `settings.text`, as the start of each prompt parameter.
-
-    The text is cut, or repeated, to the prompt's length. Keys and values are those of the text's own tokens,
-    positions and all, so that with shifted positions an untrained `layers` prompt acts exactly as if the text
-    stood in front.
-
-    Returns:
-        Tensors by parameter name, in the backbone's dtype.
-    """
-    lead = tokenizer("").input_ids
-    words = tokenizer(settings.text, add_special_tokens=False).input_ids
-    if not words:
-        raise ModelError("prompt.text has no tokens in this tokenizer; write a sentence")
-    ids = [*lead, *itertools.islice(itertools.cycle(words), settings.length)][: settings.length]
-    input_ids = torch.tensor([ids], device=backbone.device)
-    was_training = backbone.training
-    backbone.eval()
-    try:
-        return _computed_for(backbone, input_ids, settings)
-    finally:
-        backbone.train(was_training)
-
-
-def _computed_for(backbone: Backbone, input_ids: Tensor, settings: PromptSettings) -> dict[str, Tensor]:
-    start: dict[str, Tensor] = {}
-    if settings.trains_layers:
-        recorder = KeyValueRecorder()
-        backbone(input_ids, recorder=recorder)
-        start["layers"] = torch.stack(
-            [
-                torch.stack([states[0] for states in recorder.states[layer]])
-                for layer in settings.prompted_layers(backbone.num_layers)
-            ]
-        )
-    if settings.trains_input:
-        start["input"] = backbone.embedding(input_ids)[0]
-    if settings.scheme == "hidden":
-        entries: list[Tensor] = []
-        hooks = [
-            layer.register_forward_pre_hook(lambda _, arguments: entries.append(arguments[0][0]))
-            for layer in backbone.decoder_layers
-        ]
-        try:
-            backbone(input_ids)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        # The first entry is embedding plus position in XGLM; positions are added again, so start from the
-        # embedding.
-        start["hidden"] = torch.stack((backbone.embedding(input_ids)[0], *entries[1:]))
-    return start

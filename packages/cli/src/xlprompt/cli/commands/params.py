@@ -14,15 +14,7 @@ import click
 from xlprompt.cli.options import json_option
 
 if TYPE_CHECKING:
-    from xlprompt.models import (
-        AdapterSettings,
-        FinetuneSettings,
-        HeadSettings,
-        LoraSettings,
-        ParameterBudget,
-        PromptSettings,
-        StateMemory,
-    )
+    from xlprompt.models import HeadSettings, Method, ParameterBudget, PromptSettings, StateMemory
     from xlprompt.models.accounting.memory import EngineName, Offload
 
 SCHEMES = ("layers", "input", "both", "hidden")
@@ -62,18 +54,18 @@ class Way:
     @property
     def title(self) -> str:
         """Its line of the table."""
-        if self.method == "prompt":
-            return f"prompt, {self.scheme}"
-        if self.method != "finetune":
+        if self.scheme:
+            return f"{self.method}, {self.scheme}"
+        if not _trains_backbone(self.method):
             return self.method
         if self.engine == "torch":
-            return "finetune, torch"
+            return f"{self.method}, torch"
         moved = {
             "none": "",
             "optimizer": ", optimizer offloaded",
             "optimizer and parameters": ", all offloaded",
         }
-        return f"finetune, ZeRO {self.stage}{moved[self.offload]}"
+        return f"{self.method}, ZeRO {self.stage}{moved[self.offload]}"
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One flat record for each number of processes, in bytes."""
@@ -81,6 +73,12 @@ class Way:
         return [
             {**setting, "processes": number, **memory.to_dict()} for number, memory in self.memory.items()
         ]
+
+
+def _trains_backbone(method: str) -> bool:
+    from xlprompt.models import method_of
+
+    return method_of(method).trains_backbone
 
 
 def _parse_processes(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -189,7 +187,7 @@ def command(
       xlprompt params --model xglm-1.7B --model xglm-7.5B --processes 1,8,16
     """
     from xlprompt.data import task
-    from xlprompt.models import AdapterSettings, FinetuneSettings, HeadSettings, LoraSettings, PromptSettings
+    from xlprompt.models import METHODS, HeadSettings, PromptSettings, method_of
     from xlprompt.training.recipes.files import parse_value
 
     num_labels = (of := task(task_name)).kind.head_width(of)
@@ -201,11 +199,13 @@ def command(
         except ValueError as error:  # pydantic's, of which the last line but one says what is wrong
             reason = str(error).splitlines()[-2].split(" [type=")[0].strip().removeprefix("Value error, ")
             raise click.BadParameter(f"{prompt_layers}: {reason}", param_hint="--prompt-layers") from error
-    others = (
-        LoraSettings(rank=lora_rank),
-        AdapterSettings(width=adapter_width),
-        FinetuneSettings(train_embeddings=not freeze_embeddings),
-    )
+    given: dict[str, dict[str, Any]] = {
+        "lora": {"rank": lora_rank},
+        "adapter": {"width": adapter_width},
+        "finetune": {"train_embeddings": not freeze_embeddings},
+    }
+    names = sorted((name for name in METHODS if name != PromptSettings.name), key=_trains_backbone)
+    others = [method_of(name).model_validate(given.get(name, {})) for name in names]
     found: list[dict[str, Any]] = []
     for model in models:
         counted = _count(model, num_labels, HeadSettings.model_validate({"kind": head}), prompts, others)
@@ -230,27 +230,18 @@ def _count(
     num_labels: int,
     head: HeadSettings,
     prompts: list[PromptSettings],
-    others: tuple[LoraSettings, AdapterSettings, FinetuneSettings],
+    others: list[Method],
 ) -> Counted:
     """The budget of each prompt and of every other method."""
-    from xlprompt.models import BitfitSettings, Ia3Settings, ModelError, parameter_budget
+    from xlprompt.models import ModelError, parameter_budget
 
-    lora, adapter, finetune = others
-    prompted = [parameter_budget(model, num_labels=num_labels, prompt=one, head=head) for one in prompts]
+    prompted = [parameter_budget(model, num_labels=num_labels, method=one, head=head) for one in prompts]
     budgets, refused = {}, {}
-    methods: dict[str, dict[str, Any]] = {
-        "head": {},
-        "lora": {"adaptation": lora},
-        "ia3": {"adaptation": Ia3Settings()},
-        "adapter": {"adaptation": adapter},
-        "bitfit": {"adaptation": BitfitSettings()},
-        "finetune": {"finetune": finetune},
-    }
-    for name, options in methods.items():
+    for method in others:
         try:
-            budgets[name] = parameter_budget(model, num_labels=num_labels, prompt=None, head=head, **options)
+            budgets[method.name] = parameter_budget(model, num_labels=num_labels, method=method, head=head)
         except ModelError as error:
-            refused[name] = str(error)
+            refused[method.name] = str(error)
     return Counted(prompted, budgets, refused)
 
 
@@ -258,20 +249,14 @@ def _ways(counted: Counted, processes: tuple[int, ...]) -> list[Way]:
     """Each prompt, the other light methods, then the ways to fine-tune."""
     from xlprompt.models import state_memory
 
-    light = [("prompt", budget) for budget in counted.prompts]
-    light += [(name, budget) for name, budget in counted.others.items() if name != "finetune"]
     ways = []
-    for name, budget in light:
-        memory = {number: state_memory(budget, processes=number) for number in processes}
-        ways.append(Way(name, budget.scheme, "torch", 0, "none", memory))
-    for engine, stage, offload in FINETUNING:
-        memory = {
-            number: state_memory(
-                counted.others["finetune"], engine=engine, stage=stage, offload=offload, processes=number
-            )
-            for number in processes
-        }
-        ways.append(Way("finetune", None, engine, stage, offload, memory))
+    for name, budget in [*(("prompt", one) for one in counted.prompts), *counted.others.items()]:
+        for engine, stage, offload in FINETUNING if _trains_backbone(name) else FINETUNING[:1]:
+            memory = {
+                number: state_memory(budget, engine=engine, stage=stage, offload=offload, processes=number)
+                for number in processes
+            }
+            ways.append(Way(name, budget.scheme, engine, stage, offload, memory))
     return ways
 
 

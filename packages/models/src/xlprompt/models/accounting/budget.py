@@ -1,22 +1,11 @@
-"""The parameter budget: what trains, and what share of the backbone that is.
-
-Sizes come from a configuration alone (the model is built without memory on torch's meta device), so the
-budget of a 7.5 B model is told in seconds, offline, before anybody downloads it.
-"""
+"""The parameter budget: what trains, and what share of the backbone that is."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
-from xlprompt.models.heads import HeadSettings
-from xlprompt.models.methods.finetune import FinetuneSettings
 from xlprompt.models.methods.projections import is_inserted
-from xlprompt.models.methods.prompt import PromptSettings
-from xlprompt.models.methods.registry import Adaptation, added_params, trained_own_params
-from xlprompt.models.pretrained.examination import examine
-from xlprompt.models.pretrained.known import canonical_name
 
 
 @dataclass(frozen=True)
@@ -91,11 +80,12 @@ def count_parameters(
     model: nn.Module,
     *,
     name: str,
-    prompt: PromptSettings | None,
+    scheme: str | None,
+    prompt_length: int,
     prompt_params: int,
     head_params: int,
-    adapter_params: int = 0,
-    finetuned_params: int = 0,
+    adapter_params: int,
+    finetuned_params: int,
 ) -> ParameterBudget:
     """Sort the parameters of a transformers base model into parts and add what trains."""
     parts = {"embedding": 0, "attention": 0, "feed_forward": 0, "norm": 0}
@@ -104,8 +94,8 @@ def count_parameters(
             parts[_part(path)] += parameter.numel()
     return ParameterBudget(
         model=name,
-        scheme=None if prompt is None else prompt.scheme,
-        prompt_length=0 if prompt is None else prompt.length,
+        scheme=scheme,
+        prompt_length=prompt_length,
         **{f"{part}_params": number for part, number in parts.items()},
         total_params=sum(parts.values()),
         prompt_params=prompt_params,
@@ -113,52 +103,6 @@ def count_parameters(
         adapter_params=adapter_params,
         finetuned_params=finetuned_params,
         trainable_params=prompt_params + head_params + adapter_params + finetuned_params,
-    )
-
-
-def parameter_budget(
-    model: str,
-    *,
-    num_labels: int,
-    prompt: PromptSettings | None,
-    head: HeadSettings | None = None,
-    finetune: FinetuneSettings | None = None,
-    adaptation: Adaptation | None = None,
-) -> ParameterBudget:
-    """The budget of a method on a model, without its weights.
-
-    Args:
-        model: A known name (needs no network), a folder, or a hub id (reads its `config.json`).
-        num_labels: Labels of the task.
-        prompt: The prompt, or None for none.
-        head: The head; linear when None.
-        finetune: Which of the backbone's weights train, or None for none.
-        adaptation: LoRA, (IA)3, adapters or BitFit, or None for none of them.
-
-    Raises:
-        ModelError: Training would refuse the model too, in the same words: the configuration can't be read,
-            prompts can't be put into this decoder, it has no place for the adaptation, or fewer layers than
-            the prompt asks for.
-    """
-    backbone = examine(model)
-    built, shape = backbone.model, backbone.shape
-    sizes = {} if prompt is None else prompt.sizes(shape)
-    linear = head is None or head.kind == "linear"
-    finetuned = 0
-    if finetune is not None:
-        finetuned = sum(parameter.numel() for parameter in built.parameters())
-        if not finetune.train_embeddings:
-            finetuned -= built.get_input_embeddings().weight.numel()
-    if adaptation is not None:
-        finetuned = trained_own_params(built, adaptation)
-    return count_parameters(
-        built,
-        name=canonical_name(model),
-        prompt=prompt,
-        prompt_params=sum(torch.Size(size).numel() for size in sizes.values()),
-        head_params=(shape.hidden_size + 1) * num_labels if linear else 0,
-        adapter_params=0 if adaptation is None else added_params(built, shape, adaptation),
-        finetuned_params=finetuned,
     )
 
 

@@ -5,15 +5,21 @@ One adapter a layer, as Pfeiffer et al. place them (2021, AdapterFusion, arXiv 2
 PEFT has none, so this is a module of our own.
 """
 
+import functools
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from xlprompt.models.errors import ModelError
 from xlprompt.models.methods.method import Method
+from xlprompt.models.methods.projections import leads_back, named
+
+if TYPE_CHECKING:
+    from xlprompt.models.backbone.backbone import Backbone
 
 NonLinearity = Literal["relu", "gelu", "silu", "tanh"]
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -24,20 +30,34 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class AdapterSettings(BaseModel):
+class AdapterSettings(Method):
     """Width and kind of the adapters.
 
     The default width trains about as many parameters as a prompt of the paper's length: 811,392 of
     XGLM-564M's against 737,280. Pfeiffer et al. take a sixteenth of the hidden size, 64 there.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    method: ClassVar[Method] = "adapter"
+    name: ClassVar[str] = "adapter"
+    trains: ClassVar[str] = "a small two-layer network behind each feed-forward"
 
     width: int = Field(
         16, ge=1, le=8192, description="inner states of each adapter; parameters and time grow with it"
     )
     non_linearity: NonLinearity = Field("relu", description="between its two layers; costs nothing")
+
+    def apply(self, backbone: "Backbone", generator: torch.Generator) -> nn.Module:
+        """Put an adapter behind each feed-forward.
+
+        Raises:
+            ModelError: There is not one in each layer.
+        """
+        backbone.freeze()
+        adapters = nn.ModuleList()
+        for place in feed_forwards(backbone.model, backbone.num_layers):
+            adapter = BottleneckAdapter(backbone.hidden_size, self, generator)
+            adapters.append(adapter)
+            place.register_forward_hook(functools.partial(_adapted, adapter))
+        return nn.ModuleDict({"layers": adapters})
 
 
 class BottleneckAdapter(nn.Module):
@@ -65,12 +85,24 @@ class BottleneckAdapter(nn.Module):
         return hidden + functional.linear(inner, up_weight, up_bias)
 
 
-def adapter_matrix_params(num_layers: int, hidden_size: int, settings: AdapterSettings) -> int:
-    """Parameters of all adapters' matrices."""
-    return num_layers * 2 * hidden_size * settings.width
+def feed_forwards(model: nn.Module, num_layers: int) -> list[nn.Module]:
+    """Of each layer the module whose output is the feed-forward's: `fc2` in XGLM, `mlp` elsewhere.
+
+    Raises:
+        ModelError: There is none of these names, or not one in each layer (a mixture of experts has several).
+    """
+    back = leads_back(model)
+    paths = [path if back == "fc2" else path.rpartition(".")[0] for path in named(model, (back,))]
+    layers = {path.split(".")[1] for path in paths}
+    whole = all(path.count(".") == 2 or back == "fc2" for path in paths)  # layers.3.mlp
+    if not whole or not len(paths) == len(layers) == num_layers:
+        raise ModelError(
+            f"{type(model).__name__} has no single feed-forward in each of its {num_layers} layers for an "
+            "adapter to go behind; take another backbone or another method"
+        )
+    return [model.get_submodule(path) for path in paths]
 
 
-def adapter_params(num_layers: int, hidden_size: int, settings: AdapterSettings) -> int:
-    """Parameters of all adapters, biases included."""
-    biases = num_layers * (hidden_size + settings.width)
-    return adapter_matrix_params(num_layers, hidden_size, settings) + biases
+def _adapted(adapter: BottleneckAdapter, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    adapted: Tensor = adapter(output)
+    return adapted

@@ -6,21 +6,26 @@ at zero, which is what `add` does; tuning norms instead is a method of its own (
 2312.11420).
 """
 
-from typing import ClassVar
+import functools
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
-from torch import nn
+import torch
+from pydantic import Field
+from torch import Tensor, nn
 
 from xlprompt.models.errors import ModelError
 from xlprompt.models.methods.method import Method
 from xlprompt.models.methods.projections import linear_layers
 
+if TYPE_CHECKING:
+    from xlprompt.models.backbone.backbone import Backbone
 
-class BitfitSettings(BaseModel):
+
+class BitfitSettings(Method):
     """Which biases train; there is no width to choose: 271,360 parameters in XGLM-564M."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    method: ClassVar[Method] = "bitfit"
+    name: ClassVar[str] = "bitfit"
+    trains: ClassVar[str] = "the bias terms"
 
     add: bool = Field(
         False,
@@ -28,25 +33,33 @@ class BitfitSettings(BaseModel):
         "addition a layer. Needed for Gemma and Llama, which have no biases",
     )
 
+    def apply(self, backbone: "Backbone", generator: torch.Generator) -> nn.Module:
+        """Let the biases train, which stay in the backbone's precision, and add those that are asked for.
 
-def own_biases(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The backbone's bias terms by path."""
-    return {path: parameter for path, parameter in model.named_parameters() if path.endswith("bias")}
+        Raises:
+            ModelError: There are none, and none are added.
+        """
+        model = backbone.model
+        backbone.freeze(fuse=False)
+        own = [parameter for path, parameter in model.named_parameters() if path.endswith("bias")]
+        if not own and not self.add:
+            raise ModelError(
+                f"{type(model).__name__} has no bias terms for BitFit to train. Set bitfit.add to true to "
+                "give its linear layers some, or take another method (ia3 trains about as few parameters)"
+            )
+        for bias in own:
+            bias.requires_grad_(True)
+        added = nn.ParameterDict()
+        for path, layer in linear_layers(model).items() if self.add else ():
+            if layer.bias is None:
+                name = path.replace(".", "/")  # torch allows no points in it
+                added[name] = nn.Parameter(torch.zeros(layer.out_features))
+                layer.register_forward_hook(functools.partial(_biased, added, name))
+        return nn.ModuleDict({"biases": added})
 
 
-def layers_without_bias(model: nn.Module) -> dict[str, nn.Linear]:
-    """Linear layers that have none."""
-    return {path: layer for path, layer in linear_layers(model).items() if layer.bias is None}
-
-
-def require_biases(model: nn.Module, settings: BitfitSettings) -> None:
-    """Refuse a backbone that BitFit would leave as it is.
-
-    Raises:
-        ModelError: It has no biases, and none are added.
-    """
-    if not settings.add and not own_biases(model):
-        raise ModelError(
-            f"{type(model).__name__} has no bias terms for BitFit to train. Set bitfit.add to true to give "
-            "its linear layers some, or take another method (ia3 trains about as few parameters)"
-        )
+def _biased(
+    biases: nn.ParameterDict, name: str, _: nn.Module, __: tuple[Tensor, ...], output: Tensor
+) -> Tensor:
+    # Looked up by name: moving a module to another device may put new parameters into it.
+    return output + biases[name].to(output.dtype)

@@ -1,15 +1,29 @@
-"""Full fine-tuning: which weights of the backbone train, and how they are handed to other programs."""
+"""Full fine-tuning: all weights of the backbone train."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from pydantic import Field
+
+from xlprompt.models.methods.method import Method
+
+if TYPE_CHECKING:
+    from xlprompt.models.backbone.backbone import Backbone
 
 
-class FinetuneSettings(BaseModel):
+class FinetuneSettings(Method):
     """What full fine-tuning trains."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: ClassVar[str] = "finetune"
+    trains: ClassVar[str] = "all weights"
+    trains_backbone: ClassVar[bool] = True
 
     train_embeddings: bool = Field(
         True,
         description="train the input embedding too: 46 % of XGLM-564M's parameters and 63 % of Gemma 3 "
         "270M's, of which a task in English moves only the rows of English subtokens",
     )
+
+    def apply(self, backbone: "Backbone", generator: torch.Generator) -> None:
+        """Let the weights train."""
+        backbone.unfreeze(embeddings=self.train_embeddings)

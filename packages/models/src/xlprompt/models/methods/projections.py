@@ -4,9 +4,18 @@ Names are transformers': `q_proj`, `k_proj` and `v_proj` for attention, `down_pr
 Mistral) or `fc2` (XGLM, OPT) for the matrix that leads out of the feed-forward.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
 from torch import nn
 
 from xlprompt.models.errors import ModelError
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+    from xlprompt.models.backbone.backbone import Backbone
 
 _LEADS_BACK = ("down_proj", "fc2")
 _PEFT_PREFIXES = ("lora_", "ia3_")
@@ -26,7 +35,7 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Linear]:
     }
 
 
-def named(model: nn.Module, names: tuple[str, ...]) -> dict[str, nn.Linear]:
+def named(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Linear]:
     """The linear layers whose path ends in one of these names.
 
     Raises:
@@ -61,3 +70,22 @@ def leads_back(model: nn.Module) -> str:
 def last_part(path: str) -> str:
     """The module's own name in a path."""
     return path.rpartition(".")[2]
+
+
+def insert_by_peft(backbone: "Backbone", config: "PeftConfig") -> dict[str, nn.Parameter]:
+    """Freeze a backbone and replace linear layers of it by PEFT's, which change nothing as they start.
+
+    Fused projections are one product of frozen weights, into which nothing can be put: they stay apart.
+
+    Returns:
+        The new parameters by path, float32 as PEFT itself holds them beside a backbone in bfloat16.
+    """
+    from peft import inject_adapter_in_model
+
+    backbone.freeze(fuse=False)
+    with torch.random.fork_rng(devices=[]):  # PEFT draws matrices of its own first
+        inject_adapter_in_model(config, backbone.model)
+    inserted = {path: one for path, one in backbone.model.named_parameters() if is_inserted(path)}
+    for parameter in inserted.values():
+        parameter.data = parameter.data.float()
+    return inserted

@@ -9,17 +9,27 @@
 
 `PromptSettings.layers` leaves layers out of `layers` and `both`; L counts those that have one. The others
 attend to the text alone. Schemes follow Liu et al. 2022 (P-tuning v2, arXiv 2110.07602) for `layers`, Lester
-et al. 2021 (arXiv 2104.08691) for `input`. This module knows nothing of tokenizers or data.
+et al. 2021 (arXiv 2104.08691) for `input`. This module knows nothing of data.
 """
 
-from typing import Annotated, Literal
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from xlprompt.models.backbone.prompt_tensors import PromptShape, PromptTensors
 from xlprompt.models.errors import ModelError
+from xlprompt.models.methods.method import Method
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from xlprompt.models.backbone.backbone import Backbone
 
 Scheme = Literal["layers", "input", "both", "hidden"]
 
@@ -30,10 +40,15 @@ DEFAULT_PROMPT_TEXT = (
 )
 
 
-class PromptSettings(BaseModel):
+class PromptSettings(Method):
     """What kind of prompt is trained and where it starts from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: ClassVar[str] = "prompt"
+    trains: ClassVar[str] = "keys and values, or embeddings, in front of the text's"
+    needed_for: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "text": ("init", "text"),
+        "std": ("init", "normal"),
+    }
 
     scheme: Scheme = Field("layers", description="where the prompt acts: layers, input, both or hidden")
     length: int = Field(15, ge=1, le=1024, description="slots; each costs attention time in every layer")
@@ -54,7 +69,7 @@ class PromptSettings(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _layers_can_be_chosen(self) -> "PromptSettings":
+    def _layers_can_be_chosen(self) -> PromptSettings:
         if self.layers != "all" and not self.trains_layers:
             raise ValueError(
                 f"layers cannot be chosen with the scheme {self.scheme}, whose slots run through all of them "
@@ -101,6 +116,40 @@ class PromptSettings(BaseModel):
     def slots(self) -> int:
         """Positions that the text moves by when `shift_positions` is on."""
         return 2 * self.length if self.scheme == "both" else self.length
+
+    @property
+    def shift(self) -> int:
+        """How many positions the text moves by."""
+        return self.slots if self.shift_positions else 0
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The text that a prompt may start from."""
+        return (self.text,)
+
+    def prompts(
+        self,
+        backbone: Backbone,
+        generator: torch.Generator,
+        tokenizer: PreTrainedTokenizerFast | None = None,
+    ) -> Prompts:
+        """The prompt, started from what the backbone computes for `text` where `init` says so.
+
+        Raises:
+            ModelError: The backbone has fewer layers than `layers` asks for.
+        """
+        start: dict[str, Tensor] = {}
+        if tokenizer is not None and self.init == "text":
+            start = text_initialisation(backbone, tokenizer, self)
+        return Prompts(self, backbone.shape, start, generator)
+
+    def decays(self, path: str) -> bool:
+        """A prompt never does.
+
+        Its keys and values take part in a softmax, so shrinking them to zero would not switch them off but
+        dilute the attention to the text.
+        """
+        return not path.startswith("prompts.")
 
     def sizes(self, shape: PromptShape) -> dict[str, tuple[int, ...]]:
         """Shapes of the prompt's parameters by name, for a backbone of these sizes.
@@ -149,5 +198,63 @@ class Prompts(nn.Module):
     def forward(self, dtype: torch.dtype) -> PromptTensors:
         """Cast to `dtype`; gradients flow back to the float32 parameters."""
         cast = {name: parameter.to(dtype) for name, parameter in self.named_parameters()}
-        offset = self.settings.slots if self.settings.shift_positions else 0
-        return PromptTensors(**cast, position_offset=offset, prompted=self.prompted)
+        return PromptTensors(**cast, position_offset=self.settings.shift, prompted=self.prompted)
+
+
+@torch.no_grad()
+def text_initialisation(
+    backbone: Backbone, tokenizer: PreTrainedTokenizerFast, settings: PromptSettings
+) -> dict[str, Tensor]:
+    """What the backbone itself computes for `settings.text`, as the start of each prompt parameter.
+
+    The text is cut, or repeated, to the prompt's length. Keys and values are those of the text's own tokens,
+    positions and all, so that with shifted positions an untrained `layers` prompt acts exactly as if the text
+    stood in front.
+
+    Returns:
+        Tensors by parameter name, in the backbone's dtype.
+    """
+    lead = tokenizer("").input_ids
+    words = tokenizer(settings.text, add_special_tokens=False).input_ids
+    if not words:
+        raise ModelError("prompt.text has no tokens in this tokenizer; write a sentence")
+    ids = [*lead, *itertools.islice(itertools.cycle(words), settings.length)][: settings.length]
+    input_ids = torch.tensor([ids], device=backbone.device)
+    was_training = backbone.training
+    backbone.eval()
+    try:
+        return _computed_for(backbone, input_ids, settings)
+    finally:
+        backbone.train(was_training)
+
+
+def _computed_for(backbone: Backbone, input_ids: Tensor, settings: PromptSettings) -> dict[str, Tensor]:
+    from xlprompt.models.backbone.attention import KeyValueRecorder
+
+    start: dict[str, Tensor] = {}
+    if settings.trains_layers:
+        recorder = KeyValueRecorder()
+        backbone(input_ids, recorder=recorder)
+        start["layers"] = torch.stack(
+            [
+                torch.stack([states[0] for states in recorder.states[layer]])
+                for layer in settings.prompted_layers(backbone.num_layers)
+            ]
+        )
+    if settings.trains_input:
+        start["input"] = backbone.embedding(input_ids)[0]
+    if settings.scheme == "hidden":
+        entries: list[Tensor] = []
+        hooks = [
+            layer.register_forward_pre_hook(lambda _, arguments: entries.append(arguments[0][0]))
+            for layer in backbone.decoder_layers
+        ]
+        try:
+            backbone(input_ids)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        # The first entry is embedding plus position in XGLM; positions are added again, so start from the
+        # embedding.
+        start["hidden"] = torch.stack((backbone.embedding(input_ids)[0], *entries[1:]))
+    return start

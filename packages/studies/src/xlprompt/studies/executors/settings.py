@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from xlprompt.models import method_of
 from xlprompt.training.recipes.settings import Settings
 
 
@@ -48,4 +49,4 @@ class ExecutorSettings(Settings):
 
     def engine_of(self, method: str) -> str | None:
         """The engine that is asked for with a method; None for the method's own."""
-        return self.engine if method == "finetune" else None
+        return self.engine if method_of(method).trains_backbone else None

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from xlprompt.evaluation.processes import Processes
-from xlprompt.models import ParameterBudget, StateMemory, TaskModel, state_memory
+from xlprompt.models import ParameterBudget, StateMemory, TaskModel, method_of, state_memory
 from xlprompt.training.fitting.deepspeed_engine import (
     DEFAULT_CONFIG,
     DeepSpeedEngine,
@@ -78,14 +78,15 @@ def choose_engine(method: str, name: str | None = None, deepspeed_config: Path |
     """
     if name is not None and name not in ENGINES:
         raise EngineError(f"there is no engine '{name}'; the engines are {' and '.join(ENGINES)}")
-    chosen = name or ("deepspeed" if method == "finetune" or deepspeed_config else "torch")
+    whole = method_of(method).trains_backbone
+    chosen = name or ("deepspeed" if whole or deepspeed_config else "torch")
     if chosen == "torch":
         if deepspeed_config is not None:
             raise EngineError(
                 f"{deepspeed_config}: the engine 'torch' reads no DeepSpeed file. Leave one of them out"
             )
         return EngineChoice("torch")
-    if method != "finetune":
+    if not whole:
         raise EngineError(
             f"DeepSpeed is for full fine-tuning, and this recipe's method is '{method}': what it trains is "
             "so small that dividing it costs more than it saves. Leave --engine and --deepspeed out"

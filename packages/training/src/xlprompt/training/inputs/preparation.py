@@ -239,9 +239,7 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torc
             "Lower it, or set it to null for what the head reads"
         )
     positions = getattr(backbone.config, "max_position_embeddings", None)
-    has_prompt = recipe.method == "prompt"
-    shift = recipe.prompt.slots if has_prompt and recipe.prompt.shift_positions else 0
-    taken = recipe.encoding.max_length + shift
+    taken = recipe.encoding.max_length + recipe.method_settings.shift
     if positions is not None and taken > positions:
         raise RunError(
             f"{recipe.model} has {positions} positions, and encoding.max_length with the prompt takes "
@@ -252,11 +250,9 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torc
         tokenizer,
         num_labels=task.kind.head_width(task),
         label_words=task.label_words,
-        prompt=recipe.prompt if has_prompt else None,
+        method=recipe.method_settings,
         head=recipe.head,
         seed=recipe.seed,
-        finetune=recipe.finetune if recipe.method == "finetune" else None,
-        adaptation=recipe.adaptation,
     )
 
 

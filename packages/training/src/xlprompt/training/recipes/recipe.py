@@ -12,32 +12,26 @@ import os
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 
 from xlprompt.data import TASKS
 from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.models import (
-    AdapterSettings,
+    METHODS,
+    REGISTRY,
     AlignmentLossSettings,
     AlignmentSettings,
-    BitfitSettings,
-    FinetuneSettings,
     HeadSettings,
-    Ia3Settings,
-    LoraSettings,
     Method,
-    PromptSettings,
     absolute_name,
+    method_of,
 )
 from xlprompt.training.errors import RecipeError
 from xlprompt.training.recipes.errors import explain
 from xlprompt.training.recipes.files import merge, read_chain, unflatten
 from xlprompt.training.recipes.settings import Settings, each_once, flat_pairs, validated
-
-if TYPE_CHECKING:
-    from xlprompt.models import Adaptation
 
 
 class DataSettings(Settings):
@@ -221,15 +215,30 @@ class EvaluationSettings(Settings):
     alignment: AlignmentSettings = Field(default_factory=AlignmentSettings)
 
 
+AnyRecipe = TypeVar("AnyRecipe", bound=Settings)
+
+
+def _with_methods(kind: type[AnyRecipe]) -> type[AnyRecipe]:
+    """A recipe class with a section for each method that has settings, and with the names of all."""
+    fields: dict[str, Any] = {
+        method.name: (method, Field(default_factory=method)) for method in REGISTRY if method.model_fields
+    }
+    fields["method"] = (cast(Any, Literal)[METHODS], kind.model_fields["method"])
+    return create_model(
+        kind.__name__, __base__=kind, __module__=kind.__module__, __doc__=kind.__doc__, **fields
+    )
+
+
+@_with_methods
 class Recipe(Settings):
     """Everything that decides the result of one run, apart from the machine."""
 
     task: str = Field(description=f"Any of {', '.join(TASKS)}.")
-    method: Method = Field(
+    method: str = Field(
         default="prompt",
-        description="What trains beside the head: 'prompt' (a prompt), 'finetune' (all weights), 'head' "
-        "(nothing), 'lora', 'ia3', 'adapter' (what these add to the backbone), 'bitfit' (biases). "
-        "Fine-tuning takes 18 bytes of memory for each trained parameter; a head alone needs no backward "
+        description="What trains beside the head: "
+        + ", ".join(f"'{method.name}' ({method.trains})" for method in REGISTRY)
+        + ". Fine-tuning takes 18 bytes of memory for each trained parameter; a head alone needs no backward "
         "pass through the backbone and takes half of a prompt's time; the others take about a prompt's.",
     )
     model: str = Field(
@@ -238,12 +247,6 @@ class Recipe(Settings):
     seed: int = Field(default=0, ge=0, description="Initialization, data order and dropout.")
     data: DataSettings = Field(default_factory=DataSettings)
     encoding: EncodingSettings = Field(default_factory=EncodingSettings)
-    prompt: PromptSettings = Field(default_factory=PromptSettings)
-    finetune: FinetuneSettings = Field(default_factory=FinetuneSettings)
-    lora: LoraSettings = Field(default_factory=LoraSettings)
-    ia3: Ia3Settings = Field(default_factory=Ia3Settings)
-    adapter: AdapterSettings = Field(default_factory=AdapterSettings)
-    bitfit: BitfitSettings = Field(default_factory=BitfitSettings)
     head: HeadSettings = Field(default_factory=HeadSettings)
     optimizer: OptimizerSettings
     schedule: ScheduleSettings
@@ -265,10 +268,10 @@ class Recipe(Settings):
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
 
     @property
-    def adaptation(self) -> Adaptation | None:
-        """What is put into the frozen backbone, or None for the other methods."""
-        settings: tuple[Adaptation, ...] = (self.lora, self.ia3, self.adapter, self.bitfit)
-        return next((one for one in settings if one.method == self.method), None)
+    def method_settings(self) -> Method:
+        """The section of the recipe's method, or that method where it has no settings."""
+        kind = method_of(self.method)
+        return cast(Method, getattr(self, self.method)) if kind.model_fields else kind()
 
     @field_validator("model")
     @classmethod
@@ -284,10 +287,10 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _something_trains(self) -> Recipe:
-        if self.method == "head" and self.head.kind == "verbalizer":
+        if not method_of(self.method).needs_backward and self.head.kind == "verbalizer":
             raise ValueError(
-                "method 'head' with head.kind 'verbalizer' trains nothing. Set head.kind to linear, or take "
-                "another method"
+                f"method '{self.method}' with head.kind 'verbalizer' trains nothing. Set "
+                "head.kind to linear, or take another method"
             )
         return self
 
@@ -296,10 +299,10 @@ class Recipe(Settings):
         loss = self.alignment_loss
         if not loss.weight:
             return self
-        if self.method == "head":
+        if not method_of(self.method).needs_backward:
             raise ValueError(
-                "alignment_loss.weight: method 'head' trains nothing that moves hidden states. Take another "
-                "method, or align the trained model (evaluation.alignment.kinds)"
+                f"alignment_loss.weight: method '{self.method}' trains nothing that moves hidden states. "
+                "Take another method, or align the trained model (evaluation.alignment.kinds)"
             )
         if trained := [code for code in loss.languages or () if code in self.data.train_languages]:
             raise ValueError(f"alignment_loss.languages: '{trained[0]}' is trained on. Remove it")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from xlprompt.models import METHODS
+from xlprompt.models import REGISTRY, Method
 from xlprompt.training.errors import RecipeError
 from xlprompt.training.recipes.recipe import Recipe
 
@@ -22,9 +22,19 @@ def _is_aligned(recipe: Recipe) -> bool:
     return any(kind != "none" for kind in recipe.evaluation.alignment.kinds)
 
 
+def _of_method(method: type[Method], needed: str, value: str) -> _Condition:
+    return _Condition(
+        lambda recipe: getattr(getattr(recipe, method.name), needed) == value,
+        f"{method.name}.{needed}={value}",
+    )
+
+
 _CONDITIONS: dict[str, _Condition] = {
-    "prompt.text": _Condition(lambda recipe: recipe.prompt.init == "text", "prompt.init=text"),
-    "prompt.std": _Condition(lambda recipe: recipe.prompt.init == "normal", "prompt.init=normal"),
+    **{
+        f"{method.name}.{key}": _of_method(method, *needed)
+        for method in REGISTRY
+        for key, needed in method.needed_for.items()
+    },
     "optimizer.head_learning_rate": _Condition(
         lambda recipe: recipe.head.kind == "linear", "head.kind=linear"
     ),
@@ -58,9 +68,10 @@ def refuse_unused(keys: Iterable[str], recipes: Sequence[Recipe]) -> None:
         RecipeError: A key is another method's, or waits for a value of another key.
     """
     methods = list(dict.fromkeys(recipe.method for recipe in recipes))
+    sections = [method.name for method in REGISTRY if method.model_fields]
     for key in keys:
         section = key.partition(".")[0]
-        if section in METHODS and section != "head" and section not in methods:
+        if section in sections and section not in methods:
             raise RecipeError(
                 f"the command line: {key}: is of method {section}, and here is {', '.join(methods)}. "
                 "Leave it out, or take that method"

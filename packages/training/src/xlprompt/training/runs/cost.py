@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xlprompt.models import TaskModel
-from xlprompt.models.accounting.flops import compute_shape, forward_flops, step_flops
 from xlprompt.training.alignment.loss import Unlabelled
 from xlprompt.training.machine.speed import PeakRate
 from xlprompt.training.store.metric_names import (
@@ -58,19 +57,13 @@ class RunCost:
 
 def training_flops(model: TaskModel, lengths: Collection[int], rows: int) -> int:
     """Model FLOPs of training on so many rows, drawn evenly from rows of these lengths."""
-    prompt = None if model.prompts is None else model.prompts.settings
-    adaptation = None if model.adapters is None else model.adapters.settings
-    shape = compute_shape(model.backbone.model, adaptation)
-    flops = step_flops(shape, lengths, method=model.method, prompt=prompt, adaptation=adaptation)
-    return flops * rows // len(lengths)
+    return model.flops.step(lengths) * rows // len(lengths)
 
 
 def unlabelled_flops(model: TaskModel, text: Unlabelled, *, steps: int) -> int:
     """Model FLOPs of what an alignment loss adds: both passes over one text, the first over the other."""
-    prompt = None if model.prompts is None else model.prompts.settings
-    shape = compute_shape(model.backbone.model, None if model.adapters is None else model.adapters.settings)
     rows = steps * text.rows
-    forward = forward_flops(shape, text.target_lengths, prompt) * rows // len(text.target_lengths)
+    forward = model.flops.forward(text.target_lengths) * rows // len(text.target_lengths)
     return training_flops(model, text.lengths, rows) + forward
 
 

@@ -20,7 +20,7 @@ from xlprompt.data import TASKS
 from xlprompt.evaluation import main_metric
 from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.evaluation.terminal import open_console
-from xlprompt.models import ParameterBudget, TaskModel, examine, load_tokenizer, require_place
+from xlprompt.models import ParameterBudget, TaskModel, load_tokenizer, parameter_budget
 from xlprompt.training.alignment.loss import AlignmentLoss, alignment_loss
 from xlprompt.training.fitting.choose_engine import EngineChoice, choose_engine, open_engine
 from xlprompt.training.fitting.engine import Engine
@@ -167,7 +167,8 @@ def open_training(
             read_test_sets(source, task, recipe.data, languages)
         tracker = MlflowTracker(store) if processes.is_first else NullTracker()
         with processes.first_alone():  # what the first of them caches, the others find
-            require_place(examine(recipe.model), recipe.adaptation)  # before text is encoded or weights read
+            # Refuses a backbone without a place for the method before text is encoded or weights are read.
+            parameter_budget(recipe.model, num_labels=1, method=recipe.method_settings)
             setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, processes)
             train = load_training_set(setup)
             development = load_split(setup, recipe.data.train_language, "validation")

@@ -123,7 +123,7 @@ def save_checkpoint(
 
 def model_files(model: TaskModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, bytes]:
     """Configuration and tokenizer of a fine-tuned backbone, by file name; nothing where it is frozen."""
-    if model.method != "finetune":
+    if not model.method.trains_backbone:
         return {}
     config = copy.deepcopy(model.backbone.config)
     config.architectures = [type(model.backbone.model).__name__]

@@ -1,0 +1,44 @@
+"""(IA)3 by PEFT: scales of what a frozen backbone's layers compute."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from pydantic import Field
+
+from xlprompt.models.methods.method import Method
+from xlprompt.models.methods.projections import insert_by_peft, leads_back, named
+
+if TYPE_CHECKING:
+    from xlprompt.models.backbone.backbone import Backbone
+
+
+class Ia3Settings(Method):
+    """Scales of keys, values and inner states of the feed-forward (Liu et al. 2022, T-Few, arXiv 2205.05638).
+
+    There is no width to choose: 147,456 parameters in XGLM-564M, a fifth of a prompt of the paper's length.
+    """
+
+    name: ClassVar[str] = "ia3"
+    trains: ClassVar[str] = "a scale of each key, value and inner feed-forward state"
+
+    feed_forward: bool = Field(
+        True, description="scale the feed-forward's inner states too, two thirds of the parameters in XGLM"
+    )
+
+    def apply(self, backbone: "Backbone", generator: torch.Generator) -> None:
+        """Put the scales in; all are one.
+
+        Raises:
+            ModelError: The backbone has no layers of the names that are looked for.
+        """
+        from peft import IA3Config
+
+        back = [leads_back(backbone.model)] if self.feed_forward else []
+        named(backbone.model, ["k_proj", "v_proj"])
+        insert_by_peft(
+            backbone, IA3Config(target_modules=["k_proj", "v_proj", *back], feedforward_modules=back)
+        )
+
+    def decays(self, path: str) -> bool:
+        """A scale's neutral value is one."""
+        return ".ia3_" not in path
