@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xlprompt.data import STUDY_LANGUAGES, TASKS, Task
+from xlprompt.data import language as language_row
 from xlprompt.data.sources import FolderSource, Source, open_source
 from xlprompt.training.errors import RunError
 from xlprompt.training.recipes.recipe import DataSettings, Recipe
@@ -49,6 +50,7 @@ def languages_to_score(
 
     Raises:
         RunError: The source has no such split of the task, or lacks a language that the recipe names.
+        DataError: There is no such language.
     """
     present = source.languages(task, split)
     if not present:
@@ -59,14 +61,15 @@ def languages_to_score(
     if settings.languages is None:
         return present
     if settings.languages == "study":
-        chosen = tuple(language for language in present if language in STUDY_LANGUAGES)
+        chosen = tuple(code for code in present if code in STUDY_LANGUAGES)
         if not chosen:
             raise RunError(
                 f"{settings.source}: has no {split} set for {task.name} in any of the study's languages, "
                 f"only {', '.join(present)}. Set data.languages to null to score these"
             )
         return chosen
-    if missing := [language for language in settings.languages if language not in present]:
+    if missing := [code for code in settings.languages if code not in present]:
+        language_row(missing[0])  # says which one is meant by deutsch
         raise RunError(
             f"{settings.source}: has no {split} set for {task.name} in {', '.join(missing)}; it has "
             f"{', '.join(present)}. Change data.languages, or set it to null to score all that is there"

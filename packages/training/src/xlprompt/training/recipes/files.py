@@ -236,6 +236,8 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise RecipeError(f"{path}:{line}: is no UTF-8 text ({error.reason}). Save it as UTF-8") from error
+    except RecipeError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name
         problem = getattr(error, "strerror", None) or error
         raise RecipeError(f"{path}: cannot be read ({problem}). Check the name and rights") from error

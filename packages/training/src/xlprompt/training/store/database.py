@@ -178,7 +178,7 @@ def explained(mlruns: Path, reason: str) -> str:
     """Why the store cannot be used, and what to do."""
     return (
         f"{database_file(mlruns)}: the MLflow store cannot be used ({reason}). {remedy(reason)}, then run "
-        "the command again. Training goes on where it was with --resume (make: RESUME=1): its state is intact"
+        "the command again"
     )
 
 

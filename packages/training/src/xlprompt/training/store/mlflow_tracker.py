@@ -344,9 +344,13 @@ class MlflowTracker(Tracker):
                 raise TrackingError(explained(self._mlruns, reason))
             with store_errors(self._mlruns):
                 yield
-        except TrackingError:
+        except TrackingError as error:
             self._gave_up = True
-            raise
+            if self._run_id is None:
+                raise
+            raise TrackingError(
+                f"{error}. Training goes on where it was with --resume (make: RESUME=1): its state is intact"
+            ) from error
 
     @property
     def _unsent_file(self) -> Path:
