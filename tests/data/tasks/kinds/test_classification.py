@@ -1,4 +1,7 @@
-"""Pairs: what stands where, what is cut, and where the model is read."""
+"""Texts with a label: what stands where, what is cut, and where the model is read."""
+
+from dataclasses import replace
+from itertools import product
 
 import pytest
 import tiny
@@ -7,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from xlprompt.data import DataError, task
 from xlprompt.data.encoding.encode import Encoded, encode
+from xlprompt.data.tasks.kinds.classification import _longest_first
 from xlprompt.data.tokens.settings import EncodingSettings
 
 XNLI = task("xnli")
@@ -184,3 +188,26 @@ def test_columns_have_the_documented_types(xglm: PreTrainedTokenizerFast) -> Non
         "example": "int64",
         "words": "int32",
     }
+
+
+def test_one_text_has_no_separator_and_three_have_two(bpe: PreTrainedTokenizerFast) -> None:
+    texts = {"first": [PAIR[0]], "second": [PAIR[1]], "third": ["A"], "label": [1]}
+    ids = [plain(bpe, text) for text in (*PAIR, "A")]
+    line_break = plain(bpe, "\n")
+    one = encode(Dataset.from_dict(texts), replace(XNLI, fields=("text", "label")), bpe, EncodingSettings())
+    assert row(one) == [bpe.bos_token_id, *ids[0], *line_break]
+    three = replace(XNLI, fields=("a", "b", "c", "label"))
+    encoded = encode(Dataset.from_dict(texts), three, bpe, EncodingSettings())
+    assert row(encoded) == [bpe.bos_token_id, *(each for text in ids for each in (*text, *line_break))]
+
+
+def test_no_text_is_cut_below_its_share_and_the_first_have_the_odd_tokens() -> None:
+    for lengths in product(range(1, 8), repeat=3):
+        for room in range(3, 22):
+            kept = _longest_first(list(lengths), room)
+            assert sum(kept) == min(room, sum(lengths))
+            assert all(keep <= length for keep, length in zip(kept, lengths, strict=True))
+            cut = [keep for keep, length in zip(kept, lengths, strict=True) if keep < length]
+            assert not cut or max(kept) - min(cut) <= 1
+    assert _longest_first([9, 9, 9], 14) == [5, 5, 4]
+    assert _longest_first([2, 9, 9], 13) == [2, 6, 5]

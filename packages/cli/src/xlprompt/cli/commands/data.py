@@ -178,15 +178,13 @@ class _Item:
         return "" if self.task.kind.by_word else self._names(next(iter(self.rows)))[0]
 
     def _names(self, code: str) -> list[str]:
-        answer = list(self.task.kind.features(self.task))[-1]
-        return [self.task.labels[each] for each in self.task.kind.from_json(self.rows[code][answer])]
+        answer = self.rows[code][self.task.columns[-1]]
+        return [self.task.labels[each] for each in self.task.kind.from_json(answer)]
 
     def lines(self, code: str) -> dict[str, list[tuple[str, str]]]:
         """Lines by name, each of a text or of words, with the tags that are not O."""
-        *columns, _ = self.task.kind.features(self.task)
-        shown = self.task.kind.shown(
-            self.task, [self.rows[code][column] for column in columns], self._names(code)
-        )
+        texts = [self.rows[code][column] for column in self.task.columns[:-1]]
+        shown = self.task.kind.shown(self.task, texts, self._names(code))
         return {
             name: [(_on_one_line(text), "" if tag == "O" else tag) for text, tag in line]
             for name, line in shown.items()
@@ -197,8 +195,7 @@ class _Item:
         found = []
         for code, row in self.rows.items():
             place = {"task": self.task.name, "split": split, "language": code}
-            *_, answer = self.task.kind.features(self.task)
-            found.append(place | row | {answer: self.task.kind.to_json(self._names(code))})
+            found.append(place | row | {self.task.columns[-1]: self.task.kind.to_json(self._names(code))})
         return found
 
 
@@ -262,14 +259,14 @@ def _items(source: Source, task: Task, codes: list[str], split: str, number: int
 
 def _keys(task: Task, rows: Dataset) -> list[Hashable]:
     """What a row has in common with its translations: its id, and the label of a whole example."""
-    *_, answer = task.kind.features(task)
-    return list(rows["id"]) if task.kind.by_word else list(zip(rows["id"], rows[answer], strict=True))
+    if task.kind.by_word:
+        return list(rows["id"])
+    return list(zip(rows["id"], rows[task.columns[-1]], strict=True))
 
 
 def _kinds(task: Task, rows: Dataset) -> list[Hashable]:
     """The set of each row's labels."""
-    *_, answer = task.kind.features(task)
-    return [frozenset(task.kind.from_json(each)) for each in rows[answer]]
+    return [frozenset(task.kind.from_json(each)) for each in rows[task.columns[-1]]]
 
 
 def _varied(kinds: Iterable[Hashable], number: int) -> list[int]:

@@ -102,11 +102,13 @@ class Encoded:
         return self._arrow("example").to_numpy(zero_copy_only=False)
 
     def gold(self) -> list[list[int]]:
-        """The right labels of each example, in the order of its words (one for a pair)."""
+        """The right answers of each example, in the order of its words (one for a pair)."""
         labels = self.ragged("labels")
         counts = np.bincount(np.repeat(self.examples, np.diff(labels.offsets)), minlength=self.num_examples)
         ends = np.cumsum(counts)
-        return [labels.values[end - count : end].tolist() for end, count in zip(ends, counts, strict=True)]
+        return self.task.kind.gold(
+            [labels.values[end - count : end].tolist() for end, count in zip(ends, counts, strict=True)]
+        )
 
     def _arrow(self, column: str) -> pa.Array:
         return self.dataset.with_format("arrow")[:].column(column).combine_chunks()
@@ -144,7 +146,7 @@ def encode(
         DataError: A label that the task does not have, more or fewer tags than words, a pair without text, or
             no room for text in `max_length`.
     """
-    columns = list(task.kind.features(task))
+    columns = list(task.columns)
     spaced = language not in UNSPACED_LANGUAGES
     glued = settings.word_spaces == "script" and not spaced and task.kind.by_word
     finer = settings.granularity.applies_to(language, split)

@@ -1,50 +1,27 @@
 """Which rows of a task count, whatever file or table they stand in.
 
-Publishers leave rows without a translation, a label or their words. Such a row is left out and counted. Text
-that no encoder takes is refused.
+Publishers leave rows without a translation, a label or their words. Such a row is left out and counted.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.tasks.task_type import Place, Task
+from xlprompt.data.tasks.task_type import Task
 
 NOT_TRANSLATED = "not translated"
 NO_LABEL = "no gold label"
 NO_TAG = "a word without a tag"
 WITHHELD = "words withheld"
 
-_UNENCODABLE = re.compile("[\0\ud800-\udfff]")
-
 
 class Skipped(NamedTuple):
     """A row that is left out on purpose, and why."""
 
     reason: str
-
-
-def check_text(name: str, text: str, place: Place) -> None:
-    """Refuse text that holds what no encoder takes: half a character, as JSON can hold it, or a NUL.
-
-    Raises:
-        DataError: It does; the message says where.
-    """
-    found = _UNENCODABLE.search(text)
-    if found is None:
-        return
-    at = f"at place {found.start() + 1}"
-    if found[0] == "\0":
-        raise place.error(f"{name} holds a NUL {at}", "Take it out.")
-    raise place.error(
-        f"{name} holds half a character (U+{ord(found[0]):04X}) {at}; "
-        "the text was cut there, or is not UTF-8",
-        "Mend the text or delete the row.",
-    )
 
 
 def untranslated(task: Task, texts: Sequence[str]) -> bool:

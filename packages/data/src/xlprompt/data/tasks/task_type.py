@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from xlprompt.data.splits import SPLITS, Split
 if TYPE_CHECKING:
     from xlprompt.data.tasks.kinds.kind import Example, Kind
     from xlprompt.data.tasks.rules import Skipped
+
+_UNENCODABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def _same(language: str) -> str:
@@ -72,9 +75,35 @@ class Place(NamedTuple):
     row_id: str | None = None
     labeled: bool = True
 
+    @property
+    def id(self) -> str:
+        """The record's own id, or its position where it has none."""
+        if self.row_id is None:
+            return str(self.position)
+        self.check_text("the id", self.row_id)
+        return self.row_id
+
     def error(self, message: str, fix: str | None = None) -> DataError:
         """What is wrong here."""
         return DataError(message, file=self.file, line=self.line, fix=fix)
+
+    def check_text(self, name: str, text: str) -> None:
+        """Refuse text that holds what no encoder takes: half a character, as JSON can hold it, or a NUL.
+
+        Raises:
+            DataError: It does; the message says where.
+        """
+        found = _UNENCODABLE.search(text)
+        if found is None:
+            return
+        at = f"at place {found.start() + 1}"
+        if found[0] == "\0":
+            raise self.error(f"{name} holds a NUL {at}", "Take it out.")
+        raise self.error(
+            f"{name} holds half a character (U+{ord(found[0]):04X}) {at}; "
+            "the text was cut there, or is not UTF-8",
+            "Mend the text or delete the row.",
+        )
 
 
 @dataclass(frozen=True)
@@ -115,6 +144,11 @@ class Task:
     def text_fields(self) -> tuple[str, ...]:
         """The fields without the answer."""
         return self.fields[:-1]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a data set besides `id`: those of texts, then that of answers."""
+        return tuple(self.kind.features(self))
 
     def example(
         self, record: Mapping[str, Any], place: Place, names: tuple[str, ...] = ()

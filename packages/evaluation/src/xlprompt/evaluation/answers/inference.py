@@ -157,7 +157,8 @@ def _predict(
             if not is_own:
                 continue
             # Answers and loss stay on the device: fetching them would make it wait for us at every batch.
-            answered.append(torch.cat((kind.decode(logits), moved.examples[None], moved.words[None])))
+            answer, example, word = kind.decode(logits, moved)
+            answered.append(torch.cat((answer, example[None], word[None])))
             for place, each in enumerate(logits):
                 total[place] += summed_loss(each, moved.labels)
             total[-2] += batch.num_tokens

@@ -49,7 +49,7 @@ def tokens_per_word(
         Subtokens a word; None for texts of a language that writes no spaces, and where there is no word.
     """
     unspaced = language in UNSPACED_LANGUAGES
-    *columns, _ = task.kind.features(task)
+    *columns, _ = task.columns
     if task.kind.by_word:
         (sentences,) = (examples[column] for column in columns)
         texts = [("" if unspaced else " ").join(words) for words in sentences]

@@ -17,14 +17,8 @@ from xlprompt.data.tasks.kinds.encoded_rows import (
     leading_ids,
 )
 from xlprompt.data.tasks.kinds.kind import Answers, Counts, Example, Shown
-from xlprompt.data.tasks.kinds.labels import (
-    OneLabelAReadout,
-    checked_id,
-    json_type,
-    label_number,
-    right_answers,
-)
-from xlprompt.data.tasks.rules import NO_LABEL, NOT_TRANSLATED, Skipped, check_text, untranslated
+from xlprompt.data.tasks.kinds.labels import OneLabelAReadout, json_type, label_number, right_answers
+from xlprompt.data.tasks.rules import NO_LABEL, NOT_TRANSLATED, Skipped, untranslated
 from xlprompt.data.tasks.task_type import Place, Task
 from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.data.tokens.subtokens import tokenize_texts
@@ -56,7 +50,7 @@ class Classification(OneLabelAReadout):
         for name, text in zip(names, texts, strict=False):
             if not isinstance(text, str):
                 raise place.error(f"{name} is not a string but {json_type(text)}")
-            check_text(name, text, place)
+            place.check_text(name, text)
         if untranslated(task, texts):
             return Skipped(NOT_TRANSLATED)
         for name, text in zip(names, texts, strict=False):
@@ -65,7 +59,7 @@ class Classification(OneLabelAReadout):
         if place.labeled and task.no_label and answer == task.no_label:
             return Skipped(NO_LABEL)
         number = label_number(task, answer, place) if place.labeled else 0
-        return Example(place.position, checked_id(place), tuple(texts), number)
+        return Example(place.position, place.id, tuple(texts), number)
 
     def typed(self, task: Task, texts: Sequence[str]) -> list[tuple[Any, ...]]:
         """The texts of one example; of a task with one text, any number of them."""

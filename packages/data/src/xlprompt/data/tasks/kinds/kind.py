@@ -100,8 +100,12 @@ class Kind(Protocol):
         """Logits a read-out."""
         ...
 
-    def decode(self, logits: Tensor) -> Tensor:
-        """Answers `[..., readouts]` by logits `[..., readouts, head width]`."""
+    def decode(self, logits: Tensor, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Answers `[..., answers]` by logits `[..., readouts, width]`, and the example and word of each."""
+        ...
+
+    def gold(self, labels: list[list[int]]) -> list[list[int]]:
+        """The right answers of each example, by the labels at its read-outs."""
         ...
 
     def to_json(self, answers: Sequence[Any]) -> Any:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xlprompt.data.tasks.kinds.kind import Answers
-from xlprompt.data.tasks.rules import check_text
 from xlprompt.data.tasks.task_type import Place, Task
 
 if TYPE_CHECKING:
@@ -22,9 +21,13 @@ class OneLabelAReadout:
         """A logit a label."""
         return len(task.labels)
 
-    def decode(self, logits: Tensor) -> Tensor:
+    def decode(self, logits: Tensor, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
         """The likeliest label of each read-out."""
-        return logits.argmax(dim=-1)
+        return logits.argmax(dim=-1), batch.examples, batch.words
+
+    def gold(self, labels: list[list[int]]) -> list[list[int]]:
+        """The labels themselves."""
+        return labels
 
 
 def right_answers(gold: Answers, predicted: Answers) -> tuple[np.ndarray, np.ndarray]:
@@ -64,14 +67,6 @@ def label_number(task: Task, value: object, place: Place) -> int:
             f"Labels of {task.name} are 0 to {len(task.labels) - 1}: {', '.join(task.labels)}.",
         )
     raise place.error(f"unknown label {value!r}", f"Labels of {task.name}: {', '.join(task.labels)}.")
-
-
-def checked_id(place: Place) -> str:
-    """The row's own id, or its position where it has none."""
-    if place.row_id is None:
-        return str(place.position)
-    check_text("the id", place.row_id, place)
-    return place.row_id
 
 
 def json_type(value: object) -> str:

@@ -20,14 +20,8 @@ from xlprompt.data.tasks.kinds.encoded_rows import (
     leading_ids,
 )
 from xlprompt.data.tasks.kinds.kind import Answers, Counts, Example, Shown
-from xlprompt.data.tasks.kinds.labels import (
-    OneLabelAReadout,
-    checked_id,
-    json_type,
-    label_number,
-    right_answers,
-)
-from xlprompt.data.tasks.rules import NO_TAG, WITHHELD, Skipped, check_text, words_withheld
+from xlprompt.data.tasks.kinds.labels import OneLabelAReadout, json_type, label_number, right_answers
+from xlprompt.data.tasks.rules import NO_TAG, WITHHELD, Skipped, words_withheld
 from xlprompt.data.tasks.task_type import Place, Task
 from xlprompt.data.tokens.subtokens import tokenize_words
 
@@ -68,13 +62,13 @@ class Tagging(OneLabelAReadout):
             if not isinstance(token, str) or not token:
                 raise place.error(f"token {number} is {'empty' if token == '' else 'not a string'}")
         text = " ".join(tokens)
-        check_text("the sentence", text, place)
+        place.check_text("the sentence", text)
         if place.labeled and task.no_label and task.no_label in answer:
             return Skipped(NO_TAG)
         tags = [label_number(task, tag, place) for tag in answer]
         if "_" in text and words_withheld(task, tokens, tags if place.labeled else None):
             return Skipped(WITHHELD)
-        return Example(place.position, checked_id(place), (tokens,), tags)
+        return Example(place.position, place.id, (tokens,), tags)
 
     def typed(self, task: Task, texts: Sequence[str]) -> list[tuple[Any, ...]]:
         """Each text is a sentence, with spaces between its words."""

@@ -70,7 +70,7 @@ def count_tokens(
         raise ValueError(f"There are no examples of {task.name} in {language!r} to count.")
     unspaced = language in UNSPACED_LANGUAGES
     texts: list[list[str]]  # of each example
-    *columns, answer = task.kind.features(task)
+    *columns, answer = task.columns
     if task.kind.by_word:
         (sentences,) = (examples[column] for column in columns)
         texts = [list(words) for words in sentences]
