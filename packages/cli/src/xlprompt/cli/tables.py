@@ -35,6 +35,7 @@ def show_sections(console: Console, sections: Sequence[Section], folder: Path) -
         _print(console, section)
     for name, write in (("analysis.html", html_page), ("analysis.md", markdown_page)):
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / name, write("Analysis", sections, ()))
         except OSError as error:
             raise DocumentError(f"{folder}: cannot be written ({error}). Name another with --out") from error
