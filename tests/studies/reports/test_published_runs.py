@@ -86,7 +86,7 @@ _TABLE = {"kind": "table", "title": "t", "columns": ["a"], "rows": [["1", "2"]],
     [
         (lambda lines: lines[:-1], "announces 4 runs, 3 are there"),
         (lambda lines: [lines[0], b"{", *lines[2:]], "gz:2: Invalid JSON"),
-        (lambda lines: [_change(lines[0], version=9), *lines[1:]], "gz:1: version: Input should be 1"),
+        (lambda lines: [_change(lines[0], version=9), *lines[1:]], "gz:1: version: Input should be 1 or 2"),
         (
             lambda lines: [_change(lines[0], format="x"), *lines[1:]],
             "gz:1: format: Input should be 'xlprompt",

@@ -81,16 +81,28 @@ class Image:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading and what stands under it.
+
+    Attributes:
+        title: The heading.
+        content: Tables and figures in their order.
+        note: A paragraph for all of them.
+        brief: What it comes to, as rows of a table that all sections of its kind share. Its title is the
+            kind's name: a document with a place for `NAME-<kind>` takes the table there.
+    """
 
     title: str
     content: tuple[Table | Image, ...]
     note: str = ""
+    brief: Table | None = None
 
     def to_json(self) -> str:
         """Text that `from_json` takes back."""
         content = [{"kind": type(part).__name__.lower(), **asdict(part)} for part in self.content]
-        return json.dumps({"title": self.title, "note": self.note, "content": content}, ensure_ascii=False)
+        brief = None if self.brief is None else asdict(self.brief)
+        return json.dumps(
+            {"title": self.title, "note": self.note, "content": content, "brief": brief}, ensure_ascii=False
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Section:

@@ -32,7 +32,7 @@ from xlprompt.models import METHODS
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
 from xlprompt.studies.reports.page import Section
 
-_FORMAT, _VERSION = "xlprompt runs", 1
+_FORMAT, _VERSION = "xlprompt runs", 2  # of version 1 sections had no rows in brief
 
 # What reports read, and what a reader would ask for; nothing that names a machine's folders.
 _TAGS = ("task", "method", "model", GROUP_TAG, "device", MLFLOW_GIT_COMMIT)
@@ -123,7 +123,7 @@ class _Task(Strict):
 
 class _Header(Strict):
     format: Literal["xlprompt runs"]
-    version: Literal[1]
+    version: Literal[1, 2]
     model: str = Field(min_length=1)
     runs: int = Field(ge=1)
     complete: list[str]

@@ -1,35 +1,32 @@
 """A study's results in brief, as Markdown for a README: tables of scores and methods, and the verdicts.
 
 All of it is also in the report (study_page.py), with intervals. A document that takes it marks the place by
-two comments, and what stands between them is replaced as a whole. Ablations may have a place of their own.
+two comments, and what stands between them is replaced as a whole. What other analyses came to in brief may
+have places of its own.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
-from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.data.whole_files import replace_folder
 from xlprompt.evaluation.comparison.compare import Comparison
 from xlprompt.evaluation.comparison.other_methods import OtherMethods, method_results
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.verdicts import Verdict
-from xlprompt.studies.analyses.ablation.section import in_brief
-from xlprompt.studies.analyses.transfer import section as transfer_report
 from xlprompt.studies.reports.figures import heat_map
 from xlprompt.studies.reports.methods_section import SHARE_TITLE, share_figure
-from xlprompt.studies.reports.page import Section, inline
+from xlprompt.studies.reports.page import Section, Table, inline
 from xlprompt.studies.reports.wording import difference
 
 _FIGURE, _METHODS, _REPORT = "differences.svg", "methods.svg", "report.md"
-_ABLATION = "ablation-"  # what names of their sections begin with
 
 RUNS = "runs.jsonl.gz"
 """The file beside them that `xlprompt report --runs` reads."""
@@ -67,38 +64,23 @@ def summary(
     return "\n\n".join(parts) + "\n"
 
 
-def ablations(sections: Mapping[str, Section]) -> str:
-    """A table with a row for each ablation, task and method, and a sentence on how to read it.
-
-    Args:
-        sections: Of the report, by name; those that are no ablations are passed over.
-
-    Raises:
-        DataError: One is named as an ablation and is none.
-    """
-    rows = []
-    for name, section in sections.items():
-        if not name.startswith(_ABLATION):
-            continue
-        try:
-            brief = (*in_brief(section), *transfer_report.in_brief(section))
-        except (IndexError, KeyError, ValueError) as error:
-            raise DataError(
-                f"the section {name} has other tables than an ablation's ({error})",
-                fix="Make it again: make ablation.",
-            ) from error
-        rows += [(f"`{name.removeprefix(_ABLATION).replace('`', '')}`", *row) for row in brief]
-    if not rows:
-        return "None has been run: `make ablation NAME=scheme`.\n"
-    head = _row(["NAME", "task and method", "first variant", "the others"])
-    note = (
-        "Zero-shot mean in percent, ± standard deviation over seeds (where variants train on several "
-        "languages: over all but the first); of the others, but for other training languages, the difference "
-        "from it in points, with its 95 % interval over seeds and test examples, not corrected for the "
-        "number of variants, bold where the interval leaves out zero. In brackets the trained share, where "
-        "it is not the first variant's."
-    )
-    return "\n".join([head, _row(["---"] * 4), *map(_row, rows), "", note, ""])
+def briefs(sections: Iterable[Section]) -> dict[str, str]:
+    """By kind a table with the rows of its sections, and a sentence on how to read it."""
+    by_kind: dict[str, list[Table]] = {}
+    for section in sections:
+        if section.brief is not None:
+            by_kind.setdefault(section.brief.title, []).append(section.brief)
+    return {
+        kind: "\n".join(
+            [
+                _row(tables[0].columns),
+                _row(["---"] * len(tables[0].columns)),
+                *(_row(row) for table in tables for row in table.rows),
+                f"\n{inline(tables[0].note)}\n",
+            ]
+        )
+        for kind, tables in by_kind.items()
+    }
 
 
 def publish(
@@ -121,7 +103,7 @@ def publish(
     Args:
         folder: Made where it does not exist; its name is that of the document's section.
         document: A Markdown file with a place for the section (see `replace_sections`). Where it has one for
-            NAME-ablations too, that takes the table of the ablations.
+            NAME-KIND too, that takes the table of what the sections of this kind come to.
         comparison: From comparison.compare.
         verdicts: From verdicts.judge.
         runs: The runs compared, and those of other methods.
@@ -154,7 +136,7 @@ def publish(
         "from what the runs answered, without the store."
     )
     text = f"{summary(comparison, verdicts, runs, others)}\n{shown}\n\n{more}\n"
-    place = f"{folder.name}-ablations"
+    places = {f"{folder.name}-{kind}": table for kind, table in briefs(sections.values()).items()}
     new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
 
     def write_folder() -> None:
@@ -169,9 +151,8 @@ def publish(
         write_more(new)
         replace_folder(new, folder)
 
-    texts = {folder.name: text, place: ablations(sections)}
     try:
-        replace_sections(document, texts, optional={place}, at_once=write_folder)
+        replace_sections(document, {folder.name: text, **places}, optional=set(places), at_once=write_folder)
     except OSError as error:
         raise DocumentError(f"{folder}: cannot be published there ({error})") from error
     finally:

@@ -77,10 +77,10 @@ def report_ablation(
     ablations: tuple[Ablation, ...] | tuple[TransferMatrix, ...]
     if any(len(set(_trained_on(chosen).values())) > 1 for chosen in ways):
         ablations = tuple(_transfer(chosen, ledger, missing, grid_path) for chosen in ways)
-        section = transfer_section("Transfer between languages", ablations)
+        section = transfer_section(grid_path.stem, ablations)
     else:
         ablations = tuple(_compare(chosen, ledger, missing, grid_path) for chosen in ways)
-        section = ablation_section(f"Ablation: {grid_path.stem}", ablations)
+        section = ablation_section(grid_path.stem, ablations)
     run_id = log_section(
         store, name, groups[0].model, section, params={"grid": grid_path.name, "seeds": len(grid.seeds)}
     )
