@@ -1,4 +1,4 @@
-"""An analysis is one folder and one entry of the list: its command, chapter and brief rows follow from them."""
+"""An analysis is one folder and one entry of the list: its command, chapter and brief rows follow."""
 
 import json
 import sys

@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 import pytest
 
 from xlprompt.evaluation.comparison.statistics import Spread
-from xlprompt.evaluation.search_chart import TrialPoint, history_chart, importance_chart, slice_chart
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.studies.reports.figures import scores_by_variant
 from xlprompt.studies.reports.page import Image, Section, Table, html_page, markdown_page
@@ -76,14 +75,6 @@ def test_a_figure_is_drawn_with_any_name_and_is_whole_xml(text):
     score = Spread(50.0, 1.0, 48.0, 52.0, 3)
     svg = scores_by_variant([(text, score, score), ("²", score, score)], trained="English", label="accuracy")
     ET.fromstring(svg.encode())
-
-
-@pytest.mark.parametrize("text", OUTSIDE, ids=ascii)
-def test_a_search_is_drawn_with_any_name(text, tmp_path):
-    points = [TrialPoint(n, 50.0, 1.0, False, n == 0, {text: f"{text}{n}"}) for n in range(2)]
-    for name, draw in (("a.svg", history_chart), ("b.svg", slice_chart)):
-        ET.parse(draw(points, tmp_path / name, title=text, metric="accuracy"))
-    ET.parse(importance_chart({text: 0.5}, tmp_path / "c.svg", title=text, trials=2))
 
 
 @pytest.mark.parametrize("text", OUTSIDE, ids=ascii)

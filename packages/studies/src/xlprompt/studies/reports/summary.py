@@ -17,49 +17,37 @@ import numpy as np
 
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.data.whole_files import replace_folder
-from xlprompt.evaluation.comparison.compare import Comparison
+from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.other_methods import OtherMethods, method_results
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.verdicts import Verdict
 from xlprompt.studies.reports.figures import heat_map
+from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.methods_section import SHARE_TITLE, share_figure
 from xlprompt.studies.reports.page import Section, Table, inline
+from xlprompt.studies.reports.published_runs import RUNS
 from xlprompt.studies.reports.wording import difference
 
 _FIGURE, _METHODS, _REPORT = "differences.svg", "methods.svg", "report.md"
-
-RUNS = "runs.jsonl.gz"
-"""The file beside them that `xlprompt report --runs` reads."""
 
 
 class DocumentError(ValueError):
     """A document that has no place for the results, or cannot be written; the message says what to do."""
 
 
-def summary(
-    comparison: Comparison,
-    verdicts: Sequence[Verdict],
-    runs: Sequence[RunFacts],
-    others: OtherMethods | None = None,
-) -> str:
-    """The tables, with a sentence on how to read each.
-
-    Args:
-        comparison: From comparison.compare.
-        verdicts: From verdicts.judge.
-        runs: The runs compared, and those of other methods.
-        others: From other_methods.compare_others.
-    """
+def summary(findings: StudyFindings) -> str:
+    """The tables, with a sentence on how to read each."""
+    comparison, runs = findings.comparison, findings.runs
     parts = [
         _scores(comparison),
         f"Percent, mean ± standard deviation over seeds ({_seeds(comparison)}); {_metrics(comparison)}. "
         "Bold: better than the other method at 5 % after Holm's correction over the task's languages, "
         "uncertain over seeds and test examples. Resources: by tokens of XGLM's pre-training data.",
-        _methods(comparison, runs, others or {}),
+        _methods(comparison, runs, findings.others),
         f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Minus: that mean less "
         "the other method's, with its 95 % interval over seeds and test examples. "
         f"Minutes of a run, scoring included, and peak memory depend on the machine{_machines(runs)}.",
-        _verdicts(verdicts),
+        _verdicts(findings.verdicts),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -86,12 +74,9 @@ def briefs(sections: Iterable[Section]) -> dict[str, str]:
 def publish(
     folder: Path,
     document: Path,
-    comparison: Comparison,
-    verdicts: Sequence[Verdict],
-    runs: Sequence[RunFacts],
+    findings: StudyFindings,
     report: Path,
     *,
-    others: OtherMethods | None = None,
     further: Mapping[str, Section] | None = None,
     write_more: Callable[[Path], None] = lambda folder: None,
 ) -> None:
@@ -104,11 +89,8 @@ def publish(
         folder: Made where it does not exist; its name is that of the document's section.
         document: A Markdown file with a place for the section (see `replace_sections`). Where it has one for
             NAME-KIND too, that takes the table of what the sections of this kind come to.
-        comparison: From comparison.compare.
-        verdicts: From verdicts.judge.
-        runs: The runs compared, and those of other methods.
+        findings: What is said.
         report: The report in Markdown, which is copied.
-        others: From other_methods.compare_others.
         further: Its sections on other analyses, such as ablations, by name.
         write_more: Writes further files to the folder.
 
@@ -117,25 +99,9 @@ def publish(
             it was then.
     """
     folder = folder.resolve()
-    where = Path(os.path.relpath(folder, document.resolve().parent)).as_posix()
-    path = quote(where)
-    pictures = {_FIGURE: heat_map(comparison)}
-    shown = f"![{comparison.method} minus {comparison.baseline} by language]({path}/{_FIGURE})"
-    if others and (figure := share_figure(method_results(comparison, others, runs))):
-        pictures[_METHODS] = figure
-        shown += f"\n\n![{SHARE_TITLE}]({path}/{_METHODS})"
     sections = further or {}
-    titles: dict[str, list[str]] = {}  # what stands behind the colon, of titles that have one
-    for section in sections.values():
-        kind, _, what = section.title.partition(": ")
-        titles.setdefault(inline(kind), []).append(inline(what))
-    named = [f"{kind}: {', '.join(what)}" if what[0] else kind for kind, what in titles.items()]
-    parts = "; ".join(("intervals, groups of languages, rules and costs", *named))
-    more = (
-        f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={where}/{RUNS}` makes it anew "
-        "from what the runs answered, without the store."
-    )
-    text = f"{summary(comparison, verdicts, runs, others)}\n{shown}\n\n{more}\n"
+    pictures = _pictures(findings)
+    text = f"{summary(findings)}\n{_links(folder, document, pictures, sections.values())}\n"
     places = {f"{folder.name}-{kind}": table for kind, table in briefs(sections.values()).items()}
     new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
 
@@ -145,7 +111,7 @@ def publish(
         else:
             new.mkdir(parents=True)
         (new / _METHODS).unlink(missing_ok=True)  # of an earlier report, perhaps of other methods
-        for name, picture in pictures.items():
+        for name, (_, picture) in pictures.items():
             (new / name).write_text(picture, encoding="utf-8")
         shutil.copyfile(report, new / _REPORT)
         write_more(new)
@@ -157,6 +123,36 @@ def publish(
         raise DocumentError(f"{folder}: cannot be published there ({error})") from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _pictures(findings: StudyFindings) -> dict[str, tuple[str, str]]:
+    """By file name the title and the SVG of each figure."""
+    comparison = findings.comparison
+    title = f"{comparison.method} minus {comparison.baseline} by language"
+    pictures = {_FIGURE: (title, heat_map(comparison))}
+    results = method_results(comparison, findings.others, findings.runs)
+    if findings.others and (figure := share_figure(results)):
+        pictures[_METHODS] = (SHARE_TITLE, figure)
+    return pictures
+
+
+def _links(
+    folder: Path, document: Path, pictures: Mapping[str, tuple[str, str]], sections: Iterable[Section]
+) -> str:
+    """The figures, and a sentence on what else there is in the folder, as seen from the document."""
+    where = Path(os.path.relpath(folder, document.resolve().parent)).as_posix()
+    path = quote(where)
+    titles: dict[str, list[str]] = {}  # what stands behind the colon, of titles that have one
+    for section in sections:
+        kind, _, what = section.title.partition(": ")
+        titles.setdefault(inline(kind), []).append(inline(what))
+    named = [f"{kind}: {', '.join(what)}" if what[0] else kind for kind, what in titles.items()]
+    parts = "; ".join(("intervals, groups of languages, rules and costs", *named))
+    more = (
+        f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={where}/{RUNS}` makes it anew "
+        "from what the runs answered, without the store."
+    )
+    return "\n\n".join([*(f"![{title}]({path}/{name})" for name, (title, _) in pictures.items()), more])
 
 
 def replace_sections(

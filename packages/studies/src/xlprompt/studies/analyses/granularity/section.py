@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.statistics import Estimate
-from xlprompt.evaluation.style import COLORS, MARKERS, WIDTH, letters, svg_text
+from xlprompt.evaluation.style import COLORS, MARKERS, WIDTH, legend_above, letters, plain, svg_text
 from xlprompt.studies.analyses.granularity.findings import (
     ALL,
     LEAST_FINER,
@@ -145,10 +145,8 @@ def _figure(findings: GranularityFindings) -> str:
         axes.set_xticks(list(findings.shares), [f"{share:g}" for share in findings.shares])
         axes.set_xlabel("share of words cut more finely")
         axes.set_ylabel(f"{findings.method} minus {findings.baseline}, points")
-        axes.grid(axis="y", color="#eeeeee", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+        plain(axes, "y")
+        legend_above(figure, axes, columns=4)
         return svg_text(figure)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.comparison.statistics import SAMPLES, RankCorrelation
+from xlprompt.evaluation.comparison.correlation import RankCorrelation
+from xlprompt.evaluation.comparison.statistics import SAMPLES
 from xlprompt.studies.analyses.tokenization.figure import language_scatter
 from xlprompt.studies.analyses.tokenization.findings import (
     ALL_TASKS,
