@@ -39,24 +39,11 @@ def show_sections(console: Console, sections: Sequence[Section], folder: Path) -
 
 
 def show_tables(console: Console, tables: Iterable[Table]) -> None:
-    """Print tables with their notes, in the console's width; what holds figures only is aligned right."""
-    from rich import box
-    from rich.table import Table as Grid
-
+    """Print tables with their notes, in the console's width."""
     from xlprompt.evaluation.fitted_table import show_table
+    from xlprompt.studies.reports.page import terminal_table
 
-    for part in tables:
-        grid = Grid(title=part.title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-        for place, name in enumerate(part.columns):
-            figures = all(_is_figure(row[place]) for row in part.rows)
-            grid.add_column(name, justify="right" if figures else "left")
-        for row in part.rows:
-            grid.add_row(*row)
-        show_table(console, grid)
-        if part.note:
-            console.print(f"{part.note}\n", highlight=False, markup=False)
-
-
-def _is_figure(cell: str) -> bool:
-    """Whether a cell holds a number, an interval or nothing, and no words."""
-    return not any(letter.isalpha() for letter in cell)
+    for table in tables:
+        show_table(console, terminal_table(table))
+        if table.note:
+            console.print(f"{table.note}\n", highlight=False, markup=False)

@@ -11,15 +11,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xlprompt.data.printable import printable
 from xlprompt.data.strict_json import parse
 
+if TYPE_CHECKING:
+    import rich.table
+
 
 @dataclass(frozen=True)
 class Table:
-    """A table as text, the same for both files.
+    """A table as text, the same on a page, in Markdown and on a terminal.
 
     Attributes:
         title: What it shows.
@@ -126,10 +129,25 @@ def markdown_page(title: str, sections: Sequence[Section], notes: Sequence[str])
     return "\n".join(lines) + "\n"
 
 
-def markdown_table(table: Table) -> str:
-    """A table in Markdown, without its title and note."""
-    rows = [table.columns, ("---",) * len(table.columns), *table.rows]
+def markdown_table(table: Table, right: int | None = None) -> str:
+    """A table in Markdown, without its title and note; columns from `right` on are aligned to the right."""
+    rules = ["---:" if right is not None and place >= right else "---" for place in range(len(table.columns))]
+    rows = [table.columns, rules, *table.rows]
     return "\n".join(f"| {' | '.join(map(inline, row))} |" for row in rows)
+
+
+def terminal_table(table: Table) -> rich.table.Table:
+    """A table for a terminal, without its note; columns that hold figures only are aligned to the right."""
+    from rich import box
+    from rich.table import Table as Grid
+
+    grid = Grid(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    for place, name in enumerate(table.columns):
+        words = any(letter.isalpha() for row in table.rows for letter in row[place])
+        grid.add_column(name, justify="left" if words else "right")
+    for row in table.rows:
+        grid.add_row(*row)
+    return grid
 
 
 def _shown(value: Any) -> Any:

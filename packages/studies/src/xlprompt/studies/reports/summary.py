@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,7 +25,7 @@ from xlprompt.evaluation.comparison.verdicts import Verdict
 from xlprompt.studies.reports.figures import heat_map
 from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.methods_section import SHARE_TITLE, share_figure
-from xlprompt.studies.reports.page import Section, Table, inline
+from xlprompt.studies.reports.page import Section, Table, inline, markdown_table
 from xlprompt.studies.reports.published_runs import RUNS
 from xlprompt.studies.reports.wording import difference
 
@@ -59,15 +60,9 @@ def briefs(sections: Iterable[Section]) -> dict[str, str]:
         if section.brief is not None:
             by_kind.setdefault(section.brief.title, []).append(section.brief)
     return {
-        kind: "\n".join(
-            [
-                _row(tables[0].columns),
-                _row(["---"] * len(tables[0].columns)),
-                *(_row(row) for table in tables for row in table.rows),
-                f"\n{inline(tables[0].note)}\n",
-            ]
-        )
-        for kind, tables in by_kind.items()
+        kind: f"{markdown_table(replace(first, rows=(*first.rows, *rows)))}\n\n{inline(first.note)}\n"
+        for kind, (first, *others) in by_kind.items()
+        for rows in [tuple(row for table in others for row in table.rows)]
     }
 
 
@@ -227,11 +222,11 @@ def _scores(comparison: Comparison) -> str:
         won = better.get((row.task, row.language)) == row.method
         cells[row.task, row.language, row.method] = f"**{text}**" if won else text
     columns = [f"{task} {method}" for task in comparison.tasks for method in methods]
-    lines = [_row(["language", "resources", *columns]), _row(["---", "---", *["---:"] * len(columns)])]
+    rows = []
     for code in in_study_order({row.language for row in comparison.scores}):
         values = [cells.get((task, code, method), "") for task in comparison.tasks for method in methods]
-        lines.append(_row([language(code).name, language(code).resource_level, *values]))
-    return "\n".join(lines)
+        rows.append((language(code).name, language(code).resource_level, *values))
+    return markdown_table(Table("Scores", ("language", "resources", *columns), tuple(rows)), right=2)
 
 
 def _methods(comparison: Comparison, runs: Sequence[RunFacts], others: OtherMethods) -> str:
@@ -241,28 +236,26 @@ def _methods(comparison: Comparison, runs: Sequence[RunFacts], others: OtherMeth
     counted = [] if alike else ["seeds"]
     differences = [f"minus {name}" for name in references]
     columns = [*counted, "trained", "zero-shot mean", "gap", *differences, "minutes", "GiB"]
-    lines = [_row(["task", "method", *columns]), _row(["---", "---", *["---:"] * len(columns)])]
+    rows = []
     for result in results:
         of_cell = [run for run in runs if (run.task, run.method) == (result.task, result.method)]
         against = dict(others.get(result.method, {}))
         if result.method == comparison.method:
             against[comparison.baseline] = comparison
-        lines.append(
-            _row(
-                [
-                    result.task,
-                    result.method,
-                    *([] if alike else [str(len(result.seeds))]),
-                    "" if result.trainable_percent is None else f"{result.trainable_percent:.3g} %",
-                    "" if result.zero_shot is None else result.zero_shot.text(),
-                    "" if result.gap is None else result.gap.text(),
-                    *(_minus(against.get(name), result.task) for name in references),
-                    _average([run.seconds for run in of_cell], 60),
-                    _average([run.memory_mib for run in of_cell], 1024),
-                ]
+        rows.append(
+            (
+                result.task,
+                result.method,
+                *([] if alike else [str(len(result.seeds))]),
+                "" if result.trainable_percent is None else f"{result.trainable_percent:.3g} %",
+                "" if result.zero_shot is None else result.zero_shot.text(),
+                "" if result.gap is None else result.gap.text(),
+                *(_minus(against.get(name), result.task) for name in references),
+                _average([run.seconds for run in of_cell], 60),
+                _average([run.memory_mib for run in of_cell], 1024),
             )
         )
-    return "\n".join(lines)
+    return markdown_table(Table("Methods", ("task", "method", *columns), tuple(rows)), right=2)
 
 
 def _minus(against: Comparison | None, task: str) -> str:
@@ -295,11 +288,8 @@ def _average(values: Sequence[float | None], unit: float) -> str:
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> str:
-    lines = [_row(["claim of the paper", "verdict", "because"]), _row(["---"] * 3)]
-    for number, each in enumerate(verdicts, 1):
-        lines.append(_row([f"{number}. {each.claim}", f"**{each.verdict}**", str(each.evidence["reason"])]))
-    return "\n".join(lines)
-
-
-def _row(values: Sequence[str]) -> str:
-    return f"| {' | '.join(inline(value.replace('|', '/')) for value in values)} |"
+    rows = tuple(
+        (f"{number}. {each.claim}", f"**{each.verdict}**", str(each.evidence["reason"]))
+        for number, each in enumerate(verdicts, 1)
+    )
+    return markdown_table(Table("Claims", ("claim of the paper", "verdict", "because"), rows))
