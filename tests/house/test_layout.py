@@ -19,6 +19,7 @@ TOP_LEVEL = {
     "README.md",
     "environment.yml",
     "experiments",
+    "findings",
     "mlruns",
     "packages",
     "pyproject.toml",

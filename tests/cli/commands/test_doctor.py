@@ -85,8 +85,8 @@ def changed(database, statement):
         (lambda database: database.unlink() or database.mkdir(), "unable to open", "writable"),
         (
             lambda database: database.unlink() or database.symlink_to("nowhere/a"),
-            "unable to open",
-            "writable",
+            "no such file",
+            "was it moved",
         ),
     ],
 )

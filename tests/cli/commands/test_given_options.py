@@ -29,9 +29,13 @@ def refusal(result):
         ("params", "--model", "xglm-564M", "--model", ""),
         ("data", "show", "mini", "--task", ""),
         ("pretrain", "n.yaml", "--out", ""),
+        ("train", ""),
+        ("evaluate", " "),
+        ("data", "check", ""),
+        ("publish", ""),
     ],
 )
-def test_an_option_that_is_given_empty_is_refused(xlprompt, arguments):
+def test_a_value_that_is_given_empty_is_refused(xlprompt, arguments):
     assert "is given empty. Give a value, or leave it out" in refusal(xlprompt(*arguments))
 
 
@@ -40,6 +44,9 @@ def test_an_option_that_is_given_empty_is_refused(xlprompt, arguments):
     [
         (("train", "r.yaml", "--languages", "en,en"), "en is there twice; remove one"),
         (("train", "r.yaml", "--languages", ","), "expected names by commas"),
+        (("train", "r.yaml", "--languages", "en,,de"), "expected names by commas"),
+        (("study", "g.yaml", "--tasks", "xnli, ,pos"), "expected names by commas"),
+        (("study", "g.yaml", "--seeds", "0,,1"), "expected a number of seeds"),
         (("study", "g.yaml", "--methods", "prompt,head,prompt"), "prompt is there twice"),
         (("study", "g.yaml", "--seeds", "0,0"), "each once"),
         (("study", "g.yaml", "--seeds", ","), "expected a number of seeds"),

@@ -271,6 +271,8 @@ def test_names_are_found_again_from_another_folder(
     assert [absolute_name(name) for name in ("xglm-nano", "a/b")] == ["xglm-nano", "a/b"]
     with pytest.raises(ModelError, match=r"did you mean xglm-nano\?"):
         load_backbone("xglm-nanoo")
+    with pytest.raises(ModelError, match=r"forbids to ask the hub\. Give"):
+        load_backbone("facebook/xglm-564M")  # a known name is not answered with itself
     with pytest.raises(ModelError, match=r"did you mean .*model\?"):
         locate(str(tmp_path / "modell"))
 

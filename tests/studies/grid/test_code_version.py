@@ -83,7 +83,7 @@ def test_a_function_that_moves_to_another_file_leaves_it(sources):
 
 def test_text_for_readers_leaves_it(sources):
     edit(find(sources, "rate_factor"), '"""', '"""Reworded. ')
-    edit(find(sources, "fit"), "\nimport torch\n", "\n# A comment.\nimport torch\n")
+    edit(find(sources, "rate_factor"), "\nimport torch\n", "\n# A comment.\nimport torch\n")
     edit(
         find(sources, "load_recipe"), 'description="Optimizer steps.', 'description="Steps of the optimizer.'
     )

@@ -220,7 +220,13 @@ def test_a_grid_may_have_its_full_fine_tuning_done_by_plain_torch(call, store, t
 
 
 def test_a_grids_engine_is_that_of_full_fine_tuning_alone(call, store, tiny_xglm, data, tmp_path):
-    call(write_study(tmp_path, tiny_xglm, data), grid_overrides={**HERE, "executor.engine": "deepspeed"})
+    grid = write_study(tmp_path, tiny_xglm, data)
+    with pytest.raises(StudyError, match="no method here is finetune. Leave it out"):
+        call(grid, grid_overrides={**HERE, "executor.engine": "deepspeed"})
+    values = yaml.safe_load(grid.read_text())
+    values.setdefault("executor", {})["engine"] = "deepspeed"
+    grid.write_text(yaml.safe_dump(values))
+    call(grid)
     assert {run.data.params["engine"] for run in runs_of(store)[1]} == {"torch"}
 
 

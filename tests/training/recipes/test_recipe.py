@@ -250,6 +250,12 @@ def test_a_misspelt_file_name_is_answered_with_its_neighbours():
         load_recipe(EXPERIMENTS / "mini" / "xnli-promt.yaml")
 
 
+@pytest.mark.parametrize("name", [".", "/", ".."])
+def test_a_folder_in_place_of_a_recipe_is_explained(name):
+    with pytest.raises(RecipeError, match="is a folder"):
+        load_recipe(Path(name))
+
+
 def test_every_key_says_what_it_costs():
     def undescribed(settings, prefix=""):
         for key, field in settings.model_fields.items():

@@ -8,7 +8,7 @@ from xlprompt.studies.search.space import SearchFile
 from xlprompt.training.errors import RecipeError
 from xlprompt.training.recipes.errors import explain
 from xlprompt.training.recipes.files import merge, unflatten
-from xlprompt.training.recipes.recipe import recipe_from_dict
+from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict
 from xlprompt.training.recipes.settings import valid_keys
 
 MINIMAL = {
@@ -71,7 +71,7 @@ def test_a_key_written_with_its_dots_in_a_file_is_answered_with_its_section():
         recipe_from_dict(MINIMAL | {"schedule.steps": 3}, origin="file")
 
 
-@pytest.mark.parametrize("key", valid_keys())
+@pytest.mark.parametrize("key", valid_keys(Recipe))
 @pytest.mark.parametrize(
     "value", [10**400, -(10**400), 10**40, 1e300, -1e300, 1e-300, float("nan"), float("inf"), "9" * 5000]
 )

@@ -91,7 +91,7 @@ def attempts(recipe: Path | str, *points: tuple[Path, str], engine: str = "torch
         points: Each process's store and point, see tests/support/killed.py.
         engine: What trains.
     """
-    script = Path(__file__).parents[2] / "killed.py"
+    script = Path(__file__).parents[2] / "support" / "killed.py"
     arguments = [str(part) for pair in points for part in pair]
     done = subprocess.run(
         [sys.executable, str(script), str(recipe), engine, *arguments],

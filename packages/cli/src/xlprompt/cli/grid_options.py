@@ -28,7 +28,7 @@ def split_seeds(ctx: click.Context, parameter: click.Parameter, value: str | Non
     try:
         if "," not in value:
             return int(value)
-        seeds = [int(part) for part in value.split(",") if part.strip()]
+        seeds = [int(part) for part in value.strip().removesuffix(",").split(",")]
     except ValueError:
         seeds = []
     if not seeds or len(set(seeds)) < len(seeds):

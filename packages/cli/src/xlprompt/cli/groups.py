@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-_TEXTS = ("first", "second")  # of predict; whether such a text may be empty is a question of data
+_TEXTS = ("first", "second", "texts")  # of predict; whether such a text may be empty is a question of data
 
 
 class Commands(click.Group):
@@ -41,12 +41,12 @@ class Commands(click.Group):
             raise click.UsageError(f"No such command '{args[0]}'.{hint}", ctx)
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None and not isinstance(command, click.Group):
-            refuse_empty_options(command, ctx, rest)
+            refuse_empty_values(command, ctx, rest)
         return name, command, rest
 
 
-def refuse_empty_options(command: click.Command, ctx: click.Context, args: Sequence[str]) -> None:
-    """Refuse options with nothing behind them: a script's empty variable is not a choice of the default.
+def refuse_empty_values(command: click.Command, ctx: click.Context, args: Sequence[str]) -> None:
+    """Refuse options and arguments with nothing in them: a script's empty variable chooses no default.
 
     Raises:
         click.UsageError: One is given as an empty text.
@@ -57,9 +57,6 @@ def refuse_empty_options(command: click.Command, ctx: click.Context, args: Seque
     for option in command.params:
         value = given.get(option.name or "")
         values = value if isinstance(value, list | tuple) else (value,)
-        if (
-            isinstance(option, click.Option)
-            and option.name not in _TEXTS
-            and any(isinstance(each, str) and not each.strip() for each in values)
-        ):
-            raise click.UsageError(f"{option.opts[0]} is given empty. Give a value, or leave it out", ctx)
+        if option.name not in _TEXTS and any(isinstance(each, str) and not each.strip() for each in values):
+            shown = option.opts[0] if isinstance(option, click.Option) else option.human_readable_name
+            raise click.UsageError(f"{shown} is given empty. Give a value, or leave it out", ctx)

@@ -110,8 +110,9 @@ set_option = click.option(
 
 def _names_in(value: str | None) -> tuple[str, ...]:
     """Names between commas or spaces, each of them once; none where the option is not given."""
-    names = tuple((value or "").replace(",", " ").split())
-    if value is not None and not names:
+    parts = [part.split() for part in (value or "").split(",")]
+    names = tuple(name for part in parts for name in part)
+    if value is not None and not all(parts):
         raise click.BadParameter(f"expected names by commas, got '{value}'")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise click.BadParameter(f"{', '.join(twice)} is there twice; remove one")
@@ -162,7 +163,7 @@ def split_shares(
     if value is None:
         return None
     try:
-        return tuple(float(part) for part in value.split(",") if part.strip())
+        return tuple(map(float, value.split(",")))
     except ValueError:
         raise click.BadParameter(f"expected shares such as 0,0.5,1, got '{value}'") from None
 

@@ -32,6 +32,7 @@ def show_sections(console: Console, sections: Sequence[Section], folder: Path) -
             console.print(section.note, highlight=False, markup=False)
     for name, write in (("analysis.html", html_page), ("analysis.md", markdown_page)):
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / name, write("Analysis", sections, ()))
         except OSError as error:
             raise DocumentError(f"{folder}: cannot be written ({error}). Name another with --out") from error

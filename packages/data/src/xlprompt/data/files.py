@@ -23,6 +23,7 @@ def write_json_lines(path: Path, values: Iterable[Any]) -> None:
         values: What JSON can hold.
     """
     text = "".join(f"{json.dumps(value, ensure_ascii=False)}\n" for value in values)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, gzip.compress(text.encode("utf-8"), mtime=0))
 
 

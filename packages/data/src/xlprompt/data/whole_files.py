@@ -11,7 +11,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file under another name beside it and rename it, so that half of it never has its name.
 
     Args:
-        path: The file, whose folder is made; a device or a pipe is written to and stays what it is.
+        path: The file, in a folder that is there; a device or a pipe is written to and stays what it is.
         content: Bytes, or text that is written as UTF-8.
 
     Raises:
@@ -21,7 +21,6 @@ def write_whole(path: Path, content: str | bytes) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content)

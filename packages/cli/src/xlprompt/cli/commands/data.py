@@ -84,7 +84,10 @@ def _print_report(report: FolderReport) -> None:
         row = (found.task, found.language, found.split, found.format, f"{found.count:,}", left_out)
         table.add_row(*row[: len(table.columns)])
     if report.found:
-        (show_table if console.is_terminal else Console.print)(console, table)
+        if console.is_terminal:
+            show_table(console, table)
+        else:
+            console.print(table)
     else:
         console.print("Nothing was found that xlprompt can read.")
     for problem in report.problems:

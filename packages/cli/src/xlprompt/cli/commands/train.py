@@ -6,6 +6,7 @@ The work is done by `xlprompt.training.train`; this file turns options into reci
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -177,7 +178,7 @@ def _size(number: int) -> str:
 def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
     cost = result.cost
     minutes, seconds = divmod(round(cost.total_seconds), 60)
-    where = "" if mlruns == Path("mlruns") else f" --mlruns {mlruns}"
+    where = "" if mlruns == Path("mlruns") else f" --mlruns {shlex.quote(str(mlruns))}"
     lines = (
         f"Finished in {minutes} min {seconds} s, {cost.train_seconds:.0f} s of them training steps at "
         f"{100 * cost.model_flops_utilization:.0f} % of the device's rate; peak memory "

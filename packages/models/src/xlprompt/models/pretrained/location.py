@@ -157,6 +157,7 @@ def _near(name: str) -> str:
     short = {known.rpartition("/")[2].lower(): known for known in (*KNOWN_MODELS, *_BUILT_HERE)}
     asked = Path(os.path.expanduser(name))
     near = [short[each] for each in difflib.get_close_matches(asked.name.lower(), short, n=1, cutoff=0.75)]
+    near = [each for each in near if each != name]  # a known model that is not on this machine
     if os.path.isdir(asked.parent):
         beside = [path.name for path in asked.parent.iterdir() if (path / "config.json").is_file()]
         near += [str(asked.parent / each) for each in difflib.get_close_matches(asked.name, beside, n=1)]

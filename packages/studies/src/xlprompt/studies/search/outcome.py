@@ -138,6 +138,8 @@ def write_outcome(folder: Path, search: AskedSearch, trials: Sequence[Trial]) ->
     return [folder / name for name in texts]
 
 
+@any_letter()
+@pyplot.rc_context({"text.parse_math": False})  # a value may hold dollar signs
 def draw_trials(trials: SearchTrials, folder: Path, metric: str) -> list[Path]:
     """Draw scores by trial, by step and by value, and the importances, by Optuna's own plots.
 
@@ -169,8 +171,7 @@ def draw_trials(trials: SearchTrials, folder: Path, metric: str) -> list[Path]:
                 panel.xaxis.set_minor_formatter(NullFormatter())  # they would overlap
         if file == "steps":
             panels[0].set_ylabel(name)
-        with any_letter(), pyplot.rc_context({"text.parse_math": False}):  # a value may hold dollar signs
-            figure.savefig(folder / f"{file}.png", dpi=160, bbox_inches="tight")
+        figure.savefig(folder / f"{file}.png", dpi=160, bbox_inches="tight")
         pyplot.close(figure)
         files.append(folder / f"{file}.png")
     return files

@@ -77,9 +77,6 @@ class SearchRun:
 
     def close(self, state: EndState, error: str | None = None) -> None:
         """End it."""
-        run = self._find()
-        if state == "FINISHED" and run is not None and "error" in run.data.tags:
-            self._client.delete_tag(run.info.run_id, "error")  # an earlier call's
         self._tracker.end(state, error)
 
     def leave_to_others(self) -> None:

@@ -162,7 +162,7 @@ def parts_of(path: Path) -> tuple[Path, ...]:
 
     A file of the very name, if there is one, stands for itself alone.
     """
-    parts = tuple(path.with_name(f"{part}{path.suffix}") for part in path.stem.split("-"))
+    parts = tuple(path.parent / f"{part}{path.suffix}" for part in path.stem.split("-"))
     return (path,) if is_file(path) or not all(map(is_file, parts)) else parts
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from pydantic_core import from_json
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -119,7 +118,7 @@ def read_document(
     try:
         if path.exists() and not path.is_file():
             raise OSError("it is not a file")
-        document = from_json(path.read_bytes())
+        document: Any = parse(object, path.read_bytes())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not readable as JSON ({error}). {hint}") from error
     found = document.get("format_version") if isinstance(document, dict) else None
