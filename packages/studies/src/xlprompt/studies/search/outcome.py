@@ -6,7 +6,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -138,8 +138,6 @@ def write_outcome(folder: Path, search: AskedSearch, trials: Sequence[Trial]) ->
     return [folder / name for name in texts]
 
 
-@any_letter()
-@pyplot.rc_context({"text.parse_math": False})  # a value may hold dollar signs
 def draw_trials(trials: SearchTrials, folder: Path, metric: str) -> list[Path]:
     """Draw scores by trial, by step and by value, and the importances, by Optuna's own plots.
 
@@ -148,20 +146,23 @@ def draw_trials(trials: SearchTrials, folder: Path, metric: str) -> list[Path]:
     """
     if not any(each.state == "complete" for each in trials.trials()):
         return []
-    name = f"development {metric}, %"
-    with warnings.catch_warnings():
+    plain = pyplot.rc_context({"text.parse_math": False})  # a value may hold dollar signs
+    with any_letter(), plain, warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        drawn = {
-            "history": plots.plot_optimization_history(trials.study, target_name=name),
-            "steps": plots.plot_intermediate_values(trials.study),
-            "slices": plots.plot_slice(trials.study, target_name=name),
-        }
-        if trials.importances():
-            drawn["importance"] = plots.plot_param_importances(
-                trials.scored(), evaluator=importance_evaluator(), target_name=name
-            )
-    files = []
-    for file, axes in drawn.items():
+        return list(_draw(trials, folder, f"development {metric}, %"))
+
+
+def _draw(trials: SearchTrials, folder: Path, score: str) -> Iterator[Path]:
+    drawn = {
+        "history": plots.plot_optimization_history(trials.study, target_name=score),
+        "steps": plots.plot_intermediate_values(trials.study),
+        "slices": plots.plot_slice(trials.study, target_name=score),
+    }
+    if trials.importances():
+        drawn["importance"] = plots.plot_param_importances(
+            trials.scored(), evaluator=importance_evaluator(), target_name=score
+        )
+    for name, axes in drawn.items():
         panels = np.asarray(axes).flatten()
         figure = panels[0].figure
         figure.set_figwidth(max(6.4, 3.6 * len(panels)))
@@ -169,12 +170,11 @@ def draw_trials(trials: SearchTrials, folder: Path, metric: str) -> list[Path]:
             if panel.get_xscale() == "log":
                 panel.xaxis.set_major_formatter("{x:g}")
                 panel.xaxis.set_minor_formatter(NullFormatter())  # they would overlap
-        if file == "steps":
-            panels[0].set_ylabel(name)
-        figure.savefig(folder / f"{file}.png", dpi=160, bbox_inches="tight")
+        if name == "steps":
+            panels[0].set_ylabel(score)
+        figure.savefig(folder / f"{name}.png", dpi=160, bbox_inches="tight")
         pyplot.close(figure)
-        files.append(folder / f"{file}.png")
-    return files
+        yield folder / f"{name}.png"
 
 
 def write_best(path: Path, search: AskedSearch, trials: Sequence[Trial]) -> Path:
