@@ -17,8 +17,7 @@ from xlprompt.studies.analyses.granularity.findings import (
     Slope,
 )
 from xlprompt.studies.reports.page import Image, Section, Table
-
-_ABSENT = "–"
+from xlprompt.studies.reports.wording import ABSENT, difference, number_text
 
 
 def granularity_section(
@@ -56,9 +55,9 @@ def _pooled(findings: GranularityFindings) -> Table:
     rows.append(
         (
             "those that say something",
-            _ABSENT,
-            _ABSENT,
-            _ABSENT if sure is None else _interval(sure),
+            ABSENT,
+            ABSENT,
+            ABSENT if sure is None else _interval(sure),
             _p_value(sure),
         )
     )
@@ -165,13 +164,12 @@ def _cells(row: Slope) -> tuple[str, str, str, str]:
 
 
 def _p_value(found: Estimate | None) -> str:
-    return _ABSENT if found is None or found.p_value is None else f"{found.p_value:.2g}"
+    return number_text(None if found is None else found.p_value, ".2g")
 
 
 def _interval(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.value:+z.1f}"
-    return f"{found.value:+z.1f} [{found.low:+z.1f}, {found.high:+z.1f}]"
+    points, ends = difference(found)
+    return points if ends == ABSENT else f"{points} {ends}"
 
 
 def _both(score: ShareScore) -> str:
@@ -183,4 +181,4 @@ def _name(code: str) -> str:
 
 
 def _times(ratio: float | None) -> str:
-    return _ABSENT if ratio is None else f"x {ratio:.2f}"
+    return ABSENT if ratio is None else f"x {ratio:.2f}"

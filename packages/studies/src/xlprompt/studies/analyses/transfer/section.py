@@ -13,7 +13,7 @@ from xlprompt.evaluation.style import WIDTH, is_dark, letters, svg_text
 from xlprompt.studies.analyses.ablation.brief import brief_table
 from xlprompt.studies.analyses.transfer.findings import TransferMatrix
 from xlprompt.studies.reports.page import Image, Section, Table
-from xlprompt.studies.reports.wording import ABSENT, interval
+from xlprompt.studies.reports.wording import ABSENT, interval, number_text
 
 _SMALL = 7.0  # points
 
@@ -99,19 +99,16 @@ def _matrix(matrix: TransferMatrix, name: str) -> Table:
 
 
 def _kinship(matrix: TransferMatrix, name: str) -> Table:
-    def number(value: float | None, form: str) -> str:
-        return ABSENT if value is None else f"{value:{form}}"
-
     rows = [
         (
             each.trait,
             f"{each.sharing} of {each.pairs}",
-            number(each.score_shared, ".1f"),
-            number(each.score_other, ".1f"),
-            number(each.rho, "+z.2f"),
-            number(each.adjusted, "+z.2f"),
+            number_text(each.score_shared, ".1f"),
+            number_text(each.score_other, ".1f"),
+            number_text(each.rho, "+z.2f"),
+            number_text(each.adjusted, "+z.2f"),
             interval(each.low, each.high, "+z.2f"),
-            number(each.p_value, ".2g"),
+            number_text(each.p_value, ".2g"),
         )
         for each in matrix.kinship
     ]
