@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from xlprompt.cli.tables import show_section
+from xlprompt.cli.tables import show_sections
 from xlprompt.studies.reports.page import Section, Table
 
 COLUMNS = ("method", "alignment", "English", "zero-shot", "collapsed", "gain [95 %]", "better, worse")
@@ -17,7 +17,7 @@ ROWS = (
 
 def test_every_figure_stands_whole_in_its_line(tmp_path):
     console = Console(file=io.StringIO(), width=80)
-    show_section(console, Section("s", (Table("scores", COLUMNS, ROWS, "note"),), ""), tmp_path)
+    show_sections(console, [Section("s", (Table("scores", COLUMNS, ROWS, "note"),), "")], tmp_path)
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     for row in ROWS:
@@ -30,6 +30,6 @@ def test_every_figure_stands_whole_in_its_line(tmp_path):
 def test_long_words_are_folded_and_not_cut(tmp_path):
     console = Console(file=io.StringIO(), width=40)
     table = Table("t", ("variant", "score"), (("a" * 60, "81.2 ± 0.1"),), "")
-    show_section(console, Section("s", (table,), ""), tmp_path)
+    show_sections(console, [Section("s", (table,), "")], tmp_path)
     assert console.file.getvalue().count("a") >= 60
     assert "81.2 ± 0.1" in console.file.getvalue()

@@ -10,16 +10,8 @@ from scipy import stats
 from seqeval.metrics import f1_score
 
 from xlprompt.data import task
-from xlprompt.evaluation.comparison.statistics import (
-    Estimate,
-    Part,
-    additive_effects,
-    estimate,
-    holm,
-    rank_correlation,
-    resample,
-    spread,
-)
+from xlprompt.evaluation.comparison.correlation import additive_effects, rank_correlation
+from xlprompt.evaluation.comparison.statistics import Estimate, Part, estimate, holm, resample, spread
 from xlprompt.evaluation.scores.metrics import BOOTSTRAP_SEED, example_counts
 
 NER, POS = task("ner"), task("pos")

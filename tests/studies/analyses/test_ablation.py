@@ -8,7 +8,7 @@ from simulated_studies import make_runs
 
 from xlprompt.evaluation import TaskRuns, compare
 from xlprompt.studies.analyses.ablation.findings import compare_variants
-from xlprompt.studies.analyses.ablation.section import ablation_section, in_brief
+from xlprompt.studies.analyses.ablation.section import ablation_section
 from xlprompt.studies.reports.page import Image, Section, Table
 
 
@@ -57,14 +57,14 @@ def test_scores_over_seeds_leave_the_training_language_out_of_the_mean(runs, abl
 def test_in_brief_a_section_says_the_first_mean_and_the_others_differences(ablation):
     short, long = ablation.variants
     estimate = long.difference
-    assert in_brief(ablation_section("Ablation: length", [ablation, ablation])) == 2 * [
+    assert ablation_section("length", [ablation, ablation]).brief.rows == 2 * (
         (
+            "`length`",
             "xnli prompt",
             f"short: {short.others.mean:.1f} ± {short.others.deviation:.1f}",
             f"**long: {estimate.value:+.1f} [{estimate.low:+.1f}, {estimate.high:+.1f}]** (0.5 %)",
-        )
-    ]
-    assert in_brief(Section("Costs", (Table("Costs", ("variant",), (("long",),)),))) == []
+        ),
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_in_brief_a_difference_is_bold_where_its_interval_leaves_out_zero(ablati
     short, long = ablation.variants
     estimate = replace(long.difference, low=low, high=high)
     changed = replace(ablation, variants=(short, replace(long, difference=estimate)))
-    ((_, _, others),) = in_brief(ablation_section("Ablation: length", [changed]))
+    ((*_, others),) = ablation_section("length", [changed]).brief.rows
     assert others.startswith("**long: ") == bold
 
 
 def test_the_section_has_a_table_with_the_shares_and_a_figure(ablation):
-    section = ablation_section("Ablation: length", [ablation])
+    section = ablation_section("length", [ablation])
     table, figure = section.content
     assert isinstance(table, Table)
     assert [row[0] for row in table.rows] == ["short", "long"]
@@ -91,7 +91,7 @@ def test_the_section_has_a_table_with_the_shares_and_a_figure(ablation):
 
 
 def test_a_section_comes_back_as_it_was_stored(ablation):
-    section = ablation_section("Ablation: length", [ablation])
+    section = ablation_section("length", [ablation])
     assert Section.from_json(section.to_json()) == section
     with pytest.raises(ValueError, match="not a section of a report"):
         Section.from_json('{"title": "x"}')

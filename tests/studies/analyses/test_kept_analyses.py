@@ -15,7 +15,8 @@ from xlprompt.studies.analyses.alignment.measure import analyze_alignment
 from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, sweep_alignment
 from xlprompt.studies.analyses.granularity.measure import KIND, run_sweep
 from xlprompt.studies.analyses.granularity.settings import Sweep
-from xlprompt.studies.analyses.tokenization.measure import analyze_tokenization
+from xlprompt.studies.analyses.tokenization.measure import measure as measure_tokenization
+from xlprompt.studies.analyses.tokenization.settings import Settings as Tokenization
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.grid import load_grid
 from xlprompt.studies.grid.ledger import Ledger, open_ledger
@@ -102,12 +103,13 @@ def test_without_a_store_there_is_nothing_to_score(tmp_path):
 def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, tiny_xglm, monkeypatch):
     sweep, store, data = small_study(tmp_path, tiny_xglm)
     model = str(tiny_xglm)
-    found = analyze_tokenization(store, model=model, source=str(data), task_name="xnli", console=console())
-    assert [row.language for row in found.analysis.languages] == ["en", "de", "sw"]
-    assert set(found.analysis.effects) == {"xnli"}
-    check_published_runs_give_the_same_correlations(found, store, data, model, tmp_path)
+    asked = Tokenization(model=model, data=str(data), task="xnli")
+    found = measure_tokenization(asked, store=store, console=console())
+    assert [row.language for row in found.findings.languages] == ["en", "de", "sw"]
+    assert set(found.findings.effects) == {"xnli"}
+    check_published_runs_give_the_same_correlations(found, store, asked, tmp_path)
     metrics = Ledger(store).get(found.run_id).metrics
-    german = found.analysis.languages[1].figures["tokens_per_word"]
+    german = found.findings.languages[1].figures["tokens_per_word"]
     assert metrics["tokenization/tokens_per_word/de"] == pytest.approx(german.value)
 
     first = run_sweep(sweep, store=store, console=console())
@@ -136,35 +138,22 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     assert "### xnli: zero-shot mean by number of unlabelled sentences" in written
 
 
-def check_published_runs_give_the_same_correlations(found, store, data, model, folder):
+def check_published_runs_give_the_same_correlations(found, store, asked, folder):
     """A store may be gone that the published runs came from."""
     readme = folder / "README.md"
     readme.write_text("<!-- results begin -->\n<!-- results end -->\n")
     report_study(store, folder / "out", publish_in=folder / "results", document=readme)
-    again = analyze_tokenization(
-        folder / "empty",
-        model=model,
-        source=str(data),
-        task_name="xnli",
-        console=console(),
-        published=[folder / "results" / "runs.jsonl.gz"],
-    )
-    assert again.analysis == found.analysis
-    assert again.section.note == found.section.note
+    published = asked.model_copy(update={"runs": (folder / "results" / "runs.jsonl.gz",)})
+    again = measure_tokenization(published, store=folder / "empty", console=console())
+    assert again.findings == found.findings
+    assert again.sections[0].note == found.sections[0].note
     with pytest.raises(StudyError, match="xglm-nano"):
-        analyze_tokenization(
-            folder / "empty",
-            model="xglm-nano",
-            source=str(data),
-            task_name="xnli",
-            console=console(),
-            published=[folder / "results" / "runs.jsonl.gz"],
+        measure_tokenization(
+            published.model_copy(update={"model": "xglm-nano"}), store=folder / "empty", console=console()
         )
-    none = analyze_tokenization(
-        folder / "none", model=model, source=str(data), task_name="xnli", console=console()
-    )
-    assert none.analysis.effects is None
-    assert "or give published runs (--runs)" in none.section.note
+    none = measure_tokenization(asked, store=folder / "none", console=console())
+    assert none.findings.effects is None
+    assert "or give published runs (--runs)" in none.sections[0].note
 
 
 def check_a_run_without_weights_is_left_out(sweep, store):
@@ -177,7 +166,7 @@ def check_a_run_without_weights_is_left_out(sweep, store):
     assert found.done == 0
     assert found.findings.seeds["xnli"] == {"prompt": (0, 1), "finetune": (0,)}
     assert "left out: finetune seed 1 of xnli" in heard.file.getvalue()
-    assert "since their weights cannot be read: finetune seed 1 of xnli" in found.section.note
+    assert "since their weights cannot be read: finetune seed 1 of xnli" in found.sections[0].note
 
 
 @pytest.mark.slow

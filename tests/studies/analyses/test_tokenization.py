@@ -12,7 +12,8 @@ from simulated_studies import XNLI, make_runs
 from xlprompt.data import TASKS, language
 from xlprompt.data.sources import open_source
 from xlprompt.evaluation import compare
-from xlprompt.evaluation.comparison.statistics import SAMPLES, rank_correlation
+from xlprompt.evaluation.comparison.correlation import rank_correlation
+from xlprompt.evaluation.comparison.statistics import SAMPLES
 from xlprompt.evaluation.scores.metrics import BOOTSTRAP_SEED
 from xlprompt.models import load_tokenizer
 from xlprompt.studies.analyses.tokenization.counts import count_tokens

@@ -8,7 +8,7 @@ from xlprompt.data import language
 from xlprompt.evaluation import TaskRuns
 from xlprompt.evaluation.comparison.counts import Counts
 from xlprompt.studies.analyses.transfer.findings import kinship, transfer_matrix
-from xlprompt.studies.analyses.transfer.section import in_brief, transfer_section
+from xlprompt.studies.analyses.transfer.section import transfer_section
 from xlprompt.studies.reports.page import Image, Section, Table
 
 TRAINED_ON = ("en", "ru", "ar", "hi", "tr", "fi")
@@ -50,14 +50,14 @@ def test_each_zero_shot_mean_leaves_out_its_own_training_language(matrix):
 def test_in_brief_a_section_says_each_training_languages_zero_shot_mean(matrix):
     english, russian = (matrix.zero_shot[source] for source in ("en", "ru"))
     section = transfer_section("Transfer", [matrix])
-    assert in_brief(section) == [
+    assert section.brief.rows == (
         (
+            "`Transfer`",
             "xnli lora",
             f"en: {english.mean:.1f} ± {english.deviation:.1f}",
             f"ru: {russian.mean:.1f} ± {russian.deviation:.1f}",
-        )
-    ]
-    assert in_brief(Section("Costs", (Table("Costs", ("variant",), (("long",),)),))) == []
+        ),
+    )
 
 
 def test_pairs_are_of_different_languages_and_counted_by_what_they_share():

@@ -25,11 +25,13 @@ from studies import (
     write_study,
 )
 
-from xlprompt.studies.analyses.ablation.measure import report_ablation
+from xlprompt.studies.analyses.ablation import measure as ablation
+from xlprompt.studies.analyses.ablation.settings import Settings
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.executors.local import Supervisor
 from xlprompt.studies.grid import cells
 from xlprompt.studies.grid.ledger import RUN_TAG, Ledger
+from xlprompt.studies.grid.overrides import Overrides
 from xlprompt.studies.grid.single_runs import marks, unmark_if_changed
 from xlprompt.studies.grid.study import run_study
 from xlprompt.studies.reports.kept_sections import stored_sections
@@ -80,19 +82,20 @@ def test_an_ablation_stays_out_of_reports_until_a_study_asks_for_what_it_ran(
     parents, _ = runs_of(store)
     assert {run.info.run_name for run in parents} == {name, f"{name}-8"}
 
+    def compared(changes):
+        return ablation.measure(Settings(grid=grid, overrides=Overrides(grid=changes)), store=store)
+
     seeds = {"seeds": 2, "variants": lengths}
-    outcome = report_ablation(grid, store=store, grid_overrides=seeds)
-    assert outcome.missing == ("xnli-prompt 4 seed 1", "xnli-prompt 8 seed 1")
-    (ablation,) = outcome.ablations
-    assert [row.name for row in ablation.variants] == ["4", "8"]
-    assert ablation.variants[0].trained_on.mean == cell.metrics["test/accuracy/en"]
-    assert list(stored_sections(store, str(tiny_xglm)).values()) == [outcome.section]
+    outcome = compared(seeds)
+    assert outcome.values["missing"] == ["xnli-prompt 4 seed 1", "xnli-prompt 8 seed 1"]
+    (found,) = outcome.findings
+    assert [row.name for row in found.variants] == ["4", "8"]
+    assert found.variants[0].trained_on.mean == cell.metrics["test/accuracy/en"]
+    assert list(stored_sections(store, str(tiny_xglm)).values()) == outcome.sections
     with pytest.raises(StudyError, match="xnli-prompt 9 has no finished run. Run it first"):
-        report_ablation(
-            grid, store=store, grid_overrides={"variants": {**lengths, "9": {"prompt.length": 9}}}
-        )
+        compared({"variants": {**lengths, "9": {"prompt.length": 9}}})
     with pytest.raises(StudyError, match="has no two variants to compare"):
-        report_ablation(grid, store=store)
+        compared({})
 
 
 def test_every_cell_is_a_child_of_its_tasks_run_which_holds_the_aggregates(

@@ -6,8 +6,7 @@ import pytest
 from published_studies import SECTION, cell, study
 
 from xlprompt.data import DataError
-from xlprompt.studies.reports.publication import PublicationError, refuse_loss
-from xlprompt.studies.reports.published_runs import write_published
+from xlprompt.studies.reports.published_runs import PublicationError, refuse_loss, write_published
 from xlprompt.studies.reports.summary import DocumentError, replace_sections
 
 FILE = "runs.jsonl.gz"

@@ -19,8 +19,7 @@ from xlprompt.evaluation import compare
 from xlprompt.evaluation.comparison.counts import Counts, TaskRuns
 from xlprompt.studies.grid.ledger import GROUP_TAG, Ledger
 from xlprompt.studies.grid.study import run_study
-from xlprompt.studies.reports.publication import PublicationError
-from xlprompt.studies.reports.published_runs import read_published, write_published
+from xlprompt.studies.reports.published_runs import PublicationError, read_published, write_published
 from xlprompt.studies.reports.report import report_study
 from xlprompt.studies.reports.selection import find_runs
 from xlprompt.studies.reports.sources import RunSource
@@ -86,7 +85,7 @@ _TABLE = {"kind": "table", "title": "t", "columns": ["a"], "rows": [["1", "2"]],
     [
         (lambda lines: lines[:-1], "announces 4 runs, 3 are there"),
         (lambda lines: [lines[0], b"{", *lines[2:]], "gz:2: Invalid JSON"),
-        (lambda lines: [_change(lines[0], version=9), *lines[1:]], "gz:1: version: Input should be 1"),
+        (lambda lines: [_change(lines[0], version=9), *lines[1:]], "gz:1: version: Input should be 1 or 2"),
         (
             lambda lines: [_change(lines[0], format="x"), *lines[1:]],
             "gz:1: format: Input should be 'xlprompt",

@@ -6,12 +6,14 @@ import re
 from dataclasses import replace
 
 import pytest
+from markupsafe import escape
 from simulated_studies import make_runs
 
 from xlprompt.evaluation import compare, judge
 from xlprompt.evaluation.comparison.counts import join_runs
 from xlprompt.evaluation.comparison.other_methods import compare_others
 from xlprompt.evaluation.comparison.run_facts import Fertility, RunFacts
+from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.page import markdown_table
 from xlprompt.studies.reports.study_page import tables, write_study_report
 
@@ -59,7 +61,9 @@ def extras(studied):
 @pytest.fixture(scope="module")
 def written(comparison, verdicts, extras, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "report"
-    page, text = write_study_report(folder, comparison, verdicts, facts(NASTY), notes=[NASTY], **extras)
+    page, text = write_study_report(
+        folder, StudyFindings(comparison, verdicts, facts(NASTY), notes=[NASTY], **extras)
+    )
     return page.read_text(encoding="utf-8"), text.read_text(encoding="utf-8")
 
 
@@ -98,7 +102,7 @@ def markdown_tables(text):
 
 
 def test_page_and_markdown_hold_the_same_tables(written, comparison, verdicts, extras):
-    found = tables(comparison, verdicts, facts(NASTY), **extras)
+    found = tables(StudyFindings(comparison, verdicts, facts(NASTY), **extras))
     page, text = written
     assert markdown_tables(text) == [[table.columns, *table.rows] for table in found]
     assert html_tables(page) == [[table.columns, *table.rows] for table in found if not table.cards]
@@ -107,7 +111,7 @@ def test_page_and_markdown_hold_the_same_tables(written, comparison, verdicts, e
 
 
 def test_the_better_method_is_named_only_where_the_difference_is_significant(comparison, verdicts):
-    found = {table.title: table for table in tables(comparison, verdicts, facts())}
+    found = {table.title: table for table in tables(StudyFindings(comparison, verdicts, facts()))}
     marks = {"win": "▲ prompt", "loss": "▼ finetune", "tie": ""}
     for task in ("xnli", "pos"):
         rows = [row for row in comparison.differences if row.task == task]
@@ -117,7 +121,7 @@ def test_the_better_method_is_named_only_where_the_difference_is_significant(com
 
 
 def test_every_claim_stands_with_its_verdict_rule_and_reason(comparison, verdicts):
-    claims = tables(comparison, verdicts, facts())[0]
+    claims = tables(StudyFindings(comparison, verdicts, facts()))[0]
     assert len(claims.rows) == 4
     for row, verdict in zip(claims.rows, verdicts, strict=True):
         assert verdict.claim in row[0]
@@ -126,7 +130,7 @@ def test_every_claim_stands_with_its_verdict_rule_and_reason(comparison, verdict
 
 
 def test_every_method_is_held_against_the_commonest_label(comparison, verdicts, extras):
-    found = {table.title: table for table in tables(comparison, verdicts, facts(), **extras)}
+    found = {table.title: table for table in tables(StudyFindings(comparison, verdicts, facts(), **extras))}
     rows = {row[:2]: row[2:] for row in found["Against always giving the commonest label"].rows}
     pairs, tags = [("xnli", name) for name in ("prompt", "finetune", "lora")], ("pos", "prompt")
     assert list(rows) == [*pairs, tags, ("pos", "finetune")]
@@ -136,8 +140,8 @@ def test_every_method_is_held_against_the_commonest_label(comparison, verdicts, 
 
 
 def test_what_is_not_known_leaves_no_empty_section(comparison, verdicts):
-    bare = {table.title for table in tables(comparison, verdicts, [])}
-    everything = {table.title for table in tables(comparison, verdicts, facts())}
+    bare = {table.title for table in tables(StudyFindings(comparison, verdicts, []))}
+    everything = {table.title for table in tables(StudyFindings(comparison, verdicts, facts()))}
     assert everything - bare == {
         "Language-model loss on the test sets' text",
         "Development score by step",
@@ -149,7 +153,11 @@ def test_learning_is_summed_up_over_the_steps_that_all_seeds_have(comparison, ve
     first, *others = facts()
     longer = [replace(first, curve=(*first.curve, (40, 99.0))), *others]
     for runs in (facts(), longer):
-        (table,) = [each for each in tables(comparison, verdicts, runs) if each.title.startswith("Develop")]
+        (table,) = [
+            each
+            for each in tables(StudyFindings(comparison, verdicts, runs))
+            if each.title.startswith("Develop")
+        ]
         assert table.rows[0] == (
             *("xnli", "prompt", "3", "10 to 30"),
             *("41.0 ± 1.0", "61.0 ± 1.0", "61.0 ± 1.0", "20"),
@@ -158,7 +166,7 @@ def test_learning_is_summed_up_over_the_steps_that_all_seeds_have(comparison, ve
 
 def test_further_methods_stand_among_the_runs_and_curves(comparison, verdicts):
     head = replace(facts()[0], method="head", curve=((10, 35.0),))
-    found = {table.title: table for table in tables(comparison, verdicts, [*facts(), head])}
+    found = {table.title: table for table in tables(StudyFindings(comparison, verdicts, [*facts(), head]))}
     assert [row[:3] for row in found["Runs"].rows][:3] == [
         ("xnli", "prompt", "0, 1, 2"),
         ("xnli", "finetune", "0, 1, 2"),
@@ -172,7 +180,7 @@ def test_every_methods_trainable_share_stands_beside_its_scores(comparison, verd
         replace(facts()[0], method="lora", seed=seed, trained_on=80.0 + seed, zero_shot=50.0, curve=())
         for seed in (0, 1)
     ]
-    found = {table.title: table for table in tables(comparison, verdicts, [*facts(), *lora])}
+    found = {table.title: table for table in tables(StudyFindings(comparison, verdicts, [*facts(), *lora]))}
     table = found["Cost and score"]
     assert table.columns[2:5] == ("trained (%)", "English", "zero-shot mean")
     assert [row[:2] for row in table.rows][:3] == [("xnli", "prompt"), ("xnli", "finetune"), ("xnli", "lora")]
@@ -183,7 +191,7 @@ def test_names_are_escaped(written):
     page, text = written
     assert "<script" not in page
     assert "<script" not in text
-    assert html.escape(NASTY) in page
+    assert escape(NASTY) in page
 
 
 def test_the_page_refers_to_nothing_outside_itself(written):
@@ -204,10 +212,10 @@ def test_the_page_refers_to_nothing_outside_itself(written):
 
 def test_a_study_of_one_seed_is_reported_without_intervals_and_marks(tmp_path):
     comparison = compare(make_runs(20.0, seeds=(0,)), samples=100)
-    page, _ = write_study_report(tmp_path, comparison, judge(comparison), [])
+    page, _ = write_study_report(tmp_path, StudyFindings(comparison, judge(comparison), []))
     scores = next(
         table
-        for table in tables(comparison, judge(comparison), [])
+        for table in tables(StudyFindings(comparison, judge(comparison), []))
         if "by language" in table.title and table.title.startswith("xnli")
     )
     assert {row[5:] for row in scores.rows} == {("–", "–", "")}
@@ -215,5 +223,7 @@ def test_a_study_of_one_seed_is_reported_without_intervals_and_marks(tmp_path):
 
 
 def test_the_same_study_gives_the_same_files(tmp_path, comparison, verdicts, extras, written):
-    paths = write_study_report(tmp_path, comparison, verdicts, facts(NASTY), notes=[NASTY], **extras)
+    paths = write_study_report(
+        tmp_path, StudyFindings(comparison, verdicts, facts(NASTY), notes=[NASTY], **extras)
+    )
     assert tuple(path.read_text(encoding="utf-8") for path in paths) == written

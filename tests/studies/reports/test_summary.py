@@ -8,8 +8,10 @@ from xlprompt.evaluation import judge
 from xlprompt.evaluation.comparison.counts import join_runs
 from xlprompt.evaluation.comparison.other_methods import compare_others
 from xlprompt.evaluation.comparison.run_facts import RunFacts
+from xlprompt.studies.analyses.ablation.brief import brief_table
+from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.page import Section, Table
-from xlprompt.studies.reports.summary import DocumentError, ablations, publish, replace_sections, summary
+from xlprompt.studies.reports.summary import DocumentError, publish, replace_sections, summary
 
 RUNS = [
     RunFacts(task, method, seed, "xglm-nano", 4_000_000, 5_000, 0.125, 60.0 + 60 * seed, 2048.0)
@@ -21,7 +23,7 @@ RUNS = [
 
 @pytest.fixture(scope="module")
 def text(comparison):
-    return summary(comparison, judge(comparison), RUNS)
+    return summary(StudyFindings(comparison, judge(comparison), RUNS))
 
 
 def rows_of(text, first):
@@ -42,7 +44,7 @@ def test_every_language_has_the_mean_and_deviation_of_each_method(comparison, te
 def test_only_the_metrics_that_are_there_are_named(comparison, text):
     assert "over seeds (0, 1, 2); accuracy. Bold" in text
     tasks = {**comparison.tasks, "pos": replace(comparison.tasks["pos"], metric="f1")}
-    mixed = summary(replace(comparison, tasks=tasks), judge(comparison), RUNS)
+    mixed = summary(StudyFindings(replace(comparison, tasks=tasks), judge(comparison), RUNS))
     assert "accuracy, entity F1 for pos. Bold" in mixed
 
 
@@ -61,10 +63,12 @@ def test_of_several_machines_it_is_said_which_runs_were_made_where(comparison, t
         replace(run, device="cpu" if (run.task, run.method) == ("pos", "finetune") else "NVIDIA H100")
         for run in RUNS
     ]
-    mixed = summary(comparison, judge(comparison), runs)
+    mixed = summary(StudyFindings(comparison, judge(comparison), runs))
     assert "depend on the machine: pos finetune on cpu; the others on NVIDIA H100." in mixed
     runs = [replace(run, device="cpu" if run.seed else "NVIDIA H100") for run in RUNS]
-    assert "machine: all on NVIDIA H100 and cpu." in summary(comparison, judge(comparison), runs)
+    assert "machine: all on NVIDIA H100 and cpu." in summary(
+        StudyFindings(comparison, judge(comparison), runs)
+    )
 
 
 def test_the_zero_shot_mean_and_its_gap_leave_english_out(comparison, text):
@@ -86,7 +90,9 @@ def test_the_zero_shot_mean_and_its_gap_leave_english_out(comparison, text):
 def test_seeds_have_a_column_only_where_methods_have_other_ones(comparison, studied):
     def columns(**results):
         others = compare_others(results, ("lora",), ("prompt", "finetune"), train_language="en")
-        head, _, *rows = rows_of(summary(comparison, judge(comparison), RUNS, others), "task")
+        head, _, *rows = rows_of(
+            summary(StudyFindings(comparison, judge(comparison), RUNS, others=others)), "task"
+        )
         return [row[head.index("seeds")] for row in rows] if "seeds" in head else None
 
     lora = studied["pos"].only({"prompt": "lora"})
@@ -100,7 +106,9 @@ def test_another_method_stands_with_its_differences_from_both(comparison, studie
     joined = {**studied, "pos": join_runs([studied["pos"], pos])}
     others = compare_others(joined, ("lora",), ("prompt", "finetune"), train_language="en")
     facts = [*RUNS, RunFacts("pos", "lora", 0, "xglm-nano", trainable_percent=0.95)]
-    head, _, *rows = rows_of(summary(comparison, judge(comparison), facts, others), "task")
+    head, _, *rows = rows_of(
+        summary(StudyFindings(comparison, judge(comparison), facts, others=others)), "task"
+    )
     assert [row[1] for row in rows] == ["prompt", "finetune"] + ["prompt", "finetune", "lora"]
     ours, theirs, lora = (dict(zip(head, row, strict=True)) for row in rows[-3:])
     assert lora["trained"] == "0.95 %"
@@ -117,13 +125,9 @@ def test_the_verdicts_stand_with_their_reasons(comparison, text):
 
 
 def test_ablations_are_a_table_where_the_document_has_a_place_for_them(comparison, tmp_path):
-    columns = ("variant", "trained (%)", "English", "zero-shot mean", "minus 8", "95 % interval")
-    rows = (
-        ("8", "0.5", "90.0", "60.0 ± 1.0", "–", "–", "–"),
-        ("16", "0.9", "90.0", "61.0 ± 1.0", "+1.0", "[-1.0, +3.0]", "0 / 0"),
-        ("std", "0.5", "90.0", "59.0 ± 1.0", "-1.0", "[-3.0, +1.0]", "0 / 0"),
-    )
-    length = Section("Ablation: length", (Table("pos prompt", (*columns, "better / worse"), rows),))
+    row = ("pos prompt", "8: 60.0 ± 1.0 (0.5 %)", "16: +1.0 [-1.0, +3.0] (0.9 %); std: -1.0 [-3.0, +1.0]")
+    length = Section("Ablation: length", (), brief=brief_table("length", [row]))
+    scheme = Section("Ablation: scheme", (), brief=brief_table("scheme", [row, row]))
     other = Section("Tokenization", (Table("Figures", ("language",), (("en",),)),))
     document, report = tmp_path / "README.md", tmp_path / "report.md"
     report.write_text("# Report\n")
@@ -131,16 +135,22 @@ def test_ablations_are_a_table_where_the_document_has_a_place_for_them(compariso
         "<!-- mini begin -->\n<!-- mini end -->\n"
         "<!-- mini-ablations begin -->\nold\n<!-- mini-ablations end -->\n"
     )
-    further = {"ablation-length": length, "tokenization-pos": other}
-    publish(tmp_path / "mini", document, comparison, judge(comparison), RUNS, report, further=further)
+    further = {"ablation-length": length, "tokenization-pos": other, "ablation-scheme": scheme}
+    publish(
+        tmp_path / "mini",
+        document,
+        StudyFindings(comparison, judge(comparison), RUNS),
+        report,
+        further=further,
+    )
     place = document.read_text().partition("<!-- mini-ablations begin -->\n")[2]
     assert place.startswith(
         "| NAME | task and method | first variant | the others |\n"
         "| --- | --- | --- | --- |\n"
         "| `length` | pos prompt | 8: 60.0 ± 1.0 (0.5 %) "
-        "| 16: +1.0 [-1.0, +3.0] (0.9 %); std: -1.0 [-3.0, +1.0] |\n\n"
+        "| 16: +1.0 [-1.0, +3.0] (0.9 %); std: -1.0 [-3.0, +1.0] |\n"
     )
-    assert "make ablation NAME=scheme" in ablations({"tokenization-pos": other})
+    assert place.count("| `scheme` | pos prompt | 8: 60.0") == 2
 
 
 def test_of_several_places_all_are_filled_or_none(tmp_path):
@@ -178,7 +188,7 @@ def test_a_document_without_the_place_is_left_alone_and_explained(content, compa
     document.write_text(content)
     report.write_text("# Report\n")
     with pytest.raises(DocumentError, match="Write the lines '<!-- mini begin -->'"):
-        publish(tmp_path / "mini", document, comparison, judge(comparison), RUNS, report)
+        publish(tmp_path / "mini", document, StudyFindings(comparison, judge(comparison), RUNS), report)
     assert document.read_text() == content
     assert not (tmp_path / "mini").exists()
 
@@ -190,7 +200,7 @@ def test_what_is_published_is_linked_from_where_the_document_lies(comparison, tm
     folder = tmp_path / "experiments" / "results" / "mini"
     titles = ("Ablation: length", "Ablation: scheme", "Tokenization of the pos test set in mini")
     further = {title: Section(title, ()) for title in titles}
-    publish(folder, document, comparison, judge(comparison), RUNS, report, further=further)
+    publish(folder, document, StudyFindings(comparison, judge(comparison), RUNS), report, further=further)
     assert "(experiments/results/mini/differences.svg)" in document.read_text()
     assert (
         "rules and costs; Ablation: length, scheme; Tokenization of the pos test set in mini. "

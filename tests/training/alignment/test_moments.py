@@ -16,7 +16,8 @@ from small import TAGS, WORDS, tiny_recipe, write_data, write_lines
 from xlprompt.data import TASKS
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import AlignmentSettings, load_tokenizer
-from xlprompt.studies.analyses.alignment.measure import analyze_alignment, find_aligned, find_curves
+from xlprompt.studies.analyses.alignment.aligned_runs import find_aligned, find_curves
+from xlprompt.studies.analyses.alignment.measure import analyze_alignment
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.training import RunError, evaluate, train

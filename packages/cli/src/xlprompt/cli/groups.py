@@ -14,10 +14,9 @@ _TEXTS = ("first", "second", "texts")  # of predict; whether such a text may be 
 
 
 class Commands(click.Group):
-    """A group whose `names` each live in a module of that name, after a prefix, as its `command`."""
+    """A group whose `names` each live in a module of that name as its `command`."""
 
     names: Sequence[str] = ()
-    prefix = ""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands, in the order in which a newcomer meets them."""
@@ -27,7 +26,7 @@ class Commands(click.Group):
         """The command of that name; its module is imported now."""
         if cmd_name not in self.names:
             return super().get_command(ctx, cmd_name)
-        module = importlib.import_module(f"xlprompt.cli.commands.{self.prefix}{cmd_name}")
+        module = importlib.import_module(f"xlprompt.cli.commands.{cmd_name}")
         command: click.Command = module.command
         return command
 

@@ -45,13 +45,17 @@ mlruns_option = click.option(
     help="Folder of the MLflow store.",
 )
 
-out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build/analysis"),
-    show_default=True,
-    help="Folder of the page and its Markdown.",
-)
+
+def out_option(default: Path) -> Callable[[Command], Command]:
+    """The option for where an analysis' page goes."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=default,
+        show_default=True,
+        help="Folder of the page and its Markdown.",
+    )
+
 
 runs_option = click.option(
     "--runs",
@@ -115,8 +119,12 @@ def _names_in(value: str | None) -> tuple[str, ...]:
     return names
 
 
-def split_names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """Names between commas or spaces, None for none; a callback."""
+def split_names(
+    ctx: click.Context, parameter: click.Parameter, value: str | tuple[str, ...] | None
+) -> tuple[str, ...] | None:
+    """Names between commas or spaces, of one text or of several, None for none; a callback."""
+    if isinstance(value, tuple):
+        value = ",".join(value) if value else None
     return _names_in(value) or None
 
 
@@ -138,14 +146,26 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _split_numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
+def split_numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """Whole numbers above zero between commas; a callback."""
     return tuple(_number(part) for part in _names_in(value))
 
 
-def _split_layers(
-    ctx: click.Context, parameter: click.Parameter, value: str | None
-) -> tuple[int | None, ...]:
+def split_layers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int | None, ...]:
+    """Layers' numbers between commas, None for the head; a callback."""
     return tuple(None if part == "head" else _number(part) for part in _names_in(value))
+
+
+def split_shares(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[float, ...] | None:
+    """Shares between commas; a callback."""
+    if value is None:
+        return None
+    try:
+        return tuple(map(float, value.split(",")))
+    except ValueError:
+        raise click.BadParameter(f"expected shares such as 0,0.5,1, got '{value}'") from None
 
 
 _ALIGN_OPTIONS = (
@@ -158,7 +178,7 @@ _ALIGN_OPTIONS = (
     ),
     click.option(
         "--align-sentences",
-        callback=_split_numbers,
+        callback=split_numbers,
         metavar="N",
         help="Unlabelled sentences of a language that this is made of, at most. Several, such as 5,50,500, "
         "give a curve.",
@@ -166,7 +186,7 @@ _ALIGN_OPTIONS = (
     click.option(
         "--align-layer",
         "align_layers",
-        callback=_split_layers,
+        callback=split_layers,
         metavar="LAYER",
         help="Where: a decoder layer's number, or 'head' for what the head reads. Several, such as "
         "6,12,head, are compared.",

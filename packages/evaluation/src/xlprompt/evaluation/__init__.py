@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xlprompt.evaluation.answers.inference import Predictions, predict
     from xlprompt.evaluation.answers.predictions import SavedPredictions, load_predictions, save_predictions
-    from xlprompt.evaluation.comparison.compare import Comparison, compare
+    from xlprompt.evaluation.comparison.compare import compare
+    from xlprompt.evaluation.comparison.compared import Comparison
     from xlprompt.evaluation.comparison.counts import TaskRuns, load_runs
     from xlprompt.evaluation.comparison.verdicts import Verdict, judge
     from xlprompt.evaluation.scores.alignment_table import sweep_figure, sweep_table

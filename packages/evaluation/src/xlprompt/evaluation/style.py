@@ -6,16 +6,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from io import StringIO
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xlprompt.data.printable import printable
 
-# Okabe and Ito's palette (Color Universal Design, 2008), as in scores/chart.py; as many as there
-# are methods.
+# Okabe and Ito's palette, whose colors differ for every common kind of color blindness (Color Universal
+# Design, 2008); as many as there are methods.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))
@@ -59,10 +61,35 @@ def any_letter() -> Iterator[None]:
         yield
 
 
+def plain(axes: Axes, grid: Literal["x", "y", "both"] = "both", *, linewidth: float = 0.6) -> None:
+    """Light lines behind what is drawn, and no frame at the top and on the right."""
+    axes.grid(axis=grid, color="#dddddd", linewidth=linewidth)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def legend_above(figure: Figure, *axes: Axes, columns: int) -> None:
+    """Above the axes what their lines stand for, each once."""
+    found = (each.get_legend_handles_labels() for each in axes)
+    named = {name: handle for handles, names in found for handle, name in zip(handles, names, strict=True)}
+    figure.legend(list(named.values()), list(named), loc="outside upper center", ncols=columns, frameon=False)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write the figure; the path's ending decides the format. The same figure gives the same SVG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _save(figure, path, path.suffix.removeprefix("."))
+    return path
+
+
 def svg_text(figure: Figure) -> str:
     """The figure as SVG, the same text for the same figure."""
     text = StringIO()
+    _save(figure, text, "svg")
+    return text.getvalue()
+
+
+def _save(figure: Figure, target: Path | StringIO, kind: str) -> None:
     # A date, or ids drawn at random, would make two reports of one study differ.
     with rc_context({"svg.hashsalt": "xlprompt"}), any_letter():
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+        figure.savefig(target, format=kind, metadata={"Date": None} if kind == "svg" else None)

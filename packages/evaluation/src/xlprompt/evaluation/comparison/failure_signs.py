@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.comparison.compare import LEVEL, Comparison, Difference, MethodScore
+from xlprompt.evaluation.comparison.compared import LEVEL, Comparison, Difference, MethodScore
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.statistics import Estimate, Spread, spread
 from xlprompt.evaluation.comparison.verdicts import MARGIN

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xlprompt.evaluation.comparison.compare import Comparison, compare
+from xlprompt.evaluation.comparison.compare import compare
+from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.counts import TaskRuns
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.statistics import Spread, spread

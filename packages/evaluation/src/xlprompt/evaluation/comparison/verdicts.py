@@ -14,17 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from xlprompt.data.languages import language as language_row
-from xlprompt.evaluation.comparison.compare import LEVEL, Comparison, Difference, differences_by_task
-from xlprompt.evaluation.comparison.statistics import (
-    Estimate,
-    Part,
-    RankCorrelation,
-    additive_effects,
-    estimate,
-    holm,
-    rank_correlation,
-    without_infinity,
-)
+from xlprompt.evaluation.comparison.compared import LEVEL, Comparison, Difference, differences_by_task
+from xlprompt.evaluation.comparison.correlation import RankCorrelation, additive_effects, rank_correlation
+from xlprompt.evaluation.comparison.statistics import Estimate, Part, estimate, holm, without_infinity
 
 MARGIN = 1.0
 """Percentage points below which a deficit still counts as "on par", and an advantage as none."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.scores.transfer_scores import TransferReport
-from xlprompt.evaluation.style import COLORS, MARKERS
+from xlprompt.evaluation.style import COLORS, MARKERS, plain, save
 
 
 def alignment_table(
@@ -110,10 +109,6 @@ def sweep_figure(
     axes.set_xlabel("unlabelled sentences of a language" if name == "sentences" else "decoder layer")
     axes.set_ylabel("zero-shot mean (%)")
     axes.set_title(title)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.yaxis.grid(True, color="#DDDDDD", linewidth=0.8)
-    axes.set_axisbelow(True)
+    plain(axes, "y", linewidth=0.8)
     figure.legend(loc="outside lower center", ncols=len(points) + 1, frameon=False)
-    with rc_context({"svg.hashsalt": "xlprompt"}):
-        figure.savefig(path)
-    return path
+    return save(figure, path)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,15 +18,14 @@ from matplotlib.patches import Patch
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.scores.transfer_scores import LanguageResult, TransferReport
+from xlprompt.evaluation.style import COLORS, plain, save
 
-# Okabe and Ito's palette, whose colors differ for every common kind of color blindness (Color Universal
-# Design, 2008). From blue (much data) to red (little); the levels also stand in order, so color is never
-# alone.
+# From blue (much data) to red (little); the levels also stand in order, so color is never alone.
 _LEVEL_COLORS = {
-    "high": "#0072B2",
-    "medium": "#56B4E9",
-    "low": "#E69F00",
-    "extremely low": "#D55E00",
+    "high": COLORS[0],
+    "medium": COLORS[5],
+    "low": COLORS[4],
+    "extremely low": COLORS[1],
     "unseen": "#999999",
 }
 _DASHED = (0, (3, 2))
@@ -52,7 +50,6 @@ def bar_chart(report: TransferReport, path: str | Path) -> Path:
         DataError: A language code is not in the language table.
         ValueError: Matplotlib cannot write that ending.
     """
-    path = Path(path)
     results = report.by_resources()
     figure = Figure(figsize=(6.4, 2.3 + 0.33 * len(results)), dpi=160, layout="constrained")
     axes = figure.add_subplot()
@@ -63,11 +60,7 @@ def bar_chart(report: TransferReport, path: str | Path) -> Path:
     _label(axes, report, results)
     figure.legend(handles=legend, loc="outside lower center", ncols=2, fontsize=10, frameon=False)
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A date, or ids drawn at random, would make two SVG files of one chart differ.
-    with rc_context({"svg.hashsalt": "xlprompt"}):
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    return path
+    return save(figure, Path(path))
 
 
 def _draw_scores(axes: Axes, report: TransferReport, results: Sequence[LanguageResult]) -> None:
@@ -133,9 +126,8 @@ def _label(axes: Axes, report: TransferReport, results: Sequence[LanguageResult]
     metric = _METRIC_TITLES.get(report.metric, report.metric)
     axes.set_xlabel(f"{metric} (%), ± 1 standard error", fontsize=11)
     axes.set_title(f"{report.task}, {report.split}, trained on {report.trained_on}", fontsize=13)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.xaxis.grid(True, color="#DDDDDD", linewidth=0.8)
-    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+    plain(axes, "x", linewidth=0.8)
 
 
 def _level_color(code: str) -> str:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from xlprompt.data.languages import in_study_order, language
-from xlprompt.evaluation.comparison.compare import Comparison
+from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.statistics import Spread
 from xlprompt.evaluation.style import (
     COLORS,
@@ -26,9 +26,11 @@ from xlprompt.evaluation.style import (
     SMALL,
     WIDTH,
     is_dark,
+    legend_above,
     letters,
     line_style,
     literal,
+    plain,
     svg_text,
 )
 
@@ -98,11 +100,9 @@ def by_resources(comparison: Comparison, task: str) -> str:
         axes.set_ylim(len(codes) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         _mark_levels(axes, codes)
-        axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-        axes.set_axisbelow(True)
         axes.set_xlabel(f"{comparison.tasks[task].metric} (%), ± sd over seeds")
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+        plain(axes, "x")
+        legend_above(figure, axes, columns=2)
         return svg_text(figure)
 
 
@@ -138,9 +138,8 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]],
                 axes.fill_between(steps, mean - sd, mean + sd, color=COLORS[style], alpha=0.2, linewidth=0)
         axes.set_xlabel("step")
         axes.set_ylabel(label)
-        axes.grid(color="#dddddd", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+        plain(axes)
+        legend_above(figure, axes, columns=2)
         return svg_text(figure)
 
 
@@ -229,9 +228,7 @@ def _score_panels(points: Sequence[tuple[str, str, float, float, float]], label:
                 axes.errorbar(place, score, yerr=deviation or None, elinewidth=0.8, markersize=5, **style)
             axes.set_title(task)
             axes.margins(0.15)
-            axes.grid(color="#dddddd", linewidth=0.6)
-            axes.set_axisbelow(True)
-            axes.spines[["top", "right"]].set_visible(False)
+            plain(axes)
         for axes in panels[len(tasks) :]:
             axes.set_visible(False)
         figure.supxlabel(label, fontsize=LETTERS)
@@ -284,20 +281,9 @@ def scores_by_variant(
             axes.margins(x=0.15)
         axes.set_ylabel(label)
         axes.set_xlabel("variant")
-        axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+        plain(axes, "y")
+        legend_above(figure, axes, columns=2)
         return svg_text(figure)
-
-
-def _apart(heights: Sequence[float], *, least: float) -> list[float]:
-    """The heights moved up as far as needed to be `least` from the next, around where they were."""
-    order = np.argsort(heights)
-    moved = np.array(heights, dtype=np.float64)
-    for below, above in zip(order[:-1], order[1:], strict=True):
-        moved[above] = max(moved[above], moved[below] + least)
-    return (moved - (moved - heights).mean()).tolist()
 
 
 def _mark_levels(axes: Axes, codes: Sequence[str]) -> None:

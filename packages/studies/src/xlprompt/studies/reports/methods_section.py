@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xlprompt.data.languages import in_study_order, language
-from xlprompt.evaluation.comparison.compare import Comparison
+from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.other_methods import MethodResult, OtherMethods, method_results
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.statistics import Spread

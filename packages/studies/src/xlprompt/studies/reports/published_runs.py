@@ -33,7 +33,7 @@ from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
 from xlprompt.studies.reports.page import Section
 from xlprompt.training.store.metric_names import COST, LANGUAGE_MODEL, TEST
 
-_FORMAT, _VERSION = "xlprompt runs", 1
+_FORMAT, _VERSION = "xlprompt runs", 2  # of version 1 sections had no rows in brief
 
 # What reports read, and what a reader would ask for; nothing that names a machine's folders.
 _TAGS = ("task", "method", "model", GROUP_TAG, "device", MLFLOW_GIT_COMMIT)
@@ -52,6 +52,9 @@ _PARAMS = (
     "trainable_percent",
 )
 _METRICS = (TEST, COST, LANGUAGE_MODEL, "tokenization/")
+
+RUNS = "runs.jsonl.gz"
+"""The file's name in a folder of published results."""
 
 Curve = tuple[tuple[int, float], ...]
 """Steps and the development scores there, in percent."""
@@ -124,7 +127,7 @@ class _Task(Strict):
 
 class _Header(Strict):
     format: Literal["xlprompt runs"]
-    version: Literal[1]
+    version: Literal[1, 2]
     model: str = Field(min_length=1)
     runs: int = Field(ge=1)
     complete: list[str]
@@ -339,3 +342,43 @@ def _task_runs(
         for code, language in of_task.languages.items()
     }
     return TaskRuns(name, of_task.metric, of_task.split, tuple(_key(run) for run, _ in own), languages)
+
+
+class PublicationError(RuntimeError):
+    """Results that are not published, since others would be lost; the message says which, and what to do."""
+
+
+def refuse_loss(folder: Path, new: PublishedRuns) -> None:
+    """Raise where the folder holds runs, by task, method and seed, or sections that the new results have not.
+
+    Raises:
+        PublicationError: It does.
+        DataError: Its file of runs is damaged.
+    """
+    file = folder / RUNS
+    if not file.exists():
+        if not folder.exists() or not any(folder.iterdir()):
+            return
+        lost = ["a report without its runs"]
+    else:
+        old = read_published(file)
+        lost = [] if old.model == new.model else [f"results of {old.model}"]
+        kept = _seeds(new)
+        for cell, seeds in _seeds(old).items():
+            if gone := sorted(seeds - kept.get(cell, set())):
+                lost.append(f"{cell}, seed{'s' if len(gone) > 1 else ''} {', '.join(map(str, gone))}")
+        lost += [f"the section {name}" for name in old.sections if name not in new.sections]
+    if lost:
+        raise PublicationError(
+            f"{folder}: holds what these results have not: {'; '.join(lost)}. Take its runs in as well with "
+            f"--runs {file} (make: RUNS={file}), name another folder, or lose them with --replace (make: "
+            "ARGS=--replace)"
+        )
+
+
+def _seeds(published: PublishedRuns) -> dict[str, set[int]]:
+    """Seeds by task and method."""
+    seeds: dict[str, set[int]] = {}
+    for run in published.runs:
+        seeds.setdefault(f"{run.tags['task']} {run.tags['method']}", set()).add(int(run.params["seed"]))
+    return seeds

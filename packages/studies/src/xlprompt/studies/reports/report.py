@@ -7,7 +7,7 @@ seeds, where there are any.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xlprompt.data import TASKS
@@ -15,6 +15,7 @@ from xlprompt.data.errors import DataError
 from xlprompt.evaluation import TaskRuns, compare, judge
 from xlprompt.evaluation.comparison.other_methods import compare_others
 from xlprompt.evaluation.comparison.run_facts import RunFacts
+from xlprompt.evaluation.comparison.verdicts import GranularityEffect
 from xlprompt.models import short_name
 from xlprompt.studies.grid.ledger import (
     GROUP_TAG,
@@ -22,8 +23,8 @@ from xlprompt.studies.grid.ledger import (
     largest_shares,
     train_languages_of,
 )
-from xlprompt.studies.reports.publication import refuse_loss
-from xlprompt.studies.reports.published_runs import PublishedRuns, write_published
+from xlprompt.studies.reports.findings import StudyFindings
+from xlprompt.studies.reports.published_runs import RUNS, PublishedRuns, refuse_loss, write_published
 from xlprompt.studies.reports.selection import (
     BASELINE,
     HEAD,
@@ -35,7 +36,7 @@ from xlprompt.studies.reports.selection import (
 )
 from xlprompt.studies.reports.sources import RunSource, open_runs
 from xlprompt.studies.reports.study_page import write_study_report
-from xlprompt.studies.reports.summary import RUNS, DocumentError, publish
+from xlprompt.studies.reports.summary import DocumentError, publish
 from xlprompt.training.store.metric_names import (
     LOSS_AFTER,
     LOSS_BEFORE,
@@ -87,40 +88,9 @@ def report_study(
     remedy = "Run a study first (make all-tasks), name another, or give published runs (--runs)"
     source = open_runs(store, published, remedy)
     study = find_runs(source, model, train_language)
-    trained, *more = train_languages_of(study.runs.values())
     counts, left_out = _load(study, source)
-    comparison = compare(
-        counts, method=METHOD, baseline=BASELINE, train_language=trained, also_trained_on=more
-    )
-    with_head = {name: runs for name, runs in counts.items() if runs.of(HEAD)}
-    heads = {}
-    if with_head:
-        heads = {
-            method: compare(
-                with_head, method=method, baseline=HEAD, train_language=trained, also_trained_on=more
-            )
-            for method in (METHOD, BASELINE)
-        }
-    others = compare_others(counts, OTHERS, (METHOD, BASELINE), train_language=trained, also_trained_on=more)
-    facts = [
-        _facts(
-            key,
-            run,
-            counts[key[0]].metric,
-            trained,
-            source.curve(run, score_name(counts[key[0]].metric, trained, "validation")),
-        )
-        for key, run in study.runs.items()
-    ]
-    shares = largest_shares(run for (_, method, _), run in study.runs.items() if method == METHOD)
-    fertility = find_fertility(study)
     granularity = source.granularity(study.model)
-    verdicts = judge(
-        comparison,
-        trainable_percent=shares,
-        fertility=fertility.by_language if fertility else None,
-        granularity=granularity,
-    )
+    found = _findings(study, counts, source, granularity, left_out)
     sections = dict(sorted(source.sections(study.model).items()))
     groups = {run.tags[GROUP_TAG] for run in study.runs.values()}
     new = PublishedRuns(
@@ -128,38 +98,63 @@ def report_study(
         tuple(study.runs.values()),
         frozenset(groups & source.finished_groups(list(TASKS))),
         counts,
-        {run.run_id: of_run.curve for run, of_run in zip(study.runs.values(), facts, strict=True)},
+        {run.run_id: of_run.curve for run, of_run in zip(study.runs.values(), found.runs, strict=True)},
         sections,
         granularity,
     )
     if publish_in is not None and not replace:
         refuse_loss(publish_in, new)
     try:
-        paths = write_study_report(
-            out,
-            comparison,
-            verdicts,
-            facts,
-            heads=heads,
-            others=others,
-            fertility=fertility,
-            more=list(sections.values()),
-            notes=[*study.notes, *left_out],
-        )
+        paths = write_study_report(out, found, more=list(sections.values()))
     except OSError as error:
         raise DocumentError(f"{out}: cannot be written ({error}). Name another folder with --out") from error
     if publish_in is not None and document is not None:
         publish(
             publish_in,
             document,
-            comparison,
-            verdicts,
-            facts,
+            found,
             paths[1],
-            others=others,
             further=sections,
             write_more=lambda folder: write_published(folder / RUNS, new),
         )
+    _log(store, study, paths)
+    return paths
+
+
+def _findings(
+    study: StudyRuns,
+    counts: Mapping[str, TaskRuns],
+    source: RunSource,
+    granularity: GranularityEffect | None,
+    left_out: Sequence[str],
+) -> StudyFindings:
+    """The runs compared with each other and judged."""
+    trained, *more = train_languages_of(study.runs.values())
+    comparison = compare(
+        counts, method=METHOD, baseline=BASELINE, train_language=trained, also_trained_on=more
+    )
+    with_head = {name: runs for name, runs in counts.items() if runs.of(HEAD)}
+    heads = {
+        method: compare(with_head, method=method, baseline=HEAD, train_language=trained, also_trained_on=more)
+        for method in (METHOD, BASELINE)
+        if with_head
+    }
+    fertility = find_fertility(study)
+    verdicts = judge(
+        comparison,
+        trainable_percent=largest_shares(
+            run for (_, method, _), run in study.runs.items() if method == METHOD
+        ),
+        fertility=fertility.by_language if fertility else None,
+        granularity=granularity,
+    )
+    others = compare_others(counts, OTHERS, (METHOD, BASELINE), train_language=trained, also_trained_on=more)
+    facts = [_facts(key, run, counts[key[0]].metric, trained, source) for key, run in study.runs.items()]
+    return StudyFindings(comparison, verdicts, facts, heads, others, fertility, [*study.notes, *left_out])
+
+
+def _log(store: Path, study: StudyRuns, paths: Sequence[Path]) -> None:
+    """Keep the report's files as artifacts of a run."""
     tracker = MlflowTracker(store)
     with true_end_state(tracker):
         tracker.start(
@@ -170,7 +165,6 @@ def report_study(
         )
         for path in paths:
             tracker.log_artifact(path)
-    return paths
 
 
 def _load(study: StudyRuns, source: RunSource) -> tuple[dict[str, TaskRuns], list[str]]:
@@ -198,13 +192,7 @@ def _load(study: StudyRuns, source: RunSource) -> tuple[dict[str, TaskRuns], lis
     return counts, left_out
 
 
-def _facts(
-    key: tuple[str, str, int],
-    run: CellRun,
-    metric: str,
-    trained: str,
-    curve: tuple[tuple[int, float], ...],
-) -> RunFacts:
+def _facts(key: tuple[str, str, int], run: CellRun, metric: str, trained: str, source: RunSource) -> RunFacts:
     def count(name: str) -> int | None:
         return int(run.params[name]) if name in run.params else None
 
@@ -228,7 +216,7 @@ def _facts(
         device=run.tags.get("device"),
         trained_on=run.metrics.get(score_name(metric, trained)),
         zero_shot=run.metrics.get(score_name(metric, MEAN_ZERO_SHOT)),
-        curve=curve,
+        curve=source.curve(run, score_name(metric, trained, "validation")),
         text_loss={
             code: (loss, run.metrics[LOSS_AFTER + code])
             for code, loss in before.items()

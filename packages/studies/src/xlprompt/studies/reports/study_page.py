@@ -6,92 +6,63 @@ Where the runs come from is not its business: it is given comparisons and what i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from xlprompt.data.languages import language
 from xlprompt.data.whole_files import write_whole
-from xlprompt.evaluation.comparison.compare import Comparison
+from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.failure_signs import failure_signs, text_losses
-from xlprompt.evaluation.comparison.other_methods import OtherMethods, sources
-from xlprompt.evaluation.comparison.run_facts import Fertility, RunFacts
-from xlprompt.evaluation.comparison.verdicts import Verdict
+from xlprompt.evaluation.comparison.other_methods import sources
+from xlprompt.evaluation.comparison.run_facts import RunFacts
+from xlprompt.studies.reports import run_tables
 from xlprompt.studies.reports import tables as study_tables
 from xlprompt.studies.reports.figures import by_resources, cost_against_score, heat_map, learning_curves
+from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.methods_section import other_methods_section
 from xlprompt.studies.reports.page import Image, Section, Table, html_page, markdown_page
 
 
 def write_study_report(
     folder: str | Path,
-    comparison: Comparison,
-    verdicts: Sequence[Verdict],
-    runs: Sequence[RunFacts],
+    findings: StudyFindings,
     *,
-    heads: Mapping[str, Comparison] | None = None,
-    others: OtherMethods | None = None,
-    fertility: Fertility | None = None,
     more: Sequence[Section] = (),
     title: str = "Prompt tuning and full fine-tuning across languages",
-    notes: Sequence[str] = (),
 ) -> tuple[Path, Path]:
     """Write `report.html` and `report.md`.
 
     Args:
         folder: Where they go; made where it does not exist.
-        comparison: From comparison.compare.
-        verdicts: From verdicts.judge.
-        runs: The runs compared, and those of further methods, whose learning curves and costs are shown.
-        heads: By method, its comparison with the head-only baseline, over the tasks that have such runs.
-        others: From other_methods.compare_others.
-        fertility: Tokens a word, where they are known.
+        findings: What they say.
         more: Sections of other analyses, such as ablations, which stand at the end.
         title: Of the page.
-        notes: Sentences about the selection of runs, such as what was left out.
 
     Returns:
         Paths of the page and of the Markdown file.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    sections = [*_sections(comparison, verdicts, runs, heads or {}, others or {}, fertility), *more]
-    notes = [_summary(comparison, runs), *notes]
+    sections = [*_sections(findings), *more]
+    notes = [_summary(findings.comparison, findings.runs), *findings.notes]
     page, text = folder / "report.html", folder / "report.md"
     write_whole(page, html_page(title, sections, notes))
     write_whole(text, markdown_page(title, sections, notes))
     return page, text
 
 
-def tables(
-    comparison: Comparison,
-    verdicts: Sequence[Verdict],
-    runs: Sequence[RunFacts],
-    *,
-    heads: Mapping[str, Comparison] | None = None,
-    others: OtherMethods | None = None,
-    fertility: Fertility | None = None,
-) -> list[Table]:
-    """All tables of the report, in its order; report_page.markdown_table writes one.
-
-    Args: as of write_study_report.
-    """
-    sections = _sections(comparison, verdicts, runs, heads or {}, others or {}, fertility, figures=False)
+def tables(findings: StudyFindings) -> list[Table]:
+    """All tables of the report, in its order; page.markdown_table writes one."""
+    sections = _sections(findings, figures=False)
     return [part for section in sections for part in section.content if isinstance(part, Table)]
 
 
-def _sections(
-    comparison: Comparison,
-    verdicts: Sequence[Verdict],
-    runs: Sequence[RunFacts],
-    heads: Mapping[str, Comparison],
-    others: OtherMethods,
-    fertility: Fertility | None,
-    figures: bool = True,
-) -> list[Section]:
+def _sections(findings: StudyFindings, figures: bool = True) -> list[Section]:
+    comparison, runs = findings.comparison, findings.runs
     sections = [
-        Section("The claims", (study_tables.claims(verdicts),)),
-        Section("Failure signs", tuple(_failures(comparison, runs, heads, others))),
-        Section("What was run", (study_tables.setup(comparison, runs),)),
+        Section("The claims", (study_tables.claims(findings.verdicts),)),
+        Section("Failure signs", tuple(_failures(findings))),
+        Section("What was run", (run_tables.setup(comparison, runs),)),
     ]
     overview: list[Table | Image] = [study_tables.tallies(comparison)]
     if figures:
@@ -105,16 +76,17 @@ def _sections(
             parts.append(Image(title, by_resources(comparison, name)))
         parts.append(study_tables.groups(comparison, name))
         sections.append(Section(name, tuple(parts)))
-    if beside := other_methods_section(comparison, others, runs, figures=figures):
+    if beside := other_methods_section(comparison, findings.others, runs, figures=figures):
         sections.append(beside)
-    if fertility:
-        sections.append(Section("Tokenization", (study_tables.tokenization(comparison, fertility),)))
-    learned = study_tables.learning(comparison, runs)
+    if findings.fertility:
+        table = study_tables.tokenization(comparison, findings.fertility)
+        sections.append(Section("Tokenization", (table,)))
+    learned = run_tables.learning(comparison, runs)
     if learned.rows:
         parts = [learned, *(_curves(comparison, runs) if figures else [])]
         sections.append(Section("Learning curves", tuple(parts)))
-    if costs := study_tables.costs(comparison, runs):
-        parts = [study_tables.cost_table(costs, language(comparison.train_language).name)]
+    if costs := run_tables.costs(comparison, runs):
+        parts = [run_tables.cost_table(costs, language(comparison.train_language).name)]
         points = [(row.task, row.method, row.seconds, row.score) for row in costs if row.score is not None]
         if figures and points:
             parts.append(Image("Zero-shot mean against seconds of a run", cost_against_score(points)))
@@ -122,12 +94,11 @@ def _sections(
     return sections
 
 
-def _failures(
-    comparison: Comparison, runs: Sequence[RunFacts], heads: Mapping[str, Comparison], others: OtherMethods
-) -> list[Table | Image]:
+def _failures(findings: StudyFindings) -> list[Table | Image]:
+    comparison, runs, heads = findings.comparison, findings.runs, findings.heads
     parts: list[Table | Image] = [
         study_tables.failure_signs(failure_signs(comparison, runs, heads)),
-        study_tables.majority(sources(comparison, others)),
+        study_tables.majority(sources(comparison, findings.others)),
     ]
     if heads:
         parts.append(study_tables.head_only(heads))
@@ -140,7 +111,7 @@ def _curves(comparison: Comparison, runs: Sequence[RunFacts]) -> list[Table | Im
     trained = language(comparison.train_language).name
     images: list[Table | Image] = []
     for name, task in comparison.tasks.items():
-        if curves := study_tables.curves_of(name, comparison, runs):
+        if curves := run_tables.curves_of(name, comparison, runs):
             figure = learning_curves(curves, f"{task.metric} (%)")
             images.append(Image(f"{name}: {trained} development score by step", figure))
     return images

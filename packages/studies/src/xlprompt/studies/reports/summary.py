@@ -1,115 +1,77 @@
 """A study's results in brief, as Markdown for a README: tables of scores and methods, and the verdicts.
 
 All of it is also in the report (study_page.py), with intervals. A document that takes it marks the place by
-two comments, and what stands between them is replaced as a whole. Ablations may have a place of their own.
+two comments, and what stands between them is replaced as a whole. What other analyses came to in brief may
+have places of its own.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
-from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.data.whole_files import replace_folder
-from xlprompt.evaluation.comparison.compare import Comparison
+from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.other_methods import OtherMethods, method_results
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.verdicts import Verdict
-from xlprompt.studies.analyses.ablation.section import in_brief
-from xlprompt.studies.analyses.transfer import section as transfer_report
 from xlprompt.studies.reports.figures import heat_map
+from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.methods_section import SHARE_TITLE, share_figure
-from xlprompt.studies.reports.page import Section, inline
+from xlprompt.studies.reports.page import Section, Table, inline, markdown_table
+from xlprompt.studies.reports.published_runs import RUNS
 from xlprompt.studies.reports.wording import difference
 
 _FIGURE, _METHODS, _REPORT = "differences.svg", "methods.svg", "report.md"
-_ABLATION = "ablation-"  # what names of their sections begin with
-
-RUNS = "runs.jsonl.gz"
-"""The file beside them that `xlprompt report --runs` reads."""
 
 
 class DocumentError(ValueError):
     """A document that has no place for the results, or cannot be written; the message says what to do."""
 
 
-def summary(
-    comparison: Comparison,
-    verdicts: Sequence[Verdict],
-    runs: Sequence[RunFacts],
-    others: OtherMethods | None = None,
-) -> str:
-    """The tables, with a sentence on how to read each.
-
-    Args:
-        comparison: From comparison.compare.
-        verdicts: From verdicts.judge.
-        runs: The runs compared, and those of other methods.
-        others: From other_methods.compare_others.
-    """
+def summary(findings: StudyFindings) -> str:
+    """The tables, with a sentence on how to read each."""
+    comparison, runs = findings.comparison, findings.runs
     parts = [
         _scores(comparison),
         f"Percent, mean ± standard deviation over seeds ({_seeds(comparison)}); {_metrics(comparison)}. "
         "Bold: better than the other method at 5 % after Holm's correction over the task's languages, "
         "uncertain over seeds and test examples. Resources: by tokens of XGLM's pre-training data.",
-        _methods(comparison, runs, others or {}),
+        _methods(comparison, runs, findings.others),
         f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Minus: that mean less "
         "the other method's, with its 95 % interval over seeds and test examples. "
         f"Minutes of a run, scoring included, and peak memory depend on the machine{_machines(runs)}.",
-        _verdicts(verdicts),
+        _verdicts(findings.verdicts),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def ablations(sections: Mapping[str, Section]) -> str:
-    """A table with a row for each ablation, task and method, and a sentence on how to read it.
-
-    Args:
-        sections: Of the report, by name; those that are no ablations are passed over.
-
-    Raises:
-        DataError: One is named as an ablation and is none.
-    """
-    rows = []
-    for name, section in sections.items():
-        if not name.startswith(_ABLATION):
-            continue
-        try:
-            brief = (*in_brief(section), *transfer_report.in_brief(section))
-        except (IndexError, KeyError, ValueError) as error:
-            raise DataError(
-                f"the section {name} has other tables than an ablation's ({error})",
-                fix="Make it again: make ablation.",
-            ) from error
-        rows += [(f"`{name.removeprefix(_ABLATION).replace('`', '')}`", *row) for row in brief]
-    if not rows:
-        return "None has been run: `make ablation NAME=scheme`.\n"
-    head = _row(["NAME", "task and method", "first variant", "the others"])
-    note = (
-        "Zero-shot mean in percent, ± standard deviation over seeds (where variants train on several "
-        "languages: over all but the first); of the others, but for other training languages, the difference "
-        "from it in points, with its 95 % interval over seeds and test examples, not corrected for the "
-        "number of variants, bold where the interval leaves out zero. In brackets the trained share, where "
-        "it is not the first variant's."
-    )
-    return "\n".join([head, _row(["---"] * 4), *map(_row, rows), "", note, ""])
+def briefs(sections: Iterable[Section]) -> dict[str, str]:
+    """By kind a table with the rows of its sections, and a sentence on how to read it."""
+    by_kind: dict[str, list[Table]] = {}
+    for section in sections:
+        if section.brief is not None:
+            by_kind.setdefault(section.brief.title, []).append(section.brief)
+    return {
+        kind: f"{markdown_table(replace(first, rows=(*first.rows, *rows)))}\n\n{inline(first.note)}\n"
+        for kind, (first, *others) in by_kind.items()
+        for rows in [tuple(row for table in others for row in table.rows)]
+    }
 
 
 def publish(
     folder: Path,
     document: Path,
-    comparison: Comparison,
-    verdicts: Sequence[Verdict],
-    runs: Sequence[RunFacts],
+    findings: StudyFindings,
     report: Path,
     *,
-    others: OtherMethods | None = None,
     further: Mapping[str, Section] | None = None,
     write_more: Callable[[Path], None] = lambda folder: None,
 ) -> None:
@@ -121,12 +83,9 @@ def publish(
     Args:
         folder: Made where it does not exist; its name is that of the document's section.
         document: A Markdown file with a place for the section (see `replace_sections`). Where it has one for
-            NAME-ablations too, that takes the table of the ablations.
-        comparison: From comparison.compare.
-        verdicts: From verdicts.judge.
-        runs: The runs compared, and those of other methods.
+            NAME-KIND too, that takes the table of what the sections of this kind come to.
+        findings: What is said.
         report: The report in Markdown, which is copied.
-        others: From other_methods.compare_others.
         further: Its sections on other analyses, such as ablations, by name.
         write_more: Writes further files to the folder.
 
@@ -135,26 +94,10 @@ def publish(
             it was then.
     """
     folder = folder.resolve()
-    where = Path(os.path.relpath(folder, document.resolve().parent)).as_posix()
-    path = quote(where)
-    pictures = {_FIGURE: heat_map(comparison)}
-    shown = f"![{comparison.method} minus {comparison.baseline} by language]({path}/{_FIGURE})"
-    if others and (figure := share_figure(method_results(comparison, others, runs))):
-        pictures[_METHODS] = figure
-        shown += f"\n\n![{SHARE_TITLE}]({path}/{_METHODS})"
     sections = further or {}
-    titles: dict[str, list[str]] = {}  # what stands behind the colon, of titles that have one
-    for section in sections.values():
-        kind, _, what = section.title.partition(": ")
-        titles.setdefault(inline(kind), []).append(inline(what))
-    named = [f"{kind}: {', '.join(what)}" if what[0] else kind for kind, what in titles.items()]
-    parts = "; ".join(("intervals, groups of languages, rules and costs", *named))
-    more = (
-        f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={where}/{RUNS}` makes it anew "
-        "from what the runs answered, without the store."
-    )
-    text = f"{summary(comparison, verdicts, runs, others)}\n{shown}\n\n{more}\n"
-    place = f"{folder.name}-ablations"
+    pictures = _pictures(findings)
+    text = f"{summary(findings)}\n{_links(folder, document, pictures, sections.values())}\n"
+    places = {f"{folder.name}-{kind}": table for kind, table in briefs(sections.values()).items()}
     new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
 
     def write_folder() -> None:
@@ -163,19 +106,48 @@ def publish(
         else:
             new.mkdir(parents=True)
         (new / _METHODS).unlink(missing_ok=True)  # of an earlier report, perhaps of other methods
-        for name, picture in pictures.items():
+        for name, (_, picture) in pictures.items():
             (new / name).write_text(picture, encoding="utf-8")
         shutil.copyfile(report, new / _REPORT)
         write_more(new)
         replace_folder(new, folder)
 
-    texts = {folder.name: text, place: ablations(sections)}
     try:
-        replace_sections(document, texts, optional={place}, at_once=write_folder)
+        replace_sections(document, {folder.name: text, **places}, optional=set(places), at_once=write_folder)
     except OSError as error:
         raise DocumentError(f"{folder}: cannot be published there ({error})") from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _pictures(findings: StudyFindings) -> dict[str, tuple[str, str]]:
+    """By file name the title and the SVG of each figure."""
+    comparison = findings.comparison
+    title = f"{comparison.method} minus {comparison.baseline} by language"
+    pictures = {_FIGURE: (title, heat_map(comparison))}
+    results = method_results(comparison, findings.others, findings.runs)
+    if findings.others and (figure := share_figure(results)):
+        pictures[_METHODS] = (SHARE_TITLE, figure)
+    return pictures
+
+
+def _links(
+    folder: Path, document: Path, pictures: Mapping[str, tuple[str, str]], sections: Iterable[Section]
+) -> str:
+    """The figures, and a sentence on what else there is in the folder, as seen from the document."""
+    where = Path(os.path.relpath(folder, document.resolve().parent)).as_posix()
+    path = quote(where)
+    titles: dict[str, list[str]] = {}  # what stands behind the colon, of titles that have one
+    for section in sections:
+        kind, _, what = section.title.partition(": ")
+        titles.setdefault(inline(kind), []).append(inline(what))
+    named = [f"{kind}: {', '.join(what)}" if what[0] else kind for kind, what in titles.items()]
+    parts = "; ".join(("intervals, groups of languages, rules and costs", *named))
+    more = (
+        f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={where}/{RUNS}` makes it anew "
+        "from what the runs answered, without the store."
+    )
+    return "\n\n".join([*(f"![{title}]({path}/{name})" for name, (title, _) in pictures.items()), more])
 
 
 def replace_sections(
@@ -250,11 +222,11 @@ def _scores(comparison: Comparison) -> str:
         won = better.get((row.task, row.language)) == row.method
         cells[row.task, row.language, row.method] = f"**{text}**" if won else text
     columns = [f"{task} {method}" for task in comparison.tasks for method in methods]
-    lines = [_row(["language", "resources", *columns]), _row(["---", "---", *["---:"] * len(columns)])]
+    rows = []
     for code in in_study_order({row.language for row in comparison.scores}):
         values = [cells.get((task, code, method), "") for task in comparison.tasks for method in methods]
-        lines.append(_row([language(code).name, language(code).resource_level, *values]))
-    return "\n".join(lines)
+        rows.append((language(code).name, language(code).resource_level, *values))
+    return markdown_table(Table("Scores", ("language", "resources", *columns), tuple(rows)), right=2)
 
 
 def _methods(comparison: Comparison, runs: Sequence[RunFacts], others: OtherMethods) -> str:
@@ -264,28 +236,26 @@ def _methods(comparison: Comparison, runs: Sequence[RunFacts], others: OtherMeth
     counted = [] if alike else ["seeds"]
     differences = [f"minus {name}" for name in references]
     columns = [*counted, "trained", "zero-shot mean", "gap", *differences, "minutes", "GiB"]
-    lines = [_row(["task", "method", *columns]), _row(["---", "---", *["---:"] * len(columns)])]
+    rows = []
     for result in results:
         of_cell = [run for run in runs if (run.task, run.method) == (result.task, result.method)]
         against = dict(others.get(result.method, {}))
         if result.method == comparison.method:
             against[comparison.baseline] = comparison
-        lines.append(
-            _row(
-                [
-                    result.task,
-                    result.method,
-                    *([] if alike else [str(len(result.seeds))]),
-                    "" if result.trainable_percent is None else f"{result.trainable_percent:.3g} %",
-                    "" if result.zero_shot is None else result.zero_shot.text(),
-                    "" if result.gap is None else result.gap.text(),
-                    *(_minus(against.get(name), result.task) for name in references),
-                    _average([run.seconds for run in of_cell], 60),
-                    _average([run.memory_mib for run in of_cell], 1024),
-                ]
+        rows.append(
+            (
+                result.task,
+                result.method,
+                *([] if alike else [str(len(result.seeds))]),
+                "" if result.trainable_percent is None else f"{result.trainable_percent:.3g} %",
+                "" if result.zero_shot is None else result.zero_shot.text(),
+                "" if result.gap is None else result.gap.text(),
+                *(_minus(against.get(name), result.task) for name in references),
+                _average([run.seconds for run in of_cell], 60),
+                _average([run.memory_mib for run in of_cell], 1024),
             )
         )
-    return "\n".join(lines)
+    return markdown_table(Table("Methods", ("task", "method", *columns), tuple(rows)), right=2)
 
 
 def _minus(against: Comparison | None, task: str) -> str:
@@ -318,11 +288,8 @@ def _average(values: Sequence[float | None], unit: float) -> str:
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> str:
-    lines = [_row(["claim of the paper", "verdict", "because"]), _row(["---"] * 3)]
-    for number, each in enumerate(verdicts, 1):
-        lines.append(_row([f"{number}. {each.claim}", f"**{each.verdict}**", str(each.evidence["reason"])]))
-    return "\n".join(lines)
-
-
-def _row(values: Sequence[str]) -> str:
-    return f"| {' | '.join(inline(value.replace('|', '/')) for value in values)} |"
+    rows = tuple(
+        (f"{number}. {each.claim}", f"**{each.verdict}**", str(each.evidence["reason"]))
+        for number, each in enumerate(verdicts, 1)
+    )
+    return markdown_table(Table("Claims", ("claim of the paper", "verdict", "because"), rows))

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xlprompt.evaluation.comparison.compare import Comparison, GroupDifference, compare
+from xlprompt.evaluation.comparison.compare import compare
+from xlprompt.evaluation.comparison.compared import Comparison, GroupDifference
 from xlprompt.evaluation.comparison.counts import TaskRuns
 from xlprompt.evaluation.comparison.statistics import Estimate, Spread, spread
 

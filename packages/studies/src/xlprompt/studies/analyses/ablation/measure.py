@@ -6,14 +6,16 @@ Where variants differ in the training language, a matrix takes the place of thei
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+
+from rich.console import Console
 
 from xlprompt.evaluation import TaskRuns, load_runs
 from xlprompt.studies.analyses.ablation.findings import Ablation, compare_variants
 from xlprompt.studies.analyses.ablation.section import ablation_section
+from xlprompt.studies.analyses.ablation.settings import Settings
+from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.transfer.findings import TransferMatrix, transfer_matrix
 from xlprompt.studies.analyses.transfer.section import transfer_section
 from xlprompt.studies.errors import StudyError
@@ -21,40 +23,15 @@ from xlprompt.studies.grid.cells import Group, make_groups
 from xlprompt.studies.grid.grid import load_grid
 from xlprompt.studies.grid.ledger import CELL_TAG, CellRun, Ledger, open_ledger
 from xlprompt.studies.reports.kept_sections import log_section
-from xlprompt.studies.reports.page import Section
 
 
-@dataclass(frozen=True)
-class AblationResult:
-    """What was compared.
-
-    Attributes:
-        ablations: By task and method; matrices where the variants were trained on different languages.
-        section: The same as a section of a report.
-        missing: Cells that have no finished run.
-        run_id: The MLflow run that keeps the section.
-    """
-
-    ablations: tuple[Ablation, ...] | tuple[TransferMatrix, ...]
-    section: Section
-    missing: tuple[str, ...]
-    run_id: str
-
-
-def report_ablation(
-    grid_path: Path,
-    *,
-    store: Path,
-    grid_overrides: Mapping[str, Any] | None = None,
-    recipe_overrides: Mapping[str, Any] | None = None,
-) -> AblationResult:
+def measure(settings: Settings, *, store: Path, console: Console | None = None) -> Outcome:
     """Compare the variants of a grid, and keep the outcome in the store for reports.
 
     Args:
-        grid_path: The grid file.
+        settings: The grid file, and what the study was called with.
         store: Folder of the MLflow store.
-        grid_overrides: As the study was called with.
-        recipe_overrides: As the study was called with.
+        console: Is told nothing: it is done at once.
 
     Raises:
         RecipeError: The grid file or a recipe is wrong.
@@ -62,11 +39,12 @@ def report_ablation(
             trained on one language and others on another.
         DataError: Runs were not scored on the same examples.
     """
-    grid = load_grid(grid_path, grid_overrides)
+    grid_path = settings.grid
+    grid = load_grid(grid_path, settings.overrides.grid)
     if len(grid.variants) < 2:
         raise StudyError(f"{grid_path}: has no two variants to compare. Name them under `variants`")
     ledger = open_ledger(store, f"Run the ablation first: xlprompt study {grid_path}")
-    groups = make_groups(grid, grid_path, recipe_overrides)
+    groups = make_groups(grid, grid_path, settings.overrides.recipe)
     missing: list[str] = []
     ways = [
         [group for group in groups if (group.task, group.method) == (task, method)]
@@ -77,14 +55,16 @@ def report_ablation(
     ablations: tuple[Ablation, ...] | tuple[TransferMatrix, ...]
     if any(len(set(_trained_on(chosen).values())) > 1 for chosen in ways):
         ablations = tuple(_transfer(chosen, ledger, missing, grid_path) for chosen in ways)
-        section = transfer_section("Transfer between languages", ablations)
+        section = transfer_section(grid_path.stem, ablations)
     else:
         ablations = tuple(_compare(chosen, ledger, missing, grid_path) for chosen in ways)
-        section = ablation_section(f"Ablation: {grid_path.stem}", ablations)
+        section = ablation_section(grid_path.stem, ablations)
     run_id = log_section(
         store, name, groups[0].model, section, params={"grid": grid_path.name, "seeds": len(grid.seeds)}
     )
-    return AblationResult(ablations, section, tuple(missing), run_id)
+    values = {"ablations": [asdict(each) for each in ablations], "missing": missing}
+    notes = [f"Not finished and left out: {', '.join(missing)}"] if missing else []
+    return Outcome(ablations, values, [section], run_id, notes=notes, out=grid_path.stem)
 
 
 def _trained_on(groups: list[Group]) -> dict[str, str]:

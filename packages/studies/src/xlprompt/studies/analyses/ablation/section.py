@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import copysign
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.comparison.statistics import Spread
-from xlprompt.studies.analyses.ablation.findings import Ablation
+from xlprompt.evaluation.comparison.statistics import Estimate, Spread
+from xlprompt.studies.analyses.ablation.brief import brief_table
+from xlprompt.studies.analyses.ablation.findings import Ablation, VariantResult
 from xlprompt.studies.reports.figures import scores_by_variant
 from xlprompt.studies.reports.page import Image, Section, Table
-from xlprompt.studies.reports.wording import ABSENT, interval
+from xlprompt.studies.reports.wording import ABSENT, interval, number_text
 
 _LEVELS = ("high", "medium", "low", "extremely low", "unseen")
-_SIGNED = "+.1f"  # an end that is rounded to zero keeps its sign
-_VARIANT, _SHARE, _INTERVAL, _TALLY = "variant", "trained (%)", "95 % interval", "better / worse"
 
 
-def ablation_section(title: str, ablations: Sequence[Ablation]) -> Section:
-    """A table and a figure for each task and method."""
+def ablation_section(name: str, ablations: Sequence[Ablation]) -> Section:
+    """A table and a figure for each task and method of the grid of this name."""
     content: list[Table | Image] = []
     for each in ablations:
         content.append(_table(each))
@@ -29,38 +29,44 @@ def ablation_section(title: str, ablations: Sequence[Ablation]) -> Section:
         trained = language(each.train_language).name
         figure = scores_by_variant(points, trained=trained, label=f"{each.metric} (%), ± sd over seeds")
         content.append(Image(f"{each.task} {each.method}: score by variant", figure))
-    return Section(title, tuple(content))
+    brief = brief_table(name, [_in_brief(each) for each in ablations])
+    return Section(f"Ablation: {name}", tuple(content), brief=brief)
 
 
-def in_brief(section: Section) -> list[tuple[str, str, str]]:
-    """What a section of `ablation_section` comes to, in a row for each task and method.
-
-    Returns:
-        Task and method; the first variant with its mean; the others with their differences from it, in points
-        with 95 % intervals, bold where one leaves out zero, and with their trained shares where these are
-        others than the first's.
-    """
-    rows = []
-    for table in section.content:
-        if isinstance(table, Table) and _TALLY in table.columns:
-            first, *others = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
-            mean, minus = table.columns[3:5]
-            differences = []
-            for each in others:
-                text = f"{each[_VARIANT]}: {each[minus]} {each[_INTERVAL]}"
-                if _leaves_out_zero(each[_INTERVAL]):
-                    text = f"**{text}**"
-                share = "" if each[_SHARE] == first[_SHARE] else f" ({each[_SHARE]} %)"
-                differences.append(text + share)
-            share = "" if first[_SHARE] == ABSENT else f" ({first[_SHARE]} %)"
-            rows.append((table.title, f"{first[_VARIANT]}: {first[mean]}{share}", "; ".join(differences)))
-    return rows
+def _in_brief(ablation: Ablation) -> tuple[str, str, str]:
+    """Task and method, the first variant with its mean, and the others with their differences from it."""
+    first, *others = ablation.variants
+    share = _share(first)
+    differences = []
+    for each in others:
+        text = f"{each.name}: {' '.join(_difference(each))}"
+        if each.difference is not None and _leaves_out_zero(each.difference):
+            text = f"**{text}**"
+        differences.append(text + ("" if _share(each) == share else f" ({_share(each)} %)"))
+    trained = "" if share == ABSENT else f" ({share} %)"
+    return (
+        f"{ablation.task} {ablation.method}",
+        f"{first.name}: {_mean(first.others)}{trained}",
+        "; ".join(differences),
+    )
 
 
-def _leaves_out_zero(interval_text: str) -> bool:
+def _leaves_out_zero(estimate: Estimate) -> bool:
     """Whether both ends have one sign."""
-    low, comma, high = interval_text.strip("[]").partition(", ")
-    return bool(comma) and low[0] == high[0]
+    low, high = estimate.low, estimate.high
+    return low is not None and high is not None and copysign(1, low) == copysign(1, high)
+
+
+def _difference(variant: VariantResult) -> tuple[str, str]:
+    """From the first variant, and the interval; ends that are rounded to zero keep their sign."""
+    found = variant.difference
+    if found is None:
+        return ABSENT, ABSENT
+    return f"{found.value:+.1f}", interval(found.low, found.high, "+.1f")
+
+
+def _share(variant: VariantResult) -> str:
+    return number_text(variant.trainable_percent, ".3g")
 
 
 def _zero_shot_table(ablation: Ablation) -> Table:
@@ -125,30 +131,19 @@ def _table(ablation: Ablation) -> Table:
     first = ablation.variants[0].name
     rows = []
     for each in ablation.variants:
-        estimate = each.difference
         rows.append(
             (
                 each.name,
-                ABSENT if each.trainable_percent is None else f"{each.trainable_percent:.3g}",
+                _share(each),
                 _mean(each.trained_on),
                 _mean(each.others),
-                ABSENT if estimate is None else f"{estimate.value:+.1f}",
-                ABSENT if estimate is None else interval(estimate.low, estimate.high, _SIGNED),
+                *_difference(each),
                 ABSENT if each.name == first else f"{each.wins} / {each.losses}",
             )
         )
-    columns = (
-        _VARIANT,
-        _SHARE,
-        trained,
-        mean,
-        f"minus {first}",
-        _INTERVAL,
-        _TALLY,
-    )
     return Table(
         f"{ablation.task} {ablation.method}",
-        columns,
+        ("variant", "trained (%)", trained, mean, f"minus {first}", "95 % interval", "better / worse"),
         tuple(rows),
         f"{ablation.metric} in percent, mean ± standard deviation over seeds. "
         + (f"Other languages: all but {trained}, trained on or not. " if several else "")

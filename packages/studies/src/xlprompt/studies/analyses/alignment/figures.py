@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.style import COLORS, MARKERS, WIDTH, letters, line_style, svg_text
+from xlprompt.evaluation.style import (
+    COLORS,
+    MARKERS,
+    WIDTH,
+    legend_above,
+    letters,
+    line_style,
+    plain,
+    svg_text,
+)
 from xlprompt.studies.analyses.alignment.findings import Curve, Gain, is_head
 
 _ROW = 0.13  # inches that a method takes in a language's row
@@ -66,13 +74,8 @@ def gains_by_language(gains: Sequence[Gain], task: str) -> str:
         axes.set_ylim(len(codes) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("points gained; filled: significant")
-        _plain(axes, "x")
-        figure.legend(
-            *axes.get_legend_handles_labels(),
-            loc="outside upper center",
-            ncols=min(4, len(gains)),
-            frameon=False,
-        )
+        plain(axes, "x")
+        legend_above(figure, axes, columns=min(4, len(gains)))
         return svg_text(figure)
 
 
@@ -114,24 +117,11 @@ def curves_figure(curves: Sequence[Curve]) -> str:
             axes.set_title(curve.method)
             names = ["head" if is_head(swept, value) else str(value) for value in values]
             axes.set_xticks(range(len(values)), names)
-            _plain(axes, "y")
+            plain(axes, "y")
         for axes in list(panels.flat)[len(curves) :]:
             axes.set_visible(False)
         label = "unlabelled sentences of a language" if swept == "sentences" else "decoder layer"
         figure.supxlabel(label, fontsize="medium")
         figure.supylabel("zero-shot mean (%)", fontsize="medium")
-        by_label = dict(
-            pair
-            for axes in panels.flat
-            for pair in zip(*reversed(axes.get_legend_handles_labels()), strict=True)
-        )
-        figure.legend(
-            list(by_label.values()), list(by_label), loc="outside upper center", ncols=3, frameon=False
-        )
+        legend_above(figure, *panels.flat, columns=3)
         return svg_text(figure)
-
-
-def _plain(axes: Axes, grid: str) -> None:
-    axes.grid(axis=grid, color="#dddddd", linewidth=0.6)  # type: ignore[arg-type]
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)

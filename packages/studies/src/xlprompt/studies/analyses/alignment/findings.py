@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from xlprompt.evaluation.comparison.compare import Comparison
+from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.statistics import Spread, spread
 
 Swept = Literal["sentences", "layer"]

@@ -7,36 +7,32 @@ the predictions.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.text import Text
+
 from xlprompt.data import TASKS
-from xlprompt.evaluation import TaskRuns, Verdict, compare, judge, load_runs, main_metric
-from xlprompt.models import ALIGNMENT_KINDS, METHODS, absolute_name
-from xlprompt.studies.analyses.alignment.findings import Curve, Gain, Swept, curve_of
+from xlprompt.evaluation import TaskRuns, Verdict, compare, judge, load_runs
+from xlprompt.evaluation.terminal import open_console
+from xlprompt.models import absolute_name
+from xlprompt.studies.analyses.alignment.aligned_runs import KINDS, Key, find_aligned, find_curves, in_order
+from xlprompt.studies.analyses.alignment.findings import Curve, Gain
+from xlprompt.studies.analyses.alignment.gain_table import gain_tables
 from xlprompt.studies.analyses.alignment.section import alignment_section
+from xlprompt.studies.analyses.alignment.settings import Settings
+from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, SweepResult, sweep_alignment
+from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import CellRun, Ledger, largest_shares, open_ledger, train_languages_of
 from xlprompt.studies.reports.kept_sections import find_granularity, log_section
 from xlprompt.studies.reports.page import Section
 from xlprompt.studies.reports.selection import BASELINE, METHOD, StudyRuns, find_fertility
-from xlprompt.training.recipes.recipe import Recipe
-from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, score_name, swept_mean
 
 SECTION = "alignment"
-
-_ALIGNMENT_KEYS = ("evaluation.alignment.sentences", "evaluation.alignment.layer")
-# What is swept, and the key of the recipe that the runs of one curve may therefore differ in.
-_SWEPT_BY: Mapping[Swept, str] = {
-    "sentences": "evaluation.alignment.sentences",
-    "layer": "evaluation.alignment.layer",
-}
-# A recipe's values that make the trained model what it is; those of an evaluation may differ from the run's.
-_RECIPE_KEYS = set(Recipe.model_fields) - {"task", "method", "model", "seed", "evaluation"}
-KINDS = tuple(kind for kind in ALIGNMENT_KINDS if kind != "none")
 
 
 @dataclass(frozen=True)
@@ -86,6 +82,57 @@ class AlignmentFindings:
         }
 
 
+def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
+    """Compare, and with `sweep` first make the scorings that the store has not.
+
+    Args:
+        settings: What is asked.
+        store: Folder of the MLflow store.
+        console: Where progress goes.
+
+    Raises:
+        RecipeError: There is no such kind of alignment.
+        StudyError: As of analyze_alignment and sweep_alignment; or what belongs to `sweep` was asked without.
+        DataError: Runs of a task were not scored on the same examples, or the data of a run are not there.
+    """
+    asked = {name: value for name, value in settings if value}
+    model, exit_code = settings.model, 0
+    if settings.sweep:
+        result = _sweep(settings, asked, store, console)
+        model, exit_code = result.model, 1 if result.failures else 0
+        if result.stopped_by is not None:
+            console.print("Interrupted. The same command goes on.", style="red", highlight=False)
+            return Outcome(None, None, [], exit_code=128 + result.stopped_by)
+    elif named := [name for name in asked if name not in ("tasks", "model")]:
+        option = named[0].replace("_", "-")
+        raise StudyError(f"--{option} says what to score, which is done with --sweep only")
+    # What has been scored belongs into the report, whichever tasks it was.
+    tasks = () if settings.sweep else settings.tasks
+    with open_console(stderr=True).status("Looking for aligned predictions") as status:
+        found = analyze_alignment(store, tasks=tasks, model=model, say=lambda text: status.update(Text(text)))
+    sections = [found.section(name) for name in found.models]
+    return Outcome(found, found.to_dict(), sections, tables=gain_tables(found.gains), exit_code=exit_code)
+
+
+def _sweep(settings: Settings, asked: Mapping[str, Any], store: Path, console: Console) -> SweepResult:
+    names = {"align": "kinds", "align_sentences": "sentences", "align_layer": "layers"}
+    given = {
+        names.get(name, name): value
+        for name, value in asked.items()
+        if name not in ("sweep", "device", "workers")
+    }
+    result = sweep_alignment(
+        AlignmentSweep(**given),
+        store=store,
+        console=console,
+        device=settings.device,
+        workers=settings.workers or 1,
+    )
+    for name, error in result.failures.items():
+        console.print(f"{name} failed: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    return result
+
+
 def analyze_alignment(
     store: Path,
     *,
@@ -122,7 +169,7 @@ def analyze_alignment(
     verdicts: dict[tuple[str, str], tuple[Verdict, ...]] = {}
     for name in models:
         of_model = {key: run for key, run in runs.items() if key[1] == name}
-        for method in _in_order(key[2] for key in of_model):
+        for method in in_order(key[2] for key in of_model):
             of_method = {key: run for key, run in of_model.items() if key[2] == method}
             say(f"What alignment gains {method} with {name}, of {len(of_method)} runs")
             gains += _gains(ledger, of_method, name, method)
@@ -141,12 +188,6 @@ def _is_of(run: CellRun, model: str | None) -> bool:
     return model is None or run.tags["model"] in (model, absolute_name(model))
 
 
-def _in_order(methods: Iterable[str]) -> list[str]:
-    """Methods, each once, in the order of METHODS."""
-    known: tuple[str, ...] = METHODS
-    return sorted(set(methods), key=lambda name: (known.index(name) if name in known else len(known), name))
-
-
 def _keep(store: Path, model: str, findings: AlignmentFindings, runs: int) -> None:
     """Keep a model's section for the reports on it, its zero-shot gains as metrics."""
     metrics = {}
@@ -162,108 +203,6 @@ def _keep(store: Path, model: str, findings: AlignmentFindings, runs: int) -> No
         params={"runs": runs},
         metrics=metrics,
         findings=findings.to_dict(),
-    )
-
-
-Key = tuple[str, str, str, int]  # task, model, method, seed
-
-
-def find_aligned(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[dict[Key, CellRun], tuple[str, ...]]:
-    """Those of the scored runs, newest first, that count, and what was left out."""
-    groups: dict[tuple[str, str, str], dict[str, dict[int, tuple[int, CellRun]]]] = {}
-    for run in scored:
-        files = sum(len(ledger.predictions(run.run_id, kind)) for kind in KINDS)
-        if not files:
-            continue
-        group = groups.setdefault(_cell(run), {}).setdefault(_settings(run), {})
-        seed = int(run.params["seed"])
-        if seed not in group or files > group[seed][0]:
-            group[seed] = (files, run)
-    found: dict[Key, CellRun] = {}
-    for cell, of_cell in groups.items():
-        fullest = max(of_cell.values(), key=lambda group: sum(files for files, _ in group.values()))
-        found |= {(*cell, seed): run for seed, (_, run) in fullest.items()}
-    notes = [
-        f"{task} {method} with {name}: {len(of_cell) - 1} other settings with fewer predictions are left out."
-        for (task, name, method), of_cell in sorted(groups.items())
-        if len(of_cell) > 1
-    ]
-    order = list(TASKS)
-    return dict(sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0]))), tuple(notes)
-
-
-def find_curves(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[Curve, ...]:
-    """Sweeps over numbers of sentences and over layers, over the seeds of a task, model and method.
-
-    Sweeps of one seed join where their other settings are the same. Of several settings those with the most
-    means count, the newest of equals.
-
-    Args:
-        ledger: Of the store.
-        scored: Runs, newest first.
-    """
-    sweeps: dict[tuple[str, str, str, Swept], dict[str, _Sweeps]] = {}
-    for run in scored:
-        metric = main_metric(TASKS[run.tags["task"]])
-        without = run.metrics.get(score_name(metric, MEAN_ZERO_SHOT))
-        for swept, own in _SWEPT_BY.items():
-            names = {kind: swept_mean(metric, kind, swept) for kind in KINDS}
-            names = {kind: name for kind, name in names.items() if name in run.metrics}
-            if not names or without is None:
-                continue
-            group = sweeps.setdefault((*_cell(run), swept), {}).setdefault(_settings(run, own), _Sweeps())
-            group.add(
-                int(run.params["seed"]),
-                without,
-                {kind: dict(ledger.history(run.run_id, name)) for kind, name in names.items()},
-            )
-    curves = []
-    for (task, model, method, swept), by_settings in sweeps.items():
-        fullest = max(by_settings.values(), key=_Sweeps.size)
-        metric = main_metric(TASKS[task])
-        curve = curve_of(model, task, metric, method, swept, fullest.none, fullest.points)
-        if curve is not None:
-            curves.append(curve)
-    order, methods = list(TASKS), _in_order(curve.method for curve in curves)
-    return tuple(
-        sorted(
-            curves, key=lambda c: (c.model, order.index(c.task), c.swept == "layer", methods.index(c.method))
-        )
-    )
-
-
-@dataclass
-class _Sweeps:
-    """The sweeps of several seeds, with the same settings."""
-
-    none: dict[int, float] = field(default_factory=dict)
-    points: dict[int, dict[str, dict[int, float]]] = field(default_factory=dict)
-
-    def add(self, seed: int, none: float, points: Mapping[str, Mapping[int, float]]) -> None:
-        """Take a run's in, but for what a newer one has."""
-        self.none.setdefault(seed, none)
-        of_seed = self.points.setdefault(seed, {})
-        for kind, of_kind in points.items():
-            of_seed[kind] = {**of_kind, **of_seed.get(kind, {})}
-
-    def size(self) -> int:
-        """Number of means."""
-        return sum(len(of_kind) for of_seed in self.points.values() for of_kind in of_seed.values())
-
-
-def _cell(run: CellRun) -> tuple[str, str, str]:
-    return run.tags["task"], run.tags["model"], run.tags["method"]
-
-
-def _settings(run: CellRun, without: str | None = None) -> str:
-    """What runs must share to stand in one table, as text; but for the key `without`."""
-    return json.dumps(
-        {
-            key: value
-            for key, value in run.params.items()
-            if key != without and (key in _ALIGNMENT_KEYS or key.partition(".")[0] in _RECIPE_KEYS)
-        },
-        sort_keys=True,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.comparison.compare import Comparison
+from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.statistics import spread
 from xlprompt.evaluation.comparison.verdicts import Verdict
 from xlprompt.studies.analyses.alignment.figures import curves_figure, gains_by_language

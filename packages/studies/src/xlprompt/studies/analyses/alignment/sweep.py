@@ -18,7 +18,7 @@ from rich.console import Console
 
 from xlprompt.data import TASKS
 from xlprompt.data.sources import Source
-from xlprompt.studies.analyses.alignment.measure import KINDS
+from xlprompt.studies.analyses.alignment.aligned_runs import KINDS
 from xlprompt.studies.analyses.alignment.worker import SWEEP_TAG, AlignmentJob
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.executors.choose import make_executor

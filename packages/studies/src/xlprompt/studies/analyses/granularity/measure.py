@@ -24,15 +24,15 @@ from xlprompt.evaluation.comparison.counts import RunKey
 from xlprompt.evaluation.processes import Processes
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.models import load_tokenizer
+from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.granularity.findings import GranularityFindings, compare_shares, keys_at
 from xlprompt.studies.analyses.granularity.section import granularity_section
-from xlprompt.studies.analyses.granularity.settings import Sweep
+from xlprompt.studies.analyses.granularity.settings import Settings, Sweep
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.code_version import code_version
 from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
 from xlprompt.studies.grid.study import run_study
 from xlprompt.studies.reports.kept_sections import log_section
-from xlprompt.studies.reports.page import Section
 from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
 from xlprompt.training.errors import CheckpointError, RecipeError
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
@@ -48,21 +48,18 @@ KIND = "granularity"
 SCORING_TAG = "granularity_scoring"
 
 
-@dataclass(frozen=True)
-class GranularityResult:
-    """What a sweep has come to.
-
-    Attributes:
-        findings: Scores and slopes.
-        section: The same as tables and figures.
-        run_id: The MLflow run that holds it.
-        done: How many scorings this call has made; the others were there.
-    """
-
-    findings: GranularityFindings
-    section: Section
-    run_id: str
-    done: int
+def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
+    """`run_sweep` of what is asked."""
+    seeds = settings.seeds
+    return run_sweep(
+        settings.sweep,
+        store=store,
+        console=console,
+        overrides=settings.of_sweep(),
+        grid_overrides={} if seeds is None else {"seeds": seeds if isinstance(seeds, int) else list(seeds)},
+        recipe_overrides=settings.recipe,
+        device=settings.device,
+    )
 
 
 def run_sweep(
@@ -74,7 +71,7 @@ def run_sweep(
     grid_overrides: Mapping[str, Any] | None = None,
     recipe_overrides: Mapping[str, Any] | None = None,
     device: str | None = None,
-) -> GranularityResult:
+) -> Outcome:
     """Score (or train) both methods at every share, and keep what came out.
 
     Args:
@@ -120,7 +117,7 @@ def run_sweep(
         params={**sweep.model_dump(mode="json"), "model": model},
         metrics=_metrics(findings, tokens),
     )
-    return GranularityResult(findings, section, run_id, done)
+    return Outcome(findings, findings.to_dict(), [section], run_id, done)
 
 
 @dataclass(frozen=True)

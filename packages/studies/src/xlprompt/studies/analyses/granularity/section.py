@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.statistics import Estimate
-from xlprompt.evaluation.style import COLORS, MARKERS, WIDTH, letters, svg_text
+from xlprompt.evaluation.style import COLORS, MARKERS, WIDTH, legend_above, letters, plain, svg_text
 from xlprompt.studies.analyses.granularity.findings import (
     ALL,
     LEAST_FINER,
@@ -17,8 +17,7 @@ from xlprompt.studies.analyses.granularity.findings import (
     Slope,
 )
 from xlprompt.studies.reports.page import Image, Section, Table
-
-_ABSENT = "–"
+from xlprompt.studies.reports.wording import ABSENT, difference, number_text
 
 
 def granularity_section(
@@ -56,9 +55,9 @@ def _pooled(findings: GranularityFindings) -> Table:
     rows.append(
         (
             "those that say something",
-            _ABSENT,
-            _ABSENT,
-            _ABSENT if sure is None else _interval(sure),
+            ABSENT,
+            ABSENT,
+            ABSENT if sure is None else _interval(sure),
             _p_value(sure),
         )
     )
@@ -145,10 +144,8 @@ def _figure(findings: GranularityFindings) -> str:
         axes.set_xticks(list(findings.shares), [f"{share:g}" for share in findings.shares])
         axes.set_xlabel("share of words cut more finely")
         axes.set_ylabel(f"{findings.method} minus {findings.baseline}, points")
-        axes.grid(axis="y", color="#eeeeee", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+        plain(axes, "y")
+        legend_above(figure, axes, columns=4)
         return svg_text(figure)
 
 
@@ -167,13 +164,12 @@ def _cells(row: Slope) -> tuple[str, str, str, str]:
 
 
 def _p_value(found: Estimate | None) -> str:
-    return _ABSENT if found is None or found.p_value is None else f"{found.p_value:.2g}"
+    return number_text(None if found is None else found.p_value, ".2g")
 
 
 def _interval(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.value:+z.1f}"
-    return f"{found.value:+z.1f} [{found.low:+z.1f}, {found.high:+z.1f}]"
+    points, ends = difference(found)
+    return points if ends == ABSENT else f"{points} {ends}"
 
 
 def _both(score: ShareScore) -> str:
@@ -185,4 +181,4 @@ def _name(code: str) -> str:
 
 
 def _times(ratio: float | None) -> str:
-    return _ABSENT if ratio is None else f"x {ratio:.2f}"
+    return ABSENT if ratio is None else f"x {ratio:.2f}"

@@ -1,18 +1,20 @@
-"""What a sweep over token granularity consists of, as its file says it; measure.py runs it."""
+"""What a sweep over token granularity consists of: as its file says, and what is asked."""
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from xlprompt.data import LANGUAGES, TASKS
-from xlprompt.training.recipes.settings import Settings
+from xlprompt.studies.analyses.analysis import option
+from xlprompt.training.recipes.settings import Settings as AnySettings
 
 HIGH = "high"
 
 
-class Sweep(Settings):
+class Sweep(AnySettings):
     """A sweep over shares of words that are cut more finely, as its file describes it."""
 
     shares: tuple[float, ...] = Field(
@@ -64,3 +66,40 @@ class Sweep(Settings):
         if self.languages == HIGH:
             return tuple(code for code, row in LANGUAGES.items() if row.resource_level == HIGH)
         return tuple(self.languages)
+
+
+class Settings(AnySettings):
+    """Score a finished study's models on text of which a growing share of words is cut more finely.
+
+    Model and text stay the same; only the tokens change. SWEEP is a YAML file that says which languages and
+    shares. Scorings that are in the store are not made again, so the same command goes on. What comes out,
+    the slope of prompt tuning minus full fine-tuning, is kept as a run of the store, and the report's verdict
+    on the fourth claim takes it up. --set names keys of the recipes, for --train.
+
+    Examples:
+      xlprompt analyze granularity experiments/granularity/mini.yaml
+      xlprompt analyze granularity experiments/granularity/mini.yaml --train both --seeds 2 --tasks xnli
+    """
+
+    sweep: Path = option(..., "The sweep's file.")
+    tasks: tuple[str, ...] | None = option(None, "Some of the tasks, such as xnli,pos.")
+    languages: tuple[str, ...] | None = option(
+        None, "Languages whose text is cut, such as en,de.", metavar="CODES"
+    )
+    shares: tuple[float, ...] | None = option(None, "Shares of the words, such as 0,0.5,1.")
+    model: str | None = option(None, "Backbone; needed only where the store has studies of several.")
+    limit: int | None = option(None, "Use at most this many examples of each language.", above=1)
+    train: str | None = option(
+        None,
+        "Train anew for each share, on finer text, and score on text as it is (train) or on finer (both).",
+        choices=("train", "both"),
+    )
+    seeds: int | tuple[int, ...] | None = option(None, "With --train: how many seeds, or a list.")
+    recipe: dict[str, Any] = option({}, "Values of the recipes' keys.")
+    device: str | None = option(None, "cpu or cuda; default: a GPU where there is one.")
+
+    def of_sweep(self) -> dict[str, Any]:
+        """Those that win over the sweep's file."""
+        return self.model_dump(
+            include={"tasks", "languages", "shares", "model", "limit", "train"}, exclude_none=True
+        )

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.style import COLORS, WIDTH, letters, svg_text
+from xlprompt.evaluation.style import COLORS, WIDTH, letters, plain, svg_text
 
 # Where a code may stand, in points to the right of and above its point, best first; then farther out.
 _PLACES = ((3, -3), (-12, -3), (-4, 4), (-4, -11), (3, 3), (-12, 3), (3, -9), (-12, -9))
@@ -52,9 +52,7 @@ def language_scatter(
         axes.margins(0.08)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
-        axes.grid(color="#eeeeee", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        plain(axes)
         figure.draw_without_rendering()  # so that the axes have their final size
         _write_codes(figure, axes, points)
         return svg_text(figure)

@@ -16,14 +16,9 @@ import numpy as np
 from scipy import stats
 
 from xlprompt.data.languages import language as language_row
-from xlprompt.evaluation.comparison.compare import Comparison, differences_by_task
-from xlprompt.evaluation.comparison.statistics import (
-    CONFIDENCE,
-    RankCorrelation,
-    additive_effects,
-    rank_correlation,
-    resample,
-)
+from xlprompt.evaluation.comparison.compared import Comparison, differences_by_task
+from xlprompt.evaluation.comparison.correlation import RankCorrelation, additive_effects, rank_correlation
+from xlprompt.evaluation.comparison.statistics import CONFIDENCE, resample
 from xlprompt.studies.analyses.tokenization.counts import TokenCounts
 
 FIGURES: Mapping[str, str] = {

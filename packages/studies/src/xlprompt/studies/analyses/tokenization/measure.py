@@ -6,7 +6,6 @@ No weights are loaded. What the figures are is said in `xlprompt.studies.analyse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -15,13 +14,14 @@ from xlprompt.data import TASKS, task
 from xlprompt.data.sources import open_source
 from xlprompt.evaluation import Comparison, compare
 from xlprompt.models import load_tokenizer, short_name
+from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.tokenization.counts import count_tokens
-from xlprompt.studies.analyses.tokenization.findings import TokenizationAnalysis, analyze
+from xlprompt.studies.analyses.tokenization.findings import analyze
 from xlprompt.studies.analyses.tokenization.section import tokenization_section
+from xlprompt.studies.analyses.tokenization.settings import Settings
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import train_languages_of
 from xlprompt.studies.reports.kept_sections import log_section
-from xlprompt.studies.reports.page import Section
 from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
 from xlprompt.studies.reports.sources import open_runs
 from xlprompt.training.inputs.chosen_data import languages_to_score
@@ -31,46 +31,14 @@ from xlprompt.training.recipes.recipe import DataSettings
 KIND = "tokenization"
 
 
-@dataclass(frozen=True)
-class TokenizationFindings:
-    """What an analysis has found.
-
-    Attributes:
-        analysis: Figures and correlations.
-        section: The same as tables and figures.
-        run_id: The MLflow run that holds it.
-    """
-
-    analysis: TokenizationAnalysis
-    section: Section
-    run_id: str
-
-
-def analyze_tokenization(
-    store: Path,
-    *,
-    model: str,
-    source: str,
-    task_name: str,
-    console: Console,
-    split: str = "test",
-    languages: Sequence[str] | None = None,
-    limit: int | None = None,
-    published: Sequence[Path] = (),
-) -> TokenizationFindings:
+def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
     """Analyze how a model's tokenizer cuts the text of a task, and keep what came out as a run of the store.
 
     Args:
+        settings: What is asked.
         store: Folder of the MLflow store, made where it does not exist; its finished study of the model,
             where there is one, is what the figures are correlated with.
-        model: Whose tokenizer: a known name, a hub id or a folder.
-        source: `mini`, `hub` or a folder.
-        task_name: Whose text.
         console: Where progress goes.
-        split: Which of the task's sets.
-        languages: Some of its languages; None for all.
-        limit: At most this many examples of a language.
-        published: Files of published runs, which count as if they were the store's.
 
     Raises:
         DataError, RunError: The source, the task's text or a language is not there, or a file is not one of
@@ -78,10 +46,11 @@ def analyze_tokenization(
         ModelError: There is no such model.
         StudyError: Files were given, and neither they nor the store have finished runs of the model.
     """
-    comparison, note = _study(store, model, published)
-    of_task, opened = task(task_name), open_source(source)
-    settings = DataSettings(source=source, languages=tuple(languages) if languages else None)
-    chosen = languages_to_score(opened, of_task, settings, split=split)
+    model, split, limit = settings.model, settings.split, settings.limit
+    comparison, note = _study(store, model, settings.runs)
+    of_task, opened = task(settings.task), open_source(settings.data)
+    data = DataSettings(source=settings.data, languages=settings.languages)
+    chosen = languages_to_score(opened, of_task, data, split=split)
     tokenizer = load_tokenizer(model)
     counts, records = {}, []
     for number, code in enumerate(chosen, 1):
@@ -90,10 +59,10 @@ def analyze_tokenization(
         counts[code] = count_tokens(tokenizer, of_task, code, rows[:])
         content = data_fingerprint(opened, of_task, code, split, limit)
         records.append(
-            dataset_record(opened, source, of_task, code, split, content=content, examples=len(rows))
+            dataset_record(opened, settings.data, of_task, code, split, content=content, examples=len(rows))
         )
     analysis = analyze(counts, comparison)
-    text = f"the {task_name} {split} set in {short_name(source)}"
+    text = f"the {of_task.name} {split} set in {short_name(settings.data)}"
     section = tokenization_section(analysis, model=short_name(model), text=text, notes=[note])
     metrics = {
         f"{KIND}/{name}{suffix}/{row.language}": value
@@ -104,15 +73,15 @@ def analyze_tokenization(
     }
     run_id = log_section(
         store,
-        f"{KIND}-{task_name}-{split}-{short_name(source)}",
+        f"{KIND}-{of_task.name}-{split}-{short_name(settings.data)}",
         model,
         section,
         findings=analysis.to_dict(),
-        params={"task": task_name, "source": source, "split": split, "limit": limit},
+        params={"task": of_task.name, "source": settings.data, "split": split, "limit": limit},
         metrics=metrics,
         datasets=records,
     )
-    return TokenizationFindings(analysis, section, run_id)
+    return Outcome(analysis, analysis.to_dict(), [section], run_id)
 
 
 def _study(store: Path, model: str, published: Sequence[Path]) -> tuple[Comparison | None, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xlprompt.data.languages import language
-from xlprompt.evaluation.comparison.statistics import SAMPLES, RankCorrelation
+from xlprompt.evaluation.comparison.correlation import RankCorrelation
+from xlprompt.evaluation.comparison.statistics import SAMPLES
 from xlprompt.studies.analyses.tokenization.figure import language_scatter
 from xlprompt.studies.analyses.tokenization.findings import (
     ALL_TASKS,
@@ -18,8 +19,8 @@ from xlprompt.studies.analyses.tokenization.findings import (
     TokenizationAnalysis,
 )
 from xlprompt.studies.reports.page import Image, Section, Table
+from xlprompt.studies.reports.wording import ABSENT, number_text
 
-_ABSENT = "–"
 _SHORT = {
     "tokens_per_word": "tok/word",
     "characters_per_token": "char/tok",
@@ -102,19 +103,19 @@ def _intervals(analysis: TokenizationAnalysis) -> Table:
 def _parallel(row: LanguageTokenization) -> str:
     found = row.parallel
     if row.language == "en":
-        return _ABSENT
+        return ABSENT
     if found.lengths is None:
         return "no ids"
     return f"{'yes' if found.holds else 'no'} {found.lengths:.2f}"
 
 
 def _value(name: str, figure: Interval | None) -> str:
-    return _ABSENT if figure is None else f"{figure.value:{_FORM[name]}}"
+    return number_text(None if figure is None else figure.value, _FORM[name])
 
 
 def _ends(name: str, figure: Interval | None) -> str:
     if figure is None or figure.low is None or figure.high is None:
-        return _ABSENT
+        return ABSENT
     return f"{figure.low:{_FORM[name]}}–{figure.high:{_FORM[name]}}"
 
 
@@ -149,7 +150,7 @@ def _correlations(analysis: TokenizationAnalysis, task: str, *, first: bool) -> 
 
 def _rho(found: RankCorrelation) -> str:
     if found.rho is None or found.p_value is None:
-        return _ABSENT
+        return ABSENT
     interval = ""
     if found.low is not None and found.high is not None:
         interval = f" [{found.low:+z.2f}, {found.high:+z.2f}]"

@@ -10,42 +10,36 @@ from matplotlib.patches import Rectangle
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.style import WIDTH, is_dark, letters, svg_text
+from xlprompt.studies.analyses.ablation.brief import brief_table
 from xlprompt.studies.analyses.transfer.findings import TransferMatrix
 from xlprompt.studies.reports.page import Image, Section, Table
-from xlprompt.studies.reports.wording import ABSENT, interval
+from xlprompt.studies.reports.wording import ABSENT, interval, number_text
 
 _SMALL = 7.0  # points
-_MEAN, _DEVIATION = "zero-shot mean", "± over seeds"
 
 
-def transfer_section(title: str, matrices: Sequence[TransferMatrix]) -> Section:
-    """For each task and method, its matrix as a figure and as a table, and the correlations with kinship."""
+def transfer_section(name: str, matrices: Sequence[TransferMatrix]) -> Section:
+    """For each task and method, its matrix as a figure and as a table, and the correlations with kinship.
+
+    Args:
+        name: Of the grid.
+        matrices: By task and method.
+    """
     content: list[Table | Image] = []
     for each in matrices:
-        name = f"{each.task} {each.method}"
-        content += [Image(f"{name}: score by training language", transfer_heat_map(each))]
-        content += [_matrix(each, name), _kinship(each, name)]
-    return Section(title, tuple(content))
+        cell = f"{each.task} {each.method}"
+        content += [Image(f"{cell}: score by training language", transfer_heat_map(each))]
+        content += [_matrix(each, cell), _kinship(each, cell)]
+    brief = brief_table(name, [_in_brief(each) for each in matrices])
+    return Section("Transfer between languages", tuple(content), brief=brief)
 
 
-def in_brief(section: Section) -> list[tuple[str, str, str]]:
-    """What a section of `transfer_section` comes to, in a row for each task and method.
-
-    Returns:
-        Task and method; the first training language with its zero-shot mean; the others with theirs.
-    """
-    rows = []
-    for table in section.content:
-        cells = {row[0]: row[1:] for row in table.rows} if isinstance(table, Table) else {}
-        if isinstance(table, Table) and _MEAN in cells:
-            first, *others = (
-                f"{source}: {mean}" + ("" if deviation == ABSENT else f" ± {deviation}")
-                for source, mean, deviation in zip(
-                    table.columns[1:], cells[_MEAN], cells[_DEVIATION], strict=True
-                )
-            )
-            rows.append((table.title.partition(":")[0], first, "; ".join(others)))
-    return rows
+def _in_brief(matrix: TransferMatrix) -> tuple[str, str, str]:
+    """Task and method, the first training language with its zero-shot mean, and the others with theirs."""
+    first, *others = (
+        f"{source}: {ABSENT if mean is None else mean.text()}" for source, mean in matrix.zero_shot.items()
+    )
+    return f"{matrix.task} {matrix.method}", first, "; ".join(others)
 
 
 def transfer_heat_map(matrix: TransferMatrix) -> str:
@@ -92,9 +86,9 @@ def _matrix(matrix: TransferMatrix, name: str) -> Table:
         for code in matrix.languages
     ]
     means = [matrix.zero_shot[source] for source in matrix.trained_on]
-    rows.append((_MEAN, *(ABSENT if mean is None else f"{mean.mean:.1f}" for mean in means)))
+    rows.append(("zero-shot mean", *(ABSENT if mean is None else f"{mean.mean:.1f}" for mean in means)))
     deviations = [None if mean is None else mean.deviation for mean in means]
-    rows.append((_DEVIATION, *(ABSENT if each is None else f"{each:.1f}" for each in deviations)))
+    rows.append(("± over seeds", *(ABSENT if each is None else f"{each:.1f}" for each in deviations)))
     return Table(
         f"{name}: tested on, trained on",
         ("tested on", *matrix.trained_on),
@@ -105,19 +99,16 @@ def _matrix(matrix: TransferMatrix, name: str) -> Table:
 
 
 def _kinship(matrix: TransferMatrix, name: str) -> Table:
-    def number(value: float | None, form: str) -> str:
-        return ABSENT if value is None else f"{value:{form}}"
-
     rows = [
         (
             each.trait,
             f"{each.sharing} of {each.pairs}",
-            number(each.score_shared, ".1f"),
-            number(each.score_other, ".1f"),
-            number(each.rho, "+z.2f"),
-            number(each.adjusted, "+z.2f"),
+            number_text(each.score_shared, ".1f"),
+            number_text(each.score_other, ".1f"),
+            number_text(each.rho, "+z.2f"),
+            number_text(each.adjusted, "+z.2f"),
             interval(each.low, each.high, "+z.2f"),
-            number(each.p_value, ".2g"),
+            number_text(each.p_value, ".2g"),
         )
         for each in matrix.kinship
     ]

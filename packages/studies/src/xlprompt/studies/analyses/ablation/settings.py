@@ -1,0 +1,24 @@
+"""What can be asked about a grid's variants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xlprompt.studies.analyses.analysis import option
+from xlprompt.studies.grid.overrides import Overrides
+from xlprompt.training.recipes.settings import Settings as AnySettings
+
+
+class Settings(AnySettings):
+    """Compare the variants of GRID, a study's file, from the runs that `xlprompt study GRID` has finished.
+
+    Give the options that the study was called with. The outcome is kept in the store, and `xlprompt report`
+    shows it.
+
+    Examples:
+      xlprompt analyze ablation experiments/ablations/scheme.yaml
+      xlprompt analyze ablation experiments/ablations/length.yaml --seeds 1
+    """
+
+    grid: Path = option(..., "A study's file.")
+    overrides: Overrides = Overrides()

@@ -1,0 +1,133 @@
+"""Which of the store's scored runs have something to say about alignment, and the curves of their sweeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from xlprompt.data import TASKS
+from xlprompt.evaluation import main_metric
+from xlprompt.models import ALIGNMENT_KINDS, METHODS
+from xlprompt.studies.analyses.alignment.findings import Curve, Swept, curve_of
+from xlprompt.studies.grid.ledger import CellRun, Ledger
+from xlprompt.training.recipes.recipe import Recipe
+from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, score_name, swept_mean
+
+_ALIGNMENT_KEYS = ("evaluation.alignment.sentences", "evaluation.alignment.layer")
+# What is swept, and the key of the recipe that the runs of one curve may therefore differ in.
+_SWEPT_BY: Mapping[Swept, str] = {
+    "sentences": "evaluation.alignment.sentences",
+    "layer": "evaluation.alignment.layer",
+}
+# A recipe's values that make the trained model what it is; those of an evaluation may differ from the run's.
+_RECIPE_KEYS = set(Recipe.model_fields) - {"task", "method", "model", "seed", "evaluation"}
+KINDS = tuple(kind for kind in ALIGNMENT_KINDS if kind != "none")
+
+
+Key = tuple[str, str, str, int]  # task, model, method, seed
+
+
+def find_aligned(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[dict[Key, CellRun], tuple[str, ...]]:
+    """Those of the scored runs, newest first, that count, and what was left out."""
+    groups: dict[tuple[str, str, str], dict[str, dict[int, tuple[int, CellRun]]]] = {}
+    for run in scored:
+        files = sum(len(ledger.predictions(run.run_id, kind)) for kind in KINDS)
+        if not files:
+            continue
+        group = groups.setdefault(_cell(run), {}).setdefault(_settings(run), {})
+        seed = int(run.params["seed"])
+        if seed not in group or files > group[seed][0]:
+            group[seed] = (files, run)
+    found: dict[Key, CellRun] = {}
+    for cell, of_cell in groups.items():
+        fullest = max(of_cell.values(), key=lambda group: sum(files for files, _ in group.values()))
+        found |= {(*cell, seed): run for seed, (_, run) in fullest.items()}
+    notes = [
+        f"{task} {method} with {name}: {len(of_cell) - 1} other settings with fewer predictions are left out."
+        for (task, name, method), of_cell in sorted(groups.items())
+        if len(of_cell) > 1
+    ]
+    order = list(TASKS)
+    return dict(sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0]))), tuple(notes)
+
+
+def find_curves(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[Curve, ...]:
+    """Sweeps over numbers of sentences and over layers, over the seeds of a task, model and method.
+
+    Sweeps of one seed join where their other settings are the same. Of several settings those with the most
+    means count, the newest of equals.
+
+    Args:
+        ledger: Of the store.
+        scored: Runs, newest first.
+    """
+    sweeps: dict[tuple[str, str, str, Swept], dict[str, _Sweeps]] = {}
+    for run in scored:
+        metric = main_metric(TASKS[run.tags["task"]])
+        without = run.metrics.get(score_name(metric, MEAN_ZERO_SHOT))
+        for swept, own in _SWEPT_BY.items():
+            names = {kind: swept_mean(metric, kind, swept) for kind in KINDS}
+            names = {kind: name for kind, name in names.items() if name in run.metrics}
+            if not names or without is None:
+                continue
+            group = sweeps.setdefault((*_cell(run), swept), {}).setdefault(_settings(run, own), _Sweeps())
+            group.add(
+                int(run.params["seed"]),
+                without,
+                {kind: dict(ledger.history(run.run_id, name)) for kind, name in names.items()},
+            )
+    curves = []
+    for (task, model, method, swept), by_settings in sweeps.items():
+        fullest = max(by_settings.values(), key=_Sweeps.size)
+        metric = main_metric(TASKS[task])
+        curve = curve_of(model, task, metric, method, swept, fullest.none, fullest.points)
+        if curve is not None:
+            curves.append(curve)
+    order, methods = list(TASKS), in_order(curve.method for curve in curves)
+    return tuple(
+        sorted(
+            curves, key=lambda c: (c.model, order.index(c.task), c.swept == "layer", methods.index(c.method))
+        )
+    )
+
+
+@dataclass
+class _Sweeps:
+    """The sweeps of several seeds, with the same settings."""
+
+    none: dict[int, float] = field(default_factory=dict)
+    points: dict[int, dict[str, dict[int, float]]] = field(default_factory=dict)
+
+    def add(self, seed: int, none: float, points: Mapping[str, Mapping[int, float]]) -> None:
+        """Take a run's in, but for what a newer one has."""
+        self.none.setdefault(seed, none)
+        of_seed = self.points.setdefault(seed, {})
+        for kind, of_kind in points.items():
+            of_seed[kind] = {**of_kind, **of_seed.get(kind, {})}
+
+    def size(self) -> int:
+        """Number of means."""
+        return sum(len(of_kind) for of_seed in self.points.values() for of_kind in of_seed.values())
+
+
+def _cell(run: CellRun) -> tuple[str, str, str]:
+    return run.tags["task"], run.tags["model"], run.tags["method"]
+
+
+def _settings(run: CellRun, without: str | None = None) -> str:
+    """What runs must share to stand in one table, as text; but for the key `without`."""
+    return json.dumps(
+        {
+            key: value
+            for key, value in run.params.items()
+            if key != without and (key in _ALIGNMENT_KEYS or key.partition(".")[0] in _RECIPE_KEYS)
+        },
+        sort_keys=True,
+    )
+
+
+def in_order(methods: Iterable[str]) -> list[str]:
+    """Methods, each once, in the order of METHODS."""
+    known: tuple[str, ...] = METHODS
+    return sorted(set(methods), key=lambda name: (known.index(name) if name in known else len(known), name))

@@ -1,0 +1,42 @@
+"""What can be asked about a tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xlprompt.studies.analyses.analysis import option
+from xlprompt.training.recipes.settings import Settings as AnySettings
+
+
+class Settings(AnySettings):
+    """Count how a model's tokenizer cuts the text of a task, language by language, with intervals.
+
+    Where the store, or a file of published runs (--runs), has a finished study of the model, the figures are
+    correlated with the difference between prompt tuning and full fine-tuning. No weights are loaded. What
+    comes out is kept as a run of the store, and in the study's report.
+
+    Examples:
+      xlprompt analyze tokenization
+      xlprompt analyze tokenization --model gemma-3-270m --data ../data --task xnli
+      xlprompt analyze tokenization --model gemma-3-270m --data ../data --runs results/runs.jsonl.gz
+    """
+
+    model: str = option("xglm-nano", "Whose tokenizer: a known name, hub id or folder.")
+    data: str = option("mini", "The text: 'mini', 'hub' or a folder.")
+    task: str = option(
+        "pos",
+        "Whose text. In pos and ner words are annotated, also where a language writes no spaces.",
+        choices=("pos", "ner", "xnli", "pawsx"),
+    )
+    split: str = option("test", "Which of the task's sets.", choices=("train", "validation", "test"))
+    languages: tuple[str, ...] | None = option(
+        None,
+        "Count these languages only, such as en,de,sw; default: all that the task has there.",
+        metavar="CODES",
+    )
+    limit: int | None = option(None, "Use at most this many examples of each language.", above=1)
+    runs: tuple[Path, ...] = option(
+        (),
+        "Also take in the published runs of this file, as if they were the store's, which may be empty; "
+        "several times for several.",
+    )
