@@ -138,6 +138,9 @@ def _module(name: str) -> _Module:
         return module  # a namespace
     tree = ast.parse(source.read_bytes())
     module.imports = dict(_imports(tree, name))
+    stub = source.with_suffix(".pyi")  # of a package that imports its names when they are first asked for
+    if stub.is_file():
+        module.imports |= dict(_imports(ast.parse(stub.read_bytes()), name))
     for statement in _top_level(_ForReaders().visit(tree).body):
         names = _bound(statement)
         for bound in names:
@@ -148,7 +151,7 @@ def _module(name: str) -> _Module:
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """A module's statements, and those of `if TYPE_CHECKING`, as which a package lists its lazy imports."""
+    """A module's statements, and those of `if TYPE_CHECKING`."""
     for statement in body:
         if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
             yield from _top_level(statement.body)
@@ -175,8 +178,10 @@ def _imports(tree: ast.Module, module: str) -> Iterator[tuple[str, tuple[str, st
             for alias in node.names:
                 if alias.name.split(".")[0] == _OWN:
                     yield (alias.asname, (alias.name, None)) if alias.asname else (_OWN, (_OWN, None))
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == _OWN:
-            yield from ((alias.asname or alias.name, (str(node.module), alias.name)) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = f"{module}.{node.module}" if node.level else str(node.module)
+            if source.split(".")[0] == _OWN:
+                yield from ((alias.asname or alias.name, (source, alias.name)) for alias in node.names)
 
 
 def _dotted(node: ast.AST) -> list[str] | None:
