@@ -14,13 +14,13 @@ def test_the_tasks_are_the_four_of_the_study():
     }
 
 
-@pytest.mark.parametrize("row", TASKS.values(), ids=str)
+@pytest.mark.parametrize("row", TASKS.values(), ids=TASKS)
 def test_a_task_has_distinct_labels_and_a_word_for_each(row):
     assert len(set(row.labels)) == len(row.labels)
     assert len(set(row.label_words)) == len(row.label_words) == len(row.labels)
 
 
-@pytest.mark.parametrize("row", TASKS.values(), ids=str)
+@pytest.mark.parametrize("row", TASKS.values(), ids=TASKS)
 def test_a_tasks_languages_are_in_the_table(row):
     assert set(row.languages) <= set(LANGUAGES)
 

@@ -396,6 +396,4 @@ def _every_second_point(metrics: list[Metric]) -> list[Metric]:
 
 
 def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
