@@ -45,7 +45,7 @@ def test_an_error_of_a_trial_makes_the_exit_code_1(xlprompt, search_file, tmp_pa
     def fail(*arguments, **options):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("xlprompt.studies.search.trial.fit", fail)
+    monkeypatch.setattr("xlprompt.training.runs.opened.fit", fail)
     options = ("--task", "xnli", "--mlruns", tmp_path / "mlruns", "--workers", 0)
     result = xlprompt("search", search_file, *options)
     assert result.exit_code == 1, result.output
