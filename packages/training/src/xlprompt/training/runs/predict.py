@@ -174,6 +174,7 @@ def write_predicted(path: Path, predicted: Predicted) -> None:
     lines = (json.dumps(as_record(predicted.task, row), ensure_ascii=False) for row in predicted.rows)
     content = "".join(f"{line}\n" for line in lines).encode()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error}). Name another file with --out") from error
