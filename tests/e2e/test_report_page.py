@@ -10,6 +10,7 @@ from simulated_studies import POS, by_resources, make_runs
 
 from xlprompt.evaluation import compare, judge
 from xlprompt.evaluation.comparison.run_facts import Fertility, RunFacts
+from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.study_page import tables, write_study_report
 
 pytestmark = [
@@ -39,9 +40,9 @@ def report(tmp_path_factory):
         "heads": dict.fromkeys(("prompt", "finetune"), comparison),
         "fertility": Fertility("pos", dict.fromkeys(POS, 1.5)),
     }
-    verdicts = judge(comparison)
-    page, _ = write_study_report(tmp_path_factory.mktemp("report"), comparison, verdicts, facts, **extras)
-    return page, tables(comparison, verdicts, facts, **extras)
+    findings = StudyFindings(comparison, judge(comparison), facts, **extras)
+    page, _ = write_study_report(tmp_path_factory.mktemp("report"), findings)
+    return page, tables(findings)
 
 
 @pytest.fixture(params=WIDTHS)
