@@ -7,7 +7,6 @@ a mean and two deviations for each language, and one matrix: 1.7 MB for 25 langu
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from xlprompt.data.strict_json import Strict, parse
+from xlprompt.data.whole_files import in_place_of
 from xlprompt.models import Moments, Target
 from xlprompt.training.alignment.moments import Alignment, Text
 from xlprompt.training.errors import CheckpointError
@@ -66,12 +66,8 @@ def save_alignment(checkpoint: Path, alignment: Alignment) -> Path:
         "texts": {code: asdict(text) for code, text in alignment.texts.items()},
     }
     path = alignment_path(checkpoint, alignment.sentences, alignment.layer)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with in_place_of(path) as temporary:
         write_tensors(temporary, tensors, {"xlprompt": json.dumps(about)})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
