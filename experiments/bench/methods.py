@@ -97,7 +97,7 @@ class Measurement:
 
 def take_step(engine: Engine, batch: Batch) -> None:
     """One optimizer step."""
-    engine.step(TrainingStep([batch], readouts=len(batch.labels), num_tokens=batch.num_tokens), 1.0)
+    engine.step(TrainingStep([batch], decisions=len(batch.labels), num_tokens=batch.num_tokens), 1.0)
 
 
 def batches(setting: Setting, round_: int) -> list[Batch]:

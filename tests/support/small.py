@@ -131,6 +131,6 @@ def small_steps(number: int, *, seed: int = 0) -> list[TrainingStep]:
         where = torch.arange(rows)
         columns = torch.full((rows,), 8)
         labels = torch.randint(0, 3, (rows,), generator=generator)
-        return Batch(ids, where, columns, labels, where, torch.zeros_like(where), ids.numel())
+        return Batch(ids, where, columns, labels, where, torch.zeros_like(where), None, ids.numel())
 
-    return [TrainingStep([batch(5), batch(3)], readouts=8, num_tokens=72) for _ in range(number)]
+    return [TrainingStep([batch(5), batch(3)], decisions=8, num_tokens=72) for _ in range(number)]

@@ -71,7 +71,7 @@ def make_encoded(task_name: str, *, examples: int, seed: int) -> Encoded:
         task=task,
         settings=EncodingSettings(max_length=16),
         dataset=Dataset.from_dict(rows),
-        num_examples=examples,
+        table=Dataset.from_dict({"id": list(map(str, range(examples)))}),
         truncated=0,
         fingerprint=f"{task_name}-{seed}",
     )

@@ -1,5 +1,6 @@
 """Batches: every row and read-out arrives, within the budget, in an order that a seed fixes."""
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -30,7 +31,7 @@ def make_encoded(lengths: list[int], *, seed: int = 0) -> Encoded:
         task=task("pos"),
         settings=EncodingSettings(),
         dataset=Dataset.from_dict(rows),
-        num_examples=(len(lengths) + 1) // 2,
+        table=Dataset.from_dict({"id": list(map(str, range((len(lengths) + 1) // 2)))}),
         truncated=0,
         fingerprint="made up",
     )
@@ -82,7 +83,7 @@ def test_a_batch_holds_the_rows_as_they_were_encoded() -> None:
 
 def test_rows_of_a_selected_dataset_are_found_too() -> None:
     encoded = make_encoded([3, 5, 2, 7])
-    chosen = Encoded(**{**vars(encoded), "dataset": encoded.dataset.select([2, 0])})
+    chosen = replace(encoded, dataset=encoded.dataset.select([2, 0]))
     (batch,) = evaluation_batches(chosen, token_budget=100, pad_id=PAD)
     assert ids_of(batch) == [0, 2]
     assert_holds_its_rows(batch, encoded)
@@ -107,7 +108,7 @@ def test_evaluation_covers_every_readout_once_within_the_budget(budget: int, lon
 
 def test_evaluation_of_nothing_has_no_batches() -> None:
     encoded = make_encoded([3, 4])
-    empty = Encoded(**{**vars(encoded), "dataset": encoded.dataset.select([]), "num_examples": 0})
+    empty = replace(encoded, dataset=encoded.dataset.select([]), table=encoded.table.select([]))
     assert list(evaluation_batches(empty, token_budget=8, pad_id=PAD)) == []
 
 
@@ -204,7 +205,7 @@ def test_processes_share_the_rows_of_a_step_and_read_as_many_micro_batches(
     ]
     for whole, *parts in zip(alone, *shares, strict=True):
         assert len({len(part.micro_batches) for part in parts}) == 1
-        assert {(part.readouts, part.num_tokens) for part in parts} == {(whole.readouts, whole.num_tokens)}
+        assert {(part.decisions, part.num_tokens) for part in parts} == {(whole.decisions, whole.num_tokens)}
         answered = [batch for part in parts for batch in part.micro_batches if len(batch.labels)]
         asked = sorted(example for batch in answered for example in batch.examples.tolist())
         assert asked == sorted(
@@ -224,7 +225,7 @@ def test_a_process_without_a_row_of_the_step_is_not_asked_anything() -> None:
     (idle,) = step.micro_batches
     assert idle.input_ids.numel() > 0
     assert len(idle.labels) == len(idle.rows) == idle.num_tokens == 0
-    assert step.readouts > 0
+    assert step.decisions > 0
 
 
 @pytest.mark.parametrize(("rank", "processes"), [(-1, 2), (2, 2), (0, 0)])
@@ -287,7 +288,7 @@ def test_a_row_over_the_budget_is_an_error_before_the_first_batch(make: object) 
 
 def test_training_on_nothing_is_an_error() -> None:
     encoded = make_encoded([3])
-    empty = Encoded(**{**vars(encoded), "dataset": encoded.dataset.select([])})
+    empty = replace(encoded, dataset=encoded.dataset.select([]))
     with pytest.raises(DataError, match="no pos rows to train on"):
         first_steps(empty, 1)
 

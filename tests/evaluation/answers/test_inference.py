@@ -140,7 +140,7 @@ def changed_words(encoded: Encoded, row: int, words: list[int]) -> Encoded:
         task=encoded.task,
         settings=encoded.settings,
         dataset=Dataset.from_dict(rows, features=encoded.dataset.features),
-        num_examples=encoded.num_examples,
+        table=encoded.table,
         truncated=0,
         fingerprint="made up",
     )

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from xlprompt.data import DataError, task
 from xlprompt.data.encoding.encode import Encoded, encode
-from xlprompt.data.tasks.kinds.classification import _longest_first
+from xlprompt.data.tasks.kinds.layout import longest_first
 from xlprompt.data.tokens.settings import EncodingSettings
 
 XNLI = task("xnli")
@@ -204,10 +204,10 @@ def test_one_text_has_no_separator_and_three_have_two(bpe: PreTrainedTokenizerFa
 def test_no_text_is_cut_below_its_share_and_the_first_have_the_odd_tokens() -> None:
     for lengths in product(range(1, 8), repeat=3):
         for room in range(3, 22):
-            kept = _longest_first(list(lengths), room)
+            kept = longest_first(list(lengths), room)
             assert sum(kept) == min(room, sum(lengths))
             assert all(keep <= length for keep, length in zip(kept, lengths, strict=True))
             cut = [keep for keep, length in zip(kept, lengths, strict=True) if keep < length]
             assert not cut or max(kept) - min(cut) <= 1
-    assert _longest_first([9, 9, 9], 14) == [5, 5, 4]
-    assert _longest_first([2, 9, 9], 13) == [2, 6, 5]
+    assert longest_first([9, 9, 9], 14) == [5, 5, 4]
+    assert longest_first([2, 9, 9], 13) == [2, 6, 5]

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 
 from xlprompt.data.encoding.encode import Encoded, Ragged
+from xlprompt.data.encoding.plan import Plan, Units, fill, longest_to_shortest
 from xlprompt.data.errors import DataError
-
-# Rows are sorted by length in pools of this many steps, or of a quarter of an epoch if that is less:
-# enough for a step's rows to be of nearly one length, few enough that not the same rows meet every epoch.
-_POOL_STEPS = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +27,9 @@ class Batch:
         columns: int64 `[readouts]`.
         labels: int64 `[readouts]`.
         examples: int64 `[readouts]`; the example each read-out belongs to.
-        words: int64 `[readouts]`; which word of that example it is (0 for a pair).
+        words: int64 `[readouts]`; which word, option or token of that example it is (0 for texts).
+        groups: int64 `[readouts]`, numbers from 0; the read-outs of the same number are compared by one
+            softmax. None where the labels at each read-out are.
         num_tokens: Tokens that are not padding.
     """
 
@@ -41,6 +39,7 @@ class Batch:
     labels: torch.Tensor
     examples: torch.Tensor
     words: torch.Tensor
+    groups: torch.Tensor | None
     num_tokens: int
 
     @property
@@ -50,13 +49,18 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
+
+        def moved(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(device, non_blocking=True)
+
         return Batch(
-            input_ids=self.input_ids.to(device, non_blocking=True),
-            rows=self.rows.to(device, non_blocking=True),
-            columns=self.columns.to(device, non_blocking=True),
-            labels=self.labels.to(device, non_blocking=True),
-            examples=self.examples.to(device, non_blocking=True),
-            words=self.words.to(device, non_blocking=True),
+            input_ids=moved(self.input_ids),
+            rows=moved(self.rows),
+            columns=moved(self.columns),
+            labels=moved(self.labels),
+            examples=moved(self.examples),
+            words=moved(self.words),
+            groups=None if self.groups is None else moved(self.groups),
             num_tokens=self.num_tokens,
         )
 
@@ -67,12 +71,13 @@ class TrainingStep:
 
     Attributes:
         micro_batches: What this process reads, longest rows first; as many in every process.
-        readouts: Read-outs of the whole step, those of the other processes included.
+        decisions: What the loss is the mean over: read-outs, or examples whose read-outs are compared, of the
+            whole step, those of the other processes included.
         num_tokens: Tokens of the whole step that are not padding.
     """
 
     micro_batches: list[Batch]
-    readouts: int
+    decisions: int
     num_tokens: int
 
 
@@ -90,6 +95,7 @@ def training_steps(
 ) -> Iterator[TrainingStep]:
     """Go over the rows epoch after epoch, without end.
 
+    Rows that one softmax compares stay together: below, "a row" is all of them, as long as its longest.
     Steps are cut off one endless sequence of rows in which each epoch has every row once, in an order drawn
     from `(seed, epoch)`; the rows left over at the end of an epoch begin a step that the next one completes.
     Within an epoch, rows are sorted by length in pools, cut into steps, and the steps shuffled: a step holds
@@ -100,7 +106,8 @@ def training_steps(
     Args:
         encoded: The rows.
         batch_size: Rows of a step, that is, of one optimizer update, over all processes.
-        token_budget: Most tokens of a micro-batch of one process, padding included.
+        token_budget: Most tokens of a micro-batch of one process, padding included. Of an example whose rows
+            together are over it as many are trained on as fit, those with a right answer first.
         seed: Not negative.
         pad_id: The id rows are filled up with. A causal model's real tokens never see it.
         start_step: The first step to give.
@@ -110,7 +117,7 @@ def training_steps(
         processes: How many share each step. One that is left without a row reads one without read-outs.
 
     Returns:
-        An iterator over steps; the losses of micro-batches are to be weighted by their numbers of read-outs.
+        An iterator over steps; the losses of micro-batches are to be weighted by their decisions.
 
     Raises:
         DataError: There are no rows, or a row is longer than `token_budget`.
@@ -125,18 +132,20 @@ def training_steps(
     if len(encoded.lengths) == 0:
         raise DataError(f"there are no {encoded.task.name} rows to train on", fix="Check the source's files.")
     _check_budget(encoded, token_budget)
-    rows = _RowArrays.of(encoded)
-    plan = _Plan(encoded.lengths, batch_size, seed, longest_first)
+    rows, units = _RowArrays.of(encoded), Units.of(encoded, token_budget)
+    plan = Plan(units.lengths, batch_size, seed, longest_first)
 
     def steps() -> Iterator[TrainingStep]:
         step = start_step
         while True:
-            chosen = _longest_to_shortest(plan.rows_of(step), encoded.lengths)
-            groups = _fill(chosen, encoded.lengths, token_budget, processes)
+            chosen = longest_to_shortest(plan.rows_of(step), units.lengths)
+            groups = fill(chosen, units.lengths, token_budget, units.sizes, processes)
+            of_step = units.rows(chosen)
+            shares = [(units.rows(each[rank::processes]), units.rows(each[:1])[:1]) for each in groups]
             yield TrainingStep(
-                [rows.share(group, rank, processes, pad_id) for group in groups],
-                readouts=int(rows.readouts.lengths_of(chosen).sum()),
-                num_tokens=int(encoded.lengths[chosen].sum()),
+                [rows.share(own, any_row, pad_id) for own, any_row in shares],
+                decisions=len(chosen) if rows.compared else int(rows.readouts.lengths_of(of_step).sum()),
+                num_tokens=int(encoded.lengths[of_step].sum()),
             )
             step += 1
 
@@ -193,8 +202,8 @@ def evaluation_batches(
     """
     _check_budget(encoded, token_budget)
     rows = _RowArrays.of(encoded)
-    order = _longest_to_shortest(np.arange(len(encoded.lengths)), encoded.lengths)
-    groups = _fill(order, encoded.lengths, token_budget)
+    order = longest_to_shortest(np.arange(len(encoded.lengths)), encoded.lengths)
+    groups = fill(order, encoded.lengths, token_budget)
     if not longest_first:
         groups.reverse()
     return (rows.batch(group, pad_id) for group in groups)
@@ -210,77 +219,6 @@ def _check_budget(encoded: Encoded, token_budget: int) -> None:
         )
 
 
-class _Plan:
-    """Which rows are in which step."""
-
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, longest_first: bool) -> None:
-        self._lengths = lengths
-        self._batch_size = batch_size
-        self._seed = seed
-        # Entering at any step needs at most the epoch before it and its own.
-        self._order = lru_cache(maxsize=2)(self._draw_order)
-        self._first_step = self._longest_step() if longest_first else 0
-
-    def rows_of(self, step: int) -> np.ndarray:
-        """The rows of a step, `[batch_size]`."""
-        if step == 0:
-            step = self._first_step
-        elif step == self._first_step:
-            step = 0
-        count = len(self._lengths)
-        position = step * self._batch_size
-        stop = position + self._batch_size
-        parts = []
-        while position < stop:
-            epoch, inside = divmod(position, count)
-            part = self._order(epoch)[inside : inside + stop - position]
-            parts.append(part)
-            position += len(part)
-        return np.concatenate(parts)
-
-    def _draw_order(self, epoch: int) -> np.ndarray:
-        """All rows in the order of an epoch."""
-        count, size = len(self._lengths), self._batch_size
-        # Generator.permutation may change between numpy versions, raw bits may not (NEP 19).
-        bits = np.random.PCG64(np.random.SeedSequence([self._seed, epoch])).random_raw(2 * count)
-        order = np.argsort(bits[:count], kind="stable")
-        # Steps begin where the last epoch's leftover rows have been completed.
-        begin = min(-epoch * count % size, count)
-        steps = (count - begin) // size
-        whole = order[begin : begin + steps * size]
-        pool = min(_POOL_STEPS, max(1, steps // 4)) * size
-        sorted_pools = [
-            _longest_to_shortest(part, self._lengths)
-            for part in np.split(whole, range(pool, len(whole), pool))
-        ]
-        in_steps = np.concatenate(sorted_pools).reshape(steps, size)
-        shuffled = in_steps[np.argsort(bits[count : count + steps], kind="stable")]
-        return np.concatenate([order[:begin], shuffled.ravel(), order[begin + steps * size :]])
-
-    def _longest_step(self) -> int:
-        """The step of the first epoch that has the longest row."""
-        steps = len(self._lengths) // self._batch_size
-        if steps == 0:
-            return 0
-        whole = self._order(0)[: steps * self._batch_size].reshape(steps, self._batch_size)
-        return int(self._lengths[whole].max(axis=1).argmax())
-
-
-def _longest_to_shortest(rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    return rows[np.argsort(-lengths[rows], kind="stable")]
-
-
-def _fill(rows: np.ndarray, lengths: np.ndarray, token_budget: int, processes: int = 1) -> list[np.ndarray]:
-    """Split rows, given longest first, into groups whose padded size is within the processes' budget."""
-    groups = []
-    start = 0
-    while start < len(rows):
-        stop = start + processes * (token_budget // int(lengths[rows[start]]))
-        groups.append(rows[start:stop])
-        start = stop
-    return groups
-
-
 @dataclass(frozen=True, eq=False)
 class _RowArrays:
     """The columns of an `Encoded` as arrays, for reading many rows at once."""
@@ -290,6 +228,7 @@ class _RowArrays:
     labels: Ragged
     words: Ragged
     examples: np.ndarray
+    compared: bool
 
     @classmethod
     def of(cls, encoded: Encoded) -> _RowArrays:
@@ -299,16 +238,17 @@ class _RowArrays:
             labels=encoded.ragged("labels"),
             words=encoded.ragged("words"),
             examples=encoded.examples,
+            compared=encoded.task.kind.compares_readouts,
         )
 
-    def share(self, rows: np.ndarray, rank: int, processes: int, pad_id: int) -> Batch:
-        """The batch of every `processes`-th row from `rank` on, or of a row that is not asked anything."""
-        own = rows[rank::processes]
+    def share(self, own: np.ndarray, any_row: np.ndarray, pad_id: int) -> Batch:
+        """The batch of a process's own rows; of a process that has none, a row that is not asked anything."""
         if len(own):
             return self.batch(own, pad_id)
-        idle = self.batch(rows[:1], pad_id)
+        idle = self.batch(any_row, pad_id)
         nothing = torch.empty(0, dtype=torch.int64)
-        return Batch(idle.input_ids, nothing, nothing, nothing, nothing, nothing, num_tokens=0)
+        groups = nothing if self.compared else None
+        return Batch(idle.input_ids, nothing, nothing, nothing, nothing, nothing, groups, num_tokens=0)
 
     def batch(self, rows: np.ndarray, pad_id: int) -> Batch:
         lengths = self.input_ids.lengths_of(rows)
@@ -319,12 +259,15 @@ class _RowArrays:
         def tensor(values: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(values.astype(np.int64, copy=False))
 
+        examples = np.repeat(self.examples[rows], counts)
+        groups = np.unique(examples, return_inverse=True)[1] if self.compared else None
         return Batch(
             input_ids=tensor(input_ids),
             rows=tensor(np.repeat(np.arange(len(rows)), counts)),
             columns=tensor(self.readouts.take(rows)),
             labels=tensor(self.labels.take(rows)),
-            examples=tensor(np.repeat(self.examples[rows], counts)),
+            examples=tensor(examples),
             words=tensor(self.words.take(rows)),
+            groups=None if groups is None else tensor(groups),
             num_tokens=int(lengths.sum()),
         )

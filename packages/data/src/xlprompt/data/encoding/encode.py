@@ -19,6 +19,7 @@ from xlprompt.data.encoding.cache import load_or_build
 from xlprompt.data.fingerprints import fingerprint_of, rows_fingerprint, tokenizer_fingerprint
 from xlprompt.data.languages import UNSPACED_LANGUAGES
 from xlprompt.data.tasks.kinds.encoded_rows import Encoder
+from xlprompt.data.tasks.kinds.kind import Answers
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.data.tokens.cutter import CUTTER_VERSION, Cutter
 from xlprompt.data.tokens.settings import EncodingSettings
@@ -56,22 +57,29 @@ class Encoded:
     Attributes:
         task: The task.
         settings: The settings it was encoded with.
-        dataset: One row for each pair or window, in the order of the examples, with the columns `input_ids`
-            (list of int32), `readouts` (list of int32; the index in `input_ids` of every token that is read),
-            `labels` (list of int64) and `words` (list of int32), both as long as `readouts`, and `example`
-            (int64; which example the row belongs to).
-        num_examples: Number of examples.
-        truncated: Number of examples of which a part was cut away: pairs over `max_length`, and sentences
-            with a single word over `max_length`. Every label is still read.
+        dataset: One row for each text, option or window, in the order of the examples, with the columns
+            `input_ids` (list of int32), `readouts` (list of int32; the index in `input_ids` of every token
+            that is read), `labels` (list of int64) and `words` (list of int32; which word, option or token of
+            the example it is), both as long as `readouts`, and `example` (int64; which example the row
+            belongs to). Where an answer is a part of a text, also `begins` and `ends` (lists of int32; where
+            the token that is read stands in the text).
+        table: The examples, as they were given.
+        truncated: Number of examples of which a part was cut away: texts over `max_length`, questions over
+            half of it, and sentences with a single word over it. Every label is still read.
         fingerprint: Equal for equal data, tokenizer, task and settings.
     """
 
     task: Task
     settings: EncodingSettings
     dataset: Dataset = field(repr=False)
-    num_examples: int
+    table: Dataset = field(repr=False)
     truncated: int
     fingerprint: str
+
+    @property
+    def num_examples(self) -> int:
+        """Number of examples."""
+        return len(self.table)
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -80,14 +88,14 @@ class Encoded:
 
     @cached_property
     def num_readouts(self) -> int:
-        """Number of labels to predict: pairs, or words."""
+        """Number of tokens that are read."""
         return len(self.ragged("labels").values)
 
     def ragged(self, column: str) -> Ragged:
         """One of the list columns as flat arrays.
 
         Args:
-            column: `input_ids`, `readouts`, `labels` or `words`.
+            column: `input_ids`, `readouts`, `labels`, `words`, `begins` or `ends`.
 
         Returns:
             Its values and int64 offsets `[rows + 1]`, without a copy of the values where Arrow allows it.
@@ -101,14 +109,20 @@ class Encoded:
         """The example each row belongs to, int64 `[rows]`."""
         return self._arrow("example").to_numpy(zero_copy_only=False)
 
-    def gold(self) -> list[list[int]]:
-        """The right answers of each example, in the order of its words (one for a pair)."""
-        labels = self.ragged("labels")
-        counts = np.bincount(np.repeat(self.examples, np.diff(labels.offsets)), minlength=self.num_examples)
-        ends = np.cumsum(counts)
-        return self.task.kind.gold(
-            [labels.values[end - count : end].tolist() for end, count in zip(ends, counts, strict=True)]
-        )
+    @cached_property
+    def readouts_of_examples(self) -> np.ndarray:
+        """How often each example is read, int64 `[examples]`."""
+        readouts = np.diff(self.ragged("readouts").offsets)
+        return np.bincount(np.repeat(self.examples, readouts), minlength=self.num_examples)
+
+    def by_example(self, column: str) -> list[np.ndarray]:
+        """What a column has at the read-outs of each example, in their order; arguments as of `ragged`."""
+        parts = np.split(self.ragged(column).values, np.cumsum(self.readouts_of_examples))
+        return parts[: self.num_examples]
+
+    def gold(self) -> Answers:
+        """The right answers of each example, as its kind has them."""
+        return self.task.kind.gold(self)
 
     def _arrow(self, column: str) -> pa.Array:
         return self.dataset.with_format("arrow")[:].column(column).combine_chunks()
@@ -177,7 +191,7 @@ def encode(
         task=task,
         settings=settings,
         dataset=rows,
-        num_examples=len(dataset),
+        table=dataset,
         truncated=facts["truncated"],
         fingerprint=identity,
     )

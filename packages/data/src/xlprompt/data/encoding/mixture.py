@@ -100,6 +100,7 @@ def mix(parts: Mapping[str, Encoded], chosen: Mapping[str, np.ndarray]) -> Encod
     """
     first = next(iter(parts.values()))
     datasets: list[Dataset] = []
+    tables: list[Dataset] = []
     before = 0
     for code, part in parts.items():
         places = chosen[code]
@@ -110,12 +111,13 @@ def mix(parts: Mapping[str, Encoded], chosen: Mapping[str, np.ndarray]) -> Encod
         rows = part.dataset.select(np.repeat(begins, counts) + within)
         examples = before + np.repeat(np.arange(len(places)), counts)
         datasets.append(rows.remove_columns("example").add_column("example", examples))
+        tables.append(part.table.select(places))
         before += len(places)
     return Encoded(
         first.task,
         first.settings,
         concatenate_datasets(datasets),
-        num_examples=before,
+        concatenate_datasets(tables),
         truncated=sum(part.truncated for part in parts.values()),
         fingerprint=fingerprint_of(
             [[code, part.fingerprint, chosen[code].tolist()] for code, part in parts.items()]

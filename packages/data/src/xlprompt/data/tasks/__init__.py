@@ -10,7 +10,11 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.tasks.kinds.choice import CHOICE
+from xlprompt.data.tasks.kinds.classification import CLASSIFICATION
 from xlprompt.data.tasks.kinds.kind import Kind
+from xlprompt.data.tasks.kinds.span import SPAN
+from xlprompt.data.tasks.kinds.tagging import TAGGING
 from xlprompt.data.tasks.ner import NER
 from xlprompt.data.tasks.pawsx import PAWSX
 from xlprompt.data.tasks.pos import POS
@@ -20,7 +24,9 @@ from xlprompt.data.tasks.xnli import XNLI
 # A new task is a file and its name here. Languages are XTREME's (google-research/xtreme, evaluate.py).
 TASKS: Mapping[str, Task] = MappingProxyType({each.name: each for each in (XNLI, PAWSX, NER, POS)})
 
-KINDS: Mapping[str, Kind] = MappingProxyType({each.kind.name: each.kind for each in TASKS.values()})
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {each.name: each for each in (CLASSIFICATION, TAGGING, CHOICE, SPAN)}
+)
 
 
 def task(name: str) -> Task:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
@@ -118,3 +119,35 @@ def _without_added_space(step: dict[str, Any] | None) -> dict[str, Any] | None:
         name = "normalizers" if "normalizers" in step else "pretokenizers"
         return step | {name: [kept for inner in step[name] if (kept := _without_added_space(inner))]}
     return step
+
+
+def tokens_in_place(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]
+) -> list[tuple[list[int], list[int], list[int]]]:
+    """Tokenize running texts, and say where each token stands.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        texts: Any texts, as `tokenize_texts` takes them.
+
+    Returns:
+        For each text its ids, and where in it, in code points, each token begins and ends. Neither falls.
+    """
+    unique = list(dict.fromkeys(texts))
+    if not unique:
+        return []
+    encoded = tokenizer(
+        unique,
+        add_special_tokens=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        return_offsets_mapping=True,
+        split_special_tokens=True,
+        verbose=False,
+    )
+    by_text = {}
+    for text, ids, offsets in zip(unique, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        begins = list(accumulate((begin for begin, _ in offsets), max))
+        ends = list(accumulate((end for _, end in offsets), max))
+        by_text[text] = (ids, begins, ends)
+    return [by_text[text] for text in texts]

@@ -7,11 +7,11 @@ are returned in the order of the examples and their words. Scoring is scores/met
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from torch import nn
 
 from xlprompt.data.encoding.batches import Batch, evaluation_batches
 from xlprompt.data.encoding.encode import Encoded
+from xlprompt.evaluation.answers.collected import collector
 from xlprompt.evaluation.processes import Processes
-from xlprompt.models.objective import summed_loss
 
 if TYPE_CHECKING:  # for the annotation only: predictions can be scored where transformers is not loaded
     from xlprompt.models import AffineMap, TaskModel
@@ -35,13 +35,14 @@ class Predictions:
 
     Attributes:
         labels: Label indices, one list per example in the order of the examples, one entry per word (one in
-            all for a pair).
-        loss: Mean cross-entropy per read-out, in nats.
+            all for texts); where an answer is a part of a text, that part.
+        loss: Mean cross-entropy per read-out, or per example where an example's read-outs are compared, in
+            nats.
         tokens: Real (unpadded) text tokens that went through the model.
         seconds: Wall-clock time from the first batch to the last answer, batching included.
     """
 
-    labels: list[list[int]]
+    labels: list[Sequence[Any]]
     loss: float
     tokens: int
     seconds: float
@@ -139,52 +140,36 @@ def _predict(
     processes: Processes | None,
 ) -> list[Predictions]:
     """Predictions by each of the variants of logits `[readouts, labels]` that `read` gives of a batch."""
-    words_per_example = np.array([len(labels) for labels in encoded.gold()], dtype=np.int64)
-    if words_per_example.sum() == 0:
+    if encoded.num_readouts == 0:
         raise ValueError("There is nothing to predict: the encoded split holds no example with a label.")
 
-    processes, kind = processes or Processes(), encoded.task.kind
-    answered: list[torch.Tensor] = []  # of each batch [variants + 2, readouts]: labels, examples, words
-    # The summed loss of each variant, tokens, read-outs.
-    total = torch.zeros(variants + 2, dtype=torch.float64, device=device)
+    processes = processes or Processes()
+    found, tokens = collector(encoded, variants, device), 0
     start = time.perf_counter()
     # Not inference_mode: what the model caches in it, such as a mask, could not be trained with afterwards.
     with evaluation_mode(model), torch.no_grad():
         batches = evaluation_batches(encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True)
         for batch, is_own in share(batches, processes):
             moved = batch.to(device)
-            logits = torch.stack(read(moved)).float()  # [variants, readouts, labels]
-            if not is_own:
-                continue
-            # Answers and loss stay on the device: fetching them would make it wait for us at every batch.
-            answer, example, word = kind.decode(logits, moved)
-            answered.append(torch.cat((answer, example[None], word[None])))
-            for place, each in enumerate(logits):
-                total[place] += summed_loss(each, moved.labels)
-            total[-2] += batch.num_tokens
-            total[-1] += len(batch.labels)
-        empty = torch.empty(variants + 2, 0, dtype=torch.int64, device=device)
-        own = torch.cat(answered, dim=1) if answered else empty
-        *answers, examples, words = processes.gather(own.T).T.cpu().numpy()
-        processes.add_up([total])
-        *losses, tokens, readouts = total.tolist()
+            logits = torch.stack(read(moved)).float()  # [variants, readouts, width]
+            if is_own:
+                found.add(logits, moved)
+            tokens += batch.num_tokens if is_own else 0
+        collected = found.collected(processes)
+        all_tokens = torch.tensor(float(tokens), dtype=torch.float64, device=device)
+        processes.add_up([all_tokens])
     seconds = time.perf_counter() - start
 
-    loss = losses[0] / readouts
+    losses = [each / collected.decisions for each in collected.losses]
     if not np.isfinite(losses).all():
         raise FloatingPointError(
-            f"The model's logits are not finite (mean loss {loss}). Training has diverged or the precision "
-            "is too low: evaluate an earlier checkpoint, or load the backbone in bfloat16 or float32, never "
-            "float16."
+            f"The model's logits are not finite (mean loss {losses[0]}). Training has diverged or the "
+            "precision is too low: evaluate an earlier checkpoint, or load the backbone in bfloat16 or "
+            "float32, never float16."
         )
     return [
-        Predictions(
-            labels=in_order(each, examples, words, words_per_example),
-            loss=summed / readouts,
-            tokens=int(tokens),
-            seconds=seconds,
-        )
-        for each, summed in zip(answers, losses, strict=True)
+        Predictions(labels=answers, loss=loss, tokens=int(all_tokens), seconds=seconds)
+        for answers, loss in zip(collected.answers, losses, strict=True)
     ]
 
 
@@ -219,38 +204,3 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def in_order(
-    answers: np.ndarray, examples: np.ndarray, words: np.ndarray, words_per_example: np.ndarray
-) -> list[list[int]]:
-    """Sort flat answers into one list per example, and prove that each word was answered exactly once.
-
-    Args:
-        answers: Label indices, `[readouts]`.
-        examples: The example each answer belongs to, `[readouts]`.
-        words: The word of that example, `[readouts]`.
-        words_per_example: How many words each example has, `[examples]`.
-    """
-    outside = (examples < 0) | (examples >= len(words_per_example))
-    outside |= (words < 0) | (words >= words_per_example[np.where(outside, 0, examples)])
-    if outside.any():
-        at = int(np.flatnonzero(outside)[0])
-        raise RuntimeError(
-            f"Read-out for example {examples[at]}, word {words[at]}, which does not exist. The encoded "
-            "examples are inconsistent: encode them again without the cache."
-        )
-    ends = np.cumsum(words_per_example)
-    starts = ends - words_per_example
-    positions = starts[examples] + words
-    times_answered = np.bincount(positions, minlength=int(ends[-1]))
-    if (times_answered != 1).any():
-        position = int(np.flatnonzero(times_answered != 1)[0])
-        example = int(np.searchsorted(ends, position, side="right"))
-        raise RuntimeError(
-            f"Word {position - starts[example]} of example {example} was read out {times_answered[position]} "
-            "times, not once. The encoded examples are inconsistent: encode them again without the cache."
-        )
-    flat = np.empty(len(answers), dtype=np.int64)
-    flat[positions] = answers
-    return [flat[begin:end].tolist() for begin, end in zip(starts, ends, strict=True)]

@@ -12,13 +12,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.files import read_lines, write_json_lines
 from xlprompt.data.strict_json import Strict, parse
 from xlprompt.data.tasks import KINDS
-from xlprompt.data.tasks.kinds.kind import Kind
+from xlprompt.data.tasks.kinds.kind import Answers, Kind
 from xlprompt.data.tasks.task_type import Task
 
 FORMAT = "xlprompt predictions"
@@ -26,7 +26,7 @@ FORMAT_VERSION = 1
 
 _AGAIN = "It was changed, or another release of xlprompt wrote it: evaluate the run again."
 
-Labels = Sequence[Sequence[int]]
+Labels = Answers
 Answer = TypeVar("Answer")
 
 
@@ -40,7 +40,7 @@ class _Header(Strict):
     kind: str
     language: str
     split: str
-    labels: list[str] = Field(min_length=1)
+    labels: list[str]
     examples: int = Field(ge=0)
 
     @field_validator("kind")
@@ -52,7 +52,10 @@ class _Header(Strict):
 
     @field_validator("labels")
     @classmethod
-    def _labels_differ(cls, names: list[str]) -> list[str]:
+    def _labels_differ(cls, names: list[str], told: ValidationInfo) -> list[str]:
+        kind = KINDS.get(told.data.get("kind", ""))
+        if not names and (kind is None or kind.labeled):
+            raise ValueError("there has to be a label")
         if len(set(names)) != len(names):
             raise ValueError("labels must be different names")
         return names
@@ -73,13 +76,14 @@ class SavedPredictions:
     Attributes:
         task: The task's name.
         task_version: The task's version when the predictions were made.
-        kind: Name of the task's kind: "pair" or "tagging".
+        kind: Name of the task's kind: "pair", "tagging", "choice" or "span".
         language: Language code.
         split: "train", "validation" or "test".
-        labels: Label names; the lists below hold indices into them.
+        labels: Label names; the lists below hold indices into them. Without any, they hold texts.
         ids: One id per example, as the source gives it; sources do not promise that ids differ.
-        gold: Gold label indices, one list per example, one entry per word (one in all for a pair).
-        predicted: Predicted label indices, of the same shape.
+        gold: Gold label indices, one list per example, one entry per word (one in all for texts); of spans
+            all texts that are right.
+        predicted: Predicted label indices, of the same shape; of spans one text.
     """
 
     task: str
@@ -89,8 +93,8 @@ class SavedPredictions:
     split: str
     labels: tuple[str, ...]
     ids: list[str]
-    gold: list[list[int]]
-    predicted: list[list[int]]
+    gold: list[list[Any]]
+    predicted: list[list[Any]]
 
 
 def save_predictions(
@@ -113,8 +117,8 @@ def save_predictions(
         language: Language code.
         split: "train", "validation" or "test".
         ids: One id per example.
-        gold: Gold label indices, one list per example, one entry per word (one in all for a pair).
-        predicted: Predicted label indices, of the same shape.
+        gold: As in `SavedPredictions`.
+        predicted: As in `SavedPredictions`.
 
     Returns:
         The path.
@@ -143,20 +147,27 @@ def save_predictions(
     }
     rows: list[dict[str, Any]] = []
     for example_id, right, answer in zip(ids, gold, predicted, strict=True):
-        if len(right) != len(answer) or (not task.kind.by_word and len(right) != 1):
-            raise ValueError(
-                f"Example {example_id!r} has {len(right)} gold and {len(answer)} predicted labels; a pair "
-                "has one of each, a sentence as many as words."
-            )
-        if not all(0 <= index < len(task.labels) for index in chain(right, answer)):
-            raise ValueError(
-                f"Example {example_id!r} has a label index outside 0 to {len(task.labels) - 1}, the labels "
-                f"of task {task.name!r}."
-            )
-        named = (task.kind.to_json([task.labels[index] for index in each]) for each in (right, answer))
+        if task.kind.labeled:
+            _check_labels(task, example_id, right, answer)
+            right, answer = ([task.labels[index] for index in each] for each in (right, answer))
+        named = (task.kind.to_json(each) for each in (right, answer))
         rows.append(dict(zip(("id", "gold", "predicted"), (example_id, *named), strict=True)))
     write_json_lines(path, (header, *rows))
     return path
+
+
+def _check_labels(task: Task, example_id: str, right: Sequence[int], answer: Sequence[int]) -> None:
+    """Raise a ValueError for labels that do not match each other or the task."""
+    if len(right) != len(answer) or (not task.kind.by_word and len(right) != 1):
+        raise ValueError(
+            f"Example {example_id!r} has {len(right)} gold and {len(answer)} predicted labels; a pair "
+            "has one of each, a sentence as many as words."
+        )
+    if not all(0 <= index < len(task.labels) for index in chain(right, answer)):
+        raise ValueError(
+            f"Example {example_id!r} has a label index outside 0 to {len(task.labels) - 1}, the labels "
+            f"of task {task.name!r}."
+        )
 
 
 def load_predictions(path: str | Path) -> SavedPredictions:
@@ -206,10 +217,14 @@ def load_predictions(path: str | Path) -> SavedPredictions:
     )
 
 
-def _parse_row(row: bytes, kind: Kind, index_of: Mapping[str, int]) -> tuple[str, list[int], list[int]]:
-    """Return id, gold and predicted label indices of one example; a ValueError says what is wrong."""
+def _parse_row(row: bytes, kind: Kind, index_of: Mapping[str, int]) -> tuple[str, list[Any], list[Any]]:
+    """Return id, gold and predicted answers of one example; a ValueError says what is wrong."""
     parsed: _Row[Any] = parse(_Row[kind.json_type], row)  # type: ignore[name-defined]
     columns = {"gold": kind.from_json(parsed.gold), "predicted": kind.from_json(parsed.predicted)}
+    if not index_of:
+        if not columns["gold"] or len(columns["predicted"]) != 1:
+            raise ValueError("an example has one predicted text and at least one right one")
+        return parsed.id, columns["gold"], columns["predicted"]
     for column, names in columns.items():
         for name in names:
             if name not in index_of:

@@ -1,6 +1,6 @@
-"""The probability that a task model gives to every label, for text that nobody has labelled.
+"""What a task model answers to text that nobody has labelled, and how probable it holds that.
 
-Reads in the very batches in which `predict` reads, so the likeliest label is the one that it answers.
+Reads in the very batches in which `predict` reads, so the likeliest answer is the one that it gives.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from xlprompt.data.encoding.batches import evaluation_batches
+from xlprompt.data.encoding.batches import Batch, evaluation_batches
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.answers.aligned import moved_layer
-from xlprompt.evaluation.answers.inference import evaluation_mode, in_order
+from xlprompt.evaluation.answers.collected import compared_logits
+from xlprompt.evaluation.answers.inference import evaluation_mode
+from xlprompt.models.objective import log_probabilities
 
 if TYPE_CHECKING:
     from xlprompt.models import AffineMap, TaskModel
 
 
-def label_probabilities(
+def answer_probabilities(
     model: TaskModel,
     encoded: Encoded,
     *,
@@ -29,8 +31,8 @@ def label_probabilities(
     token_budget: int,
     pad_id: int,
     device: torch.device | str,
-) -> list[np.ndarray]:
-    """Softmax over the labels at every read-out.
+) -> list[list[dict[str, float]]]:
+    """The answers of every example, with their probabilities.
 
     Args:
         model: A task model on `device`.
@@ -42,7 +44,8 @@ def label_probabilities(
         device: Where the batches go.
 
     Returns:
-        For each example `[words, labels]`, float32; one word for a pair.
+        For each example one dictionary, or one a word: the probability of each label or option by its name;
+        or of the best part of the text alone.
 
     Raises:
         FloatingPointError: The model's logits are not finite.
@@ -52,7 +55,7 @@ def label_probabilities(
     in_layer: AbstractContextManager[None] = nullcontext()
     if placed is not None and layer is not None:
         in_layer, placed = moved_layer(model, layer, placed), None
-    answers, places = [], []
+    parts: list[tuple[torch.Tensor, Batch]] = []
     with evaluation_mode(model), torch.no_grad(), in_layer:
         batches = evaluation_batches(encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True)
         for batch in batches:
@@ -60,15 +63,16 @@ def label_probabilities(
             states = model.readout_states(moved.input_ids, moved.rows, moved.columns)
             if placed is not None:
                 states = placed(states.float())
-            answers.append(model.head(states).float().softmax(dim=-1))
-            places.append(torch.stack((moved.examples, moved.words)))
-    probabilities = torch.cat(answers).cpu().numpy()  # [read-outs, labels]
-    if not np.isfinite(probabilities).all():
+            parts.append((model.head(states).float(), moved))
+    kind = encoded.task.kind
+    logits, examples = compared_logits(encoded, parts, device)
+    groups = examples if kind.compares_readouts else None
+    weighed = kind.weigh(log_probabilities(logits, groups), groups).cpu().numpy()
+    if not np.isfinite(weighed).all():
         raise FloatingPointError(
             "The model's logits are not finite. Training has diverged or the precision is too low: use "
             "another checkpoint, or load the backbone in bfloat16 or float32, never float16."
         )
-    examples, words = torch.cat(places, dim=1).cpu().numpy()
-    counts = np.array([len(labels) for labels in encoded.gold()], dtype=np.int64)
-    order = in_order(np.arange(len(examples)), examples, words, counts)
-    return [probabilities[rows] for rows in order]
+    if kind.compares_readouts:
+        return kind.named(encoded, list(weighed))
+    return kind.named(encoded, np.split(weighed, np.cumsum(encoded.readouts_of_examples)[:-1]))

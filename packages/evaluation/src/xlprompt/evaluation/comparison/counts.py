@@ -271,7 +271,7 @@ def _load_language(
         else:
             _check_same_examples(saved, place, reference, reference_place)
         try:
-            counts = example_counts(task, saved.gold, saved.predicted, only=metric)
+            counts = example_counts(task, saved.gold, saved.predicted, only=metric, language=code)
         except ValueError as error:
             raise DataError(str(error).rstrip("."), file=place.name) from error
         if metric not in counts:

@@ -59,7 +59,7 @@ class LabelShares:
 
     Attributes:
         majority: Share of the commonest gold label in percent, which is the accuracy of always giving it.
-        top_predicted: The label predicted most often.
+        top_predicted: The label predicted most often; empty where a task has no labels.
         top_predicted_share: Its share of all predictions in percent.
         collapsed: Whether the predictions collapsed, by the rule of label_shares.
     """
@@ -75,10 +75,12 @@ def main_metric(task: Task) -> str:
     return task.metrics[0]
 
 
-def score(task: Task, gold: Labels, predicted: Labels) -> dict[str, Score]:
+def score(task: Task, gold: Labels, predicted: Labels, *, language: str | None = None) -> dict[str, Score]:
     """Score predictions against the gold labels.
 
-    - Pairs: `accuracy`.
+    - Texts with a label, and choices: `accuracy`.
+    - Spans: the mean over questions of token `f1` and of `exact_match` by MLQA's rules for the language, and
+      of `squad_f1` and `squad_exact_match` by SQuAD's (see data.tasks.kinds.answer_text).
     - POS: `accuracy` over every word, and seqeval's micro `f1` as XTREME reports it. The two differ: seqeval
       takes UPOS tags for chunks. Version 1.2 splits a tag after its first letter, so equal neighbours merge
       into one chunk, a final X is lost, and CCONJ and SCONJ are the same type. It is left as it is, to stay
@@ -99,8 +101,10 @@ def score(task: Task, gold: Labels, predicted: Labels) -> dict[str, Score]:
 
     Args:
         task: The task, for its kind and labels.
-        gold: Gold label indices, one list per example, one entry per word (one in all for a pair).
-        predicted: The predicted ones, of the same shape.
+        gold: Gold label indices, one list per example, one entry per word (one in all for texts); of spans
+            the texts that are right.
+        predicted: The predicted ones, of the same shape; of spans one text.
+        language: Code of the answers' language; needed for spans, whose rules depend on it.
 
     Returns:
         Metric names to scores; `main_metric(task)` is among them.
@@ -108,7 +112,7 @@ def score(task: Task, gold: Labels, predicted: Labels) -> dict[str, Score]:
     Raises:
         ValueError: There is nothing to score, the shapes differ, or an index is not a label of the task.
     """
-    ratios = example_counts(task, gold, predicted)
+    ratios = example_counts(task, gold, predicted, language=language)
     names = list(ratios)
     numerators = np.stack([ratios[name][0] for name in names], axis=1)  # [examples, metrics]
     denominators = np.stack([ratios[name][1] for name in names], axis=1)  # [examples, metrics]
@@ -133,19 +137,20 @@ def has_main_metric(task: Task, gold: Labels) -> bool:
     return task.kind.is_defined(task, main_metric(task), gold)
 
 
-def main_value(task: Task, gold: Labels, predicted: Labels) -> float:
+def main_value(task: Task, gold: Labels, predicted: Labels, *, language: str | None = None) -> float:
     """The value alone of the score that the task is judged by, without `score`'s bootstrap.
 
     Raises:
         ValueError: As in `score`.
     """
     metric = main_metric(task)
-    numerators, denominators = example_counts(task, gold, predicted, only=metric)[metric]
+    counts = example_counts(task, gold, predicted, only=metric, language=language)
+    numerators, denominators = counts[metric]
     return float(percent(numerators.sum(keepdims=True), denominators.sum(keepdims=True))[0])
 
 
 def example_counts(
-    task: Task, gold: Labels, predicted: Labels, *, only: str | None = None
+    task: Task, gold: Labels, predicted: Labels, *, only: str | None = None, language: str | None = None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Reduce each example to two counts; a score is 100 * sum(numerators) / sum(denominators).
 
@@ -154,9 +159,10 @@ def example_counts(
 
     Args:
         task: The task, for its kind and labels.
-        gold: Gold label indices, one list per example, one entry per word (one in all for a pair).
-        predicted: The predicted ones, of the same shape.
+        gold: As in `score`.
+        predicted: As in `score`.
         only: The metric that is wanted, where others need not be counted.
+        language: As in `score`.
 
     Returns:
         Metric names, those of `score`, to numerators and denominators, each float64 `[examples]`.
@@ -164,8 +170,11 @@ def example_counts(
     Raises:
         ValueError: As in `score`.
     """
-    _flatten(task, gold, predicted)
-    return task.kind.counts(task, gold, predicted, only)
+    if task.kind.labeled:
+        _flatten(task, gold, predicted)
+    else:
+        _check_texts(gold, predicted)
+    return task.kind.counts(task, gold, predicted, only, language)
 
 
 def label_shares(task: Task, gold: Labels, predicted: Labels) -> LabelShares:
@@ -182,7 +191,7 @@ def label_shares(task: Task, gold: Labels, predicted: Labels) -> LabelShares:
     words: with O at 60 %, 87 % of the words must be called O, which leaves at most a third of the entity
     words. For three balanced classes the threshold is 78 % of the items, for two 83 %, for a rare POS tag 67
     to 70 %. It catches what accuracy does not: a tagger that answers O to everything sits exactly on the
-    majority baseline.
+    majority baseline. Answers that are parts of texts have no labels to collapse onto.
 
     Args:
         task: The task, for its labels.
@@ -192,6 +201,8 @@ def label_shares(task: Task, gold: Labels, predicted: Labels) -> LabelShares:
     Raises:
         ValueError: There is nothing to compare, the shapes differ, or an index is not a label of the task.
     """
+    if not task.kind.labeled:
+        return LabelShares(0.0, "", 0.0, collapsed=False)
     gold_flat, predicted_flat, lengths = _flatten(task, gold, predicted)
     gold_counts = np.bincount(gold_flat, minlength=len(task.labels))
     predicted_counts = np.bincount(predicted_flat, minlength=len(task.labels))
@@ -211,6 +222,20 @@ def label_shares(task: Task, gold: Labels, predicted: Labels) -> LabelShares:
             or (others > 0 and excess >= COLLAPSE_EXCESS * others)
         ),
     )
+
+
+def _check_texts(gold: Labels, predicted: Labels) -> None:
+    """Check texts that answer questions against each other."""
+    if len(gold) != len(predicted):
+        raise ValueError(f"{len(gold)} examples have gold answers but {len(predicted)} have predictions.")
+    if not len(gold):
+        raise ValueError("There is nothing to score: no example has an answer.")
+    for example, (right, answer) in enumerate(zip(gold, predicted, strict=True)):
+        if not right or len(answer) != 1:
+            raise ValueError(
+                f"Example {example} has {len(right)} gold answers and {len(answer)} predictions, not one of "
+                "them and at least one gold answer."
+            )
 
 
 def _flatten(task: Task, gold: Labels, predicted: Labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

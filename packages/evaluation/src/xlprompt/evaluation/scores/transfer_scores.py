@@ -25,7 +25,7 @@ class LanguageResult:
     Attributes:
         language: Its code.
         examples: Pairs or sentences scored.
-        readouts: Labels scored: as many as examples for pairs, words for tagging.
+        readouts: Answers scored: words for tagging, else as many as examples.
         scores: Metric names to scores in percent.
         majority: Accuracy in percent of always giving the commonest gold label.
         top_predicted: The label predicted most often.
@@ -63,13 +63,13 @@ def language_result(task: Task, language: str, gold: Labels, predicted: Labels) 
     Where the test set has no entity, F1, precision and recall are not defined.
     """
     shares = label_shares(task, gold, predicted)
-    scores = score(task, gold, predicted)
+    scores = score(task, gold, predicted, language=language)
     if not has_main_metric(task, gold):
         scores = {name: each if name == "accuracy" else Score(math.nan) for name, each in scores.items()}
     return LanguageResult(
         language=language,
         examples=len(gold),
-        readouts=sum(len(labels) for labels in gold),
+        readouts=sum(len(labels) for labels in predicted),
         scores=scores,
         majority=shares.majority,
         top_predicted=shares.top_predicted,

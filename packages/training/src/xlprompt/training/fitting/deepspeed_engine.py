@@ -152,7 +152,7 @@ class DeepSpeedEngine:
         """As many backward passes as there are micro-batches, and DeepSpeed's step."""
         total = torch.zeros((), device=self._device)
         for batch in step.micro_batches:
-            loss = share_of_loss(self._engine, batch.to(self._device), step.readouts)
+            loss = share_of_loss(self._engine, batch.to(self._device), step.decisions)
             self._backward(loss)
             total += loss.detach()
         if penalty is not None:

@@ -209,9 +209,9 @@ def _gradient(weight: nn.Parameter) -> Tensor:
 
 
 def accumulate_gradients(model: TaskModel, step: TrainingStep, device: torch.device) -> Tensor:
-    """Add the gradients of this process's share of a step's loss, the mean cross-entropy over all read-outs.
+    """Add the gradients of this process's share of a step's loss, the mean cross-entropy over all decisions.
 
-    Each micro-batch contributes its summed cross-entropy over the whole step's read-outs, so the gradients
+    Each micro-batch contributes its summed cross-entropy over the whole step's decisions, so the gradients
     add up to that of one big batch, whatever the split.
 
     Returns:
@@ -219,16 +219,16 @@ def accumulate_gradients(model: TaskModel, step: TrainingStep, device: torch.dev
     """
     total = torch.zeros((), device=device)
     for batch in step.micro_batches:
-        loss = share_of_loss(model, batch.to(device), step.readouts)
+        loss = share_of_loss(model, batch.to(device), step.decisions)
         loss.backward()
         total += loss.detach()
     return total
 
 
-def share_of_loss(model: nn.Module, batch: Batch, readouts: int) -> Tensor:
-    """A micro-batch's summed cross-entropy over the read-outs of the whole step, a float32 scalar."""
-    logits = model(batch.input_ids, batch.rows, batch.columns)  # [readouts of the batch, labels]
-    return summed_loss(logits, batch.labels) / readouts
+def share_of_loss(model: nn.Module, batch: Batch, decisions: int) -> Tensor:
+    """A micro-batch's summed cross-entropy over the decisions of the whole step, a float32 scalar."""
+    logits = model(batch.input_ids, batch.rows, batch.columns)  # [readouts of the batch, width]
+    return summed_loss(logits, batch.labels, batch.groups) / decisions
 
 
 def make_optimizer(

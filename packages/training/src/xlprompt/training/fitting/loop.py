@@ -245,7 +245,9 @@ class _Fit:
             device=self.device,
             processes=self.processes,
         )
-        result = score(self.data.development.task, self.gold, predictions.labels)[self.metric]
+        language = self.recipe.data.train_language
+        scores = score(self.data.development.task, self.gold, predictions.labels, language=language)
+        result = scores[self.metric]
         self.curve.append((self.step, result.value))
         self.without_gain += 1
         if self.best_score is None or result.value > self.best_score:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from xlprompt.data.encoding.encode import Encoded, encode
 from xlprompt.data.sources.unlabeled import unlabeled_dataset
 from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.whole_files import write_whole
-from xlprompt.evaluation.answers.probabilities import label_probabilities
+from xlprompt.evaluation.answers.probabilities import answer_probabilities
 from xlprompt.models import AffineMap, AlignmentKind, load_tokenizer
 from xlprompt.training.alignment.files import kept_alignments, load_alignment
 from xlprompt.training.alignment.moments import Alignment
@@ -40,7 +40,10 @@ from xlprompt.training.store.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one pair or word: the likeliest label, and every label's probability by name."""
+    """What a model says of one example or word: the likeliest label, and every label's probability by name.
+
+    Of a part of a text, that part, and its probability alone.
+    """
 
     label: str
     probabilities: dict[str, float]
@@ -57,7 +60,7 @@ class PredictedRow:
 
     Attributes:
         row: The text.
-        answers: One for a pair, one a word for a sentence.
+        answers: One for texts, one a word for a sentence.
         cut: Whether it was longer than the model was trained to read, and its surplus was left away.
     """
 
@@ -126,7 +129,7 @@ def predict(
     embedding_rows = built.backbone.vocab_size
     require_known_ids(encoded, tokenizer, embedding_rows, "the text to label")
     with out_of_memory_explained():
-        probabilities = label_probabilities(
+        probabilities = answer_probabilities(
             built,
             encoded,
             align=move,
@@ -142,7 +145,7 @@ def predict(
         max_length=recipe.encoding.max_length,
         alignment=None if alignment is None or move is None else _in_words(align, alignment),
         rows=tuple(
-            PredictedRow(row, tuple(_answers(task, of_row)), number in cut)
+            PredictedRow(row, tuple(map(_likeliest, of_row)), number in cut)
             for number, (row, of_row) in enumerate(zip(rows, probabilities, strict=True))
         ),
     )
@@ -180,12 +183,9 @@ def write_predicted(path: Path, predicted: Predicted) -> None:
         raise RunError(f"{path}: cannot be written ({error}). Name another file with --out") from error
 
 
-def _answers(task: Task, probabilities: Any) -> Iterator[Answer]:
-    """The answers by `[words, labels]`."""
-    for of_word in probabilities:
-        yield Answer(
-            task.labels[int(of_word.argmax())], dict(zip(task.labels, of_word.tolist(), strict=True))
-        )
+def _likeliest(probabilities: dict[str, float]) -> Answer:
+    """The answer by the probabilities of all that are possible; of equal ones the first."""
+    return Answer(max(probabilities, key=probabilities.__getitem__), probabilities)
 
 
 def _encode(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, dataset: Dataset, code: str) -> Encoded:

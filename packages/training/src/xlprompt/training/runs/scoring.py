@@ -176,7 +176,9 @@ class _Scored:
         for variant, each in predictions.items():
             if variant.kind != "none" and variant.place != self.last:
                 if has_main_metric(task, gold):
-                    self.swept.setdefault(variant, {})[language] = main_value(task, gold, each.labels)
+                    self.swept.setdefault(variant, {})[language] = main_value(
+                        task, gold, each.labels, language=language
+                    )
                 continue
             result = language_result(task, language, gold, each.labels)
             self.results.setdefault(variant, {})[language] = result

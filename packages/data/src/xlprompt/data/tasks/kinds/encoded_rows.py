@@ -37,6 +37,14 @@ class Encoder(NamedTuple):
     cutter: Cutter | None
     spaced: bool
 
+    def finer(self, texts: list[list[int]], example: int) -> list[list[int]]:
+        """An example's texts, cut more finely if they are to be."""
+        if self.cutter is None:
+            return texts
+        return [
+            self.cutter.text(text, example, place, spaced=self.spaced) for place, text in enumerate(texts)
+        ]
+
 
 class EncodedRows:
     """Rows under construction."""
@@ -47,6 +55,8 @@ class EncodedRows:
         self.readouts: list[Sequence[int]] = []
         self.labels: list[Sequence[int]] = []
         self.words: list[Sequence[int]] = []
+        self.begins: list[Sequence[int]] = []
+        self.ends: list[Sequence[int]] = []
         self.example: list[int] = []
         self.truncated = 0
 
@@ -57,13 +67,26 @@ class EncodedRows:
         readouts: Sequence[int],
         labels: Sequence[int],
         words: Sequence[int],
+        spans: tuple[Sequence[int], Sequence[int]] | None = None,
     ) -> None:
-        """Add a row; the arguments are the columns of `Encoded.dataset`."""
+        """Add a row; the arguments are the columns of `Encoded.dataset`.
+
+        Args:
+            example: Place of the example.
+            input_ids: The row.
+            readouts: Where it is read.
+            labels: A label a read-out.
+            words: Which of the example's words or options each read-out is.
+            spans: Where each token that is read begins and ends in its text; given for all rows or for none.
+        """
         self.example.append(example)
         self.input_ids.append(input_ids)
         self.readouts.append(readouts)
         self.labels.append(labels)
         self.words.append(words)
+        if spans is not None:
+            self.begins.append(spans[0])
+            self.ends.append(spans[1])
 
     def to_dataset(self) -> Dataset:
         """All rows as one table."""
@@ -74,6 +97,9 @@ class EncodedRows:
             "example": pa.array(self.example, pa.int64()),
             "words": _list_array(self.words, pa.int32()),
         }
+        if self.begins:
+            columns["begins"] = _list_array(self.begins, pa.int32())
+            columns["ends"] = _list_array(self.ends, pa.int32())
         return Dataset(pa.table(columns))
 
 
@@ -82,12 +108,6 @@ def _list_array(lists: Sequence[Sequence[int]], kind: pa.DataType) -> pa.ListArr
     np.cumsum([len(items) for items in lists], out=offsets[1:])
     values = np.fromiter(chain.from_iterable(lists), kind.to_pandas_dtype(), count=offsets[-1])
     return pa.ListArray.from_arrays(offsets, pa.array(values, kind))
-
-
-def leading_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """What the tokenizer puts in front of a text by itself."""
-    encoded = tokenizer("a")
-    return encoded["input_ids"][: encoded.sequence_ids().index(0)]
 
 
 def check_labels(labels: Sequence[int], task: Task, example: int) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from torch import Tensor
 
-Answers = Sequence[Sequence[int]]
-"""Of each example its answers in order: one, or one a word."""
+Answers = Sequence[Sequence[Any]]
+"""Of each example its answers: the number of its label, or of each word's label; of a span texts."""
 Counts = dict[str, tuple[np.ndarray, np.ndarray]]
 """By metric, numerators and denominators `[examples]`; a score is the ratio of their sums."""
 
@@ -30,13 +30,32 @@ class Example(NamedTuple):
         position: Place among the file's rows of that language, those that are left out counted too.
         id: Its own id, or else its position.
         texts: Its texts; of a tagged sentence the list of its words.
-        answer: Number of its label; of a tagged sentence the list of its words' labels.
+        answer: Number of its label; of a tagged sentence the list of its words' labels; of a span those texts
+            that are right, each with where it starts.
     """
 
     position: int
     id: str
     texts: tuple[Any, ...]
     answer: Any
+
+
+class Encodings(Protocol):
+    """What a kind asks of encoded examples; satisfied by `xlprompt.data.encoding.encode.Encoded`."""
+
+    @property
+    def task(self) -> Task:
+        """Their task."""
+        ...
+
+    @property
+    def table(self) -> Dataset:
+        """The examples themselves, in the columns of the kind's `features`."""
+        ...
+
+    def by_example(self, column: str) -> list[np.ndarray]:
+        """One of the columns of `EncodedRows`, the read-outs of each example in their order."""
+        ...
 
 
 class Kind(Protocol):
@@ -96,16 +115,56 @@ class Kind(Protocol):
         """
         ...
 
+    @property
+    def labeled(self) -> bool:
+        """Whether answers are labels of the task; else they are texts."""
+        ...
+
+    @property
+    def compares_readouts(self) -> bool:
+        """Whether one softmax compares the read-outs of an example; else the labels at each read-out."""
+        ...
+
     def head_width(self, task: Task) -> int:
         """Logits a read-out."""
         ...
 
-    def decode(self, logits: Tensor, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """Answers `[..., answers]` by logits `[..., readouts, width]`, and the example and word of each."""
+    def decode(self, scores: Tensor, groups: Tensor | None) -> Tensor:
+        """Choose answers.
+
+        Args:
+            scores: Logits or their log-softmax, `[..., readouts, width]`.
+            groups: `[readouts]`, rising from 0: the example that each read-out is of; None where labels are
+                compared.
+
+        Returns:
+            The label of each read-out, `[..., readouts]`; where read-outs are compared, the places of those
+            that are chosen among their example's, `[..., examples, chosen]`.
+        """
         ...
 
-    def gold(self, labels: list[list[int]]) -> list[list[int]]:
-        """The right answers of each example, by the labels at its read-outs."""
+    def weigh(self, log_probabilities: Tensor, groups: Tensor | None) -> Tensor:
+        """How probable answers are.
+
+        Args:
+            log_probabilities: `[readouts, width]`, as the softmax of this kind has them.
+            groups: As in `decode`.
+
+        Returns:
+            For each read-out or example, what `named` reads: `[readouts or examples, numbers]`.
+        """
+        ...
+
+    def named(self, encoded: Encodings, weighed: Sequence[np.ndarray]) -> list[list[dict[str, float]]]:
+        """Of each example, what its answers may be with their probabilities, by its part of `weigh`."""
+        ...
+
+    def gold(self, encoded: Encodings) -> Answers:
+        """The right answers of each example."""
+        ...
+
+    def answers(self, encoded: Encodings, chosen: list[list[int]]) -> Answers:
+        """The answers of each example, by its part of `decode`."""
         ...
 
     def to_json(self, answers: Sequence[Any]) -> Any:
@@ -120,7 +179,9 @@ class Kind(Protocol):
         """What to show of an example: lines by name, of words or a text, each with its answer or nothing."""
         ...
 
-    def counts(self, task: Task, gold: Answers, predicted: Answers, only: str | None) -> Counts:
+    def counts(
+        self, task: Task, gold: Answers, predicted: Answers, only: str | None, language: str | None
+    ) -> Counts:
         """Reduce each example to two counts for each metric, for one metric alone if that is less work."""
         ...
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xlprompt.data.tasks.kinds.kind import Answers
+from xlprompt.data.tasks.kinds.kind import Answers, Encodings
 from xlprompt.data.tasks.task_type import Place, Task
 
 if TYPE_CHECKING:
@@ -17,17 +18,37 @@ if TYPE_CHECKING:
 class OneLabelAReadout:
     """The part of a kind whose softmax is over a task's labels, at every read-out."""
 
+    labeled = True
+    compares_readouts = False
+
     def head_width(self, task: Task) -> int:
         """A logit a label."""
         return len(task.labels)
 
-    def decode(self, logits: Tensor, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def decode(self, scores: Tensor, groups: Tensor | None) -> Tensor:
         """The likeliest label of each read-out."""
-        return logits.argmax(dim=-1), batch.examples, batch.words
+        return scores.argmax(dim=-1)
 
-    def gold(self, labels: list[list[int]]) -> list[list[int]]:
+    def weigh(self, log_probabilities: Tensor, groups: Tensor | None) -> Tensor:
+        """The probability of each label, `[readouts, labels]`."""
+        return log_probabilities.exp()
+
+    def named(self, encoded: Encodings, weighed: Sequence[np.ndarray]) -> list[list[dict[str, float]]]:
+        """By the names of the labels, one for each read-out."""
+        return [named_probabilities(encoded.task, each) for each in weighed]
+
+    def gold(self, encoded: Encodings) -> Answers:
         """The labels themselves."""
-        return labels
+        return [labels.tolist() for labels in encoded.by_example("labels")]
+
+    def answers(self, encoded: Encodings, chosen: list[list[int]]) -> Answers:
+        """The chosen labels themselves."""
+        return chosen
+
+
+def named_probabilities(task: Task, probabilities: np.ndarray) -> list[dict[str, float]]:
+    """Probabilities `[answers, labels]` by the names of the labels."""
+    return [dict(zip(task.labels, row.tolist(), strict=True)) for row in probabilities]
 
 
 def right_answers(gold: Answers, predicted: Answers) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import Any
@@ -17,16 +17,13 @@ from xlprompt.data.tasks.kinds.encoded_rows import (
     EncodedRows,
     Encoder,
     check_labels,
-    leading_ids,
 )
 from xlprompt.data.tasks.kinds.kind import Answers, Counts, Example, Shown
 from xlprompt.data.tasks.kinds.labels import OneLabelAReadout, json_type, label_number, right_answers
+from xlprompt.data.tasks.kinds.layout import leading_ids, windows
 from xlprompt.data.tasks.rules import NO_TAG, WITHHELD, Skipped, words_withheld
 from xlprompt.data.tasks.task_type import Place, Task
 from xlprompt.data.tokens.subtokens import tokenize_words
-
-# The share of a later window that repeats the words in front of it: a left context for its first word.
-_CONTEXT_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ class Tagging(OneLabelAReadout):
                     # What is read has to stay: the last pieces, or the first.
                     words = [word[-room:] if last else word[:room] for word in words]
                     rows.truncated += 1
-                for context, first, stop in _windows([len(word) for word in words], room):
+                for context, first, stop in windows([len(word) for word in words], room):
                     shown = words[context:stop]
                     ends = list(accumulate(map(len, shown), initial=len(lead)))
                     columns = [end - 1 for end in ends[1:]] if last else ends[:-1]
@@ -138,7 +135,9 @@ class Tagging(OneLabelAReadout):
         """One line of words with their tags."""
         return {"words": list(zip(texts[0], answers, strict=True))}
 
-    def counts(self, task: Task, gold: Answers, predicted: Answers, only: str | None) -> Counts:
+    def counts(
+        self, task: Task, gold: Answers, predicted: Answers, only: str | None, language: str | None
+    ) -> Counts:
         """Accuracy over words, and precision, recall and F1 of seqeval's chunks: those that the task has.
 
         F1 is twice the right chunks over gold and predicted chunks together; precision and recall are right
@@ -163,34 +162,6 @@ class Tagging(OneLabelAReadout):
             return True
         outside = task.labels.index("O")
         return any(label != outside for labels in gold for label in labels)
-
-
-def _windows(lengths: Sequence[int], room: int) -> Iterator[tuple[int, int, int]]:
-    """Split a sentence into windows of whole words.
-
-    Args:
-        lengths: Subtokens of each word, each from 1 to `room`.
-        room: Most subtokens of a window.
-
-    Yields:
-        The window's first word, its first word that is read, and the one behind its last. The words that are
-        read make up the sentence; those in front of them repeat at most `_CONTEXT_SHARE` of a window.
-    """
-    first = 0
-    while first < len(lengths):
-        used = lengths[first]
-        context = first
-        spare = min(int(room * _CONTEXT_SHARE), room - used)
-        while context > 0 and lengths[context - 1] <= spare:
-            context -= 1
-            spare -= lengths[context]
-            used += lengths[context]
-        stop = first + 1
-        while stop < len(lengths) and used + lengths[stop] <= room:
-            used += lengths[stop]
-            stop += 1
-        yield context, first, stop
-        first = stop
 
 
 def _chunks(task: Task, labels: Answers) -> set[tuple[str, int, int]]:

@@ -82,7 +82,7 @@ def count_tokens(
     else:
         texts = [list(each) for each in zip(*(examples[column] for column in columns), strict=True)]
         words = [text.split() for each in texts for text in each]
-        labels = tuple(examples[answer])
+        labels = tuple(examples[answer]) if task.kind.labeled else ()
         units = np.unique(np.array(examples[columns[0]]), return_inverse=True)[1]
         running = iter(tokenize_texts(tokenizer, list(chain.from_iterable(texts))))
         ids = [[token for _ in each for token in next(running)] for each in texts]

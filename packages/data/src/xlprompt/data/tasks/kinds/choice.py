@@ -1,0 +1,152 @@
+"""Texts with options to choose from: what such an example is, and how it becomes token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from datasets import ClassLabel, Dataset, Value
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.tasks.kinds.encoded_rows import TEXTS_AT_ONCE, EncodedRows, Encoder, check_labels
+from xlprompt.data.tasks.kinds.kind import Answers, Counts, Encodings, Example, Shown
+from xlprompt.data.tasks.kinds.labels import label_number, named_probabilities, right_answers
+from xlprompt.data.tasks.kinds.layout import Layout
+from xlprompt.data.tasks.kinds.texts import checked_texts, shown, typed, typed_as
+from xlprompt.data.tasks.rules import NO_LABEL, Skipped
+from xlprompt.data.tasks.task_type import Place, Task
+from xlprompt.data.tokens.subtokens import tokenize_texts
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Texts and options, one of which is right; satisfies `xlprompt.data.tasks.kinds.kind.Kind`.
+
+    A task's labels are the names of the fields that hold its options. Each option is a row of its own behind
+    the other texts and has one logit, so that no answer depends on the order of the options.
+    """
+
+    name = "choice"
+    by_word = False
+    json_type = str
+    labeled = True
+    compares_readouts = True
+
+    def features(self, task: Task) -> dict[str, Any]:
+        """A column a text, as the fields are called, then `label`."""
+        texts = {name: Value("string") for name in task.text_fields}
+        return {**texts, "label": ClassLabel(names=list(task.labels))}
+
+    def example(
+        self, task: Task, texts: Sequence[Any], answer: Any, names: Sequence[str], place: Place
+    ) -> Example | Skipped:
+        """Texts are strings that are not blank and can be encoded, and no two options are the same."""
+        skipped = checked_texts(task, texts, names, place)
+        if skipped is not None:
+            return skipped
+        options = [text for field, text in zip(task.text_fields, texts, strict=True) if field in task.labels]
+        if len(set(options)) < len(options):
+            raise place.error("two options are the same text", "Nothing tells them apart: delete the row.")
+        if place.labeled and task.no_label and answer == task.no_label:
+            return Skipped(NO_LABEL)
+        number = label_number(task, answer, place) if place.labeled else 0
+        return Example(place.position, place.id, tuple(texts), number)
+
+    def typed(self, task: Task, texts: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The texts of one example, its options among them."""
+        return typed(task, texts)
+
+    def typed_as(self, task: Task) -> str:
+        """As many texts as the task has."""
+        return typed_as(task)
+
+    def encode(self, table: Dataset, task: Task, how: Encoder) -> EncodedRows:
+        """Encode each option of an example as one row that is read at its last token.
+
+        The row is `lead A separator B separator option end`. What is over `max_length` is cut away as
+        `Layout.row` says.
+        """
+        told = [name for name in task.text_fields if name not in task.labels]
+        layout = Layout.of(how, len(told) + 1, typed_as(task))
+        rows = EncodedRows()
+        for start in range(0, len(table), TEXTS_AT_ONCE):
+            part = table[start : start + TEXTS_AT_ONCE]
+            count = len(part["label"])
+            columns = [text for name in (*told, *task.labels) for text in part[name]]
+            ids = tokenize_texts(how.tokenizer, columns)
+            for offset, label in enumerate(part["label"]):
+                example = start + offset
+                check_labels([label], task, example)
+                texts = how.finer(ids[offset::count], example)
+                any_cut = False
+                for option, text in enumerate(texts[len(told) :]):
+                    row, cut = layout.row([*texts[: len(told)], text])
+                    any_cut |= cut
+                    if not row:
+                        raise DataError(f"row {example} has an option without text", fix="Remove the row.")
+                    is_right = option == label
+                    rows.add(example, row, readouts=(len(row) - 1,), labels=(is_right,), words=(option,))
+                rows.truncated += any_cut
+        return rows
+
+    def head_width(self, task: Task) -> int:
+        """How well the option fits."""
+        return 1
+
+    def decode(self, scores: Tensor, groups: Tensor | None) -> Tensor:
+        """The best option of each example, `[..., examples, 1]`; of equal ones the first."""
+        return _by_example(scores, groups).argmax(dim=-1, keepdim=True)
+
+    def weigh(self, log_probabilities: Tensor, groups: Tensor | None) -> Tensor:
+        """The probability of each option, `[examples, options]`."""
+        return _by_example(log_probabilities, groups).exp()
+
+    def named(self, encoded: Encodings, weighed: Sequence[np.ndarray]) -> list[list[dict[str, float]]]:
+        """By the names of the options."""
+        return [named_probabilities(encoded.task, each[None]) for each in weighed]
+
+    def gold(self, encoded: Encodings) -> Answers:
+        """The number of the right option."""
+        return [[int(labels.argmax())] for labels in encoded.by_example("labels")]
+
+    def answers(self, encoded: Encodings, chosen: list[list[int]]) -> Answers:
+        """The number of the chosen option."""
+        return chosen
+
+    def to_json(self, answers: Sequence[Any]) -> Any:
+        """The one answer."""
+        (answer,) = answers
+        return answer
+
+    def from_json(self, value: Any) -> list[Any]:
+        """The answer alone in a list."""
+        return [value]
+
+    def shown(self, task: Task, texts: Sequence[Any], answers: Sequence[str]) -> Shown:
+        """A line a text; the answer's is marked."""
+        return shown(task, texts)
+
+    def counts(
+        self, task: Task, gold: Answers, predicted: Answers, only: str | None, language: str | None
+    ) -> Counts:
+        """Accuracy: 1 or 0 over 1."""
+        return {"accuracy": right_answers(gold, predicted)}
+
+    def is_defined(self, task: Task, metric: str, gold: Answers) -> bool:
+        """Always."""
+        return True
+
+
+def _by_example(scores: Tensor, groups: Tensor | None) -> Tensor:
+    """`[..., readouts, 1]` as `[..., examples, options]`: every example has as many."""
+    assert groups is not None
+    examples = int(groups[-1]) + 1 if len(groups) else 0
+    return scores.reshape(*scores.shape[:-2], examples, -1)
+
+
+CHOICE = Choice()
