@@ -23,6 +23,9 @@ from xlprompt.models import (
 )
 from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict
 
+MINI_TASKS = tuple(name for name, task in TASKS.items() if open_source("mini").languages(task, "test"))
+"""Those that the mini benchmark has, and experiments/mini a recipe of."""
+
 WORDS = {
     "en": ["woman", "man", "book", "train", "reads", "walks", "red", "the", "station", "outside"],
     "de": ["Frau", "Mann", "Buch", "Zug", "liest", "geht", "rot", "der", "Bahnhof", "draußen"],

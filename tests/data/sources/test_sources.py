@@ -178,6 +178,7 @@ def test_the_real_samples_load_with_the_counts_their_readme_gives(benchmark_data
         "pawsx": 5,
         "ner": 24,
         "pos": 25,
+        "sib200": 26,
     }
 
 

@@ -5,12 +5,13 @@ import pytest
 from xlprompt.data import LANGUAGES, TASKS, DataError, task
 
 
-def test_the_tasks_are_the_four_of_the_study():
+def test_the_tasks_are_the_four_of_the_paper_and_harder_ones():
     assert {name: row.kind.name for name, row in TASKS.items()} == {
         "xnli": "pair",
         "pawsx": "pair",
         "ner": "tagging",
         "pos": "tagging",
+        "sib200": "pair",
     }
 
 
@@ -25,12 +26,13 @@ def test_a_tasks_languages_are_in_the_table(row):
     assert set(row.languages) <= set(LANGUAGES)
 
 
-def test_language_counts_are_xtremes():
+def test_language_counts_are_xtremes_and_of_topics_xglms():
     assert {name: len(row.languages) for name, row in TASKS.items()} == {
         "xnli": 15,
         "pawsx": 7,
         "ner": 40,
         "pos": 33,
+        "sib200": 30,
     }
 
 
@@ -41,6 +43,7 @@ def test_label_orders_are_the_published_ones():
     assert task("ner").labels == ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
     assert len(task("pos").labels) == 17
     assert list(task("pos").labels) == sorted(task("pos").labels)
+    assert task("sib200").labels[::3] == ("science/technology", "sports", "geography")
 
 
 def test_only_ner_is_scored_by_entities():
@@ -50,7 +53,7 @@ def test_only_ner_is_scored_by_entities():
 def test_an_unknown_task_is_refused_with_the_nearest():
     with pytest.raises(DataError, match=r"unknown task 'paws-x'\. Did you mean pawsx\?"):
         task("paws-x")
-    with pytest.raises(DataError, match="Tasks: xnli, pawsx, ner, pos"):
+    with pytest.raises(DataError, match="Tasks: xnli, pawsx, ner, pos, sib200"):
         task("squad")
 
 

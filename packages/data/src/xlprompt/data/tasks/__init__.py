@@ -18,11 +18,13 @@ from xlprompt.data.tasks.kinds.tagging import TAGGING
 from xlprompt.data.tasks.ner import NER
 from xlprompt.data.tasks.pawsx import PAWSX
 from xlprompt.data.tasks.pos import POS
+from xlprompt.data.tasks.sib200 import SIB200
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.data.tasks.xnli import XNLI
 
-# A new task is a file and its name here. Languages are XTREME's (google-research/xtreme, evaluate.py).
-TASKS: Mapping[str, Task] = MappingProxyType({each.name: each for each in (XNLI, PAWSX, NER, POS)})
+# A new task is a file and its name here. The first four are the paper's, in XTREME's languages
+# (google-research/xtreme, evaluate.py).
+TASKS: Mapping[str, Task] = MappingProxyType({each.name: each for each in (XNLI, PAWSX, NER, POS, SIB200)})
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {each.name: each for each in (CLASSIFICATION, TAGGING, CHOICE, SPAN)}
