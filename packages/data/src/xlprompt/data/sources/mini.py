@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.languages import STUDY_LANGUAGES
-from xlprompt.data.mini import items, realize, topics
+from xlprompt.data.mini import causes, items, realize, topics
+from xlprompt.data.mini.meaning import Meaning
+from xlprompt.data.mini.world import Person
 from xlprompt.data.sources.rows import check_limit, to_dataset
 from xlprompt.data.splits import check_split
 from xlprompt.data.tasks.kinds.kind import Example
@@ -96,6 +98,18 @@ def _texts(task: Task, language: str, split: items.Split) -> Iterator[tuple[tupl
         yield (realize.text(language, *item.sentences),), item.label
 
 
+def _choices(task: Task, language: str, split: items.Split) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    for item in causes.choice_items(split):
+        first, second = (_choice(language, choice) for choice in item.choices)
+        yield (realize.text(language, item.premise), item.question, first, second), item.label
+
+
+def _choice(language: str, choice: causes.Choice) -> str:
+    if isinstance(choice, Person):
+        return realize.fragment(language, Meaning("stay", choice), "agent").text
+    return realize.text(language, choice)
+
+
 _MAKERS: Mapping[str, Callable[[Task, str, items.Split], Iterator[tuple[tuple[Any, ...], Any]]]]
 _MAKERS = MappingProxyType(
     {
@@ -104,9 +118,10 @@ _MAKERS = MappingProxyType(
         "ner": partial(_sentences, lambda said: said.entities),
         "pos": partial(_sentences, lambda said: said.pos),
         "sib200": _texts,
+        "xcopa": _choices,
     }
 )
 """By task, texts and answers of its items, said in a language."""
 
-_VERSIONS: Mapping[str, int] = MappingProxyType({"sib200": topics.VERSION})
+_VERSIONS: Mapping[str, int] = MappingProxyType({"sib200": topics.VERSION, "xcopa": causes.VERSION})
 """Versions of the items of tasks that are not among those of `items`."""
