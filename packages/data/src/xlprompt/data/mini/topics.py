@@ -102,7 +102,7 @@ class _Shape:
     none: int
 
 
-_SHAPES = (_Shape(1, 0, 0), _Shape(1, 0, 1), _Shape(1, 0, 1), _Shape(2, 0, 1), _Shape(2, 1, 0))
+_SHAPES = (_Shape(1, 0, 0), _Shape(1, 0, 1), _Shape(2, 0, 1), _Shape(2, 0, 1), _Shape(2, 1, 0))
 
 
 @dataclass(frozen=True)
