@@ -98,6 +98,14 @@ def sentence(language: str, *clauses: Clause) -> Sentence:
     return Sentence(language, _finished(book, words))
 
 
+def text(language: str, *clauses: Clause) -> str:
+    """Say meanings one after the other, as a sentence each."""
+    book = lexicon(language)
+    # Chinese and Japanese set a stop and no space between sentences, Thai a space and no stop.
+    between = " " if book.spaces or not book.stop else ""
+    return between.join(sentence(language, clause).text for clause in clauses)
+
+
 def phrase(language: str, name: str) -> Sentence:
     """A fixed phrase of a language, such as its "yes" (`agree`)."""
     book = lexicon(language)

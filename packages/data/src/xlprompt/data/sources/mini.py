@@ -1,4 +1,4 @@
-"""The mini benchmark as a source: items of the four tasks, said in each of the study's languages.
+"""The mini benchmark as a source: items of its tasks, said in each of the study's languages.
 
 Nothing is stored: items are drawn and said on demand, in about half a second a language and split.
 """
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.languages import STUDY_LANGUAGES
-from xlprompt.data.mini import items, realize
+from xlprompt.data.mini import causes, items, realize, topics
+from xlprompt.data.mini.meaning import Meaning
+from xlprompt.data.mini.world import Person
 from xlprompt.data.sources.rows import check_limit, to_dataset
 from xlprompt.data.splits import check_split
 from xlprompt.data.tasks.kinds.kind import Example
@@ -61,7 +63,8 @@ class MiniSource:
         """Return a digest of what the rows are made from: the items' version and the language's file."""
         _check(task, language)
         written = (files(realize.__package__) / "languages" / f"{language}.yaml").read_text(encoding="utf-8")
-        return fingerprint_of(["mini", items.VERSION, task.name, task.version, check_split(split), written])
+        version = _VERSIONS.get(task.name, items.VERSION)
+        return fingerprint_of(["mini", version, task.name, task.version, check_split(split), written])
 
 
 def _check(task: Task, code: str) -> None:
@@ -90,6 +93,23 @@ def _sentences(
         yield (said.tokens,), [task.labels.index(tag) for tag in tags(said)]
 
 
+def _texts(task: Task, language: str, split: items.Split) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    for item in topics.text_items(split):
+        yield (realize.text(language, *item.sentences),), item.label
+
+
+def _choices(task: Task, language: str, split: items.Split) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    for item in causes.choice_items(split):
+        first, second = (_choice(language, choice) for choice in item.choices)
+        yield (realize.text(language, item.premise), item.question, first, second), item.label
+
+
+def _choice(language: str, choice: causes.Choice) -> str:
+    if isinstance(choice, Person):
+        return realize.fragment(language, Meaning("stay", choice), "agent").text
+    return realize.text(language, choice)
+
+
 _MAKERS: Mapping[str, Callable[[Task, str, items.Split], Iterator[tuple[tuple[Any, ...], Any]]]]
 _MAKERS = MappingProxyType(
     {
@@ -97,6 +117,11 @@ _MAKERS = MappingProxyType(
         "pawsx": _pairs,
         "ner": partial(_sentences, lambda said: said.entities),
         "pos": partial(_sentences, lambda said: said.pos),
+        "sib200": _texts,
+        "xcopa": _choices,
     }
 )
 """By task, texts and answers of its items, said in a language."""
+
+_VERSIONS: Mapping[str, int] = MappingProxyType({"sib200": topics.VERSION, "xcopa": causes.VERSION})
+"""Versions of the items of tasks that are not among those of `items`."""
