@@ -95,6 +95,7 @@ def test_texts_that_occur_in_two_splits_are_warned_of_with_their_number(tmp_path
     write(tmp_path / "xnli" / "en.test.jsonl", pair("a") + pair("b") + pair("d"))
     report = check_folder(tmp_path)
     assert report.warnings == [
+        "xnli en train: 1 row repeats another's texts",
         "xnli en: 3 train rows also occur in test",
         "xnli en: 1 validation row also occurs in test",
     ]
@@ -144,9 +145,8 @@ def test_a_folder_that_does_not_exist_cannot_be_checked(tmp_path):
 @pytest.mark.integration
 def test_the_real_samples_have_no_problems(benchmark_data):
     report = check_folder(benchmark_data)
-    # The folder holds rows for more tasks than there are here; each of those files is named.
-    assert {problem.message for problem in report.problems} <= {"cannot tell which task this file is of"}
-    assert len(report.found) == 182
-    assert sum(found.count for found in report.found) == 366_946
+    assert report.problems == []
+    assert len(report.found) == 292
+    assert sum(found.count for found in report.found) == 423_326
     # The English PAN-X repeats that the samples' readme counts.
     assert "ner en: 15 validation rows also occur in test" in report.warnings

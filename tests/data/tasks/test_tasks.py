@@ -12,6 +12,8 @@ def test_the_tasks_are_the_four_of_the_paper_and_harder_ones():
         "ner": "tagging",
         "pos": "tagging",
         "sib200": "pair",
+        "xcopa": "choice",
+        "xquad": "span",
     }
 
 
@@ -26,13 +28,15 @@ def test_a_tasks_languages_are_in_the_table(row):
     assert set(row.languages) <= set(LANGUAGES)
 
 
-def test_language_counts_are_xtremes_and_of_topics_xglms():
+def test_language_counts_are_xtremes_and_of_harder_tasks_their_own():
     assert {name: len(row.languages) for name, row in TASKS.items()} == {
         "xnli": 15,
         "pawsx": 7,
         "ner": 40,
         "pos": 33,
         "sib200": 30,
+        "xcopa": 12,
+        "xquad": 11,
     }
 
 
@@ -46,15 +50,15 @@ def test_label_orders_are_the_published_ones():
     assert task("sib200").labels[::3] == ("science/technology", "sports", "geography")
 
 
-def test_only_ner_is_scored_by_entities():
-    assert {name for name, row in TASKS.items() if row.metrics[0] == "f1"} == {"ner"}
+def test_only_names_and_answers_are_scored_by_f1():
+    assert {name for name, row in TASKS.items() if row.metrics[0] == "f1"} == {"ner", "xquad"}
 
 
 def test_an_unknown_task_is_refused_with_the_nearest():
     with pytest.raises(DataError, match=r"unknown task 'paws-x'\. Did you mean pawsx\?"):
         task("paws-x")
-    with pytest.raises(DataError, match="Tasks: xnli, pawsx, ner, pos, sib200"):
-        task("squad")
+    with pytest.raises(DataError, match="Tasks: xnli, pawsx, ner, pos, sib200, xcopa, xquad"):
+        task("glue")
 
 
 def test_an_error_says_file_line_message_and_fix_and_survives_pickling():

@@ -10,16 +10,16 @@ from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order
 from xlprompt.data.printable import printable
 from xlprompt.data.sources.folder import ambiguous, empty
-from xlprompt.data.sources.formats import READERS
-from xlprompt.data.sources.inventory import expanded, take_inventory
+from xlprompt.data.sources.inventory import Inventory, expanded, take_inventory
 from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.quoting import has_doubled_marks
+from xlprompt.data.sources.reading import read
 from xlprompt.data.splits import SPLITS
 from xlprompt.data.tasks import TASKS
 from xlprompt.data.tasks.rules import Skipped, withheld
@@ -146,6 +146,7 @@ def check_folder(path: str | Path) -> FolderReport:
     found: list[Found] = []
     warnings = list(inventory.left_out)
     for task in TASKS:
+        of_other_parts: dict[str, list[str]] = {}
         codes = {code for name, code, _ in inventory.parts if name == task}
         for code in in_study_order(codes):
             texts: dict[str, Counter[bytes]] = {}
@@ -154,20 +155,35 @@ def check_folder(path: str | Path) -> FolderReport:
                 if len(parts) > 1:
                     problems.add(ambiguous(parts, inventory.root))
                 for part in parts:
-                    there, texts[split], quoted = _read(part, inventory.root, problems)
-                    found.append(there)
-                    warnings += _quoted(there, quoted)
+                    content = _read(part, inventory, problems)
+                    texts[split] = content.texts
+                    found.append(content.found)
+                    warnings += content.notes
+                    if content.of_other_parts:
+                        of_other_parts.setdefault(content.of_other_parts, []).append(f"{code} {split}")
             warnings += _repeats(task, code, texts)
+        warnings += [f"{task} {', '.join(there)}: {note}" for note, there in of_other_parts.items()]
     return FolderReport(printable(folder.as_posix()), found, problems.finish(), warnings)
 
 
-def _read(part: Part, root: Path, problems: _Problems) -> tuple[Found, Counter[bytes], list[str]]:
-    """Read a part to its end; return what it holds, how often each text occurs, and ids of quoted pairs."""
+class _Content(NamedTuple):
+    """What a part holds, how often each text occurs, and notes on it alone and beside other parts."""
+
+    found: Found
+    texts: Counter[bytes]
+    notes: list[str]
+    of_other_parts: str
+
+
+def _read(part: Part, inventory: Inventory, problems: _Problems) -> _Content:
+    """Read a part to its end."""
     texts: Counter[bytes] = Counter()
+    ids: Counter[bytes] = Counter()
     skipped: Counter[str] = Counter()
     quoted: list[str] = []
     has_problems = False
-    for outcome in READERS[part.format](part):
+    outcomes, note, _ = read(part, inventory.parts)
+    for outcome in outcomes:
         if isinstance(outcome, DataError):
             has_problems = True
             problems.add(outcome)
@@ -175,15 +191,27 @@ def _read(part: Part, root: Path, problems: _Problems) -> tuple[Found, Counter[b
             skipped[outcome.reason] += 1
         else:
             # A short key: a training set's texts need not all stay in memory.
-            texts[blake2b(repr(outcome.texts).encode(), digest_size=12).digest()] += 1
-            if not part.task.kind.by_word and any(map(has_doubled_marks, outcome.texts)):
-                quoted.append(outcome.id)
+            texts[_key(outcome.texts)] += 1
+            if not part.task.kind.by_word:
+                ids[_key(outcome.id)] += 1
+                if any(map(has_doubled_marks, outcome.texts)):
+                    quoted.append(outcome.id)
     count = texts.total()
     problem = withheld(skipped, count, file=part.files[0], language=part.language)
     if problem or not (texts or has_problems):
         problems.add(problem or empty(part))
-    files = tuple(_relative(path, root) for path in part.files)
-    return Found(*part.key, part.format, count, files, dict(skipped)), texts, quoted
+    files = tuple(_relative(path, inventory.root) for path in part.files)
+    found = Found(*part.key, part.format, count, files, dict(skipped))
+    again = [
+        f"{' '.join(part.key)}: {times:,} {'row repeats' if times == 1 else 'rows repeat'} another's {what}"
+        for counted, what in ((ids, "id"), (texts if ids else ids, "texts"))
+        if (times := sum(counted.values()) - len(counted))
+    ]
+    return _Content(found, texts, [*again, *_quoted(found, quoted)], note)
+
+
+def _key(value: object) -> bytes:
+    return blake2b(repr(value).encode(), digest_size=12).digest()
 
 
 def _repeats(task: str, code: str, texts: dict[str, Counter[bytes]]) -> list[str]:
@@ -197,11 +225,11 @@ def _repeats(task: str, code: str, texts: dict[str, Counter[bytes]]) -> list[str
 
 
 def _quoted(found: Found, ids: list[str]) -> list[str]:
-    """Note the pairs that an export to JSON Lines kept the quotation marks of a CSV file in."""
+    """Note the rows that an export to JSON Lines kept the quotation marks of a CSV file in."""
     if not ids:
         return []
     return [
-        f"{', '.join(found.files)}: {len(ids)} pairs look quoted as in CSV, with doubled quotation marks, "
+        f"{', '.join(found.files)}: {len(ids)} rows look quoted as in CSV, with doubled quotation marks, "
         f"the first with the id {printable(ids[0])}; they are read as they are"
     ]
 

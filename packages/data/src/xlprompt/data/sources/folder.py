@@ -15,9 +15,9 @@ from datasets import Dataset
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
-from xlprompt.data.sources.formats import READERS
 from xlprompt.data.sources.inventory import Inventory, take_inventory
 from xlprompt.data.sources.parts import Part
+from xlprompt.data.sources.reading import Parts, beside, read
 from xlprompt.data.sources.rows import check_limit, to_dataset, usable
 from xlprompt.data.splits import check_split
 from xlprompt.data.tasks.kinds.kind import Example
@@ -88,14 +88,18 @@ class FolderSource:
         """
         check_limit(limit)
         part = self._part(task, language, split)
-        key = (*part.key, limit, _part_fingerprint(part))
+        parts = self._inventory.parts
+        key = (*part.key, limit, _fingerprint(part, parts))
         if key not in self._loaded:
-            self._loaded[key] = to_dataset(task, _rows(part), limit=limit, fingerprint=key[-1])
+            self._loaded[key] = to_dataset(task, _rows(part, parts), limit=limit, fingerprint=key[-1])
         return self._loaded[key]
 
     def fingerprint(self, task: Task, language: str, split: str) -> str:
-        """Return the SHA-256 of the part's files, the task's version and what is read from the files."""
-        return _part_fingerprint(self._part(task, language, split))
+        """Return the SHA-256 of the part's files, the task's version and what is read from the files.
+
+        Of a part that is read by another, as rows are that English ones mend, the other's are in it.
+        """
+        return _fingerprint(self._part(task, language, split), self._inventory.parts)
 
     def _part(self, task: Task, code: str, split: str) -> Part:
         wanted = check_split(split)
@@ -136,9 +140,12 @@ def ambiguous(parts: list[Part], root: Path) -> DataError:
     )
 
 
-def _rows(part: Part) -> Iterator[Example]:
+def _rows(part: Part, parts: Parts) -> Iterator[Example]:
     """Yield the part's rows; raise at the first problem; refuse an empty part."""
-    rows = usable(READERS[part.format](part), file=part.files[0], language=part.language)
+    outcomes, note, is_warning = read(part, parts)
+    if note:
+        _log.log(logging.WARNING if is_warning else logging.INFO, "%s: %s", " ".join(part.key), note)
+    rows = usable(outcomes, file=part.files[0], language=part.language)
     is_empty = True
     for row in rows:
         is_empty = False
@@ -154,6 +161,12 @@ def empty(part: Part) -> DataError:
         return DataError("the file is empty", file=path, fix="Get it again.")
     task, language, split = part.key
     return DataError(f"no usable {task} rows for {language} {split}", file=path, fix="Get the file again.")
+
+
+def _fingerprint(part: Part, parts: Parts) -> str:
+    others = [_part_fingerprint(other) for other in beside(part, parts)]
+    own = _part_fingerprint(part)
+    return hashlib.sha256(" ".join([own, *others]).encode()).hexdigest() if others else own
 
 
 def _part_fingerprint(part: Part) -> str:

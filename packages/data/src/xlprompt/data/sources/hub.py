@@ -7,7 +7,8 @@ names in the data set's own features, never by an assumed order. No code from th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import datasets
@@ -16,9 +17,13 @@ from datasets import ClassLabel, Dataset, List
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
+from xlprompt.data.sources.reading import as_in_english, without_blind, without_test
 from xlprompt.data.sources.rows import Outcome, check_limit, to_dataset, usable
 from xlprompt.data.splits import Split, check_split
+from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.tasks.task_type import HubTable, Place, Task
+
+_log = logging.getLogger(__name__)
 
 REVISIONS = ("main", "refs/convert/parquet")
 """Tried in this order. Where the first still holds a loading script, which the datasets library refuses,
@@ -38,7 +43,7 @@ class HubSource:
         if hub is None:
             return ()
         codes = {*task.languages, *hub.more_languages}
-        return in_study_order({code for code in codes if wanted in hub.splits(code)})
+        return in_study_order({code for code in codes if wanted in hub.of(code, wanted).splits(code)})
 
     def load(self, task: Task, language: str, split: str, limit: int | None = None) -> Dataset:
         """Load one language and split through the datasets library's cache.
@@ -57,9 +62,17 @@ class HubSource:
         """
         check_limit(limit)
         hub, config = self._place(task, language, split)
-        table = _download(hub.repository, config, check_split(split))
+        wanted = check_split(split)
         place = f"{hub.repository}/{config}"
-        rows = usable(_examples(task, table, hub, place), file=place, language=language)
+        outcomes: Iterable[Outcome] = without_blind(task, _examples(task, hub, language, wanted), place)
+        if task.test_in_validation and wanted == "validation":
+            test, _ = self._place(task, language, "test")
+            outcomes = without_test(
+                outcomes, (row.id for row in _sound(_examples(task, test, language, "test")))
+            )
+        if task.as_in_english and language != "en":
+            outcomes = _as_in_english(task, outcomes, language, wanted)
+        rows = usable(outcomes, file=place, language=language)
         return to_dataset(task, rows, limit=limit, fingerprint=self.fingerprint(task, language, split))
 
     def fingerprint(self, task: Task, language: str, split: str) -> str:
@@ -77,7 +90,8 @@ class HubSource:
                 f"the hub has no {split} split of {task.name} for {code!r}",
                 fix=f"It has: {' '.join(there) or 'none'}. For others give DATA=<folder>.",
             )
-        return task.hub, task.hub.config(code)
+        table = task.hub.of(code, check_split(split))
+        return table, table.config(code)
 
 
 def _download(repository: str, config: str, split: Split) -> Dataset:
@@ -123,7 +137,27 @@ def _brief(error: Exception) -> str:
     )
 
 
-def _examples(task: Task, table: Dataset, hub: HubTable, place: str) -> Iterator[Outcome]:
+def _as_in_english(task: Task, rows: Iterable[Outcome], language: str, split: Split) -> Iterable[Outcome]:
+    """Take fields from the English rows, which may be there without their labels, as SuperGLUE's test is."""
+    hub = task.hub.of("en", "train") if task.hub else HubTable("")
+    labeled = split in hub.splits("en")
+    english = list(_sound(_examples(task, hub, "en", split, labeled=labeled)))
+    outcomes, note, _ = as_in_english(task, rows, english, labeled=labeled)
+    if note:
+        _log.info("%s %s %s: %s", task.name, language, split, note)
+    return outcomes
+
+
+def _sound(outcomes: Iterable[Outcome]) -> Iterator[Example]:
+    return (row for row in outcomes if isinstance(row, Example))
+
+
+def _examples(
+    task: Task, hub: HubTable, language: str, split: Split, *, labeled: bool = True
+) -> Iterator[Outcome]:
+    config = hub.config(language)
+    table = _download(hub.repository, config, dict(hub.split_names).get(split, split))
+    place = f"{hub.repository}/{config}"
     columns = hub.columns or task.fields
     _require(table, columns, hub.repository)
     feature = table.features[columns[-1]]
@@ -133,11 +167,11 @@ def _examples(task: Task, table: Dataset, hub: HubTable, place: str) -> Iterator
         if isinstance(feature, List):
             named: Any = [_named(each, names) for each in answer or ()]
         else:
-            named = _named(answer, names)
+            named = _named(answer, names) if task.labels else answer
         mended = hub.row({**row, columns[-1]: named})
         if mended is not None:
             row_id = str(row[hub.row_id]) if hub.row_id in row else None
-            yield task.example(mended, Place(position, place, position + 1, row_id), columns)
+            yield task.example(mended, Place(position, place, position + 1, row_id, labeled), columns)
 
 
 def _stream(table: Dataset, repository: str) -> Iterator[dict[str, Any]]:

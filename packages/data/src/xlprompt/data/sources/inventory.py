@@ -69,11 +69,12 @@ def take_inventory(folder: Path) -> Inventory:
                 notes.setdefault(found.reason, []).append(path.relative_to(root).as_posix())
             else:
                 parts.append(found)
-    kept, left_out = _choose_treebanks(_join_pieces(_drop_twins(parts)))
+    parts, displaced = _prefer_named(_drop_twins(parts))
+    kept, left_out = _choose_treebanks(_join_pieces(parts))
     by_key: dict[tuple[str, str, str], list[Part]] = {}
     for part in kept:
         by_key.setdefault(part.key, []).append(part)
-    return Inventory(root, by_key, tuple(problems), (*left_out, *_sentences(notes)))
+    return Inventory(root, by_key, tuple(problems), (*left_out, *displaced, *_sentences(notes)))
 
 
 def expanded(path: str | Path) -> Path:
@@ -187,6 +188,30 @@ def _drop_twins(parts: list[Part]) -> list[Part]:
         for part in parts
         if part.format != "xnli-jsonl" or part.files[0].with_suffix(".tsv") not in tables
     ]
+
+
+def _prefer_named(parts: list[Part]) -> tuple[list[Part], list[str]]:
+    """Of JSON Lines of one language and split, keep those in a folder that is named after their task.
+
+    What is known by its keys alone, as e-CARE's rows in a folder of their own are XCOPA's in form, is taken
+    where nothing else is there, and stands back where something is.
+    """
+    named = {part.key for part in parts if part.format == "jsonl" and _is_named(part)}
+    kept = [part for part in parts if part.key not in named or part.format != "jsonl" or _is_named(part)]
+    dropped = [part for part in parts if part not in kept]
+    sentences = []
+    for part in dropped:
+        file = part.files[0]
+        sentences.append(
+            f"{' '.join(part.key)}: {part.task.name}/ is used, {file.parent.name}/{file.name} left out"
+        )
+    return kept, sentences
+
+
+def _is_named(part: Part) -> bool:
+    """Tell whether a file's own folder, or that of its languages, is named after its task."""
+    folder = part.files[0].parent
+    return part.task.name in (folder.name, folder.parent.name)
 
 
 def _join_pieces(parts: list[Part]) -> list[Part]:

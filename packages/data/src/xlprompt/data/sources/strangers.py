@@ -13,7 +13,9 @@ from xlprompt.data.sources.quoting import unquoted
 JSON_LINES = "Give JSON Lines: <task>/<language>.<split>.jsonl."
 _LAYOUTS = (
     "Known files: <task>/<language>.<split>.jsonl, xnli.dev.tsv, multinli_1.0_train.jsonl, "
-    "x-final/<language>/test_2k.tsv, PAN-X's <language>/train, <language>_<treebank>-ud-<split>.conllu."
+    "x-final/<language>/test_2k.tsv, PAN-X's <language>/train, <language>_<treebank>-ud-<split>.conllu, "
+    "SIB-200's eng_Latn/train.tsv, XCOPA's test.<language>.jsonl, copa-dev.xml, xquad.<language>.json, "
+    "dev-v1.1.json."
 )
 # Files that lie beside every published data set and hold no rows.
 _DOCUMENTS = re.compile(

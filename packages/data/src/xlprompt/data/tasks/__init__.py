@@ -20,11 +20,14 @@ from xlprompt.data.tasks.pawsx import PAWSX
 from xlprompt.data.tasks.pos import POS
 from xlprompt.data.tasks.sib200 import SIB200
 from xlprompt.data.tasks.task_type import Task
+from xlprompt.data.tasks.xcopa import XCOPA
 from xlprompt.data.tasks.xnli import XNLI
+from xlprompt.data.tasks.xquad import XQUAD
 
 # A new task is a file and its name here. The first four are the paper's, in XTREME's languages
 # (google-research/xtreme, evaluate.py).
-TASKS: Mapping[str, Task] = MappingProxyType({each.name: each for each in (XNLI, PAWSX, NER, POS, SIB200)})
+_ALL = (XNLI, PAWSX, NER, POS, SIB200, XCOPA, XQUAD)
+TASKS: Mapping[str, Task] = MappingProxyType({each.name: each for each in _ALL})
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {each.name: each for each in (CLASSIFICATION, TAGGING, CHOICE, SPAN)}

@@ -41,7 +41,9 @@ class HubTable:
         more_languages: Those that it has besides the task's.
         config: Gives the configuration of a language.
         splits: Gives the splits of a language.
+        split_names: Splits that it calls otherwise, and what.
         row: Mends a row, whose label numbers have become names; gives None for one that is left out.
+        english: Where the English rows to train on and to choose by are, if not here.
     """
 
     repository: str
@@ -50,7 +52,13 @@ class HubTable:
     more_languages: tuple[str, ...] = ()
     config: Callable[[str], str] = _same
     splits: Callable[[str], tuple[Split, ...]] = _all_splits
+    split_names: tuple[tuple[Split, Split], ...] = ()
     row: Callable[[dict[str, Any]], dict[str, Any] | None] = _whole
+    english: HubTable | None = None
+
+    def of(self, language: str, split: Split) -> HubTable:
+        """The table that holds a language's split: this one, or the other of English."""
+        return self.english if self.english and language == "en" and split != "test" else self
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -124,6 +132,10 @@ class Task:
         no_label: What publishers write where a row or word has no label; such a row is left out.
         untranslated: What they write for a text that was not translated; such a row is left out.
         symbols: Tags of what is no word: an underscore under another tag stands for a word that is withheld.
+        as_in_english: Text fields that are wrong in some languages' files: the English row's of the same id
+            are taken, where a file is parallel to the English one.
+        test_in_validation: Whether published validation files hold the test's rows, which are left out then.
+        blind_label: Label of every row in copies that are published without the answers; such are refused.
     """
 
     name: str
@@ -139,6 +151,9 @@ class Task:
     no_label: str = ""
     untranslated: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
+    as_in_english: tuple[str, ...] = ()
+    test_in_validation: bool = False
+    blind_label: str = ""
 
     @property
     def text_fields(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
-from xlprompt.data.sources.formats import conllu, jsonl, panx, pawsx, xnli
+from xlprompt.data.sources.formats import belebele, conllu, jsonl, panx, pawsx, sib200, squad, xcopa, xnli
 from xlprompt.data.sources.parts import Candidate, Part, Recognition
 from xlprompt.data.sources.rows import Outcome
 
@@ -19,7 +19,11 @@ __all__ = ["READERS", "RECOGNIZERS"]
 # recognized by its name alone comes after those that are recognized by content.
 RECOGNIZERS: tuple[Callable[[Candidate], Recognition], ...] = (
     xnli.recognize,
+    belebele.recognize,
+    xcopa.recognize,
     jsonl.recognize,
+    squad.recognize,
+    sib200.recognize,
     pawsx.recognize,
     panx.recognize,
     conllu.recognize,
@@ -35,5 +39,9 @@ READERS: Mapping[str, Callable[[Part], Iterator[Outcome]]] = MappingProxyType(
         "pawsx-tsv": pawsx.read,
         "panx": panx.read,
         "conllu": conllu.read,
+        "sib200-tsv": sib200.read,
+        "xcopa-jsonl": xcopa.read_jsonl,
+        "copa-xml": xcopa.read_xml,
+        "squad-json": squad.read,
     }
 )

@@ -155,12 +155,15 @@ def first_record(candidate: Candidate) -> dict[str, Any]:
 def _task_by_content(candidate: Candidate) -> Task | None:
     record = first_record(candidate)
     fitting = [task for task in TASKS.values() if all(name in record for name in task.text_fields)]
-    if len(fitting) > 1:
-        # Tasks with the same fields are told apart by names of labels; numbers do not tell.
+    if len(fitting) > 1 or any(len(task.text_fields) == 1 for task in fitting):
+        # Tasks with the same fields are told apart by names of labels; numbers do not tell. One text does not
+        # tell either: anybody's topics have a text and a label.
         fitting = [task for task in fitting if _could_answer(task, record.get(task.fields[-1]))]
     return fitting[0] if len(fitting) == 1 else None
 
 
 def _could_answer(task: Task, answer: object) -> bool:
     names = answer if isinstance(answer, list) else [answer]
-    return not all(isinstance(name, str) for name in names) or set(names) <= set(task.labels)
+    if all(isinstance(name, str) for name in names):
+        return set(names) <= set(task.labels)
+    return len(task.text_fields) > 1
