@@ -97,9 +97,7 @@ def _items_of(sampler: Sampler, group: list[_Answered]) -> list[ChoiceItem]:
         label = sampler.rng.randrange(2)
         right, wrong = said[each.right], said[each.wrong]
         choices = (wrong, right) if label else (right, wrong)
-        items.append(
-            ChoiceItem((each.premise, sampler.rng.choice(_STYLES)), each.question, choices, label)
-        )
+        items.append(ChoiceItem((each.premise, sampler.rng.choice(_STYLES)), each.question, choices, label))
     return items
 
 
@@ -128,9 +126,7 @@ def _consequences(sampler: Sampler) -> list[_Answered]:
     question: Question = "effect" if sampler.chance(0.67) else "cause"
     while True:
         one = sampler.meaning(CHECKED, detail=0.35)
-        other = hypothesis_of(
-            sampler, one, sampler.rng.choice((Relation.NEUTRAL, Relation.CONTRADICTION))
-        )
+        other = hypothesis_of(sampler, one, sampler.rng.choice((Relation.NEUTRAL, Relation.CONTRADICTION)))
         if other is None or other.frame != one.frame or one.negated or other.negated:
             continue
         linked = [_linked(sampler, question, *each) for each in ((one, other), (other, one))]

@@ -124,7 +124,8 @@ class Task:
         version: Moves when a change here, or in how the task's files are read, could move a score.
         fields: Names of an example's parts in JSON Lines: texts, or words, and last the answer.
         labels: Label names; a label's number is its place here.
-        label_words: One word for each label, for heads that read the language model's vocabulary.
+        label_words: A word for each logit, for heads that read the language model's vocabulary; empty where
+            no word stands for one.
         metrics: Metrics that the kind has; the first one judges.
         languages: The benchmark's own languages. A source may hold more, or fewer.
         hub: Where it is on the hub; None for nowhere.

@@ -34,7 +34,7 @@ XQUAD = Task(
     fields=("context", "question", "answers"),
     labels=(),
     label_words=(),
-    metrics=("f1", "exact_match"),
+    metrics=("f1", "exact_match", "squad_f1", "squad_exact_match"),
     languages=words("ar de el en es hi ru th tr vi zh"),
     hub=HubTable(
         "google/xquad",

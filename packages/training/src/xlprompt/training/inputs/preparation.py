@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from xlprompt.training.errors import RunError
 from xlprompt.training.recipes.recipe import Recipe
 from xlprompt.training.store.tracker import DatasetRecord
 
+_log = logging.getLogger(__name__)
 _SHARED = "Where runs share the GPU, let fewer do so at a time (--workers)"
 
 
@@ -139,6 +141,16 @@ def _read_split(setup: Setup, language: str, split: str, limit: int | None) -> S
         cache_dir=cache / "encoded" if cache else None,
     )
     require_known_ids(encoded, setup.tokenizer, setup.embedding_rows, f"{task.name} {language} {split}")
+    if encoded.truncated:
+        _log.warning(
+            "%s %s %s: %d of %d examples are over encoding.max_length %d, and cut",
+            task.name,
+            language,
+            split,
+            encoded.truncated,
+            encoded.num_examples,
+            recipe.encoding.max_length,
+        )
     record = dataset_record(
         source, str(recipe.data.source), task, language, split, content=content, examples=len(dataset)
     )

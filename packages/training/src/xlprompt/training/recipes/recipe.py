@@ -286,6 +286,15 @@ class Recipe(Settings):
         return value
 
     @model_validator(mode="after")
+    def _words_stand_for_logits(self) -> Recipe:
+        if self.head.kind == "verbalizer" and not TASKS[self.task].label_words:
+            raise ValueError(
+                f"head.kind 'verbalizer' has no words for task '{self.task}', whose answers are parts of its "
+                "texts. Set head.kind to linear"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _something_trains(self) -> Recipe:
         if not method_of(self.method).needs_backward and self.head.kind == "verbalizer":
             raise ValueError(
