@@ -7,11 +7,11 @@
 #: TRAIN_LANG (en)     language that is trained on and chooses the checkpoint, such as TRAIN_LANG=de
 #: SEED    (recipe)    seed of initialization and batch order
 #: SEEDS   (grid)      of make all-tasks: how many seeds (3 is 0, 1 and 2), or a list such as SEEDS=0,4
-#: TASK    (none)      of make search: xnli, pawsx, ner, pos or sib200
+#: TASK    (none)      of make search: xnli, pawsx, ner, pos, sib200, xcopa or xquad
 #: METHOD  prompt      of make search: prompt or finetune
 #: TRIALS  (by scale)  of make search: trials in all, those of earlier calls included
 #: DATABASE (store)    of make search: URL of an Optuna database that several machines share
-#: TASKS   (grid)      of make all-tasks, make align: some of xnli,pawsx,ner,pos,sib200; the grid has the first four
+#: TASKS   (grid)      of make all-tasks, make align: such as xnli,sib200; of make all-tasks also all. The grid has the first four
 #: METHODS (grid)      of make all-tasks, make align: some of prompt,finetune,head,lora,ia3,adapter,bitfit
 #: WORKERS (by cores)  of make all-tasks: runs at a time; of make align (1) and make search (1) likewise
 #: NAME    (none)      of make ablation: a file of experiments/ablations, such as scheme
@@ -74,7 +74,7 @@ ablation = $(call quote,experiments/ablations/$(strip $(NAME)).yaml) --recipe '.
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
     $(call option,--train-language,$(TRAIN_LANG)) $(ARGS)
 
-tasks := xnli pawsx ner pos sib200
+tasks := xnli pawsx ner pos sib200 xcopa xquad
 methods := prompt finetune head lora ia3 adapter bitfit
 runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from xlprompt.data import TASKS
 from xlprompt.studies.grid.grid import load_grid, load_grid_recipe
 from xlprompt.training.errors import RecipeError
 
@@ -25,6 +26,12 @@ def grid_file(tmp_path):
 )
 def test_seeds_are_a_number_or_a_list(grid_file, written, seeds):
     assert load_grid(grid_file(seeds=written)).seeds == seeds
+
+
+def test_all_tasks_are_meant_by_one_word():
+    grid = load_grid(EXPERIMENTS / "mini" / "study.yaml", {"tasks": ["all"]})
+    assert grid.tasks == tuple(TASKS)
+    assert load_grid(EXPERIMENTS / "mini" / "study.yaml").tasks == ("xnli", "pawsx", "ner", "pos")
 
 
 def test_the_command_line_wins_over_the_file(grid_file):

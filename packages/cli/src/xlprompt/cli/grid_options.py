@@ -41,7 +41,10 @@ def split_seeds(ctx: click.Context, parameter: click.Parameter, value: str | Non
 
 _OPTIONS = (
     click.option(
-        "--tasks", callback=split_names, metavar="NAMES", help="Some of the grid's tasks, such as xnli,pos."
+        "--tasks",
+        callback=split_names,
+        metavar="NAMES",
+        help="Tasks instead of the grid's, such as xnli,sib200, or all.",
     ),
     click.option(
         "--methods", callback=split_names, metavar="NAMES", help="Methods, such as prompt,head,lora."

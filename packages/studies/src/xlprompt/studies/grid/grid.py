@@ -44,7 +44,7 @@ def check_pattern(value: str) -> str:
 class Grid(Settings):
     """The cells of a study: every task with every method and seed."""
 
-    tasks: tuple[str, ...] = Field(description=f"Any of {', '.join(TASKS)}.")
+    tasks: tuple[str, ...] = Field(description=f"Any of {', '.join(TASKS)}; or all.")
     methods: tuple[str, ...] = Field(description="What stands for {method} in the name of a recipe file.")
     seeds: tuple[int, ...] = Field(
         default=(0, 1, 2), description="A number of seeds (3 is 0, 1 and 2) or a list of them."
@@ -100,6 +100,8 @@ class Grid(Settings):
     @field_validator("tasks")
     @classmethod
     def _tasks_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value == ("all",):
+            return tuple(TASKS)
         if unknown := [task for task in value if task not in TASKS]:
             raise ValueError(f"unknown task {reprlib.repr(unknown[0])}; the tasks are {', '.join(TASKS)}")
         return value
