@@ -31,8 +31,9 @@ ASKED: tuple[Asked, ...] = ("agent", "object", "site", "place", "time")
 """The roles that are asked for, each as often as the others."""
 
 _PHRASES = {"agent": "who", "object": "what", "site": "where", "place": "where", "time": "when"}
-_EVENTS = (3, 4, 4, 5)
-"""How many events a context tells of; one of these numbers."""
+_EVENTS = (4, 5, 6, 7)
+"""How many events a context tells of: one of these numbers, and at most one for each day of the week."""
+_FEWEST_SENTENCES = 3
 _AGAIN = 0.5
 """Probability that the agent of the event that is asked about has done something else, too."""
 _SHORTENED = 0.5
@@ -126,8 +127,8 @@ def _item(sampler: Sampler, asked: Asked) -> QuestionItem | None:
     """An item that asks for a role, or None where what was drawn gives none."""
     events = _events(sampler, sampler.rng.choice(_EVENTS))
     fitting = [number for number, event in enumerate(events) if _may_be_asked(event, asked)]
-    if not fitting:
-        return None
+    if len(fitting) < 2:
+        return None  # the type would give the answer
     chosen = sampler.rng.choice(fitting)
     event = events[chosen]
     repeated = _repeated(sampler, event, asked)
@@ -140,6 +141,8 @@ def _item(sampler: Sampler, asked: Asked) -> QuestionItem | None:
         styles[chosen] = "reworded" if asked == "agent" else "plain"
     told: list[Clause] = list(zip(events, styles, strict=True))  # type: ignore[arg-type]
     sentences = _joined(sampler, told)
+    if len(sentences) < _FEWEST_SENTENCES:
+        return None
     place = next(
         (number, clauses.index(told[chosen]))
         for number, clauses in enumerate(sentences)
@@ -173,15 +176,16 @@ def _repeated(sampler: Sampler, event: Meaning, asked: Asked) -> Meaning:
 
 def _events(sampler: Sampler, number: int) -> list[Meaning]:
     """Events of different days and places; two of them may have the same agent."""
-    days = sampler.rng.sample(DAYS, number)
-    sites = sampler.rng.sample(SITES, number)
-    places = sampler.rng.sample(sampler.places(), number)
-    agents = _agents(sampler, number)
+    places = sampler.rng.sample(sampler.places(), number // 2)
+    sites = sampler.rng.sample(SITES, number - number // 2)
+    where = [{"place": place} for place in places] + [{"site": site} for site in sites]
+    sampler.rng.shuffle(where)
     events: list[Meaning] = []
-    for day, site, place, agent in zip(days, sites, places, agents, strict=True):
-        where = {"site": site} if sampler.chance(0.5) else {"place": place}
+    for day, one, agent in zip(
+        sampler.rng.sample(DAYS, number), where, _agents(sampler, number), strict=True
+    ):
         time = Time(day, sampler.time().part)
-        events.append(replace(_event(sampler, agent, events), time=time, **where))  # type: ignore[arg-type]
+        events.append(replace(_event(sampler, agent, events), time=time, **one))  # type: ignore[arg-type]
     return events
 
 

@@ -97,7 +97,8 @@ def sentence(language: str, *clauses: Clause, mark: tuple[int, str] | None = Non
     Args:
         language: One of the study's languages.
         clauses: Meaning and style of each; two are joined by the language's "and".
-        mark: A clause, counted from 0, and the role of it whose words are marked; of a person the name alone.
+        mark: A clause, counted from 0, and the role of it whose words are marked: without adpositions and
+            punctuation at either end, and of a person the name alone.
 
     Raises:
         FormError: The language file cannot say it; the message names the pattern and the form.
@@ -266,14 +267,19 @@ class _Switched:
 
 @dataclass(frozen=True)
 class _Marked:
-    """The words of a filler, marked; of a person's forms, which may hold a verb, the name."""
+    """The words of a filler, marked but for adpositions and marks at either end; of people the name alone."""
 
     own: Filler
 
     def words(self, form: str | None) -> tuple[Word, ...]:
-        is_person = isinstance(self.own, _PersonFiller)
+        words = self.own.words(form)
+        if isinstance(self.own, _PersonFiller):  # whose forms may hold a verb
+            inner = [place for place, word in enumerate(words) if word.entity]
+        else:
+            inner = [place for place, word in enumerate(words) if word.pos not in ("ADP", "PUNCT")]
         return tuple(
-            replace(word, marked=bool(word.entity) or not is_person) for word in self.own.words(form)
+            replace(word, marked=bool(inner) and inner[0] <= place <= inner[-1])
+            for place, word in enumerate(words)
         )
 
     def feature(self, name: str) -> str:
