@@ -70,6 +70,7 @@ class Word:
         entity: PER, ORG or LOC where the word belongs to a name, else empty.
         begins: It is the first word of that name.
         space: What separates it from the word before it, where that is not the language's custom.
+        marked: It says the role that whoever wants to find it again has marked.
     """
 
     text: str
@@ -77,6 +78,7 @@ class Word:
     entity: str = ""
     begins: bool = False
     space: bool | None = None
+    marked: bool = False
 
 
 class Filler(Protocol):

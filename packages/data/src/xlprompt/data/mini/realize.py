@@ -77,19 +77,38 @@ class Sentence:
         """The sentence as it is written."""
         return write(self.words, spaces=lexicon(self.language).spaces)
 
+    @property
+    def marked(self) -> tuple[int, int]:
+        """Where in `text` the marked role begins and ends, in code points.
 
-def sentence(language: str, *clauses: Clause) -> Sentence:
+        Raises:
+            FormError: No word is marked, or other words stand among those that are.
+        """
+        places = [place for place, word in enumerate(self.words) if word.marked]
+        if not places or places[-1] - places[0] != len(places) - 1:
+            raise FormError(f"{self.language}: no one place where the role is said: {self.text}")
+        starts = _starts(self.words, spaces=lexicon(self.language).spaces)
+        return starts[places[0]], starts[places[-1]] + len(self.words[places[-1]].text)
+
+
+def sentence(language: str, *clauses: Clause, mark: tuple[int, str] | None = None) -> Sentence:
     """Say one meaning, or two as one sentence.
 
     Args:
         language: One of the study's languages.
         clauses: Meaning and style of each; two are joined by the language's "and".
+        mark: A clause, counted from 0, and the role of it whose words are marked: without adpositions and
+            punctuation at either end, and of a person the name alone.
 
     Raises:
         FormError: The language file cannot say it; the message names the pattern and the form.
     """
     book = lexicon(language)
-    parts = [_clause(book, meaning, style) for meaning, style in clauses]
+    at, role = mark or (None, "")
+    parts = [
+        _clause(book, meaning, style, role if place == at else "")
+        for place, (meaning, style) in enumerate(clauses)
+    ]
     if len(parts) == 1:
         words = parts[0]
     else:
@@ -144,12 +163,22 @@ def code_switched(language: str, other: str, meaning: Meaning, style: Style, rol
 def write(words: tuple[Word, ...], *, spaces: bool) -> str:
     """Join words into text: no space before closing punctuation, none after an apostrophe."""
     text = ""
+    for word, start in zip(words, _starts(words, spaces=spaces), strict=True):
+        text += " " * (start - len(text)) + word.text
+    return text
+
+
+def _starts(words: tuple[Word, ...], *, spaces: bool) -> list[int]:
+    """Where each word begins in the text that they make."""
+    starts: list[int] = []
+    end, before = 0, ""
     for word in words:
         spaced = word.space
         if spaced is None:
-            spaced = spaces and word.pos != "PUNCT" and not text.endswith(("'", "’", "¿", "¡"))
-        text += f" {word.text}" if text and spaced else word.text
-    return text
+            spaced = spaces and word.pos != "PUNCT" and not before.endswith(("'", "’", "¿", "¡"))
+        starts.append(end + bool(end and spaced))
+        end, before = starts[-1] + len(word.text), word.text
+    return starts
 
 
 def _words_of_role(book: Lexicon, meaning: Meaning, role: str) -> tuple[Word, ...]:
@@ -159,8 +188,11 @@ def _words_of_role(book: Lexicon, meaning: Meaning, role: str) -> tuple[Word, ..
     return filler.words(None)
 
 
-def _clause(book: Lexicon, meaning: Meaning, style: Style) -> tuple[Word, ...]:
-    return _pattern(book, _pattern_name(meaning, style), _slots(book, meaning))
+def _clause(book: Lexicon, meaning: Meaning, style: Style, marked: str) -> tuple[Word, ...]:
+    slots = _slots(book, meaning)
+    if filler := slots.get(marked):
+        slots[marked] = _Marked(filler)
+    return _pattern(book, _pattern_name(meaning, style), slots)
 
 
 def _pattern_name(meaning: Meaning, style: Style) -> str:
@@ -228,6 +260,27 @@ class _Switched:
         own = self.own.words(form)
         name = [place for place, word in enumerate(own) if word.entity]
         return own[: name[0]] + foreign + own[name[-1] + 1 :] if name else own
+
+    def feature(self, name: str) -> str:
+        return self.own.feature(name)
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """The words of a filler, marked but for adpositions and marks at either end; of people the name alone."""
+
+    own: Filler
+
+    def words(self, form: str | None) -> tuple[Word, ...]:
+        words = self.own.words(form)
+        if isinstance(self.own, _PersonFiller):  # whose forms may hold a verb
+            inner = [place for place, word in enumerate(words) if word.entity]
+        else:
+            inner = [place for place, word in enumerate(words) if word.pos not in ("ADP", "PUNCT")]
+        return tuple(
+            replace(word, marked=bool(inner) and inner[0] <= place <= inner[-1])
+            for place, word in enumerate(words)
+        )
 
     def feature(self, name: str) -> str:
         return self.own.feature(name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.languages import STUDY_LANGUAGES
-from xlprompt.data.mini import causes, items, realize, topics
+from xlprompt.data.mini import causes, items, questions, realize, topics
 from xlprompt.data.mini.meaning import Meaning
 from xlprompt.data.mini.world import Person
 from xlprompt.data.sources.rows import check_limit, to_dataset
@@ -104,6 +104,12 @@ def _choices(task: Task, language: str, split: items.Split) -> Iterator[tuple[tu
         yield (realize.text(language, item.premise), item.question, first, second), item.label
 
 
+def _questions(task: Task, language: str, split: items.Split) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    for item in questions.question_items(split):
+        said = questions.write(item, language)
+        yield (said.context, said.question), [{"text": said.answer, "start": said.start}]
+
+
 def _choice(language: str, choice: causes.Choice) -> str:
     if isinstance(choice, Person):
         return realize.fragment(language, Meaning("stay", choice), "agent").text
@@ -119,9 +125,12 @@ _MAKERS = MappingProxyType(
         "pos": partial(_sentences, lambda said: said.pos),
         "sib200": _texts,
         "xcopa": _choices,
+        "xquad": _questions,
     }
 )
 """By task, texts and answers of its items, said in a language."""
 
-_VERSIONS: Mapping[str, int] = MappingProxyType({"sib200": topics.VERSION, "xcopa": causes.VERSION})
+_VERSIONS: Mapping[str, int] = MappingProxyType(
+    {"sib200": topics.VERSION, "xcopa": causes.VERSION, "xquad": questions.VERSION}
+)
 """Versions of the items of tasks that are not among those of `items`."""
