@@ -87,7 +87,10 @@ def test_a_task_is_one_file_and_its_name_in_one_list(changed_sources, tiny_xglm,
         TOPIC,
         "data/tasks/__init__.py",
         ("import POS\n", "import POS\nfrom xlprompt.data.tasks.topic import TOPIC\n"),
-        ("(XNLI, PAWSX, NER, POS)", "(XNLI, PAWSX, NER, POS, TOPIC)"),
+        (
+            "(XNLI, PAWSX, NER, POS, SIB200, XCOPA, XQUAD)",
+            "(XNLI, PAWSX, NER, POS, SIB200, XCOPA, XQUAD, TOPIC)",
+        ),
     )
     data, store = write_topics(tmp_path / "folder"), tmp_path / "mlruns"
     found = json.loads(xlprompt("data", "check", data, "--json"))["found"]

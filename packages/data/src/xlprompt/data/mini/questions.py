@@ -1,4 +1,4 @@
-"""The items of `xquad`: a context of several events, a question about one of them, and the words that answer it.
+"""The items of `xquad`: a context of several events, a question about one, and the words that answer it.
 
 An item is language-free, as those of `items` are. A context tells of people who each did something somewhere
 some day; a question says one of these events again, in the other style and without the role that it asks for,
