@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from xlprompt.data import STUDY_LANGUAGES
+from xlprompt.data import STUDY_LANGUAGES, TASKS
 
 PAGE = Path(__file__).resolve().parents[3] / "packages" / "data" / "docs" / "mini-benchmark.md"
 
@@ -159,6 +159,41 @@ def test_show_takes_every_label_once_before_any_twice(xlprompt):
     assert labels("pawsx", 4) == ["different", "different", "paraphrase", "paraphrase"]
 
 
+def test_show_prints_options_below_the_right_ones_name_and_answers_below_their_question(xlprompt, tmp_path):
+    def write_line(path, row):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(row) + "\n")
+
+    choice = {
+        "premise": "It rained.",
+        "question": "effect",
+        "choice1": "It froze.",
+        "choice2": "I got wet.",
+        "label": 1,
+    }
+    write_line(tmp_path / "xcopa" / "en.test.jsonl", choice)
+    for code, context in (("en", "It ends here."), ("de", "Es endet hier.")):
+        answers = [{"text": text, "start": context.index(text)} for text in context.rstrip(".").split()[1:]]
+        row = {"id": "a", "context": context, "question": "Which?", "answers": answers}
+        write_line(tmp_path / "xquad" / f"{code}.test.jsonl", row)
+    result = xlprompt("data", "show", str(tmp_path), "--languages", "en,de")
+    assert result.exit_code == 0, result.output
+    shown = [line.strip() for line in result.output.splitlines()]
+    assert shown[:5] == ["xcopa  0  choice2", "en  It rained.", "effect", "It froze.", "I got wet."]
+    assert shown[6:] == [
+        "xquad  a",
+        "en  It ends here.",
+        "Which?",
+        "ends / here",
+        "de  Es endet hier.",
+        "Which?",
+        "endet / hier",
+    ]
+    rows = json.loads(xlprompt("data", "show", str(tmp_path), "--task", "xquad", "--json").stdout)
+    assert rows[0]["answers"] == ["ends", "here"]
+    assert xlprompt("data", "show", str(tmp_path), "--markdown").exit_code == 0
+
+
 def test_show_takes_every_set_of_tags_once_before_any_twice(xlprompt, ner_folder):
     rows = json.loads(xlprompt("data", "show", ner_folder, "--json").stdout)
     assert [row["id"] for row in rows] == ["0", "1", "2"]
@@ -219,9 +254,9 @@ def test_the_page_of_the_mini_benchmark_is_what_its_command_prints(xlprompt):
 @pytest.mark.integration
 def test_the_page_shows_three_items_of_each_task_in_the_studys_languages():
     lines = PAGE.read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if line.startswith("## ")] == ["## xnli", "## pawsx", "## ner", "## pos"]
-    assert sum(line.startswith("### ") for line in lines) == 4 * 3
-    assert sum(line.startswith("| ") for line in lines) == 4 * 3 * (1 + len(STUDY_LANGUAGES))
+    assert [line for line in lines if line.startswith("## ")] == [f"## {name}" for name in TASKS]
+    assert sum(line.startswith("### ") for line in lines) == len(TASKS) * 3
+    assert sum(line.startswith("| ") for line in lines) == len(TASKS) * 3 * (1 + len(STUDY_LANGUAGES))
 
 
 @pytest.mark.parametrize(

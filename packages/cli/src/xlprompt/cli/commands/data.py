@@ -174,17 +174,23 @@ class _Item:
 
     @property
     def label(self) -> str:
-        """Name of its label; empty for a sentence, whose words have their own."""
-        return "" if self.task.kind.by_word else self._names(next(iter(self.rows)))[0]
+        """Name of its label; empty where words have their own, or an answer is a text in each language."""
+        kind = self.task.kind
+        return "" if kind.by_word or not kind.labeled else self._names(next(iter(self.rows)))[0]
 
     def _names(self, code: str) -> list[str]:
         answer = self.rows[code][self.task.columns[-1]]
+        if not self.task.kind.labeled:
+            return [each["text"] for each in answer]
         return [self.task.labels[each] for each in self.task.kind.from_json(answer)]
 
     def lines(self, code: str) -> dict[str, list[tuple[str, str]]]:
-        """Lines by name, each of a text or of words, with the tags that are not O."""
+        """Lines by name, each of a text or of words, with the tags that are not O; last, answers in texts."""
         texts = [self.rows[code][column] for column in self.task.columns[:-1]]
-        shown = self.task.kind.shown(self.task, texts, self._names(code))
+        names = self._names(code)
+        shown = dict(self.task.kind.shown(self.task, texts, names))
+        if not self.task.kind.labeled:
+            shown[self.task.fields[-1]] = [(" / ".join(dict.fromkeys(names)), "")]
         return {
             name: [(_on_one_line(text), "" if tag == "O" else tag) for text, tag in line]
             for name, line in shown.items()
@@ -259,13 +265,15 @@ def _items(source: Source, task: Task, codes: list[str], split: str, number: int
 
 def _keys(task: Task, rows: Dataset) -> list[Hashable]:
     """What a row has in common with its translations: its id, and the label of a whole example."""
-    if task.kind.by_word:
+    if task.kind.by_word or not task.kind.labeled:
         return list(rows["id"])
     return list(zip(rows["id"], rows[task.columns[-1]], strict=True))
 
 
 def _kinds(task: Task, rows: Dataset) -> list[Hashable]:
-    """The set of each row's labels."""
+    """The set of each row's labels; nothing where answers are texts."""
+    if not task.kind.labeled:
+        return [None] * len(rows)
     return [frozenset(task.kind.from_json(each)) for each in rows[task.columns[-1]]]
 
 
