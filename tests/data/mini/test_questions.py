@@ -116,9 +116,11 @@ def test_a_context_says_its_sentences_as_they_are_said_alone(language):
 
 
 def test_english_asks_as_is_expected():
-    (first, second, *_) = written("en")
-    assert (first.context, first.question, first.answer) == ("", "", "")
-    assert (second.context, second.question, second.answer) == ("", "", "")
+    (first, second, third, *_) = written("en")
+    assert first.context.startswith("On Sunday, Emma Navarro drew a flute in India. Emma Kone found a lemon in ")
+    assert (first.question, first.answer) == ("Paul Ricci was in Cusco. When?", "Saturday")
+    assert (second.question, second.answer) == ("Vera Kone cleaned a piano. Where?", "Delhi")
+    assert (third.question, third.answer) == ("On Friday evening. Who?", "Paul Suzuki")
 
 
 # Nothing of one split is in another.
