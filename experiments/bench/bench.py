@@ -96,6 +96,7 @@ def padded_batches(rows: Sequence[np.ndarray], setting: Setting, padded_to: int 
                 numbers % NUM_LABELS,
                 numbers,
                 torch.zeros_like(numbers),
+                None,
                 sum(map(len, chunk)),
             )
         )

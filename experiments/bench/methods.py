@@ -119,6 +119,7 @@ def _batch(lengths: np.ndarray, generator: np.random.Generator) -> Batch:
         labels=rows % NUM_LABELS,
         examples=rows,
         words=torch.zeros_like(rows),
+        groups=None,
         num_tokens=int(lengths.sum()),
     )
 

@@ -117,7 +117,9 @@ def test_a_context_says_its_sentences_as_they_are_said_alone(language):
 
 def test_english_asks_as_is_expected():
     (first, second, third, *_) = written("en")
-    assert first.context.startswith("On Sunday, Emma Navarro drew a flute in India. Emma Kone found a lemon in ")
+    assert first.context.startswith(
+        "On Sunday, Emma Navarro drew a flute in India. Emma Kone found a lemon in "
+    )
     assert (first.question, first.answer) == ("Paul Ricci was in Cusco. When?", "Saturday")
     assert (second.question, second.answer) == ("Vera Kone cleaned a piano. Where?", "Delhi")
     assert (third.question, third.answer) == ("On Friday evening. Who?", "Paul Suzuki")

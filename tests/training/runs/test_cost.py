@@ -49,7 +49,7 @@ def batch(rows=4, length=12):
     where = torch.arange(rows)
     ids = torch.randint(4, 100, (rows, length), generator=torch.Generator().manual_seed(0))
     columns = torch.full((rows,), length - 1)
-    return Batch(ids, where, columns, where % 3, where, torch.zeros_like(where), ids.numel())
+    return Batch(ids, where, columns, where % 3, where, torch.zeros_like(where), None, ids.numel())
 
 
 def estimated(model, workload=WORKLOAD, micro_batches=None):
