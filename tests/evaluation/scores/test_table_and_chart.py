@@ -51,6 +51,15 @@ def line_of(lines: list[str], start: str) -> str:
     return line
 
 
+def test_answers_that_are_texts_have_exact_match_beside_f1_and_no_labels():
+    scores = {"f1": Score(80.0, 1.0), "exact_match": Score(70.0, 1.2), "squad_f1": Score(79.0, 1.0)}
+    result = LanguageResult("en", 500, 500, scores, 0.0, "", 0.0, collapsed=False)
+    lines = printed(TransferReport("xquad", "test", "f1", "en", {"en": result}))
+    assert line_of(lines, "language").split() == ["language", "F1", "exact", "match"]
+    assert line_of(lines, "English").split() == [*"English (en) * 80.0 ± 1.0 70.0 ± 1.2".split()]
+    assert not any("majority" in line for line in lines)
+
+
 @pytest.mark.parametrize("name", ["xnli", "pos", "ner"])
 def test_nothing_is_cut_or_wrapped_at_80_columns(name: str):
     codes = list(LANGUAGES)

@@ -14,7 +14,7 @@ from xlprompt.data.languages import language
 from xlprompt.evaluation.scores.metrics import Score
 from xlprompt.evaluation.scores.transfer_scores import LanguageResult, TransferReport
 
-_METRIC_TITLES = {"accuracy": "accuracy", "f1": "F1"}
+_METRIC_TITLES = {"accuracy": "accuracy", "f1": "F1", "exact_match": "exact match"}
 _ABSENT = "–"
 _UNDEFINED = "n/a"
 
@@ -27,8 +27,8 @@ def score_table(report: TransferReport) -> Table:
 
     Returns:
         A table for `rich.console.Console.print`: the main metric and, where the task has one, a second one,
-        each with its standard error; the majority baseline; the label predicted most often; a mark at a
-        collapse.
+        each with its standard error; where there are labels, the majority baseline, the label predicted most
+        often, and a mark at a collapse.
 
     Raises:
         DataError: A language code is not in the language table.
@@ -37,9 +37,10 @@ def score_table(report: TransferReport) -> Table:
         report.metric,
         *(name for name in _METRIC_TITLES if name in report.metric_names and name != report.metric),
     ]
+    labeled = any(result.top_predicted for result in report.results.values())
     table = Table(
         title=f"{report.task} · {report.split} · trained on {report.trained_on}",
-        caption=_legend(report, metrics),
+        caption=_legend(report, labeled=labeled),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -47,8 +48,9 @@ def score_table(report: TransferReport) -> Table:
     table.add_column("language", no_wrap=True)
     for metric in metrics:
         table.add_column(_METRIC_TITLES[metric], justify="right", no_wrap=True)
-    table.add_column("majority", justify="right", no_wrap=True)
-    table.add_column("most predicted", no_wrap=True)
+    if labeled:
+        table.add_column("majority", justify="right", no_wrap=True)
+        table.add_column("most predicted", no_wrap=True)
 
     level = None
     for result in report.by_resources():
@@ -62,8 +64,7 @@ def score_table(report: TransferReport) -> Table:
         table.add_row(
             f" {row.name} ({result.language}){mark}",
             *(_with_error(result.scores[metric]) for metric in metrics),
-            f"{result.majority:.1f}",
-            _most_predicted(result),
+            *((f"{result.majority:.1f}", _most_predicted(result)) if labeled else ()),
             style="red" if result.collapsed else "",
         )
     table.add_section()
@@ -78,12 +79,13 @@ def score_table(report: TransferReport) -> Table:
     return table
 
 
-def _legend(report: TransferReport, metrics: list[str]) -> str:
+def _legend(report: TransferReport, *, labeled: bool) -> str:
     lines = ["Percent ± standard error over test examples."]
     if report.train_language in report.results:
         whose = f"{language(report.train_language).name}'s" if report.also_trained_on else "its"
         lines.append(f"* trained on: not in the zero-shot mean; the gap is {whose} score minus that mean.")
-    lines.append("majority: accuracy of always giving the commonest true label.")
+    if labeled:
+        lines.append("majority: accuracy of always giving the commonest true label.")
     if len(report.scored_languages) < len(report.results):
         lines.append("n/a: no entity in the test set, so no F1; such a language is in no mean.")
     if report.collapsed_languages:
