@@ -71,6 +71,16 @@ def test_test_questions_are_left_out_of_the_rows_to_choose_by(tmp_path):
     assert again.fingerprint(XQUAD, "en", "validation") != before
 
 
+def test_rows_without_ids_of_their_own_are_not_taken_for_the_tests(tmp_path):
+    row = {"context": "It ends here.", "question": "Where?", "answers": [{"text": "here", "start": 8}]}
+    for split in ("validation", "test"):
+        path = tmp_path / "xquad" / f"en.{split}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(row) + "\n")
+    source = open_source(str(tmp_path))
+    assert [len(source.load(task("xquad"), "en", split)) for split in ("validation", "test")] == [1, 1]
+
+
 def test_a_file_is_read_article_by_article_and_no_two_blocks_make_a_difference(tmp_path, monkeypatch):
     articles = [article((f"Number {n}. " * 40, [asked(str(n), f"Number {n}", 0)])) for n in range(50)]
     write(tmp_path / "xquad.en.json", *articles)

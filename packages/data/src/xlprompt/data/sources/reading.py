@@ -54,7 +54,9 @@ def read(part: Part, parts: Parts) -> Reading:
     rows: Iterable[Outcome] = without_blind(task, READERS[part.format](part), part.files[0])
     others = beside(part, parts)
     if task.test_in_validation and part.split == "validation":
-        rows = without_test(rows, (row.id for other in others for row in _sound(other)))
+        # Where rows have no ids of their own, their places stand for them and say nothing of other files.
+        tested = (row for other in others for row in _sound(other))
+        rows = without_test(rows, (row.id for row in tested if row.id != str(row.position)))
     if task.as_in_english and part.language != "en":
         return as_in_english(task, rows, list(_sound(others[0])) if others else None)
     return Reading(rows)
