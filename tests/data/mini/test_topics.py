@@ -59,8 +59,10 @@ def test_a_concept_belongs_to_one_topic():
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_every_split_has_its_size_and_no_text_twice(split):
-    assert len(said(split)) == len(set(said(split))) == SIZES[split]
+def test_every_split_has_its_size_and_no_item_twice(split):
+    assert len(text_items(split)) == len(set(text_items(split))) == SIZES[split]
+    # Two styles of a statement may be said alike.
+    assert len(set(said(split))) >= 0.99 * SIZES[split]
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -119,7 +119,7 @@ class TextItem:
 
 
 def text_items(split: Split) -> tuple[TextItem, ...]:
-    """The texts of a split, the same at every call; no text twice, every topic equally often."""
+    """The texts of a split, the same at every call; no item twice, every topic equally often."""
     return _text_items(split, SIZES[split])
 
 
