@@ -152,10 +152,9 @@ class Units:
                 len(over),
                 token_budget,
             )
-            members = np.concatenate(
-                [_within(encoded, part, token_budget) for part in np.split(members, starts[1:])]
-            )
-            sizes = np.bincount(np.repeat(np.arange(len(starts)), sizes)[members], minlength=len(starts))
+            unit_of = np.repeat(np.arange(len(starts)), sizes)
+            members = np.flatnonzero(_within(encoded, unit_of, over, token_budget))
+            sizes = np.bincount(unit_of[members], minlength=len(starts))
             starts = np.cumsum(sizes) - sizes
             longest = np.maximum.reduceat(lengths[members], starts)
         return cls(longest, sizes, members, starts)
@@ -169,12 +168,17 @@ class Units:
         return self.members[np.repeat(self.starts[units], sizes) + within]
 
 
-def _within(encoded: Encoded, rows: np.ndarray, token_budget: int) -> np.ndarray:
-    """As many of an example's rows as fit, those with a right answer first, in their order."""
-    labels = encoded.ragged("labels")
-    with_answer = [labels.values[labels.offsets[row] : labels.offsets[row + 1]].any() for row in rows]
-    kept: list[int] = []
-    for row in sorted(rows, key=lambda row: not with_answer[row - rows[0]]):
-        if (len(kept) + 1) * encoded.lengths[[*kept, row]].max() <= token_budget:
-            kept.append(int(row))
-    return np.sort(np.array(kept, np.int64))
+def _within(encoded: Encoded, unit_of: np.ndarray, over: np.ndarray, token_budget: int) -> np.ndarray:
+    """Which rows stay, `[rows]`: of units over the budget as many as fit, those with an answer first."""
+    lengths, labels = encoded.lengths, encoded.ragged("labels")
+    row_of = np.repeat(np.arange(len(lengths)), np.diff(labels.offsets))
+    answers = np.bincount(row_of, weights=labels.values, minlength=len(lengths))
+    stays = ~np.isin(unit_of, over)
+    for unit in over:
+        rows = np.flatnonzero(unit_of == unit)
+        kept: list[int] = []
+        for row in rows[np.argsort(answers[rows] == 0, kind="stable")]:
+            if (len(kept) + 1) * lengths[[*kept, row]].max() <= token_budget:
+                kept.append(row)
+        stays[kept] = True
+    return stays

@@ -24,7 +24,7 @@ from typing import Literal
 
 from xlprompt.data.mini.items import CHECKED, SIZES, hypothesis_of, premise_of
 from xlprompt.data.mini.meaning import Meaning, Relation, relation
-from xlprompt.data.mini.realize import Clause, Style
+from xlprompt.data.mini.realize import STYLES, Clause
 from xlprompt.data.mini.sample import Sampler
 from xlprompt.data.mini.world import STATES, Person, Split
 
@@ -34,8 +34,6 @@ VERSION = 1
 Question = Literal["cause", "effect"]
 Choice = Clause | Person
 """A sentence, or the name of a person."""
-
-_STYLES: tuple[Style, ...] = ("plain", "reworded")
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def _choice_items(split: Split, number: int) -> tuple[ChoiceItem, ...]:
 def _items_of(sampler: Sampler, group: list[_Answered]) -> list[ChoiceItem]:
     """The items of a group; which choice is first is drawn for each, how they are said for all of it."""
     said: dict[Meaning | Person, Choice] = {
-        one: one if isinstance(one, Person) else (one, sampler.rng.choice(_STYLES))
+        one: one if isinstance(one, Person) else (one, sampler.rng.choice(STYLES))
         for one in (group[0].right, group[0].wrong)
     }
     items = []
@@ -97,7 +95,7 @@ def _items_of(sampler: Sampler, group: list[_Answered]) -> list[ChoiceItem]:
         label = sampler.rng.randrange(2)
         right, wrong = said[each.right], said[each.wrong]
         choices = (wrong, right) if label else (right, wrong)
-        items.append(ChoiceItem((each.premise, sampler.rng.choice(_STYLES)), each.question, choices, label))
+        items.append(ChoiceItem((each.premise, sampler.rng.choice(STYLES)), each.question, choices, label))
     return items
 
 

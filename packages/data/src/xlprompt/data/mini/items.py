@@ -26,7 +26,7 @@ from xlprompt.data.mini.meaning import (
     Time,
     relation,
 )
-from xlprompt.data.mini.realize import Clause, Style
+from xlprompt.data.mini.realize import STYLES, Clause
 from xlprompt.data.mini.sample import Sampler, roles
 from xlprompt.data.mini.world import ACTIONS, CITIES, KINDS, THINGS, Split, things_of
 
@@ -36,7 +36,6 @@ SIZES: Mapping[str, int] = MappingProxyType({"train": 4000, "validation": 500, "
 VERSION = 1
 """Moves when the same split would hold other items."""
 
-_STYLES: tuple[Style, ...] = ("plain", "reworded")
 CHECKED: tuple[Frame, ...] = ("event", "meet", "stay", "compare", "before", "after", "give", "work")
 """The frames that inference is about."""
 
@@ -107,7 +106,7 @@ def random_clauses(sampler: Sampler) -> tuple[Clause, ...]:
     """A sentence about anything: one meaning, or two events joined."""
     if sampler.chance(0.15):
         return tuple((one, "plain") for one in _two_events(sampler))
-    return ((sampler.meaning(), sampler.rng.choice(_STYLES)),)
+    return ((sampler.meaning(), sampler.rng.choice(STYLES)),)
 
 
 def inference_triples(sampler: Sampler) -> Iterator[list[PairItem]]:
@@ -118,10 +117,10 @@ def inference_triples(sampler: Sampler) -> Iterator[list[PairItem]]:
         if hypothesis in seen:
             continue
         premises = {one: premise_of(sampler, hypothesis, one) for one in Relation}
-        style = sampler.rng.choice(_STYLES)
+        style = sampler.rng.choice(STYLES)
         triple = [
             PairItem(
-                first=((premise, sampler.rng.choice(_STYLES)),),
+                first=((premise, sampler.rng.choice(STYLES)),),
                 second=((hypothesis, style),),
                 label=int(one),
             )

@@ -6,7 +6,8 @@ and then asks with the language's who, what, where or when. Every context holds 
 of its events: without the question nothing tells which is asked for.
 
 A causal decoder reads the question first and then the context from left to right. So what identifies an event
-is told before the role that is asked for, in English and in most of the languages.
+is told before the role that is asked for, in English and in languages of its order; in some others, as Hindi
+and Korean, the answer may come first.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Literal
 
 from xlprompt.data.mini.items import SIZES
 from xlprompt.data.mini.meaning import Meaning, Relation, Thing, Time, relation
-from xlprompt.data.mini.realize import Clause, fragment, lexicon, phrase, sentence
+from xlprompt.data.mini.realize import Clause, between_sentences, fragment, phrase, sentence
 from xlprompt.data.mini.sample import Sampler
 from xlprompt.data.mini.world import DAYS, SITES, THINGS, Person, Split
 
@@ -100,11 +101,12 @@ def write(item: QuestionItem, language: str) -> Written:
     Raises:
         FormError: The language file cannot say it, or says the role that is asked for in two places.
     """
+    gap = between_sentences(language)
     context, answer, answer_start = "", "", 0
     at, clause = item.place
     for number, clauses in enumerate(item.sentences):
         said = sentence(language, *clauses, mark=(clause, item.asked) if number == at else None)
-        context += _gap(language, context)
+        context += gap if context else ""
         if number == at:
             start, end = said.marked
             answer, answer_start = said.text[start:end], len(context) + start
@@ -113,14 +115,8 @@ def write(item: QuestionItem, language: str) -> Written:
         repeated = fragment(language, item.repeated[0], "time").text
     else:
         repeated = sentence(language, item.repeated).text
-    question = repeated + _gap(language, repeated) + phrase(language, _PHRASES[item.asked]).text
+    question = repeated + gap + phrase(language, _PHRASES[item.asked]).text
     return Written(context, question, answer, answer_start)
-
-
-def _gap(language: str, text: str) -> str:
-    """What separates sentences: nothing where a full stop does in a language without spaces."""
-    book = lexicon(language)
-    return " " if text and (book.spaces or not book.stop) else ""
 
 
 def _item(sampler: Sampler, asked: Asked) -> QuestionItem | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from xlprompt.data.mini.lexicon import (
     Filler,
@@ -24,6 +24,7 @@ from xlprompt.data.mini.meaning import FRAMES_WITH_NEGATION, Meaning, Thing
 from xlprompt.data.mini.world import CITIES, THINGS, Organization, Person
 
 Style = Literal["plain", "reworded"]
+STYLES: tuple[Style, ...] = get_args(Style)
 Clause = tuple[Meaning, Style]
 
 _REWORDED = {
@@ -119,10 +120,13 @@ def sentence(language: str, *clauses: Clause, mark: tuple[int, str] | None = Non
 
 def text(language: str, *clauses: Clause) -> str:
     """Say meanings one after the other, as a sentence each."""
+    return between_sentences(language).join(sentence(language, clause).text for clause in clauses)
+
+
+def between_sentences(language: str) -> str:
+    """What separates sentences: Chinese and Japanese set a stop and no space, Thai a space and no stop."""
     book = lexicon(language)
-    # Chinese and Japanese set a stop and no space between sentences, Thai a space and no stop.
-    between = " " if book.spaces or not book.stop else ""
-    return between.join(sentence(language, clause).text for clause in clauses)
+    return " " if book.spaces or not book.stop else ""
 
 
 def phrase(language: str, name: str) -> Sentence:

@@ -33,14 +33,12 @@ from typing import Literal
 
 from xlprompt.data.mini.items import SIZES
 from xlprompt.data.mini.meaning import Meaning
-from xlprompt.data.mini.realize import Clause, Style
+from xlprompt.data.mini.realize import STYLES, Clause
 from xlprompt.data.mini.sample import Sampler
 from xlprompt.data.mini.world import THINGS, Split
 
 VERSION = 1
 """Moves when the same split would hold other items."""
-
-_STYLES: tuple[Style, ...] = ("plain", "reworded")
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def _text(sampler: Sampler, topic: str) -> tuple[Clause, ...]:
     subjects += [_drawn(sampler, SUBJECTS[sampler.other(TOPICS, topic)]) for _ in range(shape.other)]
     subjects += [_drawn(sampler, _NO_TOPIC) for _ in range(shape.none)]
     sampler.rng.shuffle(subjects)
-    return tuple((statement(sampler, one), sampler.rng.choice(_STYLES)) for one in subjects)
+    return tuple((statement(sampler, one), sampler.rng.choice(STYLES)) for one in subjects)
 
 
 def _drawn(sampler: Sampler, subjects: tuple[Subject, ...]) -> Subject:

@@ -17,10 +17,9 @@ from datasets import ClassLabel, Dataset, List
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
-from xlprompt.data.sources.reading import as_in_english, without_blind, without_test
+from xlprompt.data.sources.reading import as_in_english, sound, without_blind, without_test
 from xlprompt.data.sources.rows import Outcome, check_limit, to_dataset, usable
 from xlprompt.data.splits import Split, check_split
-from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.tasks.task_type import HubTable, Place, Task
 
 _log = logging.getLogger(__name__)
@@ -68,7 +67,7 @@ class HubSource:
         if task.test_in_validation and wanted == "validation":
             test, _ = self._place(task, language, "test")
             outcomes = without_test(
-                outcomes, (row.id for row in _sound(_examples(task, test, language, "test")))
+                outcomes, (row.id for row in sound(_examples(task, test, language, "test")))
             )
         if task.as_in_english and language != "en":
             outcomes = _as_in_english(task, outcomes, language, wanted)
@@ -141,15 +140,11 @@ def _as_in_english(task: Task, rows: Iterable[Outcome], language: str, split: Sp
     """Take fields from the English rows, which may be there without their labels, as SuperGLUE's test is."""
     hub = task.hub.of("en", "train") if task.hub else HubTable("")
     labeled = split in hub.splits("en")
-    english = list(_sound(_examples(task, hub, "en", split, labeled=labeled)))
+    english = list(sound(_examples(task, hub, "en", split, labeled=labeled)))
     outcomes, note, _ = as_in_english(task, rows, english, labeled=labeled)
     if note:
         _log.info("%s %s %s: %s", task.name, language, split, note)
     return outcomes
-
-
-def _sound(outcomes: Iterable[Outcome]) -> Iterator[Example]:
-    return (row for row in outcomes if isinstance(row, Example))
 
 
 def _examples(

@@ -55,10 +55,11 @@ def read(part: Part, parts: Parts) -> Reading:
     others = beside(part, parts)
     if task.test_in_validation and part.split == "validation":
         # Where rows have no ids of their own, their places stand for them and say nothing of other files.
-        tested = (row for other in others for row in _sound(other))
+        tested = (row for other in others for row in sound(READERS[other.format](other)))
         rows = without_test(rows, (row.id for row in tested if row.id != str(row.position)))
     if task.as_in_english and part.language != "en":
-        return as_in_english(task, rows, list(_sound(others[0])) if others else None)
+        english = [list(sound(READERS[other.format](other))) for other in others]
+        return as_in_english(task, rows, english[0] if english else None)
     return Reading(rows)
 
 
@@ -79,8 +80,9 @@ def beside(part: Part, parts: Parts) -> tuple[Part, ...]:
     return (found[0],) if len(found) == 1 else ()
 
 
-def _sound(part: Part) -> Iterator[Example]:
-    return (row for row in READERS[part.format](part) if isinstance(row, Example))
+def sound(outcomes: Iterable[Outcome]) -> Iterator[Example]:
+    """The rows that count, whatever is wrong with others."""
+    return (row for row in outcomes if isinstance(row, Example))
 
 
 def as_in_english(

@@ -52,14 +52,14 @@ class Collector(Protocol):
 def collector(encoded: Encoded, variants: int, device: torch.device | str) -> Collector:
     """The collector that the examples' kind needs."""
     kind = encoded.task.kind
-    return (_Compared if kind.compares_readouts else _Labeled)(encoded, variants, device)
+    return (AllLogits if kind.compares_readouts else _Labeled)(encoded, variants, device)
 
 
 class _Labeled:
     """Labels of read-outs; answers and losses stay on the device, or it would wait for us at every batch."""
 
     def __init__(self, encoded: Encoded, variants: int, device: torch.device | str) -> None:
-        self._encoded, self._variants = encoded, variants
+        self._encoded = encoded
         self._answered = [torch.empty(variants + 2, 0, dtype=torch.int64, device=device)]
         # The summed loss of each variant, and read-outs.
         self._total = torch.zeros(variants + 1, dtype=torch.float64, device=device)
@@ -81,21 +81,24 @@ class _Labeled:
         return Collected(answers, losses, int(decisions))
 
 
-class _Compared:
-    """Logits of all read-outs, which are compared at the end."""
+class AllLogits:
+    """Logits of all read-outs, which can be compared when they are there."""
 
     def __init__(self, encoded: Encoded, variants: int, device: torch.device | str) -> None:
+        """Begin with none."""
         self._encoded, self._variants = encoded, variants
         self._width = encoded.task.kind.head_width(encoded.task)
         self._logits = [torch.empty(0, variants * self._width, device=device)]
         self._places = [torch.empty(0, 3, dtype=torch.int64, device=device)]
 
     def add(self, logits: Tensor, batch: Batch) -> None:
+        """As `Collector.add`."""
         self._logits.append(logits.transpose(0, 1).flatten(1))
         self._places.append(torch.stack((batch.examples, batch.words, batch.labels), dim=1))
 
     def collected(self, processes: Processes) -> Collected:
-        logits, groups, labels = self.compared(processes)
+        """As `Collector.collected`, of a kind that compares read-outs."""
+        logits, groups, labels = self.in_order(processes)
         kind = self._encoded.task.kind
         chosen = kind.decode(logits, groups).tolist()
         return Collected(
@@ -104,7 +107,7 @@ class _Compared:
             decisions=self._encoded.num_examples,
         )
 
-    def compared(self, processes: Processes) -> tuple[Tensor, Tensor, Tensor]:
+    def in_order(self, processes: Processes) -> tuple[Tensor, Tensor, Tensor]:
         """Logits `[variants, readouts, width]`, and examples and labels `[readouts]`, in order."""
         logits = processes.gather(torch.cat(self._logits))
         places = processes.gather(torch.cat(self._places))
@@ -114,17 +117,6 @@ class _Compared:
         at = torch.from_numpy(order).to(logits.device)
         split = logits[at].unflatten(1, (self._variants, self._width)).transpose(0, 1)
         return split, places[at, 0], places[at, 2]
-
-
-def compared_logits(
-    encoded: Encoded, parts: Sequence[tuple[Tensor, Batch]], device: torch.device | str
-) -> tuple[Tensor, Tensor]:
-    """Logits `[readouts, width]` of all batches and the example of each, in the order of the examples."""
-    found = _Compared(encoded, 1, device)
-    for logits, batch in parts:
-        found.add(logits[None], batch)
-    logits, groups, _ = found.compared(Processes())
-    return logits[0], groups
 
 
 def in_order(

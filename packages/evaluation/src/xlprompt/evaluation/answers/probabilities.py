@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from xlprompt.data.encoding.batches import Batch, evaluation_batches
+from xlprompt.data.encoding.batches import evaluation_batches
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.answers.aligned import moved_layer
-from xlprompt.evaluation.answers.collected import compared_logits
+from xlprompt.evaluation.answers.collected import AllLogits
 from xlprompt.evaluation.answers.inference import evaluation_mode
+from xlprompt.evaluation.processes import Processes
 from xlprompt.models.objective import log_probabilities
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def answer_probabilities(
     in_layer: AbstractContextManager[None] = nullcontext()
     if placed is not None and layer is not None:
         in_layer, placed = moved_layer(model, layer, placed), None
-    parts: list[tuple[torch.Tensor, Batch]] = []
+    found = AllLogits(encoded, 1, device)
     with evaluation_mode(model), torch.no_grad(), in_layer:
         batches = evaluation_batches(encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True)
         for batch in batches:
@@ -63,9 +64,9 @@ def answer_probabilities(
             states = model.readout_states(moved.input_ids, moved.rows, moved.columns)
             if placed is not None:
                 states = placed(states.float())
-            parts.append((model.head(states).float(), moved))
+            found.add(model.head(states).float()[None], moved)
     kind = encoded.task.kind
-    logits, examples = compared_logits(encoded, parts, device)
+    (logits,), examples, _ = found.in_order(Processes())
     groups = examples if kind.compares_readouts else None
     weighed = kind.weigh(log_probabilities(logits, groups), groups).cpu().numpy()
     if not np.isfinite(weighed).all():

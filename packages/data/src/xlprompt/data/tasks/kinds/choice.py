@@ -11,11 +11,11 @@ from datasets import ClassLabel, Dataset, Value
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks.kinds.encoded_rows import TEXTS_AT_ONCE, EncodedRows, Encoder, check_labels
-from xlprompt.data.tasks.kinds.kind import Answers, Counts, Encodings, Example, Shown
-from xlprompt.data.tasks.kinds.labels import label_number, named_probabilities, right_answers
+from xlprompt.data.tasks.kinds.kind import Answers, Encodings, Example
+from xlprompt.data.tasks.kinds.labels import named_probabilities
 from xlprompt.data.tasks.kinds.layout import Layout
-from xlprompt.data.tasks.kinds.texts import checked_texts, shown, typed, typed_as
-from xlprompt.data.tasks.rules import NO_LABEL, Skipped
+from xlprompt.data.tasks.kinds.texts import OneLabelAnExample, checked_texts
+from xlprompt.data.tasks.rules import Skipped
 from xlprompt.data.tasks.task_type import Place, Task
 from xlprompt.data.tokens.subtokens import tokenize_texts
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(OneLabelAnExample):
     """Texts and options, one of which is right; satisfies `xlprompt.data.tasks.kinds.kind.Kind`.
 
     A task's labels are the names of the fields that hold its options. Each option is a row of its own behind
@@ -32,8 +32,6 @@ class Choice:
     """
 
     name = "choice"
-    by_word = False
-    json_type = str
     labeled = True
     compares_readouts = True
 
@@ -52,18 +50,7 @@ class Choice:
         options = [text for field, text in zip(task.text_fields, texts, strict=True) if field in task.labels]
         if len(set(options)) < len(options):
             raise place.error("two options are the same text", "Nothing tells them apart: delete the row.")
-        if place.labeled and task.no_label and answer == task.no_label:
-            return Skipped(NO_LABEL)
-        number = label_number(task, answer, place) if place.labeled else 0
-        return Example(place.position, place.id, tuple(texts), number)
-
-    def typed(self, task: Task, texts: Sequence[str]) -> list[tuple[Any, ...]]:
-        """The texts of one example, its options among them."""
-        return typed(task, texts)
-
-    def typed_as(self, task: Task) -> str:
-        """As many texts as the task has."""
-        return typed_as(task)
+        return self.with_label(task, texts, answer, place)
 
     def encode(self, table: Dataset, task: Task, how: Encoder) -> EncodedRows:
         """Encode each option of an example as one row that is read at its last token.
@@ -72,7 +59,7 @@ class Choice:
         `Layout.row` says.
         """
         told = [name for name in task.text_fields if name not in task.labels]
-        layout = Layout.of(how, len(told) + 1, typed_as(task))
+        layout = Layout.of(how, len(told) + 1, self.typed_as(task))
         rows = EncodedRows()
         for start in range(0, len(table), TEXTS_AT_ONCE):
             part = table[start : start + TEXTS_AT_ONCE]
@@ -117,29 +104,6 @@ class Choice:
     def answers(self, encoded: Encodings, chosen: list[list[int]]) -> Answers:
         """The number of the chosen option."""
         return chosen
-
-    def to_json(self, answers: Sequence[Any]) -> Any:
-        """The one answer."""
-        (answer,) = answers
-        return answer
-
-    def from_json(self, value: Any) -> list[Any]:
-        """The answer alone in a list."""
-        return [value]
-
-    def shown(self, task: Task, texts: Sequence[Any], answers: Sequence[str]) -> Shown:
-        """A line a text; the answer's is marked."""
-        return shown(task, texts)
-
-    def counts(
-        self, task: Task, gold: Answers, predicted: Answers, only: str | None, language: str | None
-    ) -> Counts:
-        """Accuracy: 1 or 0 over 1."""
-        return {"accuracy": right_answers(gold, predicted)}
-
-    def is_defined(self, task: Task, metric: str, gold: Answers) -> bool:
-        """Always."""
-        return True
 
 
 def _by_example(scores: Tensor, groups: Tensor | None) -> Tensor:

@@ -15,11 +15,11 @@ from xlprompt.data.tasks.kinds.encoded_rows import (
     Encoder,
     check_labels,
 )
-from xlprompt.data.tasks.kinds.kind import Answers, Counts, Example, Shown
-from xlprompt.data.tasks.kinds.labels import OneLabelAReadout, label_number, right_answers
+from xlprompt.data.tasks.kinds.kind import Example
+from xlprompt.data.tasks.kinds.labels import OneLabelAReadout
 from xlprompt.data.tasks.kinds.layout import Layout
-from xlprompt.data.tasks.kinds.texts import checked_texts, shown, typed, typed_as
-from xlprompt.data.tasks.rules import NO_LABEL, Skipped
+from xlprompt.data.tasks.kinds.texts import OneLabelAnExample, checked_texts
+from xlprompt.data.tasks.rules import Skipped
 from xlprompt.data.tasks.task_type import Place, Task
 from xlprompt.data.tokens.subtokens import tokenize_texts
 
@@ -27,12 +27,10 @@ _COLUMNS = ("first", "second", "third", "fourth")
 
 
 @dataclass(frozen=True)
-class Classification(OneLabelAReadout):
+class Classification(OneLabelAnExample, OneLabelAReadout):
     """Texts with one label; satisfies `xlprompt.data.tasks.kinds.kind.Kind`."""
 
     name = "pair"  # as it was called when there were two texts always
-    by_word = False
-    json_type = str
 
     def features(self, task: Task) -> dict[str, Any]:
         """Columns of texts, then `label`."""
@@ -46,18 +44,7 @@ class Classification(OneLabelAReadout):
         skipped = checked_texts(task, texts, names, place)
         if skipped is not None:
             return skipped
-        if place.labeled and task.no_label and answer == task.no_label:
-            return Skipped(NO_LABEL)
-        number = label_number(task, answer, place) if place.labeled else 0
-        return Example(place.position, place.id, tuple(texts), number)
-
-    def typed(self, task: Task, texts: Sequence[str]) -> list[tuple[Any, ...]]:
-        """The texts of one example; of a task with one text, any number of them."""
-        return typed(task, texts)
-
-    def typed_as(self, task: Task) -> str:
-        """As many texts as the task has."""
-        return typed_as(task)
+        return self.with_label(task, texts, answer, place)
 
     def encode(self, table: Dataset, task: Task, how: Encoder) -> EncodedRows:
         """Encode each example as one row that is read at its last token: `lead A separator B end`.
@@ -65,7 +52,7 @@ class Classification(OneLabelAReadout):
         What is over `max_length` is cut away as `Layout.row` says.
         """
         columns = _COLUMNS[: len(task.text_fields)]
-        layout = Layout.of(how, len(columns), typed_as(task))
+        layout = Layout.of(how, len(columns), self.typed_as(task))
         rows = EncodedRows()
         for start in range(0, len(table), TEXTS_AT_ONCE):
             part = table[start : start + TEXTS_AT_ONCE]
@@ -80,29 +67,6 @@ class Classification(OneLabelAReadout):
                     raise DataError(f"row {example} has no text in either column", fix="Remove the row.")
                 rows.add(example, row, readouts=(len(row) - 1,), labels=(label,), words=(0,))
         return rows
-
-    def to_json(self, answers: Sequence[Any]) -> Any:
-        """The one answer."""
-        (answer,) = answers
-        return answer
-
-    def from_json(self, value: Any) -> list[Any]:
-        """The answer alone in a list."""
-        return [value]
-
-    def shown(self, task: Task, texts: Sequence[Any], answers: Sequence[str]) -> Shown:
-        """A line a text; the label goes with all of them."""
-        return shown(task, texts)
-
-    def counts(
-        self, task: Task, gold: Answers, predicted: Answers, only: str | None, language: str | None
-    ) -> Counts:
-        """Accuracy: 1 or 0 over 1."""
-        return {"accuracy": right_answers(gold, predicted)}
-
-    def is_defined(self, task: Task, metric: str, gold: Answers) -> bool:
-        """Always."""
-        return True
 
 
 CLASSIFICATION = Classification()

@@ -13,10 +13,10 @@ from datasets import Dataset, List, Value
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks.kinds.answer_text import exact_match, token_f1
 from xlprompt.data.tasks.kinds.encoded_rows import EncodedRows, Encoder
-from xlprompt.data.tasks.kinds.kind import Answers, Counts, Encodings, Example, Shown
+from xlprompt.data.tasks.kinds.kind import Answers, Counts, Encodings, Example
 from xlprompt.data.tasks.kinds.layout import joints, leading_ids, windows
 from xlprompt.data.tasks.kinds.span_answers import best_span, checked_answers
-from xlprompt.data.tasks.kinds.texts import checked_texts, shown, typed, typed_as
+from xlprompt.data.tasks.kinds.texts import RunningTexts, checked_texts
 from xlprompt.data.tasks.rules import Skipped
 from xlprompt.data.tasks.task_type import Place, Task
 from xlprompt.data.tokens.subtokens import tokenize_texts, tokens_in_place
@@ -37,7 +37,7 @@ _METRICS: Mapping[str, Callable[[str, Sequence[str], str], float]] = {
 
 
 @dataclass(frozen=True)
-class Span:
+class Span(RunningTexts):
     """A context, a question, and a part of the context; satisfies `xlprompt.data.tasks.kinds.kind.Kind`.
 
     Every token of the context has two logits: that the answer begins with it, and that it ends with it. Two
@@ -46,7 +46,6 @@ class Span:
     """
 
     name = "span"
-    by_word = False
     json_type = list[str]
     labeled = False
     compares_readouts = True
@@ -65,14 +64,6 @@ class Span:
             return skipped
         answers = checked_answers(texts[0], answer, names[-1], place) if place.labeled else []
         return Example(place.position, place.id, tuple(texts), answers)
-
-    def typed(self, task: Task, texts: Sequence[str]) -> list[tuple[Any, ...]]:
-        """A context and a question."""
-        return typed(task, texts)
-
-    def typed_as(self, task: Task) -> str:
-        """Two texts."""
-        return typed_as(task)
 
     def encode(self, table: Dataset, task: Task, how: Encoder) -> EncodedRows:
         """Encode each context as one or more windows behind its question: `lead question separator window`.
@@ -159,10 +150,6 @@ class Span:
         """The same list."""
         return list(value)
 
-    def shown(self, task: Task, texts: Sequence[Any], answers: Sequence[str]) -> Shown:
-        """A line a text."""
-        return shown(task, texts)
-
     def counts(
         self, task: Task, gold: Answers, predicted: Answers, only: str | None, language: str | None
     ) -> Counts:
@@ -174,10 +161,6 @@ class Span:
             values = [measure(answer, right, language or "") for (answer,), right in pairs]
             counts[metric] = np.array(values, np.float64), np.ones(len(values))
         return counts
-
-    def is_defined(self, task: Task, metric: str, gold: Answers) -> bool:
-        """Always."""
-        return True
 
 
 def _finer(

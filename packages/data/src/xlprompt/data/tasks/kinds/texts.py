@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.tasks.kinds.kind import Shown
-from xlprompt.data.tasks.kinds.labels import json_type
-from xlprompt.data.tasks.rules import NOT_TRANSLATED, Skipped, untranslated
+from xlprompt.data.tasks.kinds.kind import Answers, Counts, Example, Shown
+from xlprompt.data.tasks.kinds.labels import json_type, label_number, right_answers
+from xlprompt.data.tasks.rules import NO_LABEL, NOT_TRANSLATED, Skipped, untranslated
 from xlprompt.data.tasks.task_type import Place, Task
 
 _TYPED = ("a text", "two texts", "three texts", "four texts", "five texts", "six texts")
@@ -35,29 +35,64 @@ def checked_texts(task: Task, texts: Sequence[Any], names: Sequence[str], place:
     return None
 
 
-def typed(task: Task, texts: Sequence[str]) -> list[tuple[Any, ...]]:
-    """The texts of one example; of a task with one text, any number of them.
+class RunningTexts:
+    """The part of a kind whose examples are running texts, with metrics that say something of each."""
 
-    Raises:
-        DataError: There are not as many as the task takes.
-    """
-    wanted = task.text_fields
-    if len(wanted) == 1:
-        return [(text,) for text in texts]
-    if len(texts) != len(wanted):
-        raise DataError(
-            f"{len(texts)} text{'s' if len(texts) != 1 else ''} where {task.name} takes "
-            f"{typed_as(task).removesuffix(' texts')}",
-            fix=f"Give a {' and a '.join(wanted)}; many pairs can stand in a file.",
-        )
-    return [tuple(texts)]
+    by_word = False
+
+    def typed(self, task: Task, texts: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The texts of one example; of a task with one text, any number of them."""
+        wanted = task.text_fields
+        if len(wanted) == 1:
+            return [(text,) for text in texts]
+        if len(texts) != len(wanted):
+            raise DataError(
+                f"{len(texts)} text{'s' if len(texts) != 1 else ''} where {task.name} takes "
+                f"{self.typed_as(task).removesuffix(' texts')}",
+                fix=f"Give a {' and a '.join(wanted)}; many pairs can stand in a file.",
+            )
+        return [tuple(texts)]
+
+    def typed_as(self, task: Task) -> str:
+        """As many texts as the task has."""
+        return _TYPED[len(task.text_fields) - 1]
+
+    def shown(self, task: Task, texts: Sequence[Any], answers: Sequence[str]) -> Shown:
+        """A line a text; an answer goes with all of them."""
+        return {name: [(text, "")] for name, text in zip(task.text_fields, texts, strict=True)}
+
+    def is_defined(self, task: Task, metric: str, gold: Answers) -> bool:
+        """Always."""
+        return True
 
 
-def typed_as(task: Task) -> str:
-    """As many texts as the task has, in words."""
-    return _TYPED[len(task.text_fields) - 1]
+class OneLabelAnExample(RunningTexts):
+    """The part of a kind whose examples are running texts with one label each."""
 
+    json_type = str
 
-def shown(task: Task, texts: Sequence[Any]) -> Shown:
-    """A line a text."""
-    return {name: [(text, "")] for name, text in zip(task.text_fields, texts, strict=True)}
+    def with_label(self, task: Task, texts: Sequence[str], answer: Any, place: Place) -> Example | Skipped:
+        """An example of texts that have been checked.
+
+        Raises:
+            DataError: Its answer is no label of the task.
+        """
+        if place.labeled and task.no_label and answer == task.no_label:
+            return Skipped(NO_LABEL)
+        number = label_number(task, answer, place) if place.labeled else 0
+        return Example(place.position, place.id, tuple(texts), number)
+
+    def to_json(self, answers: Sequence[Any]) -> Any:
+        """The one answer."""
+        (answer,) = answers
+        return answer
+
+    def from_json(self, value: Any) -> list[Any]:
+        """The answer alone in a list."""
+        return [value]
+
+    def counts(
+        self, task: Task, gold: Answers, predicted: Answers, only: str | None, language: str | None
+    ) -> Counts:
+        """Accuracy: 1 or 0 over 1."""
+        return {"accuracy": right_answers(gold, predicted)}
