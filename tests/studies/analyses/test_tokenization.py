@@ -19,6 +19,7 @@ from xlprompt.models import load_tokenizer
 from xlprompt.studies.analyses.tokenization.counts import count_tokens
 from xlprompt.studies.analyses.tokenization.findings import ALL_TASKS, analyze, correlate, language_effects
 from xlprompt.studies.analyses.tokenization.section import tokenization_section
+from xlprompt.studies.analyses.tokenization.settings import Settings
 from xlprompt.studies.reports.page import Image, Table
 
 LANGUAGES = ("en", "de", "ru", "hi", "ja", "sw")
@@ -77,6 +78,16 @@ def test_figures_equal_a_slow_and_obvious_recount(tokenizer, task, code):
     (found,) = analyze({code: count_tokens(tokenizer, TASKS[task], code, rows)}).languages
     values = {name: figure.value for name, figure in found.figures.items() if name != "tokens_to_english"}
     assert values == pytest.approx(obvious_figures(tokenizer, texts, word_by_word=task == "pos"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_can_be_asked_about_and_counted(tokenizer, task):
+    assert Settings(task=task).task == task
+    assert task in Settings.model_fields["task"].json_schema_extra["choices"]
+    counts = {
+        code: count_tokens(tokenizer, TASKS[task], code, rows_of(task, code, 8)) for code in ("en", "de")
+    }
+    assert [each.examples for each in analyze(counts).languages] == [8, 8]
 
 
 def test_tokens_are_set_in_relation_to_english_item_by_item(tokenizer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xlprompt.data import TASKS
 from xlprompt.studies.analyses.analysis import option
 from xlprompt.training.recipes.settings import Settings as AnySettings
 
@@ -26,7 +27,7 @@ class Settings(AnySettings):
     task: str = option(
         "pos",
         "Whose text. In pos and ner words are annotated, also where a language writes no spaces.",
-        choices=("pos", "ner", "xnli", "pawsx"),
+        choices=tuple(TASKS),
     )
     split: str = option("test", "Which of the task's sets.", choices=("train", "validation", "test"))
     languages: tuple[str, ...] | None = option(
