@@ -10,9 +10,11 @@ from rich.console import Console
 from small import WORDS, tiny_recipe, write_lines
 
 from xlprompt.data import TASKS
+from xlprompt.data.encoding.encode import encode
+from xlprompt.data.sources import open_source
 from xlprompt.data.sources.unlabeled import read_rows
 from xlprompt.evaluation import load_predictions
-from xlprompt.models import METHODS
+from xlprompt.models import METHODS, load_tokenizer
 from xlprompt.studies.grid.ledger import Ledger
 from xlprompt.training import RunResult, evaluate, find_checkpoint, predict, train
 from xlprompt.training.errors import RecipeError
@@ -84,6 +86,29 @@ def trained(tiny_xglm: Path, data: Path, store: Path) -> dict[str, RunResult]:
         "encoding": {"max_length": 48, "granularity": {"share": 0.3}},
     }
     return {task: run(recipe(task, tiny_xglm, data, **settings), store) for task in KINDS}
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_what_is_told_of_a_run_counts_examples_and_all_their_rows(
+    task: str, tiny_xglm: Path, data: Path, tmp_path: Path
+):
+    told = io.StringIO()
+    schedule = {"steps": 6, "evaluate_every": 6, "token_budget": 10_000}  # whole examples
+    made = recipe(task, tiny_xglm, data, schedule=schedule, evaluation={"language_model_rows": 0})
+    result = train(made, store=tmp_path, console=Console(file=told, width=100), engine="torch")
+    assert "6 steps of 8 sequences (2 epochs)" in told.getvalue()  # 48 of 24 examples
+    # An epoch reads every row once, and the plan is of rows of mean length: what is read is what was planned.
+    read = result.fit.tokens_per_second * result.fit.seconds
+    assert result.cost.flops == pytest.approx(result.estimate.flops, rel=0.02)  # whole rows a step there
+    rows = encode(
+        open_source(str(data)).load(TASKS[task], "en", "train"),
+        TASKS[task],
+        load_tokenizer(str(tiny_xglm)),
+        made.encoding,
+        language="en",
+    )
+    assert read == pytest.approx(2 * rows.lengths.sum())
+    assert rows.sequences == SIZES["train"] < len(rows.dataset)
 
 
 @pytest.mark.parametrize("align", ["none", "mean"])

@@ -81,6 +81,11 @@ class Encoded:
         """Number of examples."""
         return len(self.table)
 
+    @property
+    def sequences(self) -> int:
+        """What a batch size counts: examples where their read-outs are compared, else rows."""
+        return self.num_examples if self.task.kind.compares_readouts else len(self.dataset)
+
     @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens of each row, int64 `[rows]`."""

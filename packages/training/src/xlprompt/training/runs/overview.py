@@ -49,9 +49,10 @@ def tell_cost(run: TrainingRun) -> ToldCost:
             processes=processes.size,
         )
     )
+    rows_a_sequence = len(lengths) / run.train.encoded.sequences
     workload = Workload(
         schedule.steps,
-        -(-schedule.batch_size // processes.size),
+        round(-(-schedule.batch_size // processes.size) * rows_a_sequence),
         lengths,
         run.development.encoded.lengths,
         evaluations=-(-schedule.steps // schedule.evaluate_every),
@@ -62,6 +63,7 @@ def tell_cost(run: TrainingRun) -> ToldCost:
         expected = estimate(run.model, step.micro_batches, workload, state=state, device=setup.device)
     peak = device_peak_flops(setup.device, recipe.precision)
     flops = training_flops(run.model, lengths, len(lengths)) / len(lengths) * schedule.batch_size
+    flops *= rows_a_sequence
     flops += unlabelled_flops(run.model, aligned.reads(), steps=1) if aligned else 0
     show_table(run.console, plan_table(run, expected))
     return ToldCost(expected, peak, flops)
@@ -72,7 +74,7 @@ def plan_table(run: TrainingRun, expected: CostEstimate) -> Table:
     setup, environment = run.setup, run.environment
     recipe, schedule = setup.recipe, setup.recipe.schedule
     sequences = schedule.steps * schedule.batch_size
-    epochs = sequences / len(run.train.encoded.dataset)
+    epochs = sequences / run.train.encoded.sequences
     developed = run.development.record.examples
     table = Table.grid(padding=(0, 2))
     table.title = Text(f"{recipe.task} · {recipe.method} · {recipe.model} · seed {recipe.seed}")
