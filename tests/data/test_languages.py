@@ -1,7 +1,7 @@
 import pytest
 
 from xlprompt.data import LANGUAGES, STUDY_LANGUAGES, DataError, language
-from xlprompt.data.languages import in_study_order
+from xlprompt.data.languages import code_of, in_study_order
 
 
 def test_xglm_saw_thirty_languages_and_the_rest_of_xtreme_is_unseen():
@@ -68,27 +68,46 @@ def test_a_language_is_known_by_its_own_name_its_iso_codes_and_a_near_spelling(w
 
 @pytest.mark.parametrize(
     "other",
-    [
-        *["Swedish", "swe", "sv", "Danish", "dan", "Polish", "pol", "no", "Serbian", "Slovenian", "Kurdish"],
-        *[
-            "zh-yue",
-            "zh-min-nan",
-            "grc",
-            "kaa",
-            "ssw",
-            "Turkmen",
-            "Sindhi",
-            "Armenian",
-            "Bosnian",
-            "",
-            "\ud83d",
-        ],
-    ],
+    ["Swedish", "Danish", "Polish", "zh-yue", "zh-min-nan", "Turkmen", "Sindhi", "und", "qaa", "", "\ud83d"],
 )
 def test_for_another_language_no_wrong_one_is_suggested(other):
     with pytest.raises(DataError) as caught:
         language(other)
     assert caught.value.fix.startswith("Known languages: ")
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "script"),
+    [
+        *[("pl", "Polish", "Latin"), ("ha", "Hausa", "Latin"), ("sr", "Serbian", "Cyrillic")],
+        *[("yue", "Cantonese", "Han"), ("pcm", "Nigerian Pidgin", "Latin"), ("am", "Amharic", "Ethiopic")],
+        *[("no", "Norwegian", "Latin"), ("frr", "Northern Frisian", "Latin"), ("kaa", "Kara-Kalpak", "Cyrillic"), ("grc", "Ancient Greek", "Greek")],
+        ("sh", "Serbo-Croatian", "unknown"),
+    ],
+)
+def test_any_language_of_iso_639_has_its_name_and_script_and_unknown_resources(code, name, script):
+    row = language(code)
+    assert (row.code, row.name, row.script) == (code, name, script)
+    assert (row.family, row.resource_level, row.tokens, row.listed) == ("unknown", "unknown", 0, False)
+
+
+@pytest.mark.parametrize(("code", "shorter"), [("swe", "sv (Swedish)"), ("hau", "ha (Hausa)"), ("PL", "pl")])
+def test_a_language_has_one_code_the_shortest(code, shorter):
+    with pytest.raises(DataError) as caught:
+        language(code)
+    assert caught.value.fix.startswith(f"Did you mean {shorter}")
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        *[("pl", "pl"), ("pol", "pl"), ("PL", "pl"), ("pl-PL", "pl"), ("pol_Latn", "pl"), ("swa", "sw")],
+        *[("zh-CN", "zh"), ("zho_Hans", "zh"), ("eng", "en"), ("pcm", "pcm"), ("tl", "tl"), ("quy", "qu")],
+        *[("Polish", None), ("train", None), ("of", None), ("und", None), ("00000", None), ("", None)],
+    ],
+)
+def test_the_codes_of_files_come_to_one_code(word, code):
+    assert code_of(word) == code
 
 
 def test_an_unknown_language_without_near_matches_lists_all():

@@ -280,7 +280,7 @@ def test_ancient_greek_never_comes_in_with_greek(tmp_path):
     write(tmp_path / "UD_Greek-GDT" / "el_gdt-ud-test.conllu", word("νέο"))
     write(tmp_path / "UD_Ancient_Greek-PROIEL" / "grc_proiel-ud-test.conllu", word("παλαιόν"))
     source = open_source(str(tmp_path))
-    assert source.languages(task("pos"), "test") == ("el",)
+    assert source.languages(task("pos"), "test") == ("el", "grc"), "a language of its own"
     assert source.load(task("pos"), "el", "test")["tokens"] == [["νέο"]]
     assert "unknown language 'grc'" in check_folder(tmp_path).problems[0].message
 
@@ -351,3 +351,12 @@ def test_benchmarks_may_lie_side_by_side(tmp_path):
         ("pos", 2),
     ]
     assert report.problems == []
+
+
+def test_several_treebanks_of_a_language_outside_the_table_are_a_problem_and_none_is_used(tmp_path):
+    for name in ("pl_lfg", "pl_pdb", "ha_northernautogramm"):
+        write(tmp_path / f"{name}-ud-test.conllu", word("tak"))
+    source = open_source(str(tmp_path))
+    assert source.languages(task("pos"), "test") == ("ha",)
+    with pytest.raises(DataError, match=r"several treebanks of pl.*leave one of lfg, pdb"):
+        source.load(task("pos"), "pl", "test")

@@ -255,7 +255,7 @@ NOT_UNDERSTOOD = {
     "XNLI-MT in an unknown language": ("multinli.train.xx.tsv", "", "unknown language 'xx'"),
     "PAN-X in an unknown language": ("xx/train", "xx:a\tO\n", "unknown language 'xx'"),
     "CoNLL-U with another name": ("test.conllu", WORD, "cannot tell language, treebank and split"),
-    "CoNLL-U in an unknown language": ("grc_proiel-ud-test.conllu", WORD, "unknown language 'grc'"),
+    "CoNLL-U in an unknown language": ("xx_proiel-ud-test.conllu", WORD, "unknown language 'xx'"),
     "unreadable file without a known name": ("data/en.test.jsonl.gz", "no gzip", "cannot tell which task"),
 }
 

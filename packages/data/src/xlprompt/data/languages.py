@@ -1,6 +1,7 @@
 """The language table: what each language is and how much of it XGLM saw in pre-training.
 
-A language is a row. Nothing here knows which files or tasks exist; those are in `tasks` and `sources`.
+A language is a row. Any other language of ISO 639 has its name and script from langcodes and CLDR; its family
+and its resources are unknown. Nothing here knows which files or tasks exist; those are in `tasks` and `sources`.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from types import MappingProxyType
 
 from xlprompt.data.errors import DataError
 
-# Languages of the benchmarks whose text has no spaces between words. Burmese is not one of them: its words in
-# PAN-X are what stands between the spaces of the text.
-UNSPACED_LANGUAGES = frozenset({"ja", "th", "zh"})
+# Languages whose text has no spaces between words. Burmese is not one of them: its words in PAN-X are what
+# stands between the spaces of the text.
+UNSPACED_LANGUAGES = frozenset({"ja", "th", "zh", "bo", "dz", "km", "lo", "lzh", "wuu", "yue"})
+
+UNKNOWN = "unknown"
+"""What is said of a language's family, script or resources where nothing tells it."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +28,13 @@ class Language:
     """One language.
 
     Attributes:
-        code: ISO 639-1 code, as the benchmarks use it.
+        code: ISO 639-1 code, as the benchmarks use it; the ISO 639-3 code of a language that has none.
         name: English name.
         family: Top-level family, or "isolate" or "Creole".
         script: Script the benchmarks write it in.
-        tokens: Sub-tokens of it in XGLM's pre-training data (CC100-XL); 0 where XGLM did not see it.
+        tokens: Sub-tokens of it in XGLM's pre-training data (CC100-XL); 0 where XGLM did not see it, or where
+            nothing is known.
+        listed: Whether it has a row in the table.
     """
 
     code: str
@@ -35,14 +42,17 @@ class Language:
     family: str
     script: str
     tokens: int
+    listed: bool = True
 
     @property
     def resource_level(self) -> str:
-        """How much XGLM saw: "high", "medium", "low", "extremely low" or "unseen".
+        """How much XGLM saw: "high", "medium", "low", "extremely low", "unseen" or "unknown".
 
         The bounds (50, 5 and 0.5 billion tokens) are this project's: the XGLM paper's own classes were not at
         hand.
         """
+        if not self.listed:
+            return UNKNOWN
         if self.tokens == 0:
             return "unseen"
         if self.tokens >= 50_000_000_000:
@@ -105,6 +115,9 @@ _SHORTEST_NAME = 4  # letters; what is shorter is a code
 _LONGEST_NAME = 40
 _OF_A_REGION = re.compile(r"([-_]([a-z]{2}|[a-z]{4}|[0-9]{3}))+$")  # zh-CN, zho_Hans; but zh-yue is another
 _DOUBLED = frozenset({"kaa", "ssw"})  # codes of other languages: Karakalpak, Swati
+_CODE = re.compile(r"[a-z]{2,3}")
+_NO_LANGUAGE = re.compile(r"und|mul|mis|zxx|q[a-t][a-z]")  # undetermined, several, uncoded, none, private use
+_HAN = ("Hans", "Hant")
 
 LANGUAGES: Mapping[str, Language] = MappingProxyType({row.code: row for row in _ROWS})
 
@@ -155,6 +168,7 @@ _ALSO_CALLED = {
     "tl": "tgl fil filipino pilipino",
     "yo": "yor yorùbá",
 }
+_OTHER_NAMES = {name: code for code, others in _ALSO_CALLED.items() for name in others.split()}
 
 _STUDY = "en ru zh de es fr ja el ko fi tr ar vi th bg hi ur sw te eu"
 STUDY_LANGUAGES: tuple[str, ...] = tuple(_STUDY.split())
@@ -165,23 +179,74 @@ def language(code: str) -> Language:
     """Look a language up by its code.
 
     Args:
-        code: ISO 639-1 code, such as "sw".
+        code: ISO 639-1 code, such as "sw"; of a language without one its ISO 639-3 code, such as "pcm".
 
     Returns:
-        The row of the table.
+        The row of the table, or what is known of another language of ISO 639.
 
     Raises:
-        DataError: No such row; the message names the language that is meant where that is plain.
+        DataError: No such language; the message names the one that is meant where that is plain.
     """
-    row = LANGUAGES.get(code)
-    if row is not None:
-        return row
+    found = LANGUAGES.get(code)
+    if found is None and code not in _OTHER_NAMES:  # "deu" is German, whatever the library calls it
+        found = _of_library(code)
+    if found is not None:
+        return found
     near = _near(code)
+    if not near and (shorter := code_of(code)):
+        near = [shorter]
     if near:
-        fix = f"Did you mean {', '.join(f'{match} ({LANGUAGES[match].name})' for match in near)}?"
+        fix = f"Did you mean {', '.join(f'{match} ({language(match).name})' for match in near)}?"
     else:
-        fix = f"Known languages: {' '.join(LANGUAGES)}."
+        fix = f"Known languages: {' '.join(LANGUAGES)}, and every other by its ISO 639 code."
     raise DataError(f"unknown language {code[:_LONGEST_NAME]!r}", fix=fix)
+
+
+def code_of(word: str) -> str | None:
+    """Return the code of the language that a code of another kind stands for, or None where it is no code.
+
+    Args:
+        word: Such as "pl", "pol", "PL", "pl-PL" or "pol_Latn"; a name is no code.
+    """
+    code = word.strip().lower()
+    if code in LANGUAGES:
+        return code
+    code = _OF_A_REGION.sub("", code)
+    if not _CODE.fullmatch(code):
+        return None
+    known = LANGUAGES.get(code)
+    if known or code in _OTHER_NAMES:
+        return known.code if known else _OTHER_NAMES[code]
+    if _of_library(code) is not None:
+        return code
+    from langcodes import Language as Tag
+
+    shorter = Tag.get(code).language or ""  # ISO 639-3 to 639-1, where there is such a code
+    return shorter if shorter != code and (shorter in LANGUAGES or _of_library(shorter)) else None
+
+
+@lru_cache(maxsize=1024)
+def _of_library(code: str) -> Language | None:
+    """What langcodes knows of a language that is not in the table, or None where there is no such code.
+
+    Not by `Language.get`, which takes tl for fil and sh for Serbian. Where CLDR says nothing of a language it
+    answers with English's script and territory.
+    """
+    if not _CODE.fullmatch(code) or _NO_LANGUAGE.fullmatch(code):
+        return None
+    from langcodes import Language as Tag
+
+    tag = Tag.make(language=code)
+    name = tag.display_name() if tag.is_valid() else UNKNOWN
+    if name.lower().startswith(UNKNOWN):
+        return None
+    likely = tag.maximize()
+    script = Tag.make(script=likely.script).script_name() if likely.territory != "US" else UNKNOWN
+    if likely.script in _HAN:
+        script = "Han"
+    elif code == "grc":
+        script = "Greek"  # CLDR's is the Cypriot syllabary
+    return Language(code, name, UNKNOWN, script, tokens=0, listed=False)
 
 
 def _near(word: str) -> list[str]:
@@ -201,6 +266,12 @@ def _near(word: str) -> list[str]:
         return []
     spelt = [name for name in names if len(name) >= _SHORTEST_NAME]
     return list(dict.fromkeys(names[name] for name in get_close_matches(wanted, spelt, n=2, cutoff=0.85)))
+
+
+def resource_order(code: str) -> tuple[int, bool, str]:
+    """What languages are sorted by: pre-training tokens, most first; then unseen ones, then unknown ones."""
+    row = language(code)
+    return -row.tokens, not row.listed, code
 
 
 def in_study_order(codes: set[str] | frozenset[str]) -> tuple[str, ...]:

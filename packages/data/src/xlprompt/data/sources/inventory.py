@@ -70,7 +70,7 @@ def take_inventory(folder: Path) -> Inventory:
             else:
                 parts.append(found)
     parts, displaced = _prefer_named(_drop_twins(parts))
-    kept, left_out = _choose_treebanks(_join_pieces(parts))
+    kept, left_out = _choose_treebanks(_join_pieces(parts), problems)
     by_key: dict[tuple[str, str, str], list[Part]] = {}
     for part in kept:
         by_key.setdefault(part.key, []).append(part)
@@ -225,11 +225,14 @@ def _join_pieces(parts: list[Part]) -> list[Part]:
     return list(joined.values())
 
 
-def _choose_treebanks(parts: list[Part]) -> tuple[list[Part], tuple[str, ...]]:
+def _choose_treebanks(
+    parts: list[Part], problems: list[DataError]
+) -> tuple[list[Part], tuple[str, ...]]:
     """Keep one treebank a language, the same for all its splits.
 
     It is the first in the table of treebanks that is there. Where the table names none that is there, all are
-    kept, and if they are several, loading them is refused as ambiguous.
+    kept, and if they are several, loading them is refused as ambiguous. Several of a language that the table
+    does not have are a problem, and none of them is used: a folder of all treebanks has many such languages.
     """
     there: dict[str, set[str]] = {}
     for part in parts:
@@ -239,7 +242,21 @@ def _choose_treebanks(parts: list[Part]) -> tuple[list[Part], tuple[str, ...]]:
         language: next((name for name in TREEBANKS.get(language, ()) if name in names), None)
         for language, names in there.items()
     }
-    kept = [part for part in parts if not part.treebank or chosen.get(part.language) in (None, part.treebank)]
+    unclear = {code for code, names in there.items() if len(names) > 1 and code not in TREEBANKS}
+    problems += [
+        DataError(
+            f"several treebanks of {code}, of which none is used",
+            file=next(part.files[0] for part in parts if part.treebank and part.language == code),
+            fix=f"A score is over one: leave one of {', '.join(sorted(there[code]))} in the folder.",
+        )
+        for code in sorted(unclear)
+    ]
+    kept = [
+        part
+        for part in parts
+        if not part.treebank
+        or (part.language not in unclear and chosen.get(part.language) in (None, part.treebank))
+    ]
     left_out = tuple(
         f"pos {language}: {language}_{chosen[language]} is used, "
         f"{', '.join(f'{language}_{name}' for name in sorted(names - {chosen[language]}))} left out"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.languages import LANGUAGES, language
+from xlprompt.data.languages import LANGUAGES, code_of, language
 from xlprompt.data.sources.quoting import unquoted
 from xlprompt.data.splits import Split
 from xlprompt.data.tasks.task_type import Task
@@ -108,9 +108,12 @@ def words_of(name: str) -> list[str]:
 
 
 def language_in_folder(folders: Sequence[str]) -> str | None:
-    """Find the language that a file's own folder is named after, as in ``en`` or ``wikiann-en``."""
+    """Find the language that a file's own folder is named after, as in ``en`` or ``wikiann-en``.
+
+    Of languages outside the table only codes of two letters: ``pos`` and ``ner`` are codes, too.
+    """
     word = words_of(folders[-1])[-1]
-    return word if word in LANGUAGES else None
+    return word if word in LANGUAGES or (len(word) == 2 and code_of(word) == word) else None
 
 
 def known_language(code: str, file: Path, line: int | None = None) -> str:

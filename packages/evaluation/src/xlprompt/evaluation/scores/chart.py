@@ -27,6 +27,7 @@ _LEVEL_COLORS = {
     "low": COLORS[4],
     "extremely low": COLORS[1],
     "unseen": "#999999",
+    "unknown": "#cccccc",
 }
 _DASHED = (0, (3, 2))
 _METRIC_TITLES = {"accuracy": "accuracy", "f1": "entity F1"}
@@ -90,7 +91,7 @@ def _levels(report: TransferReport, results: Sequence[LanguageResult]) -> Iterat
     shown = {language(result.language).resource_level for result in results}
     for level, color in _LEVEL_COLORS.items():
         if level in shown:
-            label = f"{level} resources" if level != "unseen" else "unseen in pre-training"
+            label = "unseen in pre-training" if level == "unseen" else f"{level} resources"
             yield Patch(facecolor=color, label=label)
     if report.train_language in report.results:
         color = _level_color(report.train_language)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from xlprompt.data.languages import language as language_row
+from xlprompt.data.languages import resource_order
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.evaluation.answers.predictions import Labels
 from xlprompt.evaluation.scores.metrics import Score, has_main_metric, label_shares, score
@@ -158,14 +159,12 @@ class TransferReport:
         return tuple(code for code, result in self.results.items() if result.collapsed)
 
     def by_resources(self) -> list[LanguageResult]:
-        """Return the results by pre-training tokens, most first; equal ones (unseen languages) by code.
+        """Return the results by pre-training tokens, most first; equal ones (unseen languages, then unknown ones) by code.
 
         Raises:
             DataError: A language code is not in the language table.
         """
-        return sorted(
-            self.results.values(), key=lambda result: (-language_row(result.language).tokens, result.language)
-        )
+        return sorted(self.results.values(), key=lambda result: resource_order(result.language))
 
     def mean(self, metric: str | None = None) -> Score:
         """Plain mean over all scored languages, the training language included, as in XTREME."""

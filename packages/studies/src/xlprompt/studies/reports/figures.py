@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from xlprompt.data.languages import in_study_order, language
+from xlprompt.data.languages import in_study_order, language, resource_order
 from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.statistics import Spread
 from xlprompt.evaluation.style import (
@@ -77,7 +77,7 @@ def heat_map(comparison: Comparison) -> str:
 def by_resources(comparison: Comparison, task: str) -> str:
     """Mean scores of both methods by language, those with most pre-training tokens on top."""
     scores = {(row.method, row.language): row for row in comparison.scores if row.task == task}
-    codes = sorted({code for _, code in scores}, key=lambda code: (-language(code).tokens, code))
+    codes = sorted({code for _, code in scores}, key=resource_order)
     with letters():
         figure = Figure(figsize=(WIDTH, 1.0 + 0.21 * len(codes)), layout="constrained")
         axes = figure.add_subplot()
@@ -307,4 +307,6 @@ def _mark_levels(axes: Axes, codes: Sequence[str]) -> None:
 def _tokens(code: str) -> str:
     """Pre-training tokens in billions."""
     billions = language(code).tokens / 1e9
+    if not language(code).listed:
+        return "? B"
     return f"{billions:.0f} B" if billions >= 10 else f"{billions:.1f} B"

@@ -13,7 +13,7 @@ from xlprompt.studies.reports.figures import scores_by_variant
 from xlprompt.studies.reports.page import Image, Section, Table
 from xlprompt.studies.reports.wording import ABSENT, interval, number_text
 
-_LEVELS = ("high", "medium", "low", "extremely low", "unseen")
+_LEVELS = ("high", "medium", "low", "extremely low", "unseen", "unknown")
 
 
 def ablation_section(name: str, ablations: Sequence[Ablation]) -> Section:

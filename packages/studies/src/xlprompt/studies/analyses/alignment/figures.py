@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from xlprompt.data.languages import language
+from xlprompt.data.languages import language, resource_order
 from xlprompt.evaluation.style import (
     COLORS,
     MARKERS,
@@ -41,7 +41,7 @@ def gains_by_language(gains: Sequence[Gain], task: str) -> str:
         }
         for gain in gains
     ]
-    codes = sorted({code for of_method in rows for code in of_method}, key=lambda c: (-language(c).tokens, c))
+    codes = sorted({code for of_method in rows for code in of_method}, key=resource_order)
     height = max(0.21, _ROW * len(gains) + 0.05)
     with letters():
         figure = Figure(figsize=(WIDTH, 1.0 + height * len(codes)), layout="constrained")
