@@ -38,11 +38,12 @@ class Source(Protocol):
         ...
 
 
-def open_source(spec: str) -> Source:
+def open_source(spec: str, own: Task | None = None) -> Source:
     """Open the source that a recipe or ``DATA=`` names.
 
     Args:
         spec: "mini", "hub" or a folder.
+        own: The user's own task that the folder is known to be; None where that is to be found out.
 
     Returns:
         The source.
@@ -56,4 +57,4 @@ def open_source(spec: str) -> Source:
         return MiniSource()
     if not spec.strip():
         raise DataError("no source is named", fix="Give DATA=mini, DATA=hub or DATA=<folder>.")
-    return FolderSource(expanded(spec))
+    return FolderSource(expanded(spec), own)

@@ -33,19 +33,24 @@ _READINGS = {"conllu": " 2", "xnli-tsv": " 2", "xnli-mt": " 2", "pawsx-tsv": " 2
 class FolderSource:
     """Data in a folder; satisfies `xlprompt.data.sources.Source`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, own: Task | None = None) -> None:
         """Look through the folder.
 
         Args:
             folder: Any folder that `inventory.take_inventory` understands.
+            own: The user's own task that the folder is known to be, if it is.
 
         Raises:
-            DataError: The folder is not there or holds nothing that is understood.
+            DataError: The folder is not there or holds nothing that is understood; or it is an own task, and
+                something is wrong with it.
         """
         self.name = folder.as_posix()
-        self._inventory: Inventory = take_inventory(folder)
+        self._inventory: Inventory = take_inventory(folder, own)
+        self.own = self._inventory.own
         self._loaded: dict[tuple[str, str, str, int | None, str], Dataset] = {}
         problems = self._inventory.problems
+        if self._inventory.is_own and problems:
+            raise problems[0]
         for sentence in self._inventory.left_out:
             _log.info("%s", sentence)
         if problems:
@@ -172,6 +177,9 @@ def _fingerprint(part: Part, parts: Parts) -> str:
 def _part_fingerprint(part: Part) -> str:
     # The key and the format are in it because one XNLI file holds all languages.
     reading = _READINGS.get(part.format, "")
+    if part.format.startswith("own-"):  # what is read from the files is not fixed by a bundled task
+        task = part.task
+        reading += f" {[task.fields, task.labels, task.kind.name, part.language_column, part.cut]}"
     digest = hashlib.sha256(f"{part.key} {part.format}{reading} version {part.task.version}".encode())
     for path in part.files:
         try:

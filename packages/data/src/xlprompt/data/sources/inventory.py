@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,9 +18,12 @@ from xlprompt.data.printable import printable
 from xlprompt.data.sources.formats import RECOGNIZERS
 from xlprompt.data.sources.formats.conllu import is_piece
 from xlprompt.data.sources.lines import first_lines
+from xlprompt.data.sources.own.folder import is_own, look_at
+from xlprompt.data.sources.own.task_file import TASK_FILE
 from xlprompt.data.sources.parts import Candidate, LeftOut, Part, Recognition
 from xlprompt.data.sources.strangers import data_suffix, described, is_document, lfs_pointer
 from xlprompt.data.tasks.pos import TREEBANKS
+from xlprompt.data.tasks.task_type import Task
 
 _MOST_FILES = 20_000
 _MOST_NAMED = 20
@@ -37,19 +40,25 @@ class Inventory:
         problems: Files that could not be recognized or opened, and languages that are not in the table.
         left_out: Treebanks that are not used because the language has a preferred one, and files that are
             left out on purpose or do not look like data, as sentences.
+        own: The user's own task that the folder is; None where it holds benchmarks.
+        is_own: Whether it was taken for an own task, which a problem may keep from being told.
     """
 
     root: Path
     parts: dict[tuple[str, str, str], list[Part]]
     problems: tuple[DataError, ...]
     left_out: tuple[str, ...]
+    own: Task | None = None
+    is_own: bool = False
 
 
-def take_inventory(folder: Path) -> Inventory:
+def take_inventory(folder: Path, own: Task | None = None) -> Inventory:
     """Look through a folder and the folders in it.
 
     Args:
-        folder: Any folder: a benchmark's, several benchmarks' side by side, or one task's.
+        folder: Any folder: a benchmark's, several benchmarks' side by side, or a user's own task.
+        own: The own task that the folder is known to be. Not given, it is one where it has a `task.yaml`, or
+            no benchmark's files but a training file.
 
     Returns:
         What is there. Hidden files, macOS's resource files and documents (a README) are passed over.
@@ -58,6 +67,8 @@ def take_inventory(folder: Path) -> Inventory:
         DataError: The folder is not there, is a file, or holds so many files that it cannot be meant.
     """
     root = _opened(folder)
+    if own is not None or (root / TASK_FILE).exists():
+        return _own_inventory(root, own)
     parts: list[Part] = []
     problems: list[DataError] = []
     notes: dict[str, list[str]] = {}
@@ -71,10 +82,44 @@ def take_inventory(folder: Path) -> Inventory:
                 parts.append(found)
     parts, displaced = _prefer_named(_drop_twins(parts))
     kept, left_out = _choose_treebanks(_join_pieces(parts), problems)
+    if not parts and is_own(_candidates(root)):
+        return _own_inventory(root)
+    sentences = (*left_out, *displaced, *_sentences(notes))
+    return Inventory(root, _by_key(kept), tuple(problems), sentences)
+
+
+def _by_key(parts: Iterable[Part]) -> dict[tuple[str, str, str], list[Part]]:
     by_key: dict[tuple[str, str, str], list[Part]] = {}
-    for part in kept:
+    for part in parts:
         by_key.setdefault(part.key, []).append(part)
-    return Inventory(root, by_key, tuple(problems), (*left_out, *displaced, *_sentences(notes)))
+    return by_key
+
+
+def _own_inventory(root: Path, own: Task | None = None) -> Inventory:
+    problems: list[DataError] = []
+    found = look_at(root, _candidates(root, problems), own)
+    notes: dict[str, list[str]] = {}
+    for path, reason in found.left_out:
+        notes.setdefault(reason, []).append(path.relative_to(root).as_posix())
+    sentences = (*map(printable, found.notes), *_sentences(notes))
+    return Inventory(
+        root, _by_key(found.parts), (*problems, *found.problems), sentences, found.task, is_own=True
+    )
+
+
+def _candidates(root: Path, problems: list[DataError] | None = None) -> list[Candidate]:
+    """The regular files with their first lines; what cannot be looked at goes to the problems."""
+    found = []
+    problems = [] if problems is None else problems
+    for path in _files(root, problems):
+        try:
+            is_regular = stat.S_ISREG(path.stat().st_mode)
+        except OSError as error:
+            problems.append(_cannot_be_read(path, error))
+            continue
+        if is_regular:
+            found.append(Candidate(path, root, first_lines(path)))
+    return found
 
 
 def expanded(path: str | Path) -> Path:
@@ -225,9 +270,7 @@ def _join_pieces(parts: list[Part]) -> list[Part]:
     return list(joined.values())
 
 
-def _choose_treebanks(
-    parts: list[Part], problems: list[DataError]
-) -> tuple[list[Part], tuple[str, ...]]:
+def _choose_treebanks(parts: list[Part], problems: list[DataError]) -> tuple[list[Part], tuple[str, ...]]:
     """Keep one treebank a language, the same for all its splits.
 
     It is the first in the table of treebanks that is there. Where the table names none that is there, all are

@@ -45,6 +45,9 @@ class Part:
         format: Name of a format, a key of `formats.READERS`.
         files: The files, in reading order. Only CoNLL-U has more than one.
         treebank: UD treebank, such as "ewt"; empty for other formats.
+        language_column: Of an own task's file of several languages the column that tells them; else empty.
+        cut: Which of an own task's training rows it is of where they give a development set: "train" or
+            "validation"; empty for all.
     """
 
     task: Task
@@ -53,6 +56,8 @@ class Part:
     format: str
     files: tuple[Path, ...]
     treebank: str = ""
+    language_column: str = ""
+    cut: str = ""
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -1,7 +1,7 @@
 """The file formats that a data folder may hold, one module each.
 
 Each module has ``recognize``, which says what a file is from its name and first lines, and one or more
-readers. A new format is a module and its lines here.
+readers. A new format is a module and its lines here. The files of users' own tasks are read by `sources.own`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from xlprompt.data.sources.formats import belebele, conllu, jsonl, panx, pawsx, sib200, squad, xcopa, xnli
+from xlprompt.data.sources.own import rows as own
 from xlprompt.data.sources.parts import Candidate, Part, Recognition
 from xlprompt.data.sources.rows import Outcome
 
@@ -43,5 +44,6 @@ READERS: Mapping[str, Callable[[Part], Iterator[Outcome]]] = MappingProxyType(
         "xcopa-jsonl": xcopa.read_jsonl,
         "copa-xml": xcopa.read_xml,
         "squad-json": squad.read,
+        **dict.fromkeys(("own-csv", "own-tsv", "own-jsonl", "own-parquet", "own-columns"), own.read),
     }
 )

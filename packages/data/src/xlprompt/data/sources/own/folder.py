@@ -1,0 +1,151 @@
+"""The parts of an own task's folder: each language and split with its files, and what is wrong with others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.languages import code_of, in_study_order
+from xlprompt.data.sources.own.infer import LANGUAGE_COLUMNS, describe, find_task
+from xlprompt.data.sources.own.layout import OwnFile, place
+from xlprompt.data.sources.own.rows import CUT_EVERY
+from xlprompt.data.sources.own.tables import columns_of, records
+from xlprompt.data.sources.own.task_file import TASK_FILE, TaskFile, read_task_file
+from xlprompt.data.sources.parts import Candidate, LeftOut, Part
+from xlprompt.data.tasks.task_type import Task
+
+
+@dataclass(frozen=True)
+class OwnFolder:
+    """What an own task's folder holds.
+
+    Attributes:
+        task: The task; None where it cannot be told, which a problem then says.
+        parts: By language and split.
+        problems: What is wrong, each enough to refuse the folder.
+        left_out: Files that are not data of it, with the reason.
+        notes: What was found out and done, in sentences.
+    """
+
+    task: Task | None
+    parts: tuple[Part, ...]
+    problems: tuple[DataError, ...]
+    left_out: tuple[tuple[Path, str], ...]
+    notes: tuple[str, ...]
+
+
+def is_own(candidates: Sequence[Candidate]) -> bool:
+    """Tell whether a folder without a benchmark's files is meant as a task: there is a training file."""
+    found = map(place, candidates)
+    return any(isinstance(file, OwnFile) and file.split == "train" for file in found)
+
+
+def look_at(root: Path, candidates: Sequence[Candidate], task: Task | None = None) -> OwnFolder:
+    """Look through a folder that is an own task.
+
+    Args:
+        root: The folder.
+        candidates: Its files.
+        task: The task that it is known to be, from a recipe; None to find that out.
+    """
+    problems: list[DataError] = []
+    files: list[OwnFile] = []
+    left_out: list[tuple[Path, str]] = []
+    said = TaskFile()
+    try:
+        said = read_task_file(root) or said
+    except DataError as problem:
+        return OwnFolder(None, (), (problem,), (), ())
+    for candidate in candidates:
+        if candidate.path == root / TASK_FILE:
+            continue
+        found = place(candidate)
+        if isinstance(found, OwnFile):
+            files.append(found)
+        elif isinstance(found, LeftOut):
+            left_out.append((candidate.path, found.reason))
+        elif isinstance(found, DataError):
+            problems.append(found)
+    parts: list[Part] = []
+    try:
+        task = task or find_task(root, said, files)
+        for file in files:
+            parts += _parts_of(file, task, said)
+    except DataError as problem:
+        problems.append(problem)
+    if task is None:
+        return OwnFolder(None, (), tuple(problems), tuple(left_out), ())
+    whole = _join_shards(parts, files)
+    cut, notes = _with_development_sets(whole)
+    return OwnFolder(task, cut, tuple(problems), tuple(left_out), (describe(task), *notes))
+
+
+def _parts_of(file: OwnFile, task: Task, said: TaskFile) -> list[Part]:
+    """The parts that a file is: one, or one a language of a column."""
+    if file.language:
+        return [Part(task, file.language, file.split, file.format, (file.path,))]
+    there = columns_of(file.path, file.format)
+    column = next((name for name in there if name.lower() in LANGUAGE_COLUMNS), None)
+    if column is None and said.language is None:
+        raise DataError(
+            "cannot tell the language",
+            file=file.path,
+            fix="Name the file <language>.<split>, put it into a folder named after the language, add a column "
+            f"'language', or say it in {TASK_FILE}, as in language: pl.",
+        )
+    if column is None:
+        return [Part(task, said.language or "", file.split, file.format, (file.path,))]
+    codes: set[str] = set()
+    for line, record in records(file.path, file.format, (*task.fields, column)):
+        if isinstance(record, DataError):
+            raise record
+        code = code_of(str(record[column]))
+        if code is None:
+            raise DataError(
+                f"unknown language {str(record[column])[:40]!r} in {column}",
+                file=file.path,
+                line=line,
+                fix="Give its ISO 639 code, such as pl.",
+            )
+        codes.add(code)
+    return [
+        Part(task, code, file.split, file.format, (file.path,), language_column=column)
+        for code in in_study_order(codes)
+    ]
+
+
+def _join_shards(parts: Sequence[Part], files: Sequence[OwnFile]) -> list[Part]:
+    """Make one part of the shards of a split that lie in one folder."""
+    shards = {file.path for file in files if file.is_shard}
+    joined: dict[tuple[object, ...], Part] = {}
+    for part in parts:
+        path = part.files[0]
+        key = (part.key, path.parent, part.format) if path in shards else (part.key, path)
+        before = joined.get(key)
+        joined[key] = part if before is None else replace(part, files=before.files + part.files)
+    return list(joined.values())
+
+
+def _with_development_sets(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+    """The parts, where a language without a development set has one cut from its training set."""
+    there = {(part.language, part.split) for part in parts}
+    found: list[Part] = []
+    lacking = set()
+    for part in parts:
+        if part.split == "train" and (part.language, "validation") not in there:
+            lacking.add(part.language)
+            found += [
+                replace(part, cut="train"),
+                replace(part, split="validation", cut="validation"),
+            ]
+        else:
+            found.append(part)
+    if not lacking:
+        return tuple(found), ()
+    note = (
+        f"no development set in {', '.join(in_study_order(lacking))}: one training row in {CUT_EVERY}, the first "
+        f"of them, is kept for it and not trained on. Add <language>.dev to choose it yourself"
+    )
+    return tuple(found), (note,)

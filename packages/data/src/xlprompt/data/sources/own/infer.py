@@ -1,0 +1,228 @@
+"""What task a folder is, found out from its training files where `task.yaml` does not say it.
+
+Nothing is guessed where two readings are possible: the message then says which key of `task.yaml` decides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.sources.own.layout import OwnFile
+from xlprompt.data.sources.own.rows import as_list, label_name
+from xlprompt.data.sources.own.tables import columns_of, records
+from xlprompt.data.sources.own.task_file import TASK_FILE, TaskFile
+from xlprompt.data.tasks import BUNDLED, register
+from xlprompt.data.tasks.own import TaskDefinition, name_problem
+from xlprompt.data.tasks.task_type import Place, Task
+
+LANGUAGE_COLUMNS = ("language", "lang")
+_WORDS = ("tokens", "words")
+_TAGS = ("tags", "ner_tags", "pos_tags", "upos", "labels")
+_LABELS = ("label", "labels", "class", "category", "topic", "sentiment", "intent", "gold_label", "target")
+_NO_TEXT = frozenset({"", "id", "idx", "index", "guid", "split", "unnamed: 0", *LANGUAGE_COLUMNS})
+_PAIRS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("text1", "text2"), ("text_a", "text_b"))
+_FRACTION = re.compile(r"[-+]?\d*[.,]\d+|nan", re.IGNORECASE)
+_ENTITY = re.compile(r"[BI]-(?P<type>.+)")
+_MOST_LABELS = 1000
+_FIX = f"Say it in {TASK_FILE}: "
+
+
+def find_task(root: Path, said: TaskFile, files: Sequence[OwnFile]) -> Task:
+    """The task that a folder is.
+
+    Args:
+        root: The folder, after which the task is called where `said` does not.
+        said: What `task.yaml` says.
+        files: All that the folder holds.
+
+    Raises:
+        DataError: It cannot be told, or a training file is not as it should be.
+    """
+    train = [file for file in files if file.split == "train"]
+    if not files:
+        raise DataError(
+            "no file of this task",
+            file=root,
+            fix="Add <language>.train.csv, .tsv, .jsonl, .parquet or .conll.",
+        )
+    if not train and said.labels is None:
+        raise DataError(
+            "no training set, and so no labels",
+            file=root,
+            fix=f"Add <language>.train.csv, or name the labels in {TASK_FILE}.",
+        )
+    kind, fields = _fields(said, (train or list(files))[0])
+    labels = said.labels or _labels(kind, fields, train)
+    values: dict[str, Any] = {
+        "kind": kind,
+        "fields": fields,
+        "labels": labels,
+        "label_words": said.label_words or (),
+        "metrics": said.metrics or _metrics(kind, labels),
+        "version": said.version,
+    }
+    try:
+        definition = TaskDefinition.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise DataError(problem, file=root / TASK_FILE) from None
+    return register(definition.task(said.name or _name(root)))
+
+
+def _name(root: Path) -> str:
+    name = re.sub(r"[^\w.-]+", "-", root.name).strip("-.")[:60]
+    if problem := name_problem(name, BUNDLED):
+        raise DataError(f"the folder's name {problem}", file=root, fix=f"{_FIX}name: my-{name or 'task'}.")
+    return name
+
+
+def describe(task: Task) -> str:
+    """What was found out, in a sentence."""
+    *texts, answer = task.fields
+    what = (
+        "a tag a word" if task.kind.by_word else f"{len(texts)} text{'s' if len(texts) > 1 else ''}, a label"
+    )
+    return (
+        f"own task {task.name}: {what}; {', '.join(texts)} by {answer}; {len(task.labels)} labels "
+        f"({', '.join(task.labels)[:300]}); judged by {task.metrics[0]}"
+    )
+
+
+def _fields(said: TaskFile, file: OwnFile) -> tuple[str, tuple[str, ...]]:
+    """The kind, and the columns of texts and answer, by the first training file."""
+    there = columns_of(file.path, file.format)
+    if file.format == "own-columns":
+        if said.kind not in (None, "tagging"):
+            raise DataError(
+                f"words in columns are for tagging, and {TASK_FILE} says {said.kind}", file=file.path
+            )
+        label = said.label or "tags"
+        if said.label is not None and not (label.isdecimal() and int(label) > 1):
+            raise DataError(
+                f"label: is {label!r}, and a file of words in columns has no names for them",
+                file=file.path.parent / TASK_FILE,
+                fix="Give the tags' column as a number, the words' being 1, or leave it out for the last.",
+            )
+        return "tagging", ("tokens", label)
+    if not there:
+        raise DataError("the file is empty", file=file.path, fix="Put a header and rows into it.")
+    names = {name.lower(): name for name in reversed(there)}
+    words = next((names[name] for name in _WORDS if name in names), None)
+    tags = next((names[name] for name in _TAGS if name in names), None)
+    kind = said.kind or ("tagging" if words and tags and said.texts is None else "classification")
+    if kind == "tagging":
+        texts, label = said.texts or (words,), said.label or tags
+    else:
+        label = said.label or next((names[name] for name in _LABELS if name in names), None)
+        texts = said.texts or (_texts(file, there, label) if label else ())
+    shown = ", ".join(there)[:300]
+    if label is None:
+        raise DataError(
+            f"cannot tell the column of labels among {shown}", file=file.path, fix=f"{_FIX}label: ..."
+        )
+    if not texts or texts[0] is None:
+        raise DataError(
+            f"cannot tell the column of words among {shown}", file=file.path, fix=f"{_FIX}texts: ..."
+        )
+    if missing := [name for name in (*texts, label) if name not in there]:
+        raise DataError(f"missing column {missing[0]!r}", file=file.path, fix=f"The columns: {shown}.")
+    return kind, (*texts, label)
+
+
+def _texts(file: OwnFile, there: Sequence[str], label: str) -> tuple[str, ...]:
+    """The columns of texts: the only ones that can be, or a known pair."""
+    _, record = next(records(file.path, file.format, ()), (0, {}))
+    values = {} if isinstance(record, DataError) else record
+    could_be = [
+        name
+        for name in there
+        if name != label and name.lower() not in _NO_TEXT and isinstance(values.get(name, ""), str)
+    ]
+    if len(could_be) == 1:
+        return (could_be[0],)
+    if tuple(could_be) in _PAIRS:
+        return tuple(could_be)
+    if not could_be:
+        raise DataError("no column of texts", file=file.path, fix=f"The columns: {', '.join(there)[:300]}.")
+    raise DataError(
+        f"cannot tell which columns are the texts: {', '.join(could_be)[:300]}",
+        file=file.path,
+        fix=f"{_FIX}texts: [{could_be[0]}], with up to four.",
+    )
+
+
+def _labels(kind: str, fields: Sequence[str], train: Sequence[OwnFile]) -> tuple[str, ...]:
+    """All labels of the training files, in an order that does not hang on the rows'."""
+    counts: Counter[str] = Counter()
+    for file in train:
+        for place, value in _answers(file, fields):
+            given = as_list(value, fields[-1], place) if kind == "tagging" else [value]
+            if not isinstance(given, list):
+                raise place.error(f"{fields[-1]} is no list of tags", "Give a tag for each word.")
+            for one in given:
+                name = label_name(one, fields[-1], None, place)
+                if kind != "tagging" and _FRACTION.fullmatch(name):
+                    raise place.error(
+                        f"{fields[-1]} is {name}, a number with a fraction",
+                        "A label is a name or a whole number; correct it.",
+                    )
+                counts[name] += 1
+                if len(counts) > _MOST_LABELS:
+                    raise place.error(
+                        f"more than {_MOST_LABELS} labels in {fields[-1]!r}",
+                        f"{_FIX}label: names the column.",
+                    )
+    file_of_all = train[0].path
+    if not counts:
+        raise DataError("no rows", file=file_of_all, fix="Put rows with labels into it.")
+    if kind != "tagging" and len(counts) > 20 and 2 * len(counts) > counts.total():
+        raise DataError(
+            f"{len(counts)} labels in {counts.total()} rows: {fields[-1]!r} is hardly the label",
+            file=file_of_all,
+            fix=f"{_FIX}label: names the column.",
+        )
+    alike = Counter(name.strip().casefold() for name in counts)
+    if twice := sorted(name for name in counts if kind != "tagging" and alike[name.strip().casefold()] > 1):
+        raise DataError(
+            f"the labels {twice[0]!r} and {twice[1]!r} differ in capitals or spaces alone",
+            file=file_of_all,
+            fix=f"Write them alike, or name all in {TASK_FILE}: labels: [...].",
+        )
+    if len(counts) < 2:
+        raise DataError(
+            f"all training rows have the label {next(iter(counts))!r}", file=file_of_all, fix="Add others."
+        )
+    return _in_order(kind, counts)
+
+
+def _answers(file: OwnFile, fields: Sequence[str]) -> Iterator[tuple[Place, Any]]:
+    for line, record in records(file.path, file.format, fields):
+        if isinstance(record, DataError):
+            raise record
+        yield Place(0, file.path, line), record[fields[-1]]
+
+
+def _in_order(kind: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Numbers by size and names by the alphabet; tags of entities by type, each begun and gone on with."""
+    known = set(names)
+    entities = {name: found["type"] for name in known if (found := _ENTITY.fullmatch(name))}
+    if kind == "tagging" and entities and known <= {"O", *entities}:
+        types = sorted(set(entities.values()))
+        return ("O", *(f"{letter}-{each}" for each in types for letter in "BI"))
+    if all(name.isdecimal() for name in known):
+        return tuple(sorted(known, key=int))
+    return tuple(sorted(known))
+
+
+def _metrics(kind: str, labels: Sequence[str]) -> tuple[str, ...]:
+    if kind != "tagging":
+        return ("accuracy",)
+    spans = "O" in labels and all(label == "O" or label[1:2] == "-" for label in labels)
+    return ("f1", "precision", "recall", "accuracy") if spans else ("accuracy",)

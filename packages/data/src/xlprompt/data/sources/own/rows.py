@@ -1,0 +1,113 @@
+"""Examples of an own task, from the rows of its files: labels by their names, problems with row and field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.languages import code_of
+from xlprompt.data.sources.formats.jsonl import own_id
+from xlprompt.data.sources.own.tables import records
+from xlprompt.data.sources.parts import Part
+from xlprompt.data.sources.rows import Outcome
+from xlprompt.data.tasks.kinds.labels import json_type
+from xlprompt.data.tasks.task_type import Place, Task
+
+CUT_EVERY = 10
+"""Where there is no development set, each so many training rows give one to it, the first of them."""
+
+
+def read(part: Part) -> Iterator[Outcome]:
+    """Read the part's files row by row."""
+    task, position = part.task, -1
+    for path in part.files:
+        for line, record in records(path, part.format, task.fields):
+            if isinstance(record, DataError):
+                yield record
+                continue
+            if part.language_column and not _is_of(record, part):
+                continue
+            position += 1
+            if part.cut and (position % CUT_EVERY == 0) != (part.cut == "validation"):
+                continue
+            place = Place(position, path, line, own_id(record))
+            try:
+                yield task.example(_with_names(task, record, place), place)
+            except DataError as problem:
+                yield problem
+
+
+def _is_of(record: Mapping[str, Any], part: Part) -> bool:
+    """Whether a row of a file of several languages is the part's; unknown ones are told when it is looked at."""
+    return code_of(str(record.get(part.language_column))) == part.language
+
+
+def _with_names(task: Task, record: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    """The record with names for labels, and of tagging with lists for texts in which spaces part the words."""
+    answer = task.fields[-1]
+    given = record[answer]
+    if not task.kind.by_word:
+        return {**record, answer: label_name(given, answer, task.labels, place)}
+    words = task.fields[0]
+    tokens = as_list(record[words], words, place)
+    tags = as_list(given, answer, place)
+    if isinstance(tags, list):
+        tags = [
+            label_name(tag, f"{answer}, word {number}", task.labels, place)
+            for number, tag in enumerate(tags, 1)
+        ]
+    if isinstance(tokens, list) and isinstance(tags, list) and len(tokens) != len(tags):
+        raise place.error(
+            f"{len(tokens)} words in {words!r} but {len(tags)} tags in {answer!r}",
+            "Each word needs one tag; correct or delete the sentence.",
+        )
+    return {**record, words: tokens, answer: tags}
+
+
+def as_list(value: Any, name: str, place: Place) -> Any:
+    """A list of words, also of a text with spaces between them."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        raise place.error(
+            f"{name} is a list written as text", "Give words with spaces between them, or JSON Lines."
+        )
+    return value.split()
+
+
+def label_name(value: Any, field: str, labels: tuple[str, ...] | None, place: Place) -> str:
+    """Name a label as the task does.
+
+    Args:
+        value: A name; or a number, which is a name, or a label's place where all labels have other names.
+        field: For the message.
+        labels: The task's; None where they are to be found out.
+        place: For the message.
+
+    Raises:
+        DataError: It is no label.
+    """
+    if isinstance(value, bool):
+        value = str(value).lower()
+    if isinstance(value, float):
+        raise place.error(
+            f"{field} is {value}, a number with a fraction",
+            "A label is a name or a whole number; correct it.",
+        )
+    if value is None or not isinstance(value, str | int):
+        raise place.error(
+            f"{field} is not a label but {json_type(value)}", "Give a label, or delete the row."
+        )
+    name = str(value)
+    if not name.strip():
+        raise place.error(f"{field} is empty", "Give a label, or delete the row.")
+    if labels is None or name in labels:
+        return name
+    if name.isdecimal() and int(name) < len(labels) and not any(map(str.isdecimal, labels)):
+        return labels[int(name)]
+    raise place.error(
+        f"unknown label {name[:80]!r} in {field}",
+        f"The labels are {', '.join(labels)[:400]}: those of the training sets, or of labels: in task.yaml. "
+        "Correct the row, or name all labels there.",
+    )

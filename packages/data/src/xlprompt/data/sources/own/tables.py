@@ -1,0 +1,267 @@
+"""Rows of an own task's files, as dictionaries with their lines: CSV, TSV, JSON Lines, Parquet, columns of words.
+
+What the rows mean is not known here. A Parquet file's numbers of labels become their names, by the names that
+stand in that very file: files of two languages may number them differently.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xlprompt.data.errors import DataError
+from xlprompt.data.sources.formats import jsonl, tsv
+from xlprompt.data.sources.lines import first_lines, numbered_lines
+from xlprompt.data.sources.quoting import unquoted
+
+Records = Iterator[tuple[int, dict[str, Any] | DataError]]
+
+_AGAIN = "The row is cut off or has a stray separator; correct it."
+_ROWS_AT_ONCE = 4096
+
+
+def columns_of(path: Path, format_name: str) -> tuple[str, ...]:
+    """The names of a table's columns; none of a file of words in columns, or an empty one.
+
+    Raises:
+        DataError: The file cannot be read, or has no header.
+    """
+    if format_name == "own-columns":
+        return ()
+    if format_name == "own-parquet":
+        return tuple(_opened(path).schema_arrow.names)
+    if format_name == "own-jsonl":
+        first = next(jsonl.records(path), None)
+        if first is not None and isinstance(first[1], DataError):
+            raise first[1]
+        return () if first is None else tuple(map(str, first[1]))
+    for line, text in numbered_lines(path):
+        if isinstance(text, DataError):
+            raise text
+        if format_name == "own-tsv":
+            return tuple(map(unquoted, text.split("\t")))
+        return tuple(_cells(text, _delimiter(text), path, line))
+    return ()
+
+
+def records(path: Path, format_name: str, wanted: Sequence[str]) -> Records:
+    """Read a file.
+
+    Args:
+        path: The file.
+        format_name: Its format.
+        wanted: Columns that have to be there; of words in columns the names for the words and their tags.
+
+    Yields:
+        Line number (of Parquet the row's, from 1), and the row or what is wrong with it.
+    """
+    try:
+        yield from _READERS[format_name](path, wanted)
+    except DataError as problem:
+        yield problem.line or 1, problem
+
+
+def _csv(path: Path, wanted: Sequence[str]) -> Records:
+    """Commas or semicolons between cells, which are quoted where they hold one, and may go over lines."""
+
+    def lines() -> Iterator[str]:
+        for _, text in numbered_lines(path):
+            if isinstance(text, DataError):
+                raise text
+            yield f"{text}\n"
+
+    head = next(iter(first_lines(path, 1)), "")
+    reader = csv.reader(lines(), delimiter=_delimiter(head), strict=True)
+    header: list[str] | None = None
+    begun = 1
+    while True:
+        begun = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(
+                f"not CSV ({error})",
+                file=path,
+                line=begun,
+                fix="A text with a quotation mark in it stands between quotation marks, and each inside is "
+                "doubled; of one that nothing closes the row begins here.",
+            ) from None
+        if not cells:
+            continue
+        if header is None:
+            header = tsv.check_header(cells, wanted, path, begun)
+        elif cells == header:
+            yield (
+                begun,
+                DataError("the header stands here again", file=path, line=begun, fix="Delete this line."),
+            )
+        elif len(cells) != len(header):
+            problem = f"{len(cells)} columns where the header has {len(header)}"
+            yield begun, DataError(problem, file=path, line=begun, fix=_AGAIN)
+        else:
+            yield begun, dict(zip(header, cells, strict=True))
+
+
+def _delimiter(head: str) -> str:
+    return ";" if ";" in head and "," not in head else ","
+
+
+def _cells(text: str, delimiter: str, path: Path, line: int) -> list[str]:
+    try:
+        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
+    except csv.Error as error:
+        raise DataError(f"not CSV ({error})", file=path, line=line, fix="Mend the header.") from None
+
+
+def _tsv(path: Path, wanted: Sequence[str]) -> Records:
+    header: list[str] | None = None
+    for line, record in tsv.records(path, wanted):
+        if isinstance(record, dict):
+            header = header or list(record)
+            if list(record.values()) == header:
+                again = DataError(
+                    "the header stands here again", file=path, line=line, fix="Delete this line."
+                )
+                yield line, again
+                continue
+        yield line, record
+
+
+def _json_lines(path: Path, wanted: Sequence[str]) -> Records:
+    for line, record in jsonl.records(path):
+        missing = [] if isinstance(record, DataError) else [name for name in wanted if name not in record]
+        if missing and isinstance(record, dict):
+            there = ", ".join(map(str, record)) or "none"
+            problem = f"missing column {missing[0]!r}"
+            yield line, DataError(problem, file=path, line=line, fix=f"The row's columns: {there}.")
+        else:
+            yield line, record
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise DataError(f"not a Parquet file ({reason})", file=path, fix="Get it again.") from None
+
+
+def _parquet(path: Path, wanted: Sequence[str]) -> Records:
+    file = _opened(path)
+    schema = file.schema_arrow
+    if missing := [name for name in wanted if name not in schema.names]:
+        raise DataError(
+            f"missing column {', '.join(map(repr, missing))}",
+            file=path,
+            fix=f"The file's columns: {', '.join(schema.names)[:200]}.",
+        )
+    plain = [field.name for field in schema if _is_plain(field.type)]
+    for name in wanted:
+        if name not in plain:
+            raise DataError(
+                f"the column {name!r} is nested ({schema.field(name).type})",
+                file=path,
+                fix="Give texts, labels, or lists of them, each in a column of its own.",
+            )
+    names = _label_names(schema)
+    row = 0
+    try:
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=plain):
+            for record in batch.to_pylist():
+                row += 1
+                yield row, {key: _named(value, names.get(key)) for key, value in record.items()}
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"cannot be read ({str(error)[:200]})", file=path, line=row + 1) from None
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    return not pa.types.is_nested(kind)
+
+
+def _label_names(schema: pa.Schema) -> dict[str, Sequence[str]]:
+    """Names of labels by column, from what the datasets library writes into its files."""
+    found: dict[str, Sequence[str]] = {}
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        for column, feature in features.items():
+            inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
+            inner = inner if isinstance(inner, dict) else {}
+            if inner.get("_type") == "ClassLabel" and isinstance(inner.get("names"), list):
+                found[column] = [str(name) for name in inner["names"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return found  # without it, or with another kind of it, numbers stay numbers
+    return found
+
+
+def _named(value: Any, names: Sequence[str] | None) -> Any:
+    if names is None:
+        return value
+    if isinstance(value, list):
+        return [_named(each, names) for each in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
+
+
+def _columns(path: Path, wanted: Sequence[str]) -> Records:
+    """A word a line, first of its columns, and its tag, the last; blank lines and -DOCSTART- end sentences."""
+    words, tags = wanted
+    column = int(tags) - 1 if tags.isdigit() else -1
+    rows: list[list[str]] = []
+    first_line = 0
+    problem: DataError | None = None
+    for line, text in chain(numbered_lines(path), [(0, "")]):
+        if isinstance(text, DataError):
+            yield line, text
+            return
+        cells = text.split("\t") if "\t" in text else text.split()
+        if not text.strip() or cells[0] == "-DOCSTART-":
+            if problem is not None:
+                yield problem.line or first_line, problem
+            elif rows:
+                yield first_line, {words: [row[0] for row in rows], tags: [row[column] for row in rows]}
+            rows, problem = [], None
+            continue
+        first_line = first_line if rows else line
+        rows.append(cells)
+        if problem is None:
+            problem = _wrong_columns(cells, rows[0], column, path, line)
+
+
+def _wrong_columns(
+    cells: list[str], first: list[str], column: int, path: Path, line: int
+) -> DataError | None:
+    if len(cells) != len(first):
+        message = f"{len(cells)} columns where the sentence begins with {len(first)}"
+    elif len(cells) == 1:
+        message = "a word without a tag"
+    elif column >= len(cells):
+        message = f"{len(cells)} columns, and the tags are in column {column + 1}"
+    elif not cells[0].strip() or not cells[column].strip():
+        message = "an empty word or tag"
+    else:
+        return None
+    return DataError(
+        message, file=path, line=line, fix="A line is a word and its tag, the same columns in all; mend it."
+    )
+
+
+_READERS: Mapping[str, Callable[[Path, Sequence[str]], Records]] = MappingProxyType(
+    {
+        "own-csv": _csv,
+        "own-tsv": _tsv,
+        "own-jsonl": _json_lines,
+        "own-parquet": _parquet,
+        "own-columns": _columns,
+    }
+)
