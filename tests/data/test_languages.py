@@ -81,7 +81,12 @@ def test_for_another_language_no_wrong_one_is_suggested(other):
     [
         *[("pl", "Polish", "Latin"), ("ha", "Hausa", "Latin"), ("sr", "Serbian", "Cyrillic")],
         *[("yue", "Cantonese", "Han"), ("pcm", "Nigerian Pidgin", "Latin"), ("am", "Amharic", "Ethiopic")],
-        *[("no", "Norwegian", "Latin"), ("frr", "Northern Frisian", "Latin"), ("kaa", "Kara-Kalpak", "Cyrillic"), ("grc", "Ancient Greek", "Greek")],
+        *[
+            ("no", "Norwegian", "Latin"),
+            ("frr", "Northern Frisian", "Latin"),
+            ("kaa", "Kara-Kalpak", "Cyrillic"),
+            ("grc", "Ancient Greek", "Greek"),
+        ],
         ("sh", "Serbo-Croatian", "unknown"),
     ],
 )

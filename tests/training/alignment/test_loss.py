@@ -51,7 +51,7 @@ def recipe_of(model, data, **changes):
 
 
 def setup_of(recipe, processes=None):
-    source = open_data(recipe.data)
+    source = open_data(recipe)
     return Setup(
         recipe, TASKS[recipe.task], source, load_tokenizer(recipe.model), CPU, processes or Processes()
     )

@@ -93,7 +93,7 @@ class Watched:
 
 
 def loaded_model(recipe, result):
-    source = Watched(open_data(recipe.data))
+    source = Watched(open_data(recipe))
     tokenizer = load_tokenizer(recipe.model)
     setup = Setup(recipe, TASKS[recipe.task], source, tokenizer, CPU, Processes())
     model = build_model(recipe, tokenizer, CPU)

@@ -1,7 +1,7 @@
 """The language table: what each language is and how much of it XGLM saw in pre-training.
 
-A language is a row. Any other language of ISO 639 has its name and script from langcodes and CLDR; its family
-and its resources are unknown. Nothing here knows which files or tasks exist; those are in `tasks` and `sources`.
+A language is a row. Any other of ISO 639 has its name and script from langcodes and CLDR; its family and its
+resources are unknown. Nothing here knows which files or tasks exist; those are in `tasks` and `sources`.
 """
 
 from __future__ import annotations

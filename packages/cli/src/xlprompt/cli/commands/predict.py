@@ -97,7 +97,9 @@ def command(
     if len(pair) == 1:
         raise click.UsageError("--premise and --hypothesis belong together: give both.")
     found, _ = find_checkpoint(checkpoint, mlruns)
-    rows = _rows(found.metadata.task, texts or pair, source)
+    task = found.metadata.known_task
+    assert task is not None  # or it would not have been found
+    rows = _rows(task, texts or pair, source)
     kind = cast("AlignmentKind", align or "none")
     predicted = predict(found, rows, language=language, align=kind, device=device, model=model)
     notes = open_console(stderr=True)
@@ -114,11 +116,9 @@ def command(
         _show(open_console(), predicted)
 
 
-def _rows(task_name: str, texts: tuple[str, ...], source: Path | None) -> list[Example]:
-    from xlprompt.data import task as task_row
+def _rows(task: Task, texts: tuple[str, ...], source: Path | None) -> list[Example]:
     from xlprompt.data.sources.unlabeled import read_rows, typed_rows
 
-    task: Task = task_row(task_name)
     if texts:
         return typed_rows(task, texts)
     if source is None:

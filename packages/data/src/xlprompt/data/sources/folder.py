@@ -47,11 +47,12 @@ class FolderSource:
         self.name = folder.as_posix()
         self._inventory: Inventory = take_inventory(folder, own)
         self.own = self._inventory.own
+        self.left_out = self._inventory.left_out
         self._loaded: dict[tuple[str, str, str, int | None, str], Dataset] = {}
         problems = self._inventory.problems
         if self._inventory.is_own and problems:
             raise problems[0]
-        for sentence in self._inventory.left_out:
+        for sentence in () if self._inventory.is_own else self._inventory.left_out:
             _log.info("%s", sentence)
         if problems:
             _log.info("%d files are not understood, the first: %s", len(problems), problems[0])

@@ -1,7 +1,7 @@
 """The tasks: each is a file in this folder, and each kind of task a file in `kinds`.
 
-Tasks of users' own come to them as their definitions are met, in a folder, a recipe or a store. Where a task's
-files are and what they look like is the business of `sources`.
+Tasks of users' own come to them as their definitions are met, in a folder, a recipe or a store. Where a
+task's files are and what they look like is the business of `sources`.
 """
 
 from __future__ import annotations

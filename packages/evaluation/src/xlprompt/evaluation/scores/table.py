@@ -58,7 +58,10 @@ def score_table(report: TransferReport) -> Table:
         if row.resource_level != level:
             level = row.resource_level
             table.add_row(
-                Text("unseen in pre-training" if level == "unseen" else f"{level} resources", style="dim italic")
+                Text(
+                    "unseen in pre-training" if level == "unseen" else f"{level} resources",
+                    style="dim italic",
+                )
             )
         mark = " *" if result.language in report.trained_languages else ""
         table.add_row(

@@ -159,7 +159,7 @@ class TransferReport:
         return tuple(code for code, result in self.results.items() if result.collapsed)
 
     def by_resources(self) -> list[LanguageResult]:
-        """Return the results by pre-training tokens, most first; equal ones (unseen languages, then unknown ones) by code.
+        """Return the results by pre-training tokens, most first, then unseen and then unknown languages.
 
         Raises:
             DataError: A language code is not in the language table.

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xlprompt.data import TASKS
 from xlprompt.models import backbone_fingerprint, short_name
 from xlprompt.studies.grid.code_version import ENTRY, code_version
 from xlprompt.studies.grid.grid import Grid, load_grid_recipe
 from xlprompt.training.errors import RecipeError
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data, unlabelled_split
-from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict
+from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict, task_of
 from xlprompt.training.recipes.unused_keys import refuse_unused
 from xlprompt.training.store.training_state import FREE_KEYS
 
@@ -109,7 +108,7 @@ def make_groups(
     seen: dict[str, str] = {}
     for task, method, variant in itertools.product(grid.tasks, grid.methods, grid.variants or ("",)):
         file, recipe = load_grid_recipe(grid, path, task, method, overrides, variant=variant)
-        values = recipe_to_dict(recipe)
+        task, values = recipe.task, recipe_to_dict(recipe)  # 'own' has a name
         key = json.dumps([task, *(values[part] for part in ("data", "evaluation", "alignment_loss"))])
         if key not in data_known:
             data_known[key] = data_fingerprints(recipe)
@@ -165,8 +164,8 @@ def data_fingerprints(recipe: Recipe, *, test: bool = True) -> dict[str, str]:
         RunError: The recipe names no data, or the source lacks a language.
         DataError: The source cannot be read or lacks a split.
     """
-    settings, task = recipe.data, TASKS[recipe.task]
-    source = open_data(settings)
+    settings, task = recipe.data, task_of(recipe)
+    source = open_data(recipe)
     wanted = [("train", language) for language in settings.train_languages]
     wanted.append(("validation", settings.train_language))
     pulled = recipe.alignment_loss.weight > 0

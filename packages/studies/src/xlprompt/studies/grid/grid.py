@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from xlprompt.data import TASKS
+from xlprompt.data.tasks import BUNDLED
+from xlprompt.data.tasks.own import OWN
 from xlprompt.models import METHODS
 from xlprompt.studies.executors.settings import ExecutorSettings
 from xlprompt.training.errors import RecipeError
@@ -44,7 +45,9 @@ def check_pattern(value: str) -> str:
 class Grid(Settings):
     """The cells of a study: every task with every method and seed."""
 
-    tasks: tuple[str, ...] = Field(description=f"Any of {', '.join(TASKS)}; or all.")
+    tasks: tuple[str, ...] = Field(
+        description=f"Any of {', '.join(BUNDLED)}; or all; or '{OWN}', the task that the data folder is."
+    )
     methods: tuple[str, ...] = Field(description="What stands for {method} in the name of a recipe file.")
     seeds: tuple[int, ...] = Field(
         default=(0, 1, 2), description="A number of seeds (3 is 0, 1 and 2) or a list of them."
@@ -101,9 +104,9 @@ class Grid(Settings):
     @classmethod
     def _tasks_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if value == ("all",):
-            return tuple(TASKS)
-        if unknown := [task for task in value if task not in TASKS]:
-            raise ValueError(f"unknown task {reprlib.repr(unknown[0])}; the tasks are {', '.join(TASKS)}")
+            return tuple(BUNDLED)
+        if unknown := [task for task in value if task not in (*BUNDLED, OWN)]:
+            raise ValueError(f"unknown task {reprlib.repr(unknown[0])}; the tasks are {', '.join(BUNDLED)}")
         return value
 
     @field_validator("seeds")
@@ -177,6 +180,6 @@ def load_found_recipe(
         RecipeError: It is wrong, or another task's.
     """
     recipe = load_recipe(file, overrides)
-    if recipe.task != task:
+    if recipe.task != task and not (task == OWN and recipe.task_definition):
         raise RecipeError(f"{file}: is a recipe of {recipe.task}, and {path} names it as one of {task}")
     return recipe

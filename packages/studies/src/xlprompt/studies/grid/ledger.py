@@ -22,6 +22,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.cells import Cell, Group
 from xlprompt.studies.grid.over_seeds import as_metrics, summarize
+from xlprompt.studies.grid.own_tasks import learn_own_tasks
 from xlprompt.training.machine.process_identity import this_process
 from xlprompt.training.recipes.recipe import flatten
 from xlprompt.training.store.database import MAX_TAG, PROCESS_TAG, open_client
@@ -120,6 +121,7 @@ class Ledger:
         self._store = store
         self._client = open_client(store)
         self._artifacts: dict[str, Path] = {}  # by run; they never move, and asking the store takes time
+        learn_own_tasks(self._client)
 
     def training_runs(self, tasks: Sequence[str]) -> list[CellRun]:
         """The training runs of these tasks, newest first, those outside studies too."""
@@ -360,7 +362,11 @@ class Ledger:
         token: str | None = None
         while ids:
             page = self._client.search_runs(
-                ids, condition, max_results=_PAGE, order_by=["attributes.start_time DESC"], page_token=token
+                ids,
+                condition,
+                max_results=_PAGE,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
             )
             found.extend(page)
             token = page.token

@@ -124,10 +124,10 @@ def run_study(
     if dry_run and not (store / "mlflow.db").is_file():
         return _only_planned(make_plan(groups, [], force=force), grid, console)
 
-    ledger = Ledger(store)
+    ledger, tasks = Ledger(store), list(dict.fromkeys(group.task for group in groups))
     if not dry_run:
-        ledger.end_abandoned(grid.tasks)
-    plan = make_plan(groups, ledger.training_runs(grid.tasks), force=force)
+        ledger.end_abandoned(tasks)
+    plan = make_plan(groups, ledger.training_runs(tasks), force=force)
     if dry_run:
         return _only_planned(plan, grid, console)
     _take_in_single_runs(plan, ledger)

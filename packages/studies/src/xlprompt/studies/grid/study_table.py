@@ -10,13 +10,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from xlprompt.data import TASKS
 from xlprompt.data.languages import language
 from xlprompt.evaluation import main_metric
 from xlprompt.evaluation.comparison.statistics import Spread, spread
 from xlprompt.studies.grid.cells import Group
 from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.studies.grid.over_seeds import summarize
+from xlprompt.training.recipes.recipe import task_of
 from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, TRANSFER_GAP, score_name
 
 _ABSENT = "–"
@@ -69,7 +69,7 @@ class GroupResult:
 
 def group_result(group: Group, parent_run_id: str | None, runs: Mapping[int, CellRun]) -> GroupResult:
     """Summarize the finished runs of a group, by seed."""
-    metric = main_metric(TASKS[group.task])
+    metric = main_metric(task_of(group.cells[0].recipe))
     summaries = summarize([run.metrics for run in runs.values()])
     trained = group.cells[0].recipe.data.train_language
     seconds = [run.seconds for run in runs.values() if run.seconds is not None]

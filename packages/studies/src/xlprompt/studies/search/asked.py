@@ -11,14 +11,13 @@ from typing import Any
 
 from rich.console import Console
 
-from xlprompt.data import TASKS
 from xlprompt.evaluation import main_metric
 from xlprompt.models import backbone_fingerprint, load_backbone, short_name
 from xlprompt.studies.grid.cells import data_fingerprints, digest, result_parts
 from xlprompt.studies.grid.grid import find_recipe, load_found_recipe
 from xlprompt.studies.search.space import Knob, SearchError, SearchFile, load_search, shipped_values
 from xlprompt.studies.search.worker import SearchJob
-from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict
+from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict, task_of
 from xlprompt.training.recipes.unused_keys import refuse_unused
 
 _TRIAL = "xlprompt.studies.search.trial.train_trial"  # whose code decides the scores
@@ -54,7 +53,7 @@ class AskedSearch:
     @property
     def metric(self) -> str:
         """What the development score is called."""
-        return main_metric(TASKS[self.recipe.task])
+        return main_metric(task_of(self.recipe))
 
     @property
     def space(self) -> dict[str, Knob]:

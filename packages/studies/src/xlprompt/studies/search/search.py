@@ -135,7 +135,7 @@ def run_search(
         f"Database {hidden(address)}, in it {search.name}", highlight=False, markup=False, soft_wrap=True
     )
     best = out / f"{task}-{method}.yaml"
-    run = SearchRun(store, search.name, task)
+    run = SearchRun(store, search.name, search.recipe.task)
     failures: tuple[str, ...] = ()
     stopped_by = None
     if not trials.are_complete or not run.is_finished:
@@ -144,7 +144,7 @@ def run_search(
     _say_outcome(search, trials, found, best, console)
     return SearchResult(
         study=search.name,
-        task=task,
+        task=search.recipe.task,
         method=method,
         model=search.recipe.model,
         metric=search.metric,

@@ -7,26 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xlprompt.data import STUDY_LANGUAGES, TASKS, Task
+from xlprompt.data import STUDY_LANGUAGES, Task
 from xlprompt.data import language as language_row
 from xlprompt.data.sources import FolderSource, Source, open_source
 from xlprompt.training.errors import RunError
-from xlprompt.training.recipes.recipe import DataSettings, Recipe
+from xlprompt.training.recipes.data_settings import DataSettings
+from xlprompt.training.recipes.recipe import Recipe, task_of
 
 
-def open_data(settings: DataSettings) -> Source:
-    """The source that a recipe names.
+def open_data(recipe: Recipe) -> Source:
+    """The source that a recipe names; a folder of the user's own task is opened as that very task.
 
     Raises:
         RunError: It names none.
         DataError: There is no such source.
     """
-    if settings.source is None:
+    if recipe.data.source is None:
         raise RunError(
             "no data: the recipe's data.source is null. Give a folder (DATA=<folder> with make, --data "
             "<folder> with xlprompt) or 'hub'"
         )
-    return open_source(settings.source)
+    own = None if recipe.task_definition is None else task_of(recipe)
+    return open_source(recipe.data.source, own)
 
 
 def open_training_data(recipe: Recipe) -> Source:
@@ -36,7 +38,7 @@ def open_training_data(recipe: Recipe) -> Source:
         RunError: The recipe names no source, or that lacks the training or the development set.
         DataError: There is no such source.
     """
-    source, task = open_data(recipe.data), TASKS[recipe.task]
+    source, task = open_data(recipe), task_of(recipe)
     for language in recipe.data.train_languages:
         _require_language(source, task, "train", language)
     _require_language(source, task, "validation", recipe.data.train_language)

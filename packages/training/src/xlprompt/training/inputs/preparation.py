@@ -15,7 +15,7 @@ import datasets
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from xlprompt.data import TASKS, Task
+from xlprompt.data import Task
 from xlprompt.data.encoding.encode import Encoded, encode
 from xlprompt.data.encoding.mixture import draw_examples, examples_by_language, language_shares, mix
 from xlprompt.data.fingerprints import fingerprint_of
@@ -31,7 +31,7 @@ from xlprompt.models import (
     writable_cache_dir,
 )
 from xlprompt.training.errors import RunError
-from xlprompt.training.recipes.recipe import Recipe
+from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.store.tracker import DatasetRecord
 
 _log = logging.getLogger(__name__)
@@ -236,7 +236,7 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torc
             are to be aligned in a layer that it does not have.
         ModelError: The backbone cannot be loaded or is not made for the recipe's settings.
     """
-    task = TASKS[recipe.task]
+    task = task_of(recipe)
     backbone = load_backbone(
         recipe.model,
         dtype=recipe.precision,

@@ -18,6 +18,8 @@ from xlprompt.data.strict_yaml import UNREADABLE, StrictLoader, problem_in
 from xlprompt.training.errors import RecipeError
 
 _MOST_BYTES = 2**20
+
+
 def parse_value(text: str) -> Any:
     """A command-line value with the meaning it would have in a recipe (`5e-3`, `null`, `[en, de]`).
 

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from pydantic import Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from xlprompt.data import TASKS
+from xlprompt.data import Task
+from xlprompt.data.tasks import BUNDLED
+from xlprompt.data.tasks.own import OWN, TaskDefinition, name_problem
 from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.models import (
     METHODS,
@@ -29,103 +39,11 @@ from xlprompt.models import (
     method_of,
 )
 from xlprompt.training.errors import RecipeError
+from xlprompt.training.recipes.data_settings import DataSettings
 from xlprompt.training.recipes.errors import explain
 from xlprompt.training.recipes.files import merge, read_chain, unflatten
-from xlprompt.training.recipes.settings import Settings, each_once, flat_pairs, validated
-
-
-class DataSettings(Settings):
-    """Where the examples come from and how many of them are used."""
-
-    source: str | None = Field(
-        default=None,
-        description="'mini' (bundled), 'hub', or a folder of data files. Costs nothing itself; 'hub' "
-        "downloads on first use.",
-    )
-    train_language: str = Field(
-        default="en", description="The language that is trained on and that chooses the checkpoint."
-    )
-    also_train_on: tuple[str, ...] = Field(
-        default=(),
-        description="Further languages to train on, such as [de, sw]. The training set stays as large as "
-        "train_language's and is dealt out to all of them by the run's seed, so steps and time stay. No "
-        "zero-shot figure counts them.",
-    )
-    language_exponent: float = Field(
-        default=0.0,
-        ge=0,
-        le=10,
-        description="With also_train_on: shares of the languages are in proportion to their pre-training "
-        "tokens to this power. 0: all the same; 1: as in pre-training, where English is more than half. "
-        "Each has one example at least.",
-    )
-    limit: int | None = Field(
-        default=None,
-        ge=1,
-        description="At most this many examples of each split and language, a fixed random subset. Saves "
-        "encoding and evaluation time; scores get wider error bars.",
-    )
-    development_limit: int | None = Field(
-        default=None,
-        ge=1,
-        description="At most this many development examples. Evaluation during training costs this many "
-        "forward passes every `schedule.evaluate_every` steps.",
-    )
-    test_limit: int | None = Field(
-        default=None,
-        ge=1,
-        description="At most this many test examples of each language, a fixed random subset. Scoring takes "
-        "this many forward passes for each language; scores get wider error bars.",
-    )
-    languages: Literal["study"] | tuple[str, ...] | None = Field(
-        default=None,
-        description="Test languages: null for all that the source has, 'study' for those of the study's 20 "
-        "that it has, or a list (each must be there). Evaluation time grows with their number.",
-    )
-
-    @field_validator("languages")
-    @classmethod
-    def _each_is_scored_once(cls, value: Any) -> Any:
-        if isinstance(value, tuple):
-            if not value:
-                raise ValueError("name one language at least; null takes all that the source has")
-            each_once(value)
-        return value
-
-    @property
-    def train_languages(self) -> tuple[str, ...]:
-        """All languages trained on, the one that chooses the checkpoint first."""
-        return (self.train_language, *self.also_train_on)
-
-    def limit_of(self, split: str) -> int | None:
-        """At most how many examples of a split are used, of each language; None for all."""
-        own = {"validation": self.development_limit, "test": self.test_limit}.get(split)
-        return min((limit for limit in (self.limit, own) if limit is not None), default=None)
-
-    @field_validator("source")
-    @classmethod
-    def _folder_is_named_from_the_root(cls, value: str | None) -> str | None:
-        """A run knows where its data are, from whatever folder it is scored or resumed."""
-        folder = os.path.expanduser(value or "")
-        return os.path.abspath(folder) if value not in ("mini", "hub") and os.path.isdir(folder) else value
-
-    @model_validator(mode="after")
-    def _languages_are_named_once(self) -> DataSettings:
-        if len(set(self.train_languages)) < len(self.train_languages):
-            raise ValueError(
-                f"also_train_on names a language twice, or train_language ({self.train_language}) again: "
-                f"{', '.join(self.also_train_on)}. Remove it"
-            )
-        if self.language_exponent and not self.also_train_on:
-            raise ValueError(
-                "language_exponent has the shares of one language to set. Name others in also_train_on, or "
-                "leave it out"
-            )
-        return self
-
-
-LIMITS = ("limit", "development_limit", "test_limit")
-"""Keys of DataSettings; a limit that is given for a scoring alone stands in the place of each."""
+from xlprompt.training.recipes.own_task import own_task_values
+from xlprompt.training.recipes.settings import Settings, flat_pairs, validated
 
 
 class OptimizerSettings(Settings):
@@ -233,7 +151,15 @@ def _with_methods(kind: type[AnyRecipe]) -> type[AnyRecipe]:
 class Recipe(Settings):
     """Everything that decides the result of one run, apart from the machine."""
 
-    task: str = Field(description=f"Any of {', '.join(TASKS)}.")
+    task_definition: TaskDefinition | None = Field(
+        default=None,
+        description="What a task of your own is; null for the bundled ones. Found out from the data folder, "
+        "and kept with the run, which can be read without the folder.",
+    )
+    task: str = Field(
+        description=f"Any of {', '.join(BUNDLED)}; or '{OWN}', the task that the data folder is, which a "
+        "recipe without a task means, too."
+    )
     method: str = Field(
         default="prompt",
         description="What trains beside the head: "
@@ -280,10 +206,21 @@ class Recipe(Settings):
 
     @field_validator("task")
     @classmethod
-    def _task_is_known(cls, value: str) -> str:
-        if value not in TASKS:
-            raise ValueError(f"unknown task {reprlib.repr(value)}; the tasks are {', '.join(TASKS)}")
+    def _task_is_known(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("task_definition") is not None:
+            if problem := name_problem(value, BUNDLED):
+                raise ValueError(problem)
+        elif value not in BUNDLED:
+            raise ValueError(f"unknown task {reprlib.repr(value)}; the tasks are {', '.join(BUNDLED)}")
         return value
+
+    @model_serializer(mode="wrap")
+    def _without_what_only_own_tasks_have(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A bundled task's recipe is stored, and known by its fingerprint, as if there were no others."""
+        values: dict[str, Any] = handler(self)
+        if self.task_definition is None:
+            values.pop("task_definition", None)
+        return values
 
     @model_validator(mode="after")
     def _words_stand_for_logits(self) -> Recipe:
@@ -346,25 +283,33 @@ def load_recipe(
     """
     paths = [path] if isinstance(path, str | Path) else path
     layers = [layer for each in paths for layer in read_chain(Path(each))]
-    return validated(_for_task(layers), Recipe, overrides, origin=" ".join(map(str, paths)))
+    own = own_task_values(layers, overrides or {})
+    layers = _for_task(layers, OWN if own else None)
+    return validated(layers, Recipe, {**(overrides or {}), **own}, origin=" ".join(map(str, paths)))
 
 
-def _for_task(layers: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
-    """The layers, each followed by what its `by_task` has for the recipe's task.
+def _for_task(layers: list[tuple[str, dict[str, Any]]], task: str | None) -> list[tuple[str, dict[str, Any]]]:
+    """The layers, each followed by what its `by_task` has for the recipe's task, None for that of the files.
 
     Raises:
         RecipeError: `by_task` holds something else than settings by the names of tasks.
     """
-    task = next((values["task"] for _, values in reversed(layers) if "task" in values), None)
+    task = task or next((values["task"] for _, values in reversed(layers) if "task" in values), None)
     spread: list[tuple[str, dict[str, Any]]] = []
     for file, values in layers:
         by_task = values.pop("by_task", {})
         if not isinstance(by_task, dict) or not all(isinstance(each, dict) for each in by_task.values()):
             raise RecipeError(f"{file}: by_task: give settings under the name of each task")
-        if unknown := sorted(by_task.keys() - TASKS.keys()):
-            raise RecipeError(f"{file}: by_task: no task {unknown[0]!r}; the tasks are {', '.join(TASKS)}")
+        if unknown := sorted(by_task.keys() - {*BUNDLED, OWN}):
+            raise RecipeError(f"{file}: by_task: no task {unknown[0]!r}; the tasks are {', '.join(BUNDLED)}")
         spread += [(file, values), (f"{file}: by_task: {task}", by_task.get(task, {}))]
     return spread
+
+
+def task_of(recipe: Recipe) -> Task:
+    """The task of a recipe: a bundled one, or the user's own that the recipe defines."""
+    definition = recipe.task_definition
+    return BUNDLED[recipe.task] if definition is None else definition.task(recipe.task)
 
 
 def recipe_from_dict(values: Mapping[str, Any], *, origin: str) -> Recipe:

@@ -13,7 +13,8 @@ from xlprompt.data.tokens.cutter import GranularitySettings
 from xlprompt.models import AlignmentSettings
 from xlprompt.training.errors import RecipeError, RunError
 from xlprompt.training.inputs.preparation import at_its_place, out_of_memory_explained
-from xlprompt.training.recipes.recipe import LIMITS, Recipe, flatten, recipe_from_dict, recipe_to_dict
+from xlprompt.training.recipes.data_settings import LIMITS
+from xlprompt.training.recipes.recipe import Recipe, flatten, recipe_from_dict, recipe_to_dict
 from xlprompt.training.runs.opened import open_trained
 from xlprompt.training.runs.scoring import Scores, score_languages
 from xlprompt.training.store.checkpoint import Checkpoint

@@ -16,7 +16,6 @@ import torch
 from rich.console import Console
 from transformers import PreTrainedTokenizerFast
 
-from xlprompt.data import TASKS
 from xlprompt.evaluation import main_metric
 from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.evaluation.terminal import open_console
@@ -44,7 +43,7 @@ from xlprompt.training.inputs.preparation import (
 )
 from xlprompt.training.machine.allocator import keep_freed_memory
 from xlprompt.training.machine.environment import Environment, read_environment
-from xlprompt.training.recipes.recipe import Recipe
+from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.store.checkpoint import Checkpoint, restore
 from xlprompt.training.store.metric_names import score_name
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
@@ -161,7 +160,7 @@ def open_training(
         if not processes.is_first:
             console = open_console(quiet=True)
             logging.getLogger("xlprompt").setLevel(logging.ERROR)
-        task, source = TASKS[recipe.task], open_training_data(recipe)
+        task, source = task_of(recipe), open_training_data(recipe)
         languages = languages_to_score(source, task, recipe.data)
         if reads_tests:
             read_test_sets(source, task, recipe.data, languages)
@@ -187,7 +186,7 @@ def open_trained(
     Raises:
         RunError, DataError, ModelError, CheckpointError: As in `evaluate`.
     """
-    task, target, source = TASKS[recipe.task], open_device(device), open_data(recipe.data)
+    task, target, source = task_of(recipe), open_device(device), open_data(recipe)
     languages = languages_to_score(source, task, recipe.data, split=split)
     tracker = MlflowTracker(store)
     setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, Processes(device=target))

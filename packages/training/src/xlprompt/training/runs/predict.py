@@ -16,7 +16,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from xlprompt.data import TASKS, Task
+from xlprompt.data import Task
 from xlprompt.data import language as language_row
 from xlprompt.data.encoding.encode import Encoded, encode
 from xlprompt.data.sources.unlabeled import unlabeled_dataset
@@ -33,7 +33,7 @@ from xlprompt.training.inputs.preparation import (
     pad_id_of,
     require_known_ids,
 )
-from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict
+from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, task_of
 from xlprompt.training.runs.opened import open_device, restored_model
 from xlprompt.training.store.checkpoint import Checkpoint
 
@@ -117,7 +117,7 @@ def predict(
     """
     recipe = recipe_from_dict(dict(checkpoint.metadata.recipe), origin=str(checkpoint.directory))
     recipe = at_its_place(recipe, model)
-    task = TASKS[recipe.task]
+    task = task_of(recipe)
     code = recipe.data.train_language if language is None else language_row(language).code
     alignment = None if align == "none" else _kept_alignment(checkpoint, recipe)
     move = None if alignment is None else _map(checkpoint, alignment, code, align, asked=language is not None)
@@ -190,7 +190,7 @@ def _likeliest(probabilities: dict[str, float]) -> Answer:
 
 def _encode(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, dataset: Dataset, code: str) -> Encoded:
     return encode(
-        dataset, TASKS[recipe.task], tokenizer, recipe.encoding, language=code, split="test", cache_dir=None
+        dataset, task_of(recipe), tokenizer, recipe.encoding, language=code, split="test", cache_dir=None
     )
 
 

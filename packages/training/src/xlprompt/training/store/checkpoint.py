@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from xlprompt.data import TASKS
+from xlprompt.data import Task
+from xlprompt.data.tasks import BUNDLED
+from xlprompt.data.tasks.own import read_definition
 from xlprompt.data.whole_files import flush_folder, previous_folder, replace_folder, write_through
 from xlprompt.training.errors import CheckpointError
 from xlprompt.training.store.stored_files import (
@@ -72,6 +74,17 @@ class CheckpointMetadata:
     step: Annotated[int, Field(ge=0)]
     metric: str
     score: FiniteFloat
+
+    @property
+    def known_task(self) -> Task | None:
+        """Its task, by name or by the definition that its recipe keeps; None where there is no such task."""
+        definition = self.recipe.get("task_definition")
+        try:
+            return (
+                BUNDLED.get(self.task) if definition is None else read_definition(definition).task(self.task)
+            )
+        except ValueError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -189,7 +202,7 @@ class _Files(BaseModel):
 
 
 def _refuse_other_labels(metadata: CheckpointMetadata, path: Path) -> None:
-    task = TASKS.get(metadata.task)
+    task = metadata.known_task
     if task is None or metadata.labels != task.labels or metadata.recipe.get("task") != metadata.task:
         raise CheckpointError(
             f"{path}: is of task '{metadata.task}' with the labels {', '.join(metadata.labels)}, which its "

@@ -6,6 +6,9 @@ from xlprompt.models import short_name
 from xlprompt.training.machine.environment import Environment
 from xlprompt.training.recipes.recipe import Recipe, fingerprint
 
+TASK_DEFINITION_TAG = "task_definition"
+"""Of runs of the user's own tasks, what the task is: a report needs no folder."""
+
 
 def run_name(recipe: Recipe) -> str:
     """The MLflow name of a recipe's run: `prompt-gemma-3-270m-seed0`."""
@@ -22,6 +25,8 @@ def run_tags(recipe: Recipe, environment: Environment) -> dict[str, str]:
         "device": environment.device,
         "python": environment.python,
     }
+    if recipe.task_definition is not None:
+        tags[TASK_DEFINITION_TAG] = recipe.task_definition.as_text()
     for package in ("torch", "transformers", "peft", "xlprompt-training"):
         if package in environment.packages:
             tags[f"version.{package}"] = environment.packages[package]

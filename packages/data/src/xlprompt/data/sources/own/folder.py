@@ -1,4 +1,4 @@
-"""The parts of an own task's folder: each language and split with its files, and what is wrong with others."""
+"""The parts of an own task's folder: each language and split with its files, and what is wrong there."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def _parts_of(file: OwnFile, task: Task, said: TaskFile) -> list[Part]:
         raise DataError(
             "cannot tell the language",
             file=file.path,
-            fix="Name the file <language>.<split>, put it into a folder named after the language, add a column "
-            f"'language', or say it in {TASK_FILE}, as in language: pl.",
+            fix="Name the file <language>.<split>, put it into a folder of the language's name, add a "
+            f"column 'language', or say it in {TASK_FILE}, as in language: pl.",
         )
     if column is None:
         return [Part(task, said.language or "", file.split, file.format, (file.path,))]
@@ -145,7 +145,7 @@ def _with_development_sets(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tup
     if not lacking:
         return tuple(found), ()
     note = (
-        f"no development set in {', '.join(in_study_order(lacking))}: one training row in {CUT_EVERY}, the first "
-        f"of them, is kept for it and not trained on. Add <language>.dev to choose it yourself"
+        f"no development set in {', '.join(in_study_order(lacking))}: of {CUT_EVERY} training rows the "
+        "first is kept for it and not trained on. Add <language>.dev to choose it yourself"
     )
     return tuple(found), (note,)

@@ -113,27 +113,28 @@ def _fields(said: TaskFile, file: OwnFile) -> tuple[str, tuple[str, ...]]:
         return "tagging", ("tokens", label)
     if not there:
         raise DataError("the file is empty", file=file.path, fix="Put a header and rows into it.")
-    names = {name.lower(): name for name in reversed(there)}
-    words = next((names[name] for name in _WORDS if name in names), None)
-    tags = next((names[name] for name in _TAGS if name in names), None)
+    words, tags = _first_of(there, _WORDS), _first_of(there, _TAGS)
     kind = said.kind or ("tagging" if words and tags and said.texts is None else "classification")
-    if kind == "tagging":
-        texts, label = said.texts or (words,), said.label or tags
-    else:
-        label = said.label or next((names[name] for name in _LABELS if name in names), None)
-        texts = said.texts or (_texts(file, there, label) if label else ())
+    answer = said.label or _first_of(there, _TAGS if kind == "tagging" else _LABELS)
     shown = ", ".join(there)[:300]
-    if label is None:
+    if answer is None:
         raise DataError(
-            f"cannot tell the column of labels among {shown}", file=file.path, fix=f"{_FIX}label: ..."
+            f"cannot tell the column of labels among {shown}", file=file.path, fix=f"{_FIX}label: NAME."
         )
-    if not texts or texts[0] is None:
+    if kind == "tagging" and not (said.texts or words):
         raise DataError(
-            f"cannot tell the column of words among {shown}", file=file.path, fix=f"{_FIX}texts: ..."
+            f"cannot tell the column of words among {shown}", file=file.path, fix=f"{_FIX}texts: NAME."
         )
-    if missing := [name for name in (*texts, label) if name not in there]:
+    texts = said.texts or ((words,) if kind == "tagging" and words else _texts(file, there, answer))
+    if missing := [name for name in (*texts, answer) if name not in there]:
         raise DataError(f"missing column {missing[0]!r}", file=file.path, fix=f"The columns: {shown}.")
-    return kind, (*texts, label)
+    return kind, (*texts, answer)
+
+
+def _first_of(there: Sequence[str], known: Sequence[str]) -> str | None:
+    """The column that has the first of known names, whatever its capitals."""
+    names = {name.lower(): name for name in reversed(there)}
+    return next((names[name] for name in known if name in names), None)
 
 
 def _texts(file: OwnFile, there: Sequence[str], label: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Which file of an own task's folder is which split and language, by the names of files and folders.
 
 `pl.train.csv`, `train_pl.tsv`, `pl/train.jsonl`, `train/pl.csv`, `hau/train.txt` (MasakhaNER), `eng.testa`
-(CoNLL-2003) and `pl/train-00000-of-00002.parquet` (the hub's) are understood. What a file holds is not read here.
+(CoNLL-2003) and `pl/train-00000-of-00002.parquet` (the hub's) are understood. Nothing is read here but heads.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class OwnFile:
 def place(candidate: Candidate) -> OwnFile | DataError | LeftOut | None:
     """Say what a file is; None for a document such as a README.
 
-    A file whose name names no split is left out: there is a map of labels or a list of words beside many data.
+    A file whose name names no split is left out: many data come with a map of labels or a list of words.
     """
     path = candidate.path
     if is_document(path):
@@ -92,7 +92,7 @@ def _split(stem: str, candidate: Candidate) -> Split | None:
 
 
 def _language(stem: str, candidate: Candidate) -> str | None:
-    """The language that the name says: between dots, or else as its only other word; or else a folder's name."""
+    """The language that the name says, between dots or as its only other word; or else a folder's name."""
     for part in stem.split("."):
         if part not in _SPLITS and (code := code_of(part)):
             return code

@@ -39,12 +39,12 @@ def read(part: Part) -> Iterator[Outcome]:
 
 
 def _is_of(record: Mapping[str, Any], part: Part) -> bool:
-    """Whether a row of a file of several languages is the part's; unknown ones are told when it is looked at."""
+    """Whether a row of a file of several languages is the part's; unknown ones are told before."""
     return code_of(str(record.get(part.language_column))) == part.language
 
 
 def _with_names(task: Task, record: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """The record with names for labels, and of tagging with lists for texts in which spaces part the words."""
+    """The record with names for labels, and with lists for sentences that are written as texts."""
     answer = task.fields[-1]
     given = record[answer]
     if not task.kind.by_word:

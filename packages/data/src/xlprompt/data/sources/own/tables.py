@@ -1,4 +1,4 @@
-"""Rows of an own task's files, as dictionaries with their lines: CSV, TSV, JSON Lines, Parquet, columns of words.
+"""Rows of an own task's files with their lines: CSV, TSV, JSON Lines, Parquet, words in columns.
 
 What the rows mean is not known here. A Parquet file's numbers of labels become their names, by the names that
 stand in that very file: files of two languages may number them differently.
@@ -39,10 +39,10 @@ def columns_of(path: Path, format_name: str) -> tuple[str, ...]:
     if format_name == "own-parquet":
         return tuple(_opened(path).schema_arrow.names)
     if format_name == "own-jsonl":
-        first = next(jsonl.records(path), None)
-        if first is not None and isinstance(first[1], DataError):
-            raise first[1]
-        return () if first is None else tuple(map(str, first[1]))
+        _, first = next(jsonl.records(path), (0, {}))
+        if isinstance(first, DataError):
+            raise first
+        return tuple(map(str, first))
     for line, text in numbered_lines(path):
         if isinstance(text, DataError):
             raise text
@@ -214,7 +214,7 @@ def _named(value: Any, names: Sequence[str] | None) -> Any:
 
 
 def _columns(path: Path, wanted: Sequence[str]) -> Records:
-    """A word a line, first of its columns, and its tag, the last; blank lines and -DOCSTART- end sentences."""
+    """A word a line, first of its columns, and its tag, the last; blank lines end sentences."""
     words, tags = wanted
     column = int(tags) - 1 if tags.isdigit() else -1
     rows: list[list[str]] = []

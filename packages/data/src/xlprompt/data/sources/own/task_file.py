@@ -1,4 +1,4 @@
-"""`task.yaml`: what the user says of an own task. Every key may be left out; what is not said is found out."""
+"""`task.yaml`: what the user says of an own task. Every key may be left out, and is then found out."""
 
 from __future__ import annotations
 

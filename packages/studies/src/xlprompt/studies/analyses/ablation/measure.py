@@ -48,7 +48,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     missing: list[str] = []
     ways = [
         [group for group in groups if (group.task, group.method) == (task, method)]
-        for task in grid.tasks
+        for task in dict.fromkeys(group.task for group in groups)
         for method in grid.methods
     ]
     name = f"ablation-{grid_path.stem}"

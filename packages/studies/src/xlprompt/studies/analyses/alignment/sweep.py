@@ -16,7 +16,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from xlprompt.data import TASKS
 from xlprompt.data.sources import Source
 from xlprompt.studies.analyses.alignment.aligned_runs import KINDS
 from xlprompt.studies.analyses.alignment.worker import SWEEP_TAG, AlignmentJob
@@ -31,7 +30,7 @@ from xlprompt.training.errors import RecipeError
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
 from xlprompt.training.machine.environment import usable_cores
 from xlprompt.training.machine.signals import handled
-from xlprompt.training.recipes.recipe import Recipe, load_recipe
+from xlprompt.training.recipes.recipe import Recipe, load_recipe, task_of
 from xlprompt.training.store.labels import run_name
 
 SENTENCES = (5, 10, 20, 50, 100, 200)
@@ -167,7 +166,7 @@ def _jobs(
     contents: dict[tuple[str, str], dict[str, str]] = {}
     for (task, _, _), run in runs.items():
         recipe = load_recipe(ledger.artifacts(run.run_id) / "recipe.yaml")
-        source = open_data(recipe.data)
+        source = open_data(recipe)
         languages = _languages(sweep, source, recipe)
         where = (task, json.dumps(recipe.data.model_dump(mode="json"), sort_keys=True))
         if where not in contents:
@@ -208,7 +207,7 @@ def _languages(sweep: AlignmentSweep, source: Source, recipe: Recipe) -> tuple[s
     Raises:
         StudyError: It has a test set in none of those that are wanted.
     """
-    present = languages_to_score(source, TASKS[recipe.task], recipe.data)
+    present = languages_to_score(source, task_of(recipe), recipe.data)
     chosen = tuple(code for code in present if not sweep.languages or code in sweep.languages)
     if not chosen:
         raise StudyError(
@@ -220,7 +219,7 @@ def _languages(sweep: AlignmentSweep, source: Source, recipe: Recipe) -> tuple[s
 
 def _contents(source: Source, recipe: Recipe, languages: Sequence[str]) -> dict[str, str]:
     """Fingerprints of all that is read: test sets, and the text that moments are of."""
-    task = TASKS[recipe.task]
+    task = task_of(recipe)
     contents = {f"{code}/test": source.fingerprint(task, code, "test") for code in languages}
     for code in {*languages, recipe.data.train_language}:
         for split in ("validation", "train"):  # as alignment.find_text chooses

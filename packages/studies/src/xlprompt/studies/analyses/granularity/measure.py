@@ -17,7 +17,6 @@ from typing import Any
 
 from rich.console import Console
 
-from xlprompt.data import TASKS
 from xlprompt.data.tokens.cutter import GranularitySettings
 from xlprompt.evaluation import load_runs
 from xlprompt.evaluation.comparison.counts import RunKey
@@ -37,7 +36,8 @@ from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
 from xlprompt.training.errors import CheckpointError, RecipeError
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
 from xlprompt.training.inputs.preparation import Setup, choose_device, load_split
-from xlprompt.training.recipes.recipe import LIMITS, Recipe, recipe_from_dict
+from xlprompt.training.recipes.data_settings import LIMITS
+from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, task_of
 from xlprompt.training.recipes.settings import load_settings
 from xlprompt.training.runs.evaluate import evaluate
 from xlprompt.training.store.checkpoint import load_checkpoint
@@ -163,7 +163,7 @@ def _languages(sweep: Sweep, recipe: Recipe) -> tuple[str, ...]:
     Raises:
         StudyError: There are none.
     """
-    present = languages_to_score(open_data(recipe.data), TASKS[recipe.task], recipe.data)
+    present = languages_to_score(open_data(recipe), task_of(recipe), recipe.data)
     chosen = tuple(code for code in present if code in sweep.codes())
     if not chosen:
         raise StudyError(
@@ -229,7 +229,7 @@ def _settings(sweep: Sweep, share: float, cell: _Cell) -> GranularitySettings:
 
 def _digest(cell: _Cell, settings: GranularitySettings, limit: int | None) -> str:
     """What a scoring depends on: the trained model, the data, the cut and the code."""
-    task, source = TASKS[cell.recipe.task], open_data(cell.recipe.data)
+    task, source = task_of(cell.recipe), open_data(cell.recipe)
     parts = {
         "run": cell.run.run_id,
         "data": {code: source.fingerprint(task, code, "test") for code in cell.languages},
@@ -310,7 +310,7 @@ def _tokens(
         of_task.setdefault(name, cell)
     device = choose_device("cpu")
     for name, cell in of_task.items():
-        source, tokenizer = open_data(cell.recipe.data), load_tokenizer(cell.recipe.model)
+        source, tokenizer = open_data(cell.recipe), load_tokenizer(cell.recipe.model)
         for code in cell.languages:
             totals = []
             for share in (sweep.shares[0], sweep.shares[-1]):
@@ -319,7 +319,7 @@ def _tokens(
                 limits = dict.fromkeys(LIMITS, sweep.limit) if sweep.limit else {}
                 data = cell.recipe.data.model_copy(update=limits)
                 recipe = cell.recipe.model_copy(update={"encoding": encoding, "data": data})
-                setup = Setup(recipe, TASKS[name], source, tokenizer, device, Processes(device=device))
+                setup = Setup(recipe, task_of(recipe), source, tokenizer, device, Processes(device=device))
                 encoded = load_split(setup, code, "test").encoded
                 totals.append(int(encoded.lengths.sum()))
                 cut_away[name] = max(cut_away.get(name, 0), encoded.truncated)

@@ -26,7 +26,7 @@ from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
 from xlprompt.studies.reports.sources import open_runs
 from xlprompt.training.inputs.chosen_data import languages_to_score
 from xlprompt.training.inputs.preparation import data_fingerprint, dataset_record
-from xlprompt.training.recipes.recipe import DataSettings
+from xlprompt.training.recipes.data_settings import DataSettings
 
 KIND = "tokenization"
 
