@@ -224,7 +224,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _words_stand_for_logits(self) -> Recipe:
-        if self.head.kind == "verbalizer" and not TASKS[self.task].label_words:
+        if self.head.kind == "verbalizer" and not task_of(self).label_words:
             raise ValueError(
                 f"head.kind 'verbalizer' has no words for task '{self.task}', whose answers are parts of its "
                 "texts. Set head.kind to linear"
