@@ -1,9 +1,9 @@
 """A study's runs as one file of a repository, from which its report can be made anew and added to.
 
-The file holds no text, label or weight: of each run its counts, which test examples it got right, and the
-figures that a report shows. Gzipped JSON Lines: the first line is about the study, each further line about a
-run. A report that takes it in treats its runs like the store's own, so that runs of several machines join
-where their recipe, data, backbone and code are the same.
+The file holds no text or weight, and no labels but the names of those of own tasks: of each run its counts,
+which test examples it got right, and the figures that a report shows. Gzipped JSON Lines: the first line is
+about the study, each further line about a run. A report that takes it in treats its runs like the store's own,
+so that runs of several machines join where their recipe, data, backbone and code are the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +24,8 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.files import read_lines, write_json_lines
 from xlprompt.data.languages import language
 from xlprompt.data.strict_json import Strict, parse
+from xlprompt.data.tasks import register
+from xlprompt.data.tasks.own import TaskDefinition, read_definition
 from xlprompt.evaluation.comparison.counts import Counts, TaskRuns
 from xlprompt.evaluation.comparison.statistics import without_infinity
 from xlprompt.evaluation.comparison.verdicts import GranularityEffect
@@ -31,12 +33,13 @@ from xlprompt.evaluation.scores.metrics import main_metric
 from xlprompt.models import METHODS
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
 from xlprompt.studies.reports.page import Section
+from xlprompt.training.store.labels import TASK_DEFINITION_TAG
 from xlprompt.training.store.metric_names import COST, LANGUAGE_MODEL, TEST
 
 _FORMAT, _VERSION = "xlprompt runs", 2  # of version 1 sections had no rows in brief
 
 # What reports read, and what a reader would ask for; nothing that names a machine's folders.
-_TAGS = ("task", "method", "model", GROUP_TAG, "device", MLFLOW_GIT_COMMIT)
+_TAGS = ("task", "method", "model", GROUP_TAG, "device", MLFLOW_GIT_COMMIT, TASK_DEFINITION_TAG)
 _PARAMS = (
     "seed",
     "data.train_language",
@@ -72,6 +75,7 @@ class PublishedRuns:
         curves: By run id.
         sections: Sections of other analyses, such as ablations, by name.
         granularity: What the fourth claim's verdict needs, where it was measured.
+        definitions: What the users' own tasks among them are, by name.
     """
 
     model: str
@@ -81,6 +85,7 @@ class PublishedRuns:
     curves: Mapping[str, Curve]
     sections: Mapping[str, Section]
     granularity: GranularityEffect | None = None
+    definitions: Mapping[str, TaskDefinition] = field(default_factory=dict)
 
     def has_answers(self, run: CellRun) -> bool:
         """Whether `counts` has this run."""
@@ -131,9 +136,17 @@ class _Header(Strict):
     model: str = Field(min_length=1)
     runs: int = Field(ge=1)
     complete: list[str]
+    definitions: dict[str, dict[str, Any]] = {}
     tasks: dict[str, _Task]
     sections: dict[str, dict[str, Any]]
     granularity: GranularityEffect | None
+
+    @field_validator("definitions")
+    @classmethod
+    def _own_tasks_are_learned(cls, definitions: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, values in definitions.items():
+            register(read_definition(values).task(name))
+        return definitions
 
     @field_validator("tasks")
     @classmethod
@@ -170,12 +183,14 @@ class _Run(Strict):
 
 def write_published(path: Path, published: PublishedRuns) -> None:
     """Write the file, whole or not at all; the same runs give the same bytes."""
+    definitions = {name: each.model_dump(mode="json") for name, each in published.definitions.items()}
     header = {
         "format": _FORMAT,
         "version": _VERSION,
         "model": published.model,
         "runs": len(published.runs),
         "complete": sorted(published.complete),
+        **({"definitions": definitions} if definitions else {}),  # files of bundled tasks stay as they were
         "tasks": {
             name: {
                 "metric": of_task.metric,
@@ -276,6 +291,7 @@ def read_published(path: Path) -> PublishedRuns:
         curves,
         sections,
         header.granularity,
+        {name: read_definition(values) for name, values in header.definitions.items()},
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
+from xlprompt.data.tasks import own_definition
 from xlprompt.evaluation import TaskRuns, compare, judge
 from xlprompt.evaluation.comparison.other_methods import compare_others
 from xlprompt.evaluation.comparison.run_facts import RunFacts
@@ -101,6 +102,7 @@ def report_study(
         {run.run_id: of_run.curve for run, of_run in zip(study.runs.values(), found.runs, strict=True)},
         sections,
         granularity,
+        {name: own for name in counts if (own := own_definition(name))},
     )
     if publish_in is not None and not replace:
         refuse_loss(publish_in, new)

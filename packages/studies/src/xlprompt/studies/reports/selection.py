@@ -11,7 +11,9 @@ from xlprompt.evaluation.scores.fertility import TOKENS_PER_WORD
 from xlprompt.models import METHODS, absolute_name
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun, Ledger, trained_on
+from xlprompt.studies.grid.own_tasks import register_tagged
 from xlprompt.studies.reports.sources import RunSource
+from xlprompt.training.store.labels import TASK_DEFINITION_TAG
 
 METHOD, BASELINE, HEAD = "prompt", "finetune", "head"
 OTHERS = tuple(name for name in METHODS if name not in (METHOD, BASELINE))  # each compared with these two
@@ -47,6 +49,7 @@ class NewestRuns:
         trained: What they were trained on, such as `en` or `en+de`; empty where there is no run at all.
         trained_otherwise: What other runs of the model were trained on, which were left out.
         unfinished: Those of which newer runs were left out, because not all of their seeds have finished.
+        defined_otherwise: Own tasks of which runs were left out that are of another task of the same name.
     """
 
     model: str
@@ -56,6 +59,7 @@ class NewestRuns:
     trained: str
     trained_otherwise: tuple[str, ...]
     unfinished: frozenset[tuple[str, str]]
+    defined_otherwise: tuple[str, ...] = ()
 
 
 def newest_runs(
@@ -86,6 +90,7 @@ def newest_runs(
     if trained is None:
         trained = "en" if "en" in kinds else next(iter(kinds), "")
     of_model = [run for run in of_model if "+".join(trained_on(run)) == trained]
+    of_model, others = _of_one_definition(of_model)
     newest: dict[tuple[str, str], str] = {}
     groups: dict[tuple[str, str], str] = {}
     complete = ledger.finished_groups(list(TASKS))
@@ -108,7 +113,25 @@ def newest_runs(
     order = sorted(runs, key=lambda key: (methods.index(key[1]), key[2]))
     ordered = {key: runs[key] for name in TASKS for key in order if key[0] == name}
     otherwise = tuple(kind for kind in kinds if kind != trained)
-    return NewestRuns(chosen, tuple(models), ordered, frozenset(older), trained, otherwise, frozenset(newer))
+    return NewestRuns(
+        chosen, tuple(models), ordered, frozenset(older), trained, otherwise, frozenset(newer), others
+    )
+
+
+def _of_one_definition(runs: list[CellRun]) -> tuple[list[CellRun], tuple[str, ...]]:
+    """The runs of the newest of own tasks of one name, and the names of which there are others."""
+    newest: dict[str, CellRun] = {}
+    for run in runs:
+        newest.setdefault(run.tags["task"], run)
+    register_tagged(run.tags for run in newest.values())
+    same = [run for run in runs if _definition(run) == _definition(newest[run.tags["task"]])]
+    kept = {run.run_id for run in same}
+    others = dict.fromkeys(run.tags["task"] for run in runs if run.run_id not in kept)
+    return same, tuple(others)
+
+
+def _definition(run: CellRun) -> str | None:
+    return run.tags.get(TASK_DEFINITION_TAG)
 
 
 def find_runs(ledger: Ledger | RunSource, model: str | None = None, trained: str | None = None) -> StudyRuns:
@@ -138,6 +161,11 @@ def find_runs(ledger: Ledger | RunSource, model: str | None = None, trained: str
             "Newer runs are left out, because not all of their seeds have finished: "
             f"{_names(newest.unfinished)}. The newest complete ones stand in their place; make all-tasks "
             "goes on with the others."
+        )
+    if newest.defined_otherwise:
+        notes.append(
+            f"Runs of another task of the same name are left out: {', '.join(newest.defined_otherwise)}. Its "
+            "labels, fields or metrics are others; give one of the two another name."
         )
     if newest.older:
         notes.append(f"Older runs with another recipe, data or code are left out: {_names(newest.older)}.")

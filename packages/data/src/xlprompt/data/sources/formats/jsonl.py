@@ -26,7 +26,7 @@ from xlprompt.data.sources.parts import (
     language_in_folder,
 )
 from xlprompt.data.sources.rows import Outcome, outcome
-from xlprompt.data.tasks import TASKS
+from xlprompt.data.tasks import BUNDLED
 from xlprompt.data.tasks.task_type import Place, Task
 
 _NAME = re.compile(rf"((?P<language>[A-Za-z_-]+)[.])?(?P<split>{SPLIT_PATTERN})[.]jsonl([.]gz)?")
@@ -52,13 +52,13 @@ def recognize(candidate: Candidate) -> Recognition:
             fix="Name the file <language>.<split>.jsonl, or its folder after the language.",
         )
     language = known_language(language, candidate.path)
-    above = [TASKS[name] for name in reversed(candidate.folders) if name in TASKS]
-    found = TASKS.get(candidate.folders[-1]) or _task_by_content(candidate) or next(iter(above), None)
+    above = [BUNDLED[name] for name in reversed(candidate.folders) if name in BUNDLED]
+    found = BUNDLED.get(candidate.folders[-1]) or _task_by_content(candidate) or next(iter(above), None)
     if found is None:
         raise DataError(
             "cannot tell which task this file is of",
             file=candidate.path,
-            fix=f"Put it into a folder named after its task ({', '.join(TASKS)}).",
+            fix=f"Put it into a folder named after its task ({', '.join(BUNDLED)}).",
         )
     return [Part(found, language, SPLIT_WORDS[match["split"]], "jsonl", (candidate.path,))]
 
@@ -154,7 +154,7 @@ def first_record(candidate: Candidate) -> dict[str, Any]:
 
 def _task_by_content(candidate: Candidate) -> Task | None:
     record = first_record(candidate)
-    fitting = [task for task in TASKS.values() if all(name in record for name in task.text_fields)]
+    fitting = [task for task in BUNDLED.values() if all(name in record for name in task.text_fields)]
     if len(fitting) > 1 or any(len(task.text_fields) == 1 for task in fitting):
         # Tasks with the same fields are told apart by names of labels; numbers do not tell. One text does not
         # tell either: anybody's topics have a text and a label.
