@@ -3,15 +3,15 @@
 # Variables, on the command line or exported; one given empty counts as not given. `make help` prints these lines.
 #: SCALE   mini        mini: bundled model and data, minutes; gemma: Gemma 3 270M on DATA; paper: XGLM-564M on the hub
 #: MODEL   (recipe)    xglm-nano, gemma-3-270m, facebook/xglm-564M, any hub id, or a folder in transformers' format
-#: DATA    (recipe)    mini, hub, or a folder with the official files or JSON Lines (see make data-check)
+#: DATA    (recipe)    mini, hub, or a folder with the official files, JSON Lines or a task of your own (make data-check)
 #: TRAIN_LANG (en)     language that is trained on and chooses the checkpoint, such as TRAIN_LANG=de
 #: SEED    (recipe)    seed of initialization and batch order
 #: SEEDS   (grid)      of make all-tasks: how many seeds (3 is 0, 1 and 2), or a list such as SEEDS=0,4
-#: TASK    (none)      of make search: xnli, pawsx, ner, pos, sib200, xcopa or xquad
-#: METHOD  prompt      of make search: prompt or finetune
+#: TASK    (none)      of make search: xnli, pawsx, ner, pos, sib200, xcopa, xquad; or own, the task that DATA is
+#: METHOD  prompt      of make train: a method; of make search: prompt or finetune
 #: TRIALS  (by scale)  of make search: trials in all, those of earlier calls included
 #: DATABASE (store)    of make search: URL of an Optuna database that several machines share
-#: TASKS   (grid)      of make all-tasks, make align: such as xnli,sib200; of make all-tasks also all. The grid has the first four
+#: TASKS   (grid)      of make all-tasks, make align: such as xnli,sib200; of make all-tasks also all, or own (the task that DATA is)
 #: METHODS (grid)      of make all-tasks, make align: some of prompt,finetune,head,lora,ia3,adapter,bitfit
 #: WORKERS (by cores)  of make all-tasks: runs at a time; of make align (1) and make search (1) likewise
 #: NAME    (none)      of make ablation: a file of experiments/ablations, such as scheme
@@ -82,6 +82,7 @@ runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
 # not, since it may be another program's.
 of_recipes := MODEL DATA LIMIT TRAIN_LANG ARGS
 takes.TASK-METHOD := SCALE RECIPE SEED RESUME ENGINE ZERO GPUS LAUNCHER HOSTFILE $(of_recipes)
+takes.train := METHOD $(takes.TASK-METHOD)
 takes.all-tasks := SCALE TASKS METHODS SEEDS EXECUTOR WORKERS ENGINE $(of_recipes)
 takes.ablation := NAME $(takes.all-tasks)
 takes.search := SCALE TASK METHOD TRIALS SEED WORKERS DATABASE $(of_recipes)
@@ -111,7 +112,7 @@ $(if $(unused),$(if $(in_dry_run),$(warning make $(goals) takes no $(unused)),$(
 $(if $(and $(filter RECIPE,$(given)),$(filter SCALE,$(given))),$(error SCALE chooses among the recipes of \
     experiments/, and RECIPE names one. Leave one of them out))
 
-.PHONY: help setup $(runs) all-tasks ablation search report publish analyze granularity align \
+.PHONY: help setup $(runs) train all-tasks ablation search report publish analyze granularity align \
     nano ui params data-check doctor \
     test test-slow lint format bench bench-methods lock clean
 
@@ -154,6 +155,11 @@ $(ready): requirements.lock $(foreach p,$(packages),packages/$(p)/pyproject.toml
 #> TASK-bitfit    Train its bias terms
 $(runs): $(ready)
 	@$(call train,$@)
+
+train: $(ready) ## Train on a task of your own and score its languages; DATA=<folder> METHOD=prompt SCALE=gemma
+	@test -n $(call quote,$(strip $(DATA)$(RECIPE))) || { echo "Name the folder of your task: make train DATA=../topics." \
+	    "xlprompt data new ../topics writes one" >&2; exit 1; }
+	@$(call train,own-$(or $(strip $(METHOD)),prompt))
 
 all-tasks: $(ready) ## Run every task, method and seed that has not been run, and sum up; SEEDS=3
 	@$(call study)

@@ -46,7 +46,8 @@ def check(ctx: click.Context, folder: Path, as_json: bool) -> None:
     """Say what FOLDER holds (task, language, split, format, count) and what is wrong with it.
 
     FOLDER may hold the official files as published (XNLI-1.0, MultiNLI, PAWS-X, WikiANN, Universal
-    Dependencies) or JSON Lines. Exit code 1 means that something is wrong, or that nothing was found.
+    Dependencies) or JSON Lines, or be a task of your own: CSV, TSV, JSON Lines, Parquet, or words in
+    columns. Exit code 1 means that something is wrong, or that nothing was found.
 
     \b
     Examples:
@@ -96,6 +97,24 @@ def _print_report(report: FolderReport) -> None:
     for warning in report.warnings:
         console.print(Text(f"Note: {warning}", style="yellow"))
     console.print(f"{len(report.found)} data sets, {len(report.problems)} problems")
+
+
+@command.command("new", short_help="Write a first folder for a task of your own.")
+@click.argument("folder", type=click.Path(path_type=Path))
+def new(folder: Path) -> None:
+    """Write an example of a task of your own into FOLDER, which is made: three topics in three languages.
+
+    It has a commented task.yaml and CSV files, and trains as it is. Put your own files in their place.
+
+    \b
+    Examples:
+      xlprompt data new ../topics
+      xlprompt train experiments/mini/own-prompt.yaml --data ../topics
+    """
+    from xlprompt.data.sources.own.example import write_example
+
+    for file in write_example(folder):
+        click.echo(file)
 
 
 @command.command("show", short_help="Print some examples.")

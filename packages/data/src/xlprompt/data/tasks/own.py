@@ -13,25 +13,36 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from xlprompt.data.tasks.kinds.choice import CHOICE
 from xlprompt.data.tasks.kinds.classification import CLASSIFICATION
 from xlprompt.data.tasks.kinds.kind import Kind
+from xlprompt.data.tasks.kinds.span import SPAN
 from xlprompt.data.tasks.kinds.tagging import TAGGING
 from xlprompt.data.tasks.task_type import Task
 
 OWN = "own"
 """What recipes and options call the task that a data folder is, whatever its name."""
 
-KindName = Literal["classification", "tagging"]
+KindName = Literal["classification", "tagging", "choice", "span"]
 
-OWN_KINDS: Mapping[str, Kind] = MappingProxyType({"classification": CLASSIFICATION, "tagging": TAGGING})
+OWN_KINDS: Mapping[str, Kind] = MappingProxyType(
+    {"classification": CLASSIFICATION, "tagging": TAGGING, "choice": CHOICE, "span": SPAN}
+)
 """The kinds that an own task can have, by the names that task files give them."""
 
 METRICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"classification": ("accuracy",), "tagging": ("accuracy", "f1", "precision", "recall")}
+    {
+        "classification": ("accuracy",),
+        "tagging": ("accuracy", "f1", "precision", "recall"),
+        "choice": ("accuracy",),
+        "span": ("f1", "exact_match", "squad_f1", "squad_exact_match"),
+    }
 )
 """What each kind can be judged by."""
 
 MOST_TEXTS = 4
+"""Of classification."""
+MOST_FIELDS = 9
 _MOST_CHARACTERS = 4500  # of a definition; a tag of the store holds 5,000
 _NAME = re.compile(r"\w[\w.-]{0,59}")
 
@@ -41,14 +52,18 @@ class TaskDefinition(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: KindName = Field(description="'classification' (texts with one label) or 'tagging' (a tag a word).")
+    kind: KindName = Field(
+        description="'classification' (texts with one label), 'tagging' (a tag a word), 'choice' (one of "
+        "several options) or 'span' (a part of a context)."
+    )
     fields: tuple[str, ...] = Field(
         min_length=2,
-        max_length=MOST_TEXTS + 1,
+        max_length=MOST_FIELDS,
         description="The columns: those of the texts, or of the words, and last that of the answer.",
     )
     labels: tuple[str, ...] = Field(
-        min_length=2, description="Names of labels; a label's number is its place here."
+        description="Names of labels; a label's number is its place here. Of a choice the columns of its "
+        "options, of spans none."
     )
     label_words: tuple[str, ...] = Field(
         default=(), description="A word for each label, for the verbalizer head; empty for the names."
@@ -61,8 +76,8 @@ class TaskDefinition(BaseModel):
         for key, names in (("fields", self.fields), ("labels", self.labels), ("metrics", self.metrics)):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"{key}: {twice[0]!r} is there twice; remove one")
-        if self.kind == "tagging" and len(self.fields) != 2:
-            raise ValueError("fields: tagging has a column of words and one of tags, and no other")
+        if problem := _problem_of_kind(OWN_KINDS[self.kind], self.fields[:-1], self.labels):
+            raise ValueError(problem)
         if self.label_words and len(self.label_words) != len(self.labels):
             raise ValueError(
                 f"label_words: {len(self.label_words)} words for {len(self.labels)} labels; give each one"
@@ -90,16 +105,41 @@ class TaskDefinition(BaseModel):
             version=self.version,
             fields=self.fields,
             labels=self.labels,
-            label_words=self.label_words or self.labels,
+            label_words=self.label_words or _words(OWN_KINDS[self.kind], self.labels),
             metrics=self.metrics,
             languages=(),
         )
 
 
+def _words(kind: Kind, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The words that stand for logits where none are given."""
+    return ("yes",) if kind.labeled and kind.compares_readouts else labels
+
+
+def _problem_of_kind(kind: Kind, texts: tuple[str, ...], labels: tuple[str, ...]) -> str | None:
+    """What texts and labels of a task of the kind cannot be."""
+    if not kind.labeled:
+        if labels:
+            return "labels: the answers to questions are parts of the context; leave labels out"
+        return None if len(texts) == 2 else "texts: give two columns, the context's and the question's"
+    if len(labels) < 2:
+        return "labels: at least two are needed"
+    if kind.by_word:
+        return None if len(texts) == 1 else "texts: tagging has a column of words and no other"
+    if kind.compares_readouts:
+        unknown = [name for name in labels if name not in texts]
+        return (
+            f"labels: are the columns of the options, and {unknown[0]!r} is none of texts"
+            if unknown
+            else None
+        )
+    return None if len(texts) <= MOST_TEXTS else f"texts: at most {MOST_TEXTS}"
+
+
 def definition_of(task: Task) -> TaskDefinition:
     """The definition of a task that one has made."""
     kind = next(name for name, kind in OWN_KINDS.items() if kind == task.kind)
-    words = () if task.label_words == task.labels else task.label_words
+    words = () if task.label_words == _words(task.kind, task.labels) else task.label_words
     return TaskDefinition.model_validate(
         {
             "kind": kind,

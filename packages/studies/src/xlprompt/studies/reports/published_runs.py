@@ -2,8 +2,8 @@
 
 The file holds no text or weight, and no labels but the names of those of own tasks: of each run its counts,
 which test examples it got right, and the figures that a report shows. Gzipped JSON Lines: the first line is
-about the study, each further line about a run. A report that takes it in treats its runs like the store's own,
-so that runs of several machines join where their recipe, data, backbone and code are the same.
+about the study, each further line about a run. A report that takes it in treats its runs like the store's, so
+that runs of several machines join where their recipe, data, backbone and code are the same.
 """
 
 from __future__ import annotations

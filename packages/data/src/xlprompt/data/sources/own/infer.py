@@ -19,7 +19,8 @@ from xlprompt.data.sources.own.rows import as_list, label_name
 from xlprompt.data.sources.own.tables import columns_of, records
 from xlprompt.data.sources.own.task_file import TASK_FILE, TaskFile
 from xlprompt.data.tasks import BUNDLED, register
-from xlprompt.data.tasks.own import TaskDefinition, name_problem
+from xlprompt.data.tasks.kinds.kind import Kind
+from xlprompt.data.tasks.own import METRICS, OWN_KINDS, TaskDefinition, definition_of, name_problem
 from xlprompt.data.tasks.task_type import Place, Task
 
 LANGUAGE_COLUMNS = ("language", "lang")
@@ -28,6 +29,8 @@ _TAGS = ("tags", "ner_tags", "pos_tags", "upos", "labels")
 _LABELS = ("label", "labels", "class", "category", "topic", "sentiment", "intent", "gold_label", "target")
 _NO_TEXT = frozenset({"", "id", "idx", "index", "guid", "split", "unnamed: 0", *LANGUAGE_COLUMNS})
 _PAIRS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("text1", "text2"), ("text_a", "text_b"))
+_TOLD, _OPTION = ("context", "premise", "question"), re.compile(r"(choice|option)_?\w{1,2}")
+_SPAN = ("context", "question", "answers")
 _FRACTION = re.compile(r"[-+]?\d*[.,]\d+|nan", re.IGNORECASE)
 _ENTITY = re.compile(r"[BI]-(?P<type>.+)")
 _MOST_LABELS = 1000
@@ -52,14 +55,19 @@ def find_task(root: Path, said: TaskFile, files: Sequence[OwnFile]) -> Task:
             file=root,
             fix="Add <language>.train.csv, .tsv, .jsonl, .parquet or .conll.",
         )
-    if not train and said.labels is None:
-        raise DataError(
-            "no training set, and so no labels",
-            file=root,
-            fix=f"Add <language>.train.csv, or name the labels in {TASK_FILE}.",
-        )
     kind, fields = _fields(said, (train or list(files))[0])
-    labels = said.labels or _labels(kind, fields, train)
+    found = OWN_KINDS[kind]
+    if found.compares_readouts:  # options have columns of their own, and answers are parts of a context
+        options = tuple(name for name in fields if _OPTION.fullmatch(name))
+        labels = said.labels or (options if found.labeled else ())
+    else:
+        if not train and said.labels is None:
+            raise DataError(
+                "no training set, and so no labels",
+                file=root,
+                fix=f"Add <language>.train.csv, or name the labels in {TASK_FILE}.",
+            )
+        labels = said.labels or _labels(found, fields, train)
     values: dict[str, Any] = {
         "kind": kind,
         "fields": fields,
@@ -72,8 +80,13 @@ def find_task(root: Path, said: TaskFile, files: Sequence[OwnFile]) -> Task:
         definition = TaskDefinition.model_validate(values)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise DataError(problem, file=root / TASK_FILE) from None
+        raise DataError(problem, file=_where(root)) from None
     return register(definition.task(said.name or _name(root)))
+
+
+def _where(root: Path) -> Path:
+    """What a message on the whole task names: its file, if there is one."""
+    return root / TASK_FILE if (root / TASK_FILE).exists() else root
 
 
 def _name(root: Path) -> str:
@@ -86,12 +99,10 @@ def _name(root: Path) -> str:
 def describe(task: Task) -> str:
     """What was found out, in a sentence."""
     *texts, answer = task.fields
-    what = (
-        "a tag a word" if task.kind.by_word else f"{len(texts)} text{'s' if len(texts) > 1 else ''}, a label"
-    )
+    labels = f"{len(task.labels)} labels ({', '.join(task.labels)[:300]}); " if task.labels else ""
     return (
-        f"own task {task.name}: {what}; {', '.join(texts)} by {answer}; {len(task.labels)} labels "
-        f"({', '.join(task.labels)[:300]}); judged by {task.metrics[0]}"
+        f"own task {task.name}: {definition_of(task).kind}; columns {', '.join(texts)} and {answer}; {labels}"
+        f"judged by {task.metrics[0]}"
     )
 
 
@@ -99,7 +110,7 @@ def _fields(said: TaskFile, file: OwnFile) -> tuple[str, tuple[str, ...]]:
     """The kind, and the columns of texts and answer, by the first training file."""
     there = columns_of(file.path, file.format)
     if file.format == "own-columns":
-        if said.kind not in (None, "tagging"):
+        if said.kind is not None and not OWN_KINDS[said.kind].by_word:
             raise DataError(
                 f"words in columns are for tagging, and {TASK_FILE} says {said.kind}", file=file.path
             )
@@ -113,22 +124,39 @@ def _fields(said: TaskFile, file: OwnFile) -> tuple[str, tuple[str, ...]]:
         return "tagging", ("tokens", label)
     if not there:
         raise DataError("the file is empty", file=file.path, fix="Put a header and rows into it.")
-    words, tags = _first_of(there, _WORDS), _first_of(there, _TAGS)
-    kind = said.kind or ("tagging" if words and tags and said.texts is None else "classification")
-    answer = said.label or _first_of(there, _TAGS if kind == "tagging" else _LABELS)
+    if said.texts is None and said.label is None and (known := _by_names(said.kind, there)) is not None:
+        return known
+    words = _first_of(there, _WORDS)
+    kind = said.kind or "classification"
+    by_word = OWN_KINDS[kind].by_word
+    answer = said.label or _first_of(there, _TAGS if by_word else _LABELS)
     shown = ", ".join(there)[:300]
     if answer is None:
         raise DataError(
             f"cannot tell the column of labels among {shown}", file=file.path, fix=f"{_FIX}label: NAME."
         )
-    if kind == "tagging" and not (said.texts or words):
+    if by_word and not (said.texts or words):
         raise DataError(
             f"cannot tell the column of words among {shown}", file=file.path, fix=f"{_FIX}texts: NAME."
         )
-    texts = said.texts or ((words,) if kind == "tagging" and words else _texts(file, there, answer))
+    texts = said.texts or ((words,) if by_word and words else _texts(file, there, answer))
     if missing := [name for name in (*texts, answer) if name not in there]:
         raise DataError(f"missing column {missing[0]!r}", file=file.path, fix=f"The columns: {shown}.")
     return kind, (*texts, answer)
+
+
+def _by_names(kind: str | None, there: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
+    """Kind and columns where the names tell: words and tags, options, or a context and a question."""
+    words, tags, label = (_first_of(there, names) for names in (_WORDS, _TAGS, _LABELS))
+    if words and tags and kind in (None, "tagging"):
+        return "tagging", (words, tags)
+    options = [name for name in there if _OPTION.fullmatch(name)]
+    if len(options) > 1 and label and kind in (None, "choice"):
+        told = [name for name in _TOLD if name in there]
+        return "choice", (*told, *options, label)
+    if set(_SPAN) <= set(there) and kind in (None, "span"):
+        return "span", _SPAN
+    return None
 
 
 def _first_of(there: Sequence[str], known: Sequence[str]) -> str | None:
@@ -159,17 +187,17 @@ def _texts(file: OwnFile, there: Sequence[str], label: str) -> tuple[str, ...]:
     )
 
 
-def _labels(kind: str, fields: Sequence[str], train: Sequence[OwnFile]) -> tuple[str, ...]:
+def _labels(kind: Kind, fields: Sequence[str], train: Sequence[OwnFile]) -> tuple[str, ...]:
     """All labels of the training files, in an order that does not hang on the rows'."""
     counts: Counter[str] = Counter()
     for file in train:
         for place, value in _answers(file, fields):
-            given = as_list(value, fields[-1], place) if kind == "tagging" else [value]
+            given = as_list(value, fields[-1], place) if kind.by_word else [value]
             if not isinstance(given, list):
                 raise place.error(f"{fields[-1]} is no list of tags", "Give a tag for each word.")
             for one in given:
                 name = label_name(one, fields[-1], None, place)
-                if kind != "tagging" and _FRACTION.fullmatch(name):
+                if not kind.by_word and _FRACTION.fullmatch(name):
                     raise place.error(
                         f"{fields[-1]} is {name}, a number with a fraction",
                         "A label is a name or a whole number; correct it.",
@@ -183,14 +211,14 @@ def _labels(kind: str, fields: Sequence[str], train: Sequence[OwnFile]) -> tuple
     file_of_all = train[0].path
     if not counts:
         raise DataError("no rows", file=file_of_all, fix="Put rows with labels into it.")
-    if kind != "tagging" and len(counts) > 20 and 2 * len(counts) > counts.total():
+    if not kind.by_word and len(counts) > 20 and 2 * len(counts) > counts.total():
         raise DataError(
             f"{len(counts)} labels in {counts.total()} rows: {fields[-1]!r} is hardly the label",
             file=file_of_all,
             fix=f"{_FIX}label: names the column.",
         )
     alike = Counter(name.strip().casefold() for name in counts)
-    if twice := sorted(name for name in counts if kind != "tagging" and alike[name.strip().casefold()] > 1):
+    if twice := sorted(name for name in counts if not kind.by_word and alike[name.strip().casefold()] > 1):
         raise DataError(
             f"the labels {twice[0]!r} and {twice[1]!r} differ in capitals or spaces alone",
             file=file_of_all,
@@ -210,11 +238,11 @@ def _answers(file: OwnFile, fields: Sequence[str]) -> Iterator[tuple[Place, Any]
         yield Place(0, file.path, line), record[fields[-1]]
 
 
-def _in_order(kind: str, names: Iterable[str]) -> tuple[str, ...]:
+def _in_order(kind: Kind, names: Iterable[str]) -> tuple[str, ...]:
     """Numbers by size and names by the alphabet; tags of entities by type, each begun and gone on with."""
     known = set(names)
     entities = {name: found["type"] for name in known if (found := _ENTITY.fullmatch(name))}
-    if kind == "tagging" and entities and known <= {"O", *entities}:
+    if kind.by_word and entities and known <= {"O", *entities}:
         types = sorted(set(entities.values()))
         return ("O", *(f"{letter}-{each}" for each in types for letter in "BI"))
     if all(name.isdecimal() for name in known):
@@ -223,7 +251,7 @@ def _in_order(kind: str, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _metrics(kind: str, labels: Sequence[str]) -> tuple[str, ...]:
-    if kind != "tagging":
-        return ("accuracy",)
+    if not OWN_KINDS[kind].by_word:
+        return METRICS[kind]
     spans = "O" in labels and all(label == "O" or label[1:2] == "-" for label in labels)
     return ("f1", "precision", "recall", "accuracy") if spans else ("accuracy",)

@@ -47,6 +47,8 @@ def _with_names(task: Task, record: Mapping[str, Any], place: Place) -> dict[str
     """The record with names for labels, and with lists for sentences that are written as texts."""
     answer = task.fields[-1]
     given = record[answer]
+    if not task.kind.labeled:
+        return dict(record)
     if not task.kind.by_word:
         return {**record, answer: label_name(given, answer, task.labels, place)}
     words = task.fields[0]

@@ -15,7 +15,7 @@ from xlprompt.data.languages import code_of
 from xlprompt.data.sources.lines import numbered_lines
 from xlprompt.data.strict_yaml import UNREADABLE, StrictLoader, problem_in
 from xlprompt.data.tasks import BUNDLED
-from xlprompt.data.tasks.own import MOST_TEXTS, KindName, name_problem
+from xlprompt.data.tasks.own import MOST_FIELDS, KindName, name_problem
 
 TASK_FILE = "task.yaml"
 
@@ -39,7 +39,7 @@ class TaskFile(BaseModel):
 
     name: str | None = None
     kind: KindName | None = None
-    texts: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=MOST_TEXTS)
+    texts: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=MOST_FIELDS - 1)
     label: str | None = None
     labels: tuple[str, ...] | None = Field(default=None, min_length=2)
     label_words: tuple[str, ...] | None = None
