@@ -35,6 +35,7 @@ from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.store.tracker import DatasetRecord
 
 _log = logging.getLogger(__name__)
+_MANY_UNKNOWN = 0.05  # of a text's tokens; rare signs come to less
 _SHARED = "Where runs share the GPU, let fewer do so at a time (--workers)"
 
 
@@ -141,6 +142,8 @@ def _read_split(setup: Setup, language: str, split: str, limit: int | None) -> S
         cache_dir=cache / "encoded" if cache else None,
     )
     require_known_ids(encoded, setup.tokenizer, setup.embedding_rows, f"{task.name} {language} {split}")
+    if recipe.task_definition is not None:  # what the bundled tasks hold is known
+        _warn_of_unknown_tokens(encoded, setup.tokenizer, f"{task.name} {language} {split}", recipe.model)
     if encoded.truncated:
         _log.warning(
             "%s %s %s: %d of %d examples are over encoding.max_length %d, and cut",
@@ -155,6 +158,22 @@ def _read_split(setup: Setup, language: str, split: str, limit: int | None) -> S
         source, str(recipe.data.source), task, language, split, content=content, examples=len(dataset)
     )
     return Split(dataset, encoded, record, content)
+
+
+def _warn_of_unknown_tokens(
+    encoded: Encoded, tokenizer: PreTrainedTokenizerFast, what: str, model: str
+) -> None:
+    """Say that a model cannot read a text: xglm-nano has the letters of its own small world alone."""
+    ids = encoded.ragged("input_ids").values
+    share = float((ids == tokenizer.unk_token_id).mean()) if len(ids) else 0.0
+    if share >= _MANY_UNKNOWN:
+        _log.warning(
+            "%s: %.0f %% of the tokens are unknown to %s, which reads little of this text. Take a model that "
+            "knows its letters, such as gemma-3-270m (SCALE=gemma)",
+            what,
+            100 * share,
+            model,
+        )
 
 
 def require_known_ids(
