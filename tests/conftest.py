@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before anything imports transformers or datasets: no test may reach for a hub.
@@ -14,6 +15,7 @@ import pytest  # noqa: E402
 import tiny  # noqa: E402
 from simulated_studies import POS, by_resources, make_runs  # noqa: E402
 
+from xlprompt.data import tasks  # noqa: E402
 from xlprompt.evaluation import Comparison, compare  # noqa: E402
 from xlprompt.training import create_store  # noqa: E402
 
@@ -34,6 +36,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests out of the user's cache; one cache serves a whole session."""
     monkeypatch.setenv("XLPROMPT_CACHE", str(tmp_path_factory.getbasetemp() / "xlprompt-cache"))
+
+
+@pytest.fixture(autouse=True)
+def own_tasks_of_its_own() -> Iterator[None]:
+    """Forget the own tasks that a test has met: which are known depends on no other test."""
+    known = dict(tasks._KNOWN)
+    yield
+    tasks._KNOWN.clear()
+    tasks._KNOWN.update(known)
 
 
 @pytest.fixture(scope="session")

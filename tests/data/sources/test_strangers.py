@@ -21,7 +21,7 @@ def write(path: Path, content: str = "x\n") -> Path:
 @pytest.mark.parametrize(
     ("path", "content", "said"),
     [
-        ("swa/train.txt", "Tanzania B-LOC\n. O\n\nLeo B-DATE\n", "one word and its tag a line"),
+        ("swa/test.txt", "Tanzania B-LOC\n. O\n\nLeo B-DATE\n", "one word and its tag a line"),
         ("swa/dev.txt", "Serikali NOUN\nya ADP\n", "one word and its tag a line"),
         ("test.txt", "-DOCSTART- -X- -X- O\n\nAnna NNP B-NP B-PER\n", "one word and its tag a line"),
         ("wnut.tsv", "word\tO\nRome\tB-LOC\n", "one word and its tag a line"),

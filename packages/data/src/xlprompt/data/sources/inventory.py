@@ -72,8 +72,9 @@ def take_inventory(folder: Path, own: Task | None = None) -> Inventory:
     parts: list[Part] = []
     problems: list[DataError] = []
     notes: dict[str, list[str]] = {}
+    refused: list[Path] = []
     for path in _files(root, problems):
-        for found in _look_at(path, root):
+        for found in _look_at(path, root, refused):
             if isinstance(found, DataError):
                 problems.append(found)
             elif isinstance(found, LeftOut):
@@ -82,7 +83,7 @@ def take_inventory(folder: Path, own: Task | None = None) -> Inventory:
                 parts.append(found)
     parts, displaced = _prefer_named(_drop_twins(parts))
     kept, left_out = _choose_treebanks(_join_pieces(parts), problems)
-    if not parts and is_own(_candidates(root)):
+    if not parts and not refused and is_own(_candidates(root)):
         return _own_inventory(root)
     sentences = (*left_out, *displaced, *_sentences(notes))
     return Inventory(root, _by_key(kept), tuple(problems), sentences)
@@ -153,8 +154,11 @@ def _cannot_be_read(path: Path, error: Exception) -> DataError:
     return DataError(f"cannot be read ({reason})", file=path, fix=fix)
 
 
-def _look_at(path: Path, root: Path) -> Sequence[Part | DataError | LeftOut]:
-    """Say what a file is without reading more than its first lines, and without waiting for a pipe."""
+def _look_at(path: Path, root: Path, refused: list[Path]) -> Sequence[Part | DataError | LeftOut]:
+    """Say what a file is without reading more than its first lines, and without waiting for a pipe.
+
+    A file that is surely a benchmark's, but not as it should be, goes to `refused` as well.
+    """
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -169,6 +173,8 @@ def _look_at(path: Path, root: Path) -> Sequence[Part | DataError | LeftOut]:
     try:
         recognition = _recognize(candidate)
     except DataError as problem:
+        if ".jsonl" not in path.suffixes:  # which anybody's rows may be in
+            refused.append(path)
         return [problem]
     if recognition is not None:
         return recognition

@@ -1,8 +1,8 @@
 """Text without labels, to predict labels for: typed, or in a file or stream.
 
-A file is JSON Lines in the columns of the data folder's files; pairs as two texts with a tab between them,
-under XNLI's or PAWS-X's header or none; sentences as words with spaces between them, in CoNLL-U, or in lines
-as PAN-X's. Labels in it are not looked at. Rows that training leaves out are left out; typed, refused.
+A file is JSON Lines, CSV or Parquet in the columns of the data folder's files; pairs as two texts with a tab
+between them, under XNLI's or PAWS-X's header or none; sentences as words with spaces between them, in CoNLL-U,
+or in lines as PAN-X's. Labels in it are not looked at. Rows that training leaves out are left out; typed, refused.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from xlprompt.data.sources.formats import conllu, panx
 from xlprompt.data.sources.formats.jsonl import own_id, parse_object
 from xlprompt.data.sources.formats.tsv import cells_of, check_header
 from xlprompt.data.sources.lines import numbered_lines
+from xlprompt.data.sources.own.rows import read_unlabeled
 from xlprompt.data.sources.quoting import style_of
 from xlprompt.data.sources.rows import Outcome, to_dataset, usable
 from xlprompt.data.sources.strangers import other_format
@@ -31,6 +32,7 @@ _HEAD = 5  # lines that tell the format
 # What the files of XNLI and PAWS-X, and of XNLI-MT, call the texts of a pair.
 _PUBLISHED = (("sentence1", "sentence2"), ("premise", "hypo"))
 _ARGUMENTS = Path("arguments")
+_TABLES = {".csv": "own-csv", ".parquet": "own-parquet"}
 
 Lines = Sequence[tuple[int, str]]
 
@@ -51,7 +53,8 @@ def typed_rows(task: Task, texts: Sequence[str]) -> list[Example]:
 def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Example]:
     """Rows of a file, each with its own id or else its number from 0; blank lines hold none.
 
-    It is JSON Lines where its name says so (`.jsonl`, also `.jsonl.gz`) or its first line is a JSON object.
+    It is JSON Lines where its name says so (`.jsonl`, also `.jsonl.gz`) or its first line is a JSON object,
+    and a table with the task's columns where it is called `.csv` or `.parquet`.
 
     Args:
         task: What the rows are for.
@@ -61,6 +64,9 @@ def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Ex
     Raises:
         DataError: The file or a row is not as it should be, or there is no row at all.
     """
+    table = _TABLES.get(path.suffix.lower()) if stream is None else None
+    if table is not None:
+        return _kept_rows(read_unlabeled(task, path, table), path)
     other = other_format(path)
     if other is not None:
         raise other
@@ -76,6 +82,10 @@ def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Ex
         outcomes = _from_words(task, lines, path)
     else:
         outcomes = _from_columns(task, filled, path)
+    return _kept_rows(outcomes, path)
+
+
+def _kept_rows(outcomes: Iterable[Outcome], path: Path) -> list[Example]:
     rows = list(usable(outcomes, file=path, language="the file's"))
     if not rows:
         raise DataError("every row is one that is left out", file=path, fix="Give at least one other.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from xlprompt.data.errors import DataError
@@ -10,7 +11,7 @@ from xlprompt.data.languages import code_of
 from xlprompt.data.sources.formats.jsonl import own_id
 from xlprompt.data.sources.own.tables import records
 from xlprompt.data.sources.parts import Part
-from xlprompt.data.sources.rows import Outcome
+from xlprompt.data.sources.rows import Outcome, outcome
 from xlprompt.data.tasks.kinds.labels import json_type
 from xlprompt.data.tasks.task_type import Place, Task
 
@@ -36,6 +37,19 @@ def read(part: Part) -> Iterator[Outcome]:
                 yield task.example(_with_names(task, record, place), place)
             except DataError as problem:
                 yield problem
+
+
+def read_unlabeled(task: Task, path: Path, format_name: str) -> Iterator[Outcome]:
+    """Read a table for its texts, to predict labels for; those that it has are not looked at."""
+    for position, (line, record) in enumerate(records(path, format_name, task.text_fields)):
+        if isinstance(record, DataError):
+            yield record
+            continue
+        place = Place(position, path, line, own_id(record), labeled=False)
+        if task.kind.by_word:
+            words = task.fields[0]
+            record = {**record, words: as_list(record[words], words, place)}
+        yield outcome(task, record, place)
 
 
 def _is_of(record: Mapping[str, Any], part: Part) -> bool:
