@@ -166,6 +166,13 @@ def empty(part: Part) -> DataError:
     if path.exists() and not path.stat().st_size:
         return DataError("the file is empty", file=path, fix="Get it again.")
     task, language, split = part.key
+    if part.cut:
+        return DataError(
+            f"no {split} rows are left for {language}, as there is no development set and one training row "
+            "in ten is kept for it",
+            file=path,
+            fix="Add training rows, or a development set.",
+        )
     return DataError(f"no usable {task} rows for {language} {split}", file=path, fix="Get the file again.")
 
 

@@ -1,8 +1,9 @@
 """Text without labels, to predict labels for: typed, or in a file or stream.
 
 A file is JSON Lines, CSV or Parquet in the columns of the data folder's files; pairs as two texts with a tab
-between them, under XNLI's or PAWS-X's header or none; sentences as words with spaces between them, in CoNLL-U,
-or in lines as PAN-X's. Labels in it are not looked at. Rows that training leaves out are left out; typed, refused.
+between them, under XNLI's or PAWS-X's header or none; sentences as words with spaces between them, in
+CoNLL-U, or in lines as PAN-X's. Labels in it are not looked at. Rows that training leaves out are left out;
+typed, refused.
 """
 
 from __future__ import annotations

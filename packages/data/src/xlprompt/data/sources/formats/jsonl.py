@@ -145,11 +145,19 @@ def _reason(error: Exception) -> str:
 
 def first_record(candidate: Candidate) -> dict[str, Any]:
     """Return the object of a file's first line, to see what kind of file it is; empty if there is none."""
-    try:
-        record = json.loads(candidate.head[0])
-    except (IndexError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}
+    return next(_records(candidate), {})
+
+
+def _records(candidate: Candidate) -> Iterator[dict[str, Any]]:
+    """The objects of a file's first lines, up to one that holds none."""
+    for line in candidate.head:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(record, dict):
+            return
+        yield record
 
 
 def _task_by_content(candidate: Candidate) -> Task | None:
@@ -158,12 +166,14 @@ def _task_by_content(candidate: Candidate) -> Task | None:
     if len(fitting) > 1 or any(len(task.text_fields) == 1 for task in fitting):
         # Tasks with the same fields are told apart by names of labels; numbers do not tell. One text does not
         # tell either: anybody's topics have a text and a label.
-        fitting = [task for task in fitting if _could_answer(task, record.get(task.fields[-1]))]
+        fitting = [task for task in fitting if _could_answer(task, candidate)]
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _could_answer(task: Task, answer: object) -> bool:
-    names = answer if isinstance(answer, list) else [answer]
+def _could_answer(task: Task, candidate: Candidate) -> bool:
+    """Whether the answers of the first lines are the task's; O alone is everybody's."""
+    answers = [record.get(task.fields[-1]) for record in _records(candidate)]
+    names = [name for answer in answers for name in (answer if isinstance(answer, list) else [answer])]
     if all(isinstance(name, str) for name in names):
-        return set(names) <= set(task.labels)
+        return set(names) <= set(task.labels) and set(names) != {"O"}
     return len(task.text_fields) > 1

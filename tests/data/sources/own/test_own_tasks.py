@@ -1,0 +1,261 @@
+"""A folder of tables or words in columns is a task; what kind, fields, labels and languages is found out."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import ClassLabel, Dataset, Features, Value
+
+from xlprompt.data import TASKS, DataError, check_folder, open_source
+from xlprompt.data.sources.own.example import write_example
+from xlprompt.data.sources.unlabeled import read_rows, typed_rows
+from xlprompt.data.tasks.own import definition_of, read_definition
+
+TOPICS = "text,label\na match,sport\nthe soup,food\nsome rain,weather\n"
+CONLL = (
+    "-DOCSTART- -X- -X- O\n\nAspirin NNP B-NP B-DRUG\nhelps VBZ B-VP O\n\n"
+    "Take VB B-VP O\nred JJ B-NP B-DRUG\npills NNS I-NP I-DRUG\n\n"
+)
+MASAKHA = "Sannu O\nLagos B-LOC\n\nYa O\nje O\nKano B-LOC\nBirni I-LOC\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Writes files into a folder `mine`; gives it opened."""
+
+    def write(files: dict[str, str | bytes]):
+        for name, content in files.items():
+            path = tmp_path / "mine" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return open_source(str(tmp_path / "mine"))
+
+    return write
+
+
+def labels_of(source, language, split):
+    task = source.own
+    column = source.load(task, language, split)[task.columns[-1]]
+    return [
+        [task.labels[tag] for tag in row] if isinstance(row, list) else task.labels[row] for row in column
+    ]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("en.train.csv", "en.dev.csv", "pl.test.csv"),
+        ("train_en.csv", "valid_en.csv", "test_pl.csv"),
+        ("en/train.csv", "en/validation.csv", "pl/test.csv"),
+        ("train/en.csv", "dev/en.csv", "test/pl.csv"),
+        ("data.eng.train.csv", "data.eng.dev.csv", "data.pol_Latn.test.csv"),
+    ],
+)
+def test_split_and_language_are_read_off_the_names(folder, names):
+    source = folder(dict.fromkeys(names, TOPICS))
+    assert source.own.name == "mine"
+    assert source.own.labels == ("food", "sport", "weather")
+    assert [source.languages(source.own, split) for split in ("train", "validation", "test")] == [
+        ("en",),
+        ("en",),
+        ("pl",),
+    ]
+    assert labels_of(source, "pl", "test") == ["sport", "food", "weather"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("csv", TOPICS),
+        ("csv", TOPICS.replace(",", ";")),
+        ("csv", 'text,label\n"a ""match"", the\nsecond",sport\nthe soup,food\nsome rain,weather\n'),
+        ("tsv", TOPICS.replace(",", "\t")),
+        ("jsonl", '{"text": "a", "label": "sport", "n": 1}\n{"text": "b", "label": "food", "n": 2}\n'
+                  '{"text": "c", "label": "weather", "n": 3}\n'),
+    ],
+)  # fmt: skip
+def test_a_table_is_read_whatever_its_format(folder, name, content):
+    source = folder({f"en.{split}.{name}": content for split in ("train", "dev", "test")})
+    assert definition_of(source.own).kind == "classification"
+    assert labels_of(source, "en", "test") == ["sport", "food", "weather"]
+    assert source.load(source.own, "en", "test")["first"][0] in ("a", "a match", 'a "match", the\nsecond')
+
+
+def test_entities_in_conll_2003s_layout_have_tags_of_their_own(folder):
+    source = folder({"eng.train": CONLL, "eng.testa": CONLL, "eng.testb": CONLL})
+    assert source.own.labels == ("O", "B-DRUG", "I-DRUG")
+    assert source.own.metrics[0] == "f1"
+    assert source.load(source.own, "en", "validation")["tokens"] == [
+        ["Aspirin", "helps"],
+        ["Take", "red", "pills"],
+    ]
+    assert labels_of(source, "en", "test") == [["B-DRUG", "O"], ["O", "B-DRUG", "I-DRUG"]]
+
+
+def test_another_column_of_conll_2003s_layout_is_named_by_its_number(folder):
+    source = folder({"eng.train": CONLL, "eng.testb": CONLL, "task.yaml": "label: 2\nkind: tagging\n"})
+    assert source.own.labels == ("JJ", "NNP", "NNS", "VB", "VBZ")
+    assert source.own.metrics == ("accuracy",)
+    assert labels_of(source, "en", "test")[0] == ["NNP", "VBZ"]
+
+
+def test_masakhaners_layout_has_folders_of_iso_639_3_codes(folder):
+    source = folder({f"{code}/{name}.txt": MASAKHA for code in ("hau", "yor") for name in ("train", "test")})
+    assert source.languages(source.own, "train") == ("ha", "yo")
+    assert source.own.labels == ("O", "B-LOC", "I-LOC")
+
+
+def test_without_a_development_set_one_training_row_in_ten_is_kept_for_it_and_that_is_said(folder):
+    rows = "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(21))
+    source = folder({"en.train.csv": f"text,label\n{rows}", "en.test.csv": TOPICS})
+    kept = source.load(source.own, "en", "validation")["first"]
+    assert kept == ["text 0", "text 10", "text 20"]
+    trained = source.load(source.own, "en", "train")["first"]
+    assert len(trained) == 18
+    assert not set(kept) & set(trained)
+    assert any("no development set in en: of 10 training rows the first" in note for note in source.left_out)
+    prints = {source.fingerprint(source.own, "en", split) for split in ("train", "validation")}
+    assert len(prints) == 2
+
+
+def class_label_parquet(path, labels, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    features = Features({"text": Value("string"), "label": ClassLabel(names=labels)})
+    numbers = [labels.index(label) for _, label in rows]
+    Dataset.from_dict({"text": [text for text, _ in rows], "label": numbers}, features=features).to_parquet(
+        path
+    )
+
+
+def test_parquet_files_that_number_their_labels_differently_are_read_by_names(tmp_path):
+    rows = [("a", "sport"), ("b", "food"), ("c", "sport")]
+    class_label_parquet(tmp_path / "mine/en/train-00000-of-00002.parquet", ["sport", "food"], rows)
+    class_label_parquet(tmp_path / "mine/en/train-00001-of-00002.parquet", ["food", "sport"], rows)
+    class_label_parquet(tmp_path / "mine/pl/test.parquet", ["food", "sport"], rows)
+    source = open_source(str(tmp_path / "mine"))
+    named = ["sport", "food", "sport"]
+    assert labels_of(source, "pl", "test") == named
+    both = labels_of(source, "en", "validation") + labels_of(source, "en", "train")
+    assert sorted(both) == sorted(2 * named), "the shards are one split"
+
+
+def test_a_column_tells_the_languages_of_one_file(folder):
+    table = "text,label,language\na,x,en\nb,y,pl\nc,x,eng\n"
+    source = folder({f"{split}.csv": table for split in ("train", "dev", "test")})
+    assert source.languages(source.own, "test") == ("en", "pl")
+    assert source.load(source.own, "en", "test")["first"] == ["a", "c"]
+
+
+def test_the_task_file_says_what_is_not_to_be_found_out(folder):
+    table = "head,body,stars,source\nbad,never again,1,web\ngood,yes,5,web\n"
+    said = "name: stars\ntexts: [head, body]\nlabel: stars\nlabels: [1, 3, 5]\nlanguage: ha\nversion: 3\n"
+    source = folder({"train.csv": table, "dev.csv": table, "test.csv": table, "task.yaml": said})
+    own = source.own
+    assert (own.name, own.fields, own.labels, own.version) == (
+        "stars",
+        ("head", "body", "stars"),
+        ("1", "3", "5"),
+        3,
+    )
+    assert source.languages(own, "test") == ("ha",)
+    assert labels_of(source, "ha", "test") == ["1", "5"], "by names, although they could be places"
+    assert read_definition(definition_of(own).as_text()).task("stars") == own
+
+
+def test_numbers_are_places_where_labels_have_other_names(folder):
+    table = "text,label\na,0\nb,1\n"
+    source = folder(
+        {f"en.{split}.csv": table for split in ("train", "test")} | {"task.yaml": "labels: [no, yes]"}
+    )
+    assert labels_of(source, "en", "test") == ["no", "yes"]
+
+
+def test_options_are_a_choice_and_questions_about_a_context_are_spans(tmp_path):
+    for name, table in (
+        ("plan", "premise,question,choice1,choice2,label\nIt rains.,effect,wet,dry,0\nSun.,effect,a,b,1\n"),
+        ("quiz", "question,option_a,option_b,option_c,label\nWho?,me,you,they,option_c\n"),
+    ):
+        for split in ("train", "test"):
+            path = tmp_path / name / f"en.{split}.csv"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(table)
+        source = open_source(str(tmp_path / name))
+        assert definition_of(source.own).kind == "choice"
+    assert source.own.labels == ("option_a", "option_b", "option_c")
+    assert labels_of(source, "en", "test") == ["option_c"]
+    row = {"context": "Ada wrote it.", "question": "Who?", "answers": [{"text": "Ada", "start": 0}]}
+    (tmp_path / "ask").mkdir()
+    (tmp_path / "ask" / "task.yaml").write_text("kind: span\n")
+    for split in ("train", "test"):
+        (tmp_path / "ask" / f"en.{split}.jsonl").write_text(json.dumps(row) + "\n")
+    source = open_source(str(tmp_path / "ask"))
+    assert source.own.metrics[:2] == ("f1", "exact_match")
+    assert source.load(source.own, "en", "test")["answers"] == [row["answers"]]
+
+
+def test_json_lines_of_tokens_and_tags_are_tagging(folder):
+    row = '{"tokens": ["a", "b"], "ner_tags": ["O", "B-GENE"]}\n'
+    source = folder({f"sw.{split}.jsonl": row for split in ("train", "test")})
+    assert source.own.fields == ("tokens", "ner_tags")
+    assert source.own.labels == ("O", "B-GENE", "I-GENE")
+
+
+def test_sentences_without_an_entity_do_not_make_a_folder_one_of_ner(folder):
+    outside = '{"tokens": ["a", "b"], "tags": ["O", "O"]}\n'
+    source = folder(
+        {"en.train.jsonl": outside * 9 + outside.replace('"O"]', '"B-GENE"]'), "en.dev.jsonl": outside}
+    )
+    assert source.own.labels == ("O", "B-GENE", "I-GENE")
+
+
+def test_a_benchmarks_folder_is_no_own_task_and_a_task_file_makes_it_one(folder, tmp_path):
+    pair = (
+        '{"premise": "a", "hypothesis": "b", "label": 0}\n{"premise": "c", "hypothesis": "d", "label": 1}\n'
+    )
+    source = folder({"en.train.jsonl": pair, "en.test.jsonl": pair})
+    assert source.own is None
+    assert source.languages(TASKS["xnli"], "test") == ("en",)
+    source = folder({"task.yaml": "name: support"})
+    assert source.own.labels == ("0", "1")
+
+
+def test_what_was_found_out_is_in_the_report_of_a_folder(folder, tmp_path):
+    folder({"en.train.csv": TOPICS, "pl.test.csv": TOPICS, "labels.csv": "a,b\n"})
+    report = check_folder(tmp_path / "mine")
+    assert report.problems == []
+    assert [(each.language, each.split, each.count) for each in report.found] == [
+        ("en", "train", 2),
+        ("en", "validation", 1),
+        ("pl", "test", 3),
+    ]
+    assert report.warnings[0].startswith(
+        "own task mine: classification; columns text and label; 3 labels (food"
+    )
+    assert any("its name says no split (train, dev or test): labels.csv" in note for note in report.warnings)
+
+
+def test_text_to_predict_for_may_be_a_table(folder, tmp_path):
+    source = folder({"en.train.csv": TOPICS, "en.test.csv": TOPICS})
+    new = tmp_path / "new.csv"
+    new.write_text("text,more\nsome snow,1\n")
+    assert [row.texts for row in read_rows(source.own, new)] == [("some snow",)]
+    pq.write_table(pa.table({"id": ["x"], "text": ["some snow"]}), tmp_path / "new.parquet")
+    assert [(row.id, row.texts) for row in read_rows(source.own, tmp_path / "new.parquet")] == [
+        ("x", ("some snow",))
+    ]
+    assert len(typed_rows(source.own, ["a", "b"])) == 2
+
+
+def test_the_example_is_a_task_of_three_labels_and_languages_and_is_written_into_a_new_folder(tmp_path):
+    write_example(tmp_path / "topics")
+    source = open_source(str(tmp_path / "topics"))
+    assert source.own.labels == ("food", "sport", "weather")
+    assert source.languages(source.own, "test") == ("en", "de", "pl")
+    texts = [set(source.load(source.own, "en", split)["first"]) for split in ("train", "validation", "test")]
+    assert [len(each) for each in texts] == [48, 24, 24]
+    assert not texts[0] & (texts[1] | texts[2])
+    with pytest.raises(DataError, match="there is something here already"):
+        write_example(tmp_path / "topics")
+    with pytest.raises(DataError, match="'xnli' is a bundled task"):
+        write_example(tmp_path / "xnli")
