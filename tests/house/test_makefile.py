@@ -277,9 +277,12 @@ def test_every_documented_variable_is_taken_by_a_target_and_none_else():
 @pytest.mark.parametrize("target", sorted(taken()))
 def test_a_target_uses_each_variable_that_it_takes(ready, target):
     target_name = target.replace("TASK-METHOD", "pos-finetune")
-    needed = {"ablation": ["NAME=scheme"], "search": ["TASK=pos"], "data-check": ["DATA=data"]}.get(
-        target, []
-    )
+    needed = {
+        "ablation": ["NAME=scheme"],
+        "search": ["TASK=pos"],
+        "data-check": ["DATA=data"],
+        "train": ["DATA=data"],
+    }.get(target, [])
     for name in taken()[target]:
         given, seen = VALUES[name]
         (ready / "log").unlink(missing_ok=True)

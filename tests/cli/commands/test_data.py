@@ -263,7 +263,7 @@ def test_the_page_shows_three_items_of_each_task_in_the_studys_languages():
     ("options", "message"),
     [
         (["mini", "--task", "nre"], "Did you mean ner?"),
-        (["mini", "--languages", "en,dee"], "Did you mean de (German)?"),
+        (["mini", "--languages", "en,ger"], "Did you mean de (German)?"),
         (["mini", "--languages", "en,it"], "mini: no test split of any task for 'it'. It has en ru "),
         (["mini", "--languages", "it", "--task", "pos"], "no 'it'"),
         (["absent"], "absent: there is no such folder"),

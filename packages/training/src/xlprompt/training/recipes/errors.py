@@ -13,8 +13,12 @@ from dataclasses import is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
+from pydantic.config import JsonDict
 
 Layers = Sequence[tuple[str, Mapping[str, Any]]]
+
+NOT_GIVEN: JsonDict = {"given": False}
+"""Marks a field that users do not give: a run keeps it, and no list of keys has it."""
 
 _ABSENT = object()
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
@@ -156,7 +160,8 @@ def keys_of(kind: type[BaseModel]) -> Iterator[str]:
 def _fields(settings: Any) -> dict[str, Any]:
     """The annotated fields of a settings class, pydantic model or dataclass, or of the one in a union."""
     if isinstance(settings, type) and issubclass(settings, BaseModel):
-        return {name: field.annotation for name, field in settings.model_fields.items()}
+        fields = settings.model_fields.items()
+        return {name: field.annotation for name, field in fields if field.json_schema_extra != NOT_GIVEN}
     if isinstance(settings, type) and is_dataclass(settings):
         return get_type_hints(settings)
     if get_origin(settings) in (dict, Mapping, tuple, list):

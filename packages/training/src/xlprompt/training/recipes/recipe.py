@@ -40,7 +40,7 @@ from xlprompt.models import (
 )
 from xlprompt.training.errors import RecipeError
 from xlprompt.training.recipes.data_settings import DataSettings
-from xlprompt.training.recipes.errors import explain
+from xlprompt.training.recipes.errors import NOT_GIVEN, explain
 from xlprompt.training.recipes.files import merge, read_chain, unflatten
 from xlprompt.training.recipes.own_task import own_task_values
 from xlprompt.training.recipes.settings import Settings, flat_pairs, validated
@@ -153,6 +153,7 @@ class Recipe(Settings):
 
     task_definition: TaskDefinition | None = Field(
         default=None,
+        json_schema_extra=NOT_GIVEN,
         description="What a task of your own is; null for the bundled ones. Found out from the data folder, "
         "and kept with the run, which can be read without the folder.",
     )
