@@ -11,6 +11,8 @@ from rich.console import Console
 from small import write_data
 from studies import write_study
 
+from xlprompt.data.tasks import register
+from xlprompt.data.tasks.own import TaskDefinition
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun, Ledger
 from xlprompt.studies.grid.study import run_study
@@ -19,6 +21,7 @@ from xlprompt.studies.reports.report import report_study
 from xlprompt.studies.reports.selection import StudyRuns, find_fertility, find_runs
 from xlprompt.studies.reports.sources import RunSource
 from xlprompt.training.store.database import store_uri
+from xlprompt.training.store.labels import TASK_DEFINITION_TAG
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 
 
@@ -51,6 +54,22 @@ def test_the_recipe_that_ran_last_is_taken_and_none_is_mixed_with_it():
     study = find_runs(Store(cell(seed=1), cell(method="finetune"), cell(), *old))
     assert ids(study) == ["xnli-prompt-0-new", "xnli-prompt-1-new", "xnli-finetune-0-new"]
     assert study.notes == ("Older runs with another recipe, data or code are left out: xnli prompt.",)
+
+
+def test_of_two_own_tasks_of_one_name_the_newest_is_taken_and_the_other_is_named():
+    def defined(run, *labels):
+        values = {"kind": "classification", "fields": ("text", "label"), "labels": labels}
+        definition = TaskDefinition(**values, metrics=("accuracy",))
+        register(definition.task("topics"))
+        return replace(run, tags={**run.tags, TASK_DEFINITION_TAG: definition.as_text()})
+
+    old = [defined(cell("topics", method, group="old"), "a", "b") for method in ("prompt", "finetune")]
+    new = [defined(cell("topics", method), "a", "b", "c") for method in ("prompt", "finetune")]
+    study = find_runs(Store(*new, *old))
+    assert ids(study) == ["topics-prompt-0-new", "topics-finetune-0-new"]
+    assert study.notes[0].startswith("Runs of another task of the same name are left out: topics.")
+    with pytest.raises(StudyError, match="no task has finished runs"):
+        find_runs(Store(new[0], old[1]))
 
 
 def test_a_report_is_on_runs_of_the_same_training_languages_english_unless_told_otherwise():

@@ -160,8 +160,11 @@ def keys_of(kind: type[BaseModel]) -> Iterator[str]:
 def _fields(settings: Any) -> dict[str, Any]:
     """The annotated fields of a settings class, pydantic model or dataclass, or of the one in a union."""
     if isinstance(settings, type) and issubclass(settings, BaseModel):
-        fields = settings.model_fields.items()
-        return {name: field.annotation for name, field in fields if field.json_schema_extra != NOT_GIVEN}
+        return {
+            name: field.annotation
+            for name, field in settings.model_fields.items()
+            if field.json_schema_extra != NOT_GIVEN
+        }
     if isinstance(settings, type) and is_dataclass(settings):
         return get_type_hints(settings)
     if get_origin(settings) in (dict, Mapping, tuple, list):

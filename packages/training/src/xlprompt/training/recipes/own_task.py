@@ -59,11 +59,12 @@ def own_task_values(layers: Layers, overrides: Mapping[str, Any]) -> dict[str, A
 
 
 def _last(layers: Layers, *keys: str) -> Any:
-    """The value that counts at a key; None where no file has it."""
+    """The value that counts at a key, which may be null; None where no file has it."""
+    *sections, last = keys
     for _, values in reversed(layers):
         place: Any = values
-        for key in keys:
-            place = place.get(key) if isinstance(place, Mapping) else None
-        if place is not None:
-            return place
+        for section in sections:
+            place = place.get(section) if isinstance(place, Mapping) else None
+        if isinstance(place, Mapping) and last in place:
+            return place[last]
     return None

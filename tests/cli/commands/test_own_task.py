@@ -1,0 +1,58 @@
+"""A task of the user's own by the real commands: from an empty folder to a report."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+EXPERIMENTS = Path(__file__).parents[3] / "experiments" / "mini"
+SHORT = ("--set", "schedule.steps=4", "--set", "schedule.evaluate_every=2", "--set", "encoding.max_length=64")
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_task_of_three_labels_and_languages_comes_from_an_empty_folder_to_a_report_in_five_commands(
+    xlprompt, tiny_xglm, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    model = ("--model", tiny_xglm, "--data", "topics", *SHORT)
+    said = []
+    for arguments in (
+        ("data", "new", "topics"),
+        ("data", "check", "topics"),
+        ("train", EXPERIMENTS / "own-prompt.yaml", *model, "--json"),
+        ("study", EXPERIMENTS / "study.yaml", "--tasks", "own", *model, "--seeds", 1, "--workers", 1),
+        ("report", "--out", "report"),
+    ):
+        result = xlprompt(*arguments)
+        assert result.exit_code == 0, result.output
+        said.append(result.stdout)
+    assert "3 labels (food, sport, weather)" in said[1]
+    trained = json.loads(said[2])
+    assert set(trained["report"]["results"]) == {"en", "de", "pl"}
+    report = (tmp_path / "report" / "report.md").read_text()
+    assert "tasks topics" in report
+    assert "| Polish (pl) | unknown |" in report
+
+    (tmp_path / "topics").rename(tmp_path / "elsewhere")
+    predicted = xlprompt("predict", trained["run_id"], "some soup", "--json")
+    assert predicted.exit_code == 0, predicted.output
+    assert set(json.loads(predicted.stdout)["probabilities"]) == {"food", "sport", "weather"}
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "ha.test.csv").write_text("text,label\nmiya,food\n")  # not all labels, no training
+    scored = xlprompt("evaluate", trained["run_id"], "--data", "new", "--json")
+    assert scored.exit_code == 0, scored.output
+    assert '"ha"' in scored.stdout
+
+
+def test_the_task_that_a_folder_is_needs_a_folder_that_is_one(xlprompt, xnli_folder, tmp_path):
+    recipe = EXPERIMENTS / "own-prompt.yaml"
+    for data, message in (
+        ((), "task: 'own' is the task that a data folder is, and data.source is null. Give a folder"),
+        (("--data", "mini"), "data.source is mini"),
+        (("--data", xnli_folder), "no task of your own. Name the task"),
+        (("--data", tmp_path / "nowhere"), "there is no such folder"),
+    ):
+        result = xlprompt("train", recipe, *data, "--mlruns", tmp_path / "mlruns")
+        assert result.exit_code
+        assert message in result.output
