@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import numpy as np
+from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.style import COLORS, WIDTH, letters, plain, svg_text
 
-# Where a code may stand, in points to the right of and above its point, best first; then farther out.
-_PLACES = ((3, -3), (-12, -3), (-4, 4), (-4, -11), (3, 3), (-12, 3), (3, -9), (-12, -9))
-_LETTERS = (10.0, 8.0)  # width and height of a code, in points
+_ITERATIONS = 200  # of placing the codes; more of them move nothing that is seen
 _LOW = ("low", "extremely low")
 
 
@@ -54,37 +52,23 @@ def language_scatter(
         axes.set_ylabel(labels[1])
         plain(axes)
         figure.draw_without_rendering()  # so that the axes have their final size
-        _write_codes(figure, axes, points)
+        _write_codes(axes, points)
         return svg_text(figure)
 
 
-def _write_codes(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
-    """Write each code where it covers neither a point nor another code, as far as there is such a place."""
-    pixels = np.array([axes.transData.transform(point) for point in points.values()])
-    spots = pixels * 72 / figure.dpi  # in points
-    taken: list[np.ndarray] = []
-    for number, (code, point) in enumerate(points.items()):
-        others = np.delete(spots, number, axis=0)
-        candidates = [np.array(place) * factor for factor in (1.0, 2.0, 3.0) for place in _PLACES]
-        best = min(candidates, key=lambda place: _covered(spots[number] + place, others, taken))
-        taken.append(spots[number] + best)
-        low = language(code).resource_level in _LOW
-        far = np.abs(best).max() > 12
-        axes.annotate(
-            code,
-            point,
-            tuple(best),
-            textcoords="offset points",
-            color=COLORS[1] if low else COLORS[0],
-            fontsize="small",
-            arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.5, "shrinkA": 0}
-            if far
-            else None,
-        )
-
-
-def _covered(corner: np.ndarray, spots: np.ndarray, taken: Sequence[np.ndarray]) -> int:
-    """How many points and codes a code with this lower left corner would cover."""
-    size = np.array(_LETTERS)
-    inside = ((spots >= corner - 1) & (spots <= corner + size + 1)).all(axis=1).sum() if len(spots) else 0
-    return int(inside) + sum(bool((np.abs(other - corner) < size).all()) for other in taken)
+def _write_codes(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write each code beside its point, where it covers neither a point nor another code if there is room."""
+    codes = [
+        axes.text(*point, code, color=COLORS[language(code).resource_level in _LOW], fontsize="small")
+        for code, point in points.items()
+    ]
+    x, y = zip(*points.values(), strict=True)
+    adjust_text(
+        codes,
+        x,
+        y,
+        ax=axes,
+        expand=(1.4, 1.5),
+        iter_lim=_ITERATIONS,  # without it half a second, so that the machine's load would show
+        arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.5},
+    )
