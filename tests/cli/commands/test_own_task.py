@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments" / "mini"
+GRANULARITY = EXPERIMENTS.parent / "granularity" / "mini.yaml"
 SHORT = ("--set", "schedule.steps=4", "--set", "schedule.evaluate_every=2", "--set", "encoding.max_length=64")
 
 pytestmark = pytest.mark.integration
@@ -34,6 +35,14 @@ def test_a_task_of_three_labels_and_languages_comes_from_an_empty_folder_to_a_re
     assert "tasks topics" in report
     assert "| Polish (pl) | unknown |" in report
 
+    for arguments in (
+        ("tokenization", "--model", tiny_xglm, "--data", "topics", "--task", "own"),
+        ("granularity", GRANULARITY, "--tasks", "topics", "--shares", "0,1", "--languages", "de,pl"),
+    ):
+        analyzed = xlprompt("analyze", *arguments)
+        assert analyzed.exit_code == 0, analyzed.output
+        assert "topics" in analyzed.stdout
+
     (tmp_path / "topics").rename(tmp_path / "elsewhere")
     predicted = xlprompt("predict", trained["run_id"], "some soup", "--json")
     assert predicted.exit_code == 0, predicted.output
@@ -43,6 +52,14 @@ def test_a_task_of_three_labels_and_languages_comes_from_an_empty_folder_to_a_re
     scored = xlprompt("evaluate", trained["run_id"], "--data", "new", "--json")
     assert scored.exit_code == 0, scored.output
     assert '"ha"' in scored.stdout
+
+
+def test_a_tokenizer_is_asked_about_an_own_task_only_where_there_is_one(xlprompt):
+    result = xlprompt("analyze", "tokenization", "--task", "own")
+    assert result.exit_code
+    assert (
+        "--task own is the task that a data folder is, and mini is no folder of an own task" in result.output
+    )
 
 
 def test_the_task_that_a_folder_is_needs_a_folder_that_is_one(xlprompt, xnli_folder, tmp_path):

@@ -88,6 +88,8 @@ def run_sweep(
         StudyError: The store has no study of both methods, or the sweep's could not be finished.
         DataError, RunError: The data are not there.
     """
+    if (store / "mlflow.db").is_file():
+        Ledger(store)  # which learns the own tasks that the sweep may name
     sweep = load_settings(path, Sweep, overrides)
     left_out: list[str] = []
     if sweep.train is None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from xlprompt.data import TASKS, task
-from xlprompt.data.sources import open_source
+from xlprompt.data import TASKS, Task, task
+from xlprompt.data.sources import FolderSource, Source, open_source
+from xlprompt.data.tasks.own import OWN
 from xlprompt.evaluation import Comparison, compare
 from xlprompt.models import load_tokenizer, short_name
 from xlprompt.studies.analyses.analysis import Outcome
@@ -48,7 +49,8 @@ def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
     """
     model, split, limit = settings.model, settings.split, settings.limit
     comparison, note = _study(store, model, settings.runs)
-    of_task, opened = task(settings.task), open_source(settings.data)
+    opened = open_source(settings.data)
+    of_task = _own_task(opened) if settings.task == OWN else task(settings.task)
     data = DataSettings(source=settings.data, languages=settings.languages)
     chosen = languages_to_score(opened, of_task, data, split=split)
     tokenizer = load_tokenizer(model)
@@ -82,6 +84,16 @@ def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
         datasets=records,
     )
     return Outcome(analysis, analysis.to_dict(), [section], run_id)
+
+
+def _own_task(opened: Source) -> Task:
+    own = opened.own if isinstance(opened, FolderSource) else None
+    if own is None:
+        raise StudyError(
+            f"--task {OWN} is the task that a data folder is, and {opened.name} is no folder of an own task. "
+            "Give one with --data, or name the task"
+        )
+    return own
 
 
 def _study(store: Path, model: str, published: Sequence[Path]) -> tuple[Comparison | None, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xlprompt.data import TASKS
+from xlprompt.data.tasks import BUNDLED
+from xlprompt.data.tasks.own import OWN
 from xlprompt.studies.analyses.analysis import option
 from xlprompt.training.recipes.settings import Settings as AnySettings
 
@@ -26,8 +27,9 @@ class Settings(AnySettings):
     data: str = option("mini", "The text: 'mini', 'hub' or a folder.")
     task: str = option(
         "pos",
-        "Whose text. In pos and ner words are annotated, also where a language writes no spaces.",
-        choices=tuple(TASKS),
+        "Whose text. In pos and ner words are annotated, also where a language writes no spaces. "
+        "'own' is the task that the data folder is.",
+        choices=(*BUNDLED, OWN),
     )
     split: str = option("test", "Which of the task's sets.", choices=("train", "validation", "test"))
     languages: tuple[str, ...] | None = option(
