@@ -87,7 +87,7 @@ def command(
     """
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import find_checkpoint, predict
-    from xlprompt.training.runs.predict import as_record, write_predicted
+    from xlprompt.training.runs.predictions import write_predicted
 
     pair = tuple(text for text in (first, second) if text is not None)
     if sum(map(bool, (texts, pair, source))) > 1:
@@ -111,7 +111,7 @@ def command(
         click.echo(out)
     if as_json:
         for row in predicted.rows:
-            click.echo(json.dumps(as_record(predicted.task, row), ensure_ascii=False))
+            click.echo(json.dumps(row.to_dict(), ensure_ascii=False))
     elif out is None:
         _show(open_console(), predicted)
 

@@ -1,0 +1,1 @@
+from .training.errors import RunError as RunError
