@@ -1,5 +1,6 @@
 """The top level is as designed, and each distribution builds a wheel with its own files and no others."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,8 @@ TOP_LEVEL = {
     "tests",
 }
 
+SHARED = {"xlprompt/__init__.py", "xlprompt/__init__.pyi"}
+
 pytestmark = pytest.mark.integration
 
 
@@ -50,10 +53,33 @@ def test_tests_mirror_the_packages():
     assert folders == {*PACKAGES, "support", "house", "e2e"}
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_xlprompt_stays_a_namespace(package):
-    """An __init__.py there would hide the other five distributions."""
-    assert not (ROOT / "packages" / package / "src" / "xlprompt" / "__init__.py").exists()
+def test_one_distribution_alone_has_the_shared_package_and_lets_the_others_join():
+    owners = [p for p in PACKAGES if (ROOT / "packages" / p / "src" / "xlprompt" / "__init__.py").exists()]
+    assert owners == ["studies"]
+
+
+def test_the_shared_package_joins_what_lies_elsewhere_and_reads_nothing_heavy(tmp_path):
+    """As installed by wheels, all in one folder but for one that is installed for editing."""
+    installed, edited = tmp_path / "site-packages", ROOT / "packages" / "training" / "src"
+    for package in PACKAGES:
+        if package != "training":
+            source = ROOT / "packages" / package / "src"
+            shutil.copytree(
+                source, installed, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+            )
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:]; import xlprompt; heavy = {'torch', 'mlflow', 'pandas'};"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules);"
+        "import xlprompt.training, xlprompt.data; print(xlprompt.training.__file__, xlprompt.data.__file__)"
+    )
+    command = [sys.executable, "-c", code, str(installed), str(edited)]
+    # The checkout's own folders are left out, or they would come first.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [
+        str(edited / "xlprompt" / "training" / "__init__.py"),
+        str(installed / "xlprompt" / "data" / "__init__.py"),
+    ]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -66,7 +92,6 @@ def test_a_wheel_holds_its_own_files_and_no_others(package, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     own = f"xlprompt/{package}/"
-    assert {
-        name for name in names if not name.startswith((own, f"xlprompt_{package}-0.1.0.dist-info/"))
-    } == set()
+    others = {name for name in names if not name.startswith((own, f"xlprompt_{package}-0.1.0.dist-info/"))}
+    assert others == (SHARED if package == "studies" else set())
     assert {f"{own}__init__.py", f"{own}py.typed"} <= set(names)

@@ -200,3 +200,31 @@ def test_ctrl_c_ends_a_run_as_killed_with_exit_code_130(recipe_file, tmp_path):
     client = MlflowClient(store_uri(tmp_path))
     (run,) = client.search_runs([client.get_experiment_by_name("xnli").experiment_id])
     assert run.info.status == "KILLED"
+
+
+def test_runs_are_listed_with_their_scores_and_found_by_name_beginning_of_id_and_latest(
+    xlprompt, trained, store
+):
+    listed = json.loads(xlprompt("runs", "--mlruns", store, "--json").stdout)
+    assert [run["run"] for run in listed] == [trained["run_id"]]
+    (run,) = listed
+    assert run["name"] == trained["run_name"]
+    assert run["score"] == trained["report"]["results"]["en"]["scores"]["accuracy"]["value"]
+    for which in ("latest", run["name"], run["run"][:6]):
+        options = ("--mlruns", store, "--json")
+        result = xlprompt("predict", which, "The man.", "book", *options)
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["label"] in TASKS["xnli"].labels
+    result = xlprompt("predict", "xnli", "The man.", "book", "--mlruns", store)
+    assert (result.exit_code, run["name"] in result.output) == (2, True)
+
+
+def test_the_table_of_runs_is_whole_on_a_narrow_terminal(xlprompt, trained, store):
+    result = xlprompt("runs", "--mlruns", store, env={"COLUMNS": "80"})
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.output.splitlines())) <= 80
+    assert "…" not in result.output
+    assert trained["run_id"][:8] in result.output
+    assert "FINISHED" in result.output
+    none = xlprompt("runs", "--mlruns", store, "--task", "pos")
+    assert (none.exit_code, none.output) == (0, "No such run in this store.\n")

@@ -16,7 +16,7 @@ from xlprompt.evaluation import load_predictions
 from xlprompt.studies.grid.ledger import Ledger
 from xlprompt.training import RunError, find_checkpoint, predict, train
 from xlprompt.training.errors import CheckpointError
-from xlprompt.training.runs.predict import write_predicted
+from xlprompt.training.runs.predictions import write_predicted
 
 pytestmark = pytest.mark.integration
 

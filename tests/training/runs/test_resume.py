@@ -172,7 +172,7 @@ def test_resuming_where_nothing_was_interrupted_begins_anew(tiny_xglm, data, tmp
     recipe = settings("prompt", tiny_xglm, data, steps=5)
     result = train(recipe, store=tmp_path / "mlruns", console=console, resume=LATEST)
     assert "No interrupted run of this recipe" in console.file.getvalue()
-    assert not states_folder(tmp_path / "mlruns", "xnli", result.run_name, result.run_id).exists()
+    assert not states_folder(tmp_path / "mlruns", result.run_name, result.run_id).exists()
     with pytest.raises(CheckpointError, match="has no training state of a run 'nonsense'"):
         train(recipe, store=tmp_path / "mlruns", console=console, resume="nonsense")
 

@@ -432,8 +432,9 @@ def test_a_device_that_is_not_there_is_explained():
         choose_device("abacus")
 
 
-def test_a_run_is_named_after_method_model_and_seed(data):
-    assert run_name(tiny_recipe("xnli", Path("facebook/xglm-564M"), data, seed=2)) == "prompt-xglm-564M-seed2"
+def test_a_run_is_named_after_task_method_model_and_seed(data):
+    recipe = tiny_recipe("xnli", Path("facebook/xglm-564M"), data, seed=2)
+    assert run_name(recipe) == "xnli-prompt-xglm-564M-seed2"
 
 
 def test_a_device_that_other_runs_have_filled_is_told_from_one_that_is_not_there(monkeypatch):

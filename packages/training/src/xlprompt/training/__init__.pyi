@@ -8,8 +8,11 @@ from .recipes.recipe import Recipe as Recipe
 from .recipes.recipe import fingerprint as fingerprint
 from .recipes.recipe import load_recipe as load_recipe
 from .runs.evaluate import evaluate as evaluate
-from .runs.predict import Predicted as Predicted
-from .runs.predict import predict as predict
+from .runs.predictions import Predicted as Predicted
+from .runs.predictions import Prediction as Prediction
+from .runs.predictor import Predictor as Predictor
+from .runs.predictor import open_predictor as open_predictor
+from .runs.predictor import predict as predict
 from .runs.train import RunResult as RunResult
 from .runs.train import train as train
 from .store.checkpoint import (

@@ -21,7 +21,7 @@ from xlprompt.cli.options import (
 
 
 @click.command("evaluate", short_help="Score a trained prompt on every language.")
-@click.argument("checkpoint")
+@click.argument("checkpoint", metavar="RUN")
 @click.option("--data", help="A folder, or 'hub'; default: the data that it was trained on.")
 @languages_option
 @click.option(
@@ -53,16 +53,16 @@ def command(
     mlruns: Path,
     as_json: bool,
 ) -> None:
-    """Score CHECKPOINT on every language of the data, and write the scores to the MLflow store.
+    """Score RUN on every language of the data, and write the scores to the MLflow store.
 
-    CHECKPOINT is the id of a training run in the store (`xlprompt train` prints it, `xlprompt ui` lists
-    them), or the folder of a checkpoint.
+    RUN is "latest", a training run's name or the first letters of its id (`xlprompt runs` lists them), the
+    folder of a checkpoint, or the hub id of one.
 
     \b
     Examples:
-      xlprompt evaluate 0123456789abcdef0123456789abcdef
-      xlprompt evaluate RUN_ID --data ../data --languages de,sw --json
-      xlprompt evaluate RUN_ID --align mean,mean_scale --align-sentences 5,20,100,500
+      xlprompt evaluate latest
+      xlprompt evaluate xnli-prompt-xglm-nano-seed0 --data ../data --languages de,sw --json
+      xlprompt evaluate 0123abcd --align mean,mean_scale --align-sentences 5,20,100,500
     """
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import evaluate

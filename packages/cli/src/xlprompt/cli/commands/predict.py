@@ -26,7 +26,7 @@ _STANDARD_INPUT = Path("-")
 
 
 @click.command("predict", short_help="Label new text with a trained model.")
-@click.argument("checkpoint")
+@click.argument("checkpoint", metavar="RUN")
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--premise", "--sentence1", "first", help="The first text of one pair.")
 @click.option("--hypothesis", "--sentence2", "second", help="The second text of one pair.")
@@ -71,23 +71,24 @@ def command(
     mlruns: Path,
     as_json: bool,
 ) -> None:
-    """Predict the labels of new text with CHECKPOINT, and say how probable they are.
+    """Predict the labels of new text with RUN, and say how probable they are.
 
-    CHECKPOINT is the id of a training run in the store (`xlprompt ui` lists them), or the folder of a
-    checkpoint. For xnli and pawsx, TEXT is the two texts of a pair; for xcopa a premise, "cause" or "effect"
-    and two choices, for xquad a context and a question; for sib200 each TEXT is a text, and for ner and pos a
-    sentence, with spaces between its words. Nothing is written to the store.
+    RUN is "latest", a training run's name or the first letters of its id (`xlprompt runs` lists them), the
+    folder of a checkpoint, or the hub id of one. For xnli and pawsx, TEXT is the two texts of a pair; for
+    xcopa a premise, "cause" or "effect" and two choices, for xquad a context and a question; for sib200 each
+    TEXT is a text, and for ner and pos a sentence, with spaces between its words. Nothing is written to the
+    store.
 
     \b
     Examples:
-      xlprompt predict RUN_ID "A man sleeps." "Nobody sleeps."
-      xlprompt predict RUN_ID --premise "Ein Mann schläft." --hypothesis "Niemand schläft." --language de
-      xlprompt predict RUN_ID --file sentences.txt --language de --align mean --json
-      cat pairs.tsv | xlprompt predict RUN_ID --file - --out build/predicted.jsonl
+      xlprompt predict latest "A man sleeps." "Nobody sleeps."
+      xlprompt predict 0123abcd --premise "Ein Mann schläft." --hypothesis "Niemand schläft." --language de
+      xlprompt predict pos-lora-xglm-nano-seed0 --file sentences.txt --language de --align mean --json
+      cat pairs.tsv | xlprompt predict latest --file - --out build/predicted.jsonl
     """
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import find_checkpoint, predict
-    from xlprompt.training.runs.predict import as_record, write_predicted
+    from xlprompt.training.runs.predictions import write_predicted
 
     pair = tuple(text for text in (first, second) if text is not None)
     if sum(map(bool, (texts, pair, source))) > 1:
@@ -111,7 +112,7 @@ def command(
         click.echo(out)
     if as_json:
         for row in predicted.rows:
-            click.echo(json.dumps(as_record(predicted.task, row), ensure_ascii=False))
+            click.echo(json.dumps(row.to_dict(), ensure_ascii=False))
     elif out is None:
         _show(open_console(), predicted)
 

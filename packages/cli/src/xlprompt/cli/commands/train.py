@@ -1,6 +1,7 @@
 """`xlprompt train`: one training run from a recipe, and the scores of every language at its end.
 
-The work is done by `xlprompt.training.train`; this file turns options into recipe keys and prints the result.
+The work is done by `train_alone` of xlprompt.studies, which `xlprompt.train` of Python calls, too; this file
+turns options into recipe keys and prints the result.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import json
 import shlex
 import sys
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +64,10 @@ KEYS = {
 @set_option
 @click.option(
     "--resume",
-    metavar="[RUN_ID]",
+    metavar="[RUN]",
     is_flag=False,
     flag_value="latest",
-    help="Go on with the newest interrupted run of this recipe, or with the named one.",
+    help="Go on with the newest interrupted run of this recipe, or with the one of this name or id.",
 )
 @click.option(
     "--resume-step", type=click.IntRange(min=1), help="With --resume: from this step's training state."
@@ -120,8 +120,8 @@ def command(
           --launcher deepspeed --num-gpus 4
     """
     from xlprompt.evaluation.terminal import open_console
-    from xlprompt.studies.grid.single_runs import marks, unmark_if_changed
-    from xlprompt.training import load_recipe, train
+    from xlprompt.studies.grid.single_runs import train_alone
+    from xlprompt.training import load_recipe
     from xlprompt.training.recipes.unused_keys import refuse_unused
 
     overrides = with_settings(given(KEYS, options), settings)
@@ -133,24 +133,20 @@ def command(
     status = launch(launcher, num_gpus, hostfile)
     if status is not None:
         sys.exit(status)
-    # A cell of a study is one process. Several share out their sums in another order.
-    tags = dict if is_launched() else partial(marks, loaded, mlruns, console)
-    result = train(
+    result = train_alone(
         loaded,
         store=mlruns,
         console=console,
+        one_process=not is_launched(),
         recipe_path=recipe[0],
         device=device,
         engine=engine,
         deepspeed_config=deepspeed_config,
         resume=resume,
         resume_step=resume_step,
-        tags=tags,
     )
     if result is None:  # not the first of several processes
         return
-    if resume is not None:
-        unmark_if_changed(loaded, mlruns, result.run_id)
     if as_json:
         click.echo(json.dumps(_as_dict(result), indent=2, ensure_ascii=False))
     else:

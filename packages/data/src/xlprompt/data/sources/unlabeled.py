@@ -1,15 +1,15 @@
-"""Text without labels, to predict labels for: typed, or in a file or stream.
+"""Text without labels, to predict labels for: typed, given by a program, or in a file or stream.
 
 A file is JSON Lines, CSV or Parquet in the columns of the data folder's files; pairs as two texts with a tab
 between them, under XNLI's or PAWS-X's header or none; sentences as words with spaces between them, in
 CoNLL-U, or in lines as PAN-X's. Labels in it are not looked at. Rows that training leaves out are left out;
-typed, refused.
+typed or given, refused.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,6 +33,7 @@ _HEAD = 5  # lines that tell the format
 # What the files of XNLI and PAWS-X, and of XNLI-MT, call the texts of a pair.
 _PUBLISHED = (("sentence1", "sentence2"), ("premise", "hypo"))
 _ARGUMENTS = Path("arguments")
+_GIVEN = Path("texts")
 _TABLES = {".csv": "own-csv", ".parquet": "own-parquet"}
 
 Lines = Sequence[tuple[int, str]]
@@ -46,9 +47,53 @@ def typed_rows(task: Task, texts: Sequence[str]) -> list[Example]:
     """
     one_each = len(task.text_fields) == 1
     return [
-        _kept(_example(task, row, number, _ARGUMENTS, line := number + 1 if one_each else None), line)
+        _kept(
+            _example(task, row, number, _ARGUMENTS, line := number + 1 if one_each else None),
+            _ARGUMENTS,
+            line,
+        )
         for number, row in enumerate(task.kind.typed(task, texts))
     ]
+
+
+def given_rows(task: Task, texts: Iterable[str | Sequence[str] | Mapping[str, Any]]) -> list[Example]:
+    """Rows from values of a program: an example a value, none of them left out.
+
+    Args:
+        task: What the rows are for.
+        texts: Strings where the task takes one text; tuples of its texts, or dictionaries by its fields; of a
+            sentence the list of its words, or a string with spaces between them.
+
+    Raises:
+        DataError: A value is none of these, or a text is blank or cannot be encoded.
+    """
+    if isinstance(texts, str | Mapping):
+        raise DataError("one example where a list is expected", file=_GIVEN, fix="Put it into a list.")
+    rows = []
+    for number, text in enumerate(texts):
+        place = Place(number, _GIVEN, number + 1, labeled=False)
+        rows.append(_kept(task.example(_record(task, text, place), place), _GIVEN, place.line))
+    return rows
+
+
+def _record(task: Task, text: Any, place: Place) -> dict[str, Any]:
+    """The fields of one of `given_rows`."""
+    if isinstance(text, Mapping):
+        return dict(text)
+    fields = task.text_fields
+    if isinstance(text, str) and len(fields) == 1:
+        (parts,) = task.kind.typed(task, [text])
+    elif isinstance(text, str) or not isinstance(text, Sequence):
+        parts = ()
+    else:
+        parts = (list(text),) if task.kind.by_word else tuple(text)
+    if len(parts) != len(fields):
+        by_name = ", ".join(f'"{name}": …' for name in fields)
+        raise place.error(
+            f"{str(text)[:40]!r} where {task.name} takes {task.kind.typed_as(task)}",
+            f"Give each example as a dictionary, {{{by_name}}}, or its parts in this order.",
+        )
+    return dict(zip(fields, parts, strict=True))
 
 
 def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Example]:
@@ -105,11 +150,11 @@ def _sound_lines(path: Path, stream: BinaryIO | None) -> Iterator[tuple[int, str
         yield line, text
 
 
-def _kept(outcome: Example | Skipped, line: int | None) -> Example:
+def _kept(outcome: Example | Skipped, file: Path, line: int | None) -> Example:
     if isinstance(outcome, Skipped):
         raise DataError(
             f"this text stands for one that is not there ({outcome.reason})",
-            file=_ARGUMENTS,
+            file=file,
             line=line,
             fix="Give the text itself.",
         )

@@ -10,4 +10,5 @@ class HeadOnly(Method):
 
     name: ClassVar[str] = "head"
     trains: ClassVar[str] = "nothing"
+    changes_backbone: ClassVar[bool] = False
     needs_backward: ClassVar[bool] = False

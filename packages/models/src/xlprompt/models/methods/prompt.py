@@ -45,6 +45,7 @@ class PromptSettings(Method):
 
     name: ClassVar[str] = "prompt"
     trains: ClassVar[str] = "keys and values, or embeddings, in front of the text's"
+    changes_backbone: ClassVar[bool] = False
     needed_for: ClassVar[Mapping[str, tuple[str, str]]] = {
         "text": ("init", "text"),
         "std": ("init", "normal"),

@@ -6,13 +6,39 @@ asks for the cell counts such a run as done, and takes it in.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from xlprompt.studies.grid.cells import cell_fingerprint
 from xlprompt.studies.grid.ledger import RUN_TAG, Ledger
 from xlprompt.training.recipes.recipe import Recipe
+from xlprompt.training.runs.train import RunResult, train
+
+
+def train_alone(
+    recipe: Recipe, *, store: Path, console: Console, one_process: bool = True, **options: Any
+) -> RunResult | None:
+    """Train a run outside studies, which a study that asks for its cell takes in later.
+
+    Args:
+        recipe: What to do.
+        store: Folder of the MLflow store.
+        console: Where progress and scores go.
+        one_process: Whether it trains in one process, as a study's cells do. Several share out their sums in
+            another order, and are not marked as a cell.
+        options: Further arguments of `xlprompt.training.train`, whose errors are raised.
+
+    Returns:
+        What the run leaves behind; None in processes other than the first.
+    """
+    tags = partial(marks, recipe, store, console) if one_process else dict
+    result = train(recipe, store=store, console=console, tags=tags, **options)
+    if result is not None and options.get("resume") is not None:
+        unmark_if_changed(recipe, store, result.run_id)
+    return result
 
 
 def marks(recipe: Recipe, store: Path, console: Console) -> dict[str, str]:

@@ -22,6 +22,7 @@ from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.sources import Source
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import (
+    Backbone,
     ModelError,
     TaskModel,
     absolute_name,
@@ -247,8 +248,19 @@ def at_its_place(recipe: Recipe, model: str | None) -> Recipe:
     return recipe
 
 
-def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torch.device) -> TaskModel:
+def build_model(
+    recipe: Recipe,
+    tokenizer: PreTrainedTokenizerFast,
+    device: torch.device,
+    backbone: Backbone | None = None,
+) -> TaskModel:
     """The recipe's task model, untrained, on the device.
+
+    Args:
+        recipe: What it is.
+        tokenizer: Its backbone's.
+        device: Where the backbone is loaded.
+        backbone: One that is loaded already, by the recipe's settings; None loads it.
 
     Raises:
         RunError: The longest text and the prompt together have more positions than the backbone, or states
@@ -256,13 +268,14 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torc
         ModelError: The backbone cannot be loaded or is not made for the recipe's settings.
     """
     task = task_of(recipe)
-    backbone = load_backbone(
-        recipe.model,
-        dtype=recipe.precision,
-        dropout=recipe.backbone_dropout,
-        device=device,
-        gradient_checkpointing=recipe.gradient_checkpointing,
-    )
+    if backbone is None:
+        backbone = load_backbone(
+            recipe.model,
+            dtype=recipe.precision,
+            dropout=recipe.backbone_dropout,
+            device=device,
+            gradient_checkpointing=recipe.gradient_checkpointing,
+        )
     layer = recipe.evaluation.alignment.layer
     if layer is not None and layer > backbone.num_layers:
         raise RunError(

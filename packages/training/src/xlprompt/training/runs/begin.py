@@ -99,7 +99,7 @@ def begin(
         tracker.log_metrics(expected)
     if run_id is None or not run.setup.processes.is_first:
         return None
-    folder = states_folder(run.store, task.name, run_name(recipe), run_id)
+    folder = states_folder(run.store, run_name(recipe), run_id)
     states = start.states or TrainingStates(folder, start.identity)
     if states.folder.name != folder.name:  # the store did not know the run, and has begun another
         states.folder = states.folder.rename(folder)

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from xlprompt.evaluation import main_metric
 from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.evaluation.terminal import open_console
-from xlprompt.models import ParameterBudget, TaskModel, load_tokenizer, parameter_budget
+from xlprompt.models import Backbone, ParameterBudget, TaskModel, load_tokenizer, parameter_budget
 from xlprompt.training.alignment.loss import AlignmentLoss, alignment_loss
 from xlprompt.training.fitting.choose_engine import EngineChoice, choose_engine, open_engine
 from xlprompt.training.fitting.engine import Engine
@@ -196,14 +196,18 @@ def open_trained(
 
 
 def restored_model(
-    checkpoint: Checkpoint, recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torch.device
+    checkpoint: Checkpoint,
+    recipe: Recipe,
+    tokenizer: PreTrainedTokenizerFast,
+    device: torch.device,
+    backbone: Backbone | None = None,
 ) -> TaskModel:
-    """The recipe's task model with a checkpoint's weights.
+    """The recipe's task model with a checkpoint's weights; arguments as of `build_model`.
 
     Raises:
         CheckpointError, ModelError, RunError: As `restore` and `build_model`.
     """
-    model = build_model(recipe, tokenizer, device)
+    model = build_model(recipe, tokenizer, device, backbone)
     restore(checkpoint, model, backbone_fingerprint=model.backbone.fingerprint)
     return model
 

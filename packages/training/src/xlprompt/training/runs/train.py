@@ -43,7 +43,7 @@ class RunResult:
 
     Attributes:
         run_id: The MLflow run.
-        run_name: Its name, such as `prompt-gemma-3-270m-seed0`.
+        run_name: Its name, such as `xnli-prompt-gemma-3-270m-seed0`.
         checkpoint: Folder of the best checkpoint, inside the store.
         budget: Trainable and frozen parameters.
         fit: How training went.

@@ -69,7 +69,7 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
     with store_errors(mlruns):
         run = find_run(client, run_id)
         if run is None:
-            raise TrackingError(f"{mlruns}: no run '{run_id}' in this store. `xlprompt ui` lists the runs")
+            raise TrackingError(f"{mlruns}: no run '{run_id}' in this store. `xlprompt runs` lists the runs")
         model = output_model(client, run)
         if model is None:
             raise TrackingError(

@@ -1,29 +1,191 @@
-"""Finds a checkpoint by what people call it: the id of the run that trained it, or its folder."""
+"""Finds a trained run or its checkpoint by what people call it: name, start of an id, `latest`, folder.
+
+All commands and functions that take a run ask here.
+"""
 
 from __future__ import annotations
 
+import difflib
+import logging
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from xlprompt.training.store.checkpoint import Checkpoint, load_checkpoint
-from xlprompt.training.store.database import find_model
+import mlflow
+from mlflow.entities import Run
+
+from xlprompt.training.store.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from xlprompt.training.store.database import connect, database_file, find_model, store_errors
+from xlprompt.training.store.interrupted import ID_PREFIX, LATEST
+from xlprompt.training.store.tracker import TrackingError
+
+_log = logging.getLogger(__name__)
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # of checkpoints; nothing that could be a pickle
+_SHOWN = 5  # runs that an error names
 
 
-def find_checkpoint(checkpoint: str | Path, store: Path) -> tuple[Checkpoint, str | None]:
-    """Read the checkpoint that is meant.
-
-    Args:
-        checkpoint: A checkpoint folder, or the id of the MLflow run that trained it.
-        store: Folder of the MLflow store where a run id is looked up.
+def find_checkpoint(run: str | Path, store: Path) -> tuple[Checkpoint, str | None]:
+    """Read the checkpoint that is meant; arguments as of `find_place`.
 
     Returns:
-        The checkpoint, and the id of its model in the store; None for a folder.
+        The checkpoint, and the id of its model in the store; None for one from elsewhere.
 
     Raises:
         CheckpointError, TrackingError: It cannot be found or used.
     """
-    folder, model_id = Path(checkpoint), None
-    if not os.path.exists(folder) and folder.name == str(checkpoint):  # pathlib's raises for a long name
-        stored = find_model(store, str(checkpoint))
-        folder, model_id = stored.directory, stored.model_id
-    return load_checkpoint(folder), model_id
+    place = find_place(run, store)
+    if isinstance(place, Path):
+        return load_checkpoint(place), None
+    stored = find_model(store, place)
+    return load_checkpoint(stored.directory), stored.model_id
+
+
+def find_place(run: str | Path, store: Path) -> Path | str:
+    """Where a checkpoint is: its folder, or the id of the run in the store that has it.
+
+    Args:
+        run: A folder, which comes first; else a run as `find_run_id` takes it, or the hub id of a folder with
+            a checkpoint (`owner/name`). A `Path` is always a folder.
+        store: Folder of the MLflow store where runs are looked up.
+
+    Raises:
+        CheckpointError, TrackingError: It cannot be found.
+    """
+    if isinstance(run, Path) or (run != LATEST and os.path.exists(run)):
+        return Path(run)
+    if os.sep not in run:
+        return find_run_id(run, store)
+    if _HUB_ID.fullmatch(run) and not os.path.isdir(run.partition("/")[0]):
+        return _from_hub(run)
+    return Path(run)
+
+
+def find_run_id(which: str, store: Path) -> str:
+    """The id of the training run that is meant.
+
+    Args:
+        which: `latest`, the newest run that has finished; a run's name (`xnli-prompt-xglm-nano-seed0`), of
+            several the newest that has finished, which is said; its id, or the first four letters of that or
+            more.
+        store: Folder of the MLflow store.
+
+    Raises:
+        TrackingError: There is no store or no such run, or several ids begin so; the message lists them.
+    """
+    if not database_file(store).is_file():
+        raise TrackingError(
+            f"{store}: no MLflow store here (mlflow.db is missing). Give the folder of a run's store"
+        )
+    client = connect(store, writing=False)
+    with store_errors(store):
+        if which == LATEST:
+            newest = training_runs(client, "attributes.status = 'FINISHED'", limit=1)
+            if not newest:
+                raise TrackingError(f"{store}: no training run has finished in this store. Train one first")
+            return str(newest[0].info.run_id)
+        named = _named(client, which)
+        if named:
+            return _newest(named, which)
+        begun = _with_prefix(client, which)
+        if len(begun) == 1:
+            return str(begun[0].info.run_id)
+        if begun:
+            raise TrackingError(
+                f"{store}: '{which}' begins the ids of {len(begun)} runs: {_listed(begun)}. Give more of it"
+            )
+        raise TrackingError(_unknown(client, which, store))
+
+
+def training_runs(client: mlflow.MlflowClient, condition: str = "", *, limit: int) -> list[Run]:
+    """Training runs of all experiments that meet a condition of MLflow's, newest first."""
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    job = "tags.job = 'train'"
+    return list(
+        client.search_runs(
+            experiments,
+            f"{condition} and {job}" if condition else job,
+            max_results=limit,
+            order_by=["attributes.start_time DESC"],
+        )
+    )
+
+
+def name_of(run: Run) -> str:
+    """A training run's name; those of earlier versions stand in the store without their task."""
+    task, name = run.data.tags.get("task", ""), str(run.info.run_name)
+    return name if name.startswith(f"{task}-") else f"{task}-{name}"
+
+
+def _named(client: mlflow.MlflowClient, name: str) -> list[Run]:
+    if "'" in name:
+        return []
+    task, _, rest = name.partition("-")
+    found = training_runs(client, f"attributes.run_name = '{name}'", limit=100)
+    return found or training_runs(
+        client, f"attributes.run_name = '{rest}' and tags.task = '{task}'", limit=100
+    )
+
+
+def _newest(runs: Sequence[Run], name: str) -> str:
+    """Of runs of one name, newest first, the newest that has finished, or else the newest."""
+    finished = [run for run in runs if run.info.status == "FINISHED"]
+    chosen = (finished or runs)[0]
+    if len(runs) > 1:
+        _log.warning(
+            "%d runs are called %s: %s is taken, the newest that has finished. Others can be named by id",
+            len(runs),
+            name,
+            chosen.info.run_id,
+        )
+    return str(chosen.info.run_id)
+
+
+def _with_prefix(client: mlflow.MlflowClient, prefix: str) -> list[Run]:
+    """Training runs whose id begins so; of a whole id the run, whatever it did."""
+    if not ID_PREFIX.fullmatch(prefix):
+        return []
+    if len(prefix) == 32:
+        experiments = [each.experiment_id for each in client.search_experiments()]
+        return list(client.search_runs(experiments, f"attributes.run_id = '{prefix}'"))
+    return training_runs(client, f"attributes.run_id LIKE '{prefix}%'", limit=100)
+
+
+def _unknown(client: mlflow.MlflowClient, which: str, store: Path) -> str:
+    recent = training_runs(client, limit=200)
+    names = list(dict.fromkeys(map(name_of, recent)))
+    near = difflib.get_close_matches(which, names, n=_SHOWN)
+    like = [run for run in recent if name_of(run) in near] or recent
+    what = "Near it" if near else "The newest"
+    there = f"{what}: {_listed(like)}. " if recent else "It has no training run. "
+    return (
+        f"{store}: no run '{which}' in this store. {there}Give latest, a run's name, four letters or more of "
+        "its id, or a checkpoint's folder; `xlprompt runs` lists the runs"
+    )
+
+
+def _listed(runs: Sequence[Run]) -> str:
+    some = [f"{run.info.run_id} ({name_of(run)}, {run.info.status})" for run in runs[:_SHOWN]]
+    more = len(runs) - len(some)
+    return ", ".join(some) + (f" and {more} more" if more else "")
+
+
+def _from_hub(name: str) -> Path:
+    """The folder of a checkpoint on the hub, downloaded or from the cache.
+
+    Raises:
+        CheckpointError: It is not there, or the hub cannot be asked.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{name}: no such folder here, and it cannot be had from the hub ({reason}). Give the folder of "
+            "a checkpoint, a hub id that can be reached, or a run"
+        ) from error

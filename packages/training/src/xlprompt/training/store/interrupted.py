@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from xlprompt.training.store.database import find_run, is_at_work, open_client
 from xlprompt.training.store.training_state import FREE_KEYS, Identity, read_identity, saved_steps
 
 LATEST = "latest"
+ID_PREFIX = re.compile("[0-9a-f]{4,32}")
+"""What may be the start of a run's id: fewer letters would soon mean another one."""
 
 
 @dataclass(frozen=True)
@@ -25,35 +28,48 @@ class Interrupted:
     identity: Identity
 
 
-def states_folder(store: Path, task: str, name: str, run_id: str) -> Path:
+def states_folder(store: Path, name: str, run_id: str) -> Path:
     """Where a run's training states lie until it has finished."""
-    return store / "training-states" / f"{task}-{name}-{run_id}"
+    return store / "training-states" / f"{name}-{run_id}"
 
 
 def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | None:
-    """The interrupted run with this id, or when `which` is `LATEST` the newest of the recipe that rests.
+    """The interrupted run that is named, or when `which` is `LATEST` the newest of the recipe that rests.
+
+    A run is named by its id, by the first four letters of that or more, or by its name.
 
     Raises:
-        CheckpointError: There is no training state of the run that was named.
+        CheckpointError: There is no training state of the run that was named, or of several.
     """
     # Data elsewhere may be other data, and what they are is not known here: that asks for another run.
     wanted = {key: value for key, value in flatten(recipe).items() if key not in FREE_KEYS - {"data.source"}}
-    found = []
+    found, named = [], []
     for folder, run in _folders_and_runs(store):
         identity = read_identity(folder)
         if identity is None:
             continue
-        if identity.run_id == which:
-            return Interrupted(folder, identity)
+        if which != LATEST and _is_called(which, folder, identity.run_id or ""):
+            named.append(Interrupted(folder, identity))
         same = all(identity.recipe.get(key) == value for key, value in wanted.items())
         if which == LATEST and same and not (run and is_at_work(run)):
             found.append(Interrupted(folder, identity))
+    if len(named) > 1:
+        ids = ", ".join(sorted(str(each.identity.run_id) for each in named))
+        raise CheckpointError(
+            f"{store}: '{which}' may be each of the interrupted runs {ids}. Give more of its id"
+        )
+    if named:
+        return named[0]
     if which != LATEST:
         raise CheckpointError(
             f"{store}: has no training state of a run '{which}'. Give the id of an interrupted run, or "
             "none for the newest of the recipe"
         )
     return max(found, key=lambda run: run.folder.stat().st_mtime, default=None)
+
+
+def _is_called(which: str, folder: Path, run_id: str) -> bool:
+    return bool(ID_PREFIX.fullmatch(which) and run_id.startswith(which)) or folder.name == f"{which}-{run_id}"
 
 
 def remove_leftovers(store: Path) -> None:

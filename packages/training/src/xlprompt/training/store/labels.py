@@ -11,8 +11,8 @@ TASK_DEFINITION_TAG = "task_definition"
 
 
 def run_name(recipe: Recipe) -> str:
-    """The MLflow name of a recipe's run: `prompt-gemma-3-270m-seed0`."""
-    return f"{recipe.method}-{short_name(recipe.model)}-seed{recipe.seed}"
+    """The MLflow name of a recipe's run: `xnli-prompt-gemma-3-270m-seed0`."""
+    return f"{recipe.task}-{recipe.method}-{short_name(recipe.model)}-seed{recipe.seed}"
 
 
 def run_tags(recipe: Recipe, environment: Environment) -> dict[str, str]:

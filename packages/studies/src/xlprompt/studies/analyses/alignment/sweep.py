@@ -180,7 +180,7 @@ def _jobs(
                 "limit": sweep.limit,
             }
             parts = {"run": run.run_id, "data": contents[where], "code": code_version(), **what}
-            name = f"{task}-{run_name(recipe)}{'-layers' if len(layers) > 1 else ''}"
+            name = f"{run_name(recipe)}{'-layers' if len(layers) > 1 else ''}"
             jobs.append(
                 AlignmentJob(
                     name=name,

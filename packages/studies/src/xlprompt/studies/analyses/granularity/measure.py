@@ -198,7 +198,7 @@ def _score(
             digest = _digest(cell, settings, sweep.limit)
             if digest not in known:
                 console.print(
-                    f"  {number}/{total}  {run_name(cell.recipe)}  {key[0]}  share {share:g}",
+                    f"  {number}/{total}  {run_name(cell.recipe)}  share {share:g}",
                     highlight=False,
                     markup=False,
                 )

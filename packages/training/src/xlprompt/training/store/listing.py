@@ -1,0 +1,143 @@
+"""The training runs of a store with what they came to, as a table's rows; nothing is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities import Run
+
+from xlprompt.models import absolute_name, short_name
+from xlprompt.training.store.database import connect, database_file, store_errors
+from xlprompt.training.store.find import name_of
+from xlprompt.training.store.metric_names import BEST_STEP, MEAN_ZERO_SHOT, best_score, score_name
+from xlprompt.training.store.tracker import TrackingError
+
+_PAGE = 200  # runs in one answer of the store
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A training run of the store.
+
+    Attributes:
+        run: Its id.
+        name: Such as `xnli-prompt-xglm-nano-seed0`.
+        state: MLflow's word: RUNNING, FINISHED, FAILED or KILLED.
+        task: What it was trained for.
+        method: What was trained.
+        model: The backbone's name.
+        seed: Its seed.
+        trained_on: The language trained on.
+        metric: What `score` and `zero_shot` are in percent of; None before it has finished.
+        score: Test score of the language trained on; None where there is none.
+        zero_shot: Mean test score of the others; None where there is none.
+        trainable_percent: Trained parameters in percent of the backbone's.
+        started: When it began, in UTC.
+    """
+
+    run: str
+    name: str
+    state: str
+    task: str
+    method: str
+    model: str
+    seed: int
+    trained_on: str
+    metric: str | None
+    score: float | None
+    zero_shot: float | None
+    trainable_percent: float | None
+    started: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        return {**asdict(self), "started": self.started.isoformat(timespec="seconds")}
+
+
+def list_runs(
+    store: Path,
+    *,
+    task: str | None = None,
+    method: str | None = None,
+    model: str | None = None,
+    limit: int | None = None,
+) -> list[ListedRun]:
+    """The training runs of a store, newest first.
+
+    Args:
+        store: Folder of the MLflow store.
+        task: Only of this task.
+        method: Only of this method.
+        model: Only of this backbone, by its short or its whole name.
+        limit: At most so many; None for all.
+
+    Raises:
+        TrackingError: There is no store, or it cannot be read.
+    """
+    if not database_file(store).is_file():
+        raise TrackingError(
+            f"{store}: no MLflow store here (mlflow.db is missing). Name another with --mlruns"
+        )
+    client = connect(store, writing=False)
+    found: list[ListedRun] = []
+    with store_errors(store):
+        for run in _runs(client, {"task": task, "method": method}, limit):
+            tags = run.data.tags
+            if model is None or tags.get("model") in (model, absolute_name(model)) or _short(run) == model:
+                found.append(_listed(run))
+            if len(found) == limit:
+                break
+    return found
+
+
+def _runs(client: mlflow.MlflowClient, wanted: dict[str, str | None], limit: int | None) -> Iterator[Run]:
+    """Training runs of all experiments, page by page."""
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    # MLflow's filters have no way to write a quote, and no task or method has one.
+    tags = {"job": "train", **{key: value.replace("'", "") for key, value in wanted.items() if value}}
+    condition = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            experiments,
+            condition,
+            max_results=min(limit or _PAGE, _PAGE),
+            order_by=["attributes.start_time DESC"],
+            page_token=token,
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _listed(run: Run) -> ListedRun:
+    params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
+    start, trained = best_score(""), params.get("data.train_language", "en")
+    best = (name.removeprefix(start) for name in metrics if name.startswith(start) and name != BEST_STEP)
+    metric = next(best, None)
+    total, trains = params.get("total_params"), params.get("trainable_params")
+    return ListedRun(
+        run=run.info.run_id,
+        name=name_of(run),
+        state=run.info.status,
+        task=tags.get("task", ""),
+        method=tags.get("method", ""),
+        model=_short(run),
+        seed=int(params.get("seed", 0)),
+        trained_on=trained,
+        metric=metric,
+        score=None if metric is None else metrics.get(score_name(metric, trained)),
+        zero_shot=None if metric is None else metrics.get(score_name(metric, MEAN_ZERO_SHOT)),
+        trainable_percent=100 * int(trains) / int(total) if trains and total else None,
+        started=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),
+    )
+
+
+def _short(run: Run) -> str:
+    return short_name(run.data.tags.get("model", ""))

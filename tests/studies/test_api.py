@@ -1,0 +1,132 @@
+"""The ways in from Python: from a run to labels and data frames, and the same in the README's words."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from small import MINI_TASKS, tiny_recipe, write_data
+
+import xlprompt
+from xlprompt.studies import StudyError
+from xlprompt.training import Predictor, TrackingError
+from xlprompt.training.errors import RecipeError
+from xlprompt.training.recipes.recipe import recipe_to_dict
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("api") / "mlruns"
+
+
+@pytest.fixture(scope="module")
+def scores(tiny_xglm, store, tmp_path_factory):
+    """Two seeds of a prompt and of a head, one file of settings for all."""
+    folder = tmp_path_factory.mktemp("recipes")
+    recipe = tiny_recipe(
+        "xnli", tiny_xglm, write_data(folder / "data"), evaluation={"language_model_rows": 0}
+    )
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe_to_dict(recipe)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XLPROMPT_CACHE", str(folder / "cache"))
+        frames = [
+            xlprompt.train(
+                folder / "tiny.yaml", seed=seed, set={"method": method, "schedule.steps": 4}, store=store
+            )
+            for method in ("prompt", "head")
+            for seed in (0, 1)
+        ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_training_gives_a_row_a_run_and_language(scores):
+    assert list(scores.language) == ["en", "de", "sw"] * 4
+    assert set(zip(scores.method, scores.seed, strict=True)) == {
+        (m, s) for m in ("prompt", "head") for s in (0, 1)
+    }
+    assert scores.run.nunique() == 4
+    assert list(scores.zero_shot[:3]) == [False, True, True]
+    assert scores.score.between(0, 100).all()
+
+
+def test_what_is_loaded_labels_text(scores, store, capfd):
+    by_prefix = xlprompt.load(scores.run.iloc[-1][:12], store=store)
+    latest = xlprompt.load(store=store)
+    assert isinstance(latest, Predictor)
+    pairs = [("the man reads", "man")]
+    assert latest.predict(pairs) == by_prefix.predict(pairs)
+    assert capfd.readouterr().out == ""
+    with pytest.raises(TrackingError, match="no run 'nonsense'"):
+        xlprompt.load("nonsense", store=store)
+
+
+def test_an_evaluation_gives_the_scores_of_training_again(scores, store):
+    trained = scores[scores.run == scores.run[0]]
+    again = xlprompt.evaluate(scores.run[0], store=store, align=["mean"])
+    plain = again[again.alignment == "none"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(plain, trained)
+    assert set(again.alignment) == {"none", "mean"}
+    assert set(again.split) == {"test"}
+
+
+def test_runs_that_are_named_are_compared_by_language(scores, store):
+    found = xlprompt.compare(*dict.fromkeys(scores.run), store=store)
+    assert list(found.language) == ["en", "de", "sw", "mean_zero_shot"]
+    means = scores.groupby(["method", "language"]).score.mean()
+    for row in found.head(3).itertuples():
+        assert row.prompt == pytest.approx(means["prompt", row.language])
+        assert row.difference == pytest.approx(means["prompt", row.language] - means["head", row.language])
+    assert (found.low <= found.difference).all()
+    assert (found.difference <= found.high).all()
+    other = xlprompt.compare(*dict.fromkeys(scores.run), baseline="prompt", store=store)
+    pd.testing.assert_series_equal(other.difference, -found.difference)
+
+
+def test_what_cannot_be_compared_is_said(scores, store):
+    with pytest.raises(StudyError, match=r"both prompt and finetune, only xnli prompt"):
+        xlprompt.compare(scores.run[0], store=store)
+    with pytest.raises(StudyError, match="make all-tasks"):
+        xlprompt.compare(store=store)
+
+
+def test_runs_are_a_frame_in_the_order_of_their_training(scores, store):
+    found = xlprompt.runs(store=store, task="xnli")
+    assert list(found.run) == list(dict.fromkeys(scores.run))[::-1]
+    assert found.name[0] == f"xnli-head-{scores.model[0]}-seed1"
+    score = scores[(scores.run == found.run[0]) & (scores.language == "en")].score.item()
+    assert found.score[0] == pytest.approx(score)
+    assert list(xlprompt.runs(store=store, task="pos").columns) == list(found.columns)
+
+
+def test_a_task_and_a_method_name_the_recipe_of_a_checkout(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(RecipeError, match="no task 'xnle'|there is no such recipe"):
+        xlprompt.train(task="xnle", store=tmp_path)
+    with pytest.raises(RecipeError, match="schedule.stepps"):
+        xlprompt.train(task="xnli", set={"schedule.stepps": 3}, store=tmp_path)
+    with pytest.raises(RecipeError, match="lora"):
+        xlprompt.train(task="xnli", set={"lora.rank": 3}, store=tmp_path)
+    with pytest.raises(RecipeError, match="nothing says what to train"):
+        xlprompt.train(store=tmp_path)
+    assert "xnli" in MINI_TASKS
+
+
+def test_the_readmes_ten_lines_lead_from_training_to_labels(tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"## Python\n\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len([line for line in code.splitlines() if line]) <= 10
+    steps, fewer = (
+        '"schedule.steps": 600',
+        '"schedule.steps": 2, "data.limit": 16, "data.languages": ["en", "de"]',
+    )
+    assert steps in code
+    monkeypatch.chdir(tmp_path)
+    Path("experiments").symlink_to(ROOT / "experiments")
+    exec(compile(code.replace(steps, fewer), "README.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert re.search("True +[0-9.]+", shown)
+    assert re.search(r"(entailment|neutral|contradiction) 0\.\d+ {'entailment'", shown)

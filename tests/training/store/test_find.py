@@ -1,0 +1,134 @@
+"""Runs by what people call them: latest, names, beginnings of ids; and the table of a store's runs."""
+
+import logging
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import product
+
+import pytest
+
+from xlprompt.training import TrackingError, find_checkpoint
+from xlprompt.training.errors import CheckpointError
+from xlprompt.training.store.database import open_client
+from xlprompt.training.store.find import find_place, find_run_id
+from xlprompt.training.store.interrupted import LATEST
+from xlprompt.training.store.listing import list_runs
+
+IDS = ("abcd" + "0" * 28, "abcd" + "1" * 28, "ef01" + "2" * 28)
+
+
+@pytest.fixture
+def add(store):
+    """Adds a run to the store, each a second after the one before."""
+    client, made = open_client(store), []
+
+    def run(task="xnli", method="prompt", state="FINISHED", job="train", name=None, scores=()):
+        found = client.get_experiment_by_name(task)
+        experiment = found.experiment_id if found else client.create_experiment(task)
+        tags = {"job": job, "task": task, "method": method, "model": "bigscience/bloom-560m"}
+        begun = 1_700_000_000_000 + 1000 * len(made)
+        new = client.create_run(
+            experiment, start_time=begun, tags=tags, run_name=name or f"{task}-{method}-bloom-560m-seed0"
+        )
+        made.append(new.info.run_id)
+        for key, value in {"total_params": 2000, "trainable_params": 3, "seed": 4}.items():
+            client.log_param(new.info.run_id, key, value)
+        for key, value in dict(scores).items():
+            client.log_metric(new.info.run_id, key, value)
+        client.set_terminated(new.info.run_id, state)
+        return new.info.run_id
+
+    return run
+
+
+def test_latest_is_the_newest_training_run_that_has_finished(add, store):
+    with pytest.raises(TrackingError, match="no training run has finished"):
+        find_run_id(LATEST, store)
+    add()
+    newest = add(task="pos")
+    add(state="KILLED")
+    add(job="evaluate")
+    assert find_run_id(LATEST, store) == newest
+
+
+def test_a_name_means_the_newest_finished_run_that_has_it_and_that_is_said(add, store, caplog):
+    only = add(method="lora")
+    assert find_run_id("xnli-lora-bloom-560m-seed0", store) == only
+    assert not caplog.records
+    add()
+    newest = add()
+    add(state="FAILED")
+    with caplog.at_level(logging.WARNING):
+        assert find_run_id("xnli-prompt-bloom-560m-seed0", store) == newest
+    assert f"3 runs are called xnli-prompt-bloom-560m-seed0: {newest} is taken" in caplog.text
+
+
+def test_a_run_that_an_earlier_version_named_without_its_task_is_found_by_the_whole_name(add, store):
+    add(task="pos", name="prompt-bloom-560m-seed0")
+    old = add(name="prompt-bloom-560m-seed0")
+    assert find_run_id("xnli-prompt-bloom-560m-seed0", store) == old
+    assert [run.name for run in list_runs(store, limit=1)] == ["xnli-prompt-bloom-560m-seed0"]
+
+
+def test_the_beginning_of_an_id_is_enough_and_more_of_it_is_asked_for_where_several_begin_so(add, store):
+    made = [add() for _ in IDS]
+    with closing(sqlite3.connect(store / "mlflow.db")) as database, database:
+        for (old, new), table in product(zip(made, IDS, strict=True), ("runs", "tags")):
+            database.execute(f"UPDATE {table} SET run_uuid = ? WHERE run_uuid = ?", (new, old))
+    assert find_run_id("ef01", store) == IDS[2]
+    assert find_run_id(IDS[0][:5], store) == IDS[0]
+    with pytest.raises(
+        TrackingError, match=rf"begins the ids of 2 runs: {IDS[1]} \(xnli.*{IDS[0]}.*more of it"
+    ):
+        find_run_id("abcd", store)
+    with pytest.raises(TrackingError, match="no run 'ef0'"):
+        find_run_id("ef0", store)
+
+
+def test_an_unknown_run_is_answered_with_those_that_may_be_meant(add, store):
+    with pytest.raises(TrackingError, match="has no training run"):
+        find_run_id("it's one", store)
+    run = add(method="lora")
+    for _ in range(6):
+        add(task="pos", method="prompt")
+    with pytest.raises(TrackingError, match=rf"no run 'xnli-lora-bloom'.*Near it: .*{run} \(xnli-lora"):
+        find_run_id("xnli-lora-bloom", store)
+    with pytest.raises(TrackingError, match=r"no run 'zz'.*The newest: .* and 2 more.*xlprompt runs"):
+        find_run_id("zz", store)
+
+
+def test_looking_for_a_run_makes_no_store(tmp_path):
+    for look in (lambda: find_run_id(LATEST, tmp_path / "no"), lambda: list_runs(tmp_path / "no")):
+        with pytest.raises(TrackingError, match="no MLflow store here"):
+            look()
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_folder_comes_before_a_run_and_the_hub_after_both(tmp_path, store, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owner").mkdir()
+    assert find_place("owner", store) == tmp_path.__class__("owner")
+    with pytest.raises(CheckpointError, match="owner/name: no checkpoint here"):
+        find_checkpoint("owner/name", store)
+    with pytest.raises(
+        CheckpointError, match="other/name: no such folder here, and it cannot be had from the hub"
+    ):
+        find_checkpoint("other/name", store)
+
+
+def test_runs_are_listed_newest_first_with_what_they_came_to(add, store):
+    scores = {"best/step": 3.0, "best/f1": 70.0, "test/f1/en": 80.5, "test/f1/mean_zero_shot": 40.25}
+    first = add(task="ner", method="lora", scores=scores)
+    add(state="FAILED")
+    unfinished, finished = list_runs(store)
+    assert (finished.run, finished.name, finished.model) == (first, "ner-lora-bloom-560m-seed0", "bloom-560m")
+    assert (finished.metric, finished.score, finished.zero_shot) == ("f1", 80.5, 40.25)
+    assert (finished.trainable_percent, finished.seed) == (0.15, 4)
+    assert finished.started == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert finished.to_dict()["started"] == "2023-11-14T22:13:20+00:00"
+    assert (unfinished.state, unfinished.metric, unfinished.score) == ("FAILED", None, None)
+    for asked in ({"task": "ner"}, {"method": "lora"}, {"task": "ner", "model": "bloom-560m"}):
+        assert [run.run for run in list_runs(store, **asked)] == [first]
+    assert [run.run for run in list_runs(store, model="bigscience/bloom-560m", limit=1)] == [unfinished.run]
+    assert list_runs(store, model="xglm-nano") == list_runs(store, task="n'one") == []
