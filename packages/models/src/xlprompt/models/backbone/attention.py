@@ -1,9 +1,9 @@
 """Attention with prompt keys and values in front of the text's.
 
 One function, `prompted_attention`, serves every backbone: transformers' attention interface calls it for
-decoders that use that interface, and modules of our own for those that do not: `XGLMAttention` here, the others
-in `own_attention`. Prompts come in as plain tensors, never as a `Cache`, so gradient checkpointing and transformers
-releases cannot lose them.
+decoders that use that interface, and modules of our own call it for those that do not: `XGLMAttention` here,
+the others in `own_attention`. Prompts come in as plain tensors, never as a `Cache`, so gradient checkpointing
+and transformers releases cannot lose them.
 
 Sequences are padded on the right. A causal decoder's real tokens never see what stands to their right, so no
 padding mask exists here; what padded positions compute is never read.

@@ -8,7 +8,6 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from xlprompt.models.backbone.backbone import INSTEAD, Backbone, find_layers, shape_by_config
