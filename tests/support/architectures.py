@@ -4,6 +4,9 @@ As a program it prints the table in packages/models/docs/architectures.md, which
 training does.
 """
 
+import copy
+import functools
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +26,16 @@ from xlprompt.models import (
     LoraSettings,
     ModelError,
     PromptSettings,
-    parameter_budget,
 )
+from xlprompt.models.backbone.own_attention import OWN
+from xlprompt.models.methods.projections import attention_inputs
+from xlprompt.models.pretrained.examination import examine_config
 
 METHODS = {
-    **{f"prompt {scheme}": PromptSettings(scheme=scheme, length=3) for scheme in ("layers", "input", "both", "hidden")},
+    **{
+        f"prompt {scheme}": PromptSettings(scheme=scheme, length=3)
+        for scheme in ("layers", "input", "both", "hidden")
+    },
     "finetune": FinetuneSettings(),
     "head": HeadOnly(),
     "lora": LoraSettings(rank=2),
@@ -35,7 +43,7 @@ METHODS = {
     "adapter": AdapterSettings(width=2),
     "bitfit": BitfitSettings(),
     "bitfit add": BitfitSettings(add=True),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,12 @@ class Architecture:
     @property
     def config(self) -> transformers.PreTrainedConfig:
         """Its configuration: 2 layers of width 32, 4 heads, 96 positions."""
+        tokenizer = tokenizer_of(self.tokenizer)
         usual = {
-            "vocab_size": len(tokenizer_of(self.tokenizer)),
+            "vocab_size": len(tokenizer),
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
             "hidden_size": 32,
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
@@ -71,7 +83,7 @@ class Architecture:
 
 
 _POSITIONS = {"max_position_embeddings": 96}
-_LLAMA = {"intermediate_size": 48, "num_key_value_heads": 2, "pad_token_id": 0, **_POSITIONS}
+_LLAMA = {"intermediate_size": 48, "num_key_value_heads": 2, **_POSITIONS}
 _LOCAL = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
 _ALIBI = "ALiBi takes nothing off a prompt's slots; PEFT counts them as text in front, and differs"
 
@@ -80,8 +92,12 @@ ARCHITECTURES: dict[str, Architecture] = {
     "BLOOM": Architecture(
         "bigscience/bloom-560m, bigscience/bloomz-560m", "Bloom", "bytes, no template", note=_ALIBI
     ),
-    "GPT-2": Architecture("openai-community/gpt2, ai-forever/mGPT, gpt-sw3", "GPT2", "bytes, one token", {"n_positions": 96}),
-    "OPT": Architecture("facebook/opt-125m", "OPT", "bytes, start", {"ffn_dim": 64, "word_embed_proj_dim": 32, **_POSITIONS}),
+    "GPT-2": Architecture(
+        "openai-community/gpt2, ai-forever/mGPT, gpt-sw3", "GPT2", "bytes, one token", {"n_positions": 96}
+    ),
+    "OPT": Architecture(
+        "facebook/opt-125m", "OPT", "bytes, start", {"ffn_dim": 64, "word_embed_proj_dim": 32, **_POSITIONS}
+    ),
     "OPT, narrow embedding": Architecture(
         "facebook/opt-350m",
         "OPT",
@@ -91,47 +107,80 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "Falcon, multi-query": Architecture("tiiuae/falcon-7b", "Falcon", "bytes, end only", _POSITIONS),
     "Falcon, new architecture": Architecture(
-        "tiiuae/falcon-40b, falcon-11B", "Falcon", "bytes, end only",
+        "tiiuae/falcon-40b, falcon-11B",
+        "Falcon",
+        "bytes, end only",
         {"new_decoder_architecture": True, "num_kv_heads": 2, **_POSITIONS},
         note="a prompt has the key-value heads; PEFT repeats them to as many as heads",
     ),
     "Falcon, ALiBi": Architecture(
-        "tiiuae/falcon-rw-1b", "Falcon", "bytes, end only",
+        "tiiuae/falcon-rw-1b",
+        "Falcon",
+        "bytes, end only",
         {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True, **_POSITIONS},
         reference="sdpa",
         note=f"{_ALIBI}. transformers' eager code adds the bias twice, its SDPA code once, as here",
     ),
     "GPT-Neo": Architecture(
-        "EleutherAI/gpt-neo-125m", "GPTNeo", "bytes, one token",
+        "EleutherAI/gpt-neo-125m",
+        "GPTNeo",
+        "bytes, one token",
         {"attention_types": [[["global", "local"], 1]], "window_size": 8, **_POSITIONS},
     ),
-    "GPT-J": Architecture("EleutherAI/gpt-j-6b", "GPTJ", "bytes, one token", {"rotary_dim": 4, "n_positions": 96}),
-    "GPT-NeoX": Architecture("EleutherAI/pythia-160m", "GPTNeoX", "bytes, one token", {"intermediate_size": 64, **_POSITIONS}),
-    "CodeGen": Architecture("Salesforce/codegen-350M-multi", "CodeGen", "bytes, one token", {"rotary_dim": 4, "n_positions": 96}),
-    "GPT-BigCode": Architecture("bigcode/gpt_bigcode-santacoder", "GPTBigCode", "bytes, one token", {"n_positions": 96}),
-    "StarCoder 2": Architecture("bigcode/starcoder2-3b", "Starcoder2", "bytes, one token", {**_LLAMA, "sliding_window": None}),
-    "Llama": Architecture("meta-llama/Llama-3.2-1B, HuggingFaceTB/SmolLM2-135M", "Llama", "pieces and bytes", _LLAMA),
-    "Mistral": Architecture("mistralai/Mistral-7B-v0.1", "Mistral", "pieces and bytes", {**_LLAMA, "sliding_window": 8}),
+    "GPT-J": Architecture(
+        "EleutherAI/gpt-j-6b", "GPTJ", "bytes, one token", {"rotary_dim": 4, "n_positions": 96}
+    ),
+    "GPT-NeoX": Architecture(
+        "EleutherAI/pythia-160m", "GPTNeoX", "bytes, one token", {"intermediate_size": 64, **_POSITIONS}
+    ),
+    "CodeGen": Architecture(
+        "Salesforce/codegen-350M-multi", "CodeGen", "bytes, one token", {"rotary_dim": 4, "n_positions": 96}
+    ),
+    "GPT-BigCode": Architecture(
+        "bigcode/gpt_bigcode-santacoder", "GPTBigCode", "bytes, one token", {"n_positions": 96}
+    ),
+    "StarCoder 2": Architecture(
+        "bigcode/starcoder2-3b", "Starcoder2", "bytes, one token", {**_LLAMA, "sliding_window": None}
+    ),
+    "Llama": Architecture(
+        "meta-llama/Llama-3.2-1B, HuggingFaceTB/SmolLM2-135M", "Llama", "pieces and bytes", _LLAMA
+    ),
+    "Mistral": Architecture(
+        "mistralai/Mistral-7B-v0.1", "Mistral", "pieces and bytes", {**_LLAMA, "sliding_window": 8}
+    ),
     "Qwen 2": Architecture("Qwen/Qwen2.5-0.5B", "Qwen2", "bytes, end and pad", _LLAMA),
     "Qwen 3": Architecture("Qwen/Qwen3-0.6B", "Qwen3", "bytes, end and pad", {**_LLAMA, "head_dim": 8}),
     "Gemma 2": Architecture(
-        "google/gemma-2-2b", "Gemma2", "pieces and bytes",
+        "google/gemma-2-2b",
+        "Gemma2",
+        "pieces and bytes",
         {**_LLAMA, **_LOCAL, "head_dim": 8, "query_pre_attn_scalar": 8},
     ),
     "Gemma 3": Architecture(
-        "google/gemma-3-270m", "Gemma3Text", "pieces and bytes",
+        "google/gemma-3-270m",
+        "Gemma3Text",
+        "pieces and bytes",
         {**_LLAMA, **_LOCAL, "head_dim": 16, "num_key_value_heads": 1, "query_pre_attn_scalar": 16},
     ),
     "Phi": Architecture("microsoft/phi-2", "Phi", "bytes, one token", {**_LLAMA, "num_key_value_heads": 4}),
-    "Phi 3": Architecture("microsoft/Phi-3-mini-4k-instruct", "Phi3", "pieces and bytes", {**_LLAMA, "original_max_position_embeddings": 96}),
-    "SmolLM 3": Architecture("HuggingFaceTB/SmolLM3-3B", "SmolLM3", "bytes, no special", {**_LLAMA, "no_rope_layers": [1, 0]}),
+    "Phi 3": Architecture(
+        "microsoft/Phi-3-mini-4k-instruct",
+        "Phi3",
+        "pieces and bytes",
+        {**_LLAMA, "original_max_position_embeddings": 96},
+    ),
+    "SmolLM 3": Architecture(
+        "HuggingFaceTB/SmolLM3-3B", "SmolLM3", "bytes, no special", {**_LLAMA, "no_rope_layers": [1, 0]}
+    ),
     "OLMo 2": Architecture("allenai/OLMo-2-0425-1B", "Olmo2", "bytes, one token", _LLAMA),
     "Granite": Architecture(
-        "ibm-granite/granite-3.3-2b-base", "Granite", "bytes, one token",
+        "ibm-granite/granite-3.3-2b-base",
+        "Granite",
+        "bytes, one token",
         {**_LLAMA, "embedding_multiplier": 6.0, "attention_multiplier": 0.2, "residual_multiplier": 0.5},
     ),
     "Cohere": Architecture("CohereLabs/aya-23-8B", "Cohere", "bytes, start", {**_LLAMA, "logit_scale": 0.25}),
-}  # fmt: skip
+}
 
 
 def make_architecture(name: str, folder: Path) -> Path:
@@ -230,12 +279,57 @@ _TOLD = {
 _BUILT: dict[str, PreTrainedTokenizerFast] = {}
 
 
-def refusals(folder: Path) -> dict[str, str]:
-    """What is said before anything is loaded, by the methods that this model has no place for."""
+@functools.cache
+def refusals(name: str) -> dict[str, str]:
+    """What is said before anything is loaded, by the methods that this architecture has no place for."""
     found = {}
+    backbone = examine_config(ARCHITECTURES[name].config, name=name)
     for method, settings in METHODS.items():
+        changed, generator = copy.deepcopy(backbone), torch.Generator()
         try:
-            parameter_budget(str(folder), num_labels=3, method=settings)
+            settings.prompts(changed, generator)
+            settings.apply(changed, generator)
         except ModelError as error:
             found[method] = str(error)
     return found
+
+
+def table() -> str:
+    """Architectures by methods, in Markdown."""
+    columns = [method for method in METHODS if method != "bitfit add"]
+    lines = [
+        "| architecture | for example | " + " | ".join(columns) + " | tokenizer | attention |",
+        "|" + "---|" * (len(columns) + 4),
+    ]
+    notes: list[str] = []
+    for name, architecture in ARCHITECTURES.items():
+        refused = refusals(name)
+        cells = ["yes" if method not in refused else "no" for method in columns]
+        if "bitfit" in refused and "bitfit add" not in refused:
+            cells[columns.index("bitfit")] = "`add`"
+        inputs = attention_inputs(_weightless(name), ("q_proj", "v_proj"))
+        if len(inputs) == 1:
+            for method in ("lora", "ia3"):
+                cells[columns.index(method)] = f"yes, `{inputs[0]}`"
+        mark = ""
+        if architecture.note:
+            notes.append(architecture.note)
+            mark = f" ({len(notes)})"
+        own = type(_weightless(name)).__module__.split(".")[2] in ("xglm", *_OWN)
+        row = [name + mark, architecture.examples, *cells, architecture.tokenizer]
+        lines.append("| " + " | ".join([*row, "ours" if own else "transformers'"]) + " |")
+    lines += ["", *(f"{number}. {note}." for number, note in enumerate(notes, 1))]
+    lines += ["", "| tokenizer | what it is |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {name} | {told} |" for name, told in _TOLD.items())]) + "\n"
+
+
+_OWN = {kind.__module__.split(".")[2] for kind in OWN}
+
+
+@functools.cache
+def _weightless(name: str) -> PreTrainedModel:
+    return examine_config(ARCHITECTURES[name].config, name=name).model
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())

@@ -34,9 +34,9 @@ HandedDown = Mapping[str, Any] | None
 
 def take_over(layers: nn.ModuleList) -> bool:
     """Let the attention modules of these layers call `prompted_attention`; False where none is known."""
-    found = [module for module in layers.modules() if type(module) in _OWN]
+    found = [module for module in layers.modules() if type(module) in OWN]
     for module in found:
-        module.__class__ = _OWN[type(module)]
+        module.__class__ = OWN[type(module)]
         if isinstance(module, GPTNeoSelfAttention):
             module.layer_idx = module.layer_id
     return bool(found)
@@ -193,7 +193,7 @@ def _attend_in_float32(
     return output.transpose(1, 2).to(value.dtype), None
 
 
-_OWN: Mapping[type[nn.Module], type[nn.Module]] = MappingProxyType(
+OWN: Mapping[type[nn.Module], type[nn.Module]] = MappingProxyType(
     {
         BloomAttention: PromptedBloomAttention,
         FalconAttention: PromptedFalconAttention,
