@@ -183,6 +183,58 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+_SMALL = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+_NEVER = "its attention never calls transformers' interface"
+REFUSED: dict[str, tuple[str, dict[str, Any], str, str]] = {
+    "StableLM": ("StableLm", {**_SMALL, **_LLAMA}, _NEVER, "does not go through transformers' attention"),
+    "BioGPT": ("BioGpt", {**_SMALL, "intermediate_size": 48}, _NEVER, "does not go through transformers'"),
+    "Nemotron": ("Nemotron", {**_SMALL, **_LLAMA}, "its layers hand nothing down", "0 of its 2 layers only"),
+    "MPT": (
+        "Mpt",
+        {"d_model": 32, "n_layers": 2, "n_heads": 4, "vocab_size": 64},
+        "its layers have another name",
+        "no list of decoder layers",
+    ),
+    "BERT and other encoders": (
+        "Bert",
+        {**_SMALL, "intermediate_size": 48},
+        "texts are read in both directions",
+        "no list of decoder layers",
+    ),
+    "Mamba and hybrids": (
+        "Mamba",
+        {"hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 64},
+        "layers without keys and values",
+        "does not go through",
+    ),
+    "RecurrentGemma": (
+        "RecurrentGemma",
+        {**_SMALL, "intermediate_size": 48, "attention_window_size": 8},
+        "layers without keys and values",
+        "of its 2 layers only",
+    ),
+    "Llama 4": (
+        "Llama4Text",
+        {**_SMALL, **_LLAMA, "head_dim": 8, "num_local_experts": 2},
+        "attention in chunks",
+        "chunks of the text only",
+    ),
+    "gpt-oss": (
+        "GptOss",
+        {**_SMALL, **_LLAMA, "head_dim": 8, "num_local_experts": 2},
+        "attention with sinks",
+        "attention sinks",
+    ),
+    "Doge": ("Doge", {**_SMALL, **_LLAMA}, "a mask of its own", "attention mask of its own"),
+    "MiniCPM 3, DeepSeek": (
+        "MiniCPM3",
+        {**_SMALL, "intermediate_size": 48},
+        "keys and values of two shapes",
+        "layers differ in the shape",
+    ),
+}  # by name: configuration class, its values, why, what is said
+
+
 def make_architecture(name: str, folder: Path) -> Path:
     """Write the tiny model and its tokenizer as a hub repository would hold them."""
     architecture = ARCHITECTURES[name]
@@ -319,6 +371,8 @@ def table() -> str:
         row = [name + mark, architecture.examples, *cells, architecture.tokenizer]
         lines.append("| " + " | ".join([*row, "ours" if own else "transformers'"]) + " |")
     lines += ["", *(f"{number}. {note}." for number, note in enumerate(notes, 1))]
+    lines += ["", "Refused before anything is loaded, with what to take instead:", ""]
+    lines += ["| decoder | why |", "|---|---|", *(f"| {name} | {row[2]} |" for name, row in REFUSED.items())]
     lines += ["", "| tokenizer | what it is |", "|---|---|"]
     return "\n".join([*lines, *(f"| {name} | {told} |" for name, told in _TOLD.items())]) + "\n"
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import architectures
 import pytest
 import torch
-from architectures import ARCHITECTURES, METHODS, make_architecture, refusals
+import transformers
+from architectures import ARCHITECTURES, METHODS, REFUSED, make_architecture, refusals
 from rich.console import Console
 from small import tiny_recipe, write_data
 
@@ -32,6 +33,7 @@ from xlprompt.models import (
     load_tokenizer,
     parameter_budget,
 )
+from xlprompt.models.pretrained.examination import examine_config
 from xlprompt.training import evaluate, train
 from xlprompt.training.fitting.engine import TorchEngine
 from xlprompt.training.inputs.preparation import pad_id_of
@@ -166,6 +168,13 @@ def test_what_a_method_has_no_place_for_is_refused_beforehand_with_what_would_wo
         with pytest.raises(ModelError) as caught:
             parameter_budget(str(folder_of(name)), num_labels=3, method=METHODS[method])
         assert str(caught.value).replace(str(folder_of(name)), name) == said
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_take_prompts_is_refused_before_anything_is_loaded(name: str) -> None:
+    kind, values, _, said = REFUSED[name]
+    with pytest.raises(ModelError, match=said):
+        examine_config(getattr(transformers, f"{kind}Config")(**values), name=name)
 
 
 def test_the_table_in_the_docs_is_that_of_these_tests() -> None:

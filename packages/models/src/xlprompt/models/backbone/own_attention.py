@@ -82,7 +82,7 @@ def alibi_bias(build: Callable[..., Tensor], heads: int, time: int, device: torc
 class PromptedBloomAttention(BloomAttention):
     """BLOOM's, by `prompted_attention`."""
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, hidden_states: Tensor, residual: Tensor, *, attention_mask: HandedDown = None, **_: object
     ) -> tuple[Tensor, None]:
         """Attend within `hidden_states`, `[batch, time, hidden]`, and add `residual`."""
@@ -105,7 +105,7 @@ class PromptedBloomAttention(BloomAttention):
 class PromptedFalconAttention(FalconAttention):
     """Falcon's, by `prompted_attention`: rotary or ALiBi; one key-value head, as many as heads, or some."""
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         hidden_states: Tensor,
         *,
