@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from architectures import make_architecture
 from small import small_model, write_data
 
 from xlprompt.data import TASKS
@@ -136,3 +137,20 @@ def test_labels_are_not_looked_at(tiny_xglm, data):
         for each in (rows, blind)
     ]
     assert torch.equal(*states)
+
+
+@torch.no_grad()
+def test_states_between_layers_may_be_wider_than_what_the_head_reads(data, tmp_path):
+    folder = str(make_architecture("OPT, narrow embedding", tmp_path))
+    wide = build_task_model(
+        load_backbone(folder, dtype="float32"),
+        load_tokenizer(folder),
+        num_labels=17,
+        method=PromptSettings(length=4),
+        head=HeadSettings(),
+        seed=0,
+    )
+    rows = open_source(str(data)).load(TASKS["pos"], "en", "validation")
+    text = encode(rows, TASKS["pos"], load_tokenizer(folder), EncodingSettings(max_length=16), language="en")
+    assert collect_states(wide, text, layer=None, **BATCHING).shape[1] == 16
+    assert collect_states(wide, text, layer=1, **BATCHING).shape[1] == 32

@@ -8,10 +8,10 @@ import pytest
 import torch
 from transformers import (
     AutoModel,
-    BloomConfig,
-    BloomModel,
     GptOssConfig,
     GptOssModel,
+    StableLmConfig,
+    StableLmModel,
     T5Config,
     XGLMConfig,
     XGLMModel,
@@ -100,8 +100,10 @@ def test_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_decoder_outside_the_attention_interface_is_refused(tmp_path: Path) -> None:
-    BloomModel(BloomConfig(vocab_size=64, hidden_size=16, n_layer=1, n_head=2)).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="attention interface|list of decoder layers"):
+    size = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    config = StableLmConfig(vocab_size=64, hidden_size=16, intermediate_size=16, **size)
+    StableLmModel(config).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="does not go through transformers' attention interface"):
         load_backbone(str(tmp_path))
 
 

@@ -29,7 +29,7 @@ from xlprompt.models import (
     load_tokenizer,
     parameter_budget,
 )
-from xlprompt.models.methods.projections import is_inserted, leads_back, named
+from xlprompt.models.methods.projections import attention_inputs, is_inserted, leads_back
 
 FAMILIES = ("tiny_xglm", "tiny_gemma", "tiny_llama")
 ADAPTATIONS: dict[str, Method] = {
@@ -271,10 +271,10 @@ def test_bitfit_on_a_backbone_without_biases_says_what_to_do(tiny_gemma: Path) -
 
 
 def test_a_backbone_without_the_layers_that_a_method_needs_is_refused() -> None:
-    model = nn.ModuleDict({"query_key_value": nn.Linear(4, 12)})
+    model = nn.ModuleDict({"mixer": nn.Linear(4, 12)})
     with pytest.raises(ModelError, match="no linear layers called q_proj, v_proj"):
-        named(model, ("q_proj", "v_proj"))
-    with pytest.raises(ModelError, match="no linear layer called down_proj or fc2"):
+        attention_inputs(model, ("q_proj", "v_proj"))
+    with pytest.raises(ModelError, match="no linear layer called down_proj, fc2"):
         leads_back(model)
 
 

@@ -65,7 +65,8 @@ def collect_states(
         ModelError: The backbone has no such layer.
     """
     processes = processes or Processes()
-    collected = [torch.empty(0, model.backbone.hidden_size, device=device)]
+    width = model.backbone.hidden_size if layer is None else model.backbone.layer_width
+    collected = [torch.empty(0, width, device=device)]
     places = [torch.empty(0, 2, dtype=torch.int64, device=device)]
     with evaluation_mode(model), torch.no_grad():
         batches = evaluation_batches(encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True)

@@ -19,7 +19,7 @@ class ParameterBudget:
         model: Name of the backbone.
         scheme: The prompt's scheme, or None without a prompt.
         prompt_length: Its length, 0 without a prompt.
-        embedding_params: Rows times width of the (tied) embedding.
+        embedding_params: Rows times width of the (tied) embedding, and of a learned table of positions.
         attention_params: The layers' attention projections and their norms.
         feed_forward_params: The layers' feed-forward weights.
         norm_params: Everything else: layer norms.
@@ -89,9 +89,10 @@ def count_parameters(
 ) -> ParameterBudget:
     """Sort the parameters of a transformers base model into parts and add what trains."""
     parts = {"embedding": 0, "attention": 0, "feed_forward": 0, "norm": 0}
+    tables = {path for path, module in model.named_modules() if isinstance(module, nn.Embedding)}
     for path, parameter in model.named_parameters():
         if not is_inserted(path):
-            parts[_part(path)] += parameter.numel()
+            parts[_part(path, tables)] += parameter.numel()
     return ParameterBudget(
         model=name,
         scheme=scheme,
@@ -106,11 +107,15 @@ def count_parameters(
     )
 
 
-def _part(path: str) -> str:
-    if "embed" in path:
+def _part(path: str, tables: set[str]) -> str:
+    module = path.rpartition(".")[0]
+    if module in tables:
         return "embedding"
-    if "attn." in path or "attention." in path:
+    if any(part.endswith(("attn", "attention")) and not _is_norm(part) for part in module.split(".")):
         return "attention"
-    if "norm" in path:
-        return "norm"
-    return "feed_forward"
+    return "norm" if _is_norm(module.rpartition(".")[2]) else "feed_forward"
+
+
+def _is_norm(name: str) -> bool:
+    """Whether a module is a norm: `ln_f`, `ln_attn`, `input_layernorm`."""
+    return "norm" in name or name.startswith("ln_")

@@ -1,9 +1,9 @@
 """Attention with prompt keys and values in front of the text's.
 
 One function, `prompted_attention`, serves every backbone: transformers' attention interface calls it for
-decoders that use that interface, and `XGLMAttention` calls it for XGLM, whose code in transformers is eager
-only. Prompts come in as plain tensors, never as a `Cache`, so gradient checkpointing and transformers
-releases cannot lose them.
+decoders that use that interface, and modules of our own call it for those that do not: `XGLMAttention` here,
+the others in `own_attention`. Prompts come in as plain tensors, never as a `Cache`, so gradient checkpointing
+and transformers releases cannot lose them.
 
 Sequences are padded on the right. A causal decoder's real tokens never see what stands to their right, so no
 padding mask exists here; what padded positions compute is never read.
@@ -81,6 +81,7 @@ def prompted_attention(
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
+    text_bias: Tensor | None = None,
     layer_prompts: Mapping[int, Tensor] | None = None,
     recorder: KeyValueRecorder | None = None,
     **_: object,
@@ -99,6 +100,8 @@ def prompted_attention(
         sliding_window: Window of a local layer, or None.
         softcap: Tanh cap on the scores (Gemma 2), or None.
         s_aux: Attention sinks (gpt-oss); refused, as they change the softmax.
+        text_bias: `[head, query, key]`, added to the scores of the text's own keys (ALiBi); a prompt's slots
+            get none. None for none.
         layer_prompts: `[2, kv head, prompt length, head dim]` by layer, of those that have a prompt, or None.
         recorder: Where to note the text's own keys and values, or None.
 
@@ -129,11 +132,13 @@ def prompted_attention(
         sliding_window = None
     scale = 1.0 / math.sqrt(head_dim) if scaling is None else scaling
 
-    plain = prompt_length == 0 and sliding_window is None
+    plain = prompt_length == 0 and sliding_window is None and text_bias is None
     written_out = softcap is not None or (query.device.type == "cpu" and key.shape[2] <= WRITTEN_OUT_MAX_KEYS)
     mask = None
     if written_out or not plain:
         mask = causal_mask(time, prompt_length, sliding_window, query.dtype, query.device)
+        if text_bias is not None:  # [head, time, prompt + time]
+            mask = mask + functional.pad(text_bias.to(query.dtype), (prompt_length, 0))
     if written_out:
         assert mask is not None
         output = _attention_written_out(query, key, value, mask, scale, dropout, softcap)
@@ -174,6 +179,8 @@ def _attention_written_out(
     scores = folded @ key.transpose(2, 3)  # [batch, kv head, group * time, keys]
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
+    if mask.ndim == 3:
+        mask = mask.view(kv_heads, groups, time, keys)
     scores = scores.view(batch, kv_heads, groups, time, keys) + mask
     weights = functional.dropout(functional.softmax(scores, dim=-1), dropout)
     output = weights.view(batch, kv_heads, groups * time, keys) @ value

@@ -2,14 +2,16 @@
 
 A backbone is transformers' base model without its language-model head (classification never computes it),
 with its attention replaced by `prompted_attention`. Any decoder that calls transformers' attention interface
-and hands its keyword arguments down works; whether it does is tried on two tokens, on torch's meta device
-before anything is loaded and again with the weights. XGLM's attention modules are swapped for ours. Whether
-weights train is not decided here.
+and hands its keyword arguments down works; attention modules of decoders that do not, such as XGLM, BLOOM and
+Falcon, are swapped for ours. Whether our function is really called in each layer is tried on two tokens, on
+torch's meta device before anything is loaded and again with the weights: some decoders accept the name of a
+registered function, never call it, and then attend without a causal mask. Whether weights train is not
+decided here.
 """
 
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -18,11 +20,13 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from xlprompt.models.backbone.attention import ATTENTION_NAME, KeyValueRecorder, XGLMAttention
 from xlprompt.models.backbone.norms import fuse_norms
+from xlprompt.models.backbone.own_attention import handed_down, take_over
 from xlprompt.models.backbone.prompt_tensors import PromptShape, PromptTensors
 from xlprompt.models.backbone.token_head import TokenHead, token_head
 from xlprompt.models.errors import ModelError
 
-INSTEAD = "Take another decoder (Llama, Gemma, Qwen, Mistral and most newer ones, or XGLM)"
+INSTEAD = "Take another decoder (XGLM, BLOOM, GPT-2, OPT, Llama, Gemma, Qwen, Mistral and most newer ones)"
+_LAYERS = ("layers", "h", "decoder.layers")  # most decoders; GPT-2, BLOOM, Falcon; OPT
 
 
 class Backbone(nn.Module):
@@ -61,14 +65,14 @@ class Backbone(nn.Module):
         self.name = name
         self.fingerprint = fingerprint
         self.config = model.config
-        layers = getattr(model, "layers", None)
-        if not isinstance(layers, nn.ModuleList):
+        layers = find_layers(model)
+        if layers is None:
             raise ModelError(
-                f"{name}: {type(model).__name__} has no list of decoder layers called `layers`, where "
-                f"prompts go. {INSTEAD}"
+                f"{name}: {type(model).__name__} has no list of decoder layers called "
+                f"{', '.join(_LAYERS[:-1])} or {_LAYERS[-1]}, where prompts go. {INSTEAD}"
             )
         self.decoder_layers: nn.ModuleList = layers
-        _replace_attention(model, layers, name)
+        self._hands_down = _replace_attention(model, layers, name)
         fuse_norms(model)
         self.shape = shape or self._probe()
         self._tied = tied
@@ -82,6 +86,11 @@ class Backbone(nn.Module):
     def hidden_size(self) -> int:
         """Width of the hidden states."""
         return self.shape.hidden_size
+
+    @property
+    def layer_width(self) -> int:
+        """Width of the states between layers; OPT-350M's are wider than its embedding and its output."""
+        return int(getattr(self.config, "hidden_size", self.hidden_size))
 
     @property
     def num_layers(self) -> int:
@@ -187,9 +196,13 @@ class Backbone(nn.Module):
             extra["layer_prompts"] = prompt.by_layer()
         if recorder is not None:
             extra["recorder"] = recorder
-        with _replaced_slots(self.decoder_layers, prompt.hidden):
+        handing = nullcontext() if self._hands_down else handed_down(self.decoder_layers, extra)
+        with _replaced_slots(self.decoder_layers, prompt.hidden), handing:
             output = self.model(
-                inputs_embeds=embeddings, position_ids=positions[None], use_cache=False, **extra
+                inputs_embeds=embeddings,
+                position_ids=positions[None],
+                use_cache=False,
+                **(extra if self._hands_down else {}),
             )
         return output.last_hidden_state[:, slots:]
 
@@ -260,18 +273,35 @@ def _replace_slots(prompt: Tensor, _: nn.Module, arguments: tuple[Any, ...]) -> 
     return (torch.cat((prompt.expand(len(states), -1, -1), states[:, len(prompt) :]), dim=1), *rest)
 
 
-def _replace_attention(model: PreTrainedModel, layers: nn.ModuleList, name: str) -> None:
+def find_layers(model: nn.Module) -> nn.ModuleList | None:
+    """The list of decoder layers of a base model, by the names that transformers has for it."""
+    for path in _LAYERS:
+        found: Any = model
+        for part in path.split("."):
+            found = getattr(found, part, None)
+        if isinstance(found, nn.ModuleList):
+            return found
+    return None
+
+
+def _replace_attention(model: PreTrainedModel, layers: nn.ModuleList, name: str) -> bool:
+    """Let every layer attend by `prompted_attention`, and say whether the model hands it what it needs."""
     if model.config.model_type == "xglm":
         for index, layer in enumerate(layers):
             layer.self_attn = XGLMAttention(layer.get_submodule("self_attn"), index)
-        # Only keeps transformers from building a mask: XGLM's own code never asks which attention is set.
+        own = True
+    else:
+        own = take_over(layers)
+    if own:
+        # Only keeps transformers from building a mask: these models never ask which attention is set.
         model.config._attn_implementation = ATTENTION_NAME
-        return
+        return model.config.model_type == "xglm"
     if not getattr(model, "_supports_attention_backend", False):
         raise ModelError(
             f"{name}: {type(model).__name__} does not go through transformers' attention interface. {INSTEAD}"
         )
     model.set_attn_implementation(ATTENTION_NAME)
+    return True
 
 
 def shape_by_config(config: PreTrainedConfig) -> PromptShape:

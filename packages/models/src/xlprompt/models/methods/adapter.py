@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from xlprompt.models.errors import ModelError
 from xlprompt.models.methods.method import Method
-from xlprompt.models.methods.projections import leads_back, named
+from xlprompt.models.methods.projections import is_called, leads_back, linear_layers
 
 if TYPE_CHECKING:
     from xlprompt.models.backbone.backbone import Backbone
@@ -53,8 +53,8 @@ class AdapterSettings(Method):
         """
         backbone.freeze()
         adapters = nn.ModuleList()
-        for place in feed_forwards(backbone.model, backbone.num_layers):
-            adapter = BottleneckAdapter(backbone.hidden_size, self, generator)
+        for place in feed_forwards(backbone):
+            adapter = BottleneckAdapter(backbone.layer_width, self, generator)
             adapters.append(adapter)
             place.register_forward_hook(functools.partial(_adapted, adapter))
         return nn.ModuleDict({"layers": adapters})
@@ -85,22 +85,32 @@ class BottleneckAdapter(nn.Module):
         return hidden + functional.linear(inner, up_weight, up_bias)
 
 
-def feed_forwards(model: nn.Module, num_layers: int) -> list[nn.Module]:
-    """Of each layer the module whose output is the feed-forward's: `fc2` in XGLM, `mlp` elsewhere.
+def feed_forwards(backbone: "Backbone") -> list[nn.Module]:
+    """Of each layer the matrix that leads out of the feed-forward, whose output the adapter takes up.
+
+    Not the feed-forward's module: in BLOOM that adds the residual.
 
     Raises:
-        ModelError: There is none of these names, or not one in each layer (a mixture of experts has several).
+        ModelError: It has none of the known names, or is not one in each layer (a mixture of experts has
+            several).
     """
-    back = leads_back(model)
-    paths = [path if back == "fc2" else path.rpartition(".")[0] for path in named(model, (back,))]
-    layers = {path.split(".")[1] for path in paths}
-    whole = all(path.count(".") == 2 or back == "fc2" for path in paths)  # layers.3.mlp
-    if not whole or not len(paths) == len(layers) == num_layers:
+    back = leads_back(backbone.model)
+    places = [
+        [
+            module
+            for path, module in linear_layers(layer).items()
+            if is_called(path, back) and path.count(".") <= 1  # fc2, mlp.down_proj
+        ]
+        for layer in backbone.decoder_layers
+    ]
+    everywhere = sum(is_called(path, back) for path in linear_layers(backbone.model))
+    if everywhere != len(places) or not all(len(found) == 1 for found in places):
         raise ModelError(
-            f"{type(model).__name__} has no single feed-forward in each of its {num_layers} layers for an "
-            "adapter to go behind; take another backbone or another method"
+            f"{type(backbone.model).__name__} has no single feed-forward in each of its "
+            f"{backbone.num_layers} layers for an adapter to go behind; take another backbone "
+            "or another method"
         )
-    return [model.get_submodule(path) for path in paths]
+    return [found[0] for found in places]
 
 
 def _adapted(adapter: BottleneckAdapter, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class BitfitSettings(Method):
             bias.requires_grad_(True)
         added = nn.ParameterDict()
         for path, layer in linear_layers(model).items() if self.add else ():
-            if layer.bias is None:
+            if isinstance(layer, nn.Linear) and layer.bias is None:  # GPT-2's Conv1D always has one
                 name = path.replace(".", "/")  # torch allows no points in it
                 added[name] = nn.Parameter(torch.zeros(layer.out_features))
                 layer.register_forward_hook(functools.partial(_biased, added, name))

@@ -6,16 +6,18 @@ import torch
 from pydantic import Field
 
 from xlprompt.models.methods.method import Method
-from xlprompt.models.methods.projections import insert_by_peft, leads_back, named
+from xlprompt.models.methods.projections import attention_inputs, insert_by_peft, leads_back
 
 if TYPE_CHECKING:
     from xlprompt.models.backbone.backbone import Backbone
 
 
 class Ia3Settings(Method):
-    """Scales of keys, values and inner states of the feed-forward (Liu et al. 2022, T-Few, arXiv 2205.05638).
+    """Scales of keys, values and inner feed-forward states (Liu et al. 2022, T-Few, arXiv 2205.05638).
 
     There is no width to choose: 147,456 parameters in XGLM-564M, a fifth of a prompt of the paper's length.
+    Where one matrix makes queries, keys and values (GPT-2, BLOOM, Falcon, Phi 3), queries are scaled too, as
+    PEFT does.
     """
 
     name: ClassVar[str] = "ia3"
@@ -34,10 +36,8 @@ class Ia3Settings(Method):
         from peft import IA3Config
 
         back = [leads_back(backbone.model)] if self.feed_forward else []
-        named(backbone.model, ["k_proj", "v_proj"])
-        insert_by_peft(
-            backbone, IA3Config(target_modules=["k_proj", "v_proj", *back], feedforward_modules=back)
-        )
+        inputs = attention_inputs(backbone.model, ("k_proj", "v_proj"))
+        insert_by_peft(backbone, IA3Config(target_modules=[*inputs, *back], feedforward_modules=back))
 
     def decays(self, path: str) -> bool:
         """A scale's neutral value is one."""

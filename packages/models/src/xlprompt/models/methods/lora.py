@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from xlprompt.models.methods.method import Method
-from xlprompt.models.methods.projections import insert_by_peft, last_part, linear_layers, named
+from xlprompt.models.methods.projections import attention_inputs, insert_by_peft, last_part, linear_layers
 
 if TYPE_CHECKING:
     from xlprompt.models.backbone.backbone import Backbone
@@ -34,7 +34,8 @@ class LoraSettings(Method):
     targets: Literal["query_value", "all"] = Field(
         "query_value",
         description="queries and values (Hu et al.), or all linear layers of the decoder (Dettmers et al. "
-        "2023, QLoRA): six times the parameters in XGLM, and more time",
+        "2023, QLoRA): six times the parameters in XGLM, and more time. Where one matrix makes queries, keys "
+        "and values (GPT-2, BLOOM, Falcon, Phi 3), query_value is that matrix",
     )
 
     def apply(self, backbone: "Backbone", generator: torch.Generator) -> None:
@@ -48,10 +49,11 @@ class LoraSettings(Method):
         """
         from peft import LoraConfig
 
-        model, targets = backbone.model, ["q_proj", "v_proj"]
+        model = backbone.model
         if self.targets == "all":
             targets = list(dict.fromkeys(last_part(path) for path in linear_layers(model)))
-        named(model, targets)
+        else:
+            targets = attention_inputs(model, ("q_proj", "v_proj"))
         config = LoraConfig(
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets
         )

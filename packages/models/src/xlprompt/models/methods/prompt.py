@@ -66,7 +66,8 @@ class PromptSettings(Method):
     text: str = Field(DEFAULT_PROMPT_TEXT, min_length=1, description="text of the text initialisation")
     shift_positions: bool = Field(
         True,
-        description="the text's positions start behind the prompt, as if it were text (P-tuning v2, PEFT)",
+        description="the text's positions start behind the prompt, as if it were text (P-tuning v2, PEFT); "
+        "BLOOM's distances know no start, so there it changes nothing",
     )
 
     @model_validator(mode="after")
@@ -137,8 +138,14 @@ class PromptSettings(Method):
         """The prompt, started from what the backbone computes for `text` where `init` says so.
 
         Raises:
-            ModelError: The backbone has fewer layers than `layers` asks for.
+            ModelError: The backbone has fewer layers than `layers` asks for, or no one width for `hidden`.
         """
+        if self.scheme == "hidden" and backbone.layer_width != backbone.hidden_size:
+            raise ModelError(
+                f"{backbone.name}: its layers are {backbone.layer_width} wide and its embedding "
+                f"{backbone.hidden_size}, and the scheme hidden has one width. Take the scheme layers, input "
+                "or both"
+            )
         start: dict[str, Tensor] = {}
         if tokenizer is not None and self.init == "text":
             start = text_initialisation(backbone, tokenizer, self)

@@ -8,10 +8,9 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
-from xlprompt.models.backbone.backbone import INSTEAD, Backbone, shape_by_config
+from xlprompt.models.backbone.backbone import INSTEAD, Backbone, find_layers, shape_by_config
 from xlprompt.models.errors import ModelError
 from xlprompt.models.pretrained.files import first_line
 from xlprompt.models.pretrained.known import KNOWN_MODELS, canonical_name
@@ -95,8 +94,8 @@ def _require_readable_order(config: PreTrainedConfig, name: str) -> None:
 
 
 def _require_causal_modules(model: PreTrainedModel, name: str) -> None:
-    layers = getattr(model, "layers", None)  # a model without them is refused for that
-    for module in layers.modules() if isinstance(layers, nn.ModuleList) else ():
+    layers = find_layers(model)  # a model without them is refused for that
+    for module in layers.modules() if layers is not None else ():
         if getattr(module, "is_causal", True) is False:
             raise _both_ways(name, type(model).__name__)
 
