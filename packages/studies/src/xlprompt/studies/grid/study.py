@@ -111,6 +111,8 @@ def run_study(
     grid = load_grid(grid_path, grid_overrides)
     if address and grid.executor.kind != "ray":
         raise StudyError("an address is a Ray cluster's: give it with --executor ray")
+    if grid.executor.kind != "slurm" and any(key.startswith("executor.slurm.") for key in grid_overrides or {}):
+        raise StudyError("--slurm is of a Slurm cluster's jobs: give it with --executor slurm")
     groups = make_groups(grid, grid_path, recipe_overrides)
     if "executor.engine" in (grid_overrides or {}) and not any(
         grid.executor.engine_of(group.cells[0].recipe.method) for group in groups
