@@ -2,8 +2,8 @@
 
 import io
 import os
+import re
 import signal
-import subprocess
 import threading
 import time
 
@@ -11,9 +11,12 @@ import pytest
 from one_node_slurm import NoSlurm, ask, one_node_slurm
 from rich.console import Console
 from small import write_data
-from studies import check_all_finished, runs_of, scores, start_study, write_study
+from studies import check_all_finished, runs_of, scores, start_study, wait_for_training, write_study
 
 from xlprompt.studies.errors import StudyError
+from xlprompt.studies.executors import slurm_executor
+from xlprompt.studies.executors.choose import make_executor
+from xlprompt.studies.executors.settings import ExecutorSettings
 from xlprompt.studies.grid.study import run_study
 from xlprompt.training.store.training_state import saved_steps
 
@@ -43,8 +46,8 @@ def slurm(cluster, monkeypatch):
 
 @pytest.fixture
 def study(tmp_path, tiny_xglm):
-    changes = {"schedule": {"steps": 400, "evaluate_every": 100, "checkpoint_every": 20}}
-    return write_study(tmp_path / "study", tiny_xglm, write_data(tmp_path / "data"), **changes)
+    schedule = {"steps": 150, "evaluate_every": 50, "checkpoint_every": 10}
+    return write_study(tmp_path / "study", tiny_xglm, write_data(tmp_path / "data"), schedule=schedule)
 
 
 @pytest.fixture
@@ -52,38 +55,126 @@ def console():
     return Console(file=io.StringIO(), width=120)
 
 
-def numbers(slurm):
+def running(slurm):
     return ask(slurm, "squeue", "--noheader", "--states=RUNNING", "--format=%i").split()
 
 
-def cancel_a_job_in_training(store, slurm, cancelled):
-    """`scancel` the only running job once its cell has a training state."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not cancelled:
-        if any(saved_steps(folder) for folder in store.glob("training-states/*")):
-            for number in numbers(slurm)[:1]:
-                ask(slurm, "scancel", number)
-                cancelled.append(number)
-        time.sleep(0.1)
+def queued(slurm):
+    return ask(slurm, "squeue", "--noheader").split()
+
+
+def once_in_training(store, do):
+    """Call `do` in another thread as soon as a cell has a training state."""
+
+    def wait():
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if any(saved_steps(folder) for folder in store.glob("training-states/*")):
+                do()
+                return
+            time.sleep(0.05)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def test_slurm_gives_the_same_figures_as_local_processes_and_a_cancelled_job_loses_no_cell(
     slurm, study, tmp_path, console
 ):
-    on_slurm, local = tmp_path / "slurm-store", tmp_path / "local"
+    on_slurm, local = tmp_path / "on-slurm", tmp_path / "local"
     cancelled: list[str] = []
-    arguments = (on_slurm, slurm, cancelled)
-    threading.Thread(target=cancel_a_job_in_training, args=arguments, daemon=True).start()
+
+    def cancel_one():
+        cancelled.extend(running(slurm)[:1])
+        ask(slurm, "scancel", *cancelled)
+
+    once_in_training(on_slurm, cancel_one)
     result = run_study(study, store=on_slurm, console=console, grid_overrides=SLURM)
     said = console.file.getvalue()
-    print(said)
     assert cancelled
     assert result.finished, said
     check_all_finished(on_slurm, 2)
     assert len(runs_of(on_slurm)[1]) == 2  # the cancelled cell went on in its own MLflow run
     assert f"Slurm job {cancelled[0]} CANCELLED); trying again" in said
-    assert "goes on from step" in said
     assert not list((on_slurm / "slurm").iterdir())
 
-    assert run_study(study, store=local, console=console, grid_overrides={"executor.workers": 2}).finished
+    assert run_study(study, store=local, console=console, grid_overrides={"executor.workers": 0}).finished
     assert scores(on_slurm) == scores(local)
+
+
+def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(slurm, study, tmp_path, console):
+    store = tmp_path / "mlruns"
+    one = SLURM | {"executor.workers": 1, "seeds": [0]}
+    once_in_training(store, lambda: os.kill(os.getpid(), signal.SIGINT))
+    stopped = run_study(study, store=store, console=console, grid_overrides=one)
+    assert stopped.stopped_by == signal.SIGINT
+    assert not queued(slurm)
+    assert {run.info.status for run in runs_of(store)[1]} == {"KILLED"}
+
+    assert run_study(study, store=store, console=console, grid_overrides=one).finished
+    check_all_finished(store, 1)
+    assert "goes on from step" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ({"partition": "nowhere"}, "invalid partition"),
+        ({"memory_gb": 4}, "Memory specification can not be satisfied"),
+        ({"cpus": 64}, r"Slurm never begins the job \(PartitionConfig\)"),
+    ],
+)
+def test_what_the_cluster_does_not_have_is_told_in_slurms_words(
+    slurm, study, tmp_path, console, monkeypatch, asked, answer
+):
+    monkeypatch.setattr(slurm_executor, "_HOPELESS_SECONDS", 1.0)
+    keys = {f"executor.slurm.{key}": value for key, value in asked.items()}
+    result = run_study(
+        study, store=tmp_path / "mlruns", console=console, grid_overrides=SLURM | {"seeds": [0]} | keys
+    )
+    assert re.search(answer, result.failures["xnli-prompt seed 0"])
+    assert not queued(slurm)
+
+
+def test_slurm_grants_no_part_of_a_gpu():
+    with pytest.raises(StudyError, match="whole GPUs"):
+        make_executor(ExecutorSettings(kind="slurm", gpus=0.5))
+
+
+def test_what_a_job_asks_for_needs_the_slurm_executor(study, tmp_path, console):
+    with pytest.raises(StudyError, match="--executor slurm"):
+        run_study(
+            study,
+            store=tmp_path / "mlruns",
+            console=console,
+            grid_overrides={"executor.slurm.partition": "gpu"},
+        )
+
+
+@pytest.mark.slow
+def test_the_jobs_of_a_killed_study_are_taken_over_by_the_next_call(slurm, study, tmp_path, console):
+    store = tmp_path / "mlruns"
+    options = ("--executor", "slurm", "--slurm", "minutes=10", "--workers", "1")
+    killed = start_study(study, store, *options)
+    wait_for_training(killed, store)
+    killed.kill()
+    killed.wait()
+    assert queued(slurm)
+    again = start_study(study, store, *options)
+    said, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, said
+    assert "Cancelling jobs that an earlier call has left" in said
+    check_all_finished(store, 2)
+
+
+@pytest.mark.slow
+def test_a_job_that_runs_out_of_its_time_goes_on_in_another(slurm, tmp_path, tiny_xglm, console):
+    schedule = {"steps": 8000, "evaluate_every": 4000, "checkpoint_every": 4000}
+    study = write_study(tmp_path / "study", tiny_xglm, write_data(tmp_path / "data"), schedule=schedule)
+    store = tmp_path / "mlruns"
+    minute = SLURM | {"executor.slurm.minutes": 1, "executor.slurm.stop_seconds": 30, "seeds": [0]}
+    result = run_study(study, store=store, console=console, grid_overrides=minute)
+    said = console.file.getvalue()
+    assert result.finished, said
+    check_all_finished(store, 1)
+    assert "trying again" in said
+    assert "goes on from step" in said

@@ -204,14 +204,14 @@ class SlurmExecutor:
         except SlurmError as error:
             if self._deaf_since is None:
                 self._deaf_since = time.monotonic()
-                _log.warning("Slurm does not answer (%s). Its jobs go on, and are asked for until it does", error)
+                _log.warning(
+                    "Slurm does not answer (%s). Its jobs go on, and are asked for until it does", error
+                )
             return None
         self._deaf_since = None
         return states
 
-    def _outcome(
-        self, sent: _Sent, states: dict[str, JobState] | None, report: JobReport
-    ) -> Outcome | None:
+    def _outcome(self, sent: _Sent, states: dict[str, JobState] | None, report: JobReport) -> Outcome | None:
         """How a cell ended, if it has; a job that was lost is submitted again."""
         word = sent.ended
         if word is not None and word["state"] != "stopped":
@@ -239,7 +239,8 @@ class SlurmExecutor:
     def _again(self, sent: _Sent, state: JobState, report: JobReport) -> Outcome | None:
         sent.failures = 1 if sent.came_further else sent.failures + 1
         again = sent.failures <= self._settings.retries
-        reason = f"Slurm job {sent.number} {state.word}"
+        told = sent.ended is not None and state.word in ("COMPLETED", "UNKNOWN")
+        reason = f"Slurm job {sent.number} {'was told to stop, its time being over' if told else state.word}"
         report(sent.job, {"event": "lost", "reason": reason, "again": again})
         if again:
             shutil.rmtree(sent.folder, ignore_errors=True)
@@ -297,7 +298,9 @@ def _cancel_left(names: Sequence[str]) -> None:
     try:
         left = slurm_queue.named(names)
         if left:
-            _log.warning("Cancelling jobs that an earlier call has left in Slurm's queue: %s", ", ".join(left))
+            _log.warning(
+                "Cancelling jobs that an earlier call has left in Slurm's queue: %s", ", ".join(left)
+            )
             slurm_queue.cancel(left, signal=STOP_SIGNAL.name.removeprefix("SIG"))
         deadline = time.monotonic() + 120
         while left and time.monotonic() < deadline:

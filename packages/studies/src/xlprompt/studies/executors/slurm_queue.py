@@ -13,13 +13,13 @@ from dataclasses import dataclass
 _SECONDS = 60.0  # that a busy controller may take to answer
 
 # States of a job that may still do something; all others are ends (`man squeue`, "JOB STATE CODES").
-_ACTIVE = frozenset(
-    "PENDING CONFIGURING RUNNING COMPLETING SUSPENDED STOPPED REQUEUED REQUEUE_HOLD REQUEUE_FED RESIZING "
-    "SIGNALING STAGE_OUT SPECIAL_EXIT RESV_DEL_HOLD".split()
-)
+_ACTIVE = {
+    *("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "REQUEUED", "REQUEUE_HOLD"),
+    *("REQUEUE_FED", "RESIZING", "SIGNALING", "STAGE_OUT", "SPECIAL_EXIT", "RESV_DEL_HOLD"),
+}
 
 # Reasons to wait that no waiting ends: the job asks for what its partition never has.
-_HOPELESS = frozenset("PartitionConfig PartitionNodeLimit PartitionTimeLimit BadConstraints".split())
+_HOPELESS = {"PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints"}
 
 
 class SlurmError(RuntimeError):
