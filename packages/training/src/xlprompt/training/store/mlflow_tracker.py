@@ -2,8 +2,8 @@
 
 The store is a folder's sqlite database with its artifacts beside it, or the server that `server` finds,
 addressed through `MlflowClient`: MLflow's global state (tracking URI, active run) is never touched, so one
-process can track several runs. MLflow's usage reporting is switched off (`MLFLOW_DISABLE_TELEMETRY=true`) unless the user has
-set that variable.
+process can track several runs. MLflow's usage reporting is switched off (`MLFLOW_DISABLE_TELEMETRY=true`)
+unless the user has set that variable.
 
 A store that cannot be written for a while (locked, read-only, its disk full, its server away) costs a
 training run nothing: figures wait in memory and are sent later. Where the store itself is needed, to open or

@@ -61,7 +61,7 @@ def is_http(uri: str) -> bool:
 
 
 def experiment_name(name: str, mlruns: Path) -> str:
-    """What an experiment is called in the store: on a server `xlprompt/pos`, in a folder's own store `pos`."""
+    """What the store calls an experiment: a server `xlprompt/pos`, a folder's own store `pos`."""
     return f"{PREFIX}{name}" if tracking_server(mlruns) else name
 
 
@@ -90,7 +90,7 @@ def why_unreachable(uri: str, wait: float) -> str | None:
 
 @contextmanager
 def in_haste() -> Iterator[None]:
-    """Within it, MLflow gives a silent server up after seconds, not minutes, unless the user says otherwise."""
+    """Within it, MLflow gives a silent server up after seconds, not minutes, if the user has not said."""
     if _RETRIES in os.environ:
         yield
         return
