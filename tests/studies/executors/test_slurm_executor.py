@@ -46,7 +46,7 @@ def slurm(cluster, monkeypatch):
 
 @pytest.fixture
 def study(tmp_path, tiny_xglm):
-    schedule = {"steps": 150, "evaluate_every": 50, "checkpoint_every": 10}
+    schedule = {"steps": 100, "evaluate_every": 50, "checkpoint_every": 10}
     return write_study(tmp_path / "study", tiny_xglm, write_data(tmp_path / "data"), schedule=schedule)
 
 
@@ -101,6 +101,7 @@ def test_slurm_gives_the_same_figures_as_local_processes_and_a_cancelled_job_los
     assert scores(on_slurm) == scores(local)
 
 
+@pytest.mark.slow
 def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(slurm, study, tmp_path, console):
     store = tmp_path / "mlruns"
     one = SLURM | {"executor.workers": 1, "seeds": [0]}
@@ -168,10 +169,10 @@ def test_the_jobs_of_a_killed_study_are_taken_over_by_the_next_call(slurm, study
 
 @pytest.mark.slow
 def test_a_job_that_runs_out_of_its_time_goes_on_in_another(slurm, tmp_path, tiny_xglm, console):
-    schedule = {"steps": 8000, "evaluate_every": 4000, "checkpoint_every": 4000}
+    schedule = {"steps": 3000, "evaluate_every": 1500, "checkpoint_every": 3000}
     study = write_study(tmp_path / "study", tiny_xglm, write_data(tmp_path / "data"), schedule=schedule)
     store = tmp_path / "mlruns"
-    minute = SLURM | {"executor.slurm.minutes": 1, "executor.slurm.stop_seconds": 30, "seeds": [0]}
+    minute = SLURM | {"executor.slurm.minutes": 1, "executor.slurm.stop_seconds": 10, "seeds": [0]}
     result = run_study(study, store=store, console=console, grid_overrides=minute)
     said = console.file.getvalue()
     assert result.finished, said

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def study(tmp_path, tiny_xglm):
-    schedule = {"steps": 150, "evaluate_every": 50, "checkpoint_every": 10}
+    schedule = {"steps": 100, "evaluate_every": 50, "checkpoint_every": 10}
     return write_study(tmp_path / "study", tiny_xglm, write_data(tmp_path / "data"), schedule=schedule)
 
 
