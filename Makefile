@@ -16,7 +16,8 @@
 #: WORKERS (by cores)  of make all-tasks: runs at a time; of make align (1) and make search (1) likewise
 #: NAME    (none)      of make ablation: a file of experiments/ablations, such as scheme
 #: RUNS    (none)      of make report, publish, analyze: a file of published runs, taken in beside the store's
-#: EXECUTOR local      of make all-tasks: local or ray (ARGS="--address auto" joins a running cluster)
+#: EXECUTOR local      of make all-tasks: local, slurm, or ray (ARGS="--address auto" joins a running cluster)
+#: SLURM   (grid)      with EXECUTOR=slurm: what a cell asks for, as in SLURM=partition=gpu,minutes=240,gpus=1
 #: LIMIT   (all)       use at most this many examples of each split and language
 #: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
 #: RESUME  (no)        1 goes on with the newest interrupted run of the recipe, where there is one
@@ -61,7 +62,7 @@ study = $(strip $(bin)/xlprompt study $(call quote,experiments/$(scale)/study.ya
     $(call option,--tasks,$(TASKS)) $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) \
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
     $(call option,--train-language,$(TRAIN_LANG)) $(call option,--executor,$(EXECUTOR)) \
-    $(call option,--workers,$(WORKERS)) $(call option,--engine,$(ENGINE)) $(ARGS))
+    $(call option,--slurm,$(SLURM)) $(call option,--workers,$(WORKERS)) $(call option,--engine,$(ENGINE)) $(ARGS))
 
 search = $(strip $(bin)/xlprompt search $(call quote,experiments/$(scale)/search.yaml) \
     $(call option,--task,$(TASK)) $(call option,--method,$(METHOD)) $(call option,--trials,$(TRIALS)) \
@@ -83,7 +84,7 @@ runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
 of_recipes := MODEL DATA LIMIT TRAIN_LANG ARGS
 takes.TASK-METHOD := SCALE RECIPE SEED RESUME ENGINE ZERO GPUS LAUNCHER HOSTFILE $(of_recipes)
 takes.train := METHOD $(takes.TASK-METHOD)
-takes.all-tasks := SCALE TASKS METHODS SEEDS EXECUTOR WORKERS ENGINE $(of_recipes)
+takes.all-tasks := SCALE TASKS METHODS SEEDS EXECUTOR SLURM WORKERS ENGINE $(of_recipes)
 takes.ablation := NAME $(takes.all-tasks)
 takes.search := SCALE TASK METHOD TRIALS SEED WORKERS DATABASE $(of_recipes)
 takes.report := MODEL TRAIN_LANG RUNS ARGS
@@ -167,8 +168,8 @@ all-tasks: $(ready) ## Run every task, method and seed that has not been run, an
 ablation: $(ready) ## Run the variants of experiments/ablations/NAME.yaml and compare them; NAME=scheme
 	@test -n $(call quote,$(strip $(NAME))) || { echo "Name the ablation: make ablation NAME=scheme; there are" \
 	    $(notdir $(basename $(wildcard experiments/ablations/*.yaml))) >&2; exit 1; }
-	@$(strip $(bin)/xlprompt study $(ablation) $(call option,--executor,$(EXECUTOR)) $(call option,--workers,$(WORKERS)) \
-	    $(call option,--engine,$(ENGINE)))
+	@$(strip $(bin)/xlprompt study $(ablation) $(call option,--executor,$(EXECUTOR)) $(call option,--slurm,$(SLURM)) \
+	    $(call option,--workers,$(WORKERS)) $(call option,--engine,$(ENGINE)))
 	@$(strip $(bin)/xlprompt analyze ablation $(ablation))
 
 search: $(ready) ## Search learning rate, batch size and prompt length for TASK; METHOD=finetune TRIALS=12

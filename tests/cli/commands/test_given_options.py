@@ -147,18 +147,21 @@ def test_what_another_command_would_pass_over_is_refused(xlprompt, tmp_path, mon
     assert message in refusal(xlprompt(*arguments))
 
 
-def test_mlflows_own_variables_are_said_to_be_unused(xlprompt, tmp_path, monkeypatch):
-    call = ("report", "--mlruns", tmp_path)
+def test_where_runs_go_is_said_where_mlflows_variables_say_it(xlprompt, tmp_path, monkeypatch):
+    call = ("doctor", "--mlruns", tmp_path)
     assert "MLFLOW" not in xlprompt(*call).stderr
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(tmp_path))
     assert "MLFLOW" not in xlprompt(*call).stderr
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://name:secret@host:5000")
-    said = xlprompt(*call).stderr
-    assert said.count("MLFLOW_TRACKING_URI is set and not used: the store is the folder") == 1
-    assert "secret" not in said
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://name:secret@127.0.0.1:9")
+    said = xlprompt(*call)
+    assert said.stderr.count("Runs are tracked at http://127.0.0.1:9 (MLFLOW_TRACKING_URI)") == 1
+    assert "it does not answer" in said.output
+    assert "secret" not in said.output
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
-    assert "MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME are set and not used" in xlprompt(*call).stderr
-    assert "MLFLOW" not in xlprompt("report", "--help").output
+    assert "MLFLOW_EXPERIMENT_NAME is set and not used" in xlprompt(*call).stderr
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "databricks")
+    assert "databricks: is no address of a server or database" in refusal(xlprompt(*call))
+    assert "MLFLOW" not in xlprompt("report", "--help").stderr
 
 
 @pytest.mark.parametrize(

@@ -13,25 +13,26 @@ from click.core import ParameterSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# MLflow's own settings, which clients of other programs read. xlprompt's store is a folder with all in it.
-_MLFLOW_VARIABLES = tuple(
-    f"MLFLOW_{name}"
-    for name in ("TRACKING_URI", "REGISTRY_URI", "EXPERIMENT_NAME", "EXPERIMENT_ID", "RUN_ID")
-)
+# MLflow's own settings that runs do not go by. Of its settings MLFLOW_TRACKING_URI alone says where they go.
+_UNUSED = tuple(f"MLFLOW_{name}" for name in ("REGISTRY_URI", "EXPERIMENT_NAME", "EXPERIMENT_ID", "RUN_ID"))
 
 
 def _say_which_store(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:
-    """Say once that MLflow's own variables are not used; of launched processes the first says it."""
-    given = [name for name in _MLFLOW_VARIABLES if os.environ.get(name)]
-    database = f"sqlite:///{(value / 'mlflow.db').absolute()}"
-    if given == ["MLFLOW_TRACKING_URI"] and os.environ[given[0]] == database:
+    """Say once where runs go, if not to the folder alone; of launched processes the first says it."""
+    if os.environ.get("RANK", "0") != "0":
         return value
-    if given and os.environ.get("RANK", "0") == "0":
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        from xlprompt.training.store.shared.server import tracking_server, without_password
+
+        if server := tracking_server(value):
+            click.echo(
+                f"Runs are tracked at {without_password(server)} (MLFLOW_TRACKING_URI); training states and "
+                f"logs are in {value}.",
+                err=True,
+            )
+    if given := [name for name in _UNUSED if os.environ.get(name)]:
         where = "is" if len(given) == 1 else "are"
-        click.echo(
-            f"{', '.join(given)} {where} set and not used: the store is the folder {value} (--mlruns).",
-            err=True,
-        )
+        click.echo(f"{', '.join(given)} {where} set and not used.", err=True)
     return value
 
 
@@ -42,7 +43,7 @@ mlruns_option = click.option(
     default=Path("mlruns"),
     show_default=True,
     envvar="XLPROMPT_MLRUNS",
-    help="Folder of the MLflow store.",
+    help="Folder of the MLflow store; with MLFLOW_TRACKING_URI, of what stays here: training states, logs.",
 )
 
 

@@ -213,9 +213,12 @@ def check_disk(mlruns: Path) -> Finding:
 def check_store(mlruns: Path) -> Finding:
     """Runs in the MLflow store by end state. RUNNING ones are still going, or died without a word."""
     from xlprompt.training.store.database import store_problem
+    from xlprompt.training.store.shared.server import tracking_server, without_password
 
     if problem := store_problem(mlruns):
         return Finding("store", "missing", *problem)
+    if server := tracking_server(mlruns):
+        return Finding("store", "ok", f"{without_password(server)} answers")
     database = mlruns / "mlflow.db"
     if not database.is_file():
         return Finding("store", "ok", f"none yet in {mlruns}; the first run makes it")

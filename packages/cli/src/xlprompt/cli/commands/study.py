@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xlprompt.cli.grid_options import grid_options, grid_overrides, recipe_overrides
-from xlprompt.cli.options import given, json_option, mlruns_option
+from xlprompt.cli.options import given, json_option, mlruns_option, parse_settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,11 +29,30 @@ EXECUTOR_KEYS = {
 }
 
 
+def _slurm_settings(ctx: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, Any]:
+    """Grid keys and values of `--slurm`: keys of `executor.slurm`, `gpus`, and any option of sbatch."""
+    from xlprompt.studies.executors.settings import SlurmSettings
+
+    if value is None:
+        return {}
+    keys = {"gpus": "executor.gpus", **{key: f"executor.slurm.{key}" for key in SlurmSettings.model_fields}}
+    settings = parse_settings(tuple(part for part in value.replace(",", " ").split()))
+    return {keys.get(key, f"executor.slurm.extra.{key}"): given for key, given in settings.items()}
+
+
 @click.command("study", short_help="Run tasks x methods x seeds, and sum up.")
 @click.argument("grid", type=click.Path(path_type=Path))
 @grid_options
 @click.option(
-    "--executor", type=click.Choice(["local", "ray"]), help="Processes of this machine, or a Ray cluster."
+    "--executor",
+    type=click.Choice(["local", "ray", "slurm"]),
+    help="Processes of this machine, a Ray cluster, or jobs of a Slurm cluster.",
+)
+@click.option(
+    "--slurm",
+    callback=_slurm_settings,
+    metavar="KEY=VALUE,...",
+    help="With --executor slurm: what a cell asks for, such as partition=gpu,minutes=240,gpus=1,qos=long.",
 )
 @click.option(
     "--workers",
@@ -56,6 +75,7 @@ EXECUTOR_KEYS = {
 def command(
     grid: Path,
     address: str | None,
+    slurm: dict[str, Any],
     force: bool,
     dry_run: bool,
     mlruns: Path,
@@ -74,6 +94,7 @@ def command(
       xlprompt study experiments/mini/study.yaml --tasks xnli --seeds 5 --workers 1
       xlprompt study experiments/gemma/study.yaml --data ../data --limit 2000 --dry-run
       xlprompt study experiments/paper/study.yaml --executor ray --address auto --mlruns /shared/mlruns
+      xlprompt study experiments/paper/study.yaml --executor slurm --slurm partition=gpu,minutes=240,gpus=1
     """
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.studies import run_study
@@ -83,7 +104,7 @@ def command(
         grid,
         store=mlruns,
         console=console,
-        grid_overrides=grid_overrides(options) | given(EXECUTOR_KEYS, options),
+        grid_overrides=grid_overrides(options) | given(EXECUTOR_KEYS, options) | slurm,
         recipe_overrides=recipe_overrides(options),
         address=address,
         force=force,

@@ -42,7 +42,12 @@ def command(mlruns: Path, port: int | None) -> None:
       xlprompt ui --port 5005 --mlruns other/mlruns
     """
     from xlprompt.training.store.database import create_store, store_uri
+    from xlprompt.training.store.shared.server import is_http, tracking_server, without_password
 
+    if (server_uri := tracking_server(mlruns)) and is_http(server_uri):
+        raise click.ClickException(
+            f"{without_password(server_uri)} has a UI of its own: open it in a browser"
+        )
     port = _choose_port(port)
     create_store(mlruns)  # here and not by the server, whose workers would race for it
     log = mlruns / "ui.log"

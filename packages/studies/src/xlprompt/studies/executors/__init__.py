@@ -1,1 +1,1 @@
-"""Executors run jobs: in processes of this machine, or on a Ray cluster."""
+"""Executors run jobs: in processes of this machine, on a Ray cluster, or as jobs of a Slurm cluster."""

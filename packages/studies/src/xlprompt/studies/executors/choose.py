@@ -1,4 +1,4 @@
-"""Which executor runs a study's cells: processes of this machine, this very process, or a Ray cluster."""
+"""Which executor runs a study's cells: processes of this machine, this very process, Ray or Slurm."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ def make_executor(settings: ExecutorSettings, *, address: str | None = None) -> 
     """The executor that the settings name.
 
     Raises:
-        StudyError: Ray is asked for and not installed.
+        StudyError: Ray or Slurm is asked for and not installed.
     """
     if settings.kind == "ray":
         from xlprompt.studies.executors.ray_executor import RayExecutor
 
         return RayExecutor(settings, address=address)
+    if settings.kind == "slurm":
+        from xlprompt.studies.executors.slurm_executor import SlurmExecutor
+
+        return SlurmExecutor(settings)
     if settings.workers == 0:
         return InProcessExecutor(settings)
     return LocalExecutor(settings)

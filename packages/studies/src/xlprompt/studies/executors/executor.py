@@ -67,7 +67,7 @@ class Executor(Protocol):
 
 def shared_memory(settings: ExecutorSettings) -> int | None:
     """Free bytes of what this machine's cells share; None where each has a GPU or a cluster's machine."""
-    if settings.kind == "ray" or (settings.gpus != 0 and visible_gpus()):
+    if settings.kind != "local" or (settings.gpus != 0 and visible_gpus()):
         return None
     return int(psutil.virtual_memory().available)
 

@@ -216,12 +216,17 @@ class Supervisor:
         why = f"its process died {times}: {reason}. Where memory ran out, take fewer workers"
         return Outcome(self._job, "failed", error=why)
 
-    def stop(self) -> None:
-        """Ask the worker to write its training state and end; kill it if it takes too long."""
+    def stop(self, *, tell: bool = True) -> None:
+        """Ask the worker to write its training state and end; kill it if it takes too long.
+
+        Args:
+            tell: False where somebody else has told it, since a second SIGTERM would act at once.
+        """
         self._stopping = True
         process = self._process
         if process is not None:
-            process.terminate()
+            if tell:
+                process.terminate()
             timer = threading.Timer(STOP_SECONDS, process.kill)
             timer.daemon = True
             timer.start()

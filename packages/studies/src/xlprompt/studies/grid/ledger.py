@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,14 @@ from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.cells import Cell, Group
 from xlprompt.studies.grid.over_seeds import as_metrics, summarize
 from xlprompt.studies.grid.own_tasks import learn_own_tasks
-from xlprompt.training.machine.process_identity import this_process
+from xlprompt.training.machine.process_identity import is_elsewhere, this_process
 from xlprompt.training.recipes.recipe import flatten
-from xlprompt.training.store.database import MAX_TAG, PROCESS_TAG, open_client
+from xlprompt.training.store.database import MAX_TAG, PROCESS_TAG, open_client, store_exists
 from xlprompt.training.store.interrupted import remove_leftovers
 from xlprompt.training.store.metric_names import TOTAL_SECONDS
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
-from xlprompt.training.store.stored_models import local_path
+from xlprompt.training.store.shared.fetched import is_local, local_path, run_folder
+from xlprompt.training.store.shared.server import experiment_name, tracking_server
 from xlprompt.training.store.tracker import EndState
 from xlprompt.training.store.training_state import saved_steps
 
@@ -78,7 +79,7 @@ def open_ledger(store: Path, remedy: str) -> Ledger:
     Raises:
         StudyError: There is none; the message ends with `remedy`.
     """
-    if not (store / "mlflow.db").is_file():
+    if not store_exists(store):
         raise StudyError(f"{store}: there is no MLflow store. {remedy}")
     return Ledger(store)
 
@@ -200,7 +201,8 @@ class Ledger:
     def artifacts(self, run_id: str) -> Path:
         """Folder of a run's artifacts."""
         if run_id not in self._artifacts:
-            self._artifacts[run_id] = local_path(self._client.get_run(run_id).info.artifact_uri)
+            run = self._client.get_run(run_id)
+            self._artifacts[run_id] = run_folder(self._client, run, self._store)
         return self._artifacts[run_id]
 
     def end_abandoned(self, tasks: Sequence[str]) -> int:
@@ -210,6 +212,8 @@ class Ledger:
         for tag, kind in ((CELL_TAG, "cell"), (GROUP_TAG, "group")):
             for run in self._search(tasks, f"attributes.status = 'RUNNING' and tags.{tag} LIKE '_%'"):
                 if kind == "group" and run.data.tags.get("job") != PARENT_JOB:
+                    continue
+                if self.is_of_others(run.info.run_id, run.data.tags):
                     continue
                 lock = self._lock(kind, run.data.tags[tag])
                 try:
@@ -224,6 +228,12 @@ class Ledger:
                 finally:
                     lock.release()
         return ended
+
+    def is_of_others(self, run_id: str, tags: Mapping[str, str]) -> bool:
+        """Whether a server's run belongs to a machine that does not share this folder, and so no lock."""
+        if not tracking_server(self._store) or not is_elsewhere(tags.get(PROCESS_TAG, "")):
+            return False
+        return not any((self._store / "training-states").glob(f"*-{run_id}"))
 
     def end(self, run_id: str, state: EndState, error: str | None = None) -> None:
         """Close a run that another process has left open."""
@@ -356,7 +366,10 @@ class Ledger:
 
     def _search(self, tasks: Sequence[str], condition: str) -> list[Any]:
         """Runs of the tasks' experiments, newest first; none where an experiment does not exist yet."""
-        experiments = [self._client.get_experiment_by_name(task) for task in dict.fromkeys(tasks)]
+        experiments = [
+            self._client.get_experiment_by_name(experiment_name(task, self._store))
+            for task in dict.fromkeys(tasks)
+        ]
         ids = [each.experiment_id for each in experiments if each and each.lifecycle_stage == "active"]
         found: list[Any] = []
         token: str | None = None
@@ -375,7 +388,8 @@ class Ledger:
         return found
 
     def _cell_run(self, run: Any) -> CellRun:
-        self._artifacts[run.info.run_id] = local_path(run.info.artifact_uri)
+        if is_local(run.info.artifact_uri):
+            self._artifacts[run.info.run_id] = local_path(run.info.artifact_uri)
         steps = []
         if run.info.status != "FINISHED":  # which leaves nothing to go on from
             folder = next((self._store / "training-states").glob(f"*-{run.info.run_id}"), None)

@@ -39,6 +39,7 @@ from xlprompt.studies.grid.worker import CellJob
 from xlprompt.training.fitting.progress import duration
 from xlprompt.training.machine.signals import handled
 from xlprompt.training.recipes.recipe import recipe_to_dict
+from xlprompt.training.store.database import store_exists
 
 __all__ = ["StudyError", "StudyResult", "run_study"]
 
@@ -111,6 +112,10 @@ def run_study(
     grid = load_grid(grid_path, grid_overrides)
     if address and grid.executor.kind != "ray":
         raise StudyError("an address is a Ray cluster's: give it with --executor ray")
+    if grid.executor.kind != "slurm" and any(
+        key.startswith("executor.slurm.") for key in grid_overrides or {}
+    ):
+        raise StudyError("--slurm is of a Slurm cluster's jobs: give it with --executor slurm")
     groups = make_groups(grid, grid_path, recipe_overrides)
     if "executor.engine" in (grid_overrides or {}) and not any(
         grid.executor.engine_of(group.cells[0].recipe.method) for group in groups
@@ -121,7 +126,7 @@ def run_study(
     if not dry_run and any(not group.fingerprint for group in groups):
         _fetch_models(groups, console)
         groups = make_groups(grid, grid_path, recipe_overrides)
-    if dry_run and not (store / "mlflow.db").is_file():
+    if dry_run and not store_exists(store):
         return _only_planned(make_plan(groups, [], force=force), grid, console)
 
     ledger, tasks = Ledger(store), list(dict.fromkeys(group.task for group in groups))

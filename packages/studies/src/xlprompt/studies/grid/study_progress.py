@@ -80,6 +80,8 @@ class StudyProgress:
             kind = event["event"]
             if kind == "started" and not self._bars:
                 self._line(f"{name}: started")
+            elif kind == "placed" and "job" in event:
+                self._line(f"{name}: Slurm job {event['job']} on {event['node']}")
             elif kind == "resumed":
                 self._line(f"{name}: goes on from step {event['step']}")
             elif kind == "lost":

@@ -21,7 +21,8 @@ from xlprompt.models import short_name
 from xlprompt.studies.reports.page import Image, Section, markdown_section
 from xlprompt.training.store.database import open_client
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
-from xlprompt.training.store.stored_models import local_path
+from xlprompt.training.store.shared.fetched import run_folder
+from xlprompt.training.store.shared.server import experiment_name
 from xlprompt.training.store.tracker import DatasetRecord, log_text, true_end_state
 
 _log = logging.getLogger(__name__)
@@ -130,13 +131,14 @@ def _read(path: Path, kind: type[Kept]) -> Kept | None:
 def _newest(store: Path, model: str) -> dict[str, Path]:
     """Artifact folders of the newest finished run of each section's name."""
     client = open_client(store)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(experiment_name(EXPERIMENT, store))
     if experiment is None:
         return {}
     newest: dict[str, Path] = {}
     for run in client.search_runs(
         [experiment.experiment_id], "attributes.status = 'FINISHED'", order_by=["attributes.start_time DESC"]
     ):
-        if run.data.tags.get("model") == model and "section" in run.data.tags:
-            newest.setdefault(run.data.tags["section"], local_path(run.info.artifact_uri))
+        section = run.data.tags.get("section")
+        if run.data.tags.get("model") == model and section and section not in newest:
+            newest[section] = run_folder(client, run, store)
     return newest

@@ -1,5 +1,7 @@
 """The MLflow store of a folder: a sqlite database with its artifacts beside it, opened, locked, explained.
 
+Where `MLFLOW_TRACKING_URI` names a server (see `server`), it stands in the place of the database.
+
 It is addressed through `MlflowClient`: MLflow's global state (tracking URI, active run) is never touched, so
 one process can track several runs. What the database has against a call ends in a `TrackingError`.
 """
@@ -15,14 +17,25 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import mlflow
+import sqlalchemy
 from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.store.db.utils import _get_latest_schema_revision
 
 from xlprompt.training.machine.process_identity import is_gone, is_there, this_process
 from xlprompt.training.store.new_database import holds_nothing, make_database
+from xlprompt.training.store.shared.fetched import model_folder
+from xlprompt.training.store.shared.server import (
+    PATIENCE,
+    VARIABLE,
+    experiment_name,
+    is_http,
+    tracking_server,
+    why_unreachable,
+    without_password,
+)
 from xlprompt.training.store.sqlite_uri import sqlite_uri
-from xlprompt.training.store.stored_models import keep_one_model, local_path, output_model
+from xlprompt.training.store.stored_models import keep_one_model, output_model
 from xlprompt.training.store.tracker import StoredModel, TrackingError
 
 MAX_TAG = 5000  # MLflow's own limit, below which nothing is lost silently
@@ -38,7 +51,18 @@ PROCESS_TAG = "process"  # tag: which process works on a run
 
 def store_uri(mlruns: Path) -> str:
     """The tracking URI of a folder's store, as MLflow's own commands take it."""
-    return sqlite_uri(database_file(mlruns))
+    return tracking_server(mlruns) or sqlite_uri(database_file(mlruns))
+
+
+def store_name(mlruns: Path) -> str:
+    """What the store is called in messages."""
+    server = tracking_server(mlruns)
+    return without_password(server) if server else str(database_file(mlruns))
+
+
+def store_exists(mlruns: Path) -> bool:
+    """Whether there is a store to read: a server is taken to be there."""
+    return bool(tracking_server(mlruns)) or database_file(mlruns).is_file()
 
 
 def open_client(mlruns: Path) -> mlflow.MlflowClient:
@@ -61,7 +85,7 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
     Raises:
         TrackingError: There is no store, no such run, or the run produced no complete checkpoint.
     """
-    if not database_file(mlruns).is_file():
+    if not store_exists(mlruns):
         raise TrackingError(
             f"{mlruns}: no MLflow store here (mlflow.db is missing). Give the folder of a run's store"
         )
@@ -69,14 +93,15 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
     with store_errors(mlruns):
         run = find_run(client, run_id)
         if run is None:
-            raise TrackingError(f"{mlruns}: no run '{run_id}' in this store. `xlprompt runs` lists the runs")
+            where = store_name(mlruns) if tracking_server(mlruns) else mlruns
+            raise TrackingError(f"{where}: no run '{run_id}' in this store. `xlprompt runs` lists the runs")
         model = output_model(client, run)
         if model is None:
             raise TrackingError(
                 f"run {run_id} ({run.info.status}) has no checkpoint: it ended before training did. Train "
                 "again"
             )
-    return StoredModel(model.model_id, local_path(model.artifact_location))
+        return StoredModel(model.model_id, model_folder(client, model, mlruns))
 
 
 def connect(mlruns: Path, *, writing: bool = True) -> mlflow.MlflowClient:
@@ -87,6 +112,10 @@ def connect(mlruns: Path, *, writing: bool = True) -> mlflow.MlflowClient:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with store_errors(mlruns):
         mlruns.mkdir(parents=True, exist_ok=True)
+        if tracking_server(mlruns):
+            if reason := why_unusable(mlruns, WAIT_TO_START):
+                raise TrackingError(explained(mlruns, reason))
+            return mlflow.MlflowClient(tracking_uri=store_uri(mlruns))
         may_create = writing or os.access(mlruns, os.W_OK)
         with store_lock(mlruns) if may_create else nullcontext():
             if not database_file(mlruns).exists():
@@ -124,6 +153,8 @@ def why_unusable(mlruns: Path, wait: float, *, writing: bool = True) -> str | No
         wait: Seconds to wait for another program to release its lock.
         writing: False asks for reading only.
     """
+    if server := tracking_server(mlruns):
+        return why_unreachable(server, wait if wait < WAIT_TO_START else max(wait, PATIENCE))
     if not database_file(mlruns).exists():
         return "no such file"
     database = database_file(mlruns).absolute().as_uri() + ("?mode=rw" if writing else "?mode=ro")
@@ -161,8 +192,10 @@ def store_errors(mlruns: Path) -> Iterator[None]:
 
 
 def outage(error: BaseException | None) -> str | None:
-    """What sqlite or the file system reports, beneath MLflow's and SQLAlchemy's wrapping, if it is theirs."""
+    """What a database, the network or the file system reports, beneath MLflow's wrapping, if it is theirs."""
     while error is not None:
+        if isinstance(error, sqlalchemy.exc.OperationalError) and error.orig is not None:
+            return str(error.orig).partition("\n")[0]
         if isinstance(error, sqlite3.Error | OSError):
             return str(error)
         error = error.__cause__ or error.__context__
@@ -177,7 +210,7 @@ def _refusal(error: Exception) -> str | None:
 def explained(mlruns: Path, reason: str) -> str:
     """Why the store cannot be used, and what to do."""
     return (
-        f"{database_file(mlruns)}: the MLflow store cannot be used ({reason}). {remedy(reason)}, then run "
+        f"{store_name(mlruns)}: the MLflow store cannot be used ({reason}). {remedy(reason)}, then run "
         "the command again"
     )
 
@@ -185,6 +218,8 @@ def explained(mlruns: Path, reason: str) -> str:
 def remedy(reason: str) -> str:
     """What to do about it."""
     words = reason.lower()
+    if any(sign in words for sign in ("does not answer", "connection", "max retries")):
+        return f"Start its server again, or correct {VARIABLE}"
     if "locked" in words:
         return "Close the program that has it open (a database browser, a backup, a stopped run)"
     if "no such file" in words:
@@ -233,16 +268,23 @@ def store_lock(mlruns: Path) -> FileLock:
 
 def find_experiment(client: mlflow.MlflowClient, name: str, mlruns: Path) -> str:
     """The id of an experiment, which is made where there is none."""
+    server, name = tracking_server(mlruns), experiment_name(name, mlruns)
     with store_lock(mlruns):
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
-            location = (mlruns.absolute() / "artifacts").as_uri()
-            return str(client.create_experiment(name, artifact_location=location))
+            # A server knows where its files go; a database does not.
+            location = None if server and is_http(server) else (mlruns.absolute() / "artifacts").as_uri()
+            try:
+                return str(client.create_experiment(name, artifact_location=location))
+            except mlflow.MlflowException as error:  # another machine was faster
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                experiment = client.get_experiment_by_name(name)
     if experiment.lifecycle_stage == "deleted":
         raise TrackingError(
             f"the experiment '{name}' was deleted in this store. Restore it with "
             f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` "
-            f"(MLFLOW_TRACKING_URI={store_uri(mlruns)}), or use another store"
+            f"({VARIABLE}={without_password(server) if server else store_uri(mlruns)}), or use another store"
         )
     return str(experiment.experiment_id)
 
@@ -252,6 +294,9 @@ def store_problem(mlruns: Path) -> tuple[str, str] | None:
 
     Where there is no store yet, the question is whether one can be made.
     """
+    if server := tracking_server(mlruns):
+        unreachable = why_unreachable(server, 0)
+        return (f"{store_name(mlruns)}: {unreachable}", remedy(unreachable)) if unreachable else None
     database = database_file(mlruns)
     if not os.path.lexists(database):
         place = next(each for each in (mlruns, *mlruns.absolute().parents) if os.path.lexists(each))

@@ -1,11 +1,11 @@
 """Where a run is written down: MLflow behind the class of `tracker`.
 
-The store is always an explicit sqlite database with its artifacts beside it, addressed through
-`MlflowClient`: MLflow's global state (tracking URI, active run) is never touched, so one process can track
-several runs. MLflow's usage reporting is switched off (`MLFLOW_DISABLE_TELEMETRY=true`) unless the user has
-set that variable.
+The store is a folder's sqlite database with its artifacts beside it, or the server that `server` finds,
+addressed through `MlflowClient`: MLflow's global state (tracking URI, active run) is never touched, so one
+process can track several runs. MLflow's usage reporting is switched off (`MLFLOW_DISABLE_TELEMETRY=true`)
+unless the user has set that variable.
 
-A store that cannot be written for a while (locked by another program, read-only, its disk full) costs a
+A store that cannot be written for a while (locked, read-only, its disk full, its server away) costs a
 training run nothing: figures wait in memory and are sent later. Where the store itself is needed, to open or
 close a run or to keep a model, it ends in a `TrackingError`.
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,7 +32,6 @@ from mlflow.entities import (
 )
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
-from xlprompt.data.whole_files import write_whole
 from xlprompt.training.machine.process_identity import this_process
 from xlprompt.training.store.database import (
     MAX_TAG,
@@ -41,7 +39,6 @@ from xlprompt.training.store.database import (
     WAIT_TO_FINISH,
     WAIT_TO_START,
     connect,
-    database_file,
     end_abandoned_runs,
     explained,
     find_experiment,
@@ -51,10 +48,14 @@ from xlprompt.training.store.database import (
     remedy,
     store_errors,
     store_lock,
+    store_name,
     why_unusable,
 )
-from xlprompt.training.store.stored_models import keep_one_model, local_path, remove_model
+from xlprompt.training.store.shared.fetched import is_local, keep_model_copy, local_path
+from xlprompt.training.store.shared.server import in_haste
+from xlprompt.training.store.stored_models import keep_one_model, remove_model
 from xlprompt.training.store.tracker import DatasetRecord, EndState, StoredModel, Tracker, TrackingError
+from xlprompt.training.store.unsent import every_second_point, leave_unsent, read_unsent
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ _HALF_AN_ARTIFACT = ".artifact.uploading."  # how MLflow calls a file until it i
 
 
 class MlflowTracker(Tracker):
-    """Writes one run to the sqlite store of a folder.
+    """Writes one run to the store of a folder, or to the server in its place.
 
     Metrics are buffered and sent in batches, since one by one they would cost several milliseconds each.
     While the store cannot be written they stay buffered, in order, and are tried again at growing intervals.
@@ -156,8 +157,9 @@ class MlflowTracker(Tracker):
                 history = self._client.get_metric_history(run_id, key)
                 self._logged[key] = max(history, key=lambda metric: metric.step)
             self._take_up_unsent()
-            for half in local_path(run.info.artifact_uri).rglob(f"{_HALF_AN_ARTIFACT}*"):
-                half.unlink(missing_ok=True)
+            if is_local(run.info.artifact_uri):
+                for half in local_path(run.info.artifact_uri).rglob(f"{_HALF_AN_ARTIFACT}*"):
+                    half.unlink(missing_ok=True)
         return True
 
     def log_metrics(
@@ -244,7 +246,7 @@ class MlflowTracker(Tracker):
             outputs = self._client.get_run(self._run).outputs.model_outputs
             if model.model_id not in [output.model_id for output in outputs]:
                 self._client.log_outputs(self._run, [LoggedModelOutput(model.model_id, step)])
-        return StoredModel(model.model_id, local_path(model.artifact_location))
+        return StoredModel(model.model_id, keep_model_copy(model, self._mlruns, directory))
 
     def use_model(self, model_id: str) -> None:
         """Name a model of the store as an input of the run."""
@@ -274,7 +276,7 @@ class MlflowTracker(Tracker):
                     self._error_of_before = False
                 self._client.set_terminated(self._run, status=state)
         except TrackingError:
-            self._leave_unsent()
+            leave_unsent(self._unsent_file, self._pending)
             raise
 
     def flush(self) -> None:
@@ -291,7 +293,7 @@ class MlflowTracker(Tracker):
         reason = why_unusable(self._mlruns, _WAIT_IN_TRAINING)
         if reason is None:
             try:
-                with store_errors(self._mlruns):
+                with store_errors(self._mlruns), in_haste():
                     self._send()
                 return
             except TrackingError as error:
@@ -318,7 +320,7 @@ class MlflowTracker(Tracker):
         if sent:
             self._unsent_file.unlink(missing_ok=True)
         if self._retry_in:
-            _log.warning("%s: can be written again, nothing is lost", database_file(self._mlruns))
+            _log.warning("%s: can be written again, nothing is lost", store_name(self._mlruns))
             self._retry_in = 0.0
 
     def _put_off(self, reason: str) -> None:
@@ -326,14 +328,14 @@ class MlflowTracker(Tracker):
         if not self._retry_in:
             _log.warning(
                 "%s: cannot be written (%s). Training goes on, and its figures are kept until it can. %s",
-                database_file(self._mlruns),
+                store_name(self._mlruns),
                 reason,
                 remedy(reason),
             )
         self._retry_in = min(2 * self._retry_in or _RETRY_SECONDS, _RETRY_AT_MOST)
         self._retry_at = time.monotonic() + self._retry_in
         if len(self._pending) > _MAX_PENDING:
-            self._pending = _every_second_point(self._pending)
+            self._pending = every_second_point(self._pending)
             _log.warning("Too many figures wait for the store: every second point of their curves is dropped")
 
     @contextmanager
@@ -356,43 +358,13 @@ class MlflowTracker(Tracker):
     def _unsent_file(self) -> Path:
         return self._mlruns / f"unsent-{self._run}.json"
 
-    def _leave_unsent(self) -> None:
-        """Write what could not be sent to a file, for `resume`."""
-        if not self._pending:
-            return
-        text = json.dumps([metric.to_dictionary() for metric in self._pending])
-        try:
-            write_whole(self._unsent_file, text)
-        except OSError as error:
-            _log.warning("The run's last %d figures are lost (%s)", len(self._pending), error)
-            return
-        _log.warning(
-            "The run's last %d figures are in %s; they are sent when the run is resumed",
-            len(self._pending),
-            self._unsent_file,
-        )
-
     def _take_up_unsent(self) -> None:
         """Buffer what an earlier process of this run could not send."""
-        if not self._unsent_file.is_file():
-            return
-        for entry in json.loads(self._unsent_file.read_text(encoding="utf-8")):
-            metric = Metric.from_dictionary(entry)
+        for metric in read_unsent(self._unsent_file):
             self._pending.append(metric)
             before = self._logged.get(metric.key)
             if before is None or before.step < metric.step:
                 self._logged[metric.key] = metric
-
-
-def _every_second_point(metrics: list[Metric]) -> list[Metric]:
-    """Halve each curve, keeping its last point; a figure that was logged once is kept."""
-    kept: list[Metric] = []
-    seen: Counter[str] = Counter()
-    for metric in reversed(metrics):
-        if seen[metric.key] % 2 == 0:
-            kept.append(metric)
-        seen[metric.key] += 1
-    return kept[::-1]
 
 
 def _as_text(value: Any) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import filecmp
 import shutil
+import tempfile
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlparse
 
 import mlflow
 from mlflow.entities import LoggedModel, LoggedModelStatus, Run
+
+from xlprompt.training.store.shared.fetched import fetch_model, is_local, local_path
 
 
 def keep_one_model(
@@ -35,7 +36,7 @@ def keep_one_model(
         whole = model.status == LoggedModelStatus.READY
         if whole and like is None:
             continue
-        if whole and like is not None and kept is None and _has_files_of(like, _folder(model)):
+        if whole and like is not None and kept is None and _equals(client, model, like):
             kept = model
         else:
             remove_model(client, model)
@@ -43,10 +44,11 @@ def keep_one_model(
 
 
 def remove_model(client: mlflow.MlflowClient, model: LoggedModel) -> None:
-    """Delete a model and its files, which MLflow itself would leave."""
-    folder = _folder(model)
-    own = folder.parent if folder.parent.name == model.model_id else folder
-    shutil.rmtree(own, ignore_errors=True)  # first: a model that is not deleted yet is found again
+    """Delete a model and its files, which MLflow itself would leave; a server's wait for `mlflow gc`."""
+    if is_local(model.artifact_location):
+        folder = local_path(model.artifact_location)
+        own = folder.parent if folder.parent.name == model.model_id else folder
+        shutil.rmtree(own, ignore_errors=True)  # first: a model that is not deleted yet is found again
     client.delete_logged_model(model.model_id)
 
 
@@ -61,14 +63,12 @@ def output_model(client: mlflow.MlflowClient, run: Run) -> LoggedModel | None:
     return None
 
 
-def local_path(uri: str) -> Path:
-    """The path behind a `file:` address of the store; a plain path as it is."""
-    parsed = urlparse(uri)
-    return Path(unquote(parsed.path)) if parsed.scheme == "file" else Path(uri)
-
-
-def _folder(model: Any) -> Path:
-    return local_path(model.artifact_location)
+def _equals(client: mlflow.MlflowClient, model: LoggedModel, directory: Path) -> bool:
+    if is_local(model.artifact_location):
+        return _has_files_of(directory, local_path(model.artifact_location))
+    with tempfile.TemporaryDirectory() as copy:
+        fetch_model(client, model, Path(copy))
+        return _has_files_of(directory, Path(copy))
 
 
 def _has_files_of(directory: Path, copy: Path) -> bool:

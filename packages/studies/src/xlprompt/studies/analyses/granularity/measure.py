@@ -41,7 +41,7 @@ from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, task_of
 from xlprompt.training.recipes.settings import load_settings
 from xlprompt.training.runs.evaluate import evaluate
 from xlprompt.training.store.checkpoint import load_checkpoint
-from xlprompt.training.store.database import find_model
+from xlprompt.training.store.database import find_model, store_exists
 from xlprompt.training.store.labels import run_name
 
 KIND = "granularity"
@@ -88,7 +88,7 @@ def run_sweep(
         StudyError: The store has no study of both methods, or the sweep's could not be finished.
         DataError, RunError: The data are not there.
     """
-    if (store / "mlflow.db").is_file():
+    if store_exists(store):
         Ledger(store)  # which learns the own tasks that the sweep may name
     sweep = load_settings(path, Sweep, overrides)
     left_out: list[str] = []

@@ -1,0 +1,120 @@
+"""A tracking server, or a database that a team shares, which `MLFLOW_TRACKING_URI` names.
+
+Without that variable the store is a database in the folder that `--mlruns` names. With it, runs and their
+files go to the server, and that folder keeps what is this machine's: training states, locks, logs, and
+copies of files that were fetched from the server.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+import sqlalchemy
+
+from xlprompt.training.store.sqlite_uri import sqlite_uri
+from xlprompt.training.store.tracker import TrackingError
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+
+# What names of experiments begin with on a server, which has other people's beside them.
+PREFIX = "xlprompt/"
+
+# How long a server may be away before what cannot be put off fails: a restart or a move takes minutes.
+PATIENCE = 300.0
+
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_ANSWER_SECONDS = 10.0  # that a busy server may take
+_SAY_AFTER = 5.0
+_POLL_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+def tracking_server(mlruns: Path) -> str | None:
+    """The address of the server or database that runs go to; None where the folder's own store is meant.
+
+    Raises:
+        TrackingError: The variable names neither.
+    """
+    uri = os.environ.get(VARIABLE, "").strip().rstrip("/")
+    if not uri or uri == sqlite_uri(mlruns / "mlflow.db"):
+        return None
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme not in ("http", "https", *_DATABASES):
+        raise TrackingError(
+            f"{VARIABLE}={uri}: is no address of a server or database. Give one such as "
+            "http://127.0.0.1:5000 or postgresql://user@host/mlflow, or unset it for the folder's own store"
+        )
+    return uri
+
+
+def is_http(uri: str) -> bool:
+    """Whether an address is a server's, and not a database's."""
+    return uri.startswith(("http://", "https://"))
+
+
+def experiment_name(name: str, mlruns: Path) -> str:
+    """What the store calls an experiment: a server `xlprompt/pos`, a folder's own store `pos`."""
+    return f"{PREFIX}{name}" if tracking_server(mlruns) else name
+
+
+def without_password(uri: str) -> str:
+    """An address as it may be shown."""
+    if not is_http(uri):
+        return sqlalchemy.make_url(uri).render_as_string(hide_password=True)
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def why_unreachable(uri: str, wait: float) -> str | None:
+    """Why a server or database does not answer, asked for `wait` seconds; None where it does."""
+    began = time.monotonic()
+    said = False
+    while (reason := _no_answer(uri)) is not None:
+        waited = time.monotonic() - began
+        if waited >= wait:
+            return f"it does not answer: {reason}"
+        if not said and waited >= _SAY_AFTER:
+            said = True
+            _log.warning("%s does not answer; waiting up to %.0f s", without_password(uri), wait)
+        time.sleep(min(_POLL_SECONDS, wait - waited))
+    return None
+
+
+@contextmanager
+def in_haste() -> Iterator[None]:
+    """Within it, MLflow gives a silent server up after seconds, not minutes, if the user has not said."""
+    if _RETRIES in os.environ:
+        yield
+        return
+    os.environ[_RETRIES] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_RETRIES]
+
+
+def _no_answer(uri: str) -> str | None:
+    if is_http(uri):
+        try:
+            code = requests.get(f"{uri}/health", timeout=_ANSWER_SECONDS).status_code
+        except requests.RequestException as error:
+            return _first_words(error)
+        return None if code < 500 else f"it answers {code}"  # refused, of whatever kind, is answered
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    try:
+        engine.connect().close()
+    except sqlalchemy.exc.DBAPIError as error:
+        return _first_words(error.orig or error)
+    return None
+
+
+def _first_words(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
