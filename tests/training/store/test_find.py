@@ -14,6 +14,7 @@ from xlprompt.training.store.database import open_client
 from xlprompt.training.store.find import find_place, find_run_id
 from xlprompt.training.store.interrupted import LATEST
 from xlprompt.training.store.listing import list_runs
+from xlprompt.training.store.sqlite_uri import sqlite_uri
 
 IDS = ("abcd" + "0" * 28, "abcd" + "1" * 28, "ef01" + "2" * 28)
 
@@ -21,11 +22,14 @@ IDS = ("abcd" + "0" * 28, "abcd" + "1" * 28, "ef01" + "2" * 28)
 @pytest.fixture
 def add(store):
     """Adds a run to the store, each a second after the one before."""
-    client, made = open_client(store), []
+    made = []
 
-    def run(task="xnli", method="prompt", state="FINISHED", job="train", name=None, scores=()):
-        found = client.get_experiment_by_name(task)
-        experiment = found.experiment_id if found else client.create_experiment(task)
+    def run(
+        task="xnli", method="prompt", state="FINISHED", job="train", name=None, scores=(), experiment=None
+    ):
+        client, experiment = open_client(store), experiment or task
+        found = client.get_experiment_by_name(experiment)
+        experiment = found.experiment_id if found else client.create_experiment(experiment)
         tags = {"job": job, "task": task, "method": method, "model": "bigscience/bloom-560m"}
         begun = 1_700_000_000_000 + 1000 * len(made)
         new = client.create_run(
@@ -132,3 +136,13 @@ def test_runs_are_listed_newest_first_with_what_they_came_to(add, store):
         assert [run.run for run in list_runs(store, **asked)] == [first]
     assert [run.run for run in list_runs(store, model="bigscience/bloom-560m", limit=1)] == [unfinished.run]
     assert list_runs(store, model="xglm-nano") == list_runs(store, task="n'one") == []
+
+
+def test_on_a_shared_server_other_peoples_runs_are_not_meant(add, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlite_uri(tmp_path / "shared.db"))
+    ours = add(experiment="xlprompt/xnli")
+    theirs = add(experiment="their classifier")
+    assert find_run_id(LATEST, store) == ours
+    assert [run.run_id for run in list_runs(store)] == [ours]
+    with pytest.raises(TrackingError, match="no run"):
+        find_run_id(theirs[:12], store)

@@ -122,7 +122,7 @@ class Ledger:
         self._store = store
         self._client = open_client(store)
         self._artifacts: dict[str, Path] = {}  # by run; they never move, and asking the store takes time
-        learn_own_tasks(self._client)
+        learn_own_tasks(self._client, store)
 
     def training_runs(self, tasks: Sequence[str]) -> list[CellRun]:
         """The training runs of these tasks, newest first, those outside studies too."""

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from xlprompt.data.tasks import BUNDLED, register
 from xlprompt.data.tasks.own import read_definition
+from xlprompt.training.store.database import our_experiments
 from xlprompt.training.store.labels import TASK_DEFINITION_TAG
 
 
-def learn_own_tasks(client: Any) -> None:
+def learn_own_tasks(client: Any, store: Path) -> None:
     """Register the own tasks of a store, of each name the one that its newest run is of.
 
     Args:
         client: An MLflow client of the store.
+        store: Its folder.
     """
-    for experiment in client.search_experiments():
-        if experiment.name not in BUNDLED:
+    for name, experiment in our_experiments(client, store).items():
+        if name not in BUNDLED:
             newest = client.search_runs(
-                [experiment.experiment_id],
+                [experiment],
                 f"tags.{TASK_DEFINITION_TAG} LIKE '_%'",
                 max_results=1,
                 order_by=["attributes.start_time DESC"],

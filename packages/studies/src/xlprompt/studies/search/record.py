@@ -13,6 +13,7 @@ from xlprompt.training.recipes.recipe import Recipe, flatten
 from xlprompt.training.store.database import PROCESS_TAG, open_client
 from xlprompt.training.store.labels import run_name
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.shared.server import experiment_name
 from xlprompt.training.store.tracker import EndState
 
 SEARCH_JOB = "search"
@@ -87,7 +88,7 @@ class SearchRun:
             self._client.delete_tag(run.info.run_id, PROCESS_TAG)
 
     def _find(self) -> Run | None:
-        experiment = self._client.get_experiment_by_name(self._task)
+        experiment = self._client.get_experiment_by_name(experiment_name(self._task, self._store))
         if experiment is None:
             return None
         condition = f"tags.{SEARCH_TAG} = '{self._study}' and tags.job = '{SEARCH_JOB}'"

@@ -27,6 +27,7 @@ from xlprompt.training.store.new_database import holds_nothing, make_database
 from xlprompt.training.store.shared.fetched import model_folder
 from xlprompt.training.store.shared.server import (
     PATIENCE,
+    PREFIX,
     VARIABLE,
     experiment_name,
     is_http,
@@ -287,6 +288,16 @@ def find_experiment(client: mlflow.MlflowClient, name: str, mlruns: Path) -> str
             f"({VARIABLE}={without_password(server) if server else store_uri(mlruns)}), or use another store"
         )
     return str(experiment.experiment_id)
+
+
+def our_experiments(client: mlflow.MlflowClient, mlruns: Path) -> dict[str, str]:
+    """The ids of the experiments that may hold runs of ours, by the names that we call them.
+
+    Those are all of a folder's own store, and of a server the ones whose names begin with PREFIX.
+    """
+    condition = f"name LIKE '{PREFIX}%'" if tracking_server(mlruns) else None
+    found = client.search_experiments(filter_string=condition)
+    return {each.name.removeprefix(PREFIX): each.experiment_id for each in found}
 
 
 def store_problem(mlruns: Path) -> tuple[str, str] | None:

@@ -16,7 +16,7 @@ import mlflow
 from mlflow.entities import Run
 
 from xlprompt.training.store.checkpoint import Checkpoint, CheckpointError, load_checkpoint
-from xlprompt.training.store.database import connect, database_file, find_model, store_errors
+from xlprompt.training.store.database import connect, find_model, our_experiments, store_errors, store_exists
 from xlprompt.training.store.interrupted import ID_PREFIX, LATEST
 from xlprompt.training.store.tracker import TrackingError
 
@@ -75,21 +75,21 @@ def find_run_id(which: str, store: Path) -> str:
     Raises:
         TrackingError: There is no store or no such run, or several ids begin so; the message lists them.
     """
-    if not database_file(store).is_file():
+    if not store_exists(store):
         raise TrackingError(
             f"{store}: no MLflow store here (mlflow.db is missing). Give the folder of a run's store"
         )
     client = connect(store, writing=False)
     with store_errors(store):
         if which == LATEST:
-            newest = training_runs(client, "attributes.status = 'FINISHED'", limit=1)
+            newest = training_runs(client, store, "attributes.status = 'FINISHED'", limit=1)
             if not newest:
                 raise TrackingError(f"{store}: no training run has finished in this store. Train one first")
             return str(newest[0].info.run_id)
-        named = _named(client, which)
+        named = _named(client, which, store)
         if named:
             return _newest(named, which)
-        begun = _with_prefix(client, which)
+        begun = _with_prefix(client, which, store)
         if len(begun) == 1:
             return str(begun[0].info.run_id)
         if begun:
@@ -99,9 +99,9 @@ def find_run_id(which: str, store: Path) -> str:
         raise TrackingError(_unknown(client, which, store))
 
 
-def training_runs(client: mlflow.MlflowClient, condition: str = "", *, limit: int) -> list[Run]:
+def training_runs(client: mlflow.MlflowClient, store: Path, condition: str = "", *, limit: int) -> list[Run]:
     """Training runs of all experiments that meet a condition of MLflow's, newest first."""
-    experiments = [each.experiment_id for each in client.search_experiments()]
+    experiments = list(our_experiments(client, store).values())
     job = "tags.job = 'train'"
     return list(
         client.search_runs(
@@ -119,13 +119,13 @@ def name_of(run: Run) -> str:
     return name if name.startswith(f"{task}-") else f"{task}-{name}"
 
 
-def _named(client: mlflow.MlflowClient, name: str) -> list[Run]:
+def _named(client: mlflow.MlflowClient, name: str, store: Path) -> list[Run]:
     if "'" in name:
         return []
     task, _, rest = name.partition("-")
-    found = training_runs(client, f"attributes.run_name = '{name}'", limit=100)
+    found = training_runs(client, store, f"attributes.run_name = '{name}'", limit=100)
     return found or training_runs(
-        client, f"attributes.run_name = '{rest}' and tags.task = '{task}'", limit=100
+        client, store, f"attributes.run_name = '{rest}' and tags.task = '{task}'", limit=100
     )
 
 
@@ -143,18 +143,18 @@ def _newest(runs: Sequence[Run], name: str) -> str:
     return str(chosen.info.run_id)
 
 
-def _with_prefix(client: mlflow.MlflowClient, prefix: str) -> list[Run]:
+def _with_prefix(client: mlflow.MlflowClient, prefix: str, store: Path) -> list[Run]:
     """Training runs whose id begins so; of a whole id the run, whatever it did."""
     if not ID_PREFIX.fullmatch(prefix):
         return []
     if len(prefix) == 32:
-        experiments = [each.experiment_id for each in client.search_experiments()]
+        experiments = list(our_experiments(client, store).values())
         return list(client.search_runs(experiments, f"attributes.run_id = '{prefix}'"))
-    return training_runs(client, f"attributes.run_id LIKE '{prefix}%'", limit=100)
+    return training_runs(client, store, f"attributes.run_id LIKE '{prefix}%'", limit=100)
 
 
 def _unknown(client: mlflow.MlflowClient, which: str, store: Path) -> str:
-    recent = training_runs(client, limit=200)
+    recent = training_runs(client, store, limit=200)
     names = list(dict.fromkeys(map(name_of, recent)))
     near = difflib.get_close_matches(which, names, n=_SHOWN)
     like = [run for run in recent if name_of(run) in near] or recent

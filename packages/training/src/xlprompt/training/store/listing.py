@@ -12,7 +12,7 @@ import mlflow
 from mlflow.entities import Run
 
 from xlprompt.models import absolute_name, short_name
-from xlprompt.training.store.database import connect, database_file, store_errors
+from xlprompt.training.store.database import connect, our_experiments, store_errors, store_exists
 from xlprompt.training.store.find import name_of
 from xlprompt.training.store.metric_names import BEST_STEP, MEAN_ZERO_SHOT, best_score, score_name
 from xlprompt.training.store.tracker import TrackingError
@@ -79,14 +79,14 @@ def list_runs(
     Raises:
         TrackingError: There is no store, or it cannot be read.
     """
-    if not database_file(store).is_file():
+    if not store_exists(store):
         raise TrackingError(
             f"{store}: no MLflow store here (mlflow.db is missing). Name another with --mlruns"
         )
     client = connect(store, writing=False)
     found: list[ListedRun] = []
     with store_errors(store):
-        for run in _runs(client, {"task": task, "method": method}, limit):
+        for run in _runs(client, store, {"task": task, "method": method}, limit):
             tags = run.data.tags
             if model is None or tags.get("model") in (model, absolute_name(model)) or _short(run) == model:
                 found.append(_listed(run))
@@ -95,9 +95,11 @@ def list_runs(
     return found
 
 
-def _runs(client: mlflow.MlflowClient, wanted: dict[str, str | None], limit: int | None) -> Iterator[Run]:
+def _runs(
+    client: mlflow.MlflowClient, store: Path, wanted: dict[str, str | None], limit: int | None
+) -> Iterator[Run]:
     """Training runs of all experiments, page by page."""
-    experiments = [each.experiment_id for each in client.search_experiments()]
+    experiments = list(our_experiments(client, store).values())
     # MLflow's filters have no way to write a quote, and no task or method has one.
     tags = {"job": "train", **{key: value.replace("'", "") for key, value in wanted.items() if value}}
     condition = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
