@@ -143,6 +143,6 @@ def test_on_a_shared_server_other_peoples_runs_are_not_meant(add, store, tmp_pat
     ours = add(experiment="xlprompt/xnli")
     theirs = add(experiment="their classifier")
     assert find_run_id(LATEST, store) == ours
-    assert [run.id for run in list_runs(store)] == [ours]
+    assert [run.run for run in list_runs(store)] == [ours]
     with pytest.raises(TrackingError, match="no run"):
         find_run_id(theirs[:12], store)
