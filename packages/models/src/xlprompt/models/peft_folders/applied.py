@@ -4,6 +4,7 @@ What is written for PEFT and what is read from it are held against this model, s
 architecture that means something else there is found by its effect, whatever it is called.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,9 @@ def load_by_peft(base: PreTrainedModel, folder: Path) -> "PeftModel":
     from peft import PeftModel
 
     try:
-        with quietly():
+        with quietly(), warnings.catch_warnings():
+            # What PEFT asks of transformers by names that have become others.
+            warnings.simplefilter("ignore", FutureWarning)
             model: Any = PeftModel.from_pretrained(base, str(folder))
     except Exception as error:
         if not is_about_the_model(error):

@@ -58,7 +58,11 @@ def write_peft_files(folder: Path, parts: Parts) -> None:
     config, tensors = parts
     config.save_pretrained(str(folder))
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, folder / WEIGHTS_FILE, {"format": "pt"})
+    path = folder / WEIGHTS_FILE
+    path.touch()
+    mode = path.stat().st_mode & 0o777  # by the umask; safetensors would leave it to its owner alone
+    save_file(contiguous, path, {"format": "pt"})
+    path.chmod(mode)
 
 
 def _prompt(method: PromptSettings, state: Mapping[str, Tensor], options: dict[str, Any]) -> Parts:

@@ -1,4 +1,4 @@
-"""Finds a checkpoint by what people call it: the id of the run that trained it, or its folder."""
+"""Finds a checkpoint by what people call it: the id of the run that trained it, its folder, or its hub id."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 
 from xlprompt.training.store.checkpoint import Checkpoint, load_checkpoint
 from xlprompt.training.store.database import find_model
+from xlprompt.training.store.hub_folders import is_hub_id, local_copy
 
 
 def find_checkpoint(checkpoint: str | Path, store: Path) -> tuple[Checkpoint, str | None]:
     """Read the checkpoint that is meant.
 
     Args:
-        checkpoint: A checkpoint folder, or the id of the MLflow run that trained it.
+        checkpoint: A checkpoint folder, the hub id of one, or the id of the MLflow run that trained it.
         store: Folder of the MLflow store where a run id is looked up.
 
     Returns:
@@ -26,4 +27,6 @@ def find_checkpoint(checkpoint: str | Path, store: Path) -> tuple[Checkpoint, st
     if not os.path.exists(folder) and folder.name == str(checkpoint):  # pathlib's raises for a long name
         stored = find_model(store, str(checkpoint))
         folder, model_id = stored.directory, stored.model_id
+    elif is_hub_id(str(checkpoint)):
+        folder = local_copy(str(checkpoint))
     return load_checkpoint(folder), model_id
