@@ -56,7 +56,7 @@ def command(
     """Score CHECKPOINT on every language of the data, and write the scores to the MLflow store.
 
     CHECKPOINT is the id of a training run in the store (`xlprompt train` prints it, `xlprompt ui` lists
-    them), or the folder of a checkpoint.
+    them), the folder of a checkpoint, or the hub id of one.
 
     \b
     Examples:

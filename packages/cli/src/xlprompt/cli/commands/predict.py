@@ -73,10 +73,10 @@ def command(
 ) -> None:
     """Predict the labels of new text with CHECKPOINT, and say how probable they are.
 
-    CHECKPOINT is the id of a training run in the store (`xlprompt ui` lists them), or the folder of a
-    checkpoint. For xnli and pawsx, TEXT is the two texts of a pair; for xcopa a premise, "cause" or "effect"
-    and two choices, for xquad a context and a question; for sib200 each TEXT is a text, and for ner and pos a
-    sentence, with spaces between its words. Nothing is written to the store.
+    CHECKPOINT is the id of a training run in the store (`xlprompt ui` lists them), the folder of a checkpoint
+    or the hub id of one. For xnli and pawsx, TEXT is the two texts of a pair; for xcopa a premise, "cause" or
+    "effect" and two choices, for xquad a context and a question; for sib200 each TEXT is a text, and for ner
+    and pos a sentence, with spaces between its words. Nothing is written to the store.
 
     \b
     Examples:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from xlprompt.training.errors import CheckpointError
 
-_SECONDS = 10.0  # to wait for the hub's answers
+_SECONDS = 5.0  # to wait for the hub's answer
+_NOT_READ = ["*.bin", "*.pt", "*.pkl", "*.py"]
 
 
 def is_hub_id(name: str) -> bool:
@@ -33,13 +34,13 @@ def local_copy(name: str) -> Path:
     """
     if not is_hub_id(name):
         return Path(os.path.expanduser(name))
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+    reachable, reason = False, "it is not on this machine"
     try:
-        return Path(
-            snapshot_download(name, etag_timeout=_SECONDS, ignore_patterns=["*.bin", "*.py", "*.pkl"])
-        )
+        HfApi().repo_info(name, timeout=_SECONDS)  # asked once; the downloads ask again for a minute
+        reachable = True
     except GatedRepoError:
         reason = "the hub gives it to those who have asked; ask on its page, then run: hf auth login"
     except RepositoryNotFoundError:
@@ -47,4 +48,7 @@ def local_copy(name: str) -> Path:
     except Exception as error:  # the hub's client, its HTTP library and the resolver each raise their own
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         reason = f"it is not on this machine, and the hub can't be reached ({said})"
-    raise CheckpointError(f"{name}: no such folder here, and as a hub id: {reason}")
+    try:
+        return Path(snapshot_download(name, local_files_only=not reachable, ignore_patterns=_NOT_READ))
+    except LocalEntryNotFoundError as error:
+        raise CheckpointError(f"{name}: no such folder here, and as a hub id: {reason}") from error
