@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from xlprompt.studies.grid.ledger import Ledger
+from xlprompt.studies.reports.selection import newest_runs
+
 pytestmark = pytest.mark.integration
 
 
@@ -29,9 +32,6 @@ def test_a_run_leaves_for_peft_comes_back_and_counts_in_reports(xlprompt, traine
     again = xlprompt("predict", found["run_id"], "The man.", "book book", "--mlruns", runs, "--json")
     first = xlprompt("predict", trained["run_id"], "The man.", "book book", "--mlruns", runs, "--json")
     assert again.stdout == first.stdout
-    from xlprompt.studies.grid.ledger import Ledger
-    from xlprompt.studies.reports.selection import newest_runs
-
     (counted,) = newest_runs(Ledger(runs)).runs.items()
     assert counted[0] == ("xnli", "prompt", 3)
     assert counted[1].run_id == found["run_id"]

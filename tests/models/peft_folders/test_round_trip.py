@@ -130,9 +130,14 @@ def assert_peft_computes_the_same(base: Path | str, method: Method, folder: Path
     assert (logits_of(model, plain) - expected).abs().max() > 1e-3  # it has an effect to be equal in
 
 
-@pytest.mark.parametrize("name", EXPORTED)
+@pytest.mark.parametrize("name", ["prefix tuning", "prompt tuning", "lora", "ia3"])
 def test_an_exported_folder_computes_the_same_in_peft(base: Path, name: str, tmp_path: Path) -> None:
     assert_peft_computes_the_same(base, EXPORTED[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["lora everywhere", "ia3 in attention"])
+def test_so_does_one_with_other_settings(tiny_qwen: Path, name: str, tmp_path: Path) -> None:
+    assert_peft_computes_the_same(tiny_qwen, EXPORTED[name], tmp_path)
 
 
 @pytest.mark.parametrize("name", ["prefix tuning", "lora"])
@@ -161,8 +166,17 @@ def taken_over(base: Path, folder: Path) -> tuple[TakenOver, TaskModel]:
     return over, model
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", ["prefix tuning", "prompt tuning", "lora", "ia3"])
 def test_what_peft_has_trained_computes_the_same_here(base: Path, name: str, tmp_path: Path) -> None:
+    assert_ours_computes_the_same(base, name, tmp_path)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_so_does_what_it_has_trained_by_other_settings(tiny_qwen: Path, name: str, tmp_path: Path) -> None:
+    assert_ours_computes_the_same(tiny_qwen, name, tmp_path)
+
+
+def assert_ours_computes_the_same(base: Path, name: str, tmp_path: Path) -> None:
     config = copy.deepcopy(TRAINED[name])  # PEFT writes into it
     config.task_type = "CAUSAL_LM"
     if load_config(str(base)).model_type == "xglm" and config.is_prompt_learning:
