@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import keyword
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,7 +15,10 @@ _TEXTS = ("first", "second", "texts")  # of predict; whether such a text may be 
 
 
 class Commands(click.Group):
-    """A group whose `names` each live in a module of that name as its `command`."""
+    """A group whose `names` each live in a module of that name as its `command`.
+
+    A name that is a word of Python's (`import`) has an underscore behind it there.
+    """
 
     names: Sequence[str] = ()
 
@@ -26,7 +30,8 @@ class Commands(click.Group):
         """The command of that name; its module is imported now."""
         if cmd_name not in self.names:
             return super().get_command(ctx, cmd_name)
-        module = importlib.import_module(f"xlprompt.cli.commands.{cmd_name}")
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        module = importlib.import_module(f"xlprompt.cli.commands.{name}")
         command: click.Command = module.command
         return command
 

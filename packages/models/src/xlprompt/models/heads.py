@@ -24,9 +24,11 @@ class HeadSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["linear", "verbalizer"] = Field(
+    kind: Literal["linear", "verbalizer", "plain"] = Field(
         "linear",
-        description="a trained linear layer, or the backbone's own embedding of label words (trains nothing)",
+        description="a trained linear layer, or the backbone's own embedding of label words (trains "
+        "nothing), or a linear layer on states as they are, which transformers' classifiers have (for what "
+        "was trained elsewhere)",
     )
 
 
@@ -37,12 +39,15 @@ class LinearHead(nn.Module):
 
     Each hidden state is brought to mean 0 and deviation 1 (a layer norm without parameters): backbones differ
     in the scale of their last norm, 4 in Gemma 3 270M, and the useful learning rate would fall with its
-    square.
+    square. Without `standardize` they stay as they are, as in transformers' classifiers.
     """
 
-    def __init__(self, hidden_size: int, num_labels: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, hidden_size: int, num_labels: int, generator: torch.Generator, *, standardize: bool = True
+    ) -> None:
         """Draw the weights from normal(0, 1 / sqrt(hidden size)); the bias starts at zero."""
         super().__init__()
+        self.standardize = standardize
         self.weight = nn.Parameter(
             torch.randn(num_labels, hidden_size, generator=generator) * hidden_size**-0.5
         )
@@ -50,8 +55,10 @@ class LinearHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`[read-outs, hidden]` to logits `[read-outs, labels]`."""
-        standardized = functional.layer_norm(hidden.float(), hidden.shape[-1:])
-        return functional.linear(standardized, self.weight.float(), self.bias.float())
+        states = hidden.float()
+        if self.standardize:
+            states = functional.layer_norm(states, hidden.shape[-1:])
+        return functional.linear(states, self.weight.float(), self.bias.float())
 
 
 class VerbalizerHead(nn.Module):

@@ -193,8 +193,10 @@ def build_task_model(
     generator = torch.Generator().manual_seed(seed)
     prompts = method.prompts(backbone, generator, tokenizer)
     head_module: LinearHead | VerbalizerHead
-    if head.kind == "linear":
-        head_module = LinearHead(backbone.hidden_size, num_labels, generator)
+    if head.kind != "verbalizer":
+        head_module = LinearHead(
+            backbone.hidden_size, num_labels, generator, standardize=head.kind == "linear"
+        )
     else:
         if label_words is None or len(label_words) != num_labels:
             raise ModelError(f"the verbalizer needs one label word for each of the {num_labels} labels")
@@ -221,7 +223,7 @@ def weightless_task_model(
     backbone, generator = examine(model), torch.Generator()
     prompts = method.prompts(backbone, generator)
     head_module: LinearHead | VerbalizerHead
-    if head is None or head.kind == "linear":
+    if head is None or head.kind != "verbalizer":
         head_module = LinearHead(backbone.hidden_size, num_labels, generator)
     else:
         head_module = VerbalizerHead(torch.empty(num_labels, backbone.hidden_size))

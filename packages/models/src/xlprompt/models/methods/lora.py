@@ -1,12 +1,18 @@
 """LoRA by PEFT: low-rank updates beside chosen linear layers of a frozen backbone."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 
 from xlprompt.models.methods.method import Method
-from xlprompt.models.methods.projections import attention_inputs, insert_by_peft, last_part, linear_layers
+from xlprompt.models.methods.projections import (
+    attention_inputs,
+    insert_by_peft,
+    last_part,
+    linear_layers,
+    named,
+)
 
 if TYPE_CHECKING:
     from xlprompt.models.backbone.backbone import Backbone
@@ -31,11 +37,12 @@ class LoraSettings(Method):
     dropout: float = Field(
         0.0, ge=0, lt=1, description="dropout on what the update reads while training; a little time"
     )
-    targets: Literal["query_value", "all"] = Field(
+    targets: Literal["query_value", "all"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         "query_value",
         description="queries and values (Hu et al.), or all linear layers of the decoder (Dettmers et al. "
-        "2023, QLoRA): six times the parameters in XGLM, and more time. Where one matrix makes queries, keys "
-        "and values (GPT-2, BLOOM, Falcon, Phi 3), query_value is that matrix",
+        "2023, QLoRA): six times the parameters in XGLM, and more time; or a list of layers' own names, such "
+        "as [q_proj, o_proj]. Where one matrix makes queries, keys and values (GPT-2, BLOOM, Falcon, Phi 3), "
+        "query_value is that matrix",
     )
 
     def apply(self, backbone: "Backbone", generator: torch.Generator) -> None:
@@ -52,8 +59,11 @@ class LoraSettings(Method):
         model = backbone.model
         if self.targets == "all":
             targets = list(dict.fromkeys(last_part(path) for path in linear_layers(model)))
+        elif isinstance(self.targets, tuple):
+            targets = list(self.targets)
         else:
             targets = attention_inputs(model, ("q_proj", "v_proj"))
+        named(model, targets)
         config = LoraConfig(
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets
         )

@@ -12,9 +12,10 @@ from typing import Any
 
 from rich.console import Console
 
-from xlprompt.studies.grid.cells import cell_fingerprint
+from xlprompt.models import backbone_fingerprint
+from xlprompt.studies.grid.cells import Cell, Group, cell_fingerprint, digest
 from xlprompt.studies.grid.ledger import RUN_TAG, Ledger
-from xlprompt.training.recipes.recipe import Recipe
+from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict
 from xlprompt.training.runs.train import RunResult, train
 
 
@@ -68,3 +69,27 @@ def unmark_if_changed(recipe: Recipe, store: Path, run_id: str) -> None:
     fingerprint, ledger = cell_fingerprint(recipe), Ledger(store)
     if fingerprint != ledger.get(run_id).tags.get(RUN_TAG, fingerprint):
         ledger.remove_tag(run_id, RUN_TAG)
+
+
+def count_in_reports(recipe: Recipe, store: Path, run_id: str) -> None:
+    """Let a finished run that was trained elsewhere count as one of a study, which reports are about.
+
+    Runs of one recipe that differ in the seed alone are one group, as cells of a study are. No study takes
+    such a run for a cell of its own: what decided its result is not known here.
+
+    Args:
+        recipe: What is known of its training.
+        store: Folder of the MLflow store.
+        run_id: The run.
+    """
+    values = {**recipe_to_dict(recipe), "model": backbone_fingerprint(recipe.model)}
+    del values["seed"]
+    shared = digest({"elsewhere": values})
+    fingerprint = digest({"elsewhere": values, "run": run_id})
+    path = Path("elsewhere")
+    cell = Cell(recipe.task, recipe.method, recipe.seed, recipe, path, shared, fingerprint)
+    group = Group(recipe.task, recipe.method, recipe.model, shared, (cell,))
+    ledger = Ledger(store)
+    with ledger.working_on_group(group):
+        ledger.take_in(ledger.get(run_id), cell, group)
+        ledger.close_parent(group, "FINISHED")

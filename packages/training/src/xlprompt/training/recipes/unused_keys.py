@@ -36,7 +36,7 @@ _CONDITIONS: dict[str, _Condition] = {
         for key, needed in method.needed_for.items()
     },
     "optimizer.head_learning_rate": _Condition(
-        lambda recipe: recipe.head.kind == "linear", "head.kind=linear"
+        lambda recipe: recipe.head.kind != "verbalizer", "head.kind=linear"
     ),
     **{
         f"alignment_loss.{key}": _Condition(

@@ -8,22 +8,20 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import Run
 
-from xlprompt.training.store.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from xlprompt.training.store.checkpoint import Checkpoint, load_checkpoint
 from xlprompt.training.store.database import connect, find_model, our_experiments, store_errors, store_exists
+from xlprompt.training.store.hub_folders import local_copy
 from xlprompt.training.store.interrupted import ID_PREFIX, LATEST
 from xlprompt.training.store.tracker import TrackingError
 
 _log = logging.getLogger(__name__)
 
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # of checkpoints; nothing that could be a pickle
 _SHOWN = 5  # runs that an error names
 
 
@@ -58,9 +56,7 @@ def find_place(run: str | Path, store: Path) -> Path | str:
         return Path(run)
     if os.sep not in run:
         return find_run_id(run, store)
-    if _HUB_ID.fullmatch(run) and not os.path.isdir(run.partition("/")[0]):
-        return _from_hub(run)
-    return Path(run)
+    return local_copy(run)
 
 
 def find_run_id(which: str, store: Path) -> str:
@@ -170,22 +166,3 @@ def _listed(runs: Sequence[Run]) -> str:
     some = [f"{run.info.run_id} ({name_of(run)}, {run.info.status})" for run in runs[:_SHOWN]]
     more = len(runs) - len(some)
     return ", ".join(some) + (f" and {more} more" if more else "")
-
-
-def _from_hub(name: str) -> Path:
-    """The folder of a checkpoint on the hub, downloaded or from the cache.
-
-    Raises:
-        CheckpointError: It is not there, or the hub cannot be asked.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(
-            f"{name}: no such folder here, and it cannot be had from the hub ({reason}). Give the folder of "
-            "a checkpoint, a hub id that can be reached, or a run"
-        ) from error

@@ -32,6 +32,8 @@ class Choice(OneLabelAnExample):
     """
 
     name = "choice"
+    hub_task = "multiple-choice"
+    read_at = "the last token of a row, one row an option"
     labeled = True
     compares_readouts = True
 

@@ -31,6 +31,8 @@ class Classification(OneLabelAnExample, OneLabelAReadout):
     """Texts with one label; satisfies `xlprompt.data.tasks.kinds.kind.Kind`."""
 
     name = "pair"  # as it was called when there were two texts always
+    hub_task = "text-classification"
+    read_at = "the last token of a row"
 
     def features(self, task: Task) -> dict[str, Any]:
         """Columns of texts, then `label`."""

@@ -67,6 +67,16 @@ class Kind(Protocol):
         ...
 
     @property
+    def hub_task(self) -> str:
+        """What the Hugging Face hub calls it, a `pipeline_tag`."""
+        ...
+
+    @property
+    def read_at(self) -> str:
+        """Where in a row of tokens a model is read, in words."""
+        ...
+
+    @property
     def by_word(self) -> bool:
         """Whether an example is given as words and each is answered; else texts are, and one answer is."""
         ...

@@ -46,6 +46,8 @@ class Span(RunningTexts):
     """
 
     name = "span"
+    hub_task = "question-answering"
+    read_at = "every token of the context"
     json_type = list[str]
     labeled = False
     compares_readouts = True

@@ -31,6 +31,8 @@ class Tagging(OneLabelAReadout):
     """Sentences with one label a word; satisfies `xlprompt.data.tasks.kinds.kind.Kind`."""
 
     name = "tagging"
+    hub_task = "token-classification"
+    read_at = "one subtoken of each word"
     by_word = True
     json_type = list[str]
 

@@ -1,0 +1,126 @@
+"""`xlprompt import`: an adapter that PEFT has trained becomes a run.
+
+The work is done by `xlprompt.training.exchange`; this file only reads arguments and says what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xlprompt.cli.options import (
+    device_option,
+    given,
+    json_option,
+    languages_option,
+    mlruns_option,
+    set_option,
+    split_names,
+    with_settings,
+)
+
+_KEYS = {
+    "task": "task",
+    "data": "data.source",
+    "languages": "data.languages",
+    "limit": "data.limit",
+    "seed": "seed",
+}
+
+
+@click.command("import", short_help="Make a run of an adapter that PEFT has trained, and score it.")
+@click.argument("folder")
+@click.option("--task", help="What it was trained for; not needed for what xlprompt has exported.")
+@click.option("--data", help="'mini', 'hub' or a folder: score it on these. Default: the recipe's, or none.")
+@languages_option
+@click.option("--limit", type=click.IntRange(min=1), help="Use at most this many examples of each language.")
+@click.option("--seed", type=click.IntRange(min=0), help="The seed that it was trained with, for reports.")
+@click.option(
+    "--labels",
+    callback=split_names,
+    metavar="NAMES",
+    help="The labels of its logits in their order; default: the task's order.",
+)
+@click.option("--model", metavar="FOLDER_OR_ID", help="The backbone; default: the one that it names.")
+@click.option(
+    "--recipe",
+    "recipes",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A recipe file that says how texts are encoded and scored; several times for several.",
+)
+@set_option
+@click.option(
+    "--report",
+    "in_reports",
+    is_flag=True,
+    help="Count it in reports, as the newest runs of its task and method.",
+)
+@device_option
+@mlruns_option
+@json_option
+def command(
+    folder: str,
+    labels: tuple[str, ...] | None,
+    model: str | None,
+    recipes: tuple[Path, ...],
+    settings: tuple[str, ...],
+    in_reports: bool,
+    device: str | None,
+    mlruns: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Make a run of FOLDER, an adapter of PEFT or the hub id of one, and score it on every language.
+
+    Prefix tuning, prompt tuning, p-tuning, LoRA and (IA)3 are taken, with a classifier (score) where one was
+    trained along; without one, labels are read as the next token. Hidden states are compared with PEFT's own
+    model before anything is written. `predict`, `evaluate` and `export` take the run's id then.
+
+    \b
+    Examples:
+      xlprompt import adapter --task xnli --data mini
+      xlprompt import adapter --task xnli --labels contradiction,neutral,entailment --data ../data
+      xlprompt import adapter --recipe experiments/mini/xnli.yaml --seed 1 --report
+    """
+    from xlprompt.evaluation.terminal import open_console
+    from xlprompt.studies.grid.single_runs import count_in_reports
+    from xlprompt.training.exchange.peft_import import import_from_peft
+    from xlprompt.training.store.hub_folders import local_copy
+
+    console = open_console(stderr=as_json)  # with --json, progress must not mix with the figures
+    imported = import_from_peft(
+        local_copy(folder),
+        store=mlruns,
+        console=console,
+        recipe_paths=recipes,
+        overrides=with_settings(given(_KEYS, options), settings),
+        labels=labels or (),
+        model=model,
+        device=device,
+    )
+    if in_reports:
+        count_in_reports(imported.recipe, mlruns, imported.run_id)
+    for note in imported.notes:
+        click.echo(note, err=True)
+    if as_json:
+        scores = imported.scores
+        found = {
+            "run_id": imported.run_id,
+            "run_name": imported.run_name,
+            "checkpoint": str(imported.checkpoint),
+            "difference": imported.difference,
+            "report": scores.report.to_dict() if scores else None,
+        }
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    console.print(
+        f"Its hidden states differ from PEFT's by {imported.difference:.1e} at most.\n"
+        f"Run {imported.run_name}, id {imported.run_id}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )

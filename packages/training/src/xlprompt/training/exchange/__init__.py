@@ -1,0 +1,1 @@
+"""What leaves the store and comes into it: folders of PEFT, folders and repositories of the hub."""

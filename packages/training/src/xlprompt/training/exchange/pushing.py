@@ -1,0 +1,127 @@
+"""A checkpoint with its recipe and card, in a folder or a repository of the Hugging Face hub.
+
+The folder is a checkpoint's: `predict` and `evaluate` take it by its path, or by the repository's name. All
+of it is made here, offline; the hub only gets what is ready.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from xlprompt.data.whole_files import write_through
+from xlprompt.models.pretrained.files import tokenizer_files
+from xlprompt.training.alignment.files import alignment_path, kept_alignments
+from xlprompt.training.errors import RunError
+from xlprompt.training.exchange.model_card import model_card
+from xlprompt.training.exchange.new_folders import new_folder
+from xlprompt.training.exchange.run_facts import StoredFacts, facts_of_model
+from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, recipe_to_dict
+from xlprompt.training.store.checkpoint import HEAD_FILE, METADATA_FILE, WEIGHTS_FILE, Checkpoint
+from xlprompt.training.store.find import find_checkpoint
+from xlprompt.training.store.hub_folders import is_hub_id
+
+_REPLACED = ["*.safetensors"]  # of an earlier push, which this one may not have
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """Where a checkpoint went.
+
+    Attributes:
+        place: The folder, or the repository's address.
+        notes: What has to be known of it, in sentences.
+    """
+
+    place: str
+    notes: tuple[str, ...]
+
+
+def goes_to_hub(destination: str) -> bool:
+    """Whether a destination is a repository: `owner/name`, where there is no folder `owner` here."""
+    return is_hub_id(destination) and not os.path.isdir(destination.partition("/")[0])
+
+
+def push(checkpoint: str | Path, destination: str, *, store: Path, public: bool = False) -> Pushed:
+    """Write a checkpoint with recipe and card to a folder, or to a repository of the hub.
+
+    Args:
+        checkpoint: As `find_checkpoint` takes it.
+        destination: A folder, replaced if it was pushed to before; or a hub id, whose repository is made
+            where there is none.
+        store: Folder of the MLflow store.
+        public: Whether a repository that is made is for everyone.
+
+    Raises:
+        CheckpointError, TrackingError: The checkpoint cannot be found or used.
+        RunError: Something else is in the folder's place, or the hub refuses.
+    """
+    found, model_id = find_checkpoint(checkpoint, store)
+    recipe = recipe_from_dict(dict(found.metadata.recipe), origin=str(found.directory))
+    facts = facts_of_model(store, model_id)
+    notes = _notes(recipe, facts)
+    if not goes_to_hub(destination):
+        folder = Path(os.path.expanduser(destination)).absolute()
+        if folder == found.directory.absolute():
+            raise RunError(f"{folder}: is the checkpoint itself. Name another folder")
+        with new_folder(folder, of_ours=METADATA_FILE) as new:
+            _write(new, found, recipe, facts, place=folder.name)
+        return Pushed(str(folder), notes)
+    with tempfile.TemporaryDirectory() as temporary:
+        _write(Path(temporary), found, recipe, facts, place=destination)
+        return Pushed(_uploaded(Path(temporary), destination, public=public), notes)
+
+
+def _write(new: Path, checkpoint: Checkpoint, recipe: Recipe, facts: StoredFacts, *, place: str) -> None:
+    for path in _files(checkpoint, recipe):
+        shutil.copyfile(path, new / path.name)
+    values = yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True)
+    write_through(new / "recipe.yaml", values.encode())
+    card = model_card(checkpoint.metadata, recipe, facts, place=place)
+    write_through(new / "README.md", card.encode())
+
+
+def _files(checkpoint: Checkpoint, recipe: Recipe) -> list[Path]:
+    """The checkpoint's own files, and the moments for alignment that lie beside them; no others."""
+    folder = checkpoint.directory
+    files = [folder / name for name in (METADATA_FILE, WEIGHTS_FILE, HEAD_FILE)]
+    files += [alignment_path(folder, sentences, layer) for layer, sentences in kept_alignments(folder)]
+    if recipe.method_settings.trains_backbone:
+        files += [folder / "config.json", *tokenizer_files(folder)]
+    return [path for path in files if path.is_file()]
+
+
+def _notes(recipe: Recipe, facts: StoredFacts) -> tuple[str, ...]:
+    notes = []
+    if facts.report is None:
+        notes.append("No test scores are in the card: the store has none of this checkpoint's run.")
+    for key, value in (("model", recipe.model), ("data.source", recipe.data.source)):
+        if value and os.path.isabs(value):
+            notes.append(f"recipe.yaml and checkpoint.json name a folder of this machine ({key}: {value}).")
+    return tuple(notes)
+
+
+def _uploaded(folder: Path, repository: str, *, public: bool) -> str:
+    from huggingface_hub import HfApi
+
+    client = HfApi()
+    try:
+        address = client.create_repo(repository, private=not public, exist_ok=True)
+        client.upload_folder(
+            repo_id=repository,
+            folder_path=folder,
+            commit_message="Checkpoint, recipe and card by xlprompt",
+            delete_patterns=_REPLACED,
+        )
+    except Exception as error:  # the hub's client, its HTTP library and the resolver each raise their own
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RunError(
+            f"{repository}: the hub did not take it ({said}). Log in with the right to write there (hf auth "
+            "login), or push to a folder (./NAME) and bring that to the hub later (hf upload)"
+        ) from error
+    return str(address)
