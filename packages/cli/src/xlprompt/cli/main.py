@@ -27,6 +27,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "export",
     "study",
     "search",
     "report",

@@ -61,15 +61,9 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
     Raises:
         TrackingError: There is no store, no such run, or the run produced no complete checkpoint.
     """
-    if not database_file(mlruns).is_file():
-        raise TrackingError(
-            f"{mlruns}: no MLflow store here (mlflow.db is missing). Give the folder of a run's store"
-        )
-    client = connect(mlruns, writing=False)
+    client = open_existing(mlruns)
     with store_errors(mlruns):
-        run = find_run(client, run_id)
-        if run is None:
-            raise TrackingError(f"{mlruns}: no run '{run_id}' in this store. `xlprompt ui` lists the runs")
+        run = _known_run(client, mlruns, run_id)
         model = output_model(client, run)
         if model is None:
             raise TrackingError(
@@ -77,6 +71,37 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
                 "again"
             )
     return StoredModel(model.model_id, local_path(model.artifact_location))
+
+
+def find_artifacts(mlruns: Path, run_id: str) -> Path:
+    """The folder of a run's artifacts.
+
+    Raises:
+        TrackingError: There is no store, or no such run.
+    """
+    client = open_existing(mlruns)
+    with store_errors(mlruns):
+        return local_path(_known_run(client, mlruns, run_id).info.artifact_uri)
+
+
+def open_existing(mlruns: Path) -> mlflow.MlflowClient:
+    """A client that reads a store which has to be there.
+
+    Raises:
+        TrackingError: There is no store.
+    """
+    if not database_file(mlruns).is_file():
+        raise TrackingError(
+            f"{mlruns}: no MLflow store here (mlflow.db is missing). Give the folder of a run's store"
+        )
+    return connect(mlruns, writing=False)
+
+
+def _known_run(client: mlflow.MlflowClient, mlruns: Path, run_id: str) -> Run:
+    run = find_run(client, run_id)
+    if run is None:
+        raise TrackingError(f"{mlruns}: no run '{run_id}' in this store. `xlprompt ui` lists the runs")
+    return run
 
 
 def connect(mlruns: Path, *, writing: bool = True) -> mlflow.MlflowClient:
