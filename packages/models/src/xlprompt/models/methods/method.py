@@ -28,6 +28,7 @@ class Method(BaseModel):
         trains: What trains beside the head, in a few words.
         trains_backbone: Whether it trains the backbone's weights at large, so that a checkpoint holds all of
             them and DeepSpeed may divide them.
+        is_trained: Whether anything trains at all; else the backbone is asked in words, and has no head.
         needs_backward: Whether anything trains below the head.
         needed_for: By a setting that another one can make idle, that one and the value it needs.
     """
@@ -37,6 +38,7 @@ class Method(BaseModel):
     name: ClassVar[str]
     trains: ClassVar[str]
     trains_backbone: ClassVar[bool] = False
+    is_trained: ClassVar[bool] = True
     needs_backward: ClassVar[bool] = True
     needed_for: ClassVar[Mapping[str, tuple[str, str]]] = {}
 

@@ -31,6 +31,7 @@ from xlprompt.models import (
 from xlprompt.training.errors import RecipeError
 from xlprompt.training.recipes.errors import explain
 from xlprompt.training.recipes.files import merge, read_chain, unflatten
+from xlprompt.training.recipes.method_rules import why_not
 from xlprompt.training.recipes.settings import Settings, each_once, flat_pairs, validated
 
 
@@ -286,21 +287,10 @@ class Recipe(Settings):
         return value
 
     @model_validator(mode="after")
-    def _words_stand_for_logits(self) -> Recipe:
-        if self.head.kind == "verbalizer" and not TASKS[self.task].label_words:
-            raise ValueError(
-                f"head.kind 'verbalizer' has no words for task '{self.task}', whose answers are parts of its "
-                "texts. Set head.kind to linear"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _something_trains(self) -> Recipe:
-        if not method_of(self.method).needs_backward and self.head.kind == "verbalizer":
-            raise ValueError(
-                f"method '{self.method}' with head.kind 'verbalizer' trains nothing. Set "
-                "head.kind to linear, or take another method"
-            )
+    def _method_fits_head_and_task(self) -> Recipe:
+        kinds = self.evaluation.alignment.kinds
+        if problem := why_not(method_of(self.method), self.head, TASKS[self.task], kinds):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")

@@ -35,6 +35,8 @@ from xlprompt.evaluation.scores.alignment_table import alignment_table
 from xlprompt.evaluation.scores.fertility import TOKENS_PER_WORD, tokens_per_word
 from xlprompt.evaluation.scores.metrics import has_main_metric, main_value
 from xlprompt.evaluation.terminal import open_console
+from xlprompt.evaluation.zeroshot.likelihood import answer
+from xlprompt.evaluation.zeroshot.templates import questions
 from xlprompt.models import AffineMap, AlignmentKind, AlignmentSettings, TaskModel
 from xlprompt.training.alignment.measure import measure_alignments
 from xlprompt.training.alignment.moments import Alignment
@@ -209,6 +211,8 @@ def _predict(
     kinds: Sequence[AlignmentKind],
 ) -> dict[Variant, Predictions]:
     """Predictions of one language by every variant; where nothing is moved, those of none."""
+    if not model.method.is_trained:
+        return {Variant(): _asked(setup, model, part, language)}
     batching = {
         "token_budget": setup.recipe.evaluation.token_budget,
         "pad_id": setup.pad_id,
@@ -230,6 +234,20 @@ def _predict(
         else:
             predictions |= predict_with_maps(model, part.encoded, of_layer, layer=layer, **batching)  # type: ignore[arg-type]
     return predictions | dict.fromkeys(unmoved, predictions[Variant()])
+
+
+def _asked(setup: Setup, model: TaskModel, part: Split, language: str) -> Predictions:
+    """Predictions of the untouched backbone, asked in words."""
+    words = setup.recipe.zeroshot.words
+    return answer(
+        model.backbone,
+        setup.tokenizer,
+        questions(setup.task, language, part.dataset, words),  # type: ignore[arg-type]
+        [index for (index,) in part.encoded.gold()],
+        token_budget=setup.recipe.evaluation.token_budget,
+        device=setup.device,
+        processes=setup.processes,
+    )
 
 
 def _log_metrics(

@@ -67,8 +67,12 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
         model = output_model(client, run)
         if model is None:
             raise TrackingError(
-                f"run {run_id} ({run.info.status}) has no checkpoint: it ended before training did. Train "
-                "again"
+                f"run {run_id} ({run.info.status}) has no checkpoint: "
+                + (
+                    "it trained nothing, and its scores are all there is"
+                    if run.info.status == "FINISHED"
+                    else "it ended before training did. Train again"
+                )
             )
     return StoredModel(model.model_id, local_path(model.artifact_location))
 
