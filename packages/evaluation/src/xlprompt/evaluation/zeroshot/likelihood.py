@@ -146,13 +146,13 @@ def _batch_sums(backbone: Backbone, requests: Sequence[Request], device: torch.d
         over = max(0, len(ids) - 1 - most) if most else 0
         rows.append(torch.tensor(ids[over:]))
         starts.append(max(1, start - over))
-    ids = pad_sequence(rows, batch_first=True)  # a causal model does not see what comes after
-    columns = torch.arange(1, ids.shape[1])
+    padded = pad_sequence(rows, batch_first=True)  # a causal model does not see what comes after
+    columns = torch.arange(1, padded.shape[1])
     lengths = torch.tensor([len(row) for row in rows])
     scored = (columns >= torch.tensor(starts)[:, None]) & (columns < lengths[:, None])  # [batch, time - 1]
-    hidden = backbone(ids[:, :-1].to(device))
+    hidden = backbone(padded[:, :-1].to(device))
     scored = scored.to(device)
-    states, targets = hidden[scored], ids[:, 1:].to(device)[scored]
+    states, targets = hidden[scored], padded[:, 1:].to(device)[scored]
     log_probabilities = torch.cat(
         [
             backbone.token_logits(chunk).log_softmax(dim=-1).gather(1, wanted[:, None])[:, 0].double()

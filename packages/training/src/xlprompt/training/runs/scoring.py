@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 from rich.table import Table
@@ -37,7 +38,7 @@ from xlprompt.evaluation.scores.metrics import has_main_metric, main_value
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.evaluation.zeroshot.likelihood import answer
 from xlprompt.evaluation.zeroshot.templates import questions
-from xlprompt.models import AffineMap, AlignmentKind, AlignmentSettings, TaskModel
+from xlprompt.models import AffineMap, AlignmentKind, AlignmentSettings, TaskModel, ZeroShotSettings
 from xlprompt.training.alignment.measure import measure_alignments
 from xlprompt.training.alignment.moments import Alignment
 from xlprompt.training.inputs.preparation import Setup, Split, load_split
@@ -238,11 +239,11 @@ def _predict(
 
 def _asked(setup: Setup, model: TaskModel, part: Split, language: str) -> Predictions:
     """Predictions of the untouched backbone, asked in words."""
-    words = setup.recipe.zeroshot.words
+    words = cast(ZeroShotSettings, model.method).words
     return answer(
         model.backbone,
         setup.tokenizer,
-        questions(setup.task, language, part.dataset, words),  # type: ignore[arg-type]
+        questions(setup.task, language, part.dataset, words),
         [index for (index,) in part.encoded.gold()],
         token_budget=setup.recipe.evaluation.token_budget,
         device=setup.device,
