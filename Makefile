@@ -12,7 +12,7 @@
 #: TRIALS  (by scale)  of make search: trials in all, those of earlier calls included
 #: DATABASE (store)    of make search: URL of an Optuna database that several machines share
 #: TASKS   (grid)      of make all-tasks, make align: such as xnli,sib200; of make all-tasks also all, or own (the task that DATA is)
-#: METHODS (grid)      of make all-tasks, make align: some of prompt,finetune,head,lora,ia3,adapter,bitfit
+#: METHODS (grid)      of make all-tasks, make align: some of prompt,finetune,head,lora,ia3,adapter,bitfit,zeroshot
 #: WORKERS (by cores)  of make all-tasks: runs at a time; of make align (1) and make search (1) likewise
 #: NAME    (none)      of make ablation: a file of experiments/ablations, such as scheme
 #: RUNS    (none)      of make report, publish, analyze: a file of published runs, taken in beside the store's
@@ -76,7 +76,7 @@ ablation = $(call quote,experiments/ablations/$(strip $(NAME)).yaml) --recipe '.
     $(call option,--train-language,$(TRAIN_LANG)) $(ARGS)
 
 tasks := xnli pawsx ner pos sib200 xcopa xquad
-methods := prompt finetune head lora ia3 adapter bitfit
+methods := prompt finetune head lora ia3 adapter bitfit zeroshot
 runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
 
 # What each target takes. What else the command line gives would be passed over, and is refused; what is exported is
@@ -154,6 +154,7 @@ $(ready): requirements.lock $(foreach p,$(packages),packages/$(p)/pyproject.toml
 #> TASK-ia3       Train scales of its keys, values and feed-forward states
 #> TASK-adapter   Train a small network behind each feed-forward
 #> TASK-bitfit    Train its bias terms
+#> TASK-zeroshot  Train nothing: ask the model in words (xnli, pawsx, xcopa)
 $(runs): $(ready)
 	@$(call train,$@)
 

@@ -49,6 +49,17 @@ def test_a_run_can_be_scored_again_by_its_id(xlprompt, trained, store):
     assert scores["de"]["scores"] == trained["report"]["results"]["de"]["scores"]
 
 
+def test_export_says_how_the_evaluator_is_called(xlprompt, trained, store, tmp_path):
+    arguments = ("export", trained["run_id"], "--format", "xtreme", "--to", tmp_path, "--mlruns", store)
+    result = xlprompt(*arguments)
+    assert result.exit_code == 0, result.output
+    assert f"evaluate.py --prediction_folder {tmp_path}/predictions" in result.stdout
+    assert "Note: evaluate.py stops at a language that is not there" in result.stdout
+    found = json.loads(xlprompt(*arguments, "--json").stdout)
+    assert len(found["files"]) == 4
+    assert xlprompt(*arguments[:3], "conll", *arguments[4:]).exit_code == 2
+
+
 @pytest.fixture(scope="module")
 def aligned(xlprompt, trained, store):
     options = ("--mlruns", store, "--align", "mean,mean_scale", "--align-sentences", "4,8", "--json")

@@ -13,6 +13,7 @@ from transformers import AutoModel
 
 from xlprompt.models import (
     METHODS,
+    TRAINED_METHODS,
     AdapterSettings,
     BitfitSettings,
     FinetuneSettings,
@@ -24,6 +25,7 @@ from xlprompt.models import (
     ModelError,
     PromptSettings,
     TaskModel,
+    ZeroShotSettings,
     build_task_model,
     load_backbone,
     load_tokenizer,
@@ -128,7 +130,13 @@ def test_the_budget_from_a_configuration_is_that_of_the_built_model(folder: Path
 
 
 def test_every_method_is_among_those_tested() -> None:
-    assert {name.partition(" ")[0] for name in EVERY_METHOD} == set(METHODS)
+    assert {name.partition(" ")[0] for name in EVERY_METHOD} == set(TRAINED_METHODS)
+    assert set(METHODS) - set(TRAINED_METHODS) == {"zeroshot"}
+
+
+def test_a_method_that_trains_nothing_has_no_parameters_and_no_head(folder: Path) -> None:
+    budget = parameter_budget(str(folder), num_labels=3, method=ZeroShotSettings())
+    assert (budget.trainable_params, budget.head_params, budget.trainable_percent) == (0, 0, 0.0)
 
 
 def test_the_defaults_train_about_as_much_as_the_papers_prompt() -> None:

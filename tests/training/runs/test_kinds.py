@@ -14,7 +14,7 @@ from xlprompt.data.encoding.encode import encode
 from xlprompt.data.sources import open_source
 from xlprompt.data.sources.unlabeled import read_rows
 from xlprompt.evaluation import load_predictions
-from xlprompt.models import METHODS, load_tokenizer
+from xlprompt.models import TRAINED_METHODS, load_tokenizer
 from xlprompt.studies.grid.ledger import Ledger
 from xlprompt.training import RunResult, evaluate, find_checkpoint, predict, train
 from xlprompt.training.errors import RecipeError
@@ -62,7 +62,7 @@ def run(made: Recipe, store: Path, **options: object) -> RunResult:
     return train(made, store=store, console=Console(file=io.StringIO()), engine="torch", **options)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TRAINED_METHODS)
 @pytest.mark.parametrize("task", KINDS)
 def test_every_method_trains_and_scores(task: str, method: str, tiny_xglm: Path, data: Path, tmp_path: Path):
     small = {"schedule": {"steps": 2, "evaluate_every": 2}, "evaluation": {"language_model_rows": 0}}

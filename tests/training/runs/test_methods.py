@@ -10,7 +10,7 @@ from small import small_steps, tiny_recipe, write_data
 
 from xlprompt.data import TASKS
 from xlprompt.evaluation.processes import Processes
-from xlprompt.models import METHODS, TaskModel, load_tokenizer
+from xlprompt.models import TRAINED_METHODS, TaskModel, load_tokenizer
 from xlprompt.training import evaluate, train
 from xlprompt.training.fitting.choose_engine import choose_engine
 from xlprompt.training.fitting.deepspeed_engine import EngineError
@@ -28,7 +28,7 @@ from xlprompt.training.store.checkpoint import (
 )
 
 CPU = torch.device("cpu")
-LIGHT = tuple(method for method in METHODS if method != "finetune")
+LIGHT = tuple(method for method in TRAINED_METHODS if method != "finetune")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def engine_of(model: TaskModel) -> TorchEngine:
 
 
 @pytest.mark.parametrize("family", ["tiny_xglm", "tiny_gemma"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TRAINED_METHODS)
 def test_what_does_not_train_is_the_same_bit_for_bit_after_training(method, family, data, request):
     model = task_model(settings(method, request.getfixturevalue(family), data)).train()
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
@@ -98,7 +98,7 @@ def test_a_light_method_goes_on_from_its_training_state_bit_for_bit(method, tiny
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TRAINED_METHODS)
 def test_a_checkpoint_holds_what_trains_and_gives_the_same_answers_in_a_fresh_model(
     method, tiny_gemma, data, tmp_path
 ):
@@ -161,7 +161,7 @@ def test_light_methods_are_trained_by_torch_and_never_by_deepspeed(method):
 
 def test_matrices_are_decayed_and_biases_scales_and_prompts_are_not(tiny_xglm, data):
     decayed = {}
-    for method in METHODS:
+    for method in TRAINED_METHODS:
         model = task_model(settings(method, tiny_xglm, data))
         groups = parameter_groups(model, OptimizerSettings(learning_rate=1e-2, weight_decay=0.1))
         decayed[method] = {name for group in groups if group["weight_decay"] for name in group["params"]}

@@ -50,7 +50,9 @@ from .methods.prompt import PromptSettings as PromptSettings
 from .methods.prompt import text_initialisation as text_initialisation
 from .methods.registry import METHODS as METHODS
 from .methods.registry import REGISTRY as REGISTRY
+from .methods.registry import TRAINED_METHODS as TRAINED_METHODS
 from .methods.registry import method_of as method_of
+from .methods.zeroshot import ZeroShotSettings as ZeroShotSettings
 from .pretrained.cache import cache_dir as cache_dir
 from .pretrained.cache import writable_cache_dir as writable_cache_dir
 from .pretrained.examination import examine as examine

@@ -61,6 +61,18 @@ class LinearHead(nn.Module):
         return functional.linear(states, self.weight.float(), self.bias.float())
 
 
+class NoHead(nn.Module):
+    """In the place of a head where none is: no parameters, and no logits."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Refuse.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError("this model has no head: it is asked in words (method zeroshot)")
+
+
 class VerbalizerHead(nn.Module):
     """The tied language-model head, restricted to one word per label; nothing in it trains."""
 

@@ -18,7 +18,7 @@ from xlprompt.models.accounting.budget import ParameterBudget, count_parameters
 from xlprompt.models.accounting.flops import Flops, count_flops
 from xlprompt.models.backbone.backbone import Backbone
 from xlprompt.models.errors import ModelError
-from xlprompt.models.heads import HeadSettings, LinearHead, VerbalizerHead, label_word_ids
+from xlprompt.models.heads import HeadSettings, LinearHead, NoHead, VerbalizerHead, label_word_ids
 from xlprompt.models.methods.method import Method
 from xlprompt.models.methods.projections import is_inserted
 from xlprompt.models.methods.prompt import Prompts
@@ -35,7 +35,7 @@ class TaskModel(nn.Module):
         backbone: Backbone,
         method: Method,
         prompts: Prompts | None,
-        head: LinearHead | VerbalizerHead,
+        head: LinearHead | VerbalizerHead | NoHead,
         generator: torch.Generator,
     ) -> None:
         """Put the parts together, and apply the method to the backbone.
@@ -192,8 +192,10 @@ def build_task_model(
     _require_known_ids(backbone, tokenizer, [*method.texts, *(label_words or ())])
     generator = torch.Generator().manual_seed(seed)
     prompts = method.prompts(backbone, generator, tokenizer)
-    head_module: LinearHead | VerbalizerHead
-    if head.kind != "verbalizer":
+    head_module: LinearHead | VerbalizerHead | NoHead
+    if not method.is_trained:
+        head_module = NoHead()
+    elif head.kind != "verbalizer":
         head_module = LinearHead(
             backbone.hidden_size, num_labels, generator, standardize=head.kind == "linear"
         )
@@ -222,8 +224,10 @@ def weightless_task_model(
     """
     backbone, generator = examine(model), torch.Generator()
     prompts = method.prompts(backbone, generator)
-    head_module: LinearHead | VerbalizerHead
-    if head is None or head.kind != "verbalizer":
+    head_module: LinearHead | VerbalizerHead | NoHead
+    if not method.is_trained:
+        head_module = NoHead()
+    elif head is None or head.kind != "verbalizer":
         head_module = LinearHead(backbone.hidden_size, num_labels, generator)
     else:
         head_module = VerbalizerHead(torch.empty(num_labels, backbone.hidden_size))

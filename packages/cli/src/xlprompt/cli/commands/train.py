@@ -157,10 +157,10 @@ def _as_dict(result: RunResult) -> dict[str, Any]:
     return {
         "run_id": result.run_id,
         "run_name": result.run_name,
-        "checkpoint": str(result.checkpoint),
+        "checkpoint": None if result.checkpoint is None else str(result.checkpoint),
         "budget": result.budget.to_dict(),
-        "fit": asdict(result.fit),
-        "estimate": asdict(result.estimate),
+        "fit": None if result.fit is None else asdict(result.fit),
+        "estimate": None if result.estimate is None else asdict(result.estimate),
         "cost": asdict(result.cost),
         "report": result.report.to_dict(),
     }
@@ -175,12 +175,15 @@ def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
     cost = result.cost
     minutes, seconds = divmod(round(cost.total_seconds), 60)
     where = "" if mlruns == Path("mlruns") else f" --mlruns {shlex.quote(str(mlruns))}"
+    memory = f"peak memory {cost.peak_memory_bytes / 2**30:.1f} GiB"
+    trained = (
+        f"{cost.train_seconds:.0f} s of them training steps at {100 * cost.model_flops_utilization:.0f} % of "
+        f"the device's rate; {memory}, checkpoint {_size(cost.checkpoint_bytes)}"
+    )
     lines = (
-        f"Finished in {minutes} min {seconds} s, {cost.train_seconds:.0f} s of them training steps at "
-        f"{100 * cost.model_flops_utilization:.0f} % of the device's rate; peak memory "
-        f"{cost.peak_memory_bytes / 2**30:.1f} GiB, checkpoint {_size(cost.checkpoint_bytes)}.",
+        f"Finished in {minutes} min {seconds} s, {trained if result.fit else f'nothing trained; {memory}'}.",
         f"Run {result.run_name}, id {result.run_id}",
-        f"Score it again: xlprompt evaluate {result.run_id}{where}",
+        *([f"Score it again: xlprompt evaluate {result.run_id}{where}"] if result.checkpoint else []),
         f"Look at it: xlprompt ui{where}",
     )
     for line in lines:

@@ -30,6 +30,7 @@ class Method(BaseModel):
             them and DeepSpeed may divide them.
         changes_backbone: Whether it puts something into a backbone or trains its weights; else several models
             can stand on one that is loaded once.
+        is_trained: Whether anything trains at all; else the backbone is asked in words, and has no head.
         needs_backward: Whether anything trains below the head.
         needed_for: By a setting that another one can make idle, that one and the value it needs.
     """
@@ -40,6 +41,7 @@ class Method(BaseModel):
     trains: ClassVar[str]
     trains_backbone: ClassVar[bool] = False
     changes_backbone: ClassVar[bool] = True
+    is_trained: ClassVar[bool] = True
     needs_backward: ClassVar[bool] = True
     needed_for: ClassVar[Mapping[str, tuple[str, str]]] = {}
 

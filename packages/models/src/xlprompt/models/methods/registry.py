@@ -8,6 +8,7 @@ from xlprompt.models.methods.ia3 import Ia3Settings
 from xlprompt.models.methods.lora import LoraSettings
 from xlprompt.models.methods.method import Method
 from xlprompt.models.methods.prompt import PromptSettings
+from xlprompt.models.methods.zeroshot import ZeroShotSettings
 
 REGISTRY: tuple[type[Method], ...] = (
     PromptSettings,
@@ -17,9 +18,12 @@ REGISTRY: tuple[type[Method], ...] = (
     Ia3Settings,
     AdapterSettings,
     BitfitSettings,
+    ZeroShotSettings,
 )
 
 METHODS = tuple(method.name for method in REGISTRY)
+TRAINED_METHODS = tuple(method.name for method in REGISTRY if method.is_trained)
+"""Those of a training run; the others are scored as they are."""
 
 
 def method_of(name: str) -> type[Method]:

@@ -109,7 +109,10 @@ def make_groups(
     for task, method, variant in itertools.product(grid.tasks, grid.methods, grid.variants or ("",)):
         file, recipe = load_grid_recipe(grid, path, task, method, overrides, variant=variant)
         task, values = recipe.task, recipe_to_dict(recipe)  # 'own' has a name
-        key = json.dumps([task, *(values[part] for part in ("data", "evaluation", "alignment_loss"))])
+        trained = recipe.method_settings.is_trained
+        key = json.dumps(
+            [task, trained, *(values[part] for part in ("data", "evaluation", "alignment_loss"))]
+        )
         if key not in data_known:
             data_known[key] = data_fingerprints(recipe)
         if recipe.model not in backbones:
@@ -132,7 +135,7 @@ def make_groups(
                 fingerprint=digest({**parts, "seed": seed}) if backbone else "",
                 variant=variant,
             )
-            for seed in grid.seeds
+            for seed in (grid.seeds if recipe.method_settings.is_trained else grid.seeds[:1])
         )
         groups.append(Group(task, method, recipe.model, shared, cells, variant))
     refuse_unused(overrides or (), [group.cells[0].recipe for group in groups])
@@ -166,8 +169,10 @@ def data_fingerprints(recipe: Recipe, *, test: bool = True) -> dict[str, str]:
     """
     settings, task = recipe.data, task_of(recipe)
     source = open_data(recipe)
-    wanted = [("train", language) for language in settings.train_languages]
-    wanted.append(("validation", settings.train_language))
+    wanted = []
+    if recipe.method_settings.is_trained:
+        wanted += [("train", language) for language in settings.train_languages]
+        wanted.append(("validation", settings.train_language))
     pulled = recipe.alignment_loss.weight > 0
     aligned = test and any(kind != "none" for kind in recipe.evaluation.alignment.kinds)
     scored = languages_to_score(source, task, settings) if test or pulled else ()

@@ -127,7 +127,8 @@ def make_plan(groups: Sequence[Group], runs: Sequence[CellRun], *, force: bool =
     ]
     ways = dict.fromkeys((group.variant, group.method) for group in groups)
     order = {way: place for place, way in enumerate(ways)}
-    seeds = {seed: place for place, seed in enumerate(cell.seed for cell in groups[0].cells)}
+    longest = max(groups, key=lambda group: len(group.cells))  # of a method that trains nothing, one seed
+    seeds = {cell.seed: place for place, cell in enumerate(longest.cells)}
     cells.sort(key=lambda each: (seeds[each.cell.seed], order[each.cell.variant, each.cell.method]))
     return Plan(tuple(groups), tuple(cells), memory)
 

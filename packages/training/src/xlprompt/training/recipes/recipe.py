@@ -42,6 +42,7 @@ from xlprompt.training.errors import RecipeError
 from xlprompt.training.recipes.data_settings import DataSettings
 from xlprompt.training.recipes.errors import NOT_GIVEN, explain
 from xlprompt.training.recipes.files import merge, read_chain, unflatten
+from xlprompt.training.recipes.method_rules import why_not
 from xlprompt.training.recipes.own_task import own_task_values
 from xlprompt.training.recipes.settings import Settings, flat_pairs, validated
 
@@ -224,21 +225,10 @@ class Recipe(Settings):
         return values
 
     @model_validator(mode="after")
-    def _words_stand_for_logits(self) -> Recipe:
-        if self.head.kind == "verbalizer" and not task_of(self).label_words:
-            raise ValueError(
-                f"head.kind 'verbalizer' has no words for task '{self.task}', whose answers are parts of its "
-                "texts. Set head.kind to linear"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _something_trains(self) -> Recipe:
-        if not method_of(self.method).needs_backward and self.head.kind == "verbalizer":
-            raise ValueError(
-                f"method '{self.method}' with head.kind 'verbalizer' trains nothing. Set "
-                "head.kind to linear, or take another method"
-            )
+    def _method_fits_head_and_task(self) -> Recipe:
+        kinds = self.evaluation.alignment.kinds
+        if problem := why_not(method_of(self.method), self.head, task_of(self), kinds):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")

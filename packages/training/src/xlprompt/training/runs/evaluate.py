@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 
 from xlprompt.data.tokens.cutter import GranularitySettings
@@ -20,7 +21,7 @@ from xlprompt.training.runs.scoring import Scores, score_languages
 from xlprompt.training.store.checkpoint import Checkpoint
 from xlprompt.training.store.find import find_checkpoint
 from xlprompt.training.store.labels import run_name, run_tags
-from xlprompt.training.store.tracker import true_end_state
+from xlprompt.training.store.tracker import log_text, true_end_state
 
 
 def evaluate(
@@ -89,6 +90,11 @@ def evaluate(
                 "backbone_fingerprint": run.model.backbone.fingerprint,
             },
             tags={**run_tags(recipe, run.environment), "job": "evaluate", **(tags or {})},
+        )
+        log_text(
+            run.tracker,
+            "recipe.yaml",
+            yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True),
         )
         if model_id:
             run.tracker.use_model(model_id)

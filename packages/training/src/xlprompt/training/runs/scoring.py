@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +36,9 @@ from xlprompt.evaluation.scores.alignment_table import alignment_table
 from xlprompt.evaluation.scores.fertility import TOKENS_PER_WORD, tokens_per_word
 from xlprompt.evaluation.scores.metrics import has_main_metric, main_value
 from xlprompt.evaluation.terminal import open_console
-from xlprompt.models import AffineMap, AlignmentKind, AlignmentSettings, TaskModel
+from xlprompt.evaluation.zeroshot.likelihood import answer
+from xlprompt.evaluation.zeroshot.templates import questions
+from xlprompt.models import AffineMap, AlignmentKind, AlignmentSettings, TaskModel, ZeroShotSettings
 from xlprompt.training.alignment.measure import measure_alignments
 from xlprompt.training.alignment.moments import Alignment
 from xlprompt.training.inputs.preparation import Setup, Split, load_split
@@ -209,6 +212,8 @@ def _predict(
     kinds: Sequence[AlignmentKind],
 ) -> dict[Variant, Predictions]:
     """Predictions of one language by every variant; where nothing is moved, those of none."""
+    if not model.method.is_trained:
+        return {Variant(): _asked(setup, model, part, language)}
     batching = {
         "token_budget": setup.recipe.evaluation.token_budget,
         "pad_id": setup.pad_id,
@@ -230,6 +235,20 @@ def _predict(
         else:
             predictions |= predict_with_maps(model, part.encoded, of_layer, layer=layer, **batching)  # type: ignore[arg-type]
     return predictions | dict.fromkeys(unmoved, predictions[Variant()])
+
+
+def _asked(setup: Setup, model: TaskModel, part: Split, language: str) -> Predictions:
+    """Predictions of the untouched backbone, asked in words."""
+    words = cast(ZeroShotSettings, model.method).words
+    return answer(
+        model.backbone,
+        setup.tokenizer,
+        questions(setup.task, language, part.dataset, words),
+        [index for (index,) in part.encoded.gold()],
+        token_budget=setup.recipe.evaluation.token_budget,
+        device=setup.device,
+        processes=setup.processes,
+    )
 
 
 def _log_metrics(

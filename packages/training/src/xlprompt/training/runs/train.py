@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from xlprompt.evaluation import TransferReport
 from xlprompt.models import ParameterBudget
 from xlprompt.training.errors import RunError
+from xlprompt.training.fitting.choose_engine import choose_engine
 from xlprompt.training.fitting.engine import Engine
 from xlprompt.training.fitting.listeners import KeptStates
 from xlprompt.training.fitting.loop import FitResult
@@ -31,6 +32,7 @@ from xlprompt.training.runs.forgetting import compare_losses, losses_by_language
 from xlprompt.training.runs.opened import TrainingRun, open_training
 from xlprompt.training.runs.overview import ToldCost, tell_cost
 from xlprompt.training.runs.scoring import Scores, score_languages
+from xlprompt.training.runs.untrained import score_untrained
 from xlprompt.training.store.checkpoint import CheckpointMetadata, model_files, save_checkpoint
 from xlprompt.training.store.labels import run_name
 from xlprompt.training.store.metric_names import BEST_STEP, best_score
@@ -44,21 +46,21 @@ class RunResult:
     Attributes:
         run_id: The MLflow run.
         run_name: Its name, such as `xnli-prompt-gemma-3-270m-seed0`.
-        checkpoint: Folder of the best checkpoint, inside the store.
+        checkpoint: Folder of the best checkpoint, inside the store; None where nothing trains.
         budget: Trainable and frozen parameters.
-        fit: How training went.
+        fit: How training went; None where nothing trains.
         scores: Test scores by language.
-        estimate: What training was said to cost before it started.
+        estimate: What training was said to cost before it started; None where nothing trains.
         cost: What the run did cost.
     """
 
     run_id: str
     run_name: str
-    checkpoint: Path
+    checkpoint: Path | None
     budget: ParameterBudget
-    fit: FitResult
+    fit: FitResult | None
     scores: Scores
-    estimate: CostEstimate
+    estimate: CostEstimate | None
     cost: RunCost
 
     @property
@@ -114,6 +116,20 @@ def train(
         TrainingDiverged: See `xlprompt.training.fitting.loop.fit`.
         DataError, ModelError: See `xlprompt.data` and `xlprompt.models`.
     """
+    if not recipe.method_settings.is_trained:
+        choose_engine(recipe.method, engine, deepspeed_config)  # refuses what would not be used
+        done = score_untrained(
+            recipe,
+            store=store,
+            console=console,
+            recipe_path=recipe_path,
+            device=device,
+            parent_run_id=parent_run_id,
+            tags=tags,
+        )
+        if done is None:
+            return None
+        return RunResult(done.run_id, run_name(recipe), None, done.budget, None, done.scores, None, done.cost)
     with open_training(
         recipe,
         store=store,

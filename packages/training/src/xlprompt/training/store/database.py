@@ -24,7 +24,7 @@ from mlflow.store.db.utils import _get_latest_schema_revision
 
 from xlprompt.training.machine.process_identity import is_gone, is_there, this_process
 from xlprompt.training.store.new_database import holds_nothing, make_database
-from xlprompt.training.store.shared.fetched import model_folder
+from xlprompt.training.store.shared.fetched import model_folder, run_folder
 from xlprompt.training.store.shared.server import (
     PATIENCE,
     PREFIX,
@@ -86,23 +86,52 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
     Raises:
         TrackingError: There is no store, no such run, or the run produced no complete checkpoint.
     """
+    client = open_existing(mlruns)
+    with store_errors(mlruns):
+        run = _known_run(client, mlruns, run_id)
+        model = output_model(client, run)
+        if model is None:
+            raise TrackingError(
+                f"run {run_id} ({run.info.status}) has no checkpoint: "
+                + (
+                    "it trained nothing, and its scores are all there is"
+                    if run.info.status == "FINISHED"
+                    else "it ended before training did. Train again"
+                )
+            )
+        return StoredModel(model.model_id, model_folder(client, model, mlruns))
+
+
+def find_artifacts(mlruns: Path, run_id: str) -> Path:
+    """The folder of a run's artifacts.
+
+    Raises:
+        TrackingError: There is no store, or no such run.
+    """
+    client = open_existing(mlruns)
+    with store_errors(mlruns):
+        return run_folder(client, _known_run(client, mlruns, run_id), mlruns)
+
+
+def open_existing(mlruns: Path) -> mlflow.MlflowClient:
+    """A client that reads a store which has to be there.
+
+    Raises:
+        TrackingError: There is no store.
+    """
     if not store_exists(mlruns):
         raise TrackingError(
             f"{mlruns}: no MLflow store here (mlflow.db is missing). Give the folder of a run's store"
         )
-    client = connect(mlruns, writing=False)
-    with store_errors(mlruns):
-        run = find_run(client, run_id)
-        if run is None:
-            where = store_name(mlruns) if tracking_server(mlruns) else mlruns
-            raise TrackingError(f"{where}: no run '{run_id}' in this store. `xlprompt runs` lists the runs")
-        model = output_model(client, run)
-        if model is None:
-            raise TrackingError(
-                f"run {run_id} ({run.info.status}) has no checkpoint: it ended before training did. Train "
-                "again"
-            )
-        return StoredModel(model.model_id, model_folder(client, model, mlruns))
+    return connect(mlruns, writing=False)
+
+
+def _known_run(client: mlflow.MlflowClient, mlruns: Path, run_id: str) -> Run:
+    run = find_run(client, run_id)
+    if run is None:
+        where = store_name(mlruns) if tracking_server(mlruns) else mlruns
+        raise TrackingError(f"{where}: no run '{run_id}' in this store. `xlprompt runs` lists the runs")
+    return run
 
 
 def connect(mlruns: Path, *, writing: bool = True) -> mlflow.MlflowClient:

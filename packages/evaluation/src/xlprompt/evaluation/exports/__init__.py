@@ -1,0 +1,1 @@
+"""Stored predictions as files of the field's own evaluators; each of these is a module."""

@@ -1,0 +1,1 @@
+"""The untouched backbone scored by label words, as EleutherAI's lm-evaluation-harness does."""
