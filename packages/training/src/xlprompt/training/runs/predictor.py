@@ -55,12 +55,21 @@ class LoadedBackbone:
 
     def carries(self, checkpoint: Checkpoint) -> bool:
         """Whether what a checkpoint holds can stand on it beside others, as prompts and heads do."""
-        recipe = _recipe_of(checkpoint)
         return (
-            not recipe.method_settings.changes_backbone
-            and recipe.precision == self.precision
+            stands_beside_others(checkpoint)
+            and _recipe_of(checkpoint).precision == self.precision
             and checkpoint.metadata.backbone_fingerprint == self.backbone.fingerprint
         )
+
+
+@dataclass(frozen=True)
+class Question:
+    """Rows of one language, read for one predictor and not yet answered."""
+
+    rows: tuple[Example, ...]
+    language: str
+    dataset: Dataset
+    encoded: Encoded
 
 
 @dataclass(frozen=True)
@@ -142,28 +151,42 @@ class Predictor:
             if alignment is None
             else _map(self.checkpoint, alignment, code, align, asked=language is not None)
         )
-        dataset = unlabeled_dataset(self.task, rows)
-        encoded = self.encode(dataset, code)
+        question = self.question(rows, code)
         with out_of_memory_explained():
             probabilities = answer_probabilities(
                 self.model,
-                encoded,
+                question.encoded,
                 align=move,
                 layer=None if alignment is None else alignment.layer,
                 token_budget=self.recipe.evaluation.token_budget,
                 pad_id=self.pad_id,
                 device=self.device,
             )
-        cut = self._cut_rows(dataset, code, encoded)
         return Predicted(
             task=self.task,
             language=code,
             max_length=self.recipe.encoding.max_length,
             alignment=None if alignment is None or move is None else _in_words(align, alignment),
-            rows=tuple(
-                Prediction(self.task, row, tuple(map(_likeliest, of_row)), number in cut)
-                for number, (row, of_row) in enumerate(zip(rows, probabilities, strict=True))
-            ),
+            rows=self.predictions(question, probabilities),
+        )
+
+    def question(self, rows: Sequence[Example], language: str) -> Question:
+        """Rows, at least one, as the model reads them.
+
+        Raises:
+            RunError: A text has a token that the backbone does not know.
+        """
+        dataset = unlabeled_dataset(self.task, rows)
+        return Question(tuple(rows), language, dataset, self.encode(dataset, language))
+
+    def predictions(
+        self, question: Question, probabilities: Sequence[Sequence[dict[str, float]]]
+    ) -> tuple[Prediction, ...]:
+        """Answers of a question's rows, by what `answer_probabilities` gives of them."""
+        cut = self._cut_rows(question.dataset, question.language, question.encoded)
+        return tuple(
+            Prediction(self.task, row, tuple(map(_likeliest, of_row)), number in cut)
+            for number, (row, of_row) in enumerate(zip(question.rows, probabilities, strict=True))
         )
 
     def encode(self, dataset: Dataset, language: str) -> Encoded:
@@ -190,6 +213,11 @@ class Predictor:
             return set()
         full = {int(each) for each in encoded.examples[encoded.lengths == self.recipe.encoding.max_length]}
         return {each for each in full if self.encode(dataset.select([each]), code).truncated}
+
+
+def stands_beside_others(checkpoint: Checkpoint) -> bool:
+    """Whether it leaves the backbone as it is, so that other models can stand on it, too."""
+    return not _recipe_of(checkpoint).method_settings.changes_backbone
 
 
 def load_for_many(
