@@ -115,9 +115,7 @@ def test_a_folder_comes_before_a_run_and_the_hub_after_both(tmp_path, store, mon
     assert find_place("owner", store) == tmp_path.__class__("owner")
     with pytest.raises(CheckpointError, match="owner/name: no checkpoint here"):
         find_checkpoint("owner/name", store)
-    with pytest.raises(
-        CheckpointError, match="other/name: no such folder here, and it cannot be had from the hub"
-    ):
+    with pytest.raises(CheckpointError, match="other/name: no such folder here, and as a hub id"):
         find_checkpoint("other/name", store)
 
 

@@ -56,7 +56,7 @@ def find_place(run: str | Path, store: Path) -> Path | str:
         return Path(run)
     if os.sep not in run:
         return find_run_id(run, store)
-    return local_copy(run)
+    return Path(run) if os.path.isdir(run.partition(os.sep)[0]) else local_copy(run)
 
 
 def find_run_id(which: str, store: Path) -> str:
