@@ -11,6 +11,7 @@ from studies import write_study
 from xlprompt.studies.grid import cells
 from xlprompt.studies.grid.cells import make_groups
 from xlprompt.studies.grid.grid import load_grid
+from xlprompt.studies.grid.plan import make_plan
 from xlprompt.training.errors import RecipeError, RunError
 
 pytestmark = pytest.mark.integration
@@ -50,6 +51,17 @@ def test_seeds_differ_and_share_their_group(study):
     assert len({cell.fingerprint for cell in group.cells}) == 2
     assert {cell.group for cell in group.cells} == {group.fingerprint}
     assert [cell.recipe.seed for cell in group.cells] == [0, 1]
+
+
+def test_a_method_that_trains_nothing_has_one_seed_and_needs_test_sets_alone(study, tmp_path, tiny_xglm):
+    folder = tmp_path / "data"
+    for path in (folder / "xnli").glob("*.*.jsonl"):
+        if ".test." not in path.name:
+            path.unlink()
+    path = write_study(tmp_path / "untrained", tiny_xglm, folder, methods=("zeroshot",))
+    (group,) = make_groups(load_grid(path), path)
+    assert [cell.seed for cell in group.cells] == [0]
+    assert make_plan([group], []).count("run") == 1
 
 
 def test_a_value_of_the_recipe_makes_other_cells(study):

@@ -31,7 +31,10 @@ def figures():
         "curves": learning_curves({"prompt": [((1, 50.0), (2, 60.0))] * 2, "head": [((1, 40.0),)]}, "score"),
         "cost": cost_against_score([("xnli", "prompt", 10.0, 60.0), ("xnli", "finetune", 12.0, 60.0)]),
         "share": share_against_score(
-            [("xnli", name, 0.01 * 4**place, spread([50.0, 60.0])) for place, name in enumerate(METHODS)]
+            [
+                ("xnli", name, 0.0 if name == "zeroshot" else 0.01 * 4**place, spread([50.0, 60.0]))
+                for place, name in enumerate(METHODS)
+            ]
         ),
     }
     assert dict(rcParams) == before

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from xlprompt.data.printable import printable
 
 # Okabe and Ito's palette, whose colors differ for every common kind of color blindness (Color Universal
-# Design, 2008); as many as there are methods.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))
+# Design, 2008), and a gray; as many as there are methods.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2, 2, 2)))
 
 WIDTH = 3.75  # inches; browsers show one as 96 CSS pixels
 LETTERS, SMALL = 8.0, 7.0  # points; one is 4/3 CSS pixels

@@ -166,17 +166,22 @@ def share_against_score(points: Sequence[tuple[str, str, float, Spread]]) -> str
 
     Args:
         points: Task, method, trained parameters in percent of the backbone's, mean score over zero-shot
-            languages in percent.
+            languages in percent. Zero, which the axis has no place for, is drawn a tenth of the least share.
     """
     drawn = []
+    shares = [share for _, _, share, _ in points]
+    nothing = (
+        min((share for share in shares if share > 0), default=1.0) / 10
+    )  # a logarithm has no place for 0
     for name in dict.fromkeys(task for task, *_ in points):
         of_task = [point for point in points if point[0] == name]
-        places = side_by_side([share for _, _, share, _ in of_task])
+        places = side_by_side([share or nothing for _, _, share, _ in of_task])
         drawn += [
             (task, method, place, score.mean, score.deviation or 0.0)
             for (task, method, _, score), place in zip(of_task, places, strict=True)
         ]
-    figure = _score_panels(drawn, "trained, % of the backbone (like shares side by side); score ± sd")
+    zero = "" if all(shares) else ", 0 at the left"
+    figure = _score_panels(drawn, f"trained, % of the backbone (like shares side by side{zero}); score ± sd")
     axes = figure.axes[0]
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
