@@ -134,7 +134,7 @@ class SlurmExecutor:
 
     def run(self, jobs: Sequence[Job], report: JobReport) -> Generator[Outcome]:
         """See `xlprompt.studies.executors.executor.Executor`."""
-        _cancel_left([_name_of(job) for job in jobs])
+        _cancel_left(jobs, report)
         waiting = deque(jobs)
         at_a_time = self._settings.workers or len(jobs)
         while waiting or self._sent:
