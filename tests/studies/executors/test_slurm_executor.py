@@ -169,7 +169,7 @@ def test_the_jobs_of_a_killed_study_are_taken_over_by_the_next_call(slurm, long_
     again = start_study(long_study, store, *options)
     said, _ = again.communicate(timeout=300)
     assert again.returncode == 0, said
-    assert "Cancelling jobs that an earlier call has left" in said, said
+    assert "which an earlier call has left" in said, said
     assert "goes on from step" in said
     check_all_finished(store, 1)
 
