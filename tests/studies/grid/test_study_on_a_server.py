@@ -56,7 +56,9 @@ def check_on_server(uri: str, cells: int) -> list[str]:
     return [run.info.run_id for run in trained]
 
 
-def test_a_server_that_dies_and_comes_back_costs_a_study_nothing(study, tmp_path, console, monkeypatch):
+def test_a_server_that_dies_and_comes_back_costs_a_study_nothing(
+    study, tmp_path, console, monkeypatch, capfd
+):
     store, folder = tmp_path / "mlruns", tmp_path / "server"
     folder.mkdir()
     away: list[bool] = []
@@ -72,6 +74,7 @@ def test_a_server_that_dies_and_comes_back_costs_a_study_nothing(study, tmp_path
         assert not list((store / "training-states").glob("*"))
 
         assert run_study(study, store=store, console=console).plan.to_do == ()
+        assert "View run" not in capfd.readouterr().out  # which MLflow prints for each run
         shutil.rmtree(store)  # another machine, which has nothing but the server
         checkpoint, _ = find_checkpoint(first, store)
         assert checkpoint.metadata.task == "xnli"

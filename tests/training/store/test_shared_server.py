@@ -20,6 +20,7 @@ from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.shared.server import (
     experiment_name,
     in_haste,
+    is_of_others,
     tracking_server,
     why_unreachable,
     without_password,
@@ -51,6 +52,14 @@ def test_on_a_server_experiments_have_a_room_of_their_own(tmp_path, monkeypatch)
     assert tracking_server(tmp_path) == "https://mlflow.example.org"
     assert experiment_name("pos", tmp_path) == "xlprompt/pos"
     assert store_exists(tmp_path)
+
+
+def test_a_run_of_a_server_is_of_others_unless_its_training_states_are_here(tmp_path, monkeypatch):
+    (tmp_path / "training-states" / "pos-prompt-seed0-abc").mkdir(parents=True)
+    assert not is_of_others(tmp_path, "def")  # without a server, whoever works here holds the locks of here
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
+    assert is_of_others(tmp_path, "def")
+    assert not is_of_others(tmp_path, "abc")
 
 
 @pytest.mark.parametrize("uri", ["./mlruns", "file:///runs", "databricks", "ftp://host"])

@@ -134,7 +134,7 @@ class SlurmExecutor:
 
     def run(self, jobs: Sequence[Job], report: JobReport) -> Generator[Outcome]:
         """See `xlprompt.studies.executors.executor.Executor`."""
-        _cancel_left([_name_of(job) for job in jobs])
+        _cancel_left(jobs, report)
         waiting = deque(jobs)
         at_a_time = self._settings.workers or len(jobs)
         while waiting or self._sent:
@@ -293,14 +293,15 @@ def _name_of(job: Job) -> str:
     return f"xlprompt-{job.log.stem}-{uuid.uuid5(uuid.NAMESPACE_OID, job.to_json()).hex[:8]}"
 
 
-def _cancel_left(names: Sequence[str]) -> None:
-    """End jobs of these names, which a study that was killed has left, and wait until they are gone."""
+def _cancel_left(jobs: Sequence[Job], report: JobReport) -> None:
+    """End Slurm jobs of these cells, which a study that was killed has left, and wait until they are gone."""
     try:
-        left = slurm_queue.named(names)
+        cells = {_name_of(job): job for job in jobs}
+        found = slurm_queue.named(list(cells))
+        for number, name in found.items():
+            report(cells[name], {"event": "taken_over", "job": number})
+        left = list(found)
         if left:
-            _log.warning(
-                "Cancelling jobs that an earlier call has left in Slurm's queue: %s", ", ".join(left)
-            )
             slurm_queue.cancel(left, signal=STOP_SIGNAL.name.removeprefix("SIG"))
         deadline = time.monotonic() + 120
         while left and time.monotonic() < deadline:

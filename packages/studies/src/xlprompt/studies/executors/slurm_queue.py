@@ -69,8 +69,8 @@ def states() -> dict[str, JobState]:
     return {number: JobState(word, reason) for number, word, reason in parts}
 
 
-def named(names: Sequence[str]) -> list[str]:
-    """Numbers of this user's jobs that wait or run under one of these names.
+def named(names: Sequence[str]) -> dict[str, str]:
+    """Names, of these, by number of this user's jobs that wait or run under them.
 
     Raises:
         SlurmError: The controller does not answer.
@@ -78,7 +78,7 @@ def named(names: Sequence[str]) -> list[str]:
     wanted = set(names)
     lines = _ask("squeue", "--me", "--noheader", "--format=%i|%j").splitlines()
     pairs = [line.strip().partition("|") for line in lines]
-    return [number for number, _, name in pairs if name in wanted]
+    return {number: name for number, _, name in pairs if name in wanted}
 
 
 def cancel(numbers: Sequence[str], *, signal: str | None = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +23,14 @@ from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.cells import Cell, Group
 from xlprompt.studies.grid.over_seeds import as_metrics, summarize
 from xlprompt.studies.grid.own_tasks import learn_own_tasks
-from xlprompt.training.machine.process_identity import is_elsewhere, this_process
+from xlprompt.training.machine.process_identity import this_process
 from xlprompt.training.recipes.recipe import flatten
 from xlprompt.training.store.database import MAX_TAG, PROCESS_TAG, open_client, store_exists
 from xlprompt.training.store.interrupted import remove_leftovers
 from xlprompt.training.store.metric_names import TOTAL_SECONDS
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.shared.fetched import is_local, local_path, run_folder
-from xlprompt.training.store.shared.server import experiment_name, tracking_server
+from xlprompt.training.store.shared.server import experiment_name, is_of_others
 from xlprompt.training.store.tracker import EndState
 from xlprompt.training.store.training_state import saved_steps
 
@@ -213,7 +213,7 @@ class Ledger:
             for run in self._search(tasks, f"attributes.status = 'RUNNING' and tags.{tag} LIKE '_%'"):
                 if kind == "group" and run.data.tags.get("job") != PARENT_JOB:
                     continue
-                if self.is_of_others(run.info.run_id, run.data.tags):
+                if self.is_of_others(run.info.run_id):
                     continue
                 lock = self._lock(kind, run.data.tags[tag])
                 try:
@@ -229,11 +229,9 @@ class Ledger:
                     lock.release()
         return ended
 
-    def is_of_others(self, run_id: str, tags: Mapping[str, str]) -> bool:
-        """Whether a server's run belongs to a machine that does not share this folder, and so no lock."""
-        if not tracking_server(self._store) or not is_elsewhere(tags.get(PROCESS_TAG, "")):
-            return False
-        return not any((self._store / "training-states").glob(f"*-{run_id}"))
+    def is_of_others(self, run_id: str) -> bool:
+        """Whether a run that goes on may be of a machine that shares the server and not these locks."""
+        return is_of_others(self._store, run_id)
 
     def end(self, run_id: str, state: EndState, error: str | None = None) -> None:
         """Close a run that another process has left open."""

@@ -82,6 +82,8 @@ class StudyProgress:
                 self._line(f"{name}: started")
             elif kind == "placed" and "job" in event:
                 self._line(f"{name}: Slurm job {event['job']} on {event['node']}")
+            elif kind == "taken_over":
+                self._line(f"{name}: cancelling Slurm job {event['job']}, which an earlier call has left")
             elif kind == "resumed":
                 self._line(f"{name}: goes on from step {event['step']}")
             elif kind == "lost":

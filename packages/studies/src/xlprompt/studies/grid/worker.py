@@ -111,7 +111,7 @@ def run_job(job: CellJob, report: Report, console: Console) -> str:
             return finished.run_id
         resumable = next((run for run in runs if run.step is not None), None)
         for run in runs:
-            others = ledger.is_of_others(run.run_id, run.tags)
+            others = ledger.is_of_others(run.run_id)
             if run.status == "RUNNING" and run is not resumable and not others:
                 ledger.end(run.run_id, "KILLED", KILLED)
         if resumable is None:

@@ -23,11 +23,6 @@ def is_there(process: str) -> bool:
     return _is_there(process) is True
 
 
-def is_elsewhere(process: str) -> bool:
-    """Whether a process, as `this_process` names it, is another machine's."""
-    return bool(process) and process.partition(" ")[0] != platform.node()
-
-
 def _is_there(process: str) -> bool | None:
     """None for another machine's process, or where nobody knows whose it is."""
     machine, _, rest = process.partition(" ")

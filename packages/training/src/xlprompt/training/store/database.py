@@ -31,6 +31,7 @@ from xlprompt.training.store.shared.server import (
     VARIABLE,
     experiment_name,
     is_http,
+    is_of_others,
     tracking_server,
     why_unreachable,
     without_password,
@@ -271,10 +272,10 @@ def is_at_work(run: Run) -> bool:
     return run.info.status == "RUNNING" and process != this_process() and is_there(process)
 
 
-def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
+def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str, mlruns: Path) -> None:
     """End runs whose process on this machine is gone: who is killed by SIGKILL cannot do so himself."""
     for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
-        if is_gone(run.data.tags.get(PROCESS_TAG, "")):
+        if is_gone(run.data.tags.get(PROCESS_TAG, "")) and not is_of_others(mlruns, run.info.run_id):
             keep_one_model(client, experiment_id, run.info.run_id)
             client.set_tag(run.info.run_id, "error", "its process ended without a word")
             client.set_terminated(run.info.run_id, status="KILLED")

@@ -119,7 +119,7 @@ class MlflowTracker(Tracker):
         """Open a run; the experiment is created on first use, with its artifacts beside the database."""
         with self._needed(WAIT_TO_START):
             self._experiment_id = find_experiment(self._client, experiment, self._mlruns)
-            end_abandoned_runs(self._client, self._experiment_id)
+            end_abandoned_runs(self._client, self._experiment_id, self._mlruns)
             # In the same transaction as the run, so that a run killed at once can be found by its tags.
             given = {key: value[:MAX_TAG] for key, value in tags.items()}
             given[PROCESS_TAG] = this_process()

@@ -65,6 +65,14 @@ def experiment_name(name: str, mlruns: Path) -> str:
     return f"{PREFIX}{name}" if tracking_server(mlruns) else name
 
 
+def is_of_others(mlruns: Path, run_id: str) -> bool:
+    """Whether a run that goes on is a server's and nothing of it is in this folder.
+
+    Then it may be at work on another machine, which locks and numbers of processes here say nothing about.
+    """
+    return bool(tracking_server(mlruns)) and not any((mlruns / "training-states").glob(f"*-{run_id}"))
+
+
 def without_password(uri: str) -> str:
     """An address as it may be shown."""
     if not is_http(uri):
