@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.languages import STUDY_LANGUAGES
-from xlprompt.data.mini import causes, items, questions, realize, topics
+from xlprompt.data.mini import causes, items, questions, realize, tagged, topics
 from xlprompt.data.mini.meaning import Meaning
 from xlprompt.data.mini.world import Person
 from xlprompt.data.sources.rows import check_limit, to_dataset
@@ -88,8 +88,9 @@ def _pairs(task: Task, language: str, split: items.Split) -> Iterator[tuple[tupl
 def _sentences(
     tags: Callable[[realize.Sentence], Sequence[str]], task: Task, language: str, split: items.Split
 ) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    for item in items.sentence_items(task.name, split):
+    for item in tagged.tagged_items(task.name, split):
         said = realize.sentence(language, *item.clauses)
+        said = said.small if item.small else said
         yield (said.tokens,), [task.labels.index(tag) for tag in tags(said)]
 
 
