@@ -1,9 +1,9 @@
-"""The sentences of the two tagging tasks, version 2: longer, and of words that nobody has met.
+"""The sentences of the two tagging tasks, version 2: longer, and partly of words that nobody has met.
 
-Half of the names, things and actions are invented words, and things have up to two colors that are. One word is a
-person here and a bank there, a thing here and a color or an action elsewhere; most words of the test
-are in no training sentence. So tags follow from places, endings and what stands around, and no word's usual
-tag is worth much. Version 1, which has the world's own words alone, is `items.sentence_items`.
+Half of the names and most things and actions are invented words, and things have up to two colors that are.
+One such word is a person here and a bank there, a thing here and a color or an action elsewhere; most of the
+test's are in no training sentence. So their tags follow from where they stand and how they end. Version 1,
+which has the world's own words alone, is `items.sentence_items`.
 """
 
 from __future__ import annotations
