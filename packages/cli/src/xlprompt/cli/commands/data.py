@@ -250,7 +250,9 @@ def _items(source: Source, task: Task, codes: list[str], split: str, number: int
     groups = [[code] for code in codes]
     # Benchmarks of texts are translated. Those of tagged sentences have other sentences in every language,
     # also where ids agree; only the bundled benchmark says the same everywhere.
-    if (not task.kind.by_word or isinstance(source, MiniSource)) and set.intersection(*map(set, keys.values())):
+    if (not task.kind.by_word or isinstance(source, MiniSource)) and set.intersection(
+        *map(set, keys.values())
+    ):
         groups = [codes]
     items = []
     for group in groups:

@@ -1,8 +1,8 @@
 """Invented words: such as pretraining never met, written and inflected in every language.
 
 An invented word is a row of syllables such as "ta-ri-no", a concept like those of `world`. It may stand
-wherever a name, a thing, an action or a color may, so that only its place in a sentence, or an ending,
-tells what it is. How it is written stands in `invented.yaml`; which ones are drawn is the business of `tagged`.
+wherever a name, a thing, an action or a color may, so that only its place in a sentence, or an ending, tells
+what it is. How it is written stands in `invented.yaml`; which ones are drawn is the business of `tagged`.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def row_of(book: Lexicon, section: str, concept: str) -> Row:
 
 
 def colored(language: str, row: Row, colors: tuple[str, ...]) -> Row:
-    """Return the row of a thing with colors beside its noun; forms without one, as counters, stay as they are."""
+    """Return the row of a thing with colors beside its noun; counters, and features, stay as they are."""
     if isinstance(row, str):
         return _painted(language, "obj", row, colors)
     return {form: _painted(language, form, text, colors) for form, text in row.items()}

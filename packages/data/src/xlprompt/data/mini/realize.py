@@ -6,7 +6,7 @@ meaning, and writes the resulting words as text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Literal, get_args

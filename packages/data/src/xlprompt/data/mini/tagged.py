@@ -18,7 +18,7 @@ from xlprompt.data.mini.invented import invented
 from xlprompt.data.mini.items import SIZES, SentenceItem
 from xlprompt.data.mini.meaning import Frame, Meaning, Thing
 from xlprompt.data.mini.realize import STYLES, Clause
-from xlprompt.data.mini.sample import Sampler
+from xlprompt.data.mini.sample import FRAME_WEIGHTS, Sampler
 from xlprompt.data.mini.world import KINDS, WOMEN, Organization, Person, Split
 
 VERSION = 2
@@ -45,12 +45,12 @@ class Register:
     """How sentences of a task are.
 
     Attributes:
-        frames: What they tell of; all frames where empty. One that stands twice comes twice as often.
+        frames: What they tell of. One that stands twice comes twice as often.
         detail: Probability that an optional role is filled.
         small: Probability that a sentence is written without capitals.
     """
 
-    frames: tuple[Frame, ...] = ()
+    frames: tuple[Frame, ...] = tuple(FRAME_WEIGHTS)
     detail: float = 0.5
     small: float = 0.0
 
@@ -58,8 +58,8 @@ class Register:
 REGISTERS: Mapping[str, Register] = MappingProxyType(
     {
         "ner": Register(),
-        # Capitals would tell proper nouns from all else, and times and places are words that everybody knows.
-        "pos": Register(("event", "event", "event", "give", "meet", "stay", "work"), detail=0.3, small=0.5),
+        # Capitals would tell proper nouns from all else, and times and places are told in words that all know.
+        "pos": Register((*FRAME_WEIGHTS, "event", "event"), detail=0.3, small=0.5),
     }
 )
 """Task -> its register: entities as in an encyclopedia, parts of speech as in messages too."""
@@ -102,7 +102,7 @@ class _Writer:
         return SentenceItem(clauses, small=self.sampler.chance(self.register.small))
 
     def _meaning(self) -> Meaning:
-        drawn = self.sampler.meaning(self.register.frames or None, detail=self.register.detail)
+        drawn = self.sampler.meaning(self.register.frames, detail=self.register.detail)
         return self._with_invented(drawn)
 
     def _with_invented(self, meaning: Meaning) -> Meaning:
@@ -126,7 +126,7 @@ class _Writer:
     def _thing(self, thing: Thing, meaning: Meaning) -> Thing:
         if self.sampler.chance(WORDS):
             thing = replace(thing, concept=self._word())
-        # No colors under negation, which some languages inflect the noun for, nor of kinds, which no one sees.
+        # No colors under negation, for which some languages inflect the noun, nor of kinds, which no one sees.
         if meaning.negated or thing.concept in KINDS:
             return thing
         number = self.rng.choices((0, 1, 2), COLORS)[0]
