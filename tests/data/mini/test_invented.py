@@ -1,4 +1,4 @@
-"""Invented words: none real, none of one split in another, written and inflected in every language's script."""
+"""Invented words: none real, none of one split in another, written and inflected in every language."""
 
 import unicodedata
 from itertools import combinations

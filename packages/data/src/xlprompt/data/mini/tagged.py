@@ -58,7 +58,7 @@ class Register:
 REGISTERS: Mapping[str, Register] = MappingProxyType(
     {
         "ner": Register(),
-        # Capitals would tell proper nouns from all else, and times and places are told in words that all know.
+        # Capitals would tell proper nouns from all else; times and places are said in words that all know.
         "pos": Register((*FRAME_WEIGHTS, "event", "event"), detail=0.3, small=0.5),
     }
 )
@@ -126,7 +126,7 @@ class _Writer:
     def _thing(self, thing: Thing, meaning: Meaning) -> Thing:
         if self.sampler.chance(WORDS):
             thing = replace(thing, concept=self._word())
-        # No colors under negation, for which some languages inflect the noun, nor of kinds, which no one sees.
+        # No colors under negation, for which some languages inflect the noun, nor of kinds.
         if meaning.negated or thing.concept in KINDS:
             return thing
         number = self.rng.choices((0, 1, 2), COLORS)[0]
