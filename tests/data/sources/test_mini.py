@@ -1,6 +1,7 @@
 """The benchmark as a source: sizes, parallel rows, the same bytes everywhere, errors that say what to do."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -18,13 +19,52 @@ SOURCE = MiniSource()
 THERE = [name for name, row in TASKS.items() if SOURCE.languages(row, "test")]
 
 
+FIRST = MiniSource("mini-1")
+ROWS = {
+    ("mini-1", "ner"): "29f5091c0288",
+    ("mini-1", "pos"): "89f9ad6f86c7",
+    ("mini", "xnli"): "3d747a5ab9ee",
+    ("mini", "pawsx"): "3a48b5212b7e",
+    ("mini", "ner"): "b0d94bc5af5e",
+    ("mini", "pos"): "0e90ea21e9b5",
+    ("mini", "sib200"): "c1220f0c4a01",
+    ("mini", "xcopa"): "03fdbb904429",
+    ("mini", "xquad"): "cab267eaf436",
+}
+"""First digits of the SHA-256 of the English, Chinese and Arabic test rows."""
+
+
 @cache
 def loaded(name, language, split="test", limit=None):
     return SOURCE.load(task(name), language, split, limit).to_dict()
 
 
-def test_the_benchmark_is_opened_by_its_name():
-    assert open_source("mini").name == "mini"
+def digest_of(source, name):
+    digest = hashlib.sha256()
+    for code in ("en", "zh", "ar"):
+        rows = source.load(task(name), code, "test").to_dict()
+        digest.update(json.dumps(rows, sort_keys=True).encode())
+    return digest.hexdigest()[:12]
+
+
+@pytest.mark.parametrize("name", ["mini", "mini-1"])
+def test_the_benchmark_is_opened_by_its_name(name):
+    assert open_source(name).name == name
+    assert isinstance(open_source(name), MiniSource)
+
+
+@pytest.mark.parametrize(("version", "name"), ROWS)
+def test_the_rows_of_a_version_never_change(version, name):
+    # Published runs are of these rows. A change of a task's needs another version of it, beside the old one.
+    assert digest_of(MiniSource(version), name) == ROWS[version, name]
+
+
+@pytest.mark.parametrize("name", THERE)
+def test_the_first_version_differs_in_the_tagging_tasks_alone(name):
+    tagged = name in ("ner", "pos")
+    prints = [one.fingerprint(task(name), "en", "test") for one in (SOURCE, FIRST)]
+    rows = [one.load(task(name), "en", "validation", 20).to_dict() for one in (SOURCE, FIRST)]
+    assert (prints[0] != prints[1]) == (rows[0] != rows[1]) == tagged
 
 
 @pytest.mark.parametrize("split", SIZES)

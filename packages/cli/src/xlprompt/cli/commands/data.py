@@ -262,12 +262,16 @@ def _parts(
 
 
 def _items(source: Source, task: Task, codes: list[str], split: str, number: int) -> list[_Item]:
+    from xlprompt.data.sources import MiniSource
+
     loaded = {code: source.load(task, code, split) for code in codes}
     keys = {code: _keys(task, rows) for code, rows in loaded.items()}
     groups = [[code] for code in codes]
     # Benchmarks of texts are translated. Those of tagged sentences have other sentences in every language,
     # also where ids agree; only the bundled benchmark says the same everywhere.
-    if (not task.kind.by_word or source.name == "mini") and set.intersection(*map(set, keys.values())):
+    if (not task.kind.by_word or isinstance(source, MiniSource)) and set.intersection(
+        *map(set, keys.values())
+    ):
         groups = [codes]
     items = []
     for group in groups:

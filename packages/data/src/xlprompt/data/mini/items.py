@@ -60,9 +60,15 @@ class PairItem:
 
 @dataclass(frozen=True)
 class SentenceItem:
-    """A sentence to tag; its tags come with its words."""
+    """A sentence to tag; its tags come with its words.
+
+    Attributes:
+        clauses: What it says.
+        small: It is written without capitals, as messages often are.
+    """
 
     clauses: tuple[Clause, ...]
+    small: bool = False
 
 
 def pair_items(task: str, split: Split) -> tuple[PairItem, ...]:

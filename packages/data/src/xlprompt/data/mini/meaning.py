@@ -43,10 +43,17 @@ class Count:
 
 @dataclass(frozen=True)
 class Thing:
-    """A thing or a kind of things, one or counted."""
+    """A thing or a kind of things, one or counted.
+
+    Attributes:
+        concept: A thing, a kind, or an invented one.
+        count: How many; None for one.
+        colors: Invented words for how it looks, in the order in which they are said.
+    """
 
     concept: str
     count: Count | None = None
+    colors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

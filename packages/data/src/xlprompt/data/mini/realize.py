@@ -6,22 +6,14 @@ meaning, and writes the resulting words as text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from dataclasses import dataclass, replace
+from functools import partial, reduce
 from typing import Literal, get_args
 
-from xlprompt.data.mini.lexicon import (
-    Filler,
-    FormError,
-    Lexicon,
-    RowFiller,
-    Word,
-    expand,
-    lexicon,
-    mark_entity,
-)
-from xlprompt.data.mini.meaning import FRAMES_WITH_NEGATION, Meaning, Thing
-from xlprompt.data.mini.world import CITIES, THINGS, Organization, Person
+from xlprompt.data.mini.fillers import PersonFiller, expanded, say_pattern, slots_of
+from xlprompt.data.mini.lexicon import Filler, FormError, Lexicon, Word, lexicon
+from xlprompt.data.mini.meaning import FRAMES_WITH_NEGATION, Meaning
 
 Style = Literal["plain", "reworded"]
 STYLES: tuple[Style, ...] = get_args(Style)
@@ -34,21 +26,6 @@ _REWORDED = {
     "compare": "compare_reworded",
     "give": "receive",
 }
-
-
-_SLOTS = (
-    "agent",
-    "patient",
-    "action",
-    "object",
-    "organization",
-    "quality",
-    "state",
-    "site",
-    "place",
-    "time",
-    "cause",
-)
 
 
 @dataclass(frozen=True)
@@ -79,6 +56,12 @@ class Sentence:
         return write(self.words, spaces=lexicon(self.language).spaces)
 
     @property
+    def small(self) -> Sentence:
+        """The same without capitals; in scripts that have none the same."""
+        words = (replace(word, text=_lowered(self.language, word.text)) for word in self.words)
+        return replace(self, words=tuple(words))
+
+    @property
     def marked(self) -> tuple[int, int]:
         """Where in `text` the marked role begins and ends, in code points.
 
@@ -93,11 +76,11 @@ class Sentence:
 
 
 def sentence(language: str, *clauses: Clause, mark: tuple[int, str] | None = None) -> Sentence:
-    """Say one meaning, or two as one sentence.
+    """Say one meaning, or several as one sentence.
 
     Args:
         language: One of the study's languages.
-        clauses: Meaning and style of each; two are joined by the language's "and".
+        clauses: Meaning and style of each; they are joined by the language's "and".
         mark: A clause, counted from 0, and the role of it whose words are marked: without adpositions and
             punctuation at either end, and of a person the name alone.
 
@@ -110,11 +93,7 @@ def sentence(language: str, *clauses: Clause, mark: tuple[int, str] | None = Non
         _clause(book, meaning, style, role if place == at else "")
         for place, (meaning, style) in enumerate(clauses)
     ]
-    if len(parts) == 1:
-        words = parts[0]
-    else:
-        first, second = (_Words(part) for part in parts)
-        words = _pattern(book, "join", {"first": first, "second": second})
+    words = reduce(partial(_joined, book), parts)
     return Sentence(language, _finished(book, words))
 
 
@@ -132,7 +111,7 @@ def between_sentences(language: str) -> str:
 def phrase(language: str, name: str) -> Sentence:
     """A fixed phrase of a language, such as its "yes" (`agree`)."""
     book = lexicon(language)
-    words = _expanded(book, f"phrase {name}", book.phrases[name], {})
+    words = expanded(book, f"phrase {name}", book.phrases[name], {})
     if words and words[-1].pos == "PUNCT":  # a question has its mark
         return Sentence(language, _capitalized(book, words))
     return Sentence(language, _finished(book, words))
@@ -148,20 +127,20 @@ def elliptical_question(language: str, meaning: Meaning, role: str) -> Sentence:
     """One role of a meaning as a question: "In Rome?"."""
     book = lexicon(language)
     words = _words_of_role(book, meaning, role)
-    mark = _expanded(book, "phrase where", book.phrases["where"], {})[-1]
+    mark = expanded(book, "phrase where", book.phrases["where"], {})[-1]
     return Sentence(language, (*_capitalized(book, words), mark))
 
 
 def code_switched(language: str, other: str, meaning: Meaning, style: Style, roles: Set[str]) -> Sentence:
     """A sentence of one language in which some roles are said in another, in their usual form there."""
     book = lexicon(language)
-    slots = _slots(book, meaning)
-    foreign = _slots(lexicon(other), meaning)
+    slots = slots_of(book, meaning)
+    foreign = slots_of(lexicon(other), meaning)
     for role in roles:
         own, filler = slots[role], foreign[role]
         if own and filler:
             slots[role] = _Switched(filler.words(None), own)
-    return Sentence(language, _finished(book, _pattern(book, _pattern_name(meaning, style), slots)))
+    return Sentence(language, _finished(book, say_pattern(book, _pattern_name(meaning, style), slots)))
 
 
 def write(words: tuple[Word, ...], *, spaces: bool) -> str:
@@ -186,17 +165,21 @@ def _starts(words: tuple[Word, ...], *, spaces: bool) -> list[int]:
 
 
 def _words_of_role(book: Lexicon, meaning: Meaning, role: str) -> tuple[Word, ...]:
-    filler = _slots(book, meaning)[role]
+    filler = slots_of(book, meaning)[role]
     if filler is None:
         raise FormError(f"{role} is empty in {meaning}")
     return filler.words(None)
 
 
 def _clause(book: Lexicon, meaning: Meaning, style: Style, marked: str) -> tuple[Word, ...]:
-    slots = _slots(book, meaning)
+    slots = slots_of(book, meaning)
     if filler := slots.get(marked):
         slots[marked] = _Marked(filler)
-    return _pattern(book, _pattern_name(meaning, style), slots)
+    return say_pattern(book, _pattern_name(meaning, style), slots)
+
+
+def _joined(book: Lexicon, first: tuple[Word, ...], second: tuple[Word, ...]) -> tuple[Word, ...]:
+    return say_pattern(book, "join", {"first": _Words(first), "second": _Words(second)})
 
 
 def _pattern_name(meaning: Meaning, style: Style) -> str:
@@ -210,19 +193,12 @@ def _pattern_name(meaning: Meaning, style: Style) -> str:
     return name
 
 
-def _pattern(book: Lexicon, name: str, slots: Mapping[str, Filler | None]) -> tuple[Word, ...]:
-    return _expanded(book, f"pattern {name}", book.patterns[name], slots)
-
-
-def _expanded(book: Lexicon, where: str, form: str, slots: Mapping[str, Filler | None]) -> tuple[Word, ...]:
-    try:
-        return expand(form, slots)
-    except FormError as error:
-        raise FormError(f"{book.language}.yaml: {where}: {error}") from None
-
-
 def _finished(book: Lexicon, words: tuple[Word, ...]) -> tuple[Word, ...]:
-    return _capitalized(book, words) + _expanded(book, "stop", book.stop, {})
+    return _capitalized(book, words) + expanded(book, "stop", book.stop, {})
+
+
+def _lowered(language: str, text: str) -> str:
+    return (text.replace("İ", "i").replace("I", "ı") if language == "tr" else text).lower()
 
 
 def _capitalized(book: Lexicon, words: tuple[Word, ...]) -> tuple[Word, ...]:
@@ -258,7 +234,7 @@ class _Switched:
     def words(self, form: str | None) -> tuple[Word, ...]:
         # Foreign words stand apart even where the language writes without spaces.
         foreign = (replace(self.value[0], space=True), *self.value[1:])
-        if not isinstance(self.own, _PersonFiller):
+        if not isinstance(self.own, PersonFiller):
             return foreign
         # A person's forms may hold more than the name, such as a preposition or a verb that agrees with it.
         own = self.own.words(form)
@@ -277,7 +253,7 @@ class _Marked:
 
     def words(self, form: str | None) -> tuple[Word, ...]:
         words = self.own.words(form)
-        if isinstance(self.own, _PersonFiller):  # whose forms may hold a verb
+        if isinstance(self.own, PersonFiller):  # whose forms may hold a verb
             inner = [place for place, word in enumerate(words) if word.entity]
         else:
             inner = [place for place, word in enumerate(words) if word.pos not in ("ADP", "PUNCT")]
@@ -288,103 +264,3 @@ class _Marked:
 
     def feature(self, name: str) -> str:
         return self.own.feature(name)
-
-
-@dataclass(frozen=True)
-class _PersonFiller:
-    book: Lexicon
-    person: Person
-
-    def words(self, form: str | None) -> tuple[Word, ...]:
-        form = form or "subj"
-        if form not in self.book.person:
-            raise FormError(f"person has no form {form!r}")
-        given, family = self.person.given, self.person.family
-        slots: dict[str, Filler | None] = {
-            "given": RowFiller(f"given.{given}", self.book.given[given], (form,)),
-            "family": RowFiller(f"family.{family}", self.book.family[family], (form,)),
-        }
-        return mark_entity(expand(self.book.person[form], slots), "PER")
-
-    def feature(self, name: str) -> str:
-        if name == "gender":
-            return self.person.gender
-        given = self.book.given[self.person.given]
-        if isinstance(given, str) or name not in given:
-            raise FormError(f"given.{self.person.given} has no {name!r}")
-        return given[name]
-
-
-@dataclass(frozen=True)
-class _ThingFiller:
-    book: Lexicon
-    thing: Thing
-
-    @property
-    def _row(self) -> RowFiller:
-        section = "things" if self.thing.concept in THINGS else "kinds"
-        row = getattr(self.book, section)[self.thing.concept]
-        return RowFiller(f"{section}.{self.thing.concept}", row, ("obj",))
-
-    def words(self, form: str | None) -> tuple[Word, ...]:
-        if self.thing.count is None:
-            return self._row.words(form)
-        number = self.thing.count.number
-        slots: dict[str, Filler | None] = {
-            "number": RowFiller(f"numbers.{number}", self.book.numbers[number], ("form", "obj")),
-            "thing": self._row,
-        }
-        return _pattern(self.book, self.thing.count.mode, slots)
-
-    def feature(self, name: str) -> str:
-        if name == "number":
-            return "pl" if self.thing.count else "sg"
-        return self._row.feature(name)
-
-
-def _slots(book: Lexicon, meaning: Meaning) -> dict[str, Filler | None]:
-    slots: dict[str, Filler | None] = dict.fromkeys(_SLOTS)
-    gender = meaning.agent.gender if meaning.agent else ""
-    if meaning.agent:
-        slots["agent"] = _PersonFiller(book, meaning.agent)
-    if meaning.patient:
-        slots["patient"] = _PersonFiller(book, meaning.patient)
-    if meaning.action:
-        section = "actions" if meaning.frame == "event" else "person_actions"
-        row = getattr(book, section)[meaning.action]
-        slots["action"] = RowFiller(f"{section}.{meaning.action}", row, ("past", f"past_{gender}"), slots)
-    if meaning.thing:
-        slots["object"] = _ThingFiller(book, meaning.thing)
-    if meaning.organization:
-        slots["organization"] = _organization(book, meaning.organization)
-    if meaning.quality:
-        slots["quality"] = RowFiller(
-            f"qualities.{meaning.quality}", book.qualities[meaning.quality], (gender,), slots
-        )
-    if meaning.state:
-        state = RowFiller(f"states.{meaning.state}", book.states[meaning.state], (gender,), slots)
-        slots["state"] = state
-        if meaning.frame == "event":
-            because = book.patterns[f"because_{gender}"]
-            slots["cause"] = RowFiller("cause", because, (), {"state": state, "agent": slots["agent"]})
-    if meaning.site:
-        slots["site"] = RowFiller(f"sites.{meaning.site}", book.sites[meaning.site], ("at",))
-    if meaning.place:
-        section = "cities" if meaning.place in CITIES else "countries"
-        row = getattr(book, section)[meaning.place]
-        slots["place"] = RowFiller(f"{section}.{meaning.place}", row, ("in",), entity="LOC")
-    if meaning.time:
-        row = book.days[meaning.time.day]
-        slots["time"] = RowFiller(f"days.{meaning.time.day}", row, (meaning.time.part,))
-    return slots
-
-
-def _organization(book: Lexicon, organization: Organization) -> RowFiller:
-    row = book.organization_types[organization.type]
-    name = f"organization_types.{organization.type}"
-    if organization.name is None:
-        return RowFiller(name, {"at": row["a_at"]}, ("at",))
-    proper = RowFiller(
-        f"organization_names.{organization.name}", book.organization_names[organization.name], ("form",)
-    )
-    return RowFiller(name, row, ("at",), {"name": proper}, entity="ORG")

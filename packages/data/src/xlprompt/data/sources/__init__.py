@@ -14,10 +14,14 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.sources.folder import FolderSource
 from xlprompt.data.sources.hub import HubSource
 from xlprompt.data.sources.inventory import expanded
-from xlprompt.data.sources.mini import MiniSource
+from xlprompt.data.sources.mini import BUNDLED, MiniSource
 from xlprompt.data.tasks.task_type import Task
 
-__all__ = ["FolderSource", "HubSource", "MiniSource", "Source", "open_source"]
+__all__ = ["NAMED", "FolderSource", "HubSource", "MiniSource", "Source", "open_source"]
+
+
+NAMED = (*BUNDLED, "hub")
+"""What is a source and no folder."""
 
 
 class Source(Protocol):
@@ -42,7 +46,7 @@ def open_source(spec: str, own: Task | None = None) -> Source:
     """Open the source that a recipe or ``DATA=`` names.
 
     Args:
-        spec: "mini", "hub" or a folder.
+        spec: "mini", "mini-1", "hub" or a folder.
         own: The user's own task that the folder is known to be; None where that is to be found out.
 
     Returns:
@@ -53,8 +57,8 @@ def open_source(spec: str, own: Task | None = None) -> Source:
     """
     if spec == "hub":
         return HubSource()
-    if spec == "mini":
-        return MiniSource()
+    if spec in BUNDLED:
+        return MiniSource(spec)
     if not spec.strip():
         raise DataError("no source is named", fix="Give DATA=mini, DATA=hub or DATA=<folder>.")
     return FolderSource(expanded(spec), own)

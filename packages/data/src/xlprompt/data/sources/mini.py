@@ -1,6 +1,8 @@
 """The mini benchmark as a source: items of its tasks, said in each of the study's languages.
 
-Nothing is stored: items are drawn and said on demand, in about half a second a language and split.
+Nothing is stored: items are drawn and said on demand, in about half a second a language and split. `mini` has
+the newest items of each task. `mini-1` has the first ones of `ner` and `pos`, which published results of
+before are about; all other tasks are the same in both.
 """
 
 from __future__ import annotations
@@ -9,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.resources import files
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.languages import STUDY_LANGUAGES
-from xlprompt.data.mini import causes, items, questions, realize, topics
+from xlprompt.data.mini import causes, invented, items, questions, realize, tagged, topics
 from xlprompt.data.mini.meaning import Meaning
 from xlprompt.data.mini.world import Person
 from xlprompt.data.sources.rows import check_limit, to_dataset
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
 class MiniSource:
     """The bundled benchmark; satisfies `xlprompt.data.sources.Source`."""
 
-    name = "mini"
+    def __init__(self, name: str = "mini") -> None:
+        """Take the newest version, or the one that a name of `BUNDLED` stands for."""
+        self.name = name
+        self._makers = _MAKERS if name == "mini" else {**_MAKERS, **_FIRST_MAKERS}
 
     def languages(self, task: Task, split: str) -> tuple[str, ...]:
         """Return the study's languages: its tasks and splits are there in all of them, and parallel."""
@@ -55,7 +60,7 @@ class MiniSource:
         check_limit(limit)
         _check(task, language)
         wanted = check_split(split)
-        made = enumerate(_MAKERS[task.name](task, language, wanted))
+        made = enumerate(self._makers[task.name](task, language, wanted))
         rows = (Example(place, f"{split}-{place}", texts, answer) for place, (texts, answer) in made)
         return to_dataset(task, rows, limit=limit, fingerprint=self.fingerprint(task, language, split))
 
@@ -64,7 +69,10 @@ class MiniSource:
         _check(task, language)
         written = (files(realize.__package__) / "languages" / f"{language}.yaml").read_text(encoding="utf-8")
         version = _VERSIONS.get(task.name, items.VERSION)
-        return fingerprint_of(["mini", version, task.name, task.version, check_split(split), written])
+        parts = ["mini", version, task.name, task.version, check_split(split), written]
+        if task.name in _FIRST_MAKERS and self.name == "mini":
+            parts[1:2] = [tagged.VERSION, invented.table_text()]
+        return fingerprint_of(parts)
 
 
 def _check(task: Task, code: str) -> None:
@@ -85,12 +93,26 @@ def _pairs(task: Task, language: str, split: items.Split) -> Iterator[tuple[tupl
         yield tuple(realize.sentence(language, *each).text for each in (item.first, item.second)), item.label
 
 
+_Tags: TypeAlias = Callable[[realize.Sentence], Sequence[str]]
+_ItemsOf: TypeAlias = Callable[[str, items.Split], Sequence[items.SentenceItem]]
+
+
 def _sentences(
-    tags: Callable[[realize.Sentence], Sequence[str]], task: Task, language: str, split: items.Split
+    tags: _Tags, items_of: _ItemsOf, task: Task, language: str, split: items.Split
 ) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    for item in items.sentence_items(task.name, split):
+    for item in items_of(task.name, split):
         said = realize.sentence(language, *item.clauses)
+        if item.small:
+            said = said.small
         yield (said.tokens,), [task.labels.index(tag) for tag in tags(said)]
+
+
+def _entities(said: realize.Sentence) -> Sequence[str]:
+    return said.entities
+
+
+def _parts_of_speech(said: realize.Sentence) -> Sequence[str]:
+    return said.pos
 
 
 def _texts(task: Task, language: str, split: items.Split) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -116,19 +138,31 @@ def _choice(language: str, choice: causes.Choice) -> str:
     return realize.text(language, choice)
 
 
-_MAKERS: Mapping[str, Callable[[Task, str, items.Split], Iterator[tuple[tuple[Any, ...], Any]]]]
-_MAKERS = MappingProxyType(
+BUNDLED = ("mini", "mini-1")
+"""What names the benchmark: its newest version, and its first one."""
+
+_Maker: TypeAlias = "Callable[[Task, str, items.Split], Iterator[tuple[tuple[Any, ...], Any]]]"
+
+_MAKERS: Mapping[str, _Maker] = MappingProxyType(
     {
         "xnli": _pairs,
         "pawsx": _pairs,
-        "ner": partial(_sentences, lambda said: said.entities),
-        "pos": partial(_sentences, lambda said: said.pos),
+        "ner": partial(_sentences, _entities, tagged.tagged_items),
+        "pos": partial(_sentences, _parts_of_speech, tagged.tagged_items),
         "sib200": _texts,
         "xcopa": _choices,
         "xquad": _questions,
     }
 )
 """By task, texts and answers of its items, said in a language."""
+
+_FIRST_MAKERS: Mapping[str, _Maker] = MappingProxyType(
+    {
+        "ner": partial(_sentences, _entities, items.sentence_items),
+        "pos": partial(_sentences, _parts_of_speech, items.sentence_items),
+    }
+)
+"""Those of `mini-1` that differ."""
 
 _VERSIONS: Mapping[str, int] = MappingProxyType(
     {"sib200": topics.VERSION, "xcopa": causes.VERSION, "xquad": questions.VERSION}

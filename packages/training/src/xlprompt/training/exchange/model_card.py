@@ -13,6 +13,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from xlprompt.data import Task
 from xlprompt.data.languages import language as language_row
+from xlprompt.data.sources import NAMED
 from xlprompt.models import canonical_name, short_name
 from xlprompt.models.pretrained.known import GEMMA, NANO, NANO_BALANCED
 from xlprompt.models.pretrained.license import license_of
@@ -96,7 +97,7 @@ def _backbone(recipe: Recipe) -> str:
 
 def _place(recipe: Recipe) -> str:
     source = recipe.data.source
-    return source if source in ("mini", "hub") else "a folder of files" if source else "not known here"
+    return source if source in NAMED else "a folder of files" if source else "not known here"
 
 
 def _front(task: Task, recipe: Recipe, facts: StoredFacts, title: str) -> ModelCardData:

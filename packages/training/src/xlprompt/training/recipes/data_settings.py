@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from xlprompt.data.sources import NAMED
 from xlprompt.training.recipes.settings import Settings, each_once
 
 
@@ -83,7 +84,7 @@ class DataSettings(Settings):
     def _folder_is_named_from_the_root(cls, value: str | None) -> str | None:
         """A run knows where its data are, from whatever folder it is scored or resumed."""
         folder = os.path.expanduser(value or "")
-        return os.path.abspath(folder) if value not in ("mini", "hub") and os.path.isdir(folder) else value
+        return os.path.abspath(folder) if value not in NAMED and os.path.isdir(folder) else value
 
     @model_validator(mode="after")
     def _languages_are_named_once(self) -> DataSettings:

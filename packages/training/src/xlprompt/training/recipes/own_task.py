@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from xlprompt.data.sources import FolderSource, open_source
+from xlprompt.data.sources import NAMED, FolderSource, open_source
 from xlprompt.data.tasks import BUNDLED
 from xlprompt.data.tasks.own import OWN, definition_of
 from xlprompt.training.errors import RecipeError
@@ -34,7 +34,7 @@ def own_task_values(layers: Layers, overrides: Mapping[str, Any]) -> dict[str, A
     if task in BUNDLED or "task_definition" in overrides or _last(layers, "task_definition") is not None:
         return {}
     source = overrides.get("data.source", _last(layers, "data", "source"))
-    if not isinstance(source, str) or source in ("mini", "hub"):
+    if not isinstance(source, str) or source in NAMED:
         if task == OWN:
             raise RecipeError(
                 f"task: '{OWN}' is the task that a data folder is, and data.source is {source or 'null'}. "

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from xlprompt.data.sources import NAMED
 from xlprompt.data.tokens.cutter import GranularitySettings
 from xlprompt.models import AlignmentSettings
 from xlprompt.training.errors import RecipeError, RunError
@@ -114,7 +115,7 @@ def _require_place(source: str | None, *, given: bool) -> None:
     Raises:
         RunError: It is not there; where it was recorded as a relative path, the message says of what.
     """
-    if given or source in (None, "mini", "hub") or os.path.exists(os.path.expanduser(source)):
+    if given or source in (None, *NAMED) or os.path.exists(os.path.expanduser(source)):
         return
     relative = "" if os.path.isabs(source) else ", as seen from the folder that the training ran in"
     raise RunError(
