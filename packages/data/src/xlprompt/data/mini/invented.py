@@ -172,7 +172,7 @@ def written(concept: str, script: str, part: Literal["word", "stem", "root"] = "
         own = dict(zip(_SYLLABLES, signs.syllables.split(), strict=True))
         return "".join(own[each] for each in parts)
     consonants = dict(zip(CONSONANTS, signs.consonants.split(), strict=True))
-    shapes = [dict(zip(VOWELS, signs.vowels.split(), strict=True))[vowel] for _, vowel in parts]
+    shapes = [dict(zip(VOWELS, signs.vowels.split(), strict=True))[each[1]] for each in parts]
     if signs.stressed and part == "word":
         shapes[-2] = dict(zip(VOWELS, signs.stressed.split(), strict=True))[parts[-2][1]]
     if part == "stem":
@@ -180,8 +180,7 @@ def written(concept: str, script: str, part: Literal["word", "stem", "root"] = "
     if part == "root":
         shapes = ["{}"] * len(parts)
     return "".join(
-        shape.replace("{}", consonants[consonant])
-        for shape, (consonant, _) in zip(shapes, parts, strict=True)
+        shape.replace("{}", consonants[each[0]]) for shape, each in zip(shapes, parts, strict=True)
     )
 
 
