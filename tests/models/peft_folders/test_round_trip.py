@@ -5,9 +5,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig
+from peft import (
+    IA3Config,
+    LoraConfig,
+    PeftConfig,
+    PrefixTuningConfig,
+    PromptEncoderConfig,
+    PromptTuningConfig,
+)
 from peft_models import make_plain_llama, make_qwen, trained_by_peft
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 
 from xlprompt.models import (
     AdapterSettings,
@@ -233,17 +245,22 @@ def test_what_peft_cannot_hold_is_refused_with_the_reason(method: Method, reason
         peft_parts(method, {}, base="somewhere")
 
 
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (AutoModelForSequenceClassification, LoraConfig(r=2, target_modules=["q_proj"], task_type="SEQ_CLS")),
+        (AutoModelForSequenceClassification, PrefixTuningConfig(num_virtual_tokens=3, task_type="SEQ_CLS")),
+        (AutoModelForTokenClassification, LoraConfig(r=2, target_modules=["q_proj"], task_type="TOKEN_CLS")),
+    ],
+)
 def test_a_classifier_that_was_trained_along_is_read_with_the_adapter(
-    tiny_qwen: Path, tmp_path: Path
+    tiny_qwen: Path, kind: type, config: PeftConfig, tmp_path: Path
 ) -> None:
-    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="SEQ_CLS")
-    theirs, folder = trained_by_peft(
-        AutoModelForSequenceClassification, tiny_qwen, config, tmp_path / "adapter", num_labels=3
-    )
+    theirs, folder = trained_by_peft(kind, tiny_qwen, config, tmp_path / "adapter", num_labels=3)
     found = read_peft_folder(folder)
-    score = theirs.get_base_model().score.modules_to_save["default"].weight
-    assert list(found.head) == ["weight"]
-    assert torch.equal(found.head["weight"], score)
+    score = dict(theirs.get_base_model().score.modules_to_save["default"].named_parameters())
+    assert found.head.keys() == score.keys()
+    assert all(torch.equal(found.head[name], score[name]) for name in score)
 
 
 def test_weights_of_the_base_in_an_adapter_are_refused(tiny_qwen: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mlflow import MlflowClient
-from peft import LoraConfig, PrefixTuningConfig, TaskType
+from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, TaskType
 from peft_models import make_qwen, trained_by_peft
 from rich.console import Console
 from small import tiny_recipe, write_data
@@ -184,6 +184,19 @@ def test_labels_in_another_order_are_put_into_the_tasks(tiny_qwen, data, store, 
         import_from_peft(
             folder, store=store, console=quiet(), overrides={"task": "xnli"}, labels=("yes", "no")
         )
+
+
+def test_where_peft_reads_padding_is_told(tiny_qwen, tmp_path, store):
+    config = PromptTuningConfig(num_virtual_tokens=3, task_type="SEQ_CLS")
+    model, folder = classifier(tiny_qwen, tmp_path / "adapter", config=config)
+    overrides = {"task": "xnli", "encoding.max_length": 64}
+    imported = import_from_peft(folder, store=store, console=quiet(), overrides=overrides, device="cpu")
+    assert "padding in shorter rows" in imported.notes[-1]
+    ids = torch.tensor([[2, 300, 310, 320]])
+    with torch.no_grad():
+        expected = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
+    ours = logits_here(load_checkpoint(imported.checkpoint), ids)[-1]  # one row, so nothing is padded
+    torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-6)
 
 
 def test_without_a_classifier_labels_are_read_as_the_next_token(tiny_xglm, tmp_path, store):

@@ -48,6 +48,10 @@ from xlprompt.training.store.tracker import StoredModel, Tracker, true_end_state
 
 ORIGIN_TAG, ORIGIN = "origin", "peft"
 _CPU = torch.device("cpu")
+_PADDING = (
+    "PEFT reads a classifier behind a soft prompt at the last column of a batch, which is padding in shorter "
+    "rows; here it is read at a row's last token. Scores can differ from those of padded batches."
+)
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,8 @@ def import_from_peft(
     _require_backbone(folder, built, about)
     difference, notes = _compared(folder, built, taken, tokenizer, recipe)
     notes += _about_head(kind, about, task, labels)
+    if found.kind in ("PROMPT_TUNING", "P_TUNING") and found.head:
+        notes.append(_PADDING)
     if recipe.precision != "float32" or target != _CPU:
         built = build_model(recipe, tokenizer, target)
         built.load_trainable_state(state)
