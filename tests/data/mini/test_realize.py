@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from xlprompt.data import STUDY_LANGUAGES, language
-from xlprompt.data.mini import lexicon as lexicon_module
 from xlprompt.data.mini import fillers, realize, world
+from xlprompt.data.mini import lexicon as lexicon_module
 from xlprompt.data.mini.lexicon import PATTERNS, PHRASES, UPOS, FormError, Word, lexicon, parse_lexicon
 from xlprompt.data.mini.meaning import Count, Meaning, Thing, Time
 from xlprompt.data.mini.realize import code_switched, fragment, phrase, sentence, write
