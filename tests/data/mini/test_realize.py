@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from xlprompt.data import STUDY_LANGUAGES, language
+from xlprompt.data.mini import fillers, realize, world
 from xlprompt.data.mini import lexicon as lexicon_module
-from xlprompt.data.mini import realize, world
 from xlprompt.data.mini.lexicon import PATTERNS, PHRASES, UPOS, FormError, Word, lexicon, parse_lexicon
 from xlprompt.data.mini.meaning import Count, Meaning, Thing, Time
 from xlprompt.data.mini.realize import code_switched, fragment, phrase, sentence, write
@@ -175,7 +175,7 @@ def said(request):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lexicon_module, "expand", noted)
-        patch.setattr(realize, "expand", noted)
+        patch.setattr(fillers, "expand", noted)
         result = Said(code, [], [], [], [], forms)
         for one in chain(
             (sentence(code, *clauses) for clauses in everything()),
