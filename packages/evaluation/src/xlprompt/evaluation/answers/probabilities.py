@@ -65,6 +65,11 @@ def answer_probabilities(
             if placed is not None:
                 states = placed(states.float())
             found.add(model.head(states).float()[None], moved)
+    return named_probabilities_of(encoded, found)
+
+
+def named_probabilities_of(encoded: Encoded, found: AllLogits) -> list[list[dict[str, float]]]:
+    """The same of logits that are there already, in one variant; returns and raises as above."""
     kind = encoded.task.kind
     (logits,), examples, _ = found.in_order(Processes())
     groups = examples if kind.compares_readouts else None

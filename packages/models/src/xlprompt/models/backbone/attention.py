@@ -99,7 +99,8 @@ def prompted_attention(
         sliding_window: Window of a local layer, or None.
         softcap: Tanh cap on the scores (Gemma 2), or None.
         s_aux: Attention sinks (gpt-oss); refused, as they change the softmax.
-        layer_prompts: `[2, kv head, prompt length, head dim]` by layer, of those that have a prompt, or None.
+        layer_prompts: `[2, kv head, prompt length, head dim]` by layer, of those that have a prompt; with
+            another one for each row `[2, batch, kv head, prompt length, head dim]`; or None.
         recorder: Where to note the text's own keys and values, or None.
 
     Returns:
@@ -123,7 +124,7 @@ def prompted_attention(
     heads, time, head_dim = query.shape[1:]
     prompt_length = 0
     if layer_prompts is not None and (prompt := layer_prompts.get(layer)) is not None:
-        prompt_length = prompt.shape[2]
+        prompt_length = prompt.shape[-2]
         key, value = _behind(prompt, key, value)
     if sliding_window is not None and sliding_window >= time:
         sliding_window = None
@@ -152,8 +153,9 @@ def prompted_attention(
 
 
 def _behind(prompt: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """A layer's prompt in front of the text's keys and values, the same for every row."""
-    of_rows = prompt[:, None].expand(2, len(key), -1, -1, -1)  # [2, batch, kv head, prompt, head dim]
+    """A layer's prompt in front of the text's keys and values, the same for every row or one for each."""
+    # [2, batch, kv head, prompt, head dim]
+    of_rows = prompt if prompt.dim() == 5 else prompt[:, None].expand(2, len(key), -1, -1, -1)
     return torch.cat((of_rows[0], key), dim=2), torch.cat((of_rows[1], value), dim=2)
 
 

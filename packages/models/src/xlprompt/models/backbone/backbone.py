@@ -257,7 +257,7 @@ def _replaced_slots(layers: nn.ModuleList, hidden: Tensor | None) -> Iterator[No
 
 def _replace_slots(prompt: Tensor, _: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     states, *rest = arguments
-    return (torch.cat((prompt.expand(len(states), -1, -1), states[:, len(prompt) :]), dim=1), *rest)
+    return (torch.cat((prompt.expand(len(states), -1, -1), states[:, prompt.shape[-2] :]), dim=1), *rest)
 
 
 def _replace_attention(model: PreTrainedModel, layers: nn.ModuleList, name: str) -> None:

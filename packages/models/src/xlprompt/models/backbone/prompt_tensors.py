@@ -1,7 +1,9 @@
 """What a backbone consumes of a prompt: its tensors, and the sizes that they must fit."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 
@@ -17,7 +19,9 @@ class PromptShape:
 
 @dataclass(frozen=True)
 class PromptTensors:
-    """A prompt in the backbone's dtype, ready for one or more forward passes.
+    """A prompt in the backbone's dtype, ready for one or more forward passes; or one for each row of a batch.
+
+    Where each row has its own, `batch` stands in front of the last axes that are named here (`of_rows`).
 
     Attributes:
         layers: `[prompted layer, 2, kv head, length, head dim]`: keys and values, or None.
@@ -44,5 +48,25 @@ class PromptTensors:
     def input_slots(self) -> int:
         """Slots that run through the layers as tokens do."""
         if self.input is not None:
-            return self.input.shape[0]
-        return 0 if self.hidden is None else self.hidden.shape[1]
+            return self.input.shape[-2]
+        return 0 if self.hidden is None else self.hidden.shape[-2]
+
+
+def of_rows(prompts: Sequence[PromptTensors], which: Tensor) -> PromptTensors:
+    """One prompt for each row of a batch.
+
+    Args:
+        prompts: Those to choose from, alike in everything but their values.
+        which: `[batch]`, the place among them of each row's.
+    """
+    if len(prompts) == 1:
+        return prompts[0]
+
+    def chosen(name: str, axis: int) -> Tensor | None:
+        if getattr(prompts[0], name) is None:
+            return None
+        return torch.stack([getattr(each, name) for each in prompts], axis).index_select(axis, which)
+
+    return replace(
+        prompts[0], layers=chosen("layers", 2), input=chosen("input", 0), hidden=chosen("hidden", 1)
+    )

@@ -43,6 +43,7 @@ WITHOUT_INFLUENCE = frozenset(
         "sweep_table",
         "training_progress",
         "true_end_state",
+        "write_pyfunc_files",
     }
 )
 """Definitions that only tell the user or the store what a run does; the walk stops at them."""

@@ -64,6 +64,16 @@ class LoadedBackbone:
 
 
 @dataclass(frozen=True)
+class Question:
+    """Rows of one language, read for one predictor and not yet answered."""
+
+    rows: tuple[Example, ...]
+    language: str
+    dataset: Dataset
+    encoded: Encoded
+
+
+@dataclass(frozen=True)
 class Predictor:
     """A checkpoint on its backbone, in memory, that labels text; see `open_predictor`.
 
@@ -142,28 +152,42 @@ class Predictor:
             if alignment is None
             else _map(self.checkpoint, alignment, code, align, asked=language is not None)
         )
-        dataset = unlabeled_dataset(self.task, rows)
-        encoded = self.encode(dataset, code)
+        question = self.question(rows, code)
         with out_of_memory_explained():
             probabilities = answer_probabilities(
                 self.model,
-                encoded,
+                question.encoded,
                 align=move,
                 layer=None if alignment is None else alignment.layer,
                 token_budget=self.recipe.evaluation.token_budget,
                 pad_id=self.pad_id,
                 device=self.device,
             )
-        cut = self._cut_rows(dataset, code, encoded)
         return Predicted(
             task=self.task,
             language=code,
             max_length=self.recipe.encoding.max_length,
             alignment=None if alignment is None or move is None else _in_words(align, alignment),
-            rows=tuple(
-                Prediction(self.task, row, tuple(map(_likeliest, of_row)), number in cut)
-                for number, (row, of_row) in enumerate(zip(rows, probabilities, strict=True))
-            ),
+            rows=self.predictions(question, probabilities),
+        )
+
+    def question(self, rows: Sequence[Example], language: str) -> Question:
+        """Rows, at least one, as the model reads them.
+
+        Raises:
+            RunError: A text has a token that the backbone does not know.
+        """
+        dataset = unlabeled_dataset(self.task, rows)
+        return Question(tuple(rows), language, dataset, self.encode(dataset, language))
+
+    def predictions(
+        self, question: Question, probabilities: Sequence[Sequence[dict[str, float]]]
+    ) -> tuple[Prediction, ...]:
+        """Answers of a question's rows, by what `answer_probabilities` gives of them."""
+        cut = self._cut_rows(question.dataset, question.language, question.encoded)
+        return tuple(
+            Prediction(self.task, row, tuple(map(_likeliest, of_row)), number in cut)
+            for number, (row, of_row) in enumerate(zip(question.rows, probabilities, strict=True))
         )
 
     def encode(self, dataset: Dataset, language: str) -> Encoded:

@@ -34,6 +34,7 @@ from xlprompt.training.runs.scoring import Scores, score_languages
 from xlprompt.training.store.checkpoint import CheckpointMetadata, model_files, save_checkpoint
 from xlprompt.training.store.labels import run_name
 from xlprompt.training.store.metric_names import BEST_STEP, best_score
+from xlprompt.training.store.pyfunc_files import MODEL_NAME, write_pyfunc_files
 from xlprompt.training.store.training_state import TrainingStates
 
 
@@ -170,18 +171,18 @@ def _keep(run: TrainingRun, engine: Engine, states: TrainingStates | None, fitte
     # Among the training states, with which it goes away even if this process is killed.
     folder = states.folder / "checkpoint"
     shutil.rmtree(folder, ignore_errors=True)
-    name = run_name(run.recipe)
-    directory, files = folder / name, model_files(run.model, run.setup.tokenizer)
+    directory, files = folder / run_name(run.recipe), model_files(run.model, run.setup.tokenizer)
     try:
         save_checkpoint(directory, weights, _metadata(run, fitted), model_files=files)
+        size = folder_bytes(directory)
+        write_pyfunc_files(directory, run.setup.task)
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"{directory}: the checkpoint cannot be written ({error}). Make room on its disk, or make it "
             "writable, and go on with --resume (make: RESUME=1) from the last training state"
         ) from error
     params = {**flatten(run.recipe), "best_step": fitted.best_step}
-    stored = run.tracker.log_model(directory, name=name, params=params, step=fitted.best_step)
-    size = folder_bytes(directory)
+    stored = run.tracker.log_model(directory, name=MODEL_NAME, params=params, step=fitted.best_step)
     shutil.rmtree(folder, ignore_errors=True)
     return _Kept(stored.model_id, stored.directory, size) if stored else _Kept(bytes=size)
 

@@ -1,0 +1,124 @@
+"""The module that MLflow loads a checkpoint by; `MLmodel` beside it names this file.
+
+A data frame of examples comes in, a data frame of answers goes out, the same as `Predictor.predict` gives.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+
+from xlprompt.data import DataError
+from xlprompt.data.sources.unlabeled import given_rows
+from xlprompt.models import ModelError
+from xlprompt.training.errors import RunError
+from xlprompt.training.runs.predictions import Prediction
+from xlprompt.training.runs.predictor import Predictor, open_predictor
+from xlprompt.training.store.checkpoint import load_checkpoint
+from xlprompt.training.store.pyfunc_files import LANGUAGE
+
+_SETTINGS = ("device", "model")
+
+
+class PredictorForMlflow:
+    """A predictor with MLflow's interface; one request is answered at a time."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        """Wrap a predictor."""
+        self.predictor = predictor
+        # MLflow's server calls from several threads, and some prompts act by hooks of the shared backbone.
+        self._lock = threading.Lock()
+
+    def predict(self, data: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Answer examples.
+
+        Args:
+            data: A column for each text of the task; words as lists, or with spaces between them; and, if
+                wanted, `language`, as in `Predictor.predict`, in which a row may have nothing.
+            params: None are known.
+
+        Returns:
+            A row for each example in their order: `label`, `probability`, `probabilities`, `cut`.
+
+        Raises:
+            MlflowException: A row is not as the task has it, which MLflow's server answers with status 400.
+        """
+        try:
+            with self._lock:
+                answers = self._answers(data)
+        except (DataError, RunError) as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+        columns = ("label", "probability", "probabilities", "cut")
+        return pd.DataFrame(
+            [{name: getattr(each, name) for name in columns} for each in answers], columns=columns
+        )
+
+    def _answers(self, data: pd.DataFrame) -> list[Prediction]:
+        fields = self.predictor.task.text_fields
+        missing = [name for name in fields if name not in data.columns]
+        if missing:
+            raise DataError(f"missing column {missing[0]!r}", fix=f"Give the columns {', '.join(fields)}.")
+        columns = [[_plain(value, name) for value in data[name]] for name in fields]
+        texts = list(columns[0] if len(fields) == 1 else zip(*columns, strict=True))
+        rows = given_rows(self.predictor.task, texts)
+        given = list(data[LANGUAGE]) if LANGUAGE in data.columns else [None] * len(rows)
+        languages = [None if _is_null(each) else str(each) for each in given]
+        answers: dict[int, Prediction] = {}
+        for language in dict.fromkeys(languages):
+            places = [place for place, each in enumerate(languages) if each == language]
+            found = self.predictor.answer([rows[place] for place in places], language=language)
+            answers.update(zip(places, found.rows, strict=True))
+        return [answers[place] for place in range(len(rows))]
+
+
+def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> PredictorForMlflow:
+    """Load the checkpoint of an MLflow model's folder; MLflow calls this.
+
+    Args:
+        path: The folder.
+        model_config: `device` and `model` as of `open_predictor`, where they are not the training's.
+
+    Raises:
+        MlflowException: The checkpoint or its backbone cannot be loaded, or another setting is given.
+    """
+    settings = dict(model_config or {})
+    other = sorted(settings.keys() - set(_SETTINGS))
+    if other:
+        raise MlflowException.invalid_parameter_value(
+            f"model_config has {', '.join(other)}, and xlprompt takes {' and '.join(_SETTINGS)}"
+        )
+    try:
+        return PredictorForMlflow(open_predictor(load_checkpoint(Path(path)), **settings))
+    except (RunError, ModelError) as error:
+        raise MlflowException.invalid_parameter_value(str(error)) from error
+
+
+def _plain(value: Any, name: str) -> Any:
+    """A cell as a program would give it: arrays as lists, and nothing refused.
+
+    Raises:
+        DataError: It holds nothing, or a list with nothing in it; pandas would make a text of that.
+    """
+    if isinstance(value, np.ndarray | tuple):
+        value = list(value)
+    parts = value if isinstance(value, list) else [value]
+    if any(_is_null(each) for each in parts):
+        raise DataError(
+            f"a row has nothing (null) in {name!r}",
+            fix="Give a text. pandas reads NA and null in CSV as nothing: send JSON where they are words.",
+        )
+    return (
+        [str(each) if isinstance(each, np.str_) else each for each in value]
+        if isinstance(value, list)
+        else value
+    )
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and bool(np.isnan(value)))
