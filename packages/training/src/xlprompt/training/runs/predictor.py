@@ -55,10 +55,9 @@ class LoadedBackbone:
 
     def carries(self, checkpoint: Checkpoint) -> bool:
         """Whether what a checkpoint holds can stand on it beside others, as prompts and heads do."""
-        recipe = _recipe_of(checkpoint)
         return (
-            not recipe.method_settings.changes_backbone
-            and recipe.precision == self.precision
+            stands_beside_others(checkpoint)
+            and _recipe_of(checkpoint).precision == self.precision
             and checkpoint.metadata.backbone_fingerprint == self.backbone.fingerprint
         )
 
@@ -214,6 +213,11 @@ class Predictor:
             return set()
         full = {int(each) for each in encoded.examples[encoded.lengths == self.recipe.encoding.max_length]}
         return {each for each in full if self.encode(dataset.select([each]), code).truncated}
+
+
+def stands_beside_others(checkpoint: Checkpoint) -> bool:
+    """Whether it leaves the backbone as it is, so that other models can stand on it, too."""
+    return not _recipe_of(checkpoint).method_settings.changes_backbone
 
 
 def load_for_many(
