@@ -130,7 +130,12 @@ class Encoded:
         return self.task.kind.gold(self)
 
     def _arrow(self, column: str) -> pa.Array:
-        return self.dataset.with_format("arrow")[:].column(column).combine_chunks()
+        return self._rows.column(column).combine_chunks()
+
+    @cached_property
+    def _rows(self) -> pa.Table:
+        # Kept, as changing a dataset's format copies all that is known of it: a millisecond a column.
+        return self.dataset.with_format("arrow")[:]
 
 
 def encode(
