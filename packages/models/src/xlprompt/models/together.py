@@ -34,7 +34,7 @@ def states_together(models: Sequence[TaskModel], which: Tensor, input_ids: Tenso
     """
     backbone = models[0].backbone
     prompts = [each.prompts(backbone.dtype) for each in models if each.prompts is not None]
-    return backbone(input_ids, of_rows(prompts, which) if prompts else None)  # type: ignore[no-any-return]
+    return backbone(input_ids, of_rows(prompts, which) if prompts else None)
 
 
 def read_together(states: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

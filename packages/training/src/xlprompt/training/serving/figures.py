@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -33,7 +34,7 @@ class Figures:
         """
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)  # memory and processor time
-        place = {"namespace": "xlprompt", "registry": self._registry}
+        place: dict[str, Any] = {"namespace": "xlprompt", "registry": self._registry}
         self.requests = Counter(
             "requests", "Requests to /predict by task and status", ["task", "status"], **place
         )
