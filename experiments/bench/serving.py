@@ -271,13 +271,9 @@ def show(figures: Mapping[str, Mapping[str, Any]], console: Console, models: int
     for name, each in figures.items():
         speed = statistics.median(each["requests_per_second"])
         processes = "1" if name == "xlprompt" else str(models)
-        table.add_row(
-            name,
-            processes,
-            f"{speed:.1f}",
-            f"{each['memory_bytes'] / 2**20:,.0f} MiB",
-            str(each["differing"]),
-        )
+        spent = f"{statistics.median(each['processor_ms']):.1f}"
+        held = f"{each['memory_bytes'] / 2**20:,.0f} MiB"
+        table.add_row(name, processes, f"{speed:.1f}", spent, held, str(each["differing"]))
     console.print(table)
     ours, theirs = (figures[name]["requests_per_second"] for name in ("xlprompt", "mlflow"))
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]

@@ -96,11 +96,18 @@ class Batcher(Generic[Item, Answer]):
         if not self.is_open:
             raise Closed
         waiting: _Waiting[Item, Answer] = _Waiting(item, rows)
+        if self._queue.full():
+            self._forget_given_up()
         try:
             self._queue.put_nowait(waiting)
         except asyncio.QueueFull as error:
             raise QueueIsFull from error
         return await asyncio.wait_for(waiting.answer, seconds)
+
+    def _forget_given_up(self) -> None:
+        for each in [self._queue.get_nowait() for _ in range(self._queue.qsize())]:
+            if not each.answer.done():
+                self._queue.put_nowait(each)
 
     async def _work(self) -> None:
         several = False

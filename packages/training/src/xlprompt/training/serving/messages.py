@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from xlprompt.data import language as language_row
+from xlprompt.models import short_name
 from xlprompt.training.runs.predictions import Prediction
 from xlprompt.training.serving.shelf import Served
 
@@ -99,7 +100,7 @@ class TaskEntry(BaseModel):
             by_word=task.kind.by_word,
             labels=list(task.labels) if task.kind.labeled else [],
             method=predictor.recipe.method,
-            backbone=predictor.recipe.model,
+            backbone=short_name(predictor.recipe.model),
             trained_on=trained_on,
             languages=[LanguageEntry(code=code, name=language_row(code).name) for code in codes],
         )
