@@ -153,9 +153,10 @@ def test_a_prompt_in_some_layers_is_counted_as_such_and_one_that_cannot_be_is_ex
 
 
 def test_a_model_that_training_refuses_is_not_planned_for(xlprompt, tmp_path):
-    from transformers import GPT2Config
+    from transformers import StableLmConfig
 
-    GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=64).save_pretrained(tmp_path)
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    StableLmConfig(vocab_size=64, **size).save_pretrained(tmp_path)
     told = xlprompt("params", "--model", tmp_path)
     assert told.exit_code == 2
     assert told.stdout == ""

@@ -61,7 +61,7 @@ def test_a_dry_run_prints_the_plan_as_json(xlprompt, grid, tmp_path):
         (["--data", "no/such/folder"], "no/such/folder"),
         (["--model", "./no/such/model"], "no/such/model"),
         (["--address", "auto"], "--executor ray"),
-        (["--executor", "slurm"], "slurm"),
+        (["--executor", "kubernetes"], "kubernetes"),
     ],
 )
 def test_what_cannot_run_is_said_with_exit_code_2(xlprompt, grid, tmp_path, arguments, message):

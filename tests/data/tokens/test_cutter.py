@@ -283,3 +283,16 @@ def test_where_finer_cuts_apply():
         assert evaluating.applies_to("de", split) is not in_training
     assert not training.applies_to("de", None)
     assert not evaluating.applies_to("de", None)
+
+
+@pytest.mark.parametrize("language", STUDY_LANGUAGES)
+def test_the_bundled_model_knows_every_sign_of_the_words_to_tag(language, nano):
+    signs = {
+        sign
+        for task in ("ner", "pos")
+        for words in rows_of(task, language)["tokens"]
+        for word in words
+        for sign in word
+    }
+    unknown = [sign for sign in sorted(signs) if nano.unk_token_id in nano(sign)["input_ids"]]
+    assert not unknown

@@ -79,7 +79,7 @@ def with_toy(tmp_path: Path) -> dict[str, str]:
     shutil.copytree(Path(xlprompt.models.__file__).parent, copy)
     (copy / "methods" / "toy.py").write_text(TOY)
     registry = copy / "methods" / "registry.py"
-    entry = registry.read_text().replace("    BitfitSettings,\n)", "    BitfitSettings,\n    ToySettings,\n)")
+    entry = registry.read_text().replace("    BitfitSettings,\n", "    BitfitSettings,\n    ToySettings,\n")
     imported = "from xlprompt.models.methods.toy import ToySettings\n\nREGISTRY"
     registry.write_text(entry.replace("\nREGISTRY", imported, 1))
     path = os.pathsep.join((str(tmp_path / "src"), os.environ.get("PYTHONPATH", "")))

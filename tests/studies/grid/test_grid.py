@@ -55,7 +55,7 @@ def test_the_command_line_wins_over_the_file(grid_file):
             "variants: 'a/b' is no name: letters, digits and any of",
         ),
         ({"executor": {"worker": 2}}, "executor.worker: there is no such key; the nearest valid key is exec"),
-        ({"executor": {"kind": "slurm"}}, "executor.kind"),
+        ({"executor": {"kind": "kubernetes"}}, "executor.kind"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_file(grid_file, changes, message):

@@ -22,7 +22,6 @@ pytestmark = pytest.mark.integration
 def loaded(trained):
     """By task: the model that MLflow loads, and the predictor of the same run."""
     store, runs = trained
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(store_uri(store))
     try:
         return {
@@ -33,7 +32,7 @@ def loaded(trained):
             for task in EXAMPLES
         }
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)  # and with it the environment's variable, which MLflow sets
 
 
 def frame(predictor, examples, **columns):
