@@ -275,11 +275,11 @@ def show(figures: Mapping[str, Mapping[str, Any]], console: Console, models: int
         held = f"{each['memory_bytes'] / 2**20:,.0f} MiB"
         table.add_row(name, processes, f"{speed:.1f}", spent, held, str(each["differing"]))
     console.print(table)
-    ours, theirs = (figures[name]["requests_per_second"] for name in ("xlprompt", "mlflow"))
-    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    console.print(
-        f"ratio {statistics.median(ratios):.2f} (rounds: {', '.join(f'{each:.2f}' for each in ratios)})"
-    )
+    for what, key in (("requests/s", "requests_per_second"), ("CPU ms/request", "processor_ms")):
+        rounds = zip(figures["xlprompt"][key], figures["mlflow"][key], strict=True)
+        ratios = [one / other if key == "requests_per_second" else other / one for one, other in rounds]
+        each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        console.print(f"{what}: {statistics.median(ratios):.2f} times (rounds: {each})")
 
 
 if __name__ == "__main__":
