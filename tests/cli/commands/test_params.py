@@ -160,4 +160,4 @@ def test_a_model_that_training_refuses_is_not_planned_for(xlprompt, tmp_path):
     told = xlprompt("params", "--model", tmp_path)
     assert told.exit_code == 2
     assert told.stdout == ""
-    assert "no list of decoder layers called `layers`, where prompts go. Take another decoder" in told.stderr
+    assert "does not go through transformers' attention interface. Take another decoder" in told.stderr

@@ -213,15 +213,12 @@ def test_ctrl_c_ends_a_run_as_killed_with_exit_code_130(recipe_file, tmp_path):
     assert run.info.status == "KILLED"
 
 
-def test_runs_are_listed_with_their_scores_and_found_by_name_beginning_of_id_and_latest(
-    xlprompt, trained, store
-):
+def test_runs_are_listed_with_their_scores_and_found_by_name_and_beginning_of_id(xlprompt, trained, store):
     listed = json.loads(xlprompt("runs", "--mlruns", store, "--json").stdout)
-    assert [run["run"] for run in listed] == [trained["run_id"]]
-    (run,) = listed
+    (run,) = [each for each in listed if each["run"] == trained["run_id"]]  # other tests train in it, too
     assert run["name"] == trained["run_name"]
     assert run["score"] == trained["report"]["results"]["en"]["scores"]["accuracy"]["value"]
-    for which in ("latest", run["name"], run["run"][:6]):
+    for which in (run["name"], run["run"][:6]):
         options = ("--mlruns", store, "--json")
         result = xlprompt("predict", which, "The man.", "book", *options)
         assert result.exit_code == 0, result.output
