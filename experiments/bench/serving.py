@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,9 @@ def free_port() -> int:
 @contextmanager
 def started(command: Sequence[str], port: int, threads: int) -> Iterator[psutil.Process]:
     """A server that answers /health, in a process group of its own, which ends with the block."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "NO_PROXY": HOST}
+    # MLflow calls uvicorn by its name.
+    path = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", "")))
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": str(threads), "NO_PROXY": HOST}
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -160,7 +162,8 @@ def started(command: Sequence[str], port: int, threads: int) -> Iterator[psutil.
             time.sleep(0.2)
         yield psutil.Process(process.pid)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
 
 

@@ -44,6 +44,7 @@ from xlprompt.training.store.checkpoint import CheckpointMetadata, save_checkpoi
 from xlprompt.training.store.labels import run_name, run_tags
 from xlprompt.training.store.metric_names import best_score
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.pyfunc_files import MODEL_NAME, write_pyfunc_files
 from xlprompt.training.store.tracker import StoredModel, Tracker, true_end_state
 
 ORIGIN_TAG, ORIGIN = "origin", "peft"
@@ -260,7 +261,7 @@ def _stored(
                 "imported_from": str(folder.absolute()),
             },
         )
-        stored = _kept(tracker, model, metadata)
+        stored = _kept(tracker, model, metadata, task_of(recipe))
         scores = None
         if run:
             if score is not None:
@@ -315,11 +316,12 @@ def _metadata(recipe: Recipe, model: TaskModel, score: float | None) -> Checkpoi
     )
 
 
-def _kept(tracker: Tracker, model: TaskModel, metadata: CheckpointMetadata) -> StoredModel:
+def _kept(tracker: Tracker, model: TaskModel, metadata: CheckpointMetadata, task: Task) -> StoredModel:
     name = f"{metadata.recipe['method']}-imported"
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / name
         save_checkpoint(directory, model.trainable_state(), metadata)
-        stored = tracker.log_model(directory, name=name, params={"origin": ORIGIN}, step=0)
+        write_pyfunc_files(directory, task)
+        stored = tracker.log_model(directory, name=MODEL_NAME, params={"origin": ORIGIN}, step=0)
     assert stored is not None  # as the tracker is MLflow's
     return stored
