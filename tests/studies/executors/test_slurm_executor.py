@@ -178,7 +178,10 @@ def test_the_jobs_of_a_killed_study_are_taken_over_by_the_next_call(slurm, long_
 def test_a_job_that_runs_out_of_its_time_goes_on_in_another(slurm, long_study, tmp_path, console):
     store = tmp_path / "mlruns"
     minute = SLURM | {"executor.slurm.minutes": 1, "executor.slurm.stop_seconds": 10, "seeds": [0]}
-    result = run_study(long_study, store=store, console=console, grid_overrides=minute)
+    longer = {"schedule.steps": 10_000}  # more than a minute's, also on two quiet cores
+    result = run_study(
+        long_study, store=store, console=console, grid_overrides=minute, recipe_overrides=longer
+    )
     said = console.file.getvalue()
     assert result.finished, said
     check_all_finished(store, 1)
