@@ -7,31 +7,12 @@ import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from tiny import bpe_tokenizer, save
 from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
     PreTrainedModel,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
 
 _IDS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1}
-
-
-def make_plain_llama(folder: Path, *, seed: int = 0) -> Path:
-    """Llama as in `tiny`, but with weights as transformers draws them: no rounding is made large in it."""
-    tokenizer = bpe_tokenizer()
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        **_IDS,
-    )
-    return save(LlamaForCausalLM(config), tokenizer, folder)
 
 
 def make_qwen(folder: Path, *, seed: int = 0) -> Path:

@@ -108,8 +108,8 @@ def make_gemma(folder: Path, *, seed: int = 0) -> Path:
     return save(_scaled(Gemma3ForCausalLM(config)), tokenizer, folder)
 
 
-def make_llama(folder: Path, *, seed: int = 0) -> Path:
-    """Llama with two key-value heads for four query heads."""
+def make_llama(folder: Path, *, seed: int = 0, scaled: bool = True) -> Path:
+    """Llama with two key-value heads for four query heads, enlarged weights or those that transformers draws."""
     tokenizer = bpe_tokenizer()
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -124,7 +124,8 @@ def make_llama(folder: Path, *, seed: int = 0) -> Path:
         bos_token_id=2,
         eos_token_id=1,
     )
-    return save(_scaled(LlamaForCausalLM(config)), tokenizer, folder)
+    model = LlamaForCausalLM(config)
+    return save(_scaled(model) if scaled else model, tokenizer, folder)
 
 
 @torch.no_grad()

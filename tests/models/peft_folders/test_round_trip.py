@@ -13,7 +13,8 @@ from peft import (
     PromptEncoderConfig,
     PromptTuningConfig,
 )
-from peft_models import make_plain_llama, make_qwen, trained_by_peft
+from peft_models import make_qwen, trained_by_peft
+from tiny import make_llama
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
@@ -88,7 +89,7 @@ def tiny_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def plain_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_plain_llama(tmp_path_factory.mktemp("models") / "llama")
+    return make_llama(tmp_path_factory.mktemp("models") / "llama", scaled=False)
 
 
 @pytest.fixture(params=["tiny_xglm", "tiny_gemma", "plain_llama", "tiny_qwen"])

@@ -373,11 +373,7 @@ class Ledger:
         token: str | None = None
         while ids:
             page = self._client.search_runs(
-                ids,
-                condition,
-                max_results=_PAGE,
-                order_by=["attributes.start_time DESC"],
-                page_token=token,
+                ids, condition, max_results=_PAGE, order_by=["attributes.start_time DESC"], page_token=token
             )
             found.extend(page)
             token = page.token
