@@ -109,7 +109,7 @@ def make_gemma(folder: Path, *, seed: int = 0) -> Path:
 
 
 def make_llama(folder: Path, *, seed: int = 0, scaled: bool = True) -> Path:
-    """Llama with two key-value heads for four query heads, enlarged weights or those that transformers draws."""
+    """Llama with two key-value heads for four query heads; transformers' own weights if not scaled."""
     tokenizer = bpe_tokenizer()
     torch.manual_seed(seed)
     config = LlamaConfig(
