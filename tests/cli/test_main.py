@@ -1,3 +1,4 @@
+import logging
 import subprocess
 import sys
 
@@ -38,6 +39,15 @@ def test_an_unknown_command_is_refused(xlprompt):
     result = xlprompt("trian")
     assert result.exit_code == 2
     assert "No such command 'trian'" in result.stderr
+
+
+def test_a_note_on_the_data_is_said_once_and_a_warning_every_time():
+    said = main_module._SaidOnce()
+    note, warning = (
+        logging.LogRecord("xlprompt.data.sources.folder", level, "", 0, "%s: left out", ("a.txt",), None)
+        for level in (logging.INFO, logging.WARNING)
+    )
+    assert [said.filter(record) for record in (note, note, warning, warning)] == [True, False, True, True]
 
 
 @pytest.mark.integration

@@ -76,8 +76,8 @@ def main(folder: Path) -> None:
     for task in ("ner", "pos"):
         made = of_task(task, TAGGERS)
         words = {code: words_of(each) for code, each in made.items()}
-        print(conll.export(made, words, folder / "conll" / task).command)
-    print(ud.export(made, words, folder / "ud").command)
+        print(conll.export(made, words, TASKS[task], folder / "conll" / task).command)
+    print(ud.export(made, words, TASKS["pos"], folder / "ud").command)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def test_what_cannot_be_read_is_said_with_file_row_and_remedy(task, content, mes
 
 
 def test_a_pair_is_two_texts_and_a_sentence_has_words():
-    with pytest.raises(DataError, match="1 text where xnli takes two. Give a premise and a hypothesis"):
+    with pytest.raises(DataError, match="1 text where xnli takes two. Give premise and hypothesis"):
         typed_rows(XNLI, ["A"])
     with pytest.raises(DataError, match="arguments:2: a sentence without words"):
         typed_rows(POS, ["a", "  "])

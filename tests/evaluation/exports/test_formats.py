@@ -1,6 +1,7 @@
 """Exported files keep the rules of their evaluators: rows, columns, order, empty answers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from exported import XTREME, answered, labelled, of_task, tagged, words_of
 
 from xlprompt.data import DataError
 from xlprompt.data.tasks import TASKS
+from xlprompt.data.tasks.own import TaskDefinition
 from xlprompt.evaluation import SavedPredictions
 from xlprompt.evaluation.exports import conll, ud, xtreme
 
@@ -99,20 +101,33 @@ def test_languages_that_xtreme_misses_or_passes_over_are_told(tmp_path: Path):
     [("Hà Nội", "Hà_Nội"), ("10\u00a0000", "10_000"), ("\u3000", "_"), ("-X-", "_X_"), ("#", "#")],
 )
 def test_a_word_is_one_column_of_conlleval_and_never_its_boundary(word: str, column: str, tmp_path: Path):
-    (path,) = conll.export({"en": sentence("ner", ["B-LOC"])}, {"en": [[word]]}, tmp_path).files
+    (path,) = conll.export({"en": sentence("ner", ["B-LOC"])}, {"en": [[word]]}, TASKS["ner"], tmp_path).files
     assert path.read_text() == f"{column} B-LOC B-LOC\n\n"
 
 
 def test_conlleval_takes_parts_of_speech_as_they_are(tmp_path: Path):
     made = tagged("pos", "vi")
-    exported = conll.export({"vi": made}, {"vi": words_of(made)}, tmp_path)
+    exported = conll.export({"vi": made}, {"vi": words_of(made)}, TASKS["pos"], tmp_path)
     assert exported.command.startswith("conlleval -r <")
     assert len(lines(exported.files[0])) == sum(map(len, made.gold)) + len(made.gold) + 1
 
 
+def test_tags_of_a_users_own_are_exported_without_having_been_met(tmp_path: Path):
+    labels = ("O", "B-DRUG", "I-DRUG")
+    definition = TaskDefinition(kind="tagging", fields=("tokens", "tags"), labels=labels, metrics=("f1",))
+    own = definition.task("drugs")
+    assert own.name not in TASKS
+    made = SavedPredictions("drugs", 1, "tagging", "pl", "test", labels, ["one"], [[0, 1]], [[0, 2]])
+    exported = conll.export({"pl": made}, {"pl": [["bez", "aspiryny"]]}, own, tmp_path)
+    assert exported.files[0].read_text() == "bez O O\naspiryny B-DRUG I-DRUG\n\n"
+    assert exported.command.startswith("conlleval <")
+    with pytest.raises(DataError, match="does not know so"):
+        conll.export({"pl": replace(made, labels=("O", "B-DRUG", "I-DOSE"))}, {}, own, tmp_path)
+
+
 def test_every_sentence_for_the_ud_evaluator_is_a_tree_with_one_root(tmp_path: Path):
     made = tagged("pos", "vi")
-    gold, system = ud.export({"vi": made}, {"vi": words_of(made)}, tmp_path).files
+    gold, system = ud.export({"vi": made}, {"vi": words_of(made)}, TASKS["pos"], tmp_path).files
     for path, answers in ((gold, made.gold), (system, made.predicted)):
         blocks = path.read_text(encoding="utf-8").split("\n\n")
         assert blocks.pop() == ""
@@ -125,16 +140,16 @@ def test_every_sentence_for_the_ud_evaluator_is_a_tree_with_one_root(tmp_path: P
 
 
 def test_a_sentence_without_words_is_left_out_of_conllu(tmp_path: Path):
-    _, system = ud.export({"en": sentence("pos", [])}, {"en": [[]]}, tmp_path).files
+    _, system = ud.export({"en": sentence("pos", [])}, {"en": [[]]}, TASKS["pos"], tmp_path).files
     assert system.read_text() == ""
 
 
 @pytest.mark.parametrize(("module", "task"), [(conll, "xnli"), (ud, "xquad"), (ud, "ner")])
 def test_a_task_that_does_not_fit_the_format_is_refused(module, task: str, tmp_path: Path):
     with pytest.raises(DataError, match="has none|has other tags"):
-        module.export(of_task(task, ["en"]), {}, tmp_path)
+        module.export(of_task(task, ["en"]), {}, TASKS[task], tmp_path)
 
 
 def test_words_that_do_not_match_the_tags_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="zip"):
-        conll.export({"en": sentence("ner", ["O", "O"])}, {"en": [["one"]]}, tmp_path)
+        conll.export({"en": sentence("ner", ["O", "O"])}, {"en": [["one"]]}, TASKS["ner"], tmp_path)

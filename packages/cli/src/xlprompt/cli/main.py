@@ -98,6 +98,22 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_ESCAPED, _escape)
 
 
+class _SaidOnce(logging.Filter):
+    """Lets each note on data through once: a study opens the same folder for every method and task."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno > logging.INFO or not record.name.startswith("xlprompt.data"):
+            return True
+        text = record.getMessage()
+        is_new = text not in self._said
+        self._said.add(text)
+        return is_new
+
+
 def _version() -> str:
     try:
         return importlib.metadata.version("xlprompt-cli")
@@ -123,3 +139,6 @@ def main(debug: bool) -> None:
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("xlprompt").setLevel(logging.DEBUG if debug else logging.INFO)
+    for handler in logging.getLogger().handlers:
+        handler.filters[:] = [each for each in handler.filters if not isinstance(each, _SaidOnce)]
+        handler.addFilter(_SaidOnce())

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from xlprompt.data.tasks.task_type import Task
 from xlprompt.evaluation.answers.predictions import SavedPredictions
 from xlprompt.evaluation.exports.exported import (
     Exported,
     Words,
     named,
-    require_tags,
-    task_of,
+    tagged_task,
     without_spaces,
     write,
 )
@@ -26,20 +26,20 @@ _NO_BOUNDARY = "_X_"
 _CHUNKED = "O"
 
 
-def export(languages: Mapping[str, SavedPredictions], words: Words, folder: Path) -> Exported:
+def export(languages: Mapping[str, SavedPredictions], words: Words, task: Task, folder: Path) -> Exported:
     """Write `<language>.<split>.txt` for each language.
 
     Args:
         languages: Predictions by language, of a task with tags.
         words: The sentences that they are of.
+        task: The task, bundled or a user's own.
         folder: Where the files go.
 
     Raises:
-        DataError: The task has no tags.
+        DataError: The task has no tags, or is another than the predictions'.
         ValueError: Words and tags do not match.
     """
-    task = task_of(languages)
-    require_tags(task, "conll")
+    tagged_task(languages, task, "conll")
     files = []
     for language, each in languages.items():
         columns = zip(words[language], named(task, each.gold), named(task, each.predicted), strict=True)

@@ -31,27 +31,47 @@ class Exported:
     notes: tuple[str, ...] = ()
 
 
-def task_of(languages: Mapping[str, SavedPredictions]) -> Task:
-    """The one task that predictions are of.
+def bundled_task(languages: Mapping[str, SavedPredictions]) -> Task:
+    """The one bundled task that predictions are of.
 
     Raises:
         DataError: There are none, they are of several tasks, or the task or its labels have changed since.
     """
-    names = sorted({each.task for each in languages.values()})
-    if len(names) != 1:
-        raise DataError(
-            f"predictions of {', '.join(names) or 'no task'} to export", fix="Export one run of one task."
-        )
-    task = TASKS.get(names[0])
-    if task is None or any(each.labels != task.labels for each in languages.values()):
-        raise DataError(
-            f"predictions of task {names[0]!r} that this xlprompt does not know so",
-            fix="Export with the release that made them, or evaluate the run again.",
-        )
+    task = TASKS.get(_name(languages))
+    if task is None:
+        raise _unknown(_name(languages))
+    require_task(languages, task)
     return task
 
 
-def require_tags(task: Task, name: str) -> None:
+def tagged_task(languages: Mapping[str, SavedPredictions], task: Task, form: str) -> Task:
+    """The task that predictions are of, bundled or a user's own, if it has tags.
+
+    Args:
+        languages: Predictions by language.
+        task: What the run says that they are of.
+        form: The format that asks.
+
+    Raises:
+        DataError: Its examples are no tagged words, or the predictions are of another task or other labels.
+    """
+    require_tags(task, form)
+    require_task(languages, task)
+    return task
+
+
+def require_task(languages: Mapping[str, SavedPredictions], task: Task) -> None:
+    """Refuse predictions of another task, or of other labels.
+
+    Raises:
+        DataError: They are.
+    """
+    name = _name(languages)
+    if name != task.name or any(each.labels != task.labels for each in languages.values()):
+        raise _unknown(name)
+
+
+def require_tags(task: Task, form: str) -> None:
     """Refuse a task without tags.
 
     Raises:
@@ -59,9 +79,25 @@ def require_tags(task: Task, name: str) -> None:
     """
     if not task.kind.by_word:
         raise DataError(
-            f"format {name!r} holds tagged words, and {task.name} has none",
-            fix="Take a run of ner or pos, or --format xtreme.",
+            f"format {form!r} holds tagged words, and {task.name} has none",
+            fix="Take a run of a task with tags, such as ner or pos, or --format xtreme.",
         )
+
+
+def _name(languages: Mapping[str, SavedPredictions]) -> str:
+    names = sorted({each.task for each in languages.values()})
+    if len(names) != 1:
+        raise DataError(
+            f"predictions of {', '.join(names) or 'no task'} to export", fix="Export one run of one task."
+        )
+    return names[0]
+
+
+def _unknown(name: str) -> DataError:
+    return DataError(
+        f"predictions of task {name!r} that this xlprompt does not know so",
+        fix="Export with the release that made them, or evaluate the run again.",
+    )
 
 
 def named(task: Task, answers: Sequence[Sequence[int]]) -> list[list[str]]:

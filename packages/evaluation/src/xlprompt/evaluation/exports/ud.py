@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.tasks.task_type import Task
 from xlprompt.evaluation.answers.predictions import SavedPredictions
 from xlprompt.evaluation.exports.exported import (
     Exported,
     Words,
     named,
-    require_tags,
-    task_of,
+    tagged_task,
     without_spaces,
     write,
 )
@@ -26,20 +26,20 @@ from xlprompt.evaluation.exports.exported import (
 _ROOT, _ON_THE_FIRST = ("0", "root"), ("1", "dep")
 
 
-def export(languages: Mapping[str, SavedPredictions], words: Words, folder: Path) -> Exported:
+def export(languages: Mapping[str, SavedPredictions], words: Words, task: Task, folder: Path) -> Exported:
     """Write `gold/<language>.<split>.conllu` and `system/<language>.<split>.conllu` for each language.
 
     Args:
         languages: Predictions by language, of a task whose tags are parts of speech.
         words: The sentences that they are of.
+        task: The task, bundled or a user's own.
         folder: Where the files go.
 
     Raises:
         DataError: The task's tags are no parts of speech.
         ValueError: Words and tags do not match.
     """
-    task = task_of(languages)
-    require_tags(task, "ud")
+    tagged_task(languages, task, "ud")
     if "NOUN" not in task.labels:
         raise DataError(
             f"format 'ud' holds universal parts of speech, and {task.name} has other tags",

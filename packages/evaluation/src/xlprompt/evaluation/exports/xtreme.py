@@ -18,7 +18,7 @@ from typing import Any
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.evaluation.answers.predictions import SavedPredictions
-from xlprompt.evaluation.exports.exported import Exported, task_of, write
+from xlprompt.evaluation.exports.exported import Exported, bundled_task, write
 
 _SHOWN = 12
 
@@ -54,7 +54,7 @@ def export(languages: Mapping[str, SavedPredictions], folder: Path) -> Exported:
     Raises:
         DataError: XTREME does not have the task, or a question stands there twice.
     """
-    task = task_of(languages)
+    task = bundled_task(languages)
     layout = LAYOUTS.get(task.name)
     if layout is None:
         raise DataError(

@@ -9,7 +9,7 @@ import yaml
 
 from xlprompt.evaluation import SavedPredictions, load_predictions
 from xlprompt.evaluation.exports import conll, ud, xtreme
-from xlprompt.evaluation.exports.exported import Exported, require_tags
+from xlprompt.evaluation.exports.exported import Exported, tagged_task
 from xlprompt.training.errors import RunError
 from xlprompt.training.inputs.chosen_data import open_data
 from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, task_of
@@ -53,9 +53,9 @@ def export_predictions(
     if form not in _TAGGED:
         return xtreme.export(found, folder)
     recipe = _recipe(artifacts, run_id, source)
-    require_tags(task_of(recipe), form)
+    task = tagged_task(found, task_of(recipe), form)
     words = {language: _words(recipe, each) for language, each in found.items()}
-    return _TAGGED[form](found, words, folder)
+    return _TAGGED[form](found, words, task, folder)
 
 
 def _predictions(

@@ -49,7 +49,7 @@ class RunningTexts:
             raise DataError(
                 f"{len(texts)} text{'s' if len(texts) != 1 else ''} where {task.name} takes "
                 f"{self.typed_as(task).removesuffix(' texts')}",
-                fix=f"Give a {' and a '.join(wanted)}; many pairs can stand in a file.",
+                fix=f"Give {', '.join(wanted[:-1])} and {wanted[-1]}; many examples can stand in a file.",
             )
         return [tuple(texts)]
 
