@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from xlprompt.data import Task
@@ -36,6 +35,7 @@ from xlprompt.training.store.stored_files import (
 )
 
 if TYPE_CHECKING:  # whoever only asks which steps are saved need not wait for transformers
+    import torch
     from transformers import PreTrainedTokenizerFast
 
     from xlprompt.models import TaskModel
@@ -56,7 +56,6 @@ WEIGHTS_FILE = "model.safetensors"
 HEAD_FILE = "head.safetensors"  # beside a fine-tuned backbone
 METADATA_FILE = "checkpoint.json"
 
-_DTYPES = (torch.float32, torch.bfloat16)  # those of a recipe's `precision`
 _BACKBONE = "backbone.model."
 _RETRAIN = "Copy the checkpoint again from where it was trained, or train it again"
 
@@ -212,9 +211,12 @@ def _refuse_other_labels(metadata: CheckpointMetadata, path: Path) -> None:
 
 def _refuse_unusable(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     """Raise for tensors that no training leaves behind: copied into a model, they would count as weights."""
+    import torch
+
+    dtypes = (torch.float32, torch.bfloat16)  # those of a recipe's `precision`
     for name, tensor in tensors.items():
-        if tensor.dtype not in _DTYPES:
-            problem = f"is of {tensor.dtype}, and weights are of {' or '.join(map(str, _DTYPES))}"
+        if tensor.dtype not in dtypes:
+            problem = f"is of {tensor.dtype}, and weights are of {' or '.join(map(str, dtypes))}"
         elif not torch.isfinite(tensor).all():
             problem = "holds numbers that are not finite"
         else:
