@@ -40,6 +40,7 @@ from .methods.registry import REGISTRY as REGISTRY
 from .methods.registry import TRAINED_METHODS as TRAINED_METHODS
 from .methods.registry import method_of as method_of
 from .methods.zeroshot import ZeroShotSettings as ZeroShotSettings
+from .peft_folders.place import require_adapter as require_adapter
 from .pretrained.cache import cache_dir as cache_dir
 from .pretrained.cache import writable_cache_dir as writable_cache_dir
 from .pretrained.examination import examine as examine
@@ -58,6 +59,7 @@ from .pretrained.known import (
 from .pretrained.loading import load_backbone as load_backbone
 from .pretrained.location import absolute_name as absolute_name
 from .pretrained.location import backbone_fingerprint as backbone_fingerprint
+from .pretrained.location import require_model as require_model
 from .pretrained.reading import load_config as load_config
 from .pretrained.reading import load_tokenizer as load_tokenizer
 from .settings import (

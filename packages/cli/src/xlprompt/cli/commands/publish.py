@@ -58,7 +58,10 @@ def command(
       xlprompt publish experiments/results/mini
       xlprompt publish experiments/results/mini --runs experiments/results/mini/runs.jsonl.gz
     """
-    from xlprompt.studies.reports.report import report_study
+    from xlprompt.studies.reports.given import require_runs
+
+    require_runs(mlruns, runs)
+    from xlprompt.studies.reports.report import report_study  # which waits for matplotlib
 
     paths = report_study(
         mlruns,

@@ -44,7 +44,10 @@ def command(
 
     `xlprompt publish` also puts it into a repository.
     """
-    from xlprompt.studies.reports.report import report_study
+    from xlprompt.studies.reports.given import require_runs
+
+    require_runs(mlruns, runs)
+    from xlprompt.studies.reports.report import report_study  # which waits for matplotlib
 
     paths = report_study(
         mlruns,

@@ -47,6 +47,7 @@ __all__ = [
     "checkpoint_fingerprint",
     "load_checkpoint",
     "model_files",
+    "read_metadata",
     "restore",
     "save_checkpoint",
 ]
@@ -163,6 +164,30 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         CheckpointError: The folder or one of its files is missing, truncated or altered, or was written by a
             newer format.
     """
+    metadata, digests = _read(directory)
+    state: dict[str, torch.Tensor] = {}
+    for name, digest in digests.items():
+        tensors = read_weights(directory / name, digest, _RETRAIN)
+        _refuse_unusable(tensors, directory / name)
+        is_backbone = name == WEIGHTS_FILE and HEAD_FILE in digests
+        state |= {f"{_BACKBONE}{key}": value for key, value in tensors.items()} if is_backbone else tensors
+    return Checkpoint(directory=directory, metadata=metadata, state=state)
+
+
+def read_metadata(directory: Path) -> CheckpointMetadata:
+    """What a checkpoint belongs to, read without its weights.
+
+    Raises:
+        CheckpointError: The folder or its document is missing, truncated or altered, or was written by a
+            newer format.
+    """
+    return _read(directory)[0]
+
+
+def _read(
+    directory: Path,
+) -> tuple[CheckpointMetadata, dict[Literal["model.safetensors", "head.safetensors"], str]]:
+    """What a checkpoint belongs to, and its files of weights with their SHA-256."""
     metadata_path = directory / METADATA_FILE
     if not os.path.lexists(metadata_path):
         previous = previous_folder(directory.absolute())
@@ -182,14 +207,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     )
     metadata = fit(CheckpointMetadata, document, metadata_path, _RETRAIN)
     _refuse_other_labels(metadata, metadata_path)
-    digests = fit(_Files, document, metadata_path, _RETRAIN).sha256
-    state: dict[str, torch.Tensor] = {}
-    for name, digest in digests.items():
-        tensors = read_weights(directory / name, digest, _RETRAIN)
-        _refuse_unusable(tensors, directory / name)
-        is_backbone = name == WEIGHTS_FILE and HEAD_FILE in digests
-        state |= {f"{_BACKBONE}{key}": value for key, value in tensors.items()} if is_backbone else tensors
-    return Checkpoint(directory=directory, metadata=metadata, state=state)
+    return metadata, fit(_Files, document, metadata_path, _RETRAIN).sha256
 
 
 class _Files(BaseModel):

@@ -33,11 +33,21 @@ def find_checkpoint(run: str | Path, store: Path) -> tuple[Checkpoint, str | Non
     Raises:
         CheckpointError, TrackingError: It cannot be found or used.
     """
+    directory, model_id = find_directory(run, store)
+    return load_checkpoint(directory), model_id
+
+
+def find_directory(run: str | Path, store: Path) -> tuple[Path, str | None]:
+    """The folder of the checkpoint that is meant, and its model's id as of `find_checkpoint`, unread.
+
+    Raises:
+        CheckpointError, TrackingError: It cannot be found.
+    """
     place = find_place(run, store)
     if isinstance(place, Path):
-        return load_checkpoint(place), None
+        return place, None
     stored = find_model(store, place)
-    return load_checkpoint(stored.directory), stored.model_id
+    return stored.directory, stored.model_id
 
 
 def find_place(run: str | Path, store: Path) -> Path | str:
