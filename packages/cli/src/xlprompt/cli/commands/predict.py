@@ -90,6 +90,7 @@ def command(
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import find_directory, load_checkpoint, read_metadata
     from xlprompt.training.inputs.checks import check_device
+    from xlprompt.training.machine.imports import quick_imports
     from xlprompt.training.runs.predictions import write_predicted
 
     pair = tuple(text for text in (first, second) if text is not None)
@@ -106,7 +107,8 @@ def command(
     check_device(device)
     if language is not None:
         language_row(language)
-    from xlprompt.training import predict  # here: what is wrong is told without waiting for torch
+    with quick_imports():  # here: what is wrong is told without waiting for torch
+        from xlprompt.training import predict
 
     kind = cast("AlignmentKind", align or "none")
     found = load_checkpoint(directory)

@@ -17,6 +17,7 @@ from xlprompt.studies.grid.cells import Cell, Group, cell_fingerprint, digest
 from xlprompt.studies.grid.ledger import RUN_TAG, Ledger
 from xlprompt.training.fitting.choose_engine import choose_engine
 from xlprompt.training.inputs.checks import check_training
+from xlprompt.training.machine.imports import quick_imports
 from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def train_alone(
     """
     choose_engine(recipe.method, options.get("engine"), options.get("deepspeed_config"))
     check_training(recipe, store=store, device=options.get("device"), resume=options.get("resume"))
-    from xlprompt.training.runs.train import train  # here: what is wrong is told without waiting for torch
+    with quick_imports():  # here: what is wrong is told without waiting for torch
+        from xlprompt.training.runs.train import train
 
     tags = partial(marks, recipe, store, console) if one_process else dict
     result = train(recipe, store=store, console=console, tags=tags, **options)

@@ -16,6 +16,7 @@ from xlprompt.models import AlignmentSettings
 from xlprompt.training.errors import RecipeError, RunError
 from xlprompt.training.inputs.checks import at_its_place, check_device, check_scoring
 from xlprompt.training.inputs.chosen_data import open_data
+from xlprompt.training.machine.imports import quick_imports
 from xlprompt.training.recipes.data_settings import LIMITS
 from xlprompt.training.recipes.recipe import Recipe, flatten, recipe_from_dict, recipe_to_dict
 from xlprompt.training.store.checkpoint import CheckpointMetadata, load_checkpoint, read_metadata
@@ -86,10 +87,10 @@ def evaluate(
     check_device(device)
     there = at_its_place(recipe, model)
     check_scoring(there, open_data(there), split=split)
-    # Here, as whatever is wrong with the arguments is told without waiting for torch.
-    from xlprompt.training.inputs.preparation import out_of_memory_explained
-    from xlprompt.training.runs.opened import open_trained
-    from xlprompt.training.runs.scoring import score_languages
+    with quick_imports():  # here: what is wrong is told without waiting for torch
+        from xlprompt.training.inputs.preparation import out_of_memory_explained
+        from xlprompt.training.runs.opened import open_trained
+        from xlprompt.training.runs.scoring import score_languages
 
     loaded = load_checkpoint(directory)
     run = open_trained(loaded, there, store=store, console=console, device=device, split=split)
