@@ -84,9 +84,14 @@ def open_ledger(store: Path, remedy: str) -> Ledger:
     Raises:
         StudyError: There is none; the message ends with `remedy`.
     """
+    require_store(store, remedy)
+    return Ledger(store, writing=False)
+
+
+def require_store(store: Path, remedy: str) -> None:
+    """Refuse a store that is not there; the error is `open_ledger`'s."""
     if not store_exists(store):
         raise StudyError(f"{store}: there is no MLflow store. {remedy}")
-    return Ledger(store, writing=False)
 
 
 class Ledger:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xlprompt.data.files import read_lines
-from xlprompt.studies.errors import StudyError
-from xlprompt.training.store.database import store_exists
+from xlprompt.studies.grid.ledger import require_store
 
 FIX = "Give a file that xlprompt publish wrote, or fetch it anew."
 REMEDY = "Run a study first (make all-tasks), name another, or give published runs (--runs)"
@@ -22,5 +21,5 @@ def require_runs(store: Path, published: Sequence[Path]) -> None:
     """
     for path in published:
         next(read_lines(path, FIX), None)
-    if not published and not store_exists(store):
-        raise StudyError(f"{store}: there is no MLflow store. {REMEDY}")
+    if not published:
+        require_store(store, REMEDY)
