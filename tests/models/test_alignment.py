@@ -19,7 +19,7 @@ from xlprompt.models import (
     moments_of,
     target_of,
 )
-from xlprompt.models.heads import HeadSettings
+from xlprompt.models.settings import HeadSettings
 
 HIDDEN = 6
 

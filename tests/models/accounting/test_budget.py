@@ -18,7 +18,7 @@ from xlprompt.models import (
     load_tokenizer,
     parameter_budget,
 )
-from xlprompt.models.heads import HeadSettings
+from xlprompt.models.settings import HeadSettings
 
 # Parameter counts of the XGLM release (fairseq examples/xglm) and, for 564M, the count without embedding.
 PUBLISHED = {

@@ -9,7 +9,7 @@ from small import small_model, small_steps
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import FinetuneSettings
 from xlprompt.training.fitting.choose_engine import choose_engine, open_engine
-from xlprompt.training.fitting.deepspeed_engine import EngineError, read_deepspeed_config
+from xlprompt.training.fitting.deepspeed_config import EngineError, read_deepspeed_config
 from xlprompt.training.recipes.recipe import OptimizerSettings
 
 pytest.importorskip("deepspeed", reason="full fine-tuning's engine is not installed")

@@ -13,7 +13,7 @@ from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TRAINED_METHODS, TaskModel, load_tokenizer
 from xlprompt.training import evaluate, train
 from xlprompt.training.fitting.choose_engine import choose_engine
-from xlprompt.training.fitting.deepspeed_engine import EngineError
+from xlprompt.training.fitting.deepspeed_config import EngineError
 from xlprompt.training.fitting.engine import TorchEngine, parameter_groups
 from xlprompt.training.inputs.preparation import build_model
 from xlprompt.training.recipes.recipe import OptimizerSettings, Recipe, recipe_to_dict

@@ -6,10 +6,9 @@ One head serves both kinds of task: a sentence pair has one read-out, a tagged s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,19 +16,6 @@ from xlprompt.models.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-
-class HeadSettings(BaseModel):
-    """Which head reads the hidden states."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["linear", "verbalizer", "plain"] = Field(
-        "linear",
-        description="a trained linear layer, or the backbone's own embedding of label words (trains "
-        "nothing), or a linear layer on states as they are, which transformers' classifiers have (for what "
-        "was trained elsewhere)",
-    )
 
 
 class LinearHead(nn.Module):

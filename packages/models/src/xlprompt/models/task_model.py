@@ -18,13 +18,14 @@ from xlprompt.models.accounting.budget import ParameterBudget, count_parameters
 from xlprompt.models.accounting.flops import Flops, count_flops
 from xlprompt.models.backbone.backbone import Backbone
 from xlprompt.models.errors import ModelError
-from xlprompt.models.heads import HeadSettings, LinearHead, NoHead, VerbalizerHead, label_word_ids
+from xlprompt.models.heads import LinearHead, NoHead, VerbalizerHead, label_word_ids
 from xlprompt.models.methods.method import Method
 from xlprompt.models.methods.projections import is_inserted
-from xlprompt.models.methods.prompt import Prompts
+from xlprompt.models.methods.prompt_module import Prompts
 from xlprompt.models.pretrained.examination import examine
 from xlprompt.models.pretrained.known import canonical_name
 from xlprompt.models.pretrained.probe_text import PROBE_TEXTS
+from xlprompt.models.settings import HeadSettings
 
 
 class TaskModel(nn.Module):

@@ -21,7 +21,8 @@ from xlprompt.evaluation.comparison.compared import Difference, GroupDifference
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.models import short_name
 from xlprompt.studies.errors import StudyError
-from xlprompt.studies.grid.ledger import CellRun, open_ledger, train_languages_of
+from xlprompt.studies.grid.ledger import CellRun, open_ledger
+from xlprompt.studies.grid.run_params import train_languages_of
 from xlprompt.studies.grid.single_runs import train_alone
 from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
 from xlprompt.studies.reports.sources import RunSource, open_runs

@@ -22,11 +22,15 @@ from .store.checkpoint import (
     load_checkpoint as load_checkpoint,
 )
 from .store.checkpoint import (
+    read_metadata as read_metadata,
+)
+from .store.checkpoint import (
     save_checkpoint as save_checkpoint,
 )
 from .store.database import create_store as create_store
 from .store.database import store_uri as store_uri
 from .store.find import find_checkpoint as find_checkpoint
+from .store.find import find_directory as find_directory
 from .store.mlflow_tracker import MlflowTracker as MlflowTracker
 from .store.tracker import NullTracker as NullTracker
 from .store.tracker import Tracker as Tracker

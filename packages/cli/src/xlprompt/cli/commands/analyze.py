@@ -94,6 +94,8 @@ def _command(analysis: Analysis) -> click.Command:
             **{name: value for name, value in given.items() if value not in (None, ())}
         )
         console = open_console(stderr=as_json)
+        if (check := getattr(settings, "check", None)) is not None:
+            check(mlruns)
         outcome = analysis.measure(settings, store=mlruns, console=console)
         if as_json:
             click.echo(json.dumps(outcome.values, indent=2, ensure_ascii=False))

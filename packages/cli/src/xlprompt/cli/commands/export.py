@@ -91,11 +91,16 @@ def command(
 
 
 def _export_model(run: str, folder: Path, model: str | None, mlruns: Path, as_json: bool) -> None:
-    from xlprompt.training import find_checkpoint
-    from xlprompt.training.exchange.peft_export import export_to_peft
+    from xlprompt.models import require_model
+    from xlprompt.training import find_directory, load_checkpoint, read_metadata
 
-    found, _ = find_checkpoint(run, mlruns)
-    exported = export_to_peft(found, folder, model=model)
+    directory, _ = find_directory(run, mlruns)
+    read_metadata(directory)
+    if model is not None:
+        require_model(model)
+    from xlprompt.training.exchange.peft_export import export_to_peft  # which waits for torch
+
+    exported = export_to_peft(load_checkpoint(directory), folder, model=model)
     if as_json:
         said = {
             "folder": str(exported.folder),
@@ -122,11 +127,13 @@ def _export_predictions(
     mlruns: Path,
     as_json: bool,
 ) -> None:
-    from xlprompt.training.exports.predictions import export_predictions
     from xlprompt.training.store.find import find_run_id
 
+    run_id = find_run_id(run, mlruns)
+    from xlprompt.training.exports.predictions import export_predictions  # which waits for torch
+
     exported = export_predictions(
-        find_run_id(run, mlruns), form, folder, store=mlruns, split=split, source=data, languages=languages
+        run_id, form, folder, store=mlruns, split=split, source=data, languages=languages
     )
     if as_json:
         said = {

@@ -88,12 +88,15 @@ def command(
     """
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.studies.grid.single_runs import count_in_reports
-    from xlprompt.training.exchange.peft_import import import_from_peft
     from xlprompt.training.store.hub_folders import local_copy
 
     console = open_console(stderr=as_json)  # with --json, progress must not mix with the figures
+    adapter = local_copy(folder)
+    _check(adapter, recipes, model, device)
+    from xlprompt.training.exchange.peft_import import import_from_peft  # which waits for torch
+
     imported = import_from_peft(
-        local_copy(folder),
+        adapter,
         store=mlruns,
         console=console,
         recipe_paths=recipes,
@@ -124,3 +127,17 @@ def command(
         markup=False,
         soft_wrap=True,
     )
+
+
+def _check(adapter: Path, recipes: tuple[Path, ...], model: str | None, device: str | None) -> None:
+    """Refuse what is not there, without waiting for torch."""
+    from xlprompt.models import require_adapter, require_model
+    from xlprompt.training.inputs.checks import check_device
+    from xlprompt.training.recipes.files import read_chain
+
+    check_device(device)
+    require_adapter(adapter)
+    if model is not None:
+        require_model(model)
+    for recipe in recipes:
+        read_chain(recipe)

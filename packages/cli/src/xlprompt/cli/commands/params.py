@@ -187,7 +187,15 @@ def command(
       xlprompt params --model xglm-1.7B --model xglm-7.5B --processes 1,8,16
     """
     from xlprompt.data import task
-    from xlprompt.models import METHODS, HeadSettings, PromptSettings, method_of
+    from xlprompt.models import (
+        KNOWN_MODELS,
+        METHODS,
+        HeadSettings,
+        PromptSettings,
+        canonical_name,
+        method_of,
+        require_model,
+    )
     from xlprompt.training.recipes.files import parse_value
 
     num_labels = (of := task(task_name)).kind.head_width(of)
@@ -206,6 +214,9 @@ def command(
     }
     names = sorted((name for name in METHODS if name != PromptSettings.name), key=_trains_backbone)
     others = [method_of(name).model_validate(given.get(name, {})) for name in names]
+    for model in models:
+        if canonical_name(model) not in KNOWN_MODELS:
+            require_model(model, weights=False)
     found: list[dict[str, Any]] = []
     for model in models:
         counted = _count(model, num_labels, HeadSettings.model_validate({"kind": head}), prompts, others)

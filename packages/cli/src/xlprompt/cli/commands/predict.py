@@ -86,8 +86,11 @@ def command(
       xlprompt predict pos-lora-xglm-nano-seed0 --file sentences.txt --language de --align mean --json
       cat pairs.tsv | xlprompt predict latest --file - --out build/predicted.jsonl
     """
+    from xlprompt.data import language as language_row
     from xlprompt.evaluation.terminal import open_console
-    from xlprompt.training import find_checkpoint, predict
+    from xlprompt.training import find_directory, load_checkpoint, read_metadata
+    from xlprompt.training.inputs.checks import check_device
+    from xlprompt.training.machine.imports import quick_imports
     from xlprompt.training.runs.predictions import write_predicted
 
     pair = tuple(text for text in (first, second) if text is not None)
@@ -97,11 +100,18 @@ def command(
         )
     if len(pair) == 1:
         raise click.UsageError("--premise and --hypothesis belong together: give both.")
-    found, _ = find_checkpoint(checkpoint, mlruns)
-    task = found.metadata.known_task
-    assert task is not None  # or it would not have been found
+    directory, _ = find_directory(checkpoint, mlruns)
+    task = read_metadata(directory).known_task
+    assert task is not None  # or it would not have been read
     rows = _rows(task, texts or pair, source)
+    check_device(device)
+    if language is not None:
+        language_row(language)
+    with quick_imports():  # here: what is wrong is told without waiting for torch
+        from xlprompt.training import predict
+
     kind = cast("AlignmentKind", align or "none")
+    found = load_checkpoint(directory)
     predicted = predict(found, rows, language=language, align=kind, device=device, model=model)
     notes = open_console(stderr=True)
     cut = [row for row in predicted.rows if row.cut]

@@ -44,14 +44,15 @@ def command(recipe: Path, out: Path | None, settings: tuple[str, ...], mlruns: P
     from xlprompt.evaluation.fitted_table import show_table
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.models.pretrained.nano import folder_to_write
-    from xlprompt.training.fitting.progress import training_progress
-    from xlprompt.training.pretraining.pretrain import pretrain
     from xlprompt.training.pretraining.recipe import PretrainingRecipe
     from xlprompt.training.recipes.settings import load_settings
 
     console = open_console(stderr=as_json)
     build = load_settings(recipe, PretrainingRecipe, parse_settings(settings))
     folder = out or folder_to_write(build.name)
+    from xlprompt.training.fitting.progress import training_progress
+    from xlprompt.training.pretraining.pretrain import pretrain  # which waits for torch
+
     with training_progress(console, steps=build.steps, metric="loss") as progress:
         result = pretrain(build, folder=folder, store=mlruns, progress=progress, recipe_path=recipe)
     if as_json:

@@ -58,7 +58,12 @@ def command(
       xlprompt publish experiments/results/mini
       xlprompt publish experiments/results/mini --runs experiments/results/mini/runs.jsonl.gz
     """
-    from xlprompt.studies.reports.report import report_study
+    from xlprompt.studies.reports.given import require_runs
+    from xlprompt.training.machine.imports import quick_imports
+
+    require_runs(mlruns, runs)
+    with quick_imports():
+        from xlprompt.studies.reports.report import report_study  # which waits for matplotlib
 
     paths = report_study(
         mlruns,

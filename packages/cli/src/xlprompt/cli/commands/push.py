@@ -31,10 +31,14 @@ def command(run: str, destination: str, public: bool, mlruns: Path) -> None:
       xlprompt push latest somebody/xglm-564m-xnli-prompt
       xlprompt predict somebody/xglm-564m-xnli-prompt "A man sleeps." "Nobody sleeps."
     """
-    from xlprompt.training.exchange.pushing import goes_to_hub, push
+    from xlprompt.training import find_directory, read_metadata
+    from xlprompt.training.store.hub_folders import goes_to_hub
 
     if public and not goes_to_hub(destination):
         raise click.UsageError("--public is for a repository of the hub, and this is a folder. Leave it out")
+    read_metadata(find_directory(run, mlruns)[0])
+    from xlprompt.training.exchange.pushing import push  # which waits for torch
+
     pushed = push(run, destination, store=mlruns, public=public)
     for note in pushed.notes:
         click.echo(note, err=True)

@@ -44,7 +44,12 @@ def command(
 
     `xlprompt publish` also puts it into a repository.
     """
-    from xlprompt.studies.reports.report import report_study
+    from xlprompt.studies.reports.given import require_runs
+    from xlprompt.training.machine.imports import quick_imports
+
+    require_runs(mlruns, runs)
+    with quick_imports():
+        from xlprompt.studies.reports.report import report_study  # which waits for matplotlib
 
     paths = report_study(
         mlruns,

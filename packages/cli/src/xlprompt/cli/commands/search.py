@@ -90,9 +90,18 @@ def command(
       xlprompt search experiments/paper/search.yaml --task ner --database postgresql://user@host/search
     """
     from xlprompt.evaluation.terminal import open_console
-    from xlprompt.studies import run_search
+    from xlprompt.studies.search.asked import ask_recipe
+    from xlprompt.training.inputs.checks import check_training
 
     console = open_console(stderr=as_json)
+    overrides = {
+        "search_overrides": given(SEARCH_KEYS, options),
+        "recipe_overrides": with_settings(given(RECIPE_KEYS, options), settings),
+    }
+    _, recipe, _ = ask_recipe(file, task, method, *overrides.values())
+    check_training(recipe, store=mlruns)
+    from xlprompt.studies import run_search  # which waits for Optuna and torch
+
     result = run_search(
         file,
         task=task,
@@ -101,8 +110,7 @@ def command(
         console=console,
         out=out,
         database=database,
-        search_overrides=given(SEARCH_KEYS, options),
-        recipe_overrides=with_settings(given(RECIPE_KEYS, options), settings),
+        **overrides,
     )
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))

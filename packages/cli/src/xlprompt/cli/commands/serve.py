@@ -77,6 +77,7 @@ def command(
     """
     listener = _listen(port)  # first: that a port is taken should be said before models are loaded
     try:
+        _check(runs, mlruns, model, device)
         import uvicorn
 
         from xlprompt.training.serving.app import create_app
@@ -100,6 +101,19 @@ def command(
         click.echo("Stopped.")
     finally:
         listener.close()
+
+
+def _check(runs: tuple[str, ...], mlruns: Path, model: str | None, device: str | None) -> None:
+    """Refuse what is not there, without waiting for torch."""
+    from xlprompt.models import require_model
+    from xlprompt.training import find_directory, read_metadata
+    from xlprompt.training.inputs.checks import check_device
+
+    check_device(device)
+    if model is not None:
+        require_model(model)
+    for run in runs:
+        read_metadata(find_directory(run, mlruns)[0])
 
 
 def _listen(wanted: int | None) -> socket.socket:

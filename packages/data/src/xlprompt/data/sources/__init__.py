@@ -6,9 +6,7 @@ are the files that a folder may hold.
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from datasets import Dataset
+from typing import TYPE_CHECKING, Protocol
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.sources.folder import FolderSource
@@ -16,6 +14,9 @@ from xlprompt.data.sources.hub import HubSource
 from xlprompt.data.sources.inventory import expanded
 from xlprompt.data.sources.mini import BUNDLED, MiniSource
 from xlprompt.data.tasks.task_type import Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 __all__ = ["NAMED", "FolderSource", "HubSource", "MiniSource", "Source", "open_source"]
 

@@ -10,8 +10,7 @@ import logging
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-
-from datasets import Dataset
+from typing import TYPE_CHECKING
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
@@ -22,6 +21,9 @@ from xlprompt.data.sources.rows import check_limit, to_dataset, usable
 from xlprompt.data.splits import check_split
 from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.tasks.task_type import Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1 << 20

@@ -9,11 +9,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import pyarrow as pa
-from datasets import ClassLabel, Dataset, List
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import in_study_order, language
@@ -21,6 +19,9 @@ from xlprompt.data.sources.reading import as_in_english, sound, without_blind, w
 from xlprompt.data.sources.rows import Outcome, check_limit, to_dataset, usable
 from xlprompt.data.splits import Split, check_split
 from xlprompt.data.tasks.task_type import HubTable, Place, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +96,8 @@ class HubSource:
 
 def _download(repository: str, config: str, split: Split) -> Dataset:
     """Load one split, from the hub's own conversion where the main revision cannot be used."""
+    import datasets
+
     main, converted = REVISIONS
     # What these calls raise has no common class: the libraries below datasets have their own, as httpx2's
     # ConnectError, which is no OSError, and change them.
@@ -150,6 +153,8 @@ def _as_in_english(task: Task, rows: Iterable[Outcome], language: str, split: Sp
 def _examples(
     task: Task, hub: HubTable, language: str, split: Split, *, labeled: bool = True
 ) -> Iterator[Outcome]:
+    from datasets import List
+
     config = hub.config(language)
     table = _download(hub.repository, config, dict(hub.split_names).get(split, split))
     place = f"{hub.repository}/{config}"
@@ -191,6 +196,8 @@ def _named(label: Any, names: list[str] | None) -> str:
 
 
 def _label_names(feature: object) -> list[str] | None:
+    from datasets import ClassLabel
+
     return list(feature.names) if isinstance(feature, ClassLabel) else None
 
 

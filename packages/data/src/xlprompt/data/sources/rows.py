@@ -11,18 +11,19 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, DatasetInfo, Features, Value
-from datasets.table import InMemoryTable
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.printable import printable
 from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.tasks.rules import Skipped, withheld
 from xlprompt.data.tasks.task_type import Place, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset, Features
 
 _log = logging.getLogger(__name__)
 # Of the subset that `limit` takes. A constant, so that the subset does not move with a run's seed.
@@ -69,6 +70,8 @@ def usable(outcomes: Iterable[Outcome], *, file: str | Path, language: str) -> I
 
 def schema(task: Task) -> Features:
     """Return the columns that every source gives for a task."""
+    from datasets import Features, Value
+
     return Features({"id": Value("string"), **task.kind.features(task)})
 
 
@@ -91,6 +94,9 @@ def to_dataset(task: Task, rows: Iterable[Example], *, limit: int | None, finger
     Raises:
         DataError: `limit` below 1.
     """
+    from datasets import Dataset, DatasetInfo
+    from datasets.table import InMemoryTable
+
     check_limit(limit)
     features = schema(task)
     arrow_schema = features.arrow_schema

@@ -12,9 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from datasets import Dataset
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.sources.formats import conllu, panx
@@ -28,6 +26,9 @@ from xlprompt.data.sources.strangers import other_format
 from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.tasks.rules import Skipped
 from xlprompt.data.tasks.task_type import Place, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 _HEAD = 5  # lines that tell the format
 # What the files of XNLI and PAWS-X, and of XNLI-MT, call the texts of a pair.

@@ -60,7 +60,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from xlprompt.evaluation.scores.metrics import BOOTSTRAP_SEED, percent
 
@@ -152,6 +151,8 @@ class Estimate:
         Returns:
             The p-value; None where there is no interval.
         """
+        from scipy import special
+
         if self.stderr is None or self.df is None or self.seed_stderr is None or self.seed_df is None:
             return None
         distance = abs(self.value - bound)
@@ -178,6 +179,8 @@ def spread(values: Sequence[float] | np.ndarray) -> Spread:
     Raises:
         ValueError: There is no value.
     """
+    from scipy import special
+
     scores = np.asarray(values, dtype=np.float64)
     if scores.size == 0:
         raise ValueError("There is no score to summarize.")
@@ -232,6 +235,8 @@ def estimate(parts: Sequence[Part], examples: int) -> Estimate:
     Raises:
         ValueError: There is no part, or a part without a seed.
     """
+    from scipy import special
+
     if not parts or any(len(part.values) == 0 for part in parts):
         raise ValueError("An estimate needs parts with at least one seed each.")
     value = float(sum(part.weight * part.values.mean() for part in parts))
@@ -280,6 +285,8 @@ def estimate(parts: Sequence[Part], examples: int) -> Estimate:
 
 def _two_sided(distance: float, df: float) -> float:
     """Chance that a t-variate is this far from 0 or farther."""
+    from scipy import special
+
     return float(2 * special.stdtr(df, -distance))
 
 

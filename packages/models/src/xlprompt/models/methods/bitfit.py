@@ -6,18 +6,21 @@ at zero, which is what `add` does; tuning norms instead is a method of its own (
 2312.11420).
 """
 
+from __future__ import annotations
+
 import functools
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from xlprompt.models.errors import ModelError
 from xlprompt.models.methods.method import Method
 from xlprompt.models.methods.projections import linear_layers
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a recipe is read without torch
+    import torch
+    from torch import Tensor, nn
+
     from xlprompt.models.backbone.backbone import Backbone
 
 
@@ -33,12 +36,15 @@ class BitfitSettings(Method):
         "addition a layer. Needed for Gemma and Llama, which have no biases",
     )
 
-    def apply(self, backbone: "Backbone", generator: torch.Generator) -> nn.Module:
+    def apply(self, backbone: Backbone, generator: torch.Generator) -> nn.Module:
         """Let the biases train, which stay in the backbone's precision, and add those that are asked for.
 
         Raises:
             ModelError: There are none, and none are added.
         """
+        import torch
+        from torch import nn
+
         model = backbone.model
         backbone.freeze(fuse=False)
         own = [parameter for path, parameter in model.named_parameters() if path.endswith("bias")]

@@ -1,13 +1,16 @@
 """Full fine-tuning: all weights of the backbone train."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import Field
 
 from xlprompt.models.methods.method import Method
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a recipe is read without torch
+    import torch
+
     from xlprompt.models.backbone.backbone import Backbone
 
 
@@ -24,6 +27,6 @@ class FinetuneSettings(Method):
         "270M's, of which a task in English moves only the rows of English subtokens",
     )
 
-    def apply(self, backbone: "Backbone", generator: torch.Generator) -> None:
+    def apply(self, backbone: Backbone, generator: torch.Generator) -> None:
         """Let the weights train."""
         backbone.unfreeze(embeddings=self.train_embeddings)

@@ -1,14 +1,17 @@
 """(IA)3 by PEFT: scales of what a frozen backbone's layers compute."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import Field
 
 from xlprompt.models.methods.method import Method
 from xlprompt.models.methods.projections import attention_inputs, insert_by_peft, leads_back
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a recipe is read without torch
+    import torch
+
     from xlprompt.models.backbone.backbone import Backbone
 
 
@@ -27,7 +30,7 @@ class Ia3Settings(Method):
         True, description="scale the feed-forward's inner states too, two thirds of the parameters in XGLM"
     )
 
-    def apply(self, backbone: "Backbone", generator: torch.Generator) -> None:
+    def apply(self, backbone: Backbone, generator: torch.Generator) -> None:
         """Put the scales in; all are one.
 
         Raises:

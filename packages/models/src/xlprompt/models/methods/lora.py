@@ -1,8 +1,9 @@
 """LoRA by PEFT: low-rank updates beside chosen linear layers of a frozen backbone."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field
 
 from xlprompt.models.methods.method import Method
@@ -14,7 +15,9 @@ from xlprompt.models.methods.projections import (
     named,
 )
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a recipe is read without torch
+    import torch
+
     from xlprompt.models.backbone.backbone import Backbone
 
 
@@ -45,7 +48,7 @@ class LoraSettings(Method):
         "query_value is that matrix",
     )
 
-    def apply(self, backbone: "Backbone", generator: torch.Generator) -> None:
+    def apply(self, backbone: Backbone, generator: torch.Generator) -> None:
         """Put the updates in.
 
         First matrices are drawn as PEFT draws them, uniform within 1 / sqrt(inputs), but from `generator`, so
@@ -54,6 +57,7 @@ class LoraSettings(Method):
         Raises:
             ModelError: The backbone has no layers of the names that are looked for.
         """
+        import torch
         from peft import LoraConfig
 
         model = backbone.model

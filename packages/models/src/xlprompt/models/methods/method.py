@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-if TYPE_CHECKING:  # a recipe is read without transformers
+if TYPE_CHECKING:  # a recipe is read without torch
     import torch
     from torch import nn
     from transformers import PreTrainedTokenizerFast
 
     from xlprompt.models.backbone.backbone import Backbone
-    from xlprompt.models.methods.prompt import Prompts
+    from xlprompt.models.methods.prompt_module import Prompts
 
 
 class Method(BaseModel):

@@ -5,17 +5,17 @@ matrix makes all three; one of `_LEADS_BACK` for the matrix that leads out of th
 are `Conv1D`, a linear layer whose matrix is transposed.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
 from xlprompt.models.errors import ModelError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a recipe is read without torch
     from peft import IA3Config, LoraConfig
+    from torch import nn
     from transformers.pytorch_utils import Conv1D
 
     from xlprompt.models.backbone.backbone import Backbone
@@ -35,17 +35,20 @@ def is_inserted(path: str) -> bool:
 
 @functools.cache
 def _kinds() -> tuple[type[nn.Module], ...]:
-    from transformers.pytorch_utils import Conv1D  # here, as a recipe is read without transformers
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
 
     return nn.Linear, Conv1D
 
 
 def is_transposed(layer: nn.Module) -> bool:
     """Whether a linear layer's matrix is `[inputs, outputs]`, as GPT-2's are."""
+    from torch import nn
+
     return not isinstance(layer, nn.Linear)
 
 
-def linear_layers(model: nn.Module) -> dict[str, "nn.Linear | Conv1D"]:
+def linear_layers(model: nn.Module) -> dict[str, nn.Linear | Conv1D]:
     """The backbone's own linear layers by path; of one that PEFT has wrapped, the path it had before."""
     return {
         path.removesuffix(".base_layer"): module
@@ -54,7 +57,7 @@ def linear_layers(model: nn.Module) -> dict[str, "nn.Linear | Conv1D"]:
     }
 
 
-def named(model: nn.Module, names: Sequence[str]) -> dict[str, "nn.Linear | Conv1D"]:
+def named(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Linear | Conv1D]:
     """The linear layers whose path ends in one of these names.
 
     Raises:
@@ -114,7 +117,7 @@ def last_part(path: str) -> str:
     return path.rpartition(".")[2]
 
 
-def insert_by_peft(backbone: "Backbone", config: "LoraConfig | IA3Config") -> dict[str, nn.Parameter]:
+def insert_by_peft(backbone: Backbone, config: LoraConfig | IA3Config) -> dict[str, nn.Parameter]:
     """Freeze a backbone and replace linear layers of it by PEFT's, which change nothing as they start.
 
     Fused projections are one product of frozen weights, into which nothing can be put: they stay apart.
@@ -122,6 +125,7 @@ def insert_by_peft(backbone: "Backbone", config: "LoraConfig | IA3Config") -> di
     Returns:
         The new parameters by path, float32 as PEFT itself holds them beside a backbone in bfloat16.
     """
+    import torch
     from peft import inject_adapter_in_model
 
     backbone.freeze(fuse=False)

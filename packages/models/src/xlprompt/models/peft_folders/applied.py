@@ -16,7 +16,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerFast
 from xlprompt.models.backbone.attention import KeyValueRecorder
 from xlprompt.models.backbone.backbone import Backbone
 from xlprompt.models.errors import ModelError
-from xlprompt.models.methods.prompt import Prompts
+from xlprompt.models.methods.prompt_module import Prompts
 from xlprompt.models.pretrained.files import first_line
 from xlprompt.models.pretrained.location import locate
 from xlprompt.models.pretrained.probe_text import PROBE_TEXTS

@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from xlprompt.models.errors import ModelError
-from xlprompt.models.peft_folders.written import CONFIG_FILE, PROMPT_TENSOR, WEIGHTS_FILE
+from xlprompt.models.peft_folders.place import CONFIG_FILE, require_adapter
+from xlprompt.models.peft_folders.written import PROMPT_TENSOR, WEIGHTS_FILE
 from xlprompt.models.pretrained.files import first_line, opened_weights, read_json
 from xlprompt.models.pretrained.quiet import quietly
 from xlprompt.models.pretrained.reading import is_about_the_model
@@ -55,11 +56,6 @@ class PeftFolder:
         return str(name) if name else None
 
 
-def is_peft_folder(folder: Path) -> bool:
-    """Whether an adapter of PEFT lies in a folder."""
-    return (folder / CONFIG_FILE).is_file()
-
-
 def read_peft_folder(folder: Path) -> PeftFolder:
     """Read the files of an adapter.
 
@@ -67,8 +63,7 @@ def read_peft_folder(folder: Path) -> PeftFolder:
         ModelError: There is none, it is damaged, of a kind that has no counterpart here, or holds weights of
             the base model.
     """
-    if not is_peft_folder(folder):
-        raise ModelError(f"{folder}: no {CONFIG_FILE}; give the folder that PEFT's save_pretrained wrote")
+    require_adapter(folder)
     config = _config(folder)
     if not (folder / WEIGHTS_FILE).exists() and (folder / "adapter_model.bin").exists():
         raise ModelError(

@@ -20,7 +20,6 @@ from xlprompt.models.methods.prompt import PromptSettings
 if TYPE_CHECKING:
     from peft import PeftConfig
 
-CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 PROMPT_TENSOR = "prompt_embeddings"
 ADAPTER = "default"  # how PEFT calls the only adapter of a model

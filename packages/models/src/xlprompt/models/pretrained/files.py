@@ -4,18 +4,19 @@ A clone without Git LFS, a download that broke off or a full disk leave files th
 They are found before any library stumbles over them.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import safe_open
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from xlprompt.models.errors import ModelError
+
+if TYPE_CHECKING:  # whether files are there is told without torch
+    from torch import Tensor
 
 # In transformers' order: the first that is there is loaded.
 _WEIGHT_FILES = (
@@ -110,12 +111,15 @@ def _is_plain_name(name: object) -> bool:
 
 
 @contextmanager
-def opened_weights(path: Path) -> Iterator["Weights"]:
+def opened_weights(path: Path) -> Iterator[Weights]:
     """The tensors of a weight file by name, each read when it is asked for.
 
     Raises:
         ModelError: The file is cut off, damaged or no weight file. Pickled code is never run.
     """
+    import torch
+    from safetensors import safe_open
+
     with ExitStack() as stack:
         try:
             if path.suffix == ".safetensors":
@@ -123,7 +127,7 @@ def opened_weights(path: Path) -> Iterator["Weights"]:
                 found = Weights(tuple(file.keys()), file.get_tensor)
             else:
                 state = torch.load(path, map_location="cpu", weights_only=True)
-                tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+                tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
                 found = Weights(tuple(tensors), tensors.__getitem__)
         except MemoryError:
             raise

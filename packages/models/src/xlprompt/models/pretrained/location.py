@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from xlprompt.models.errors import ModelError
+from xlprompt.models.pretrained.files import read_json, weight_files
 from xlprompt.models.pretrained.fingerprint import fingerprint_of
 from xlprompt.models.pretrained.known import GEMMA, KNOWN_MODELS, NANO, NANO_BALANCED, canonical_name
 
@@ -54,6 +55,30 @@ def absolute_name(name: str) -> str:
         return name
     folder = os.path.expanduser(name)
     return os.path.abspath(folder) if os.path.isdir(folder) else name
+
+
+def require_model(name: str, *, weights: bool = True) -> None:
+    """Refuse a name behind which no model lies, by the files that are there and without reading weights.
+
+    A model that is made on this machine is taken to be there: it is made when it is needed.
+
+    Args:
+        name: As `locate` takes it.
+        weights: False where the configuration is enough.
+
+    Raises:
+        ModelError: As `locate` and `local_only`; or the folder's configuration or weights are not whole.
+    """
+    if name == GEMMA:
+        return
+    location = locate(name)
+    if not local_only(location):
+        return
+    folder = Path(location)
+    if os.path.isdir(location):
+        read_json(folder / "config.json")
+        if weights:
+            weight_files(folder)
 
 
 def local_folder(location: str, revision: str | None = None) -> Path:

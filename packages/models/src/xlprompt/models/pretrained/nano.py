@@ -5,6 +5,8 @@ differs in the language shares of its text alone, is made on demand and kept in 
 itself is `xlprompt.training.pretraining.pretrain`.
 """
 
+from __future__ import annotations
+
 import io
 import tempfile
 from collections import Counter
@@ -12,13 +14,14 @@ from collections.abc import Iterable
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
-
-import sentencepiece
-from transformers import PreTrainedTokenizerFast, XGLMTokenizer
+from typing import TYPE_CHECKING
 
 from xlprompt.models.errors import ModelError
 from xlprompt.models.pretrained.cache import cache_dir
 from xlprompt.models.pretrained.known import NANO
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 _SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # XGLM's ids 0 to 3
 _MADE_UP_WORDS = 7  # XGLM's tokenizer adds `<madeupword0>` to `<madeupword6>` at the end
@@ -54,6 +57,9 @@ def train_tokenizer(lines: Iterable[str], *, vocabulary: int) -> PreTrainedToken
         lines: Text; how often a language occurs decides how finely its words are cut.
         vocabulary: Number of ids, XGLM's four special tokens and seven made-up words among them.
     """
+    import sentencepiece
+    from transformers import XGLMTokenizer
+
     everything = list(lines)
     kept = everything[:_MEMORY_LIMIT]
     characters = sorted(set("".join(everything)) - {" "})

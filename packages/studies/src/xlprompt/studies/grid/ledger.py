@@ -7,17 +7,15 @@ dies; so a run that is called RUNNING and whose lock is free was killed, and is 
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from mlflow.entities import Metric
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.cells import Cell, Group
@@ -25,10 +23,16 @@ from xlprompt.studies.grid.over_seeds import as_metrics, summarize
 from xlprompt.studies.grid.own_tasks import learn_own_tasks
 from xlprompt.training.machine.process_identity import this_process
 from xlprompt.training.recipes.recipe import flatten
-from xlprompt.training.store.database import MAX_TAG, PROCESS_TAG, open_client, store_exists
+from xlprompt.training.store.database import (
+    MAX_TAG,
+    PROCESS_TAG,
+    open_client,
+    open_reader,
+    store_exists,
+)
 from xlprompt.training.store.interrupted import remove_leftovers
 from xlprompt.training.store.metric_names import TOTAL_SECONDS
-from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.shared.fetched import is_local, local_path, run_folder
 from xlprompt.training.store.shared.server import experiment_name, is_of_others
 from xlprompt.training.store.tracker import EndState
@@ -36,6 +40,7 @@ from xlprompt.training.store.training_state import saved_steps
 
 CELL_TAG = "cell_fingerprint"
 GROUP_TAG = "group_fingerprint"
+PARENT_TAG = "mlflow.parentRunId"  # by which MLflow shows a run under another
 RUN_TAG = "run_fingerprint"  # of a run that no study has begun: the fingerprint of the cell that it is
 SUPERSEDED_TAG = "superseded_cell"
 VARIANT_TAG = "variant"  # of a group that no study but an ablation has asked for
@@ -79,50 +84,35 @@ def open_ledger(store: Path, remedy: str) -> Ledger:
     Raises:
         StudyError: There is none; the message ends with `remedy`.
     """
+    require_store(store, remedy)
+    return Ledger(store, writing=False)
+
+
+def require_store(store: Path, remedy: str) -> None:
+    """Refuse a store that is not there; the error is `open_ledger`'s."""
     if not store_exists(store):
         raise StudyError(f"{store}: there is no MLflow store. {remedy}")
-    return Ledger(store)
-
-
-def trained_on(run: CellRun) -> tuple[str, ...]:
-    """The languages that a run was trained on, the one that chose its checkpoint first."""
-    # Runs from before a recipe could name several have no such parameter.
-    more = json.loads(run.params.get("data.also_train_on", "[]"))
-    return (run.params.get("data.train_language", "en"), *more)
-
-
-def train_languages_of(runs: Iterable[CellRun]) -> tuple[str, ...]:
-    """The languages that runs were trained on, the one that chose their checkpoints first.
-
-    Raises:
-        StudyError: They differ in what they were trained on.
-    """
-    languages = {trained_on(run) for run in runs}
-    if len(languages) > 1:
-        names = sorted("+".join(each) for each in languages)
-        raise StudyError(f"the runs were trained on different languages: {', '.join(names)}")
-    return languages.pop()
-
-
-def largest_shares(runs: Iterable[CellRun]) -> dict[str, float]:
-    """By task, the largest trainable share of the runs, in percent of the backbone."""
-    shares: dict[str, float] = {}
-    for run in runs:
-        share, task = run.params.get("trainable_percent"), run.tags["task"]
-        if share is not None:
-            shares[task] = max(shares.get(task, 0.0), float(share))
-    return shares
 
 
 class Ledger:
     """Reads and writes the runs of studies in one store."""
 
-    def __init__(self, store: Path) -> None:
-        """Open the store, which is made where there is none."""
+    def __init__(self, store: Path, *, writing: bool = True) -> None:
+        """Open the store, which is made where there is none.
+
+        Args:
+            store: Its folder.
+            writing: False opens one that must be there, and what writes is opened when it is needed.
+        """
         self._store = store
-        self._client = open_client(store)
+        self._reader: Reader = self._client if writing else open_reader(store)
         self._artifacts: dict[str, Path] = {}  # by run; they never move, and asking the store takes time
-        learn_own_tasks(self._client, store)
+        learn_own_tasks(self._reader, store)
+
+    @cached_property
+    def _client(self) -> Any:
+        """MLflow's client, which writes."""
+        return open_client(self._store)
 
     def training_runs(self, tasks: Sequence[str]) -> list[CellRun]:
         """The training runs of these tasks, newest first, those outside studies too."""
@@ -158,7 +148,7 @@ class Ledger:
         return [
             run
             for run in runs
-            if GROUP_TAG in run.tags and run.tags.get(MLFLOW_PARENT_RUN_ID, "") not in ablations | {""}
+            if GROUP_TAG in run.tags and run.tags.get(PARENT_TAG, "") not in ablations | {""}
         ]
 
     def finished_groups(self, tasks: Sequence[str]) -> set[str]:
@@ -185,13 +175,13 @@ class Ledger:
 
     def history(self, run_id: str, metric: str) -> tuple[tuple[int, float], ...]:
         """Steps and values of a run's metric by step; of a step that was done twice, the last value."""
-        points = self._client.get_metric_history(run_id, metric)
+        points = self._reader.get_metric_history(run_id, metric)
         by_step = {point.step: point.value for point in sorted(points, key=lambda point: point.timestamp)}
         return tuple(sorted(by_step.items()))
 
     def get(self, run_id: str) -> CellRun:
         """One run."""
-        return self._cell_run(self._client.get_run(run_id))
+        return self._cell_run(self._reader.get_run(run_id))
 
     def finished_runs(self, experiment: str, tag: str, value: str) -> list[CellRun]:
         """The finished runs of an experiment whose tag has this value, newest first."""
@@ -201,8 +191,8 @@ class Ledger:
     def artifacts(self, run_id: str) -> Path:
         """Folder of a run's artifacts."""
         if run_id not in self._artifacts:
-            run = self._client.get_run(run_id)
-            self._artifacts[run_id] = run_folder(self._client, run, self._store)
+            run = self._reader.get_run(run_id)
+            self._artifacts[run_id] = run_folder(self._reader, run, self._store)
         return self._artifacts[run_id]
 
     def end_abandoned(self, tasks: Sequence[str]) -> int:
@@ -243,14 +233,14 @@ class Ledger:
         """Take the runs of a cell out of the study: they stay in the store, as runs of their own."""
         for run in self.runs_like(cell.task, cell.fingerprint):
             self._client.set_tag(run.run_id, SUPERSEDED_TAG, cell.fingerprint)
-            for tag in (CELL_TAG, GROUP_TAG, MLFLOW_PARENT_RUN_ID):
+            for tag in (CELL_TAG, GROUP_TAG, PARENT_TAG):
                 if tag in run.tags:
                     self._client.delete_tag(run.run_id, tag)
 
     def take_in(self, run: CellRun, cell: Cell, group: Group) -> None:
         """Make a finished run from outside the studies, which equals a cell, that cell."""
         parent = self.open_parent(group)  # which is ended again with the run among its aggregates
-        self._client.set_tag(run.run_id, MLFLOW_PARENT_RUN_ID, parent)
+        self._client.set_tag(run.run_id, PARENT_TAG, parent)
         self._client.set_tag(run.run_id, GROUP_TAG, group.fingerprint)
         self._client.set_tag(run.run_id, CELL_TAG, cell.fingerprint)  # last: a run that has it counts as in
 
@@ -269,6 +259,8 @@ class Ledger:
             self._client.set_tag(known[0], PROCESS_TAG, this_process())
             self._client.update_run(known[0], status="RUNNING")
             return known[0]
+        from xlprompt.training.store.mlflow_tracker import MlflowTracker
+
         recipe = group.cells[0].recipe
         return MlflowTracker(self._store).start(
             experiment=group.task,
@@ -305,6 +297,8 @@ class Ledger:
         if summaries:
             now = int(time.time() * 1000)
             figures = as_metrics(summaries) | {"seeds": float(len(runs))}
+            from mlflow.entities import Metric
+
             metrics = [Metric(name, value, now, len(runs)) for name, value in figures.items()]
             for first in range(0, len(metrics), _PAGE):
                 self._client.log_batch(run_id, metrics=metrics[first : first + _PAGE], synchronous=True)
@@ -365,14 +359,14 @@ class Ledger:
     def _search(self, tasks: Sequence[str], condition: str) -> list[Any]:
         """Runs of the tasks' experiments, newest first; none where an experiment does not exist yet."""
         experiments = [
-            self._client.get_experiment_by_name(experiment_name(task, self._store))
+            self._reader.get_experiment_by_name(experiment_name(task, self._store))
             for task in dict.fromkeys(tasks)
         ]
         ids = [each.experiment_id for each in experiments if each and each.lifecycle_stage == "active"]
         found: list[Any] = []
         token: str | None = None
         while ids:
-            page = self._client.search_runs(
+            page = self._reader.search_runs(
                 ids, condition, max_results=_PAGE, order_by=["attributes.start_time DESC"], page_token=token
             )
             found.extend(page)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from xlprompt.evaluation.comparison.statistics import Spread, spread
 from xlprompt.training.store.metric_names import TEST
+
+if TYPE_CHECKING:
+    from xlprompt.evaluation.comparison.statistics import Spread
 
 
 def summarize(runs: Sequence[Mapping[str, float]], prefix: str = TEST) -> dict[str, Spread]:
     """Summarize the metrics that all runs have and whose names begin with `prefix`."""
     if not runs:
         return {}
+    from xlprompt.evaluation.comparison.statistics import spread
+
     shared = set.intersection(*({name for name in run if name.startswith(prefix)} for run in runs))
     return {name: spread([run[name] for run in runs]) for name in sorted(shared)}
 

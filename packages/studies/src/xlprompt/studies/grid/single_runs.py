@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from xlprompt.models import backbone_fingerprint
 from xlprompt.studies.grid.cells import Cell, Group, cell_fingerprint, digest
 from xlprompt.studies.grid.ledger import RUN_TAG, Ledger
+from xlprompt.training.fitting.choose_engine import choose_engine
+from xlprompt.training.inputs.checks import check_training
+from xlprompt.training.machine.imports import quick_imports
 from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict
-from xlprompt.training.runs.train import RunResult, train
+
+if TYPE_CHECKING:
+    from xlprompt.training.runs.train import RunResult
 
 
 def train_alone(
@@ -35,6 +40,11 @@ def train_alone(
     Returns:
         What the run leaves behind; None in processes other than the first.
     """
+    choose_engine(recipe.method, options.get("engine"), options.get("deepspeed_config"))
+    check_training(recipe, store=store, device=options.get("device"), resume=options.get("resume"))
+    with quick_imports():  # here: what is wrong is told without waiting for torch
+        from xlprompt.training.runs.train import train
+
     tags = partial(marks, recipe, store, console) if one_process else dict
     result = train(recipe, store=store, console=console, tags=tags, **options)
     if result is not None and options.get("resume") is not None:

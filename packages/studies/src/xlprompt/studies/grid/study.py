@@ -129,7 +129,7 @@ def run_study(
     if dry_run and not store_exists(store):
         return _only_planned(make_plan(groups, [], force=force), grid, console)
 
-    ledger, tasks = Ledger(store), list(dict.fromkeys(group.task for group in groups))
+    ledger, tasks = Ledger(store, writing=not dry_run), list(dict.fromkeys(group.task for group in groups))
     if not dry_run:
         ledger.end_abandoned(tasks)
     plan = make_plan(groups, ledger.training_runs(tasks), force=force)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 from pydantic import Field, field_validator
 
 from xlprompt.data import TASKS
@@ -32,14 +31,15 @@ from xlprompt.evaluation.comparison.verdicts import GranularityEffect
 from xlprompt.evaluation.scores.metrics import main_metric
 from xlprompt.models import METHODS
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
+from xlprompt.studies.reports.given import FIX
 from xlprompt.studies.reports.page import Section
-from xlprompt.training.store.labels import TASK_DEFINITION_TAG
+from xlprompt.training.store.labels import COMMIT_TAG, TASK_DEFINITION_TAG
 from xlprompt.training.store.metric_names import COST, LANGUAGE_MODEL, TEST
 
 _FORMAT, _VERSION = "xlprompt runs", 2  # of version 1 sections had no rows in brief
 
 # What reports read, and what a reader would ask for; nothing that names a machine's folders.
-_TAGS = ("task", "method", "model", GROUP_TAG, "device", MLFLOW_GIT_COMMIT, TASK_DEFINITION_TAG)
+_TAGS = ("task", "method", "model", GROUP_TAG, "device", COMMIT_TAG, TASK_DEFINITION_TAG)
 _PARAMS = (
     "seed",
     "data.train_language",
@@ -258,7 +258,7 @@ def read_published(path: Path) -> PublishedRuns:
     answers: list[tuple[CellRun, Mapping[str, _Answers]]] = []
     curves: dict[str, Curve] = {}
     try:
-        for number, row in read_lines(path, _FIX):  # noqa: B007 - told where it went wrong
+        for number, row in read_lines(path, FIX):  # noqa: B007 - told where it went wrong
             if header is None:
                 header = parse(_Header, row)
                 sections = {
@@ -275,14 +275,14 @@ def read_published(path: Path) -> PublishedRuns:
     except DataError as error:
         if error.file is not None:
             raise
-        raise DataError(str(error).rstrip("."), file=path, line=number, fix=_FIX) from error
+        raise DataError(str(error).rstrip("."), file=path, line=number, fix=FIX) from error
     except ValueError as error:
-        raise DataError(str(error), file=path, line=number, fix=_FIX) from error
+        raise DataError(str(error), file=path, line=number, fix=FIX) from error
     if header is None:
-        raise DataError("empty", file=path, fix=_FIX)
+        raise DataError("empty", file=path, fix=FIX)
     if len(runs) != header.runs:
         problem = f"the first line announces {header.runs} runs, {len(runs)} are there"
-        raise DataError(problem, file=path, fix=_FIX)
+        raise DataError(problem, file=path, fix=FIX)
     return PublishedRuns(
         header.model,
         tuple(runs),
@@ -293,9 +293,6 @@ def read_published(path: Path) -> PublishedRuns:
         header.granularity,
         {name: read_definition(values) for name, values in header.definitions.items()},
     )
-
-
-_FIX = "Give a file that xlprompt publish wrote, or fetch it anew."
 
 
 def _cell_run(line: _Run, header: _Header, before: Sequence[CellRun]) -> CellRun:

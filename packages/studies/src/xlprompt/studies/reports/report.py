@@ -18,13 +18,10 @@ from xlprompt.evaluation.comparison.other_methods import compare_others
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.verdicts import GranularityEffect
 from xlprompt.models import short_name
-from xlprompt.studies.grid.ledger import (
-    GROUP_TAG,
-    CellRun,
-    largest_shares,
-    train_languages_of,
-)
+from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
+from xlprompt.studies.grid.run_params import largest_shares, train_languages_of
 from xlprompt.studies.reports.findings import StudyFindings
+from xlprompt.studies.reports.given import REMEDY
 from xlprompt.studies.reports.published_runs import RUNS, PublishedRuns, refuse_loss, write_published
 from xlprompt.studies.reports.selection import (
     BASELINE,
@@ -86,8 +83,7 @@ def report_study(
         DocumentError: The document has no place for the summary, or something cannot be written.
         PublicationError: `publish_in` holds runs that would be lost.
     """
-    remedy = "Run a study first (make all-tasks), name another, or give published runs (--runs)"
-    source = open_runs(store, published, remedy)
+    source = open_runs(store, published, REMEDY)
     study = find_runs(source, model, train_language)
     counts, left_out = _load(study, source)
     granularity = source.granularity(study.model)

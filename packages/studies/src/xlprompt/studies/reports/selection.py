@@ -10,8 +10,9 @@ from xlprompt.evaluation.comparison.run_facts import Fertility
 from xlprompt.evaluation.scores.fertility import TOKENS_PER_WORD
 from xlprompt.models import METHODS, absolute_name
 from xlprompt.studies.errors import StudyError
-from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun, Ledger, trained_on
+from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun, Ledger
 from xlprompt.studies.grid.own_tasks import register_tagged
+from xlprompt.studies.grid.run_params import trained_on
 from xlprompt.studies.reports.sources import RunSource
 from xlprompt.training.store.labels import TASK_DEFINITION_TAG
 

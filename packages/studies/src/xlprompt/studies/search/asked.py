@@ -7,18 +7,19 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from xlprompt.evaluation import main_metric
-from xlprompt.models import backbone_fingerprint, load_backbone, short_name
+from xlprompt.models import backbone_fingerprint, short_name
 from xlprompt.studies.grid.cells import data_fingerprints, digest, result_parts
 from xlprompt.studies.grid.grid import find_recipe, load_found_recipe
 from xlprompt.studies.search.space import Knob, SearchError, SearchFile, load_search, shipped_values
-from xlprompt.studies.search.worker import SearchJob
 from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict, task_of
 from xlprompt.training.recipes.unused_keys import refuse_unused
+
+if TYPE_CHECKING:
+    from xlprompt.studies.search.worker import SearchJob
 
 _TRIAL = "xlprompt.studies.search.trial.train_trial"  # whose code decides the scores
 
@@ -53,6 +54,8 @@ class AskedSearch:
     @property
     def metric(self) -> str:
         """What the development score is called."""
+        from xlprompt.evaluation import main_metric
+
         return main_metric(task_of(self.recipe))
 
     @property
@@ -69,6 +72,8 @@ class AskedSearch:
             store: Folder of the MLflow store.
             parent_run_id: The search's MLflow run.
         """
+        from xlprompt.studies.search.worker import SearchJob
+
         return SearchJob(
             name=f"worker {number}",
             study=self.name,
@@ -108,13 +113,7 @@ def ask_search(
         SearchError: The method is none of the file's.
         DataError, ModelError, RunError: Data or model are not there.
     """
-    search = load_search(path, settings)
-    if method not in search.methods:
-        raise SearchError(f"{path}: has no method '{method}'; it has {', '.join(search.methods)}")
-    file = find_recipe(search.recipe, path, task, method)
-    recipe = load_found_recipe(file, path, task, overrides)
-    shipped_values(recipe, search.space_of(method), file)
-    refuse_unused(overrides or (), [recipe])
+    search, recipe, file = ask_recipe(path, task, method, settings, overrides)
     return AskedSearch(
         search,
         recipe,
@@ -126,12 +125,32 @@ def ask_search(
     )
 
 
+def ask_recipe(
+    path: str | Path,
+    task: str,
+    method: str,
+    settings: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> tuple[SearchFile, Recipe, Path]:
+    """The search file, and the recipe that is searched with its file; arguments are those of `ask_search`."""
+    search = load_search(path, settings)
+    if method not in search.methods:
+        raise SearchError(f"{path}: has no method '{method}'; it has {', '.join(search.methods)}")
+    file = find_recipe(search.recipe, path, task, method)
+    recipe = load_found_recipe(file, path, task, overrides)
+    shipped_values(recipe, search.space_of(method), file)
+    refuse_unused(overrides or (), [recipe])
+    return search, recipe, file
+
+
 def _name(settings: SearchFile, recipe: Recipe, method: str, console: Console) -> str:
     backbone = backbone_fingerprint(recipe.model)
     if backbone is None:
         console.print(
             f"Fetching {recipe.model}, which is not on this machine yet", highlight=False, markup=False
         )
+        from xlprompt.models import load_backbone
+
         load_backbone(recipe.model)
         backbone = backbone_fingerprint(recipe.model)
     values = recipe_to_dict(settings)

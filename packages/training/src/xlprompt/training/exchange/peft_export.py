@@ -22,15 +22,16 @@ from xlprompt.models.peft_folders.applied import (
     states_of_peft,
     text_in_sight,
 )
-from xlprompt.models.peft_folders.written import CONFIG_FILE, peft_parts, write_peft_files
+from xlprompt.models.peft_folders.place import CONFIG_FILE
+from xlprompt.models.peft_folders.written import peft_parts, write_peft_files
 from xlprompt.models.pretrained.location import locate
 from xlprompt.training.errors import RunError
 from xlprompt.training.exchange.head_files import write_head
 from xlprompt.training.exchange.new_folders import new_folder
 from xlprompt.training.exchange.peft_readme import peft_readme
-from xlprompt.training.inputs.preparation import at_its_place
+from xlprompt.training.inputs.checks import at_its_place
 from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict
-from xlprompt.training.runs.opened import restored_model
+from xlprompt.training.runs.restored import restored_model
 from xlprompt.training.store.checkpoint import Checkpoint
 
 _CPU = torch.device("cpu")

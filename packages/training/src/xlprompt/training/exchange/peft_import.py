@@ -38,7 +38,8 @@ from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
 from xlprompt.training.inputs.preparation import Setup, build_model, load_split
 from xlprompt.training.machine.environment import read_environment
 from xlprompt.training.recipes.recipe import Recipe, flatten, recipe_to_dict, task_of
-from xlprompt.training.runs.opened import Run, open_device
+from xlprompt.training.runs.opened import Run
+from xlprompt.training.runs.restored import open_device
 from xlprompt.training.runs.scoring import Scores, score_languages
 from xlprompt.training.store.checkpoint import CheckpointMetadata, save_checkpoint
 from xlprompt.training.store.labels import run_name, run_tags

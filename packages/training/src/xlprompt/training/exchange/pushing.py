@@ -24,7 +24,7 @@ from xlprompt.training.exchange.run_facts import StoredFacts, facts_of_model
 from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from xlprompt.training.store.checkpoint import HEAD_FILE, METADATA_FILE, WEIGHTS_FILE, Checkpoint
 from xlprompt.training.store.find import find_checkpoint
-from xlprompt.training.store.hub_folders import is_hub_id
+from xlprompt.training.store.hub_folders import goes_to_hub
 
 _REPLACED = ["*.safetensors"]  # of an earlier push, which this one may not have
 
@@ -40,11 +40,6 @@ class Pushed:
 
     place: str
     notes: tuple[str, ...]
-
-
-def goes_to_hub(destination: str) -> bool:
-    """Whether a destination is a repository: `owner/name`, where there is no folder `owner` here."""
-    return is_hub_id(destination) and not os.path.isdir(destination.partition("/")[0])
 
 
 def push(checkpoint: str | Path, destination: str, *, store: Path, public: bool = False) -> Pushed:

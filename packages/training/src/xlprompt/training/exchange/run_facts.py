@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xlprompt.training.store.database import connect, find_run, store_errors
+from xlprompt.training.store.database import find_run, open_reader, store_errors
 from xlprompt.training.store.stored_models import local_path
 
 
@@ -43,7 +43,7 @@ def facts_of_model(store: Path, model_id: str | None) -> StoredFacts:
     """
     if model_id is None:
         return StoredFacts()
-    client = connect(store, writing=False)
+    client = open_reader(store)
     with store_errors(store):
         run = find_run(client, client.get_logged_model(model_id).source_run_id)
     if run is None:

@@ -6,21 +6,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
-from xlprompt.evaluation.processes import Processes
-from xlprompt.models import ParameterBudget, StateMemory, TaskModel, method_of, state_memory
-from xlprompt.training.fitting.deepspeed_engine import (
+from xlprompt.models import method_of
+from xlprompt.training.fitting.deepspeed_config import (
     DEFAULT_CONFIG,
-    DeepSpeedEngine,
     EngineError,
     read_deepspeed_config,
     zero_stage,
 )
-from xlprompt.training.fitting.engine import Engine, TorchEngine
-from xlprompt.training.recipes.recipe import OptimizerSettings
+
+if TYPE_CHECKING:  # what would be chosen is told without torch
+    import torch
+
+    from xlprompt.evaluation.processes import Processes
+    from xlprompt.models import ParameterBudget, StateMemory, TaskModel
+    from xlprompt.training.fitting.engine import Engine
+    from xlprompt.training.recipes.recipe import OptimizerSettings
 
 ENGINES = ("torch", "deepspeed")
 
@@ -42,6 +44,8 @@ class EngineChoice:
         self, budget: ParameterBudget, precision: Literal["bfloat16", "float32"], processes: int
     ) -> StateMemory:
         """What each process holds besides activations."""
+        from xlprompt.models import state_memory
+
         if self.config is None:
             return state_memory(budget, precision=precision, processes=processes)
         section = self.config.get("zero_optimization", {})
@@ -106,8 +110,12 @@ def open_engine(
     """The engine, which has the model for as long as the block lasts."""
     engine: Engine
     if choice.config is None:
+        from xlprompt.training.fitting.engine import TorchEngine
+
         engine = TorchEngine(model, settings, device, processes)
     else:
+        from xlprompt.training.fitting.deepspeed_engine import DeepSpeedEngine
+
         engine = DeepSpeedEngine(model, settings, device, processes, choice.config)
     try:
         yield engine

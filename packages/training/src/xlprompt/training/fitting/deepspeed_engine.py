@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +24,7 @@ from torch import Tensor, distributed, nn
 from xlprompt.data.encoding.batches import TrainingStep
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
+from xlprompt.training.fitting.deepspeed_config import DEFAULT_CONFIG, EngineError, zero_stage
 from xlprompt.training.fitting.engine import (
     Penalty,
     hand_out_weights,
@@ -36,64 +35,7 @@ from xlprompt.training.fitting.engine import (
 )
 from xlprompt.training.recipes.recipe import OptimizerSettings
 
-# For a run that names no file. In one process all stages hold the same, and this one is the fastest.
-DEFAULT_CONFIG: Mapping[str, Any] = {
-    # Buckets of DeepSpeed's default size, 5e8 numbers, would outweigh the models here.
-    "zero_optimization": {"stage": 1, "reduce_bucket_size": 50_000_000, "allgather_bucket_size": 50_000_000},
-    "data_types": {"grad_accum_dtype": "fp32"},
-}
-
-# Keys of DeepSpeed's file that the recipe decides.
-_OF_THE_RECIPE = {
-    "amp": "precision",
-    "bf16": "precision",
-    "fp16": "precision",
-    "gradient_accumulation_steps": "schedule.token_budget",
-    "gradient_clipping": "optimizer.clip_norm",
-    "managed_gradient_accumulation": "schedule.token_budget",
-    "optimizer": "optimizer",
-    "scheduler": "optimizer.warmup_share",
-    "train_batch_size": "schedule.batch_size",
-    "train_micro_batch_size_per_gpu": "schedule.token_budget",
-}
 _SLOTS = ("exp_avg", "exp_avg_sq")
-
-
-class EngineError(ValueError):
-    """An engine that cannot be had as asked for; the message says what to change."""
-
-
-def read_deepspeed_config(path: Path) -> dict[str, Any]:
-    """Read DeepSpeed's JSON file.
-
-    Raises:
-        EngineError: It is missing, no JSON object, or decides what the recipe decides.
-    """
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise EngineError(
-            f"{path}: there is no such file; experiments/deepspeed has one for each stage of ZeRO"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise EngineError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise EngineError(f"{path}: expected a JSON object, found {type(config).__name__}")
-    for key in config:
-        if key in _OF_THE_RECIPE:
-            raise EngineError(
-                f"{path}: {key}: is decided by the recipe ({_OF_THE_RECIPE[key]}). Remove it here"
-            )
-    if zero_stage(config) not in (0, 1, 2, 3):
-        raise EngineError(f"{path}: zero_optimization.stage: expected 0, 1, 2 or 3")
-    return config
-
-
-def zero_stage(config: Mapping[str, Any]) -> int:
-    """The stage that a configuration asks for."""
-    section = config.get("zero_optimization", {})
-    stage = section.get("stage", 0) if isinstance(section, Mapping) else None
-    return stage if isinstance(stage, int) else -1
 
 
 class DeepSpeedEngine:

@@ -23,15 +23,14 @@ from xlprompt.data.sources import Source
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import (
     Backbone,
-    ModelError,
     TaskModel,
-    absolute_name,
     build_task_model,
     load_backbone,
     load_config,
     writable_cache_dir,
 )
 from xlprompt.training.errors import RunError
+from xlprompt.training.inputs.checks import no_device
 from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.store.tracker import DatasetRecord
 
@@ -226,28 +225,6 @@ def dataset_record(
     )
 
 
-def at_its_place(recipe: Recipe, model: str | None) -> Recipe:
-    """A trained checkpoint's recipe, with its backbone where it lies now.
-
-    Args:
-        recipe: The checkpoint's.
-        model: Where the backbone lies now; None for where it lay in training.
-
-    Raises:
-        ModelError: It does not lie there any more.
-    """
-    if model is not None:
-        return recipe.model_copy(update={"model": absolute_name(model)})
-    try:
-        load_config(recipe.model)
-    except ModelError as error:
-        raise ModelError(
-            f"{error}. The run was trained with {recipe.model}; where that is a path, it is one from the "
-            "folder that the training ran in. Say where the model lies now: --model FOLDER_OR_ID"
-        ) from error
-    return recipe
-
-
 def build_model(
     recipe: Recipe,
     tokenizer: PreTrainedTokenizerFast,
@@ -315,15 +292,15 @@ def choose_device(name: str | None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise _no_device(name, str(error).splitlines()[0]) from error
+        raise no_device(name, str(error).splitlines()[0]) from error
     if device.type == "cpu":
         device = torch.device("cpu")  # there is one of it, whatever number it is given
     elif device.type != "cuda":
-        raise _no_device(name, "xlprompt computes on cpu and cuda")
+        raise no_device(name, "xlprompt computes on cpu and cuda")
     else:
         number = torch.cuda.device_count()
         if (device.index or 0) >= number:  # asked before torch is: without CUDA it has no way to say it
-            raise _no_device(name, f"torch sees {number} GPUs here" + _built_for())
+            raise no_device(name, f"torch sees {number} GPUs here" + _built_for())
     try:
         if device.type == "cuda" and device.index is not None:
             torch.cuda.set_device(device)
@@ -331,12 +308,8 @@ def choose_device(name: str | None) -> torch.device:
     except RuntimeError as error:
         if "out of memory" in str(error):
             raise RunError(f"device '{name}' has no memory left for this process. {_SHARED}") from error
-        raise _no_device(name, str(error).splitlines()[0]) from error
+        raise no_device(name, str(error).splitlines()[0]) from error
     return device
-
-
-def _no_device(name: str, reason: str) -> RunError:
-    return RunError(f"device '{name}' cannot be used here ({reason}). Use cpu, or leave the choice open")
 
 
 def _built_for() -> str:

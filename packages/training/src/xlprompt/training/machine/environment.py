@@ -14,9 +14,10 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = (
     "xlprompt-data",
@@ -117,12 +118,18 @@ def usable_cores() -> int:
 
 def device_name(device: torch.device) -> str:
     """`cpu`, or the GPU's name."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    if device.type != "cuda":
+        return device.type
+    import torch
+
+    return torch.cuda.get_device_name(device)
 
 
 def peak_memory_bytes(device: torch.device) -> int:
     """Most memory held so far: the GPU's allocations on cuda, else the process's resident set."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated(device)
     with contextlib.suppress(OSError):
         # Not getrusage: its peak outlives exec, so a child would report its parent's.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
@@ -14,15 +14,18 @@ from xlprompt.data.sources import NAMED
 from xlprompt.data.tokens.cutter import GranularitySettings
 from xlprompt.models import AlignmentSettings
 from xlprompt.training.errors import RecipeError, RunError
-from xlprompt.training.inputs.preparation import at_its_place, out_of_memory_explained
+from xlprompt.training.inputs.checks import at_its_place, check_device, check_scoring
+from xlprompt.training.inputs.chosen_data import open_data
+from xlprompt.training.machine.imports import quick_imports
 from xlprompt.training.recipes.data_settings import LIMITS
 from xlprompt.training.recipes.recipe import Recipe, flatten, recipe_from_dict, recipe_to_dict
-from xlprompt.training.runs.opened import open_trained
-from xlprompt.training.runs.scoring import Scores, score_languages
-from xlprompt.training.store.checkpoint import Checkpoint
-from xlprompt.training.store.find import find_checkpoint
+from xlprompt.training.store.checkpoint import CheckpointMetadata, load_checkpoint, read_metadata
+from xlprompt.training.store.find import find_directory
 from xlprompt.training.store.labels import run_name, run_tags
 from xlprompt.training.store.tracker import log_text, true_end_state
+
+if TYPE_CHECKING:
+    from xlprompt.training.runs.scoring import Scores
 
 
 def evaluate(
@@ -74,12 +77,22 @@ def evaluate(
         ModelError: The backbone is not where it lay, or cannot be loaded.
         RunError: The source lacks the split or a language, or memory ran out.
     """
-    loaded, model_id = find_checkpoint(checkpoint, store)
+    directory, model_id = find_directory(checkpoint, store)
     alignment = _asked_alignment(align, align_sentences, align_layers)
-    recipe = _recipe_for_evaluation(loaded, source, languages, limit, alignment, granularity)
+    recipe = _recipe_for_evaluation(
+        read_metadata(directory), directory, source, languages, limit, alignment, granularity
+    )
     wanted = _swept(recipe.evaluation.alignment, align_sentences, align_layers)
     _require_place(recipe.data.source, given=source is not None)
+    check_device(device)
     there = at_its_place(recipe, model)
+    check_scoring(there, open_data(there), split=split)
+    with quick_imports():  # here: what is wrong is told without waiting for torch
+        from xlprompt.training.inputs.preparation import out_of_memory_explained
+        from xlprompt.training.runs.opened import open_trained
+        from xlprompt.training.runs.scoring import score_languages
+
+    loaded = load_checkpoint(directory)
     run = open_trained(loaded, there, store=store, console=console, device=device, split=split)
     with true_end_state(run.tracker), out_of_memory_explained():
         run.tracker.start(
@@ -155,15 +168,16 @@ def _swept(
 
 
 def _recipe_for_evaluation(
-    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    directory: Path,
     source: str | None,
     languages: Sequence[str] | None,
     limit: int | None,
     alignment: Mapping[str, Any],
     granularity: GranularitySettings | None,
 ) -> Recipe:
-    origin = str(checkpoint.directory)
-    values = recipe_to_dict(recipe_from_dict(checkpoint.metadata.recipe, origin=origin))
+    origin = str(directory)
+    values = recipe_to_dict(recipe_from_dict(metadata.recipe, origin=origin))
     given = {"source": source, "languages": languages} | dict.fromkeys(LIMITS, limit)
     values["data"] |= {key: value for key, value in given.items() if value is not None}
     values["evaluation"]["alignment"] |= alignment

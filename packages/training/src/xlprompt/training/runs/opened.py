@@ -14,12 +14,11 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from transformers import PreTrainedTokenizerFast
 
 from xlprompt.evaluation import main_metric
 from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.evaluation.terminal import open_console
-from xlprompt.models import Backbone, ParameterBudget, TaskModel, load_tokenizer, parameter_budget
+from xlprompt.models import ParameterBudget, TaskModel, load_tokenizer, parameter_budget
 from xlprompt.training.alignment.loss import AlignmentLoss, alignment_loss
 from xlprompt.training.fitting.choose_engine import EngineChoice, choose_engine, open_engine
 from xlprompt.training.fitting.engine import Engine
@@ -36,15 +35,14 @@ from xlprompt.training.inputs.preparation import (
     Setup,
     Split,
     build_model,
-    choose_device,
     load_split,
     load_training_set,
     out_of_memory_explained,
 )
-from xlprompt.training.machine.allocator import keep_freed_memory
 from xlprompt.training.machine.environment import Environment, read_environment
 from xlprompt.training.recipes.recipe import Recipe, task_of
-from xlprompt.training.store.checkpoint import Checkpoint, restore
+from xlprompt.training.runs.restored import open_device, restored_model
+from xlprompt.training.store.checkpoint import Checkpoint
 from xlprompt.training.store.metric_names import score_name
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.tracker import NullTracker, Tracker, true_end_state
@@ -193,27 +191,3 @@ def open_trained(
     model = restored_model(checkpoint, recipe, setup.tokenizer, target)
     environment = read_environment(repository_of=None, device=target)
     return Run(setup, languages, model, tracker, console, store, environment)
-
-
-def restored_model(
-    checkpoint: Checkpoint,
-    recipe: Recipe,
-    tokenizer: PreTrainedTokenizerFast,
-    device: torch.device,
-    backbone: Backbone | None = None,
-) -> TaskModel:
-    """The recipe's task model with a checkpoint's weights; arguments as of `build_model`.
-
-    Raises:
-        CheckpointError, ModelError, RunError: As `restore` and `build_model`.
-    """
-    model = build_model(recipe, tokenizer, device, backbone)
-    restore(checkpoint, model, backbone_fingerprint=model.backbone.fingerprint)
-    return model
-
-
-def open_device(name: str | None) -> torch.device:
-    """The device that a run computes on, with an allocator that keeps freed memory; see `choose_device`."""
-    target = choose_device(name)
-    keep_freed_memory()
-    return target

@@ -25,15 +25,15 @@ from xlprompt.models import AffineMap, AlignmentKind, Backbone, TaskModel, load_
 from xlprompt.training.alignment.files import kept_alignments, load_alignment
 from xlprompt.training.alignment.moments import Alignment
 from xlprompt.training.errors import CheckpointError
+from xlprompt.training.inputs.checks import at_its_place
 from xlprompt.training.inputs.preparation import (
-    at_its_place,
     out_of_memory_explained,
     pad_id_of,
     require_known_ids,
 )
 from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, task_of
-from xlprompt.training.runs.opened import open_device, restored_model
 from xlprompt.training.runs.predictions import Answer, Predicted, Prediction
+from xlprompt.training.runs.restored import open_device, restored_model
 from xlprompt.training.store.checkpoint import Checkpoint
 
 

@@ -27,7 +27,8 @@ from xlprompt.training.inputs.preparation import Setup, build_model, out_of_memo
 from xlprompt.training.machine.environment import peak_memory_bytes, read_environment
 from xlprompt.training.recipes.recipe import Recipe, flatten, recipe_to_dict, task_of
 from xlprompt.training.runs.cost import RunCost
-from xlprompt.training.runs.opened import Run, open_device
+from xlprompt.training.runs.opened import Run
+from xlprompt.training.runs.restored import open_device
 from xlprompt.training.runs.scoring import Scores, score_languages
 from xlprompt.training.store.labels import run_name, run_tags
 from xlprompt.training.store.metric_names import PEAK_MEMORY_MIB, TOTAL_SECONDS

@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from xlprompt.data import Task
@@ -36,6 +35,7 @@ from xlprompt.training.store.stored_files import (
 )
 
 if TYPE_CHECKING:  # whoever only asks which steps are saved need not wait for transformers
+    import torch
     from transformers import PreTrainedTokenizerFast
 
     from xlprompt.models import TaskModel
@@ -47,6 +47,7 @@ __all__ = [
     "checkpoint_fingerprint",
     "load_checkpoint",
     "model_files",
+    "read_metadata",
     "restore",
     "save_checkpoint",
 ]
@@ -56,7 +57,6 @@ WEIGHTS_FILE = "model.safetensors"
 HEAD_FILE = "head.safetensors"  # beside a fine-tuned backbone
 METADATA_FILE = "checkpoint.json"
 
-_DTYPES = (torch.float32, torch.bfloat16)  # those of a recipe's `precision`
 _BACKBONE = "backbone.model."
 _RETRAIN = "Copy the checkpoint again from where it was trained, or train it again"
 
@@ -164,6 +164,30 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         CheckpointError: The folder or one of its files is missing, truncated or altered, or was written by a
             newer format.
     """
+    metadata, digests = _read(directory)
+    state: dict[str, torch.Tensor] = {}
+    for name, digest in digests.items():
+        tensors = read_weights(directory / name, digest, _RETRAIN)
+        _refuse_unusable(tensors, directory / name)
+        is_backbone = name == WEIGHTS_FILE and HEAD_FILE in digests
+        state |= {f"{_BACKBONE}{key}": value for key, value in tensors.items()} if is_backbone else tensors
+    return Checkpoint(directory=directory, metadata=metadata, state=state)
+
+
+def read_metadata(directory: Path) -> CheckpointMetadata:
+    """What a checkpoint belongs to, read without its weights.
+
+    Raises:
+        CheckpointError: The folder or its document is missing, truncated or altered, or was written by a
+            newer format.
+    """
+    return _read(directory)[0]
+
+
+def _read(
+    directory: Path,
+) -> tuple[CheckpointMetadata, dict[Literal["model.safetensors", "head.safetensors"], str]]:
+    """What a checkpoint belongs to, and its files of weights with their SHA-256."""
     metadata_path = directory / METADATA_FILE
     if not os.path.lexists(metadata_path):
         previous = previous_folder(directory.absolute())
@@ -183,14 +207,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     )
     metadata = fit(CheckpointMetadata, document, metadata_path, _RETRAIN)
     _refuse_other_labels(metadata, metadata_path)
-    digests = fit(_Files, document, metadata_path, _RETRAIN).sha256
-    state: dict[str, torch.Tensor] = {}
-    for name, digest in digests.items():
-        tensors = read_weights(directory / name, digest, _RETRAIN)
-        _refuse_unusable(tensors, directory / name)
-        is_backbone = name == WEIGHTS_FILE and HEAD_FILE in digests
-        state |= {f"{_BACKBONE}{key}": value for key, value in tensors.items()} if is_backbone else tensors
-    return Checkpoint(directory=directory, metadata=metadata, state=state)
+    return metadata, fit(_Files, document, metadata_path, _RETRAIN).sha256
 
 
 class _Files(BaseModel):
@@ -212,9 +229,12 @@ def _refuse_other_labels(metadata: CheckpointMetadata, path: Path) -> None:
 
 def _refuse_unusable(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     """Raise for tensors that no training leaves behind: copied into a model, they would count as weights."""
+    import torch
+
+    dtypes = (torch.float32, torch.bfloat16)  # those of a recipe's `precision`
     for name, tensor in tensors.items():
-        if tensor.dtype not in _DTYPES:
-            problem = f"is of {tensor.dtype}, and weights are of {' or '.join(map(str, _DTYPES))}"
+        if tensor.dtype not in dtypes:
+            problem = f"is of {tensor.dtype}, and weights are of {' or '.join(map(str, dtypes))}"
         elif not torch.isfinite(tensor).all():
             problem = "holds numbers that are not finite"
         else:

@@ -15,15 +15,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import mlflow
-import sqlalchemy
 from filelock import FileLock
-from mlflow.entities import Run
-from mlflow.store.db.utils import _get_latest_schema_revision
 
 from xlprompt.training.machine.process_identity import is_gone, is_there, this_process
 from xlprompt.training.store.new_database import holds_nothing, make_database
+from xlprompt.training.store.reading.reader import Reader
+from xlprompt.training.store.reading.sqlite_reader import NotInStore, open_sqlite
 from xlprompt.training.store.shared.fetched import model_folder, run_folder
 from xlprompt.training.store.shared.server import (
     PATIENCE,
@@ -39,6 +38,9 @@ from xlprompt.training.store.shared.server import (
 from xlprompt.training.store.sqlite_uri import sqlite_uri
 from xlprompt.training.store.stored_models import keep_one_model, output_model
 from xlprompt.training.store.tracker import StoredModel, TrackingError
+
+if TYPE_CHECKING:  # importing it takes longer than most questions to a store
+    import mlflow
 
 MAX_TAG = 5000  # MLflow's own limit, below which nothing is lost silently
 
@@ -87,7 +89,7 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
     Raises:
         TrackingError: There is no store, no such run, or the run produced no complete checkpoint.
     """
-    client = open_existing(mlruns)
+    client = open_reader(mlruns)
     with store_errors(mlruns):
         run = _known_run(client, mlruns, run_id)
         model = output_model(client, run)
@@ -109,25 +111,40 @@ def find_artifacts(mlruns: Path, run_id: str) -> Path:
     Raises:
         TrackingError: There is no store, or no such run.
     """
-    client = open_existing(mlruns)
+    client = open_reader(mlruns)
     with store_errors(mlruns):
         return run_folder(client, _known_run(client, mlruns, run_id), mlruns)
 
 
 def open_existing(mlruns: Path) -> mlflow.MlflowClient:
-    """A client that reads a store which has to be there.
+    """MLflow's client of a store which has to be there, and is read only.
 
     Raises:
         TrackingError: There is no store.
     """
+    _require_store(mlruns)
+    return connect(mlruns, writing=False)
+
+
+def open_reader(mlruns: Path) -> Reader:
+    """What reads a store which has to be there: sqlite itself where it is a folder's own, MLflow where not.
+
+    Raises:
+        TrackingError: There is no store, or it cannot be read.
+    """
+    _require_store(mlruns)
+    reader = None if tracking_server(mlruns) else open_sqlite(database_file(mlruns))
+    return reader or connect(mlruns, writing=False)
+
+
+def _require_store(mlruns: Path) -> None:
     if not store_exists(mlruns):
         raise TrackingError(
             f"{mlruns}: no MLflow store here (mlflow.db is missing). Give the folder of a run's store"
         )
-    return connect(mlruns, writing=False)
 
 
-def _known_run(client: mlflow.MlflowClient, mlruns: Path, run_id: str) -> Run:
+def _known_run(client: Reader, mlruns: Path, run_id: str) -> Any:
     run = find_run(client, run_id)
     if run is None:
         where = store_name(mlruns) if tracking_server(mlruns) else mlruns
@@ -137,6 +154,8 @@ def _known_run(client: mlflow.MlflowClient, mlruns: Path, run_id: str) -> Run:
 
 def connect(mlruns: Path, *, writing: bool = True) -> mlflow.MlflowClient:
     """A client of the folder's store, whose schema is created or checked when the client is made."""
+    import mlflow
+
     # The one writes a page of migration steps on first use; the other the whole traceback of errors that are
     # raised anyway, and of those that are survived.
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -159,6 +178,8 @@ def connect(mlruns: Path, *, writing: bool = True) -> mlflow.MlflowClient:
 
 def _opened(mlruns: Path, may_create: bool) -> mlflow.MlflowClient:
     """A client of a store; one whose making was interrupted and that holds nothing yet is made anew."""
+    import mlflow
+
     uri = f"{store_uri(mlruns)}?timeout={WAIT_TO_FINISH:.0f}"
     try:
         return mlflow.MlflowClient(tracking_uri=uri)
@@ -224,6 +245,8 @@ def store_errors(mlruns: Path) -> Iterator[None]:
 
 def outage(error: BaseException | None) -> str | None:
     """What a database, the network or the file system reports, beneath MLflow's wrapping, if it is theirs."""
+    import sqlalchemy
+
     while error is not None:
         if isinstance(error, sqlalchemy.exc.OperationalError) and error.orig is not None:
             return str(error.orig).partition("\n")[0]
@@ -235,6 +258,8 @@ def outage(error: BaseException | None) -> str | None:
 
 def _refusal(error: Exception) -> str | None:
     """MLflow's objection to a call, such as that the run was deleted."""
+    import mlflow
+
     return str(error).partition("\n")[0] if isinstance(error, mlflow.MlflowException) else None
 
 
@@ -266,7 +291,7 @@ def remedy(reason: str) -> str:
     return "Repair it, or name another store with --mlruns"
 
 
-def is_at_work(run: Run) -> bool:
+def is_at_work(run: Any) -> bool:
     """Whether another process of this machine works on a run."""
     process = run.data.tags.get(PROCESS_TAG, "")
     return run.info.status == "RUNNING" and process != this_process() and is_there(process)
@@ -281,13 +306,14 @@ def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str, mlruns: 
             client.set_terminated(run.info.run_id, status="KILLED")
 
 
-def find_run(client: mlflow.MlflowClient, run_id: str) -> Run | None:
-    """The run of this id; None where there is none."""
+def find_run(client: Reader, run_id: str) -> Any:
     """A run of the store; None where it has none of this id."""
     try:
         return client.get_run(run_id)
-    except mlflow.MlflowException as error:
-        if outage(error):
+    except NotInStore:
+        return None
+    except Exception as error:
+        if outage(error) or _refusal(error) is None:
             raise
         return None  # no such run, or no id at all
 
@@ -307,8 +333,8 @@ def find_experiment(client: mlflow.MlflowClient, name: str, mlruns: Path) -> str
             location = None if server and is_http(server) else (mlruns.absolute() / "artifacts").as_uri()
             try:
                 return str(client.create_experiment(name, artifact_location=location))
-            except mlflow.MlflowException as error:  # another machine was faster
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            except Exception as error:  # another machine was faster
+                if getattr(error, "error_code", None) != "RESOURCE_ALREADY_EXISTS":
                     raise
                 experiment = client.get_experiment_by_name(name)
     if experiment.lifecycle_stage == "deleted":
@@ -320,7 +346,7 @@ def find_experiment(client: mlflow.MlflowClient, name: str, mlruns: Path) -> str
     return str(experiment.experiment_id)
 
 
-def our_experiments(client: mlflow.MlflowClient, mlruns: Path) -> dict[str, str]:
+def our_experiments(client: Reader, mlruns: Path) -> dict[str, str]:
     """The ids of the experiments that may hold runs of ours, by the names that we call them.
 
     Those are all of a folder's own store, and of a server the ones whose names begin with PREFIX.
@@ -363,5 +389,7 @@ def _other_schema(database: Path) -> str | None:
             connection.execute("SELECT status, lifecycle_stage FROM runs LIMIT 1")
         except sqlite3.Error as error:
             return f"it is no MLflow store: {error}"
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
     head = _get_latest_schema_revision()
     return None if versions == [head] else f"its schema is {', '.join(versions)}, and this MLflow's is {head}"

@@ -10,14 +10,13 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-
-import mlflow
-from mlflow.entities import Run
+from typing import Any
 
 from xlprompt.training.store.checkpoint import Checkpoint, load_checkpoint
-from xlprompt.training.store.database import connect, find_model, our_experiments, store_errors, store_exists
+from xlprompt.training.store.database import find_model, open_reader, our_experiments, store_errors
 from xlprompt.training.store.hub_folders import local_copy
 from xlprompt.training.store.interrupted import ID_PREFIX, LATEST
+from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.tracker import TrackingError
 
 _log = logging.getLogger(__name__)
@@ -34,11 +33,21 @@ def find_checkpoint(run: str | Path, store: Path) -> tuple[Checkpoint, str | Non
     Raises:
         CheckpointError, TrackingError: It cannot be found or used.
     """
+    directory, model_id = find_directory(run, store)
+    return load_checkpoint(directory), model_id
+
+
+def find_directory(run: str | Path, store: Path) -> tuple[Path, str | None]:
+    """The folder of the checkpoint that is meant, and its model's id as of `find_checkpoint`, unread.
+
+    Raises:
+        CheckpointError, TrackingError: It cannot be found.
+    """
     place = find_place(run, store)
     if isinstance(place, Path):
-        return load_checkpoint(place), None
+        return place, None
     stored = find_model(store, place)
-    return load_checkpoint(stored.directory), stored.model_id
+    return stored.directory, stored.model_id
 
 
 def find_place(run: str | Path, store: Path) -> Path | str:
@@ -71,11 +80,7 @@ def find_run_id(which: str, store: Path) -> str:
     Raises:
         TrackingError: There is no store or no such run, or several ids begin so; the message lists them.
     """
-    if not store_exists(store):
-        raise TrackingError(
-            f"{store}: no MLflow store here (mlflow.db is missing). Give the folder of a run's store"
-        )
-    client = connect(store, writing=False)
+    client = open_reader(store)
     with store_errors(store):
         if which == LATEST:
             newest = training_runs(client, store, "attributes.status = 'FINISHED'", limit=1)
@@ -95,7 +100,7 @@ def find_run_id(which: str, store: Path) -> str:
         raise TrackingError(_unknown(client, which, store))
 
 
-def training_runs(client: mlflow.MlflowClient, store: Path, condition: str = "", *, limit: int) -> list[Run]:
+def training_runs(client: Reader, store: Path, condition: str = "", *, limit: int) -> list[Any]:
     """Training runs of all experiments that meet a condition of MLflow's, newest first."""
     experiments = list(our_experiments(client, store).values())
     job = "tags.job = 'train'"
@@ -109,13 +114,13 @@ def training_runs(client: mlflow.MlflowClient, store: Path, condition: str = "",
     )
 
 
-def name_of(run: Run) -> str:
+def name_of(run: Any) -> str:
     """A training run's name; those of earlier versions stand in the store without their task."""
     task, name = run.data.tags.get("task", ""), str(run.info.run_name)
     return name if name.startswith(f"{task}-") else f"{task}-{name}"
 
 
-def _named(client: mlflow.MlflowClient, name: str, store: Path) -> list[Run]:
+def _named(client: Reader, name: str, store: Path) -> list[Any]:
     if "'" in name:
         return []
     task, _, rest = name.partition("-")
@@ -125,7 +130,7 @@ def _named(client: mlflow.MlflowClient, name: str, store: Path) -> list[Run]:
     )
 
 
-def _newest(runs: Sequence[Run], name: str) -> str:
+def _newest(runs: Sequence[Any], name: str) -> str:
     """Of runs of one name, newest first, the newest that has finished, or else the newest."""
     finished = [run for run in runs if run.info.status == "FINISHED"]
     chosen = (finished or runs)[0]
@@ -139,7 +144,7 @@ def _newest(runs: Sequence[Run], name: str) -> str:
     return str(chosen.info.run_id)
 
 
-def _with_prefix(client: mlflow.MlflowClient, prefix: str, store: Path) -> list[Run]:
+def _with_prefix(client: Reader, prefix: str, store: Path) -> list[Any]:
     """Training runs whose id begins so; of a whole id the run, whatever it did."""
     if not ID_PREFIX.fullmatch(prefix):
         return []
@@ -149,7 +154,7 @@ def _with_prefix(client: mlflow.MlflowClient, prefix: str, store: Path) -> list[
     return training_runs(client, store, f"attributes.run_id LIKE '{prefix}%'", limit=100)
 
 
-def _unknown(client: mlflow.MlflowClient, which: str, store: Path) -> str:
+def _unknown(client: Reader, which: str, store: Path) -> str:
     recent = training_runs(client, store, limit=200)
     names = list(dict.fromkeys(map(name_of, recent)))
     near = difflib.get_close_matches(which, names, n=_SHOWN)
@@ -162,7 +167,7 @@ def _unknown(client: mlflow.MlflowClient, which: str, store: Path) -> str:
     )
 
 
-def _listed(runs: Sequence[Run]) -> str:
+def _listed(runs: Sequence[Any]) -> str:
     some = [f"{run.info.run_id} ({name_of(run)}, {run.info.status})" for run in runs[:_SHOWN]]
     more = len(runs) - len(some)
     return ", ".join(some) + (f" and {more} more" if more else "")

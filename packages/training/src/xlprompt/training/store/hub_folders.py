@@ -24,6 +24,11 @@ def is_hub_id(name: str) -> bool:
     return True
 
 
+def goes_to_hub(destination: str) -> bool:
+    """Whether a destination is a repository: `owner/name`, where there is no folder `owner` here."""
+    return is_hub_id(destination) and not os.path.isdir(destination.partition("/")[0])
+
+
 def local_copy(name: str) -> Path:
     """The folder of this name, or the snapshot of the repository of this name, brought here where it is not.
 

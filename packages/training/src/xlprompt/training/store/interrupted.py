@@ -7,12 +7,11 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from mlflow.entities import Run
+from typing import Any
 
 from xlprompt.training.errors import CheckpointError
 from xlprompt.training.recipes.recipe import Recipe, flatten
-from xlprompt.training.store.database import find_run, is_at_work, open_client
+from xlprompt.training.store.database import find_run, is_at_work, open_reader, store_exists
 from xlprompt.training.store.training_state import FREE_KEYS, Identity, read_identity, saved_steps
 
 LATEST = "latest"
@@ -83,9 +82,9 @@ def remove_leftovers(store: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _folders_and_runs(store: Path) -> Iterator[tuple[Path, Run | None]]:
+def _folders_and_runs(store: Path) -> Iterator[tuple[Path, Any]]:
     """Each folder of training states with the run it is named after, where the store has it."""
     folders = list((store / "training-states").glob("*-*"))
-    client = open_client(store) if folders else None
+    client = open_reader(store) if folders and store_exists(store) else None
     for folder in folders:
-        yield folder, find_run(client, folder.name.rpartition("-")[2])
+        yield folder, None if client is None else find_run(client, folder.name.rpartition("-")[2])

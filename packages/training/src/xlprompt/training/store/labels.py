@@ -6,6 +6,9 @@ from xlprompt.models import short_name
 from xlprompt.training.machine.environment import Environment
 from xlprompt.training.recipes.recipe import Recipe, fingerprint
 
+COMMIT_TAG = "mlflow.source.git.commit"
+"""By which MLflow shows the commit of a run."""
+
 TASK_DEFINITION_TAG = "task_definition"
 """Of runs of the user's own tasks, what the task is: a report needs no folder."""
 
@@ -31,6 +34,6 @@ def run_tags(recipe: Recipe, environment: Environment) -> dict[str, str]:
         if package in environment.packages:
             tags[f"version.{package}"] = environment.packages[package]
     if environment.git:
-        tags["mlflow.source.git.commit"] = environment.git.commit
+        tags[COMMIT_TAG] = environment.git.commit
         tags["git_dirty"] = str(environment.git.dirty).lower()
     return tags

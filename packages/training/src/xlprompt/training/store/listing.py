@@ -8,13 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import mlflow
-from mlflow.entities import Run
-
 from xlprompt.models import absolute_name, short_name
-from xlprompt.training.store.database import connect, our_experiments, store_errors, store_exists
+from xlprompt.training.store.database import open_reader, our_experiments, store_errors, store_exists
 from xlprompt.training.store.find import name_of
 from xlprompt.training.store.metric_names import BEST_STEP, MEAN_ZERO_SHOT, best_score, score_name
+from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.tracker import TrackingError
 
 _PAGE = 200  # runs in one answer of the store
@@ -83,7 +81,7 @@ def list_runs(
         raise TrackingError(
             f"{store}: no MLflow store here (mlflow.db is missing). Name another with --mlruns"
         )
-    client = connect(store, writing=False)
+    client = open_reader(store)
     found: list[ListedRun] = []
     with store_errors(store):
         for run in _runs(client, store, {"task": task, "method": method}, limit):
@@ -95,9 +93,7 @@ def list_runs(
     return found
 
 
-def _runs(
-    client: mlflow.MlflowClient, store: Path, wanted: dict[str, str | None], limit: int | None
-) -> Iterator[Run]:
+def _runs(client: Reader, store: Path, wanted: dict[str, str | None], limit: int | None) -> Iterator[Any]:
     """Training runs of all experiments, page by page."""
     experiments = list(our_experiments(client, store).values())
     # MLflow's filters have no way to write a quote, and no task or method has one.
@@ -118,7 +114,7 @@ def _runs(
             return
 
 
-def _listed(run: Run) -> ListedRun:
+def _listed(run: Any) -> ListedRun:
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
     start, trained = best_score(""), params.get("data.train_language", "en")
     best = (name.removeprefix(start) for name in metrics if name.startswith(start) and name != BEST_STEP)
@@ -141,5 +137,5 @@ def _listed(run: Run) -> ListedRun:
     )
 
 
-def _short(run: Run) -> str:
+def _short(run: Any) -> str:
     return short_name(run.data.tags.get("model", ""))

@@ -11,8 +11,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
 from xlprompt.training.store.sqlite_uri import sqlite_uri
 
 # What has rows in a database that nobody has used: MLflow's own bookkeeping and its experiment `Default`.
@@ -25,6 +23,8 @@ def make_database(database: Path) -> None:
     Raises:
         Exception: What sqlite, the file system or MLflow has against it; what stood there is as it was.
     """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
     new = database.with_name(f".{database.name}.new")
     _remove(new)  # of a process that was killed
     try:

@@ -10,14 +10,15 @@ import json
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from xlprompt.data.strict_json import parse
 from xlprompt.training.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
 
 Value = TypeVar("Value")
 
@@ -35,6 +36,8 @@ def write_tensors(
     Returns:
         Its SHA-256.
     """
+    from safetensors.torch import save_file
+
     path.touch()
     mode = path.stat().st_mode & 0o777  # by the umask; safetensors would leave it to its owner alone
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -69,6 +72,8 @@ def read_tensors(path: Path, hint: str) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: It cannot be read as one; the message ends with `hint`.
     """
+    from safetensors.torch import load_file
+
     try:
         return load_file(path)
     except SAFETENSORS_ERRORS as error:

@@ -10,11 +10,15 @@ import filecmp
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import mlflow
-from mlflow.entities import LoggedModel, LoggedModelStatus, Run
-
+from xlprompt.training.store.reading.reader import Reader
+from xlprompt.training.store.reading.sqlite_reader import NotInStore
 from xlprompt.training.store.shared.fetched import fetch_model, is_local, local_path
+
+if TYPE_CHECKING:
+    import mlflow
+    from mlflow.entities import LoggedModel
 
 
 def keep_one_model(
@@ -31,6 +35,8 @@ def keep_one_model(
     Returns:
         The model that equals `like`, if there is one.
     """
+    from mlflow.entities import LoggedModelStatus
+
     kept = None
     for model in client.search_logged_models([str(experiment_id)], f"source_run_id = '{run_id}'"):
         whole = model.status == LoggedModelStatus.READY
@@ -52,13 +58,15 @@ def remove_model(client: mlflow.MlflowClient, model: LoggedModel) -> None:
     client.delete_logged_model(model.model_id)
 
 
-def output_model(client: mlflow.MlflowClient, run: Run) -> LoggedModel | None:
+def output_model(client: Reader, run: Any) -> Any:
     """The model that a run has produced; None where there is none."""
     for output in reversed(run.outputs.model_outputs if run.outputs else []):
         try:
             return client.get_logged_model(output.model_id)
-        except mlflow.MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        except NotInStore:
+            continue
+        except Exception as error:
+            if getattr(error, "error_code", None) != "RESOURCE_DOES_NOT_EXIST":
                 raise
     return None
 

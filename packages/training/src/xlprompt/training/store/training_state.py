@@ -12,17 +12,20 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
 from xlprompt.data.strict_json import parse
 from xlprompt.data.whole_files import flush_folder, write_through
-from xlprompt.evaluation.processes import Processes
 from xlprompt.training.errors import CheckpointError
 from xlprompt.training.store.stored_files import fit, read_document, read_weights, sealed, write_tensors
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from xlprompt.evaluation.processes import Processes
 
 STATE_FORMAT = 2
 KEPT = 2  # so that one that turns out to be damaged has another before it
@@ -248,6 +251,8 @@ def read_identity(folder: Path) -> Identity | None:
 
 def random_state(device: torch.device, processes: Processes) -> dict[str, Tensor]:
     """The states of the generators that dropout draws from, a row for each process, for process 0."""
+    import torch
+
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -256,6 +261,8 @@ def random_state(device: torch.device, processes: Processes) -> dict[str, Tensor
 
 def restore_random_state(states: Mapping[str, Tensor], device: torch.device, processes: Processes) -> None:
     """Put back what `random_state` gave; with another number of processes dropout is drawn anew."""
+    import torch
+
     rank = processes.rank
     if len(states["cpu"]) != processes.size:
         return

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, Value
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks.kinds.encoded_rows import TEXTS_AT_ONCE, EncodedRows, Encoder, check_labels
@@ -20,6 +19,7 @@ from xlprompt.data.tasks.task_type import Place, Task
 from xlprompt.data.tokens.subtokens import tokenize_texts
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from torch import Tensor
 
 
@@ -39,6 +39,8 @@ class Choice(OneLabelAnExample):
 
     def features(self, task: Task) -> dict[str, Any]:
         """A column a text, as the fields are called, then `label`."""
+        from datasets import ClassLabel, Value
+
         texts = {name: Value("string") for name in task.text_fields}
         return {**texts, "label": ClassLabel(names=list(task.labels))}
 

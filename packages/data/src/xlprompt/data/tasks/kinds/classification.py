@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from datasets import ClassLabel, Dataset, Value
+from typing import TYPE_CHECKING, Any
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks.kinds.encoded_rows import (
@@ -23,6 +21,9 @@ from xlprompt.data.tasks.rules import Skipped
 from xlprompt.data.tasks.task_type import Place, Task
 from xlprompt.data.tokens.subtokens import tokenize_texts
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 _COLUMNS = ("first", "second", "third", "fourth")
 
 
@@ -36,6 +37,8 @@ class Classification(OneLabelAnExample, OneLabelAReadout):
 
     def features(self, task: Task) -> dict[str, Any]:
         """Columns of texts, then `label`."""
+        from datasets import ClassLabel, Value
+
         texts = {column: Value("string") for column, _ in zip(_COLUMNS, task.text_fields, strict=False)}
         return {**texts, "label": ClassLabel(names=list(task.labels))}
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks.task_type import Task
@@ -16,6 +15,7 @@ from xlprompt.data.tokens.cutter import Cutter
 from xlprompt.data.tokens.settings import EncodingSettings
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from transformers import PreTrainedTokenizerFast
 
 # Texts a tokenizer call: enough to keep its threads busy, few enough to hold their intermediate results.
@@ -90,6 +90,8 @@ class EncodedRows:
 
     def to_dataset(self) -> Dataset:
         """All rows as one table."""
+        from datasets import Dataset
+
         columns = {
             "input_ids": _list_array(self.input_ids, pa.int32()),
             "readouts": _list_array(self.readouts, pa.int32()),

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from datasets import Dataset, List, Value
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks.kinds.answer_text import exact_match, token_f1
@@ -22,6 +21,7 @@ from xlprompt.data.tasks.task_type import Place, Task
 from xlprompt.data.tokens.subtokens import tokenize_texts, tokens_in_place
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from torch import Tensor
 
 FIRST, LAST = 1, 2
@@ -54,6 +54,8 @@ class Span(RunningTexts):
 
     def features(self, task: Task) -> dict[str, Any]:
         """The columns of the texts, and `answers`: texts with where they start, in code points."""
+        from datasets import List, Value
+
         texts = {name: Value("string") for name in task.text_fields}
         return {**texts, "answers": List({"text": Value("string"), "start": Value("int32")})}
 

@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, List, Value
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks.kinds.encoded_rows import (
@@ -25,6 +24,9 @@ from xlprompt.data.tasks.rules import NO_TAG, WITHHELD, Skipped, words_withheld
 from xlprompt.data.tasks.task_type import Place, Task
 from xlprompt.data.tokens.subtokens import tokenize_words
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 
 @dataclass(frozen=True)
 class Tagging(OneLabelAReadout):
@@ -38,6 +40,8 @@ class Tagging(OneLabelAReadout):
 
     def features(self, task: Task) -> dict[str, Any]:
         """The columns `tokens` and `tags`, lists of equal lengths."""
+        from datasets import ClassLabel, List, Value
+
         return {"tokens": List(Value("string")), "tags": List(ClassLabel(names=list(task.labels)))}
 
     def example(

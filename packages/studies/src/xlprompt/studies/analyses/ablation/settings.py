@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from xlprompt.studies.analyses.analysis import option
+from xlprompt.studies.grid.grid import load_grid
+from xlprompt.studies.grid.ledger import require_store
 from xlprompt.studies.grid.overrides import Overrides
 from xlprompt.training.recipes.settings import Settings as AnySettings
 
@@ -22,3 +24,8 @@ class Settings(AnySettings):
 
     grid: Path = option(..., "A study's file.")
     overrides: Overrides = Overrides()
+
+    def check(self, store: Path) -> None:
+        """Refuse a wrong grid, or a store that is not there, before anything large is imported."""
+        load_grid(self.grid, self.overrides.grid)
+        require_store(store, f"Run the ablation first: xlprompt study {self.grid}")

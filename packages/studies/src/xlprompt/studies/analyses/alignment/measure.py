@@ -27,7 +27,8 @@ from xlprompt.studies.analyses.alignment.settings import Settings
 from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, SweepResult, sweep_alignment
 from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.errors import StudyError
-from xlprompt.studies.grid.ledger import CellRun, Ledger, largest_shares, open_ledger, train_languages_of
+from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
+from xlprompt.studies.grid.run_params import largest_shares, train_languages_of
 from xlprompt.studies.reports.kept_sections import find_granularity, log_section
 from xlprompt.studies.reports.page import Section
 from xlprompt.studies.reports.selection import BASELINE, METHOD, StudyRuns, find_fertility

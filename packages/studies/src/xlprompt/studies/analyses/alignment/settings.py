@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from xlprompt.studies.analyses.analysis import option
+from xlprompt.studies.grid.ledger import require_store
 from xlprompt.training.recipes.settings import Settings as AnySettings
 
 
@@ -59,3 +62,9 @@ class Settings(AnySettings):
     workers: int | None = option(
         None, "Runs to score at a time; they share the cores and the GPU. [default: 1]", above=1
     )
+
+    def check(self, store: Path) -> None:
+        """Refuse a store that is not there before anything large is imported."""
+        require_store(
+            store, "Run a study first: make all-tasks" if self.sweep else "Name the one that holds the runs"
+        )

@@ -9,7 +9,10 @@ from pydantic import Field, field_validator
 
 from xlprompt.data import LANGUAGES, TASKS
 from xlprompt.studies.analyses.analysis import option
+from xlprompt.studies.grid.ledger import Ledger
 from xlprompt.training.recipes.settings import Settings as AnySettings
+from xlprompt.training.recipes.settings import load_settings
+from xlprompt.training.store.database import store_exists
 
 HIGH = "high"
 
@@ -103,3 +106,9 @@ class Settings(AnySettings):
         return self.model_dump(
             include={"tasks", "languages", "shares", "model", "limit", "train"}, exclude_none=True
         )
+
+    def check(self, store: Path) -> None:
+        """Refuse a wrong file before anything large is imported."""
+        if store_exists(store):
+            Ledger(store, writing=False)  # which learns the own tasks that the sweep may name
+        load_settings(self.sweep, Sweep, self.of_sweep())

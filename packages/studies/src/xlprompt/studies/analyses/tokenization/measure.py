@@ -21,7 +21,7 @@ from xlprompt.studies.analyses.tokenization.findings import analyze
 from xlprompt.studies.analyses.tokenization.section import tokenization_section
 from xlprompt.studies.analyses.tokenization.settings import Settings
 from xlprompt.studies.errors import StudyError
-from xlprompt.studies.grid.ledger import train_languages_of
+from xlprompt.studies.grid.run_params import train_languages_of
 from xlprompt.studies.reports.kept_sections import log_section
 from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
 from xlprompt.studies.reports.sources import open_runs

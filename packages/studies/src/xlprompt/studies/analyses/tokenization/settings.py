@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xlprompt.data.sources import open_source
 from xlprompt.data.tasks import BUNDLED
 from xlprompt.data.tasks.own import OWN
+from xlprompt.models import require_model
 from xlprompt.studies.analyses.analysis import option
 from xlprompt.training.recipes.settings import Settings as AnySettings
 
@@ -43,3 +45,8 @@ class Settings(AnySettings):
         "Also take in the published runs of this file, as if they were the store's, which may be empty; "
         "several times for several.",
     )
+
+    def check(self, store: Path) -> None:
+        """Refuse data or a model that are not there before anything large is imported."""
+        open_source(self.data)
+        require_model(self.model, weights=False)

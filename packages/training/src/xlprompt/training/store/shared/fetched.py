@@ -10,10 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
-import mlflow
-from mlflow.entities import LoggedModel, Run
+if TYPE_CHECKING:
+    import mlflow
+    from mlflow.entities import LoggedModel
 
 _FOLDER = "fetched"
 
@@ -29,7 +31,7 @@ def is_local(uri: str) -> bool:
     return urlparse(uri).scheme in ("", "file")
 
 
-def run_folder(client: mlflow.MlflowClient, run: Run, mlruns: Path) -> Path:
+def run_folder(client: Any, run: Any, mlruns: Path) -> Path:
     """Folder of a run's artifacts."""
     if is_local(run.info.artifact_uri):
         return local_path(run.info.artifact_uri)
@@ -44,7 +46,7 @@ def run_folder(client: mlflow.MlflowClient, run: Run, mlruns: Path) -> Path:
     return copy
 
 
-def model_folder(client: mlflow.MlflowClient, model: LoggedModel, mlruns: Path) -> Path:
+def model_folder(client: Any, model: Any, mlruns: Path) -> Path:
     """Folder of a model's files."""
     if is_local(model.artifact_location):
         return local_path(model.artifact_location)
@@ -68,6 +70,8 @@ def keep_model_copy(model: LoggedModel, mlruns: Path, files: Path) -> Path:
 
 def fetch_model(client: mlflow.MlflowClient, model: LoggedModel, folder: Path) -> None:
     """Copy a model's files from a server into a folder."""
+    import mlflow
+
     mlflow.artifacts.download_artifacts(
         artifact_uri=f"models:/{model.model_id}", tracking_uri=client.tracking_uri, dst_path=str(folder)
     )

@@ -14,9 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import requests
-import sqlalchemy
-
 from xlprompt.training.store.sqlite_uri import sqlite_uri
 from xlprompt.training.store.tracker import TrackingError
 
@@ -76,6 +73,8 @@ def is_of_others(mlruns: Path, run_id: str) -> bool:
 def without_password(uri: str) -> str:
     """An address as it may be shown."""
     if not is_http(uri):
+        import sqlalchemy
+
         return sqlalchemy.make_url(uri).render_as_string(hide_password=True)
     scheme, _, rest = uri.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
@@ -111,11 +110,15 @@ def in_haste() -> Iterator[None]:
 
 def _no_answer(uri: str) -> str | None:
     if is_http(uri):
+        import requests
+
         try:
             code = requests.get(f"{uri}/health", timeout=_ANSWER_SECONDS).status_code
         except requests.RequestException as error:
             return _first_words(error)
         return None if code < 500 else f"it answers {code}"  # refused, of whatever kind, is answered
+    import sqlalchemy
+
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
     try:
         engine.connect().close()

@@ -1,0 +1,39 @@
+"""What the stored parameters of training runs say of them together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.ledger import CellRun
+
+
+def trained_on(run: CellRun) -> tuple[str, ...]:
+    """The languages that a run was trained on, the one that chose its checkpoint first."""
+    # Runs from before a recipe could name several have no such parameter.
+    more = json.loads(run.params.get("data.also_train_on", "[]"))
+    return (run.params.get("data.train_language", "en"), *more)
+
+
+def train_languages_of(runs: Iterable[CellRun]) -> tuple[str, ...]:
+    """The languages that runs were trained on, the one that chose their checkpoints first.
+
+    Raises:
+        StudyError: They differ in what they were trained on.
+    """
+    languages = {trained_on(run) for run in runs}
+    if len(languages) > 1:
+        names = sorted("+".join(each) for each in languages)
+        raise StudyError(f"the runs were trained on different languages: {', '.join(names)}")
+    return languages.pop()
+
+
+def largest_shares(runs: Iterable[CellRun]) -> dict[str, float]:
+    """By task, the largest trainable share of the runs, in percent of the backbone."""
+    shares: dict[str, float] = {}
+    for run in runs:
+        share, task = run.params.get("trainable_percent"), run.tags["task"]
+        if share is not None:
+            shares[task] = max(shares.get(task, 0.0), float(share))
+    return shares
