@@ -96,7 +96,7 @@ takes.nano := BALANCED ARGS
 takes.ui := PORT ARGS
 takes.params := MODEL ARGS
 takes.data-check := DATA ARGS
-$(foreach target,doctor test test-slow bench bench-methods,$(eval takes.$(target) := ARGS))
+$(foreach target,doctor docs test test-slow bench bench-methods,$(eval takes.$(target) := ARGS))
 
 goals := $(or $(MAKECMDGOALS),help)
 variables := $(sort PYTHON $(foreach v,$(filter takes.%,$(.VARIABLES)),$($v)))
@@ -114,7 +114,7 @@ $(if $(and $(filter RECIPE,$(given)),$(filter SCALE,$(given))),$(error SCALE cho
     experiments/, and RECIPE names one. Leave one of them out))
 
 .PHONY: help setup $(runs) train all-tasks ablation search report publish analyze granularity align \
-    nano ui params data-check doctor \
+    nano ui params data-check doctor docs \
     test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
@@ -181,9 +181,10 @@ report: $(ready) ## Write the study's report: tables, figures, claims
 	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) $(call option,--train-language,$(TRAIN_LANG)) \
 	    $(call option,--runs,$(RUNS)) $(ARGS))
 
-publish: $(ready) ## Put the study's tables, figures and runs into README.md and experiments/results/SCALE
+publish: $(ready) ## Put the study's tables, figures and runs into docs/results and experiments/results/SCALE
 	@$(strip $(bin)/xlprompt publish $(call quote,experiments/results/$(scale)) $(call option,--model,$(MODEL)) \
 	    $(call option,--train-language,$(TRAIN_LANG)) $(call option,--runs,$(RUNS)) $(ARGS))
+	@$(bin)/python docs/overview.py
 
 analyze: $(ready) ## Say how finely MODEL's tokenizer cuts each language of DATA; ARGS="--task xnli"
 	@$(strip $(bin)/xlprompt analyze tokenization $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) \
@@ -213,6 +214,10 @@ data-check: $(ready) ## Say what the folder DATA holds and what is wrong with it
 
 doctor: $(ready) ## Check this machine, the environment, the caches and the MLflow store
 	@$(strip $(bin)/xlprompt doctor $(ARGS))
+
+docs: $(ready) ## Build the site of docs/ into build/site; a warning is an error
+	@$(bin)/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going --quiet docs build/site $(ARGS)
+	@echo "build/site/index.html"
 
 test: $(ready) ## Run the unit and integration tests, on up to four cores; ARGS="-k word" picks some
 	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(bin)/python -m pytest --numprocesses auto --maxprocesses 4 \

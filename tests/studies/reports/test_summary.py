@@ -207,4 +207,10 @@ def test_what_is_published_is_linked_from_where_the_document_lies(comparison, tm
         "`make report RUNS=experiments/results/mini/" in document.read_text()
     )
     assert (folder / "differences.svg").read_text().startswith("<?xml")
+    page = tmp_path / "docs" / "results" / "mini.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("<!-- mini begin -->\n<!-- mini end -->\n")
+    publish(folder, page, StudyFindings(comparison, judge(comparison), RUNS), report)
+    assert "(../../experiments/results/mini/differences.svg)" in page.read_text()
+    assert "`make report RUNS=experiments/results/mini/" in page.read_text()
     assert (folder / "report.md").read_text() == "# Report\n"
