@@ -75,6 +75,8 @@ ablation = $(call quote,experiments/ablations/$(strip $(NAME)).yaml) --recipe '.
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
     $(call option,--train-language,$(TRAIN_LANG)) $(ARGS)
 
+site = $(bin)/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going --quiet docs build/site
+
 tasks := xnli pawsx ner pos sib200 xcopa xquad
 methods := prompt finetune head lora ia3 adapter bitfit zeroshot
 runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
@@ -216,7 +218,7 @@ doctor: $(ready) ## Check this machine, the environment, the caches and the MLfl
 	@$(strip $(bin)/xlprompt doctor $(ARGS))
 
 docs: $(ready) ## Build the site of docs/ into build/site; a warning is an error
-	@$(bin)/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going --quiet docs build/site $(ARGS)
+	@$(site) $(ARGS)
 	@echo "build/site/index.html"
 
 test: $(ready) ## Run the unit and integration tests, on up to four cores; ARGS="-k word" picks some
@@ -226,11 +228,12 @@ test: $(ready) ## Run the unit and integration tests, on up to four cores; ARGS=
 test-slow: $(ready) ## Run the slow tests (minutes)
 	@$(bin)/python -m pytest -m slow $(ARGS)
 
-lint: $(ready) ## Check style, types and the import direction (ruff, mypy, import-linter)
+lint: $(ready) ## Check style, types, the import direction and the site (ruff, mypy, import-linter, Sphinx)
 	@$(bin)/ruff check
 	@$(bin)/ruff format --check
 	@$(bin)/mypy
 	@$(bin)/lint-imports --no-logo
+	@$(site)
 
 format: $(ready) ## Format the code and fix what ruff can fix
 	@$(bin)/ruff format

@@ -364,13 +364,17 @@ def test_a_search_without_a_task_says_what_to_give(ready):
     assert "make search TASK=" in result.stderr
 
 
-def test_lint_runs_style_types_and_import_direction(ready):
+def test_lint_runs_style_types_import_direction_and_builds_the_site(ready):
     assert make(ready, "lint").returncode == 0
     assert calls(ready) == [
         ["ruff", "check"],
         ["ruff", "format", "--check"],
         ["mypy"],
         ["lint-imports", "--no-logo"],
+        [
+            *("python", "-m", "sphinx", "--builder", "html", "--nitpicky", "--fail-on-warning"),
+            *("--keep-going", "--quiet", "docs", "build/site"),
+        ],
     ]
 
 
