@@ -23,7 +23,7 @@ extensions = [
 ]
 exclude_patterns = ["extensions"]
 
-# Every inner link and anchor is checked. Types in signatures are not links: without a network there is nothing
+# Every inner link and anchor is checked. Types in signatures are no links: without a network there is nothing
 # that they could lead to.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]
@@ -44,7 +44,7 @@ _OUTSIDE = re.compile(r"\]\(((?:\.\./)+[^)#\s]+\.md)(#[^)\s]*)?\)")
 
 
 def _outside_files_are_downloads(app, docname, source):
-    """A page of the repository that is none of the site is linked as a file; MyST would take it for a page."""
+    """Link a page of the repository that is none of the site as a file; MyST would take it for a page."""
 
     def as_path(link: re.Match[str]) -> str:
         target = (DOCS / docname).parent.joinpath(link[1]).resolve()

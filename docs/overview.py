@@ -1,7 +1,7 @@
 """The README's table and figure, from the published runs of the real model: `python docs/overview.py`.
 
-`make publish` calls it. The figure has the zero-shot mean by task and method as trained, and where the runs were
-scored with one kind of alignment as well, with it. Nothing is chosen by looking at the scores.
+`make publish` calls it. The figure has the zero-shot mean by task and method as trained. Where the runs were
+scored with one kind of alignment too, it has that as well. Nothing is chosen by looking at the scores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Scores = dict[tuple[str, str], Spread]
 
 
 def zero_shot_means(runs: PublishedRuns) -> tuple[Scores, dict[str, float]]:
-    """By task and method the mean over seeds; by method the trained share in percent, the largest of tasks."""
+    """By task and method the mean over seeds; by method the largest trained share of a task, in percent."""
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     shares: dict[str, float] = defaultdict(float)
     for run in runs.runs:

@@ -31,9 +31,11 @@ class _Written(Directive):
     required_arguments = 1
 
     def lines(self) -> Iterator[str]:
+        """What a page would have to say, line by line."""
         raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
+        """Called by docutils."""
         container = nodes.Element()
         source = f"<{self.name}>"
         text = StringList([*self.lines()], source=source)
@@ -45,6 +47,7 @@ class SettingsDirective(_Written):
     """The keys of a settings class, those of its parts too."""
 
     def lines(self) -> Iterator[str]:
+        """A table a class."""
         module, _, name = self.arguments[0].partition(":")
         yield from _keys(getattr(importlib.import_module(module), name), "")
 
@@ -55,6 +58,7 @@ class TasksDirective(_Written):
     required_arguments = 0
 
     def lines(self) -> Iterator[str]:
+        """A section a task."""
         from xlprompt.data.tasks import BUNDLED
 
         for name, task in BUNDLED.items():
@@ -79,6 +83,7 @@ class MethodsDirective(_Written):
     required_arguments = 0
 
     def lines(self) -> Iterator[str]:
+        """A row a method."""
         from xlprompt.models import REGISTRY
 
         yield from ("| method | trains beside the head | settings |", "|---|---|---|")
@@ -92,6 +97,7 @@ class MetricsDirective(_Written):
     """The upper-case texts of a module, which are names of figures or their beginnings."""
 
     def lines(self) -> Iterator[str]:
+        """A row a constant."""
         module = importlib.import_module(self.arguments[0])
         yield from ("| name | constant |", "|---|---|")
         for constant, value in vars(module).items():

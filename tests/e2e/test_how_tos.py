@@ -1,7 +1,7 @@
 """The commands of the documentation, run in their order in one folder, at a size of seconds.
 
-A block behind `<!-- run -->` is run as it stands, but for what `SMALLER` puts behind a command so that it takes
-two steps on a few rows. What `make` would call is called.
+A block behind `<!-- run -->` is run as it stands, but for what `SMALLER` puts behind a command, so that it
+takes two steps on a few rows. What `make` would call is called.
 """
 
 import shutil
@@ -35,8 +35,10 @@ def run_blocks() -> list[Block]:
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkout(tmp_path_factory.mktemp("documents"))
+def checkout(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    folder = make_checkout(tmp_path_factory.mktemp("documents"))
+    shutil.copytree(empty_store, folder / "mlruns")
+    return folder
 
 
 def smaller(call: list[str]) -> list[str]:

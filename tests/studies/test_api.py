@@ -1,4 +1,4 @@
-"""The ways in from Python: from a run to labels and data frames, and the same in the documentation's words."""
+"""The ways in from Python: from a run to labels and data frames, and the same in its page's words."""
 
 import re
 from pathlib import Path
