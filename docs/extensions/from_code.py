@@ -49,7 +49,10 @@ class SettingsDirective(_Written):
     def lines(self) -> Iterator[str]:
         """A table a class."""
         module, _, name = self.arguments[0].partition(":")
-        yield from _keys(getattr(importlib.import_module(module), name), "")
+        kind = getattr(importlib.import_module(module), name)
+        if any(_part(field.annotation) for field in kind.model_fields.values()):
+            yield from ("## At the top", "")  # sections go into the page at once, and all else behind them
+        yield from _keys(kind, "")
 
 
 class TasksDirective(_Written):
@@ -117,7 +120,8 @@ def _keys(kind: type[BaseModel], prefix: str) -> Iterator[str]:
             yield f"| `{prefix}{name}` | {values} | {default} | {_cell(_plain(field.description or ''))} |"
         yield ""
     for name, part in parts.items():
-        yield from (f"## {prefix}{name}", "", _plain(inspect.getdoc(part) or "").partition("\n\n")[0], "")
+        what = kind.model_fields[name].description or inspect.getdoc(part) or ""
+        yield from (f"## {prefix}{name}", "", _plain(what).partition("\n\n")[0], "")
         yield from _keys(part, f"{prefix}{name}.")
 
 
@@ -185,8 +189,14 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", r"\|")
 
 
+def _reference_pages(app: Sphinx, env: Any, *changes: Any) -> list[str]:
+    """Read anew in every build: the code that they are made from may have changed where they have not."""
+    return [name for name in env.found_docs if name.startswith("reference/")]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
+    app.connect("env-get-outdated", _reference_pages)
     app.add_directive("settings", SettingsDirective)
     app.add_directive("tasks", TasksDirective)
     app.add_directive("methods", MethodsDirective)
