@@ -24,9 +24,10 @@ SMALLER = {
     "train": TRAINED,
     "study": [*TRAINED, "--workers", "0"],
     "evaluate": ["--limit", "8"],
-    "import": ["--limit", "8", "--languages", "en,de"],
+    "import": ["--limit", "8"],
 }
-TWO_LANGUAGES = ["--set", "data.languages=[en,de]"]  # of the mini benchmark's twenty
+TWO = ["--languages", "en,de"]  # of the mini benchmark's twenty
+TWO_LANGUAGES = {"train": TWO, "evaluate": TWO, "import": TWO, "study": ["--set", "data.languages=[en,de]"]}
 EXIT_BAD_NEWS = 1
 
 
@@ -43,9 +44,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Pat
 
 def smaller(call: list[str]) -> list[str]:
     """The call with less to do; it is the same command with further options."""
-    more = SMALLER.get(call[0], [])
-    mini = call[0] in ("train", "study") and "--data" not in call
-    return [*call, *more, *(TWO_LANGUAGES if mini else [])]
+    own = call[0] == "train" and "--data" in call  # a task in languages of its own
+    languages = [] if own or "--languages" in call else TWO_LANGUAGES.get(call[0], [])
+    return [*call, *SMALLER.get(call[0], []), *languages]
 
 
 def test_the_commands_of_the_documents_run_one_after_the_other(checkout, monkeypatch):
