@@ -174,7 +174,10 @@ def replace_sections(
         content = document.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
-        raise DocumentError(f"{document}: cannot be read ({reason})") from error
+        required = [name for name in texts if name not in optional]
+        lines = ", ".join(f"'<!-- {name} {end} -->'" for name in required for end in ("begin", "end"))
+        fix = f". Write it, with the lines {lines}" if isinstance(error, FileNotFoundError) else ""
+        raise DocumentError(f"{document}: cannot be read ({reason}){fix}") from error
     for name, text in texts.items():
         begin, end = f"<!-- {name} begin -->\n", f"<!-- {name} end -->\n"
         if name in optional and begin not in content and end not in content:
