@@ -75,6 +75,8 @@ ablation = $(call quote,experiments/ablations/$(strip $(NAME)).yaml) --recipe '.
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
     $(call option,--train-language,$(TRAIN_LANG)) $(ARGS)
 
+site = $(bin)/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going --quiet docs build/site
+
 tasks := xnli pawsx ner pos sib200 xcopa xquad
 methods := prompt finetune head lora ia3 adapter bitfit zeroshot
 runs := $(foreach method,$(methods),$(addsuffix -$(method),$(tasks)))
@@ -96,7 +98,7 @@ takes.nano := BALANCED ARGS
 takes.ui := PORT ARGS
 takes.params := MODEL ARGS
 takes.data-check := DATA ARGS
-$(foreach target,doctor test test-slow bench bench-methods,$(eval takes.$(target) := ARGS))
+$(foreach target,doctor docs test test-slow bench bench-methods,$(eval takes.$(target) := ARGS))
 
 goals := $(or $(MAKECMDGOALS),help)
 variables := $(sort PYTHON $(foreach v,$(filter takes.%,$(.VARIABLES)),$($v)))
@@ -114,7 +116,7 @@ $(if $(and $(filter RECIPE,$(given)),$(filter SCALE,$(given))),$(error SCALE cho
     experiments/, and RECIPE names one. Leave one of them out))
 
 .PHONY: help setup $(runs) train all-tasks ablation search report publish analyze granularity align \
-    nano ui params data-check doctor \
+    nano ui params data-check doctor docs \
     test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
@@ -181,9 +183,10 @@ report: $(ready) ## Write the study's report: tables, figures, claims
 	@$(strip $(bin)/xlprompt report $(call option,--model,$(MODEL)) $(call option,--train-language,$(TRAIN_LANG)) \
 	    $(call option,--runs,$(RUNS)) $(ARGS))
 
-publish: $(ready) ## Put the study's tables, figures and runs into README.md and experiments/results/SCALE
+publish: $(ready) ## Put the study's tables, figures and runs into docs/results and experiments/results/SCALE
 	@$(strip $(bin)/xlprompt publish $(call quote,experiments/results/$(scale)) $(call option,--model,$(MODEL)) \
 	    $(call option,--train-language,$(TRAIN_LANG)) $(call option,--runs,$(RUNS)) $(ARGS))
+	@$(bin)/python docs/overview.py
 
 analyze: $(ready) ## Say how finely MODEL's tokenizer cuts each language of DATA; ARGS="--task xnli"
 	@$(strip $(bin)/xlprompt analyze tokenization $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) \
@@ -214,6 +217,10 @@ data-check: $(ready) ## Say what the folder DATA holds and what is wrong with it
 doctor: $(ready) ## Check this machine, the environment, the caches and the MLflow store
 	@$(strip $(bin)/xlprompt doctor $(ARGS))
 
+docs: $(ready) ## Build the site of docs/ into build/site; a warning is an error
+	@$(site) $(ARGS)
+	@echo "build/site/index.html"
+
 test: $(ready) ## Run the unit and integration tests, on up to four cores; ARGS="-k word" picks some
 	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(bin)/python -m pytest --numprocesses auto --maxprocesses 4 \
 	    --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -221,11 +228,12 @@ test: $(ready) ## Run the unit and integration tests, on up to four cores; ARGS=
 test-slow: $(ready) ## Run the slow tests (minutes)
 	@$(bin)/python -m pytest -m slow $(ARGS)
 
-lint: $(ready) ## Check style, types and the import direction (ruff, mypy, import-linter)
+lint: $(ready) ## Check style, types, the import direction and the site (ruff, mypy, import-linter, Sphinx)
 	@$(bin)/ruff check
 	@$(bin)/ruff format --check
 	@$(bin)/mypy
 	@$(bin)/lint-imports --no-logo
+	@$(site)
 
 format: $(ready) ## Format the code and fix what ruff can fix
 	@$(bin)/ruff format

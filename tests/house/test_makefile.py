@@ -181,10 +181,6 @@ def test_engines_and_processes_are_chosen_by_variables(ready, arguments, options
     [
         (["all-tasks"], ["study", "experiments/mini/study.yaml"]),
         (["report", "RUNS=my/runs.jsonl.gz"], ["report", "--runs", "my/runs.jsonl.gz"]),
-        (
-            ["publish", "SCALE=gemma", "RUNS=my/runs.jsonl.gz", "ARGS=--replace"],
-            ["publish", "experiments/results/gemma", "--runs", "my/runs.jsonl.gz", "--replace"],
-        ),
         (["analyze", "RUNS=my/runs.jsonl.gz"], ["analyze", "tokenization", "--runs", "my/runs.jsonl.gz"]),
         (["all-tasks", "ENGINE=torch"], ["study", "experiments/mini/study.yaml", "--engine", "torch"]),
         (
@@ -243,6 +239,12 @@ def test_engines_and_processes_are_chosen_by_variables(ready, arguments, options
 def test_other_targets_run_their_command(ready, arguments, call):
     make(ready, *arguments)
     assert calls(ready) == [["xlprompt", *call]]
+
+
+def test_publishing_renews_the_page_and_then_the_readme(ready):
+    make(ready, "publish", "SCALE=gemma", "RUNS=my/runs.jsonl.gz", "ARGS=--replace")
+    published = ["publish", "experiments/results/gemma", "--runs", "my/runs.jsonl.gz", "--replace"]
+    assert calls(ready) == [["xlprompt", *published], ["python", "docs/overview.py"]]
 
 
 def taken() -> dict[str, list[str]]:
@@ -339,6 +341,7 @@ def test_a_switch_can_be_off(ready, off):
 
 def test_each_make_command_of_the_documents_is_one_that_make_takes(ready):
     documents = [ROOT / "README.md", ROOT / "Makefile", *ROOT.glob("packages/*/README.md")]
+    documents += (ROOT / "docs").rglob("*.md")
     documents += [*(ROOT / "experiments").rglob("*.md"), *(ROOT / "experiments").rglob("*.yaml")]
     command = re.compile(r"\bmake ((?:[a-z0-9]+-)*[a-z0-9]+)((?: [A-Z_]+=(?:\"[^\"]*\"|[^\s\"`,;:)]+))+)")
     found = {match for each in documents for match in command.findall(each.read_text(encoding="utf-8"))}
@@ -361,13 +364,17 @@ def test_a_search_without_a_task_says_what_to_give(ready):
     assert "make search TASK=" in result.stderr
 
 
-def test_lint_runs_style_types_and_import_direction(ready):
+def test_lint_runs_style_types_import_direction_and_builds_the_site(ready):
     assert make(ready, "lint").returncode == 0
     assert calls(ready) == [
         ["ruff", "check"],
         ["ruff", "format", "--check"],
         ["mypy"],
         ["lint-imports", "--no-logo"],
+        [
+            *("python", "-m", "sphinx", "--builder", "html", "--nitpicky", "--fail-on-warning"),
+            *("--keep-going", "--quiet", "docs", "build/site"),
+        ],
     ]
 
 

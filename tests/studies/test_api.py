@@ -1,4 +1,4 @@
-"""The ways in from Python: from a run to labels and data frames, and the same in the README's words."""
+"""The ways in from Python: from a run to labels and data frames, and the same in its page's words."""
 
 import re
 from pathlib import Path
@@ -116,8 +116,9 @@ def test_a_task_and_a_method_name_the_recipe_of_a_checkout(tmp_path, monkeypatch
     assert "xnli" in MINI_TASKS
 
 
-def test_the_readmes_ten_lines_lead_from_training_to_labels(tmp_path, monkeypatch, capsys):
-    (code,) = re.findall(r"## Python\n\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_pages_ten_lines_lead_from_training_to_labels(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "howto" / "python.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len([line for line in code.splitlines() if line]) <= 10
     steps, fewer = (
         '"schedule.steps": 600',
@@ -126,7 +127,7 @@ def test_the_readmes_ten_lines_lead_from_training_to_labels(tmp_path, monkeypatc
     assert steps in code
     monkeypatch.chdir(tmp_path)
     Path("experiments").symlink_to(ROOT / "experiments")
-    exec(compile(code.replace(steps, fewer), "README.md", "exec"), {})
+    exec(compile(code.replace(steps, fewer), "python.md", "exec"), {})
     shown = capsys.readouterr().out
     assert re.search("True +[0-9.]+", shown)
     assert re.search(r"(entailment|neutral|contradiction) 0\.\d+ {'entailment'", shown)

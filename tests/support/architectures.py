@@ -1,6 +1,6 @@
 """Every architecture that prompts are tried in: tiny, with random weights and its own kind of tokenizer.
 
-As a program it prints the table in packages/models/docs/architectures.md, which tests hold against what
+As a program it prints the table in docs/reference/architectures.md, which tests hold against what
 training does.
 """
 

@@ -162,6 +162,15 @@ def test_of_several_places_all_are_filled_or_none(tmp_path):
     assert document.read_text() == content
 
 
+def test_a_page_that_is_not_there_is_told_with_what_it_needs(tmp_path):
+    with pytest.raises(
+        DocumentError, match=r"Write it, with the lines '<!-- new begin -->', '<!-- new end -->'"
+    ):
+        replace_sections(
+            tmp_path / "new.md", {"new": "text\n", "new-ablations": ""}, optional={"new-ablations"}
+        )
+
+
 def test_only_the_named_section_is_replaced(tmp_path):
     document = tmp_path / "README.md"
     document.write_text(
@@ -207,4 +216,10 @@ def test_what_is_published_is_linked_from_where_the_document_lies(comparison, tm
         "`make report RUNS=experiments/results/mini/" in document.read_text()
     )
     assert (folder / "differences.svg").read_text().startswith("<?xml")
+    page = tmp_path / "docs" / "results" / "mini.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("<!-- mini begin -->\n<!-- mini end -->\n")
+    publish(folder, page, StudyFindings(comparison, judge(comparison), RUNS), report)
+    assert "(../../experiments/results/mini/differences.svg)" in page.read_text()
+    assert "`make report RUNS=experiments/results/mini/" in page.read_text()
     assert (folder / "report.md").read_text() == "# Report\n"

@@ -47,7 +47,7 @@ from xlprompt.training.store.checkpoint import (
 )
 
 CPU = torch.device("cpu")
-DOCS = Path(__file__).resolve().parents[3] / "packages" / "models" / "docs" / "architectures.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "reference" / "architectures.md"
 INSTEAD = {"prompt hidden": "Take the scheme layers, input or both", "bitfit": "Set bitfit.add to true"}
 
 

@@ -18,17 +18,19 @@ from xlprompt.cli.options import (
     trained_on_option,
 )
 
+_PAGES = Path("docs/results")
+
 
 @click.command("publish", short_help="Put the study's report, figures and runs into a repository.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
+    "--page",
     "--readme",
+    "page",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("README.md"),
-    show_default=True,
-    help="The document that takes the summary, between the lines '<!-- NAME begin -->' and "
-    "'<!-- NAME end -->', where NAME is the folder's name; of ablations also between those of "
-    "NAME-ablations, where it has them.",
+    help="The document that takes the summary (default: docs/results/NAME.md), between the lines "
+    "'<!-- NAME begin -->' and '<!-- NAME end -->', where NAME is the folder's name; of ablations also "
+    "between those of NAME-ablations, where it has them.",
 )
 @click.option(
     "--replace", is_flag=True, help="Also where the folder holds runs or sections that would be lost."
@@ -40,7 +42,7 @@ from xlprompt.cli.options import (
 @mlruns_option
 def command(
     folder: Path,
-    readme: Path,
+    page: Path | None,
     replace: bool,
     model: str | None,
     out: Path,
@@ -48,7 +50,7 @@ def command(
     train_language: str | None,
     mlruns: Path,
 ) -> None:
-    """Write figures, report.md and the runs they were made from to FOLDER, and a summary into a README.
+    """Write figures, report.md and the runs they were made from to FOLDER, and a summary into a page.
 
     All of it is written, or nothing. What was published before is replaced where the new results have
     all of its runs; with --runs they are taken in.
@@ -65,15 +67,16 @@ def command(
     with quick_imports():
         from xlprompt.studies.reports.report import report_study  # which waits for matplotlib
 
+    document = page or _PAGES / f"{folder.resolve().name}.md"
     paths = report_study(
         mlruns,
         out,
         model,
         train_language=train_language,
         publish_in=folder,
-        document=readme,
+        document=document,
         replace=replace,
         published=runs,
     )
-    for path in (*paths, folder, readme):
+    for path in (*paths, folder, document):
         click.echo(path)

@@ -1,4 +1,4 @@
-"""A study's results in brief, as Markdown for a README: tables of scores and methods, and the verdicts.
+"""A study's results in brief, as Markdown for a page: tables of scores and methods, and the verdicts.
 
 All of it is also in the report (study_page.py), with intervals. A document that takes it marks the place by
 two comments, and what stands between them is replaced as a whole. What other analyses came to in brief may
@@ -137,6 +137,7 @@ def _links(
     """The figures, and a sentence on what else there is in the folder, as seen from the document."""
     where = Path(os.path.relpath(folder, document.resolve().parent)).as_posix()
     path = quote(where)
+    from_root = "/".join(part for part in Path(where).parts if part != "..")  # where make is called
     titles: dict[str, list[str]] = {}  # what stands behind the colon, of titles that have one
     for section in sections:
         kind, _, what = section.title.partition(": ")
@@ -144,7 +145,7 @@ def _links(
     named = [f"{kind}: {', '.join(what)}" if what[0] else kind for kind, what in titles.items()]
     parts = "; ".join(("intervals, groups of languages, rules and costs", *named))
     more = (
-        f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={where}/{RUNS}` makes it anew "
+        f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={from_root}/{RUNS}` makes it anew "
         "from what the runs answered, without the store."
     )
     return "\n\n".join([*(f"![{title}]({path}/{name})" for name, (title, _) in pictures.items()), more])
@@ -173,7 +174,10 @@ def replace_sections(
         content = document.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
-        raise DocumentError(f"{document}: cannot be read ({reason})") from error
+        required = [name for name in texts if name not in optional]
+        lines = ", ".join(f"'<!-- {name} {end} -->'" for name in required for end in ("begin", "end"))
+        fix = f". Write it, with the lines {lines}" if isinstance(error, FileNotFoundError) else ""
+        raise DocumentError(f"{document}: cannot be read ({reason}){fix}") from error
     for name, text in texts.items():
         begin, end = f"<!-- {name} begin -->\n", f"<!-- {name} end -->\n"
         if name in optional and begin not in content and end not in content:

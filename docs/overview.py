@@ -1,0 +1,120 @@
+"""The README's table and figure, from the published runs of the real model: `python docs/overview.py`.
+
+`make publish` calls it. The figure has the zero-shot mean by task and method as trained. Where the runs were
+scored with one kind of alignment too, it has that as well. Nothing is chosen by looking at the scores.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from xlprompt.data import TASKS
+from xlprompt.evaluation.comparison.statistics import Spread, spread
+from xlprompt.evaluation.style import COLORS, LETTERS, legend_above, letters, plain, svg_text
+from xlprompt.studies.reports.page import Section, Table, markdown_table
+from xlprompt.studies.reports.published_runs import PublishedRuns, read_published
+from xlprompt.studies.reports.summary import replace_sections
+from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, score_name
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "experiments" / "results" / "gemma" / "runs.jsonl.gz"
+README = ROOT / "README.md"
+FIGURE = ROOT / "docs" / "images" / "overview.svg"
+PLACE = "overview"
+
+METHODS = ("prompt", "lora", "head", "finetune")
+KIND = "mean_scale"  # the same for all, since the best of four on the test set would flatter alignment
+
+Scores = dict[tuple[str, str], Spread]
+
+
+def zero_shot_means(runs: PublishedRuns) -> tuple[Scores, dict[str, float]]:
+    """By task and method the mean over seeds; by method the largest trained share of a task, in percent."""
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    shares: dict[str, float] = defaultdict(float)
+    for run in runs.runs:
+        task, method = run.tags["task"], run.tags["method"]
+        values[task, method].append(run.metrics[score_name(TASKS[task].metrics[0], MEAN_ZERO_SHOT)])
+        trained = 100 * int(run.params["trainable_params"]) / int(run.params["total_params"])
+        shares[method] = max(shares[method], trained)
+    return {key: spread(of_seeds) for key, of_seeds in values.items()}, dict(shares)
+
+
+def aligned_means(section: Section | None, kind: str) -> dict[tuple[str, str], float]:
+    """By task and method the zero-shot mean with alignment, as the published section says it."""
+    found = {}
+    for table in section.content if section else ():
+        if isinstance(table, Table) and "zero-shot" in table.columns:
+            at = {name: table.columns.index(name) for name in ("method", "alignment", "zero-shot")}
+            for row in table.rows:
+                if row[at["alignment"]] == kind:
+                    score = re.match(r"[0-9.]+", row[at["zero-shot"]])
+                    assert score, row
+                    found[table.title.split(":")[0], row[at["method"]]] = float(score[0])
+    return found
+
+
+def table(scores: Scores, shares: dict[str, float], tasks: list[str]) -> str:
+    """A row a method, a column a task."""
+    rows = [
+        (method, f"{shares[method]:.3g} %", *(scores[task, method].text() for task in tasks))
+        for method in METHODS
+    ]
+    return markdown_table(
+        Table("Zero-shot", ("zero-shot mean", "trains at most", *tasks), tuple(rows)), right=1
+    )
+
+
+def figure(scores: Scores, aligned: dict[tuple[str, str], float], tasks: list[str]) -> str:
+    """A group of bars for each task; what alignment adds or takes is a mark with a line to it."""
+    width = 0.8 / len(METHODS)
+    with letters():
+        drawn = Figure(figsize=(6.4, 2.9), layout="constrained")
+        axes = drawn.add_subplot()
+        for number, method in enumerate(METHODS):
+            places = np.arange(len(tasks)) + (number - (len(METHODS) - 1) / 2) * width
+            heights = [scores[task, method].mean for task in tasks]
+            errors = [scores[task, method].deviation or 0.0 for task in tasks]
+            axes.bar(
+                places,
+                heights,
+                width * 0.9,
+                yerr=errors,
+                color=COLORS[number],
+                label=method,
+                ecolor="#555555",
+            )
+            for place, height, task in zip(places, heights, tasks, strict=True):
+                if (end := aligned.get((task, method))) is not None:
+                    axes.plot([place, place], [height, end], color="black", linewidth=0.8)
+                    axes.plot(place, end, marker="D", markersize=5, color="black", markerfacecolor="white")
+        axes.plot(
+            [], [], "D", markersize=5, color="black", markerfacecolor="white", label=f"aligned ({KIND})"
+        )
+        axes.set_xticks(range(len(tasks)), [f"{task}, {TASKS[task].metrics[0]}" for task in tasks])
+        axes.tick_params(axis="x", length=0)
+        axes.set_ylabel("zero-shot mean (%), ± sd over 3 seeds", fontsize=LETTERS)
+        plain(axes, "y")
+        legend_above(drawn, axes, columns=len(METHODS) + 1)
+        return svg_text(drawn)
+
+
+def main(readme: Path = README, picture: Path = FIGURE) -> None:
+    """Write the figure, and the table between the README's comments."""
+    runs = read_published(RUNS)
+    scores, shares = zero_shot_means(runs)
+    tasks = list(dict.fromkeys(task for task, _ in scores))
+    aligned = aligned_means(runs.sections.get("alignment"), KIND)
+    replace_sections(readme, {PLACE: table(scores, shares, tasks) + "\n"})
+    picture.write_text(figure(scores, aligned, tasks), encoding="utf-8")
+    sys.stdout.write(f"{readme.relative_to(ROOT) if readme.is_relative_to(ROOT) else readme}\n")
+
+
+if __name__ == "__main__":
+    main()
