@@ -51,8 +51,8 @@ def what_is_read_once(
         development: The development set.
         alignment: What is added to the loss; it reads rows of its own.
     """
-    changes = model.method.needs_backward or model.prompts is not None or recipe.backbone_dropout != "off"
-    if changes or alignment is not None or not model.head_parameters():
+    below = recipe.method_settings.needs_backward or recipe.backbone_dropout != "off"
+    if below or alignment is not None:
         return ReadOnce()
     schedule = recipe.schedule
     sizes = states_bytes(model, train), states_bytes(model, development)
