@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -240,7 +240,7 @@ def share_of_loss(
 ) -> Tensor:
     """A micro-batch's summed cross-entropy over the decisions of the whole step, a float32 scalar."""
     if states is not None:
-        logits = model.head(states.of(batch))
+        logits = cast(TaskModel, model).head(states.of(batch))
     else:
         logits = model(batch.input_ids, batch.rows, batch.columns)  # [readouts of the batch, width]
     return summed_loss(logits, batch.labels, batch.groups) / decisions

@@ -12,9 +12,10 @@ import torch
 
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.answers.language_model import language_model_loss
+from xlprompt.evaluation.processes import Processes
 from xlprompt.training.fitting.engine import Engine
 from xlprompt.training.inputs.preparation import load_split, out_of_memory_explained
-from xlprompt.training.runs.known_losses import keep_loss, known_loss, loss_key
+from xlprompt.training.runs.known_figures import figure_key, keep_figure, known_figure
 from xlprompt.training.runs.opened import Run
 from xlprompt.training.store.metric_names import LOSS_AFTER, LOSS_BEFORE, LOSS_CHANGE, MEAN, MEAN_ZERO_SHOT
 
@@ -42,7 +43,7 @@ def losses_by_language(run: Run, *, engine: Engine | None = None) -> Losses:
         with setup.processes.first_alone():
             encoded = load_split(setup, language, "test").encoded
         key = _key_of(run, encoded) if untouched else None
-        if key is not None and (known := known_loss(key, setup.processes)) is not None:
+        if key is not None and (known := _known(key, setup.processes)) is not None:
             losses[language] = known
             continue
         losses[language] = language_model_loss(
@@ -56,14 +57,22 @@ def losses_by_language(run: Run, *, engine: Engine | None = None) -> Losses:
             whole=engine.whole if engine else None,
         )
         if key is not None and setup.processes.is_first:
-            keep_loss(key, losses[language])
+            keep_figure("losses", key, losses[language])
     return losses
+
+
+def _known(key: str, processes: Processes) -> float | None:
+    """What the first process finds, told to all, as all of them measure a loss or none does."""
+    found = known_figure("losses", key) if processes.is_first else None
+    told = processes.tell("" if found is None else repr(found))
+    return float(told) if told else None
 
 
 def _key_of(run: Run, encoded: Encoded) -> str:
     """All that the loss of the untouched backbone depends on, to its last digit."""
     backbone, settings, method = run.model.backbone, run.recipe.evaluation, run.model.method
-    return loss_key(
+    return figure_key(
+        "losses",
         backbone=backbone.fingerprint,
         precision=str(backbone.dtype),
         # What it has put into the backbone has no effect yet, but may be computed with.

@@ -1,4 +1,4 @@
-"""Language-model losses of an untouched backbone that are measured once for all runs."""
+"""Figures of an untouched backbone, and of text, that are measured once for all runs."""
 
 import io
 from pathlib import Path
