@@ -1,4 +1,4 @@
-"""Figures that depend on nothing that a run trains, and have been measured before: they are in the user's cache.
+"""Figures that depend on nothing that a run trains, kept in the user's cache when they have been measured.
 
 One figure is one small file, written whole or not at all; a damaged one counts as none.
 """
