@@ -15,6 +15,7 @@ from small import tiny_recipe
 from xlprompt.training.recipes.recipe import recipe_to_dict
 from xlprompt.training.store.database import store_uri
 
+FORK_SERVER = "xlprompt.studies.executors.fork_server"
 DRIVER = "from xlprompt.cli.main import main; main()"
 
 
@@ -97,9 +98,12 @@ def start_command(command: str, file: Path, store: Path, *options: str) -> subpr
 def workers_of(
     process: subprocess.Popen[str], module: str = "xlprompt.studies.grid.worker"
 ) -> list[psutil.Process]:
-    return [
-        child for child in psutil.Process(process.pid).children(recursive=True) if module in child.cmdline()
+    """Processes that do jobs: begun by the module's name, or forked from the one that imports it for them."""
+    there = [
+        each for each in psutil.Process(process.pid).children(recursive=True) if module in each.cmdline()
     ]
+    servers = {each.pid for each in there if FORK_SERVER in each.cmdline()}
+    return [each for each in there if each.pid not in servers or each.ppid() in servers]
 
 
 def wait_for_training(process: subprocess.Popen[str], store: Path) -> None:

@@ -6,10 +6,13 @@ which revision, is the source's business and not known here.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib.util
 import json
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -35,6 +38,34 @@ def fingerprint_of(parts: object) -> str:
     """
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def code_fingerprint(*names: str) -> str:
+    """Hash the source files of modules and whole packages, and of the tables that lie beside them.
+
+    Args:
+        names: Dotted names; nothing is imported for it but the packages that they stand in.
+
+    Returns:
+        A sha256 in hexadecimal.
+    """
+    files: list[Path] = []
+    for name in names:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        folders = spec.submodule_search_locations
+        files += (
+            [
+                file
+                for folder in folders
+                for file in Path(folder).rglob("*")
+                if file.suffix in (".py", ".yaml")
+            ]
+            if folders
+            else [Path(str(spec.origin))]
+        )
+    return fingerprint_of(sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files))
 
 
 def rows_fingerprint(dataset: Dataset, columns: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from xlprompt.evaluation.answers.collected import collector
 from xlprompt.evaluation.processes import Processes
 
 if TYPE_CHECKING:  # for the annotation only: predictions can be scored where transformers is not loaded
+    from xlprompt.evaluation.answers.known_states import KnownStates
     from xlprompt.models import AffineMap, TaskModel
 
 Item = TypeVar("Item")
@@ -61,6 +62,7 @@ def predict(
     pad_id: int,
     device: torch.device | str,
     processes: Processes | None = None,
+    states: KnownStates | None = None,
 ) -> Predictions:
     """Predict a label for every read-out of `encoded`.
 
@@ -75,6 +77,7 @@ def predict(
         device: Where the batches go.
         processes: Those that share the work: each reads its share of the very batches that one process would
             read, and all of them get all answers.
+        states: What the backbone gives, where it is known: the head alone is called then.
 
     Returns:
         The predictions, in example and word order.
@@ -86,6 +89,8 @@ def predict(
     """
 
     def read(batch: Batch) -> list[torch.Tensor]:
+        if states is not None:
+            return [model.head(states.of(batch))]
         return [model(batch.input_ids, batch.rows, batch.columns)]
 
     (predictions,) = _predict(read, 1, model, encoded, token_budget, pad_id, device, processes)

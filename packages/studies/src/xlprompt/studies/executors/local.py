@@ -1,7 +1,9 @@
 """Executors run jobs, such as the cells of a study: in processes of this machine, or in this process itself.
 
-Every job gets a fresh process (`xlprompt.studies.executors.worker_process`) with a fixed number of threads,
-so that it leaves nothing behind, its death costs no other, and its figures do not depend on who started it.
+Every job gets a process of its own (`xlprompt.studies.executors.worker_process`) with a fixed number of
+threads, so that it leaves nothing behind, its death costs no other, and its figures do not depend on who
+started it. Several jobs are forked from a process that has imported what they need
+(`xlprompt.studies.executors.fork_server`).
 The third executor is `xlprompt.studies.executors.ray_executor`.
 """
 
@@ -11,8 +13,6 @@ import json
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -20,12 +20,15 @@ from types import TracebackType
 from typing import IO, Self
 
 from xlprompt.studies.executors.executor import JobReport, Outcome, visible_gpus
+from xlprompt.studies.executors.fork_server import ForkServer, WorkerProcess, begun_from_nothing
 from xlprompt.studies.executors.settings import ExecutorSettings
 from xlprompt.studies.executors.worker_process import Event, Job, Report
 from xlprompt.training.machine.environment import usable_cores
 
 # What a worker may take to end its step and write its training state before it is killed.
 STOP_SECONDS = 120.0
+
+Start = Callable[[Job, IO[str], Mapping[str, str]], WorkerProcess]
 
 
 class LocalExecutor:
@@ -43,6 +46,7 @@ class LocalExecutor:
         )
         self.workers = settings.workers or by_default
         self._supervisors: set[Supervisor] = set()
+        self._forks = ForkServer()
         self._stopping = False
 
     @property
@@ -62,12 +66,15 @@ class LocalExecutor:
         """Leave no worker behind."""
         for supervisor in list(self._supervisors):
             supervisor.kill()
+        self._forks.close()
 
     def run(self, jobs: Sequence[Job], report: JobReport) -> Generator[Outcome]:
         """See `Executor`."""
         slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(self.workers):
             slots.put(slot)
+        alike = len({(job.module, job.threads, job.directory) for job in jobs}) == 1
+        start = self._forks.start if alike and len(jobs) > 1 else begun_from_nothing
 
         def one(job: Job) -> Outcome:
             if self._stopping:
@@ -78,6 +85,7 @@ class LocalExecutor:
                 retries=self._settings.retries,
                 report=lambda event: report(job, event),
                 environment=self._gpus_of(slot),
+                start=start,
             )
             self._supervisors.add(supervisor)
             if self._stopping:  # between the question above and here
@@ -104,6 +112,8 @@ class LocalExecutor:
                 supervisor.kill()
             else:
                 supervisor.stop()
+        if again:
+            self._forks.close()
 
     def _gpus_of(self, slot: int) -> dict[str, str]:
         if not self._gpus:
@@ -177,7 +187,13 @@ class Supervisor:
     """
 
     def __init__(
-        self, job: Job, *, retries: int, report: Report, environment: Mapping[str, str] | None = None
+        self,
+        job: Job,
+        *,
+        retries: int,
+        report: Report,
+        environment: Mapping[str, str] | None = None,
+        start: Start = begun_from_nothing,
     ) -> None:
         """Start nothing yet.
 
@@ -186,10 +202,11 @@ class Supervisor:
             retries: How often a process that died is replaced.
             report: Receives the worker's events, and `lost` when it died.
             environment: Variables on top of this process's.
+            start: Begins a process for the job.
         """
-        self._job, self._retries, self._report = job, retries, report
+        self._job, self._retries, self._report, self._start = job, retries, report, start
         self._environment = {**os.environ, **_threads(job.threads), **(environment or {})}
-        self._process: subprocess.Popen[str] | None = None
+        self._process: WorkerProcess | None = None
         self._stopping = False
 
     def run(self) -> Outcome:
@@ -242,17 +259,7 @@ class Supervisor:
         self._job.log.parent.mkdir(parents=True, exist_ok=True)
         last: Event = {}
         with self._job.log.open("a", encoding="utf-8") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", self._job.module],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                encoding="utf-8",
-                env=self._environment,
-                cwd=self._job.directory,
-                start_new_session=True,  # Ctrl-C comes to this process alone, which passes it on
-            )
+            self._process = self._start(self._job, log, self._environment)
         with self._process as process:
             if self._stopping:  # since before there was a process to tell
                 process.terminate()
@@ -279,7 +286,9 @@ def _say(pipe: IO[str], line: str) -> bool:
     return True
 
 
-def _cause(code: int) -> str:
+def _cause(code: int | None) -> str:
+    if code is None:
+        return "the process that had begun it was killed too"
     if code >= 0:
         return f"exit code {code}"
     try:

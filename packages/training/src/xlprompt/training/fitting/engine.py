@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from xlprompt.data.encoding.batches import Batch, TrainingStep
+from xlprompt.evaluation.answers.known_states import KnownStates
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
 from xlprompt.models.objective import summed_loss
@@ -83,6 +84,7 @@ class TorchEngine:
         self._model = model
         self._device = device
         self._processes = processes
+        self.known_states: KnownStates | None = None  # of the training set, where it is read once
         self._clip_norm = settings.clip_norm or math.inf
         self.masters: Mapping[str, Master] = {
             name: Master(parameter) for name, parameter in model.named_parameters() if parameter.requires_grad
@@ -94,7 +96,7 @@ class TorchEngine:
         self, step: TrainingStep, rate_factor: float, penalty: Penalty | None = None
     ) -> tuple[Tensor, Tensor]:
         """The gradient of the mean loss over the step's read-outs, clipped, and one step of AdamW."""
-        loss = accumulate_gradients(self._model, step, self._device)
+        loss = accumulate_gradients(self._model, step, self._device, self.known_states)
         if penalty is not None:
             penalty(self._model).backward()
         weights = [master.weight for master in self.masters.values()]
@@ -208,26 +210,39 @@ def _gradient(weight: nn.Parameter) -> Tensor:
     return weight.grad
 
 
-def accumulate_gradients(model: TaskModel, step: TrainingStep, device: torch.device) -> Tensor:
+def accumulate_gradients(
+    model: TaskModel, step: TrainingStep, device: torch.device, states: KnownStates | None = None
+) -> Tensor:
     """Add the gradients of this process's share of a step's loss, the mean cross-entropy over all decisions.
 
     Each micro-batch contributes its summed cross-entropy over the whole step's decisions, so the gradients
     add up to that of one big batch, whatever the split.
+
+    Args:
+        model: The task model.
+        step: The step.
+        device: Where the model is.
+        states: What the backbone gives for the training set, where it is known.
 
     Returns:
         The share's loss, a detached float32 scalar on `device`.
     """
     total = torch.zeros((), device=device)
     for batch in step.micro_batches:
-        loss = share_of_loss(model, batch.to(device), step.decisions)
+        loss = share_of_loss(model, batch.to(device), step.decisions, states)
         loss.backward()
         total += loss.detach()
     return total
 
 
-def share_of_loss(model: nn.Module, batch: Batch, decisions: int) -> Tensor:
+def share_of_loss(
+    model: nn.Module, batch: Batch, decisions: int, states: KnownStates | None = None
+) -> Tensor:
     """A micro-batch's summed cross-entropy over the decisions of the whole step, a float32 scalar."""
-    logits = model(batch.input_ids, batch.rows, batch.columns)  # [readouts of the batch, width]
+    if states is not None:
+        logits = cast(TaskModel, model).head(states.of(batch))
+    else:
+        logits = model(batch.input_ids, batch.rows, batch.columns)  # [readouts of the batch, width]
     return summed_loss(logits, batch.labels, batch.groups) / decisions
 
 

@@ -22,10 +22,12 @@ from torch import Tensor
 from xlprompt.data.encoding.batches import TrainingStep, training_steps
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation import main_metric, predict, score
+from xlprompt.evaluation.answers.known_states import KnownStates
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
 from xlprompt.training.fitting.engine import Engine, TorchEngine
 from xlprompt.training.fitting.listeners import Development, Listener, Means, Step
+from xlprompt.training.fitting.read_once import what_is_read_once
 from xlprompt.training.machine.allocator import GIVE_BACK_EVERY, give_back_freed_memory
 from xlprompt.training.machine.signals import handled
 from xlprompt.training.recipes.recipe import Recipe
@@ -127,6 +129,7 @@ def fit(
     if start is not None:
         run.go_back_to(start)
     model.train()
+    run.read_what_is_read_once()
     with _signals_noted(patient=processes.size > 1) as noted:
         run.do_steps(noted)
     engine.load_weights(run.best_state)
@@ -161,6 +164,28 @@ class _Fit:
         self.best_state: dict[str, Tensor] = {}
         self.curve: list[tuple[int, float]] = []
         self.window = _Window()
+        self.development_states: KnownStates | None = None
+
+    def read_what_is_read_once(self) -> None:
+        """Read the sets whose states are kept; the time of the training set is the training's."""
+        data = self.data
+        once = what_is_read_once(self.model, self.recipe, data.train, data.development, data.alignment)
+        if once.train and isinstance(self.engine, TorchEngine):
+            started = time.perf_counter()
+            self.engine.known_states = self._states_of(data.train)
+            self.seconds += time.perf_counter() - started
+        if once.development:
+            self.development_states = self._states_of(data.development)
+
+    def _states_of(self, encoded: Encoded) -> KnownStates:
+        return KnownStates.read(
+            self.model,
+            encoded,
+            token_budget=max(self.recipe.evaluation.token_budget, int(encoded.lengths.max())),
+            pad_id=self.data.pad_id,
+            device=self.device,
+            processes=self.processes,
+        )
 
     def go_back_to(self, start: Snapshot) -> None:
         """Take up a training state."""
@@ -244,6 +269,7 @@ class _Fit:
             pad_id=self.data.pad_id,
             device=self.device,
             processes=self.processes,
+            states=self.development_states,
         )
         language = self.recipe.data.train_language
         scores = score(self.data.development.task, self.gold, predictions.labels, language=language)

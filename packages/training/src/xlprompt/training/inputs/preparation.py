@@ -20,6 +20,7 @@ from xlprompt.data.encoding.encode import Encoded, encode
 from xlprompt.data.encoding.mixture import draw_examples, examples_by_language, language_shares, mix
 from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.sources import Source
+from xlprompt.data.sources.kept import load_rows
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import (
     Backbone,
@@ -129,9 +130,10 @@ def load_split(setup: Setup, language: str, split: str, *, limit: int | None = N
 
 def _read_split(setup: Setup, language: str, split: str, limit: int | None) -> Split:
     recipe, task, source = setup.recipe, setup.task, setup.source
-    dataset = source.load(task, language, split, limit=limit)
-    content = data_fingerprint(source, task, language, split, limit)
     cache = writable_cache_dir()
+    kept = cache / "rows" if cache else None
+    dataset = load_rows(source, task, language, split, limit=limit, cache_dir=kept)
+    content = data_fingerprint(source, task, language, split, limit)
     encoded = encode(
         dataset,
         task,

@@ -19,6 +19,7 @@ from xlprompt.evaluation.processes import Processes
 from xlprompt.models import StateMemory, TaskModel
 from xlprompt.training.alignment.loss import Unlabelled
 from xlprompt.training.fitting.engine import share_of_loss, updates_at_once
+from xlprompt.training.fitting.read_once import ReadOnce
 from xlprompt.training.machine.speed import timed
 from xlprompt.training.runs.cost import training_flops, unlabelled_flops
 from xlprompt.training.store.metric_names import (
@@ -43,6 +44,7 @@ class Workload:
         development_lengths: Tokens of each development row.
         evaluations: How often the development set will be scored.
         unlabelled: What a step reads beside its rows; None for nothing.
+        once: Which sets are read once, for all steps and scores.
     """
 
     steps: int
@@ -51,6 +53,7 @@ class Workload:
     development_lengths: Collection[int]
     evaluations: int
     unlabelled: Unlabelled | None = None
+    once: ReadOnce = ReadOnce()
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ def estimate(
     tokens = batch.input_ids.numel()
     mean_length = sum(map(int, workload.lengths)) / len(workload.lengths)
     real = sum(one.num_tokens for one in micro_batches) / sum(one.input_ids.numel() for one in micro_batches)
-    rows = workload.steps * workload.batch_size
+    rows = len(workload.lengths) if workload.once.train else workload.steps * workload.batch_size
+    evaluations = 1 if workload.once.development else workload.evaluations
     fused = updates_at_once(model)
     params = sum(parameter.numel() for parameter in trained)
     update_seconds = _update_seconds(params, device, fused=fused)
@@ -145,8 +149,9 @@ def estimate(
         train_seconds=pass_seconds / tokens * rows * mean_length / real
         + workload.steps * update_seconds
         + unlabelled_seconds,
-        development_seconds=forward_rate * sum(map(int, workload.development_lengths)) * workload.evaluations,
+        development_seconds=forward_rate * sum(map(int, workload.development_lengths)) * evaluations,
         peak_memory_bytes=memory.before
+        + workload.once.bytes
         + state.gradients
         + state.optimizer
         + max(memory.activations, _update_bytes(trained, device, fused=fused)),

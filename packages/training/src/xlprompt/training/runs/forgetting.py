@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import torch
+
+from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.answers.language_model import language_model_loss
+from xlprompt.evaluation.processes import Processes
 from xlprompt.training.fitting.engine import Engine
 from xlprompt.training.inputs.preparation import load_split, out_of_memory_explained
+from xlprompt.training.runs.known_figures import figure_key, keep_figure, known_figure
 from xlprompt.training.runs.opened import Run
 from xlprompt.training.store.metric_names import LOSS_AFTER, LOSS_BEFORE, LOSS_CHANGE, MEAN, MEAN_ZERO_SHOT
 
@@ -31,10 +36,16 @@ def losses_by_language(run: Run, *, engine: Engine | None = None) -> Losses:
     setup, model, settings = run.setup, run.model, run.recipe.evaluation
     if not settings.language_model_rows or not model.backbone.has_token_logits:
         return {}
+    # Of a backbone that nothing stands in front of and nothing has changed, they are measured once.
+    untouched = engine is None or (not model.method.changes_backbone and model.prompts is None)
     losses = {}
     for language in run.languages:
         with setup.processes.first_alone():
             encoded = load_split(setup, language, "test").encoded
+        key = _key_of(run, encoded) if untouched else None
+        if key is not None and (known := _known(key, setup.processes)) is not None:
+            losses[language] = known
+            continue
         losses[language] = language_model_loss(
             model,
             encoded,
@@ -45,7 +56,34 @@ def losses_by_language(run: Run, *, engine: Engine | None = None) -> Losses:
             processes=setup.processes,
             whole=engine.whole if engine else None,
         )
+        if key is not None and setup.processes.is_first:
+            keep_figure("losses", key, losses[language])
     return losses
+
+
+def _known(key: str, processes: Processes) -> float | None:
+    """What the first process finds, told to all, as all of them measure a loss or none does."""
+    found = known_figure("losses", key) if processes.is_first else None
+    told = processes.tell("" if found is None else repr(found))
+    return float(told) if told else None
+
+
+def _key_of(run: Run, encoded: Encoded) -> str:
+    """All that the loss of the untouched backbone depends on, to its last digit."""
+    backbone, settings, method = run.model.backbone, run.recipe.evaluation, run.model.method
+    return figure_key(
+        "losses",
+        backbone=backbone.fingerprint,
+        precision=str(backbone.dtype),
+        # What it has put into the backbone has no effect yet, but may be computed with.
+        method=method.model_dump(mode="json") | {"name": method.name} if method.changes_backbone else None,
+        encoded=encoded.fingerprint,
+        rows=settings.language_model_rows,
+        token_budget=settings.token_budget,
+        processes=run.setup.processes.size,
+        machine=[run.environment.cpu, run.environment.device, torch.get_num_threads()],
+        packages=run.environment.packages,
+    )
 
 
 def compare_losses(run: Run, before: Losses, engine: Engine, *, model_id: str | None, step: int) -> None:

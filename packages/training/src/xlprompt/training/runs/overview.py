@@ -12,6 +12,7 @@ from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import ParameterBudget
 from xlprompt.training.fitting.progress import duration
+from xlprompt.training.fitting.read_once import ReadOnce, what_is_read_once
 from xlprompt.training.inputs.preparation import out_of_memory_explained
 from xlprompt.training.machine.speed import PeakRate, device_peak_flops
 from xlprompt.training.runs.cost import training_flops, unlabelled_flops
@@ -27,11 +28,13 @@ class ToldCost:
         expected: What training will take on this device.
         peak: The device's rate.
         flops_per_step: Model FLOPs of a step, on average.
+        flops_once: Those of reading the training set once, where that is all that reads it.
     """
 
     expected: CostEstimate
     peak: PeakRate
     flops_per_step: float
+    flops_once: int = 0
 
 
 def tell_cost(run: TrainingRun) -> ToldCost:
@@ -49,6 +52,7 @@ def tell_cost(run: TrainingRun) -> ToldCost:
             processes=processes.size,
         )
     )
+    once = what_is_read_once(run.model, recipe, run.train.encoded, run.development.encoded, aligned)
     rows_a_sequence = len(lengths) / run.train.encoded.sequences
     workload = Workload(
         schedule.steps,
@@ -57,6 +61,7 @@ def tell_cost(run: TrainingRun) -> ToldCost:
         run.development.encoded.lengths,
         evaluations=-(-schedule.steps // schedule.evaluate_every),
         unlabelled=aligned.reads() if aligned else None,
+        once=once,
     )
     state = run.engine.memory(run.budget, recipe.precision, processes.size)
     with out_of_memory_explained():
@@ -65,11 +70,13 @@ def tell_cost(run: TrainingRun) -> ToldCost:
     flops = training_flops(run.model, lengths, len(lengths)) / len(lengths) * schedule.batch_size
     flops *= rows_a_sequence
     flops += unlabelled_flops(run.model, aligned.reads(), steps=1) if aligned else 0
-    show_table(run.console, plan_table(run, expected))
+    show_table(run.console, plan_table(run, expected, once))
+    if once.train:
+        return ToldCost(expected, peak, 0.0, training_flops(run.model, lengths, len(lengths)))
     return ToldCost(expected, peak, flops)
 
 
-def plan_table(run: TrainingRun, expected: CostEstimate) -> Table:
+def plan_table(run: TrainingRun, expected: CostEstimate, once: ReadOnce) -> Table:
     """What is about to run and what it trains."""
     setup, environment = run.setup, run.environment
     recipe, schedule = setup.recipe, setup.recipe.schedule
@@ -93,6 +100,10 @@ def plan_table(run: TrainingRun, expected: CostEstimate) -> Table:
         f"{expected.peak_memory_bytes / 2**30:.1f} GiB of memory",
         "store": str(run.store),
     }
+    if once.bytes:
+        kept = {"training": once.train, "development": once.development}
+        sets = " and ".join(name for name, is_kept in kept.items() if is_kept)
+        rows["read once"] = f"{sets} set; states kept in {once.bytes / 2**20:.1f} MiB of memory"
     if run.alignment:
         aligned = run.alignment.languages
         rows["alignment"] = (

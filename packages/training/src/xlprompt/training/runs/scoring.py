@@ -42,6 +42,7 @@ from xlprompt.models import AffineMap, AlignmentKind, AlignmentSettings, TaskMod
 from xlprompt.training.alignment.measure import measure_alignments
 from xlprompt.training.alignment.moments import Alignment
 from xlprompt.training.inputs.preparation import Setup, Split, load_split
+from xlprompt.training.runs.known_figures import figure_key, keep_figure, known_figure
 from xlprompt.training.runs.opened import Run
 from xlprompt.training.store.metric_names import swept_mean
 from xlprompt.training.store.tracker import DatasetRecord, Tracker, log_text
@@ -190,7 +191,7 @@ class _Scored:
                 self.swept.setdefault(variant, {})[language] = score.value
             name = "predictions" if variant.kind == "none" else f"predictions-{variant.kind}"
             path = folder / name / f"{language}.{split}.jsonl.gz"
-            ids = list(part.dataset["id"])
+            ids = part.dataset["id"][:]
             save_predictions(
                 path, task=task, language=language, split=split, ids=ids, gold=gold, predicted=each.labels
             )
@@ -198,9 +199,21 @@ class _Scored:
         tracker.log_dataset(part.record)
         self.records[language] = part.record
         if split == "test" and setup.processes.is_first:
-            tokens = tokens_per_word(setup.tokenizer, task, language, part.dataset[:_COUNTED])
+            tokens = _tokens_per_word(setup, part, language)
             if tokens is not None:
                 self.fineness[f"{TOKENS_PER_WORD}{language}"] = tokens
+
+
+def _tokens_per_word(setup: Setup, part: Split, language: str) -> float | None:
+    """Of the first examples; it depends on text and tokenizer alone, and is counted once for all runs."""
+    key = figure_key("fertility", encoded=part.encoded.fingerprint, language=language, examples=_COUNTED)
+    known = known_figure("fertility", key)
+    if known is not None:
+        return known
+    tokens = tokens_per_word(setup.tokenizer, setup.task, language, part.dataset[:_COUNTED])
+    if tokens is not None:
+        keep_figure("fertility", key, tokens)
+    return tokens
 
 
 def _predict(

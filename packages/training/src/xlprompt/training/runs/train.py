@@ -237,7 +237,7 @@ def _close(run: TrainingRun, start: Start, told: ToldCost, fitted: FitResult, ke
         train_seconds=fitted.seconds,
         total_seconds=time.perf_counter() - run.started + start.seconds_before,
         tokens_per_second=fitted.tokens_per_second,
-        flops=int(told.flops_per_step * fitted.steps),
+        flops=int(told.flops_per_step * fitted.steps) + told.flops_once,
         peak=told.peak,
         peak_memory_bytes=int(processes.largest(peak_memory_bytes(run.setup.device))),
         checkpoint_bytes=kept.bytes,
