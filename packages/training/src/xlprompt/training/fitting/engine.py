@@ -227,7 +227,8 @@ def accumulate_gradients(model: TaskModel, step: TrainingStep, device: torch.dev
 
 def share_of_loss(model: nn.Module, batch: Batch, decisions: int) -> Tensor:
     """A micro-batch's summed cross-entropy over the decisions of the whole step, a float32 scalar."""
-    logits = model(batch.input_ids, batch.rows, batch.columns)  # [readouts of the batch, width]
+    # [readouts of the batch, width]
+    logits = model(batch.input_ids, batch.rows, batch.columns, tree=batch.tree)
     return summed_loss(logits, batch.labels, batch.groups) / decisions
 
 

@@ -207,7 +207,7 @@ def _memory(device: torch.device) -> Iterator[_Memory]:
 
 
 def _logits(model: TaskModel, batch: Batch) -> Tensor:
-    return model(batch.input_ids, batch.rows, batch.columns)
+    return model(batch.input_ids, batch.rows, batch.columns, tree=batch.tree)
 
 
 def _forward_backward(model: TaskModel, batch: Batch, trained: list[nn.Parameter], memory: _Memory) -> None:

@@ -47,6 +47,7 @@ def tell_cost(run: TrainingRun) -> ToldCost:
             pad_id=setup.pad_id,
             longest_first=True,
             processes=processes.size,
+            share=run.model.trains_on_trees,
         )
     )
     rows_a_sequence = len(lengths) / run.train.encoded.sequences
