@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlprompt.data import task
-from xlprompt.data.encoding.batches import Batch, evaluation_batches, shared_rows, training_steps
+from xlprompt.data.encoding.batches import (
+    Batch,
+    evaluation_batches,
+    lengths_in_training,
+    shared_rows,
+    training_steps,
+)
 from xlprompt.data.encoding.beginnings import share_beginnings
 from xlprompt.data.encoding.encode import Encoded, Ragged
 from xlprompt.data.tokens.settings import EncodingSettings
@@ -154,3 +160,11 @@ def test_rows_longer_than_any_text_make_a_batch_smaller(longest_first: bool) -> 
     assert {batch.input_ids.shape[1] for batch in batches} == {20}
     # Attention takes [rows, time, time]: no more than that of the plain batches, 15 rows of 13.
     assert max(len(batch.input_ids) * 20**2 for batch in batches) <= 200 * 13
+
+
+def test_the_rows_that_training_reads_are_those_of_each_example() -> None:
+    """Two examples of two options each, whose premises are the same but for the last word."""
+    texts = [[*range(9), example, option] for example in (20, 30) for option in (1, 2)]
+    assert lengths_in_training(encoded_texts(texts, kind="xcopa", options=2)).tolist() == [12, 12]
+    alone = encoded_texts(texts)
+    assert lengths_in_training(alone).tolist() == alone.lengths.tolist()

@@ -235,6 +235,21 @@ def shared_rows(encoded: Encoded, token_budget: int) -> SharedRows:
     return share_beginnings(encoded.ragged("input_ids"), texts, int((token_budget * longest) ** 0.5))
 
 
+def lengths_in_training(encoded: Encoded) -> np.ndarray:
+    """Tokens of each row that training reads where beginnings are shared, `[rows]`.
+
+    Rows that one softmax compares, as those of an example's options, are always in one micro-batch. What
+    others share by chance, when a step draws them together, is not foreseen.
+    """
+    if not encoded.task.kind.compares_readouts:
+        return encoded.lengths
+    ids = encoded.ragged("input_ids")
+    # With its example's number in front no text begins like one of another example.
+    told = np.insert(ids.values, ids.offsets[:-1], encoded.examples)
+    texts = np.arange(len(encoded.lengths))
+    return share_beginnings(Ragged(told, ids.offsets + np.arange(len(texts) + 1)), texts, len(told)).lengths - 1
+
+
 def _check_budget(encoded: Encoded, token_budget: int) -> None:
     longest = int(encoded.lengths.max(initial=0))
     if longest > token_budget:

@@ -40,9 +40,11 @@ class Workload:
         steps: Optimizer steps.
         batch_size: Rows a step.
         lengths: Tokens of each training row.
-        development_lengths: Tokens of each development row.
+        development_lengths: Tokens of each row that a development score reads.
         evaluations: How often the development set will be scored.
         unlabelled: What a step reads beside its rows; None for nothing.
+        read_lengths: Tokens of what is read for all of `lengths`, where rows that begin alike are read as
+            one; None where each is read by itself.
     """
 
     steps: int
@@ -51,6 +53,7 @@ class Workload:
     development_lengths: Collection[int]
     evaluations: int
     unlabelled: Unlabelled | None = None
+    read_lengths: Collection[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def estimate(
     """Time one pass of a real batch and scale it to the whole run.
 
     Time grows with padded tokens, so the time of a step's first micro-batch, which has its longest rows, is
-    scaled to all tokens of the run, with the step's share of padding; the update of the weights is timed
+    scaled to all tokens of the run, with the step's share of padding and of shared beginnings; the update of the weights is timed
     apart. Both passes run twice and the second counts, as the first allocates. Gradients are computed beside
     the parameters' own; weights and random state are as before afterwards. Measuring resets the GPU's peak
     memory statistics.
@@ -151,7 +154,7 @@ def estimate(
         + state.optimizer
         + max(memory.activations, _update_bytes(trained, device, fused=fused)),
         activation_bytes=memory.activations,
-        flops=training_flops(model, workload.lengths, rows) + unlabelled,
+        flops=training_flops(model, workload.lengths, rows, workload.read_lengths) + unlabelled,
         forward_seconds_per_token=forward_rate,
     )
 
