@@ -1,4 +1,4 @@
-"""Texts that begin alike share a row, and nothing is lost by it: each text's tokens and read-outs come back."""
+"""Texts that begin alike share a row, and each text's tokens and read-outs come back out of it."""
 
 from itertools import islice
 
@@ -45,7 +45,9 @@ def encoded_texts(texts: list[list[int]], *, kind: str = "pos", options: int = 1
         "readouts": readouts,
         "labels": [[(7 * row + at) % 2 for at in each] for row, each in enumerate(readouts)],
         "example": [row // options for row in range(len(texts))],
-        "words": [[row % options if kind == "xcopa" else at for at in each] for row, each in enumerate(readouts)],
+        "words": [
+            [row % options if kind == "xcopa" else at for at in each] for row, each in enumerate(readouts)
+        ],
     }
     table = Dataset.from_dict({"id": [str(row) for row in range(len(texts) // options)]})
     return Encoded(task(kind), EncodingSettings(), Dataset.from_dict(rows), table, 0, "made up")
@@ -89,9 +91,7 @@ def test_every_text_is_read_once_at_its_own_places(texts: list[list[int]]) -> No
     assert all(batch.input_ids.numel() <= BUDGET for batch in batches)
     rows = shared_rows(encoded, BUDGET)
     assert sorted(rows.texts) == list(range(len(texts)))
-    assert rows.lengths.sum() == sum(
-        int((each.input_ids != PAD).sum()) for each in batches
-    )
+    assert rows.lengths.sum() == sum(int((each.input_ids != PAD).sum()) for each in batches)
     assert rows.lengths.sum() <= encoded.lengths.sum()
 
 
@@ -114,9 +114,7 @@ def test_a_training_step_has_the_same_texts_shared_or_not(texts: list[list[int]]
 def test_options_of_an_example_share_their_premise_in_training_and_are_compared() -> None:
     texts = [[*range(premise, premise + 9), option] for premise in (10, 30, 50) for option in (1, 2)]
     encoded = encoded_texts(texts, kind="xcopa", options=2)
-    step = next(
-        training_steps(encoded, batch_size=3, token_budget=BUDGET, seed=0, pad_id=PAD, share=True)
-    )
+    step = next(training_steps(encoded, batch_size=3, token_budget=BUDGET, seed=0, pad_id=PAD, share=True))
     (batch,) = step.micro_batches
     assert batch.input_ids.shape == (3, 11)
     assert batch.groups is not None

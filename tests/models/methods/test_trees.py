@@ -7,14 +7,19 @@ import torch
 from architectures import METHODS, make_architecture
 from torch import Tensor
 
-from xlprompt.models import HeadSettings, LoraSettings, TaskModel, build_task_model, load_backbone, load_tokenizer
+from xlprompt.models import (
+    HeadSettings,
+    LoraSettings,
+    TaskModel,
+    build_task_model,
+    load_backbone,
+    load_tokenizer,
+)
 
 # Two texts of one beginning of three tokens, and one that is alone.
 TEXTS = ([5, 6, 7, 8, 9], [5, 6, 7, 10], [11, 12])
 PACKED = torch.tensor([[5, 6, 7, 8, 9, 10], [11, 12, 1, 1, 1, 1]])
-TREE = torch.tensor(
-    [[[0, 1, 2, 3, 4, 3], [0, 1, 0, 0, 0, 0]], [[0, 0, 0, 1, 1, 2], [0, 0, -1, -1, -1, -1]]]
-)
+TREE = torch.tensor([[[0, 1, 2, 3, 4, 3], [0, 1, 0, 0, 0, 0]], [[0, 0, 0, 1, 1, 2], [0, 0, -1, -1, -1, -1]]])
 PACKED_AT, PLAIN_AT = ([0, 0, 1], [4, 5, 1]), ([0, 1, 2], [4, 3, 1])
 
 

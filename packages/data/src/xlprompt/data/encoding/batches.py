@@ -247,7 +247,9 @@ def lengths_in_training(encoded: Encoded) -> np.ndarray:
     # With its example's number in front no text begins like one of another example.
     told = np.insert(ids.values, ids.offsets[:-1], encoded.examples)
     texts = np.arange(len(encoded.lengths))
-    return share_beginnings(Ragged(told, ids.offsets + np.arange(len(texts) + 1)), texts, len(told)).lengths - 1
+    return (
+        share_beginnings(Ragged(told, ids.offsets + np.arange(len(texts) + 1)), texts, len(told)).lengths - 1
+    )
 
 
 def _check_budget(encoded: Encoded, token_budget: int) -> None:

@@ -20,7 +20,7 @@ from xlprompt.data.encoding.encode import Ragged
 # what was measured for xglm-nano and for XGLM-564M on a CPU: `python experiments/bench/beginnings.py`.
 _AS_MUCH_ATTENTION = 1024
 
-# Shorter beginnings are not looked for. A first token, which all texts share, would lead to rows of everything.
+# Shorter beginnings are not looked for: the first token, which all texts share, would put them all in one row.
 _LEAST_SHARED = 3
 
 _PAIRS_AT_ONCE = 65_536
@@ -108,23 +108,22 @@ def share_beginnings(ids: Ragged, texts: np.ndarray, longest: int) -> SharedRows
     values = ids.take(texts).astype("<i4", copy=False)
     starts = np.cumsum(lengths) - lengths
     order = _sorted(values, starts, lengths)
-    common = np.concatenate([[0], *_common(values, starts, lengths, order)])
-    firsts = np.array(_best_cut(lengths[order].tolist(), common.tolist(), longest), np.int64)
-    row_of = np.repeat(np.arange(len(firsts)), np.diff(firsts, append=len(order)))
-    earliest = np.minimum.reduceat(order, firsts) if len(order) else order
-    order = order[np.lexsort((order, earliest[row_of]))]
-    # What a row's texts share is the least that neighbors share, and all of the first one's where it is alone.
-    common[firsts] = lengths.max(initial=0)
-    sizes = np.diff(firsts, append=len(order))[np.argsort(earliest)]
-    shared = np.minimum.reduceat(common, firsts)[np.argsort(earliest)] if len(order) else common[:0]
-    ends = np.cumsum(sizes)
-    shared = np.where(sizes == 1, lengths[order][ends - sizes], shared)
-    totals = np.add.reduceat(lengths[order], ends - sizes) if len(order) else shared
+    common = np.concatenate([[0], *_common(values, starts, lengths, order)])[: len(order)]
+    cut = np.array(_best_cut(lengths[order].tolist(), common.tolist(), longest), np.int64)
+    sizes = np.diff(cut, append=len(order))
+    if len(order) == 0:
+        return SharedRows(texts, np.zeros(1, np.int64), lengths, lengths)
+    # What a row's texts share is the least that neighbors do. The first one's neighbor is in another row.
+    common[cut] = lengths[order][cut]
+    shared = np.minimum.reduceat(common, cut)
+    totals = np.add.reduceat(lengths[order], cut) - (sizes - 1) * shared
+    earliest = np.minimum.reduceat(order, cut)
+    by_text, by_row = np.lexsort((order, np.repeat(earliest, sizes))), np.argsort(earliest)
     return SharedRows(
-        texts=texts[order],
-        firsts=np.concatenate([[0], ends]),
-        shared=shared,
-        lengths=totals - (sizes - 1) * shared,
+        texts=texts[order[by_text]],
+        firsts=np.concatenate([[0], np.cumsum(sizes[by_row])]),
+        shared=shared[by_row],
+        lengths=totals[by_row],
     )
 
 
@@ -133,7 +132,8 @@ def _sorted(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.n
     bytes_ = values.tobytes()
     ends = (starts + lengths) * values.itemsize
     keys = [
-        bytes_[begin:end] for begin, end in zip((starts * values.itemsize).tolist(), ends.tolist(), strict=True)
+        bytes_[begin:end]
+        for begin, end in zip((starts * values.itemsize).tolist(), ends.tolist(), strict=True)
     ]
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
 
@@ -148,7 +148,9 @@ def _common(
         both = np.minimum(lengths[left], lengths[right])
         begin = np.cumsum(both) - both
         within = np.arange(both.sum()) - np.repeat(begin, both)
-        differ = values[np.repeat(starts[left], both) + within] != values[np.repeat(starts[right], both) + within]
+        differ = (
+            values[np.repeat(starts[left], both) + within] != values[np.repeat(starts[right], both) + within]
+        )
         yield np.minimum.reduceat(np.where(differ, within, np.repeat(both, both)), begin)
 
 

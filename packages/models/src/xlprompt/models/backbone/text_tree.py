@@ -27,7 +27,7 @@ class TextTree:
         self._biases: dict[tuple[Callable[..., Tensor], int], Tensor] = {}
 
     def behind(self, slots: int) -> TextTree:
-        """The same rows behind tokens that all of theirs see, as a prompt's are that run through the layers."""
+        """The same rows behind tokens that all see, as those of a prompt that runs through the layers."""
         if slots == 0:
             return self
         batch = len(self.positions)

@@ -97,8 +97,8 @@ def estimate(
     """Time one pass of a real batch and scale it to the whole run.
 
     Time grows with padded tokens, so the time of a step's first micro-batch, which has its longest rows, is
-    scaled to all tokens of the run, with the step's share of padding and of shared beginnings; the update of the weights is timed
-    apart. Both passes run twice and the second counts, as the first allocates. Gradients are computed beside
+    scaled to all tokens of the run, with the step's share of padding and of shared beginnings; the update of
+    the weights is timed apart. Both passes run twice and the second counts, as the first allocates. Gradients are computed beside
     the parameters' own; weights and random state are as before afterwards. Measuring resets the GPU's peak
     memory statistics.
 
