@@ -20,7 +20,7 @@ from xlprompt.data.encoding.encode import Ragged
 # what was measured for xglm-nano and for XGLM-564M on a CPU: `python experiments/bench/beginnings.py`.
 _AS_MUCH_ATTENTION = 1024
 
-# Shorter beginnings are not looked for: the first token, which all texts share, would put them all in one row.
+# Shorter beginnings are not looked for: a first token, which all texts share, is no reason for a row.
 _LEAST_SHARED = 3
 
 _PAIRS_AT_ONCE = 65_536

@@ -98,9 +98,9 @@ def estimate(
 
     Time grows with padded tokens, so the time of a step's first micro-batch, which has its longest rows, is
     scaled to all tokens of the run, with the step's share of padding and of shared beginnings; the update of
-    the weights is timed apart. Both passes run twice and the second counts, as the first allocates. Gradients are computed beside
-    the parameters' own; weights and random state are as before afterwards. Measuring resets the GPU's peak
-    memory statistics.
+    the weights is timed apart. Both passes run twice and the second counts, as the first allocates. Gradients
+    are computed beside the parameters' own; weights and random state are as before afterwards. Measuring
+    resets the GPU's peak memory statistics.
 
     Memory is what is held now, the gradients and optimizer state to come, and the growth in these passes or
     in AdamW's update, whichever is more. On a CPU the growth is seen in the process's resident set only, to
