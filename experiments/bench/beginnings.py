@@ -84,8 +84,8 @@ def main(**options: Any) -> None:
             ratios.append(plain / shared)
             equal = statistics.mean(a == b for a, b in zip(before.labels, after.labels, strict=True))
         console.print(
-            f"{language}: {encoded.lengths.mean():.0f} tokens a text; {statistics.median(ratios):.2f} times as "
-            f"fast ({min(ratios):.2f} to {max(ratios):.2f}), {plain:.1f} s and {shared:.1f} s in the last "
+            f"{language}: {encoded.lengths.mean():.0f} tokens a text; {statistics.median(ratios):.2f} times "
+            f"as fast ({min(ratios):.2f} to {max(ratios):.2f}), {plain:.1f} s and {shared:.1f} s in the last "
             f"round; {100 * equal:.2f} % of the labels are the same"
         )
     cost_by_length(model, options["rounds"], console)

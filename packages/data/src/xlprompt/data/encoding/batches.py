@@ -145,7 +145,7 @@ def training_steps(
     if len(encoded.lengths) == 0:
         raise DataError(f"there are no {encoded.task.name} rows to train on", fix="Check the source's files.")
     _check_budget(encoded, token_budget)
-    rows, units = _RowArrays.of(encoded), Units.of(encoded, token_budget)
+    rows, units = Texts.of(encoded), Units.of(encoded, token_budget)
     plan = Plan(units.lengths, batch_size, seed, longest_first)
 
     def steps() -> Iterator[TrainingStep]:
@@ -185,7 +185,7 @@ class RandomRows:
         _check_budget(encoded, token_budget)
         self.lengths = encoded.lengths
         self._rows, self._token_budget, self._pad_id = rows, token_budget, pad_id
-        self._arrays = _RowArrays.of(encoded)
+        self._arrays = Texts.of(encoded)
 
     def draw(self, *seed: int) -> Batch:
         """Rows without repetition, the same for the same numbers."""
@@ -216,23 +216,19 @@ def evaluation_batches(
         DataError: A row is longer than `token_budget`.
     """
     _check_budget(encoded, token_budget)
-    arrays, texts = _RowArrays.of(encoded), np.arange(len(encoded.lengths))
-    if not share or len(texts) == 0:
-        groups = fill(longest_to_shortest(texts, encoded.lengths), encoded.lengths, token_budget)
-        return (arrays.batch(group, pad_id) for group in (groups if longest_first else reversed(groups)))
-    rows, longest = shared_rows(encoded, token_budget), int(encoded.lengths.max())
-    sizes = -(-rows.lengths * np.maximum(rows.lengths, longest) // longest)
-    groups = fill(longest_to_shortest(np.arange(len(sizes)), rows.lengths), sizes, token_budget)
-    return (
-        arrays.shared_batch(rows, group, pad_id) for group in (groups if longest_first else reversed(groups))
-    )
+    batches = Texts.of(encoded).batches(token_budget, pad_id, share=share)
+    return batches if longest_first else reversed(list(batches))
 
 
 def shared_rows(encoded: Encoded, token_budget: int) -> SharedRows:
     """The rows that `evaluation_batches` makes of texts that begin alike."""
-    longest = int(encoded.lengths.max(initial=0))
-    texts = np.arange(len(encoded.lengths))
-    return share_beginnings(encoded.ragged("input_ids"), texts, int((token_budget * longest) ** 0.5))
+    return _shared(encoded.ragged("input_ids"), token_budget)
+
+
+def _shared(ids: Ragged, token_budget: int) -> SharedRows:
+    lengths = np.diff(ids.offsets)
+    most = int((token_budget * int(lengths.max(initial=0))) ** 0.5)  # a batch of one row, see `Texts.batches`
+    return share_beginnings(ids, np.arange(len(lengths)), most)
 
 
 def lengths_in_training(encoded: Encoded) -> np.ndarray:
@@ -263,8 +259,17 @@ def _check_budget(encoded: Encoded, token_budget: int) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _RowArrays:
-    """The columns of an `Encoded` as arrays, for reading many rows at once."""
+class Texts:
+    """The columns of an `Encoded` as arrays, for reading many texts at once; or what is read just like it.
+
+    Attributes:
+        input_ids: Ids of each text, at least one.
+        readouts: The places in it that are read.
+        labels: A label a read-out.
+        words: What each read-out is of its example.
+        examples: The example that each text is of, `[texts]`.
+        compared: Whether the read-outs of an example are compared.
+    """
 
     input_ids: Ragged
     readouts: Ragged
@@ -274,7 +279,8 @@ class _RowArrays:
     compared: bool
 
     @classmethod
-    def of(cls, encoded: Encoded) -> _RowArrays:
+    def of(cls, encoded: Encoded) -> Texts:
+        """The texts of encoded examples."""
         return cls(
             input_ids=encoded.ragged("input_ids"),
             readouts=encoded.ragged("readouts"),
@@ -283,6 +289,25 @@ class _RowArrays:
             examples=encoded.examples,
             compared=encoded.task.kind.compares_readouts,
         )
+
+    def batches(self, token_budget: int, pad_id: int, *, share: bool) -> Iterator[Batch]:
+        """Every text once, in batches of rows from the longest to the shortest; see `evaluation_batches`.
+
+        Args:
+            token_budget: At least the tokens of the longest text.
+            pad_id: The id rows are filled up with.
+            share: Whether texts that begin alike share rows.
+        """
+        lengths = np.diff(self.input_ids.offsets)
+        texts = np.arange(len(lengths))
+        if not share or len(texts) == 0:
+            groups = fill(longest_to_shortest(texts, lengths), lengths, token_budget)
+            return (self.batch(group, pad_id) for group in groups)
+        rows, longest = _shared(self.input_ids, token_budget), int(lengths.max())
+        # A row longer than any text weighs as much more, as attention takes memory by the square of it.
+        sizes = -(-rows.lengths * np.maximum(rows.lengths, longest) // longest)
+        groups = fill(longest_to_shortest(np.arange(len(sizes)), rows.lengths), sizes, token_budget)
+        return (self.shared_batch(rows, group, pad_id) for group in groups)
 
     def of_process(self, own: np.ndarray, any_row: np.ndarray, pad_id: int, *, share: bool) -> Batch:
         """The batch of a process's own rows; of a process that has none, a row that is not asked anything."""
