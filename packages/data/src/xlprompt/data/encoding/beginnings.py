@@ -16,8 +16,8 @@ import numpy as np
 
 from xlprompt.data.encoding.encode import Ragged
 
-# A token is read by every token behind it: at this length attention costs as much as everything else. Between
-# what was measured for xglm-nano and for XGLM-564M on a CPU: `python experiments/bench/beginnings.py`.
+# The length at which attention is taken to cost as much as everything else. It bounds how many texts of one
+# beginning a row takes; on XNLI's test sets all values from 512 on save the same tokens within 0.5 %.
 _AS_MUCH_ATTENTION = 1024
 
 # Shorter beginnings are not looked for: a first token, which all texts share, is no reason for a row.
