@@ -27,10 +27,13 @@ class FakeTaskModel(nn.Module):
             self.head.weight.copy_(torch.randn(num_labels, 32, generator=generator) * 0.1)
             self.head.bias.zero_()
 
-    def forward(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, rows: Tensor, columns: Tensor, *, tree: Tensor | None = None
+    ) -> Tensor:
         return self.head(torch.tanh(self.embedding[input_ids[rows, columns]] + self.prompt))
 
     method = "prompt"
+    reads_trees = trains_on_trees = True
 
     def undecayed_parameters(self) -> list[nn.Parameter]:
         return [self.prompt]

@@ -22,13 +22,17 @@ PAD = TOKENIZER.pad_token_id
 class ByToken(nn.Module):
     """Labels a read-out by the id of its token, so that the right answer can be told without a model."""
 
+    reads_trees = True
+
     def __init__(self, num_labels: int) -> None:
         super().__init__()
         self.dropout = nn.Dropout()
         self.num_labels = num_labels
         self.shapes: list[tuple[int, ...]] = []
 
-    def forward(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, rows: Tensor, columns: Tensor, *, tree: Tensor | None = None
+    ) -> Tensor:
         self.shapes.append(tuple(input_ids.shape))
         assert not self.training
         assert not torch.is_grad_enabled()
@@ -106,13 +110,16 @@ def test_each_module_gets_its_own_mode_back():
     model = nn.Module()
     model.frozen, model.head = nn.Dropout().eval(), nn.Dropout()
     by_token = ByToken(3)
-    model.forward = lambda *batch: by_token.eval()(*batch)
+    model.forward = lambda *batch, tree: by_token.eval()(*batch, tree=tree)
+    model.reads_trees = True
     predict(model, some_pairs(), token_budget=300, pad_id=PAD, device="cpu")
     assert (model.training, model.frozen.training, model.head.training) == (True, False, True)
 
 
 class Failing(ByToken):
-    def forward(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, rows: Tensor, columns: Tensor, *, tree: Tensor | None = None
+    ) -> Tensor:
         raise torch.OutOfMemoryError("out of memory")
 
 
@@ -124,7 +131,9 @@ def test_the_modes_come_back_after_an_error_too():
 
 
 class NotANumber(ByToken):
-    def forward(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, rows: Tensor, columns: Tensor, *, tree: Tensor | None = None
+    ) -> Tensor:
         return super().forward(input_ids, rows, columns) * float("nan")
 
 

@@ -28,6 +28,7 @@ from xlprompt.models import (
 from xlprompt.models.backbone import backbone as backbone_module
 from xlprompt.models.backbone import own_attention
 from xlprompt.models.backbone.prompt_tensors import PromptTensors
+from xlprompt.models.backbone.text_tree import TextTree
 from xlprompt.models.pretrained.examination import examine_config
 
 TOLERANCE = 1e-5
@@ -229,6 +230,90 @@ def test_written_out_attention_and_sdpa_agree_about_a_prompt(
         monkeypatch.setattr("xlprompt.models.backbone.attention.WRITTEN_OUT_MAX_KEYS", largest)
         states.append(ours(ids, PromptTensors(layers=random_prompt(ours))))
     torch.testing.assert_close(*states, atol=TOLERANCE, rtol=0)
+
+
+def tree_and_texts(ids: Tensor) -> tuple[Tensor, TextTree, list[Tensor], list[tuple[int, list[int]]]]:
+    """Two rows, of four texts and of one; each text alone; and its row and the columns that it is at."""
+    beginning, rest = ids[0, :10], ids[1:]  # longer than any window here
+    endings = [rest[0, :6], rest[1, :9], rest[1, :0], rest[0, 9:13]]
+    texts = [torch.cat((beginning, each)) for each in endings] + [rest[0]]
+    row = torch.cat((beginning, *endings))
+    packed = torch.zeros(2, len(row), dtype=torch.long)
+    positions, branches = torch.zeros_like(packed), torch.full_like(packed, -1)
+    packed[0], packed[1, :20] = row, rest[0]
+    positions[0] = torch.cat((torch.arange(10), *(10 + torch.arange(len(each)) for each in endings)))
+    branches[0] = torch.cat((torch.zeros(10), *(torch.full((len(e),), 1 + n) for n, e in enumerate(endings))))
+    positions[1, :20], branches[1, :20] = torch.arange(20), 0
+    places, column = [], 10
+    for each in endings:
+        places.append((0, [*range(10), *range(column, column + len(each))]))
+        column += len(each)
+    return packed, TextTree(positions, branches), texts, [*places, (1, list(range(20)))]
+
+
+def prompts_of(of: Backbone) -> dict[str, PromptTensors]:
+    """One of each scheme that the backbone has, with the text moved and not."""
+    layers, slots = random_prompt(of), torch.linspace(-1, 1, SLOTS * of.hidden_size).view(SLOTS, -1)
+    found = {
+        "none": PromptTensors(),
+        "layers": PromptTensors(layers=layers, position_offset=SLOTS),
+        "both": PromptTensors(layers=layers, input=slots, position_offset=2 * SLOTS),
+        "input, not moved": PromptTensors(input=slots),
+        "last layer": PromptTensors(layers=layers[1:], prompted=(1,)),
+    }
+    if of.layer_width == of.hidden_size:
+        found["hidden"] = PromptTensors(hidden=torch.stack((slots, -slots)), position_offset=SLOTS)
+    return found
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("written_out", [10**6, 0])
+def test_texts_in_one_row_have_the_states_that_each_has_alone(
+    folder: Path, ids: Tensor, written_out: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xlprompt.models.backbone.attention.WRITTEN_OUT_MAX_KEYS", written_out)
+    ours = once_loaded(folder)
+    assert ours.reads_trees
+    packed, tree, texts, places = tree_and_texts(ids)
+    for scheme, prompt in prompts_of(ours).items():
+        states = ours(packed, prompt, tree=tree)
+        for text, (row, columns) in zip(texts, places, strict=True):
+            alone = ours(text[None], prompt)[0]
+            torch.testing.assert_close(states[row, columns], alone, atol=2e-5, rtol=1e-5, msg=scheme)
+
+
+@pytest.mark.parametrize(
+    ("name", "checkpointing"),
+    [*((name, False) for name in ARCHITECTURES), *((name, True) for name in (*OWN_ATTENTION, "Gemma 3"))],
+)
+def test_gradients_of_texts_in_one_row_are_those_of_each_alone(
+    name: str, ids: Tensor, folder_of: Callable[[str], Path], checkpointing: bool
+) -> None:
+    ours = loaded(folder_of(name), gradient_checkpointing=checkpointing).train()
+    packed, tree, texts, places = tree_and_texts(ids)
+    layers = random_prompt(ours).requires_grad_()
+    prompt = PromptTensors(layers=layers, position_offset=SLOTS)
+    trained = [layers, *ours.parameters()]
+    states = ours(packed, prompt, tree=tree)
+    found = sum((states[row, columns[-1]].sin().sum() for row, columns in places), torch.zeros(()))
+    alone = sum((ours(text[None], prompt)[0, -1].sin().sum() for text in texts), torch.zeros(()))
+    for one, other in zip(
+        torch.autograd.grad(found, trained, allow_unused=True),
+        torch.autograd.grad(alone, trained, allow_unused=True),
+        strict=True,
+    ):
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            torch.testing.assert_close(one, other, atol=1e-4 * max(1.0, float(other.abs().max())), rtol=1e-4)
+
+
+def test_a_decoder_that_counts_positions_itself_reads_each_text_in_its_own_row(
+    folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = AutoModel.from_pretrained(folder_of("GPT-2"))
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda position_ids, **options: forward(**options))
+    assert not Backbone(model, name="counts itself", fingerprint="").reads_trees
 
 
 @pytest.mark.parametrize(

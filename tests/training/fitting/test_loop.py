@@ -141,8 +141,8 @@ def test_a_loss_that_is_not_finite_says_where_and_what_to_try(run, recipe, fake_
 
 def test_an_overflow_that_only_the_evaluation_sees_is_a_divergence_too(run, recipe, fake_model):
     class Overflowing(fake_model):
-        def forward(self, *inputs):
-            logits = super().forward(*inputs)
+        def forward(self, *inputs, tree):
+            logits = super().forward(*inputs, tree=tree)
             return logits if self.training else logits * math.inf
 
     with pytest.raises(TrainingDiverged, match="at step 10 of 60"):

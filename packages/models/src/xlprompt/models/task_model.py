@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from xlprompt.models.accounting.budget import ParameterBudget, count_parameters
 from xlprompt.models.accounting.flops import Flops, count_flops
 from xlprompt.models.backbone.backbone import Backbone
+from xlprompt.models.backbone.text_tree import TextTree
 from xlprompt.models.errors import ModelError
 from xlprompt.models.heads import LinearHead, NoHead, VerbalizerHead, label_word_ids
 from xlprompt.models.methods.method import Method
@@ -58,29 +59,49 @@ class TaskModel(nn.Module):
         self.adapters = method.apply(backbone, generator)
 
     def forward(
-        self, input_ids: Tensor, rows: Tensor, columns: Tensor, *, only_states: bool = False
+        self,
+        input_ids: Tensor,
+        rows: Tensor,
+        columns: Tensor,
+        *,
+        tree: Tensor | None = None,
+        only_states: bool = False,
     ) -> Tensor:
         """Classify read-out positions.
 
         Args:
             input_ids: `[batch, time]`, padded on the right.
             rows: `[read-outs]`, the batch row of each read-out.
-            columns: `[read-outs]`, its position in the row.
+            columns: `[read-outs]`, its place in the row.
+            tree: `[2, batch, time]`, positions and branches as `TextTree` has them, where a row holds several
+                texts; None where each is one.
             only_states: Give what the head reads, as `readout_states` does, where only `forward` can be
                 called: on a model that DeepSpeed has divided.
 
         Returns:
             `[read-outs, labels]`, float32.
         """
-        states = self.readout_states(input_ids, rows, columns)
+        states = self.readout_states(input_ids, rows, columns, tree)
         return states if only_states else self.head(states)
 
-    def readout_states(self, input_ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    @property
+    def reads_trees(self) -> bool:
+        """Whether a row may hold several texts that begin alike."""
+        return self.backbone.reads_trees
+
+    @property
+    def trains_on_trees(self) -> bool:
+        """Whether it may while training: without dropout, which each text gets its own of."""
+        return self.reads_trees and not drops_out(self)
+
+    def readout_states(
+        self, input_ids: Tensor, rows: Tensor, columns: Tensor, tree: Tensor | None = None
+    ) -> Tensor:
         """What the head reads: hidden states `[read-outs, hidden]` at the places that `forward` names."""
         prompt = None if self.prompts is None else self.prompts(self.backbone.dtype)
         # With nothing to train below the head, no activation is kept and nothing goes backward.
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.method.needs_backward):
-            hidden = self.backbone(input_ids, prompt)
+            hidden = self.backbone(input_ids, prompt, tree=None if tree is None else TextTree(*tree))
         # One index_select: on a CPU its backward is many times faster than that of hidden[rows, columns].
         return hidden.flatten(0, 1).index_select(0, rows * input_ids.shape[1] + columns)
 
@@ -161,6 +182,16 @@ class TaskModel(nn.Module):
     def flops(self) -> Flops:
         """FLOPs by length of row, counted when they are first asked for."""
         return count_flops(self, self.backbone.device)
+
+
+def drops_out(model: nn.Module) -> bool:
+    """Whether something in it drops out while it trains, by a module of torch's or a share of its own."""
+    return any(
+        isinstance(value, float) and value > 0
+        for module in model.modules()
+        for name, value in vars(module).items()
+        if "drop" in name or (name == "p" and "Dropout" in type(module).__name__)
+    )
 
 
 def build_task_model(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from xlprompt.data.encoding.beginnings import Pieces, SharedRows, cost, share_beginnings
 from xlprompt.data.encoding.encode import Encoded, Ragged
 from xlprompt.data.encoding.plan import Plan, Units, fill, longest_to_shortest
 from xlprompt.data.errors import DataError
@@ -20,6 +21,8 @@ from xlprompt.data.errors import DataError
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Rows padded on the right, and where to read them.
+
+    A row is a text, or several that begin alike (see `beginnings`).
 
     Attributes:
         input_ids: int64 `[batch, time]`.
@@ -30,7 +33,10 @@ class Batch:
         words: int64 `[readouts]`; which word, option or token of that example it is (0 for texts).
         groups: int64 `[readouts]`, numbers from 0; the read-outs of the same number are compared by one
             softmax. None where the labels at each read-out are.
-        num_tokens: Tokens that are not padding.
+        num_tokens: Tokens of all texts, each counted whole: a beginning that texts share counts for each.
+        tree: int64 `[2, batch, time]`, of each token its position in its text, from 0, and the ending that it
+            is part of, from 1: 0 for what all texts of its row have, -1 for padding. A token belongs with
+            those before it in the beginning and in its own ending. None where each row is one text.
     """
 
     input_ids: torch.Tensor
@@ -41,10 +47,13 @@ class Batch:
     words: torch.Tensor
     groups: torch.Tensor | None
     num_tokens: int
+    tree: torch.Tensor | None = None
 
     @property
     def pad_share(self) -> float:
         """The share of `input_ids` that is padding, 0 to 1."""
+        if self.tree is not None:
+            return float((self.tree[1] < 0).double().mean())
         return 1.0 - self.num_tokens / self.input_ids.numel()
 
     def to(self, device: torch.device | str) -> Batch:
@@ -62,6 +71,7 @@ class Batch:
             words=moved(self.words),
             groups=None if self.groups is None else moved(self.groups),
             num_tokens=self.num_tokens,
+            tree=None if self.tree is None else moved(self.tree),
         )
 
 
@@ -73,7 +83,7 @@ class TrainingStep:
         micro_batches: What this process reads, longest rows first; as many in every process.
         decisions: What the loss is the mean over: read-outs, or examples whose read-outs are compared, of the
             whole step, those of the other processes included.
-        num_tokens: Tokens of the whole step that are not padding.
+        num_tokens: Tokens of the whole step's texts, as `Batch` counts them.
     """
 
     micro_batches: list[Batch]
@@ -92,6 +102,7 @@ def training_steps(
     longest_first: bool = False,
     rank: int = 0,
     processes: int = 1,
+    share: bool = False,
 ) -> Iterator[TrainingStep]:
     """Go over the rows epoch after epoch, without end.
 
@@ -115,6 +126,8 @@ def training_steps(
             the longest row, so that a run that does not fit into memory fails at once.
         rank: Which process this is, from 0.
         processes: How many share each step. One that is left without a row reads one without read-outs.
+        share: Read beginnings that texts of a micro-batch have in common once, where that is less work. What
+            is in a step or micro-batch does not depend on it.
 
     Returns:
         An iterator over steps; the losses of micro-batches are to be weighted by their decisions.
@@ -132,7 +145,7 @@ def training_steps(
     if len(encoded.lengths) == 0:
         raise DataError(f"there are no {encoded.task.name} rows to train on", fix="Check the source's files.")
     _check_budget(encoded, token_budget)
-    rows, units = _RowArrays.of(encoded), Units.of(encoded, token_budget)
+    rows, units = Texts.of(encoded), Units.of(encoded, token_budget)
     plan = Plan(units.lengths, batch_size, seed, longest_first)
 
     def steps() -> Iterator[TrainingStep]:
@@ -143,7 +156,7 @@ def training_steps(
             of_step = units.rows(chosen)
             shares = [(units.rows(each[rank::processes]), units.rows(each[:1])[:1]) for each in groups]
             yield TrainingStep(
-                [rows.share(own, any_row, pad_id) for own, any_row in shares],
+                [rows.of_process(own, any_row, pad_id, share=share) for own, any_row in shares],
                 decisions=len(chosen) if rows.compared else int(rows.readouts.lengths_of(of_step).sum()),
                 num_tokens=int(encoded.lengths[of_step].sum()),
             )
@@ -172,7 +185,7 @@ class RandomRows:
         _check_budget(encoded, token_budget)
         self.lengths = encoded.lengths
         self._rows, self._token_budget, self._pad_id = rows, token_budget, pad_id
-        self._arrays = _RowArrays.of(encoded)
+        self._arrays = Texts.of(encoded)
 
     def draw(self, *seed: int) -> Batch:
         """Rows without repetition, the same for the same numbers."""
@@ -183,9 +196,9 @@ class RandomRows:
 
 
 def evaluation_batches(
-    encoded: Encoded, *, token_budget: int, pad_id: int, longest_first: bool = True
+    encoded: Encoded, *, token_budget: int, pad_id: int, longest_first: bool = True, share: bool = False
 ) -> Iterator[Batch]:
-    """Go over every row once, in the order of length.
+    """Go over every text once, in the order of the rows' length.
 
     Args:
         encoded: The rows.
@@ -193,6 +206,8 @@ def evaluation_batches(
         pad_id: The id rows are filled up with.
         longest_first: Begin with the longest rows, so that what does not fit into memory fails at once and
             the remaining time is estimated too long rather than too short.
+        share: Read beginnings that texts have in common once. A batch whose rows are longer than the longest
+            text is that much smaller: attention, which grows with their square, takes no more memory.
 
     Returns:
         An iterator over batches; `examples` and `words` say where their read-outs belong.
@@ -201,12 +216,36 @@ def evaluation_batches(
         DataError: A row is longer than `token_budget`.
     """
     _check_budget(encoded, token_budget)
-    rows = _RowArrays.of(encoded)
-    order = longest_to_shortest(np.arange(len(encoded.lengths)), encoded.lengths)
-    groups = fill(order, encoded.lengths, token_budget)
-    if not longest_first:
-        groups.reverse()
-    return (rows.batch(group, pad_id) for group in groups)
+    batches = Texts.of(encoded).batches(token_budget, pad_id, share=share)
+    return batches if longest_first else reversed(list(batches))
+
+
+def shared_rows(encoded: Encoded, token_budget: int) -> SharedRows:
+    """The rows that `evaluation_batches` makes of texts that begin alike."""
+    return _shared(encoded.ragged("input_ids"), token_budget)
+
+
+def _shared(ids: Ragged, token_budget: int) -> SharedRows:
+    lengths = np.diff(ids.offsets)
+    most = int((token_budget * int(lengths.max(initial=0))) ** 0.5)  # a batch of one row, see `Texts.batches`
+    return share_beginnings(ids, np.arange(len(lengths)), most)
+
+
+def lengths_in_training(encoded: Encoded) -> np.ndarray:
+    """Tokens of each row that training reads where beginnings are shared, `[rows]`.
+
+    Rows that one softmax compares, as those of an example's options, are always in one micro-batch. What
+    others share by chance, when a step draws them together, is not foreseen.
+    """
+    if not encoded.task.kind.compares_readouts:
+        return encoded.lengths
+    ids = encoded.ragged("input_ids")
+    # With its example's number in front no text begins like one of another example.
+    told = np.insert(ids.values, ids.offsets[:-1], encoded.examples)
+    texts = np.arange(len(encoded.lengths))
+    return (
+        share_beginnings(Ragged(told, ids.offsets + np.arange(len(texts) + 1)), texts, len(told)).lengths - 1
+    )
 
 
 def _check_budget(encoded: Encoded, token_budget: int) -> None:
@@ -220,8 +259,17 @@ def _check_budget(encoded: Encoded, token_budget: int) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _RowArrays:
-    """The columns of an `Encoded` as arrays, for reading many rows at once."""
+class Texts:
+    """The columns of an `Encoded` as arrays, for reading many texts at once; or what is read just like it.
+
+    Attributes:
+        input_ids: Ids of each text, at least one.
+        readouts: The places in it that are read.
+        labels: A label a read-out.
+        words: What each read-out is of its example.
+        examples: The example that each text is of, `[texts]`.
+        compared: Whether the read-outs of an example are compared.
+    """
 
     input_ids: Ragged
     readouts: Ragged
@@ -231,7 +279,8 @@ class _RowArrays:
     compared: bool
 
     @classmethod
-    def of(cls, encoded: Encoded) -> _RowArrays:
+    def of(cls, encoded: Encoded) -> Texts:
+        """The texts of encoded examples."""
         return cls(
             input_ids=encoded.ragged("input_ids"),
             readouts=encoded.ragged("readouts"),
@@ -241,33 +290,94 @@ class _RowArrays:
             compared=encoded.task.kind.compares_readouts,
         )
 
-    def share(self, own: np.ndarray, any_row: np.ndarray, pad_id: int) -> Batch:
+    def batches(self, token_budget: int, pad_id: int, *, share: bool) -> Iterator[Batch]:
+        """Every text once, in batches of rows from the longest to the shortest; see `evaluation_batches`.
+
+        Args:
+            token_budget: At least the tokens of the longest text.
+            pad_id: The id rows are filled up with.
+            share: Whether texts that begin alike share rows.
+        """
+        lengths = np.diff(self.input_ids.offsets)
+        texts = np.arange(len(lengths))
+        if not share or len(texts) == 0:
+            groups = fill(longest_to_shortest(texts, lengths), lengths, token_budget)
+            return (self.batch(group, pad_id) for group in groups)
+        rows, longest = _shared(self.input_ids, token_budget), int(lengths.max())
+        # A row longer than any text weighs as much more, as attention takes memory by the square of it.
+        sizes = -(-rows.lengths * np.maximum(rows.lengths, longest) // longest)
+        groups = fill(longest_to_shortest(np.arange(len(sizes)), rows.lengths), sizes, token_budget)
+        return (self.shared_batch(rows, group, pad_id) for group in groups)
+
+    def of_process(self, own: np.ndarray, any_row: np.ndarray, pad_id: int, *, share: bool) -> Batch:
         """The batch of a process's own rows; of a process that has none, a row that is not asked anything."""
         if len(own):
-            return self.batch(own, pad_id)
+            return self._shared_if_less(own, pad_id) if share else self.batch(own, pad_id)
         idle = self.batch(any_row, pad_id)
         nothing = torch.empty(0, dtype=torch.int64)
         groups = nothing if self.compared else None
         return Batch(idle.input_ids, nothing, nothing, nothing, nothing, nothing, groups, num_tokens=0)
 
+    def _shared_if_less(self, texts: np.ndarray, pad_id: int) -> Batch:
+        """One batch of these texts, with beginnings shared if that is less work with its padding, too."""
+        longest = int(self.input_ids.lengths_of(texts).max())
+        rows = share_beginnings(self.input_ids, texts, longest=longest * len(texts))
+        if len(rows.lengths) * cost(int(rows.lengths.max())) >= len(texts) * cost(longest):
+            return self.batch(texts, pad_id)
+        return self.shared_batch(rows, np.arange(len(rows.lengths)), pad_id)
+
     def batch(self, rows: np.ndarray, pad_id: int) -> Batch:
+        """A batch whose rows are texts."""
         lengths = self.input_ids.lengths_of(rows)
         input_ids = np.full((len(rows), lengths.max()), pad_id, np.int64)
         input_ids[np.arange(input_ids.shape[1]) < lengths[:, None]] = self.input_ids.take(rows)
         counts = self.readouts.lengths_of(rows)
+        of_row = np.repeat(np.arange(len(rows)), counts)
+        return self._asked(rows, input_ids, of_row, self.readouts.take(rows))
+
+    def shared_batch(self, shared: SharedRows, rows: np.ndarray, pad_id: int) -> Batch:
+        """A batch of some of these rows, in their order."""
+        if len(texts := shared.texts_of(rows)) == len(rows):
+            return self.batch(texts, pad_id)
+        pieces = Pieces.of(shared, rows, np.diff(self.input_ids.offsets))
+        sizes = self.input_ids.lengths_of(texts) - pieces.skips
+        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        at = np.repeat(pieces.rows, sizes), np.repeat(pieces.columns, sizes) + within
+        input_ids = np.full((len(rows), shared.lengths[rows].max()), pad_id, np.int64)
+        input_ids[at] = self.input_ids.take(texts, pieces.skips)
+        tree = np.stack((np.zeros_like(input_ids), np.full_like(input_ids, -1)))
+        tree[0][at] = positions = np.repeat(pieces.skips, sizes) + within
+        in_ending = positions >= np.repeat(pieces.shared, sizes)
+        tree[1][at] = np.where(in_ending, np.repeat(pieces.branches, sizes), 0)
+        counts = self.readouts.lengths_of(texts)
+        of_row, skips = np.repeat(pieces.rows, counts), np.repeat(pieces.skips, counts)
+        columns = self.readouts.take(texts)
+        columns = np.where(columns < skips, columns, np.repeat(pieces.columns, counts) + columns - skips)
+        return self._asked(texts, input_ids, of_row, columns, tree)
+
+    def _asked(
+        self,
+        texts: np.ndarray,
+        input_ids: np.ndarray,
+        of_row: np.ndarray,
+        columns: np.ndarray,
+        tree: np.ndarray | None = None,
+    ) -> Batch:
+        """A batch of texts whose read-outs are at these rows and columns."""
 
         def tensor(values: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(values.astype(np.int64, copy=False))
 
-        examples = np.repeat(self.examples[rows], counts)
+        examples = np.repeat(self.examples[texts], self.readouts.lengths_of(texts))
         groups = np.unique(examples, return_inverse=True)[1] if self.compared else None
         return Batch(
             input_ids=tensor(input_ids),
-            rows=tensor(np.repeat(np.arange(len(rows)), counts)),
-            columns=tensor(self.readouts.take(rows)),
-            labels=tensor(self.labels.take(rows)),
+            rows=tensor(of_row),
+            columns=tensor(columns),
+            labels=tensor(self.labels.take(texts)),
             examples=tensor(examples),
-            words=tensor(self.words.take(rows)),
+            words=tensor(self.words.take(texts)),
             groups=None if groups is None else tensor(groups),
-            num_tokens=int(lengths.sum()),
+            num_tokens=int(self.input_ids.lengths_of(texts).sum()),
+            tree=None if tree is None else tensor(tree),
         )

@@ -42,11 +42,11 @@ class Ragged:
         """The lengths of some lists, `[rows]`."""
         return self.offsets[rows + 1] - self.offsets[rows]
 
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """The values of some lists, end to end, `[sum of their lengths]`."""
-        lengths = self.lengths_of(rows)
+    def take(self, rows: np.ndarray, skips: np.ndarray | int = 0) -> np.ndarray:
+        """The values of some lists, end to end, each without its first `skips`."""
+        lengths = self.lengths_of(rows) - skips
         # Where each list starts in `values`, less where it starts in the result.
-        shift = self.offsets[rows] - (np.cumsum(lengths) - lengths)
+        shift = self.offsets[rows] + skips - (np.cumsum(lengths) - lengths)
         return self.values[np.arange(lengths.sum()) + np.repeat(shift, lengths)]
 
 

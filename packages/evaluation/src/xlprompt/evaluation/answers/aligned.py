@@ -69,7 +69,12 @@ def collect_states(
     collected = [torch.empty(0, width, device=device)]
     places = [torch.empty(0, 2, dtype=torch.int64, device=device)]
     with evaluation_mode(model), torch.no_grad():
-        batches = evaluation_batches(encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True)
+        batches = evaluation_batches(
+            encoded,
+            token_budget=token_budget,
+            pad_id=pad_id,
+            share=layer is None and model.reads_trees,  # else each text's own tokens are collected
+        )
         for batch, is_own in share(batches, processes):
             moved = batch.to(device)
             states, place = (
@@ -118,7 +123,7 @@ def moved_layer(model: TaskModel, layer: int, align: AffineMap) -> AbstractConte
 
 
 def _read_by_head(model: TaskModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    states = model.readout_states(batch.input_ids, batch.rows, batch.columns)
+    states = model.readout_states(batch.input_ids, batch.rows, batch.columns, batch.tree)
     return states, torch.stack((batch.examples, batch.words), dim=1)
 
 

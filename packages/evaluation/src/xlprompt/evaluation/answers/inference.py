@@ -39,7 +39,8 @@ class Predictions:
             all for texts); where an answer is a part of a text, that part.
         loss: Mean cross-entropy per read-out, or per example where an example's read-outs are compared, in
             nats.
-        tokens: Real (unpadded) text tokens that went through the model.
+        tokens: Real (unpadded) tokens of the texts that were answered. A beginning that several texts share
+            counts for each, though it was read once, so that rates compare the same work.
         seconds: Wall-clock time from the first batch to the last answer, batching included.
     """
 
@@ -70,7 +71,8 @@ def predict(
     languages; its training and evaluation modes are as before afterwards.
 
     Args:
-        model: A task model on `device`; `model(input_ids, rows, columns)` gives logits `[readouts, labels]`.
+        model: A task model on `device`; `model(input_ids, rows, columns, tree=tree)` gives logits
+            `[readouts, labels]`.
         encoded: The examples.
         token_budget: Padded tokens per batch at most.
         pad_id: The token id that fills up shorter rows.
@@ -91,7 +93,7 @@ def predict(
     def read(batch: Batch) -> list[torch.Tensor]:
         if states is not None:
             return [model.head(states.of(batch))]
-        return [model(batch.input_ids, batch.rows, batch.columns)]
+        return [model(batch.input_ids, batch.rows, batch.columns, tree=batch.tree)]
 
     (predictions,) = _predict(read, 1, model, encoded, token_budget, pad_id, device, processes)
     return predictions
@@ -127,7 +129,7 @@ def predict_aligned(
     placed = [None if each is None else each.to(device) for each in maps.values()]
 
     def read(batch: Batch) -> list[torch.Tensor]:
-        states = model.readout_states(batch.input_ids, batch.rows, batch.columns)
+        states = model.readout_states(batch.input_ids, batch.rows, batch.columns, batch.tree)
         return [model.head(states if each is None else each(states.float())) for each in placed]
 
     results = _predict(read, len(placed), model, encoded, token_budget, pad_id, device, processes)
@@ -137,7 +139,7 @@ def predict_aligned(
 def _predict(
     read: Callable[[Batch], list[torch.Tensor]],
     variants: int,
-    model: nn.Module,
+    model: TaskModel,
     encoded: Encoded,
     token_budget: int,
     pad_id: int,
@@ -153,7 +155,9 @@ def _predict(
     start = time.perf_counter()
     # Not inference_mode: what the model caches in it, such as a mask, could not be trained with afterwards.
     with evaluation_mode(model), torch.no_grad():
-        batches = evaluation_batches(encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True)
+        batches = evaluation_batches(
+            encoded, token_budget=token_budget, pad_id=pad_id, share=model.reads_trees
+        )
         for batch, is_own in share(batches, processes):
             moved = batch.to(device)
             logits = torch.stack(read(moved)).float()  # [variants, readouts, width]

@@ -58,10 +58,12 @@ def answer_probabilities(
         in_layer, placed = moved_layer(model, layer, placed), None
     found = AllLogits(encoded, 1, device)
     with evaluation_mode(model), torch.no_grad(), in_layer:
-        batches = evaluation_batches(encoded, token_budget=token_budget, pad_id=pad_id, longest_first=True)
+        batches = evaluation_batches(
+            encoded, token_budget=token_budget, pad_id=pad_id, share=model.reads_trees
+        )
         for batch in batches:
             moved = batch.to(device)
-            states = model.readout_states(moved.input_ids, moved.rows, moved.columns)
+            states = model.readout_states(moved.input_ids, moved.rows, moved.columns, moved.tree)
             if placed is not None:
                 states = placed(states.float())
             found.add(model.head(states).float()[None], moved)

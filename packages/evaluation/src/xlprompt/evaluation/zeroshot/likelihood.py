@@ -8,17 +8,21 @@ token stands in front.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
+from xlprompt.data.encoding.batches import Batch, Texts
+from xlprompt.data.encoding.encode import Ragged
 from xlprompt.data.errors import DataError
 from xlprompt.evaluation.answers.inference import Predictions, evaluation_mode, share
 from xlprompt.evaluation.processes import Processes
 from xlprompt.evaluation.zeroshot.templates import Question
+from xlprompt.models.backbone.text_tree import TextTree
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -130,46 +134,50 @@ def log_likelihoods(
     """
     processes = processes or Processes()
     sums = torch.zeros(len(requests), dtype=torch.float64, device=device)
+    texts = _texts(requests, getattr(backbone.config, "max_position_embeddings", None))
+    longest = int(np.diff(texts.input_ids.offsets).max(initial=0))
+    batches = texts.batches(max(token_budget, longest), pad_id=0, share=backbone.reads_trees)
     with evaluation_mode(backbone):
-        for batch, is_own in share(_batches(requests, token_budget), processes):
-            found = _batch_sums(backbone, [requests[place] for place in batch], device)
+        for batch, is_own in share(batches, processes):
+            found = _log_probabilities(backbone, moved := batch.to(device))
             if is_own:
-                sums[torch.tensor(batch, device=device)] = found
+                sums.index_add_(0, moved.examples, found)
     processes.add_up([sums])
     return sums.cpu()
 
 
-def _batch_sums(backbone: Backbone, requests: Sequence[Request], device: torch.device | str) -> Tensor:
-    most = getattr(backbone.config, "max_position_embeddings", None)
-    rows, starts = [], []
+def _texts(requests: Sequence[Request], most: int | None) -> Texts:
+    """What is read: all tokens but the last, at those before a token that is scored, which is the label."""
+    texts, places, targets = [], [], []
     for ids, start in requests:
         over = max(0, len(ids) - 1 - most) if most else 0
-        rows.append(torch.tensor(ids[over:]))
-        starts.append(max(1, start - over))
-    padded = pad_sequence(rows, batch_first=True)  # a causal model does not see what comes after
-    columns = torch.arange(1, padded.shape[1])
-    lengths = torch.tensor([len(row) for row in rows])
-    scored = (columns >= torch.tensor(starts)[:, None]) & (columns < lengths[:, None])  # [batch, time - 1]
-    hidden = backbone(padded[:, :-1].to(device))
-    scored = scored.to(device)
-    states, targets = hidden[scored], padded[:, 1:].to(device)[scored]
-    log_probabilities = torch.cat(
-        [
-            backbone.token_logits(chunk).log_softmax(dim=-1).gather(1, wanted[:, None])[:, 0].double()
-            for chunk, wanted in zip(
-                states.split(_POSITIONS_AT_ONCE), targets.split(_POSITIONS_AT_ONCE), strict=True
-            )
-        ]
+        kept, begin = ids[over:], max(1, start - over)
+        texts.append(kept[: max(1, len(kept) - 1)])
+        places.append(range(begin - 1, len(kept) - 1))
+        targets.append(kept[begin:])
+    return Texts(
+        input_ids=_ragged(texts),
+        readouts=_ragged(places),
+        labels=_ragged(targets),
+        words=_ragged(places),
+        examples=np.arange(len(requests)),
+        compared=False,
     )
-    of_row = scored.nonzero()[:, 0]
-    return torch.zeros(len(rows), dtype=torch.float64, device=device).index_add(0, of_row, log_probabilities)
 
 
-def _batches(requests: Sequence[Request], token_budget: int) -> Iterator[list[int]]:
-    """Places of requests, longest first, in batches within the budget."""
-    order = sorted(range(len(requests)), key=lambda place: -len(requests[place].ids))
-    start = 0
-    while start < len(order):
-        size = max(1, token_budget // max(1, len(requests[order[start]].ids)))
-        yield order[start : start + size]
-        start += size
+def _ragged(lists: Sequence[Sequence[int]]) -> Ragged:
+    values = np.fromiter(chain.from_iterable(lists), np.int64)
+    return Ragged(values, np.cumsum([0, *map(len, lists)]))
+
+
+def _log_probabilities(backbone: Backbone, batch: Batch) -> Tensor:
+    """Of each read-out, that of its label as the next token: float64 `[readouts]`."""
+    tree = None if batch.tree is None else TextTree(*batch.tree)
+    states = backbone(batch.input_ids, tree=tree)[batch.rows, batch.columns]
+    parts = [
+        backbone.token_logits(chunk).log_softmax(dim=-1).gather(1, wanted[:, None])[:, 0].double()
+        for chunk, wanted in zip(
+            states.split(_POSITIONS_AT_ONCE), batch.labels.split(_POSITIONS_AT_ONCE), strict=True
+        )
+    ]
+    return torch.cat(parts)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface
 
+from xlprompt.models.backbone.text_tree import TextTree
 from xlprompt.models.errors import ModelError
 
 ATTENTION_NAME = "xlprompt"
@@ -84,6 +85,7 @@ def prompted_attention(
     text_bias: Tensor | None = None,
     layer_prompts: Mapping[int, Tensor] | None = None,
     recorder: KeyValueRecorder | None = None,
+    tree: TextTree | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Causal attention over a layer's prompt and the text, as transformers' attention interface calls it.
@@ -100,11 +102,12 @@ def prompted_attention(
         sliding_window: Window of a local layer, or None.
         softcap: Tanh cap on the scores (Gemma 2), or None.
         s_aux: Attention sinks (gpt-oss); refused, as they change the softmax.
-        text_bias: `[head, query, key]`, added to the scores of the text's own keys (ALiBi); a prompt's slots
-            get none. None for none.
+        text_bias: `[head, query, key]`, or another one for each row `[batch, head, query, key]`, added to the
+            scores of the text's own keys (ALiBi); a prompt's slots get none. None for none.
         layer_prompts: `[2, kv head, prompt length, head dim]` by layer, of those that have a prompt; with
             another one for each row `[2, batch, kv head, prompt length, head dim]`; or None.
         recorder: Where to note the text's own keys and values, or None.
+        tree: Which token sees which, where a row holds several texts; None where each is one.
 
     Returns:
         `[batch, time, head, head dim]`, and None for the weights.
@@ -133,12 +136,15 @@ def prompted_attention(
         sliding_window = None
     scale = 1.0 / math.sqrt(head_dim) if scaling is None else scaling
 
-    plain = prompt_length == 0 and sliding_window is None and text_bias is None
+    plain = prompt_length == 0 and sliding_window is None and text_bias is None and tree is None
     written_out = softcap is not None or (query.device.type == "cpu" and key.shape[2] <= WRITTEN_OUT_MAX_KEYS)
     mask = None
     if written_out or not plain:
-        mask = causal_mask(time, prompt_length, sliding_window, query.dtype, query.device)
-        if text_bias is not None:  # [head, time, prompt + time]
+        if tree is None:
+            mask = causal_mask(time, prompt_length, sliding_window, query.dtype, query.device)
+        else:
+            mask = tree.mask(prompt_length, sliding_window, query.dtype)
+        if text_bias is not None:  # [head, time, prompt + time], or that for each row
             mask = mask + functional.pad(text_bias.to(query.dtype), (prompt_length, 0))
     if written_out:
         assert mask is not None
@@ -181,8 +187,8 @@ def _attention_written_out(
     scores = folded @ key.transpose(2, 3)  # [batch, kv head, group * time, keys]
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
-    if mask.ndim == 3:
-        mask = mask.view(kv_heads, groups, time, keys)
+    if mask.ndim > 2:  # by head, or by row and head, or by row alone
+        mask = mask.unflatten(-3, (kv_heads, groups) if mask.shape[-3] == heads else (1, 1))
     scores = scores.view(batch, kv_heads, groups, time, keys) + mask
     weights = functional.dropout(functional.softmax(scores, dim=-1), dropout)
     output = weights.view(batch, kv_heads, groups * time, keys) @ value

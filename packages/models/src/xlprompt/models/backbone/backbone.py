@@ -22,6 +22,7 @@ from xlprompt.models.backbone.attention import ATTENTION_NAME, KeyValueRecorder,
 from xlprompt.models.backbone.norms import fuse_norms
 from xlprompt.models.backbone.own_attention import handed_down, take_over
 from xlprompt.models.backbone.prompt_tensors import PromptShape, PromptTensors
+from xlprompt.models.backbone.text_tree import TextTree
 from xlprompt.models.backbone.token_head import TokenHead, token_head
 from xlprompt.models.errors import ModelError
 
@@ -37,6 +38,7 @@ class Backbone(nn.Module):
         fingerprint: What identifies its weights, configuration and tokenizer; see `fingerprint_of`.
         config: transformers' configuration.
         shape: What a prompt must fit.
+        reads_trees: Whether rows may hold several texts that begin alike.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Backbone(nn.Module):
         self.decoder_layers: nn.ModuleList = layers
         self._hands_down = _replace_attention(model, layers, name)
         fuse_norms(model)
+        self.reads_trees = True
         self.shape = shape or self._probe()
         self._tied = tied
 
@@ -168,7 +171,11 @@ class Backbone(nn.Module):
         self.embedding.requires_grad_(embeddings)
 
     def forward(
-        self, input_ids: Tensor, prompt: PromptTensors | None = None, recorder: KeyValueRecorder | None = None
+        self,
+        input_ids: Tensor,
+        prompt: PromptTensors | None = None,
+        recorder: KeyValueRecorder | None = None,
+        tree: TextTree | None = None,
     ) -> Tensor:
         """Hidden states after the last norm.
 
@@ -176,6 +183,7 @@ class Backbone(nn.Module):
             input_ids: `[batch, time]`, padded on the right with any id.
             prompt: What stands in front of the text.
             recorder: Where to note keys and values by layer.
+            tree: The texts of rows that hold several; for backbones that can (`reads_trees`).
 
         Returns:
             `[batch, time, hidden]`, for the text alone.
@@ -189,9 +197,14 @@ class Backbone(nn.Module):
             embeddings = torch.cat((first.expand(len(input_ids), -1, -1), embeddings), dim=1)
         # Slots that run as tokens stand right before the text; without a shift both count from zero.
         slot_positions = torch.arange(slots, device=input_ids.device) + max(prompt.position_offset - slots, 0)
-        text_positions = torch.arange(input_ids.shape[1], device=input_ids.device) + prompt.position_offset
-        positions = torch.cat((slot_positions, text_positions))
+        text_positions = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
         extra: dict[str, Any] = {}
+        if tree is not None:
+            text_positions = tree.positions
+            extra["tree"] = tree.behind(slots)
+        positions = torch.cat(
+            (slot_positions.expand(len(text_positions), -1), text_positions + prompt.position_offset), dim=1
+        )
         if prompt.layers is not None:
             extra["layer_prompts"] = prompt.by_layer()
         if recorder is not None:
@@ -200,7 +213,7 @@ class Backbone(nn.Module):
         with _replaced_slots(self.decoder_layers, prompt.hidden), handing:
             output = self.model(
                 inputs_embeds=embeddings,
-                position_ids=positions[None],
+                position_ids=positions,
                 use_cache=False,
                 **(extra if self._hands_down else {}),
             )
@@ -208,7 +221,7 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def _probe(self) -> PromptShape:
-        """Run two tokens and see what keys each layer hands to `prompted_attention`.
+        """Run a few tokens and see what keys each layer hands to `prompted_attention`, and if trees are read.
 
         Raises:
             ModelError: A layer never called it, or the layers differ in shape.
@@ -216,7 +229,16 @@ class Backbone(nn.Module):
         recorder = KeyValueRecorder()
         was_training = self.training
         self.eval()
-        hidden = self(torch.zeros(1, 2, dtype=torch.long, device=self.device), recorder=recorder)
+        # Two texts that begin alike: in one row, and in a row each.
+        ids, positions, branches = torch.tensor(
+            [
+                [[0, 1, 2], [0, 1, 2], [0, 2, 1]],
+                [[0, 1, 1], [0, 1, 2], [0, 1, 2]],
+                [[0, 1, 2], [0, 0, 0], [0, 0, 0]],
+            ],
+            device=self.device,
+        )
+        hidden = self(ids, recorder=recorder, tree=TextTree(positions, branches))
         self.train(was_training)
         number = len(self.decoder_layers)
         if sorted(recorder.states) != list(range(number)):
@@ -238,8 +260,16 @@ class Backbone(nn.Module):
                 f"{self.name}: layers differ in the shape of their keys and values: {sorted(shapes)}. Take a "
                 "decoder whose layers are alike"
             )
+        if hidden.device.type != "meta":
+            self.reads_trees = _close(hidden[0, 1:], hidden[1:, 1])
         _, kv_heads, _, head_dim = shapes.pop()
         return PromptShape(number, kv_heads, head_dim, hidden.shape[-1])
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    """Whether states are the same but for rounding."""
+    apart = (found.float() - expected.float()).norm() / expected.float().norm()
+    return bool(apart < (1e-3 if found.dtype == torch.float32 else 0.05))
 
 
 def _slides(config: PreTrainedConfig) -> bool:

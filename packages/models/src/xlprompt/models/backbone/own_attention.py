@@ -79,6 +79,14 @@ def alibi_bias(build: Callable[..., Tensor], heads: int, time: int, device: torc
     return of_keys - of_keys.transpose(1, 2)
 
 
+def _bias(
+    build: Callable[..., Tensor], heads: int, time: int, device: torch.device, handed: HandedDown
+) -> Tensor:
+    """ALiBi's bias by the places of tokens in their row, or in their texts where a row holds several."""
+    tree = (handed or {}).get("tree")
+    return alibi_bias(build, heads, time, device) if tree is None else tree.alibi_bias(build, heads)
+
+
 class PromptedBloomAttention(BloomAttention):
     """BLOOM's, by `prompted_attention`."""
 
@@ -95,7 +103,7 @@ class PromptedBloomAttention(BloomAttention):
             value,
             scaling=self.inv_norm_factor,
             dropout=self.attention_dropout.p if self.training else 0.0,
-            text_bias=alibi_bias(bloom_alibi, self.num_heads, time, hidden_states.device),
+            text_bias=_bias(bloom_alibi, self.num_heads, time, hidden_states.device, attention_mask),
             **(attention_mask or {}),
         )
         output = self.dense(output.reshape(batch, time, hidden))
@@ -129,7 +137,7 @@ class PromptedFalconAttention(FalconAttention):
         if alibi is None:  # transformers drops out nothing of rotary models' attention
             query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
         else:
-            bias = alibi_bias(falcon_alibi, self.num_heads, time, hidden_states.device)
+            bias = _bias(falcon_alibi, self.num_heads, time, hidden_states.device, attention_mask)
             options["text_bias"] = bias * self.inv_norm_factor
             options["dropout"] = self.attention_dropout.p if self.training else 0.0
         output, _weights = prompted_attention(

@@ -241,8 +241,8 @@ def share_of_loss(
     """A micro-batch's summed cross-entropy over the decisions of the whole step, a float32 scalar."""
     if states is not None:
         logits = cast(TaskModel, model).head(states.of(batch))
-    else:
-        logits = model(batch.input_ids, batch.rows, batch.columns)  # [readouts of the batch, width]
+    else:  # [readouts of the batch, width]
+        logits = model(batch.input_ids, batch.rows, batch.columns, tree=batch.tree)
     return summed_loss(logits, batch.labels, batch.groups) / decisions
 
 

@@ -217,6 +217,7 @@ class _Fit:
             longest_first=True,  # so that memory runs out in the first minute or never
             rank=processes.rank,
             processes=processes.size,
+            share=self.model.trains_on_trees,
         )
         while not self.is_over():
             self.do_step(next(steps))

@@ -55,9 +55,19 @@ class RunCost:
         }
 
 
-def training_flops(model: TaskModel, lengths: Collection[int], rows: int) -> int:
-    """Model FLOPs of training on so many rows, drawn evenly from rows of these lengths."""
-    return model.flops.step(lengths) * rows // len(lengths)
+def training_flops(
+    model: TaskModel, lengths: Collection[int], rows: int, read: Collection[int] | None = None
+) -> int:
+    """Model FLOPs of training on so many rows, drawn evenly from rows of these lengths.
+
+    Args:
+        model: What is trained.
+        lengths: Tokens of each row.
+        rows: How many are trained on.
+        read: Tokens of what is really read for all of `lengths`, where texts that begin alike share a row;
+            None where each is read by itself.
+    """
+    return model.flops.step(lengths if read is None else read) * rows // len(lengths)
 
 
 def unlabelled_flops(model: TaskModel, text: Unlabelled, *, steps: int) -> int:

@@ -41,10 +41,12 @@ class Workload:
         steps: Optimizer steps.
         batch_size: Rows a step.
         lengths: Tokens of each training row.
-        development_lengths: Tokens of each development row.
+        development_lengths: Tokens of each row that a development score reads.
         evaluations: How often the development set will be scored.
         unlabelled: What a step reads beside its rows; None for nothing.
         once: Which sets are read once, for all steps and scores.
+        read_lengths: Tokens of what is read for all of `lengths`, where rows that begin alike are read as
+            one; None where each is read by itself.
     """
 
     steps: int
@@ -54,6 +56,7 @@ class Workload:
     evaluations: int
     unlabelled: Unlabelled | None = None
     once: ReadOnce = ReadOnce()
+    read_lengths: Collection[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,10 @@ def estimate(
     """Time one pass of a real batch and scale it to the whole run.
 
     Time grows with padded tokens, so the time of a step's first micro-batch, which has its longest rows, is
-    scaled to all tokens of the run, with the step's share of padding; the update of the weights is timed
-    apart. Both passes run twice and the second counts, as the first allocates. Gradients are computed beside
-    the parameters' own; weights and random state are as before afterwards. Measuring resets the GPU's peak
-    memory statistics.
+    scaled to all tokens of the run, with the step's share of padding and of shared beginnings; the update of
+    the weights is timed apart. Both passes run twice and the second counts, as the first allocates. Gradients
+    are computed beside the parameters' own; weights and random state are as before afterwards. Measuring
+    resets the GPU's peak memory statistics.
 
     Memory is what is held now, the gradients and optimizer state to come, and the growth in these passes or
     in AdamW's update, whichever is more. On a CPU the growth is seen in the process's resident set only, to
@@ -156,7 +159,7 @@ def estimate(
         + state.optimizer
         + max(memory.activations, _update_bytes(trained, device, fused=fused)),
         activation_bytes=memory.activations,
-        flops=training_flops(model, workload.lengths, rows) + unlabelled,
+        flops=training_flops(model, workload.lengths, rows, workload.read_lengths) + unlabelled,
         forward_seconds_per_token=forward_rate,
     )
 
@@ -212,7 +215,7 @@ def _memory(device: torch.device) -> Iterator[_Memory]:
 
 
 def _logits(model: TaskModel, batch: Batch) -> Tensor:
-    return model(batch.input_ids, batch.rows, batch.columns)
+    return model(batch.input_ids, batch.rows, batch.columns, tree=batch.tree)
 
 
 def _forward_backward(model: TaskModel, batch: Batch, trained: list[nn.Parameter], memory: _Memory) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from xlprompt.data.encoding.batches import training_steps
+from xlprompt.data.encoding.batches import lengths_in_training, shared_rows, training_steps
 from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import ParameterBudget
@@ -50,24 +50,30 @@ def tell_cost(run: TrainingRun) -> ToldCost:
             pad_id=setup.pad_id,
             longest_first=True,
             processes=processes.size,
+            share=run.model.trains_on_trees,
         )
     )
     once = what_is_read_once(run.model, recipe, run.train.encoded, run.development.encoded, aligned)
+    read = lengths_in_training(run.train.encoded) if run.model.trains_on_trees else lengths
+    developed = run.development.encoded
+    budget = recipe.evaluation.token_budget
+    scored = shared_rows(developed, budget).lengths if run.model.reads_trees else developed.lengths
     rows_a_sequence = len(lengths) / run.train.encoded.sequences
     workload = Workload(
         schedule.steps,
         round(-(-schedule.batch_size // processes.size) * rows_a_sequence),
         lengths,
-        run.development.encoded.lengths,
+        scored,
         evaluations=-(-schedule.steps // schedule.evaluate_every),
         unlabelled=aligned.reads() if aligned else None,
         once=once,
+        read_lengths=read,
     )
     state = run.engine.memory(run.budget, recipe.precision, processes.size)
     with out_of_memory_explained():
         expected = estimate(run.model, step.micro_batches, workload, state=state, device=setup.device)
     peak = device_peak_flops(setup.device, recipe.precision)
-    flops = training_flops(run.model, lengths, len(lengths)) / len(lengths) * schedule.batch_size
+    flops = training_flops(run.model, lengths, len(lengths), read) / len(lengths) * schedule.batch_size
     flops *= rows_a_sequence
     flops += unlabelled_flops(run.model, aligned.reads(), steps=1) if aligned else 0
     show_table(run.console, plan_table(run, expected, once))
