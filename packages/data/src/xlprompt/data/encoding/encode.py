@@ -130,7 +130,13 @@ class Encoded:
         return self.task.kind.gold(self)
 
     def _arrow(self, column: str) -> pa.Array:
-        return self._rows.column(column).combine_chunks()
+        if column not in self._columns:
+            self._columns[column] = self._rows.column(column).combine_chunks()
+        return self._columns[column]
+
+    @cached_property
+    def _columns(self) -> dict[str, pa.Array]:
+        return {}
 
     @cached_property
     def _rows(self) -> pa.Table:
@@ -194,7 +200,7 @@ def encode(
         cutter = Cutter(tokenizer, settings.granularity) if finer else None
         how = Encoder(tokenizer, settings, cutter, spaced)
         rows = task.kind.encode(dataset.select_columns(columns), task, how)
-        return rows.to_dataset(), {"truncated": rows.truncated}
+        return rows.to_dataset(identity), {"truncated": rows.truncated}
 
     rows, facts = build() if cache_dir is None else load_or_build(cache_dir, identity, build)
     return Encoded(

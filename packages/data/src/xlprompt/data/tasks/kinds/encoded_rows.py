@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 # Texts a tokenizer call: enough to keep its threads busy, few enough to hold their intermediate results.
 TEXTS_AT_ONCE = 10_000
 
+_ROWS_AS_LISTS = 10_000
+_READ = ("input_ids", "readouts", "labels", "words")
+_SPANS = ("begins", "ends")
+
 
 class Encoder(NamedTuple):
     """A tokenizer and how it is to be used.
@@ -47,18 +51,17 @@ class Encoder(NamedTuple):
 
 
 class EncodedRows:
-    """Rows under construction."""
+    """Rows under construction, held as Arrow tables but for the last few thousand.
+
+    As Python's lists of numbers a million tagged sentences would take four times the room.
+    """
 
     def __init__(self) -> None:
         """Begin without a row."""
-        self.input_ids: list[list[int]] = []
-        self.readouts: list[Sequence[int]] = []
-        self.labels: list[Sequence[int]] = []
-        self.words: list[Sequence[int]] = []
-        self.begins: list[Sequence[int]] = []
-        self.ends: list[Sequence[int]] = []
-        self.example: list[int] = []
         self.truncated = 0
+        self._parts: list[pa.Table] = []
+        self._examples: list[int] = []
+        self._lists: dict[str, list[Sequence[int]]] = {column: [] for column in _READ}
 
     def add(
         self,
@@ -79,30 +82,36 @@ class EncodedRows:
             words: Which of the example's words or options each read-out is.
             spans: Where each token that is read begins and ends in its text; given for all rows or for none.
         """
-        self.example.append(example)
-        self.input_ids.append(input_ids)
-        self.readouts.append(readouts)
-        self.labels.append(labels)
-        self.words.append(words)
+        self._examples.append(example)
+        for column, values in zip(_READ, (input_ids, readouts, labels, words), strict=True):
+            self._lists[column].append(values)
         if spans is not None:
-            self.begins.append(spans[0])
-            self.ends.append(spans[1])
+            for column, values in zip(_SPANS, spans, strict=True):
+                self._lists.setdefault(column, []).append(values)
+        if len(self._examples) >= _ROWS_AS_LISTS:
+            self._put_away()
 
-    def to_dataset(self) -> Dataset:
-        """All rows as one table."""
+    def to_dataset(self, fingerprint: str) -> Dataset:
+        """All rows as one table.
+
+        Args:
+            fingerprint: The dataset's own; `datasets` would hash a copy of all rows to make one.
+        """
         from datasets import Dataset
 
+        if self._examples or not self._parts:
+            self._put_away()
+        return Dataset(pa.concat_tables(self._parts), fingerprint=fingerprint)
+
+    def _put_away(self) -> None:
+        """Turn the lists into a table, and begin new ones."""
         columns = {
-            "input_ids": _list_array(self.input_ids, pa.int32()),
-            "readouts": _list_array(self.readouts, pa.int32()),
-            "labels": _list_array(self.labels, pa.int64()),
-            "example": pa.array(self.example, pa.int64()),
-            "words": _list_array(self.words, pa.int32()),
+            column: _list_array(lists, pa.int64() if column == "labels" else pa.int32())
+            for column, lists in self._lists.items()
         }
-        if self.begins:
-            columns["begins"] = _list_array(self.begins, pa.int32())
-            columns["ends"] = _list_array(self.ends, pa.int32())
-        return Dataset(pa.table(columns))
+        self._parts.append(pa.table({**columns, "example": pa.array(self._examples, pa.int64())}))
+        self._examples = []
+        self._lists = {column: [] for column in self._lists}
 
 
 def _list_array(lists: Sequence[Sequence[int]], kind: pa.DataType) -> pa.ListArray:
