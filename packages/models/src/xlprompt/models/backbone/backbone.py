@@ -12,7 +12,7 @@ decided here.
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,30 @@ from xlprompt.models.backbone.attention import ATTENTION_NAME, KeyValueRecorder,
 from xlprompt.models.backbone.norms import fuse_norms
 from xlprompt.models.backbone.own_attention import handed_down, take_over
 from xlprompt.models.backbone.prompt_tensors import PromptShape, PromptTensors
+from xlprompt.models.backbone.readouts import (
+    MOST_READ,
+    FewQueries,
+    KeysAndValuesKept,
+    Readouts,
+    few_queries,
+    picked,
+)
 from xlprompt.models.backbone.token_head import TokenHead, token_head
 from xlprompt.models.errors import ModelError
 
 INSTEAD = "Take another decoder (XGLM, BLOOM, GPT-2, OPT, Llama, Gemma, Qwen, Mistral and most newer ones)"
+LastLayer = Literal["whole", "few", "few, filled up"]
+# What code that was not written for it may raise when it is given read-outs alone.
+_STRANGE = (
+    KeysAndValuesKept,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+)
 _LAYERS = ("layers", "h", "decoder.layers")  # most decoders; GPT-2, BLOOM, Falcon; OPT
 
 
@@ -74,7 +94,9 @@ class Backbone(nn.Module):
         self.decoder_layers: nn.ModuleList = layers
         self._hands_down = _replace_attention(model, layers, name)
         fuse_norms(model)
+        self._last_layer: LastLayer = "whole"
         self.shape = shape or self._probe()
+        self._last_layer = self._probe_last_layer()
         self._tied = tied
 
     @property
@@ -168,7 +190,11 @@ class Backbone(nn.Module):
         self.embedding.requires_grad_(embeddings)
 
     def forward(
-        self, input_ids: Tensor, prompt: PromptTensors | None = None, recorder: KeyValueRecorder | None = None
+        self,
+        input_ids: Tensor,
+        prompt: PromptTensors | None = None,
+        recorder: KeyValueRecorder | None = None,
+        readouts: Readouts | None = None,
     ) -> Tensor:
         """Hidden states after the last norm.
 
@@ -176,9 +202,11 @@ class Backbone(nn.Module):
             input_ids: `[batch, time]`, padded on the right with any id.
             prompt: What stands in front of the text.
             recorder: Where to note keys and values by layer.
+            readouts: What is read; None for every position. Nothing else is computed in the last layer where
+                that is possible and saves time.
 
         Returns:
-            `[batch, time, hidden]`, for the text alone.
+            `[batch, time, hidden]`, for the text alone; with `readouts` `[batch, most, hidden]`.
         """
         prompt = prompt or PromptTensors()
         embeddings = self.embedding(input_ids)
@@ -196,15 +224,32 @@ class Backbone(nn.Module):
             extra["layer_prompts"] = prompt.by_layer()
         if recorder is not None:
             extra["recorder"] = recorder
+        last = self.decoder_layers[-1]
+        few = None
+        if readouts is not None and self._computes_few(readouts, input_ids.shape[1]):
+            few = extra["few"] = FewQueries(len(self.decoder_layers) - 1, readouts.columns + slots)
         handing = nullcontext() if self._hands_down else handed_down(self.decoder_layers, extra)
-        with _replaced_slots(self.decoder_layers, prompt.hidden), handing:
+        few_alone = few_queries(last, few, fill_up=self._last_layer == "few, filled up")
+        with _replaced_slots(self.decoder_layers, prompt.hidden), handing, few_alone:
             output = self.model(
                 inputs_embeds=embeddings,
                 position_ids=positions[None],
                 use_cache=False,
                 **(extra if self._hands_down else {}),
             )
-        return output.last_hidden_state[:, slots:]
+        hidden: Tensor = output.last_hidden_state
+        if readouts is None:
+            return hidden[:, slots:]
+        return hidden[:, : readouts.most] if few is not None else picked(hidden[:, slots:], readouts.columns)
+
+    def _computes_few(self, readouts: Readouts, time: int) -> bool:
+        """Whether the last layer computes read-outs alone in a pass over so many positions."""
+        return (
+            self._last_layer != "whole"
+            and readouts.most <= MOST_READ * time
+            and not self.decoder_layers[-1]._forward_hooks  # somebody looks at all that comes out of it
+            and not hasattr(self.embedding.weight, "ds_id")  # ZeRO 3 counts the calls of modules
+        )
 
     @torch.no_grad()
     def _probe(self) -> PromptShape:
@@ -241,6 +286,35 @@ class Backbone(nn.Module):
         _, kv_heads, _, head_dim = shapes.pop()
         return PromptShape(number, kv_heads, head_dim, hidden.shape[-1])
 
+    @torch.no_grad()
+    def _probe_last_layer(self) -> LastLayer:
+        """Try whether the last layer, told to compute read-outs alone, computes them as ever.
+
+        Queries are compared beside what comes out, as flat attention would hide a wrong position of theirs.
+        """
+        rows, length = 2, 6
+        ids = torch.arange(rows * length, device=self.device).view(rows, length) % self.vocab_size
+        columns = torch.tensor([[1, 3], [5, 2]], device=self.device)
+        whole, few = KeyValueRecorder(), KeyValueRecorder()
+        was_training = self.training
+        self.eval()
+        expected = picked(self(ids, recorder=whole), columns)
+        found: LastLayer = "whole"
+        ways: tuple[LastLayer, ...] = ("few", "few, filled up")
+        for way in ways:
+            self._last_layer = way
+            try:
+                states = self(ids, recorder=few, readouts=Readouts(columns, columns.new_empty(0)))
+            except _STRANGE:
+                continue
+            assert whole.queries is not None and few.queries is not None
+            queries = picked(whole.queries.transpose(1, 2), columns).transpose(1, 2)
+            if _alike(states, expected) and _alike(few.queries, queries):
+                found = way
+                break
+        self.train(was_training)
+        return found
+
 
 def _slides(config: PreTrainedConfig) -> bool:
     """Whether a configuration has layers that see a part of the text only."""
@@ -252,6 +326,15 @@ def _slides(config: PreTrainedConfig) -> bool:
     positions = getattr(config, "max_position_embeddings", None)
     kinds = getattr(config, "layer_types", None)
     return (positions is None or window < positions) and (kinds is None or "sliding_attention" in kinds)
+
+
+def _alike(found: Tensor, expected: Tensor) -> bool:
+    """Whether two tensors are the same but for rounding; of tensors without values, whether shapes are."""
+    if found.shape != expected.shape or found.device.type == "meta":
+        return found.shape == expected.shape
+    tolerance = 1e-4 if expected.dtype in (torch.float32, torch.float64) else 2e-2
+    size = expected.abs().max()
+    return bool((found - expected).abs().max() <= tolerance * size)
 
 
 @contextmanager

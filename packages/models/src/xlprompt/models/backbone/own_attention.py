@@ -79,6 +79,12 @@ def alibi_bias(build: Callable[..., Tensor], heads: int, time: int, device: torc
     return of_keys - of_keys.transpose(1, 2)
 
 
+def _whole(handed: HandedDown, time: int) -> int:
+    """Positions of the text, where a layer may be given read-outs alone."""
+    few = None if handed is None else handed.get("few")
+    return time if few is None or few.whole is None else few.whole[0].shape[2]
+
+
 class PromptedBloomAttention(BloomAttention):
     """BLOOM's, by `prompted_attention`."""
 
@@ -95,7 +101,9 @@ class PromptedBloomAttention(BloomAttention):
             value,
             scaling=self.inv_norm_factor,
             dropout=self.attention_dropout.p if self.training else 0.0,
-            text_bias=alibi_bias(bloom_alibi, self.num_heads, time, hidden_states.device),
+            text_bias=alibi_bias(
+                bloom_alibi, self.num_heads, _whole(attention_mask, time), hidden_states.device
+            ),
             **(attention_mask or {}),
         )
         output = self.dense(output.reshape(batch, time, hidden))
@@ -129,7 +137,8 @@ class PromptedFalconAttention(FalconAttention):
         if alibi is None:  # transformers drops out nothing of rotary models' attention
             query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
         else:
-            bias = alibi_bias(falcon_alibi, self.num_heads, time, hidden_states.device)
+            whole = _whole(attention_mask, time)
+            bias = alibi_bias(falcon_alibi, self.num_heads, whole, hidden_states.device)
             options["text_bias"] = bias * self.inv_norm_factor
             options["dropout"] = self.attention_dropout.p if self.training else 0.0
         output, _weights = prompted_attention(

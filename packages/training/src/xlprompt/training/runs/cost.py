@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from xlprompt.models import TaskModel
+from xlprompt.models.backbone.readouts import MOST_READ
 from xlprompt.training.alignment.loss import Unlabelled
 from xlprompt.training.machine.speed import PeakRate
 from xlprompt.training.store.metric_names import (
@@ -55,16 +57,37 @@ class RunCost:
         }
 
 
-def training_flops(model: TaskModel, lengths: Collection[int], rows: int) -> int:
-    """Model FLOPs of training on so many rows, drawn evenly from rows of these lengths."""
-    return model.flops.step(lengths) * rows // len(lengths)
+def training_flops(model: TaskModel, lengths: Collection[int], rows: int, readouts: float = 1.0) -> int:
+    """Model FLOPs of training on so many rows, drawn evenly from rows of these lengths.
+
+    Args:
+        model: The model.
+        lengths: Tokens of each row.
+        rows: How many are trained on.
+        readouts: Read-outs of a row, on average.
+    """
+    return _flops(model, "step", lengths, readouts) * rows // len(lengths)
 
 
-def unlabelled_flops(model: TaskModel, text: Unlabelled, *, steps: int) -> int:
+def unlabelled_flops(model: TaskModel, text: Unlabelled, *, steps: int, readouts: float = 1.0) -> int:
     """Model FLOPs of what an alignment loss adds: both passes over one text, the first over the other."""
     rows = steps * text.rows
-    forward = model.flops.forward(text.target_lengths) * rows // len(text.target_lengths)
-    return training_flops(model, text.lengths, rows) + forward
+    forward = _flops(model, "forward", text.target_lengths, readouts) * rows // len(text.target_lengths)
+    return training_flops(model, text.lengths, rows, readouts) + forward
+
+
+def _flops(
+    model: TaskModel, which: Literal["forward", "step"], lengths: Collection[int], readouts: float
+) -> int:
+    """FLOPs of rows: those of one read-out, those of all, or as far between as read-outs are."""
+    once: int = getattr(model.flops, which)(lengths)
+    mean = sum(map(int, lengths)) / len(lengths)
+    if readouts <= 1:
+        return once
+    every: int = getattr(model.dense_flops, which)(lengths)
+    return (
+        every if readouts > MOST_READ * mean else once + round((every - once) * (readouts - 1) / (mean - 1))
+    )
 
 
 def measured(

@@ -43,6 +43,7 @@ class Workload:
         development_lengths: Tokens of each development row.
         evaluations: How often the development set will be scored.
         unlabelled: What a step reads beside its rows; None for nothing.
+        readouts: Read-outs of a training row, on average.
     """
 
     steps: int
@@ -51,6 +52,7 @@ class Workload:
     development_lengths: Collection[int]
     evaluations: int
     unlabelled: Unlabelled | None = None
+    readouts: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def estimate(
     forward_rate = forward_seconds / tokens
     unlabelled_seconds, unlabelled = 0.0, 0
     if (text := workload.unlabelled) is not None:
-        unlabelled = unlabelled_flops(model, text, steps=workload.steps)
+        unlabelled = unlabelled_flops(model, text, steps=workload.steps, readouts=workload.readouts)
         own, target = (sum(each) / len(each) for each in (text.lengths, text.target_lengths))
         row_seconds = pass_seconds / tokens * own + forward_rate * target
         unlabelled_seconds = row_seconds / real * workload.steps * text.rows
@@ -151,7 +153,7 @@ def estimate(
         + state.optimizer
         + max(memory.activations, _update_bytes(trained, device, fused=fused)),
         activation_bytes=memory.activations,
-        flops=training_flops(model, workload.lengths, rows) + unlabelled,
+        flops=training_flops(model, workload.lengths, rows, workload.readouts) + unlabelled,
         forward_seconds_per_token=forward_rate,
     )
 

@@ -57,14 +57,15 @@ def tell_cost(run: TrainingRun) -> ToldCost:
         run.development.encoded.lengths,
         evaluations=-(-schedule.steps // schedule.evaluate_every),
         unlabelled=aligned.reads() if aligned else None,
+        readouts=(readouts := run.train.encoded.num_readouts / len(lengths)),
     )
     state = run.engine.memory(run.budget, recipe.precision, processes.size)
     with out_of_memory_explained():
         expected = estimate(run.model, step.micro_batches, workload, state=state, device=setup.device)
     peak = device_peak_flops(setup.device, recipe.precision)
-    flops = training_flops(run.model, lengths, len(lengths)) / len(lengths) * schedule.batch_size
+    flops = training_flops(run.model, lengths, len(lengths), readouts) / len(lengths) * schedule.batch_size
     flops *= rows_a_sequence
-    flops += unlabelled_flops(run.model, aligned.reads(), steps=1) if aligned else 0
+    flops += unlabelled_flops(run.model, aligned.reads(), steps=1, readouts=readouts) if aligned else 0
     show_table(run.console, plan_table(run, expected))
     return ToldCost(expected, peak, flops)
 
