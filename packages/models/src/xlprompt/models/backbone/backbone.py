@@ -9,6 +9,8 @@ registered function, never call it, and then attend without a causal mask. Wheth
 decided here.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from xlprompt.models.backbone.attention import ATTENTION_NAME, KeyValueRecorder, XGLMAttention
+from xlprompt.models.backbone.dropout import CheapDropout, drops_out
 from xlprompt.models.backbone.norms import fuse_norms
 from xlprompt.models.backbone.own_attention import handed_down, take_over
 from xlprompt.models.backbone.prompt_tensors import PromptShape, PromptTensors
@@ -94,6 +97,7 @@ class Backbone(nn.Module):
         self.decoder_layers: nn.ModuleList = layers
         self._hands_down = _replace_attention(model, layers, name)
         fuse_norms(model)
+        self._drops_out = False
         self._last_layer: LastLayer = "whole"
         self.shape = shape or self._probe()
         self._last_layer = self._probe_last_layer()
@@ -173,6 +177,12 @@ class Backbone(nn.Module):
         """Recompute each layer in the backward pass instead of keeping its activations."""
         self.model.activation_checkpointing_enable()  # non-reentrant by default
 
+    def train(self, mode: bool = True) -> Backbone:
+        """Train or evaluate; as torch's, and looks whether anything drops out."""
+        super().train(mode)
+        self._drops_out = mode and drops_out(self.model)
+        return self
+
     def freeze(self, *, fuse: bool = True) -> None:
         """Let no weight train, and use what a frozen backbone allows: fused projections for XGLM.
 
@@ -230,7 +240,10 @@ class Backbone(nn.Module):
             few = extra["few"] = FewQueries(len(self.decoder_layers) - 1, readouts.columns + slots)
         handing = nullcontext() if self._hands_down else handed_down(self.decoder_layers, extra)
         few_alone = few_queries(last, few, fill_up=self._last_layer == "few, filled up")
-        with _replaced_slots(self.decoder_layers, prompt.hidden), handing, few_alone:
+        # What gradient checkpointing recomputes must draw the same mask, and is recomputed outside.
+        draws = self._drops_out and not getattr(last, "gradient_checkpointing", False)
+        dropout = CheapDropout() if draws else nullcontext()
+        with _replaced_slots(self.decoder_layers, prompt.hidden), handing, few_alone, dropout:
             output = self.model(
                 inputs_embeds=embeddings,
                 position_ids=positions[None],
@@ -307,7 +320,8 @@ class Backbone(nn.Module):
                 states = self(ids, recorder=few, readouts=Readouts(columns, columns.new_empty(0)))
             except _STRANGE:
                 continue
-            assert whole.queries is not None and few.queries is not None
+            assert whole.queries is not None
+            assert few.queries is not None
             queries = picked(whole.queries.transpose(1, 2), columns).transpose(1, 2)
             if _alike(states, expected) and _alike(few.queries, queries):
                 found = way
