@@ -102,15 +102,15 @@ def feed_forward_positions(model: TaskModel, ids: Tensor, columns: Tensor) -> in
     return seen[-1]
 
 
-def test_the_feed_forward_sees_read_outs_alone_unless_more_than_half_of_a_row_is_read(
+def test_the_feed_forward_sees_read_outs_alone_unless_most_of_a_row_is_read(
     ids: Tensor, folder_of: Any
 ) -> None:
     folder = folder_of("XGLM")
     model = built(load_backbone(str(folder), dtype="float32"), folder, PromptSettings(length=3))
-    half = int(MOST_READ * ids.shape[1])
+    few = int(MOST_READ * ids.shape[1])
     assert feed_forward_positions(model, ids, torch.arange(1)) == 1
-    assert feed_forward_positions(model, ids, torch.arange(half)) == half
-    assert feed_forward_positions(model, ids, torch.arange(half + 1)) == ids.shape[1]
+    assert feed_forward_positions(model, ids, torch.arange(few)) == few
+    assert feed_forward_positions(model, ids, torch.arange(few + 1)) == ids.shape[1]
     with changed_layer(model.backbone, 2, lambda states: states):  # which is to see every token
         assert feed_forward_positions(model, ids, torch.arange(1)) == ids.shape[1]
 

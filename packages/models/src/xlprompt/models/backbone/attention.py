@@ -134,8 +134,7 @@ def prompted_attention(
         few = None
     if few is not None:
         key, value = few.attended(key, value)
-    heads, _, head_dim = query.shape[1:]
-    time = key.shape[2]
+    heads, head_dim, time = query.shape[1], query.shape[3], key.shape[2]
     prompt_length = 0
     if layer_prompts is not None and (prompt := layer_prompts.get(layer)) is not None:
         prompt_length = prompt.shape[-2]

@@ -27,28 +27,18 @@ from xlprompt.models.backbone.own_attention import handed_down, take_over
 from xlprompt.models.backbone.prompt_tensors import PromptShape, PromptTensors
 from xlprompt.models.backbone.readouts import (
     MOST_READ,
+    STRANGE,
     FewQueries,
-    KeysAndValuesKept,
     Readouts,
     few_queries,
     picked,
+    same_but_for_rounding,
 )
 from xlprompt.models.backbone.token_head import TokenHead, token_head
 from xlprompt.models.errors import ModelError
 
 INSTEAD = "Take another decoder (XGLM, BLOOM, GPT-2, OPT, Llama, Gemma, Qwen, Mistral and most newer ones)"
 LastLayer = Literal["whole", "few", "few, filled up"]
-# What code that was not written for it may raise when it is given read-outs alone.
-_STRANGE = (
-    KeysAndValuesKept,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    NotImplementedError,
-)
 _LAYERS = ("layers", "h", "decoder.layers")  # most decoders; GPT-2, BLOOM, Falcon; OPT
 
 
@@ -318,12 +308,12 @@ class Backbone(nn.Module):
             self._last_layer = way
             try:
                 states = self(ids, recorder=few, readouts=Readouts(columns, columns.new_empty(0)))
-            except _STRANGE:
+            except STRANGE:
                 continue
             assert whole.queries is not None
             assert few.queries is not None
             queries = picked(whole.queries.transpose(1, 2), columns).transpose(1, 2)
-            if _alike(states, expected) and _alike(few.queries, queries):
+            if same_but_for_rounding(states, expected) and same_but_for_rounding(few.queries, queries):
                 found = way
                 break
         self.train(was_training)
@@ -340,15 +330,6 @@ def _slides(config: PreTrainedConfig) -> bool:
     positions = getattr(config, "max_position_embeddings", None)
     kinds = getattr(config, "layer_types", None)
     return (positions is None or window < positions) and (kinds is None or "sliding_attention" in kinds)
-
-
-def _alike(found: Tensor, expected: Tensor) -> bool:
-    """Whether two tensors are the same but for rounding; of tensors without values, whether shapes are."""
-    if found.shape != expected.shape or found.device.type == "meta":
-        return found.shape == expected.shape
-    tolerance = 1e-4 if expected.dtype in (torch.float32, torch.float64) else 2e-2
-    size = expected.abs().max()
-    return bool((found - expected).abs().max() <= tolerance * size)
 
 
 @contextmanager
