@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python experiments/bench/readouts.py
 
-One layer of XGLM-564M's shape in bfloat16, 16 rows of 40 tokens, forward; CPU seconds, best of several passes.
+One layer of XGLM-564M's shape in bfloat16, 16 rows of 40 tokens, forward; CPU seconds, the best pass.
 """
 
 import time
