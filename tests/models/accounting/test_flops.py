@@ -67,7 +67,16 @@ WHOLE = {"xglm-564M": (197_155_553_280, 401_478_184_960), "gemma-3-270m": (69_35
 
 
 def flops_of(model, method):
-    return weightless_task_model(model, num_labels=3, method=method).flops
+    """Of rows that are read at every token, of which the whole last layer is computed."""
+    return weightless_task_model(model, num_labels=3, method=method).dense_flops
+
+
+def test_the_last_layer_of_a_row_that_is_read_once_counts_keys_and_values_and_one_token():
+    model = weightless_task_model("xglm-564M", num_labels=3, method=PromptSettings(length=15))
+    length, width = 40, 1024
+    spared = (2 * width**2 + 2 * width * 4096) * 2 + 4 * (length + 15) * width  # of each token but one
+    saved = (length - 1) * spared
+    assert model.dense_flops.forward([length]) - model.flops.forward([length]) == saved
 
 
 @pytest.mark.parametrize("model", BY_ARITHMETIC)
@@ -150,7 +159,7 @@ def test_torch_counts_the_same_in_a_real_step(family, case, request):
     folder, method = request.getfixturevalue(family), CASES[case]
     model = built(folder, method)
     rows, length = 2, 11  # equal lengths: a padded row would be computed, and is not counted
-    assert model.flops == flops_of(str(folder), method)
+    assert model.dense_flops == flops_of(str(folder), method)
     where = torch.arange(rows)
     with FlopCounterMode(display=False) as counter:
         logits = model(torch.ones(rows, length, dtype=torch.long), where, where + 2)
@@ -166,7 +175,9 @@ def test_torch_counts_the_same_in_a_real_step(family, case, request):
 def test_counting_leaves_weights_gradients_and_modes_as_they_are(name, tiny_xglm):
     model = built(tiny_xglm, METHODS[name], gradient_checkpointing=True, dropout="pretrained").train()
     before = copy.deepcopy(model.state_dict())
-    assert model.flops == flops_of(str(tiny_xglm), METHODS[name])  # what is computed twice is needed once
+    assert model.dense_flops == flops_of(
+        str(tiny_xglm), METHODS[name]
+    )  # what is computed twice is needed once
     assert all(torch.equal(before[path], tensor) for path, tensor in model.state_dict().items())
     assert all(one.grad is None and one.device.type == "cpu" for one in model.parameters())
     assert all(module.training for module in model.modules())

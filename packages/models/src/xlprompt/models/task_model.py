@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from xlprompt.models.accounting.budget import ParameterBudget, count_parameters
 from xlprompt.models.accounting.flops import Flops, count_flops
 from xlprompt.models.backbone.backbone import Backbone
+from xlprompt.models.backbone.readouts import Readouts
 from xlprompt.models.backbone.text_tree import TextTree
 from xlprompt.models.errors import ModelError
 from xlprompt.models.heads import LinearHead, NoHead, VerbalizerHead, label_word_ids
@@ -101,9 +102,11 @@ class TaskModel(nn.Module):
         prompt = None if self.prompts is None else self.prompts(self.backbone.dtype)
         # With nothing to train below the head, no activation is kept and nothing goes backward.
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.method.needs_backward):
-            hidden = self.backbone(input_ids, prompt, tree=None if tree is None else TextTree(*tree))
+            readouts = Readouts.of(rows, columns, len(input_ids))
+            texts = None if tree is None else TextTree(*tree)
+            hidden = self.backbone(input_ids, prompt, tree=texts, readouts=readouts)
         # One index_select: on a CPU its backward is many times faster than that of hidden[rows, columns].
-        return hidden.flatten(0, 1).index_select(0, rows * input_ids.shape[1] + columns)
+        return hidden.flatten(0, 1).index_select(0, readouts.places)
 
     def prompt_parameters(self) -> list[nn.Parameter]:
         """The prompt's trainable parameters."""
@@ -180,8 +183,13 @@ class TaskModel(nn.Module):
 
     @functools.cached_property
     def flops(self) -> Flops:
-        """FLOPs by length of row, counted when they are first asked for."""
+        """FLOPs by length of a row that is read once, counted when they are first asked for."""
         return count_flops(self, self.backbone.device)
+
+    @functools.cached_property
+    def dense_flops(self) -> Flops:
+        """The same of a row that is read at every token."""
+        return count_flops(self, self.backbone.device, dense=True)
 
 
 def drops_out(model: nn.Module) -> bool:

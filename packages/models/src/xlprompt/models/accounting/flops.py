@@ -9,6 +9,8 @@ the task's head.
   mask or a sliding window throws away is not taken off.
 - Gradient checkpointing computes more, but needs no more: it adds nothing, as in PaLM's model FLOPs
   utilization. Nor does the update of the weights, which is no matrix product.
+- Of the last layer what a decoder computes counts: read-outs alone where few are read (see
+  `xlprompt.models.backbone.readouts`), keys and values of all positions, and by most decoders their queries.
 - What is frozen and lies below all that trains has no gradient, and a frozen matrix none of its own.
 """
 
@@ -63,34 +65,36 @@ class Flops:
     step: Quadratic
 
 
-def count_flops(model: nn.Module, device: torch.device) -> Flops:
+def count_flops(model: nn.Module, device: torch.device, *, dense: bool = False) -> Flops:
     """Count a task model's FLOPs; its weights, gradients and modes stay as they are.
 
     Args:
         model: A `TaskModel`.
         device: Where it is, for models that look at the values that they compute: a meta tensor has none.
+        dense: Read every token of a row; else one.
     """
     try:
-        counts = [_count(model, length, torch.device("meta")) for length in _LENGTHS]
+        counts = [_count(model, length, torch.device("meta"), dense) for length in _LENGTHS]
     except (NotImplementedError, RuntimeError) as error:
         if "meta" not in str(error).lower():
             raise
-        counts = [_count(model, length, device) for length in _LENGTHS]
+        counts = [_count(model, length, device, dense) for length in _LENGTHS]
     return Flops(*(Quadratic.through(*of_pass) for of_pass in zip(*counts, strict=True)))
 
 
-def _count(model: nn.Module, length: int, device: torch.device) -> tuple[int, int]:
+def _count(model: nn.Module, length: int, device: torch.device, dense: bool) -> tuple[int, int]:
     """FLOPs of a forward pass over a row, and of forward and backward."""
     state = {
         name: tensor.detach().to(device).requires_grad_(tensor.requires_grad)
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]
     }
     trained = [tensor for tensor in state.values() if tensor.requires_grad]
-    ids, where = (torch.zeros(*size, dtype=torch.long, device=device) for size in ((1, length), (1,)))
+    columns = torch.arange(length if dense else 1, device=device)
+    ids, rows = torch.zeros(1, length, dtype=torch.long, device=device), torch.zeros_like(columns)
     with _evaluating(model), FlopCounterMode(display=False) as counter, torch.enable_grad():
         # With ties a module of two names, such as a backbone's layers, would keep our tensors (torch 2.13).
         states: Tensor = functional_call(
-            model, state, (ids, where, where), {"only_states": True}, tie_weights=False
+            model, state, (ids, rows, columns), {"only_states": True}, tie_weights=False
         )
         forward = counter.get_total_flops()
         if states.requires_grad:

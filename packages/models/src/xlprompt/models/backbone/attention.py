@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface
 
+from xlprompt.models.backbone.readouts import FewQueries
 from xlprompt.models.backbone.text_tree import TextTree
 from xlprompt.models.errors import ModelError
 
@@ -35,10 +36,12 @@ class KeyValueRecorder:
     """Collects each layer's keys and values of its text, `[batch, kv head, time, head dim]` each.
 
     Attributes:
+        queries: The last layer's that was run, `[batch, head, time, head dim]`.
         states: Keys and values by layer.
         windows: Sliding windows by layer, of those that have one.
     """
 
+    queries: Tensor | None = None
     states: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     windows: dict[int, int] = field(default_factory=dict)
 
@@ -86,6 +89,7 @@ def prompted_attention(
     layer_prompts: Mapping[int, Tensor] | None = None,
     recorder: KeyValueRecorder | None = None,
     tree: TextTree | None = None,
+    few: FewQueries | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Causal attention over a layer's prompt and the text, as transformers' attention interface calls it.
@@ -108,6 +112,8 @@ def prompted_attention(
             another one for each row `[2, batch, kv head, prompt length, head dim]`; or None.
         recorder: Where to note the text's own keys and values, or None.
         tree: Which token sees which, where a row holds several texts; None where each is one.
+        few: What the last layer is to compute, or None for every position; there `query` is of read-outs
+            alone, and `key` and `value` are not looked at.
 
     Returns:
         `[batch, time, head, head dim]`, and None for the weights.
@@ -123,11 +129,15 @@ def prompted_attention(
         )
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     if recorder is not None:
-        recorder.states[layer] = (key, value)
+        recorder.states[layer], recorder.queries = (key, value), query
         if sliding_window is not None:
             recorder.windows[layer] = sliding_window
 
-    heads, time, head_dim = query.shape[1:]
+    if few is not None and few.layer != layer:
+        few = None
+    if few is not None:
+        key, value = few.attended(key, value)
+    heads, head_dim, time = query.shape[1], query.shape[3], key.shape[2]
     prompt_length = 0
     if layer_prompts is not None and (prompt := layer_prompts.get(layer)) is not None:
         prompt_length = prompt.shape[-2]
@@ -136,7 +146,8 @@ def prompted_attention(
         sliding_window = None
     scale = 1.0 / math.sqrt(head_dim) if scaling is None else scaling
 
-    plain = prompt_length == 0 and sliding_window is None and text_bias is None and tree is None
+    known = prompt_length == 0 and sliding_window is None and text_bias is None
+    plain = known and tree is None and few is None
     written_out = softcap is not None or (query.device.type == "cpu" and key.shape[2] <= WRITTEN_OUT_MAX_KEYS)
     mask = None
     if written_out or not plain:
@@ -146,6 +157,8 @@ def prompted_attention(
             mask = tree.mask(prompt_length, sliding_window, query.dtype)
         if text_bias is not None:  # [head, time, prompt + time], or that for each row
             mask = mask + functional.pad(text_bias.to(query.dtype), (prompt_length, 0))
+        if few is not None:
+            mask = few.rows_of(mask)  # [batch, 1 or head, most, prompt + time]
     if written_out:
         assert mask is not None
         output = _attention_written_out(query, key, value, mask, scale, dropout, softcap)
@@ -230,18 +243,29 @@ class XGLMAttention(nn.Module):
     def forward(self, hidden_states: Tensor, **kwargs: object) -> tuple[Tensor, None]:
         """Attend within `hidden_states`, `[batch, time, hidden]`, and to `kwargs["layer_prompts"]`."""
         batch, time, hidden = hidden_states.shape
-        if self.fused_weight is not None:
-            projected = functional.linear(hidden_states, self.fused_weight, self.fused_bias).split(
-                hidden, dim=-1
-            )
+        few = kwargs.get("few")
+        if not isinstance(few, FewQueries) or few.layer != self.layer_idx:
+            query, key, value = self._heads(*self._projected(hidden_states, 0, 3))
+        elif few.whole is None:
+            few.keep(*self._heads(*self._projected(hidden_states, 1, 3)))
         else:
-            projected = (self.q_proj(hidden_states), self.k_proj(hidden_states), self.v_proj(hidden_states))
-        query, key, value = (
-            states.view(batch, time, self.num_heads, self.head_dim).transpose(1, 2) for states in projected
-        )
+            (query,), (key, value) = self._heads(*self._projected(hidden_states, 0, 1)), few.whole
         dropout = self.dropout if self.training else 0.0
         output, _ = prompted_attention(self, query, key, value, dropout=dropout, **kwargs)  # type: ignore[arg-type]
         return self.out_proj(output.reshape(batch, time, hidden)), None
+
+    def _projected(self, states: Tensor, first: int, end: int) -> tuple[Tensor, ...]:
+        """Those from `first` up to `end` of query, key and value, `[batch, time, hidden]` each."""
+        if self.fused_weight is None:
+            return tuple(each(states) for each in (self.q_proj, self.k_proj, self.v_proj)[first:end])
+        width = states.shape[-1]
+        chosen = slice(first * width, end * width)
+        return functional.linear(states, self.fused_weight[chosen], self.fused_bias[chosen]).split(width, -1)
+
+    def _heads(self, *projected: Tensor) -> list[Tensor]:
+        """`[batch, head, time, head dim]` of each."""
+        batch, time, _ = projected[0].shape
+        return [each.view(batch, time, self.num_heads, self.head_dim).transpose(1, 2) for each in projected]
 
 
 # No mask function is registered for this name, so transformers builds no mask and passes None.

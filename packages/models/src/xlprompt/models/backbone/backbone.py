@@ -9,24 +9,37 @@ registered function, never call it, and then attend without a causal mask. Wheth
 decided here.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from xlprompt.models.backbone.attention import ATTENTION_NAME, KeyValueRecorder, XGLMAttention
+from xlprompt.models.backbone.dropout import CheapDropout, drops_out
 from xlprompt.models.backbone.norms import fuse_norms
 from xlprompt.models.backbone.own_attention import handed_down, take_over
 from xlprompt.models.backbone.prompt_tensors import PromptShape, PromptTensors
+from xlprompt.models.backbone.readouts import (
+    MOST_READ,
+    STRANGE,
+    FewQueries,
+    Readouts,
+    few_queries,
+    picked,
+    same_but_for_rounding,
+)
 from xlprompt.models.backbone.text_tree import TextTree
 from xlprompt.models.backbone.token_head import TokenHead, token_head
 from xlprompt.models.errors import ModelError
 
 INSTEAD = "Take another decoder (XGLM, BLOOM, GPT-2, OPT, Llama, Gemma, Qwen, Mistral and most newer ones)"
+LastLayer = Literal["whole", "few", "few, filled up"]
 _LAYERS = ("layers", "h", "decoder.layers")  # most decoders; GPT-2, BLOOM, Falcon; OPT
 
 
@@ -77,7 +90,10 @@ class Backbone(nn.Module):
         self._hands_down = _replace_attention(model, layers, name)
         fuse_norms(model)
         self.reads_trees = True
+        self._drops_out = False
+        self._last_layer: LastLayer = "whole"
         self.shape = shape or self._probe()
+        self._last_layer = self._probe_last_layer()
         self._tied = tied
 
     @property
@@ -154,6 +170,12 @@ class Backbone(nn.Module):
         """Recompute each layer in the backward pass instead of keeping its activations."""
         self.model.activation_checkpointing_enable()  # non-reentrant by default
 
+    def train(self, mode: bool = True) -> Backbone:
+        """Train or evaluate; as torch's, and looks whether anything drops out."""
+        super().train(mode)
+        self._drops_out = mode and drops_out(self.model)
+        return self
+
     def freeze(self, *, fuse: bool = True) -> None:
         """Let no weight train, and use what a frozen backbone allows: fused projections for XGLM.
 
@@ -176,6 +198,7 @@ class Backbone(nn.Module):
         prompt: PromptTensors | None = None,
         recorder: KeyValueRecorder | None = None,
         tree: TextTree | None = None,
+        readouts: Readouts | None = None,
     ) -> Tensor:
         """Hidden states after the last norm.
 
@@ -184,9 +207,11 @@ class Backbone(nn.Module):
             prompt: What stands in front of the text.
             recorder: Where to note keys and values by layer.
             tree: The texts of rows that hold several; for backbones that can (`reads_trees`).
+            readouts: What is read; None for every position. Nothing else is computed in the last layer where
+                that is possible and saves time.
 
         Returns:
-            `[batch, time, hidden]`, for the text alone.
+            `[batch, time, hidden]`, for the text alone; with `readouts` `[batch, most, hidden]`.
         """
         prompt = prompt or PromptTensors()
         embeddings = self.embedding(input_ids)
@@ -209,15 +234,35 @@ class Backbone(nn.Module):
             extra["layer_prompts"] = prompt.by_layer()
         if recorder is not None:
             extra["recorder"] = recorder
+        last = self.decoder_layers[-1]
+        few = None
+        if readouts is not None and self._computes_few(readouts, input_ids.shape[1]):
+            few = extra["few"] = FewQueries(len(self.decoder_layers) - 1, readouts.columns + slots)
         handing = nullcontext() if self._hands_down else handed_down(self.decoder_layers, extra)
-        with _replaced_slots(self.decoder_layers, prompt.hidden), handing:
+        few_alone = few_queries(last, few, fill_up=self._last_layer == "few, filled up")
+        # What gradient checkpointing recomputes must draw the same mask, and is recomputed outside.
+        draws = self._drops_out and not getattr(last, "gradient_checkpointing", False)
+        dropout = CheapDropout() if draws else nullcontext()
+        with _replaced_slots(self.decoder_layers, prompt.hidden), handing, few_alone, dropout:
             output = self.model(
                 inputs_embeds=embeddings,
                 position_ids=positions,
                 use_cache=False,
                 **(extra if self._hands_down else {}),
             )
-        return output.last_hidden_state[:, slots:]
+        hidden: Tensor = output.last_hidden_state
+        if readouts is None:
+            return hidden[:, slots:]
+        return hidden[:, : readouts.most] if few is not None else picked(hidden[:, slots:], readouts.columns)
+
+    def _computes_few(self, readouts: Readouts, time: int) -> bool:
+        """Whether the last layer computes read-outs alone in a pass over so many positions."""
+        return (
+            self._last_layer != "whole"
+            and readouts.most <= MOST_READ * time
+            and not self.decoder_layers[-1]._forward_hooks  # somebody looks at all that comes out of it
+            and not hasattr(self.embedding.weight, "ds_id")  # ZeRO 3 counts the calls of modules
+        )
 
     @torch.no_grad()
     def _probe(self) -> PromptShape:
@@ -264,6 +309,36 @@ class Backbone(nn.Module):
             self.reads_trees = _close(hidden[0, 1:], hidden[1:, 1])
         _, kv_heads, _, head_dim = shapes.pop()
         return PromptShape(number, kv_heads, head_dim, hidden.shape[-1])
+
+    @torch.no_grad()
+    def _probe_last_layer(self) -> LastLayer:
+        """Try whether the last layer, told to compute read-outs alone, computes them as ever.
+
+        Queries are compared beside what comes out, as flat attention would hide a wrong position of theirs.
+        """
+        rows, length = 2, 6
+        ids = torch.arange(rows * length, device=self.device).view(rows, length) % self.vocab_size
+        columns = torch.tensor([[1, 3], [5, 2]], device=self.device)
+        whole, few = KeyValueRecorder(), KeyValueRecorder()
+        was_training = self.training
+        self.eval()
+        expected = picked(self(ids, recorder=whole), columns)
+        found: LastLayer = "whole"
+        ways: tuple[LastLayer, ...] = ("few", "few, filled up")
+        for way in ways:
+            self._last_layer = way
+            try:
+                states = self(ids, recorder=few, readouts=Readouts(columns, columns.new_empty(0)))
+            except STRANGE:
+                continue
+            assert whole.queries is not None
+            assert few.queries is not None
+            queries = picked(whole.queries.transpose(1, 2), columns).transpose(1, 2)
+            if same_but_for_rounding(states, expected) and same_but_for_rounding(few.queries, queries):
+                found = way
+                break
+        self.train(was_training)
+        return found
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:

@@ -83,8 +83,12 @@ def _bias(
     build: Callable[..., Tensor], heads: int, time: int, device: torch.device, handed: HandedDown
 ) -> Tensor:
     """ALiBi's bias by the places of tokens in their row, or in their texts where a row holds several."""
-    tree = (handed or {}).get("tree")
-    return alibi_bias(build, heads, time, device) if tree is None else tree.alibi_bias(build, heads)
+    handed = handed or {}
+    if (tree := handed.get("tree")) is not None:
+        return tree.alibi_bias(build, heads)
+    few = handed.get("few")  # a layer may be given read-outs alone
+    whole = time if few is None or few.whole is None else few.whole[0].shape[2]
+    return alibi_bias(build, heads, whole, device)
 
 
 class PromptedBloomAttention(BloomAttention):

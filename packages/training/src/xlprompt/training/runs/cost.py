@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from xlprompt.models import TaskModel
+from xlprompt.models.backbone.readouts import MOST_READ
 from xlprompt.training.alignment.loss import Unlabelled
 from xlprompt.training.machine.speed import PeakRate
 from xlprompt.training.store.metric_names import (
@@ -56,7 +58,12 @@ class RunCost:
 
 
 def training_flops(
-    model: TaskModel, lengths: Collection[int], rows: int, read: Collection[int] | None = None
+    model: TaskModel,
+    lengths: Collection[int],
+    rows: int,
+    *,
+    readouts: float = 1.0,
+    read: Collection[int] | None = None,
 ) -> int:
     """Model FLOPs of training on so many rows, drawn evenly from rows of these lengths.
 
@@ -64,17 +71,33 @@ def training_flops(
         model: What is trained.
         lengths: Tokens of each row.
         rows: How many are trained on.
+        readouts: Read-outs of a row, on average.
         read: Tokens of what is really read for all of `lengths`, where texts that begin alike share a row;
             None where each is read by itself.
     """
-    return model.flops.step(lengths if read is None else read) * rows // len(lengths)
+    read = lengths if read is None else read
+    return _flops(model, "step", read, readouts * len(lengths) / len(read)) * rows // len(lengths)
 
 
-def unlabelled_flops(model: TaskModel, text: Unlabelled, *, steps: int) -> int:
+def unlabelled_flops(model: TaskModel, text: Unlabelled, *, steps: int, readouts: float = 1.0) -> int:
     """Model FLOPs of what an alignment loss adds: both passes over one text, the first over the other."""
     rows = steps * text.rows
-    forward = model.flops.forward(text.target_lengths) * rows // len(text.target_lengths)
-    return training_flops(model, text.lengths, rows) + forward
+    forward = _flops(model, "forward", text.target_lengths, readouts) * rows // len(text.target_lengths)
+    return training_flops(model, text.lengths, rows, readouts=readouts) + forward
+
+
+def _flops(
+    model: TaskModel, which: Literal["forward", "step"], lengths: Collection[int], readouts: float
+) -> int:
+    """FLOPs of rows: those of one read-out, those of all, or as far between as read-outs are."""
+    once: int = getattr(model.flops, which)(lengths)
+    mean = sum(map(int, lengths)) / len(lengths)
+    if readouts <= 1:
+        return once
+    every: int = getattr(model.dense_flops, which)(lengths)
+    return (
+        every if readouts > MOST_READ * mean else once + round((every - once) * (readouts - 1) / (mean - 1))
+    )
 
 
 def measured(

@@ -47,6 +47,7 @@ class Workload:
         once: Which sets are read once, for all steps and scores.
         read_lengths: Tokens of what is read for all of `lengths`, where rows that begin alike are read as
             one; None where each is read by itself.
+        readouts: Read-outs of a training row, on average.
     """
 
     steps: int
@@ -57,6 +58,7 @@ class Workload:
     unlabelled: Unlabelled | None = None
     once: ReadOnce = ReadOnce()
     read_lengths: Collection[int] | None = None
+    readouts: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def estimate(
     forward_rate = forward_seconds / tokens
     unlabelled_seconds, unlabelled = 0.0, 0
     if (text := workload.unlabelled) is not None:
-        unlabelled = unlabelled_flops(model, text, steps=workload.steps)
+        unlabelled = unlabelled_flops(model, text, steps=workload.steps, readouts=workload.readouts)
         own, target = (sum(each) / len(each) for each in (text.lengths, text.target_lengths))
         row_seconds = pass_seconds / tokens * own + forward_rate * target
         unlabelled_seconds = row_seconds / real * workload.steps * text.rows
@@ -159,7 +161,10 @@ def estimate(
         + state.optimizer
         + max(memory.activations, _update_bytes(trained, device, fused=fused)),
         activation_bytes=memory.activations,
-        flops=training_flops(model, workload.lengths, rows, workload.read_lengths) + unlabelled,
+        flops=training_flops(
+            model, workload.lengths, rows, readouts=workload.readouts, read=workload.read_lengths
+        )
+        + unlabelled,
         forward_seconds_per_token=forward_rate,
     )
 

@@ -68,17 +68,18 @@ def tell_cost(run: TrainingRun) -> ToldCost:
         unlabelled=aligned.reads() if aligned else None,
         once=once,
         read_lengths=read,
+        readouts=(readouts := run.train.encoded.num_readouts / len(lengths)),
     )
     state = run.engine.memory(run.budget, recipe.precision, processes.size)
     with out_of_memory_explained():
         expected = estimate(run.model, step.micro_batches, workload, state=state, device=setup.device)
     peak = device_peak_flops(setup.device, recipe.precision)
-    flops = training_flops(run.model, lengths, len(lengths), read) / len(lengths) * schedule.batch_size
-    flops *= rows_a_sequence
-    flops += unlabelled_flops(run.model, aligned.reads(), steps=1) if aligned else 0
+    one_epoch = training_flops(run.model, lengths, len(lengths), readouts=readouts, read=read)
+    flops = one_epoch / len(lengths) * schedule.batch_size * rows_a_sequence
+    flops += unlabelled_flops(run.model, aligned.reads(), steps=1, readouts=readouts) if aligned else 0
     show_table(run.console, plan_table(run, expected, once))
     if once.train:
-        return ToldCost(expected, peak, 0.0, training_flops(run.model, lengths, len(lengths)))
+        return ToldCost(expected, peak, 0.0, one_epoch)
     return ToldCost(expected, peak, flops)
 
 
