@@ -34,16 +34,22 @@ KIND = "mean_scale"  # the same for all, since the best of four on the test set 
 Scores = dict[tuple[str, str], Spread]
 
 
-def zero_shot_means(runs: PublishedRuns) -> tuple[Scores, dict[str, float]]:
-    """By task and method the mean over seeds; by method the largest trained share of a task, in percent."""
+def means(runs: PublishedRuns, of: str) -> Scores:
+    """By task and method the mean over seeds of a score: of a language, or of all not trained on."""
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for run in runs.runs:
+        task = run.tags["task"]
+        values[task, run.tags["method"]].append(run.metrics[score_name(TASKS[task].metrics[0], of)])
+    return {key: spread(of_seeds) for key, of_seeds in values.items()}
+
+
+def trained_shares(runs: PublishedRuns) -> dict[str, float]:
+    """By method the largest trained share of a task, in percent of all parameters."""
     shares: dict[str, float] = defaultdict(float)
     for run in runs.runs:
-        task, method = run.tags["task"], run.tags["method"]
-        values[task, method].append(run.metrics[score_name(TASKS[task].metrics[0], MEAN_ZERO_SHOT)])
         trained = 100 * int(run.params["trainable_params"]) / int(run.params["total_params"])
-        shares[method] = max(shares[method], trained)
-    return {key: spread(of_seeds) for key, of_seeds in values.items()}, dict(shares)
+        shares[run.tags["method"]] = max(shares[run.tags["method"]], trained)
+    return dict(shares)
 
 
 def aligned_means(section: Section | None, kind: str) -> dict[tuple[str, str], float]:
@@ -60,15 +66,23 @@ def aligned_means(section: Section | None, kind: str) -> dict[tuple[str, str], f
     return found
 
 
-def table(scores: Scores, shares: dict[str, float], tasks: list[str]) -> str:
-    """A row a method, a column a task."""
+def table(scores: Scores, english: Scores, shares: dict[str, float], tasks: list[str]) -> str:
+    """A row a method, a column a task: the zero-shot mean, and English."""
     rows = [
-        (method, f"{shares[method]:.3g} %", *(scores[task, method].text() for task in tasks))
+        (
+            method,
+            f"{shares[method]:.3g} %",
+            *(f"{scores[task, method].text()} ({english[task, method].mean:.1f})" for task in tasks),
+        )
         for method in METHODS
     ]
-    return markdown_table(
-        Table("Zero-shot", ("zero-shot mean", "trains at most", *tasks), tuple(rows)), right=1
-    )
+    columns = ("zero-shot mean (English)", "parameters trained", *(heading(task) for task in tasks))
+    return markdown_table(Table("Zero-shot", columns, tuple(rows)), right=1)
+
+
+def heading(task: str) -> str:
+    """A task with its metric."""
+    return f"{task}, {TASKS[task].metrics[0]}"
 
 
 def figure(scores: Scores, aligned: dict[tuple[str, str], float], tasks: list[str]) -> str:
@@ -97,7 +111,7 @@ def figure(scores: Scores, aligned: dict[tuple[str, str], float], tasks: list[st
         axes.plot(
             [], [], "D", markersize=5, color="black", markerfacecolor="white", label=f"aligned ({KIND})"
         )
-        axes.set_xticks(range(len(tasks)), [f"{task}, {TASKS[task].metrics[0]}" for task in tasks])
+        axes.set_xticks(range(len(tasks)), [heading(task) for task in tasks])
         axes.tick_params(axis="x", length=0)
         axes.set_ylabel("zero-shot mean (%), ± sd over 3 seeds", fontsize=LETTERS)
         plain(axes, "y")
@@ -108,10 +122,10 @@ def figure(scores: Scores, aligned: dict[tuple[str, str], float], tasks: list[st
 def main(readme: Path = README, picture: Path = FIGURE) -> None:
     """Write the figure, and the table between the README's comments."""
     runs = read_published(RUNS)
-    scores, shares = zero_shot_means(runs)
+    scores, english = means(runs, MEAN_ZERO_SHOT), means(runs, "en")
     tasks = list(dict.fromkeys(task for task, _ in scores))
     aligned = aligned_means(runs.sections.get("alignment"), KIND)
-    replace_sections(readme, {PLACE: table(scores, shares, tasks) + "\n"})
+    replace_sections(readme, {PLACE: table(scores, english, trained_shares(runs), tasks) + "\n"})
     picture.write_text(figure(scores, aligned, tasks), encoding="utf-8")
     sys.stdout.write(f"{readme.relative_to(ROOT) if readme.is_relative_to(ROOT) else readme}\n")
 
