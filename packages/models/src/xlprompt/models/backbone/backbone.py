@@ -69,7 +69,8 @@ class Backbone(nn.Module):
             model: The model, with weights or on the meta device.
             name: The name that it was asked for by.
             fingerprint: From `fingerprint_of`.
-            shape: What a prompt must fit; measured on two tokens when None.
+            shape: What a prompt must fit; measured on a few tokens when None, and with it what the model allows
+                to be left out.
             tied: Whether the language-model head of the file, if it has one, is the input embedding.
 
         Raises:
@@ -89,11 +90,12 @@ class Backbone(nn.Module):
         self.decoder_layers: nn.ModuleList = layers
         self._hands_down = _replace_attention(model, layers, name)
         fuse_norms(model)
-        self.reads_trees = True
+        self.reads_trees = shape is None  # what is not tried is not done
         self._drops_out = False
         self._last_layer: LastLayer = "whole"
         self.shape = shape or self._probe()
-        self._last_layer = self._probe_last_layer()
+        if shape is None:
+            self._last_layer = self._probe_last_layer()
         self._tied = tied
 
     @property
