@@ -14,7 +14,7 @@ import json
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,6 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerFast
-    from typing_extensions import Buffer
 
 _ROWS_AT_ONCE = 100_000  # of a data set while it is hashed; it decides the hash of larger ones
 
@@ -105,7 +104,7 @@ class _Hashed(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, content: Buffer) -> int:
+    def write(self, content: Any) -> int:
         self.sha256.update(content)
         return memoryview(content).nbytes
 
