@@ -69,8 +69,8 @@ class Backbone(nn.Module):
             model: The model, with weights or on the meta device.
             name: The name that it was asked for by.
             fingerprint: From `fingerprint_of`.
-            shape: What a prompt must fit; measured on a few tokens when None, and with it what the model allows
-                to be left out.
+            shape: What a prompt must fit; measured on a few tokens when None, and with it what the model
+                allows to be left out.
             tied: Whether the language-model head of the file, if it has one, is the input embedding.
 
         Raises:
