@@ -10,9 +10,8 @@ from xlprompt.training.machine.phases import Phase, Phases, in_words, process_be
 def test_a_phase_within_another_stops_the_others_clock_and_all_add_up_to_the_whole():
     phases = Phases()
     with phases.of(Phase.TEST):
-        with pytest.raises(ValueError, match="broken"), phases.of(Phase.ENCODING):
+        with phases.of(Phase.ENCODING):
             time.sleep(0.05)
-            raise ValueError("broken")
         time.sleep(0.01)
     whole = time.perf_counter() - phases.began
     seconds = phases.seconds()

@@ -113,10 +113,8 @@ def score_untrained(
             phases=seconds,
         )
         known = cost.to_metrics()
-        told = [
-            key for key in known if key in (TOTAL_SECONDS, PEAK_MEMORY_MIB) or key.startswith(PHASE_SECONDS)
-        ]
-        run.tracker.log_metrics({key: known[key] for key in told})
+        told = (TOTAL_SECONDS, PEAK_MEMORY_MIB, PHASE_SECONDS)
+        run.tracker.log_metrics({key: value for key, value in known.items() if key.startswith(told)})
         return Untrained(run_id, run.model.budget(), scores, cost) if run_id else None
 
 
