@@ -15,7 +15,7 @@ from common import NUM_LABELS, Setting, xglm_config
 from peft import LoraConfig, PrefixTuningConfig, get_peft_model
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import XGLMModel
+from transformers import AutoModel
 
 from xlprompt.data.encoding.batches import Batch
 from xlprompt.models import LoraSettings
@@ -36,7 +36,8 @@ class Rival(nn.Module):
         torch.manual_seed(setting.seed)
         config = xglm_config(setting, dropout=dropout)
         self.autocast = precision == "autocast"
-        model = XGLMModel(config).to(setting.device, torch.float32 if self.autocast else torch.bfloat16)
+        held_in = torch.float32 if self.autocast else torch.bfloat16
+        model = AutoModel.from_config(config, dtype=held_in).to(setting.device)  # an XGLMModel
         if trained == "prefix":
             prefix = PrefixTuningConfig(
                 task_type="FEATURE_EXTRACTION",
@@ -77,7 +78,7 @@ def padded_batches(
         chunk = rows[start : start + batch_size]
         ids = torch.ones(len(chunk), padded_to or max(map(len, chunk)), dtype=torch.long)
         for index, row in enumerate(chunk):
-            ids[index, : len(row)] = torch.from_numpy(row)
+            ids[index, : len(row)] = torch.tensor(row)
         numbers = torch.arange(len(chunk))
         last = torch.tensor([len(row) - 1 for row in chunk])
         zeros, tokens = torch.zeros_like(numbers), sum(map(len, chunk))
