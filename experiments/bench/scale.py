@@ -3,8 +3,9 @@
     OMP_NUM_THREADS=1 python experiments/bench/scale.py [--only store] [--share 0.1] [--json FILE]
 
 Each is measured at three sizes, in a process of its own; it is linear where a thousand more take as long
-between the larger two as between the smaller two. The store is one tiny run, whose rows are multiplied in sqlite; the
-published runs are those of the mini study, given further seeds; sentences are the mini benchmark's, repeated.
+between the larger two as between the smaller two. The store is one tiny run, whose rows are multiplied in
+sqlite; the published runs are those of the mini study, given further seeds; sentences are the mini
+benchmark's, repeated.
 """
 
 import functools
@@ -166,6 +167,8 @@ def multiply_published(path: Path, number: int) -> None:
         header, *runs = map(json.loads, lines)
     runs.sort(key=lambda run: int(run["params"]["seed"]))
     several = 1 + max(int(run["params"]["seed"]) for run in runs)
+    tasks = {run["tags"]["task"] for run in runs[:number]}
+    header["tasks"] = {name: values for name, values in header["tasks"].items() if name in tasks}
     with gzip.open(path, "wt", encoding="utf-8") as out:
         out.write(json.dumps({**header, "runs": number}) + "\n")
         for place in range(number):
