@@ -239,7 +239,7 @@ format: $(ready) ## Format the code and fix what ruff can fix
 	@$(bin)/ruff format
 	@$(bin)/ruff check --fix
 
-bench: $(ready) ## Measure training and evaluation against PEFT (tokens per second, peak memory)
+bench: $(ready) ## Measure training, scoring and studies against PEFT and transformers; ARGS="--only scoring"
 	@$(strip $(bin)/python experiments/bench/bench.py $(ARGS))
 
 bench-methods: $(ready) ## Measure every method against full fine-tuning: step time, peak memory, checkpoint bytes

@@ -49,7 +49,13 @@ TRAINED = f"train {MINI}/xnli-prompt.yaml --steps 2 --limit 8 --languages en,de"
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Also write the figures to this file.")
 def main(rounds: int, out: Path | None) -> None:
     """Measure the commands and print their CPU seconds."""
-    console = Console()
+    figures = measured(rounds, Console())
+    if out is not None:
+        out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def measured(rounds: int, console: Console) -> dict[str, float]:
+    """CPU seconds by what a person waits for, in a table too."""
     with tempfile.TemporaryDirectory() as folder:
         with console.status("Training for a moment"):
             cpu_seconds(TRAINED, Path(folder))
@@ -65,8 +71,7 @@ def main(rounds: int, out: Path | None) -> None:
             name, f"{figures[name]:.2f}", f"{most:.1f}", style="red" if figures[name] > most else ""
         )
     console.print(table)
-    if out is not None:
-        out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return figures
 
 
 def cpu_seconds(command: str, folder: Path) -> float:

@@ -3,10 +3,8 @@
     make bench-methods                        # XGLM-564M, whole model, random weights; 16 GB of memory
     python experiments/bench/methods.py --layers 4 --rounds 3 --json methods.json
 
-Every measurement is a process of its own, so that its peak memory is its own and no two models are in
-memory together. Rounds alternate the order of the variants, and a ratio of times is the median over rounds of
-the ratio within a round, so a noisy machine disturbs all variants alike. Lengths follow XNLI's, and a step's
-rows are of about one length, as in training.
+A ratio of times is the median over rounds of the ratio within a round (see `common.paired_rounds`). Lengths
+follow XNLI's, and a step's rows are of about one length, as in training.
 """
 
 import statistics
@@ -18,11 +16,24 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from common import NUM_LABELS, choose_device, in_own_process, synchronize, write_results, xnli_lengths
+from common import (
+    NUM_LABELS,
+    Measurement,
+    Rounds,
+    Setting,
+    choose_device,
+    our_model,
+    paired_rounds,
+    peak_memory,
+    synchronize,
+    times_as_fast,
+    tokens_per_second,
+    write_results,
+    xnli_lengths,
+)
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from transformers import AutoModel, XGLMConfig
 
 from xlprompt.data.encoding.batches import Batch, TrainingStep
 from xlprompt.evaluation.processes import Processes
@@ -35,10 +46,7 @@ from xlprompt.models import (
     LoraSettings,
     Method,
     PromptSettings,
-    TaskModel,
 )
-from xlprompt.models.backbone.backbone import Backbone
-from xlprompt.models.heads import LinearHead
 from xlprompt.training.fitting.choose_engine import EngineChoice, choose_engine, open_engine
 from xlprompt.training.fitting.engine import Engine
 from xlprompt.training.machine.allocator import keep_freed_memory
@@ -71,30 +79,6 @@ VARIANTS = {
 }
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What is measured."""
-
-    layers: int
-    prompt_length: int
-    batch_size: int
-    steps: int
-    device: str
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One variant in one round."""
-
-    seconds: float
-    tokens: int
-    flops: int
-    state_bytes: int
-    peak_memory_bytes: int
-    checkpoint_bytes: int | None
-
-
 def take_step(engine: Engine, batch: Batch) -> None:
     """One optimizer step."""
     engine.step(TrainingStep([batch], decisions=len(batch.labels), num_tokens=batch.num_tokens), 1.0)
@@ -124,29 +108,14 @@ def _batch(lengths: np.ndarray, generator: np.random.Generator) -> Batch:
     )
 
 
-def build(variant: Variant, setting: Setting) -> TaskModel:
-    """XGLM-564M's shapes with random weights in bfloat16 and without dropout, as recipes have it."""
-    torch.manual_seed(setting.seed)
-    config = XGLMConfig(num_layers=setting.layers, dropout=0.0, attention_dropout=0.0, activation_dropout=0.0)
-    backbone = Backbone(
-        AutoModel.from_config(config, dtype=torch.bfloat16).to(setting.device),
-        name="random",
-        fingerprint="random",
-    )
-    generator = torch.Generator().manual_seed(setting.seed)
+def measure(name: str, round_: int, setting: Setting) -> Measurement:
+    """One variant in one round, in the first with its checkpoint; runs in a process of its own."""
+    keep_freed_memory()
+    variant, device = VARIANTS[name], torch.device(setting.device)
     method = variant.method
     if isinstance(method, PromptSettings):
         method = PromptSettings(length=setting.prompt_length)
-    prompts = method.prompts(backbone, generator)
-    head = LinearHead(backbone.hidden_size, NUM_LABELS, generator)
-    return TaskModel(backbone, method, prompts, head, generator).to(setting.device)
-
-
-def measure(name: str, setting: Setting, round_: int, with_checkpoint: bool) -> Measurement:
-    """One variant in one round; runs in a process of its own."""
-    keep_freed_memory()
-    variant, device = VARIANTS[name], torch.device(setting.device)
-    model = build(variant, setting).train()
+    model = our_model(method, setting).train()
     state = variant.engine.memory(model.budget(), "bfloat16", processes=1)
     flops = model.flops  # counted before an engine has the weights
     warm_up, *timed = batches(setting, round_)
@@ -160,7 +129,7 @@ def measure(name: str, setting: Setting, round_: int, with_checkpoint: bool) -> 
         synchronize(setting.device)
         seconds = time.perf_counter() - started
         peak = peak_memory_bytes(device)
-        stored = checkpoint_bytes(engine.weights()) if with_checkpoint else None
+        stored = checkpoint_bytes(engine.weights()) if round_ == 0 else None
     lengths = [int(column) + 1 for batch in timed for column in batch.columns]
     return Measurement(
         seconds=seconds,
@@ -180,7 +149,7 @@ def checkpoint_bytes(weights: dict[str, torch.Tensor]) -> int:
         return folder_bytes(Path(folder))
 
 
-def summary(rounds: dict[str, list[Measurement]], peak_flops: float) -> dict[str, dict[str, float]]:
+def summary(rounds: Rounds, peak_flops: float) -> dict[str, dict[str, float]]:
     """Medians over rounds; of times also in relation to fine-tuning in the same round."""
     reference = rounds[REFERENCE]
     figures = {}
@@ -188,14 +157,12 @@ def summary(rounds: dict[str, list[Measurement]], peak_flops: float) -> dict[str
         steps = [one.seconds for one in own]
         figures[name] = {
             "seconds": statistics.median(steps),
-            "tokens_per_second": statistics.median(one.tokens / one.seconds for one in own),
-            "share_of_finetune_seconds": statistics.median(
-                one.seconds / other.seconds for one, other in zip(own, reference, strict=True)
-            ),
+            "tokens_per_second": tokens_per_second(own),
+            "share_of_finetune_seconds": 1 / times_as_fast(own, reference),
             "share_of_finetune_flops": own[0].flops / reference[0].flops,
             "model_flops_utilization": statistics.median(one.flops / one.seconds for one in own) / peak_flops,
             "state_bytes": own[0].state_bytes,
-            "peak_memory_bytes": statistics.median(one.peak_memory_bytes for one in own),
+            "peak_memory_bytes": peak_memory(own),
             "checkpoint_bytes": float(own[0].checkpoint_bytes or 0),
         }
     return figures
@@ -264,16 +231,8 @@ def main(
     console = Console()
     device = choose_device(device)
     setting = Setting(layers, prompt_length, batch_size, steps, device)
-    found: dict[str, list[Measurement]] = {
-        name: [] for name in VARIANTS if not only or name in {PROMPT, REFERENCE, *only}
-    }
-    for round_ in range(rounds):
-        for name in found if round_ % 2 == 0 else reversed(found):
-            found[name].append(in_own_process(repr(name), measure, name, setting, round_, round_ == 0))
-        console.print(
-            f"round {round_ + 1} of {rounds}: "
-            + ", ".join(f"{name} {own[-1].seconds:.1f} s" for name, own in found.items())
-        )
+    variants = [name for name in VARIANTS if not only or name in {PROMPT, REFERENCE, *only}]
+    found = paired_rounds("a method's step", variants, measure, rounds, console, setting)
     peak = device_peak_flops(torch.device(device), "bfloat16")
     figures = summary(found, peak.flops_per_second)
     console.print(table(figures, setting))

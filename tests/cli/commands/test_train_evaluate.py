@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -157,6 +158,7 @@ def test_a_run_ends_with_how_to_go_on(xlprompt, recipe_file, store):
     assert "German" not in result.stdout
     assert "Score it again: xlprompt evaluate " in result.stdout
     assert f"Look at it: xlprompt ui --mlruns {store}" in result.stdout
+    assert re.search(r"^Where the time went: imports \d+ %", result.stdout, re.M)
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_what_a_run_took_is_told_by_its_metrics_names(tmp_path):
     (tmp_path / "inner" / "checkpoint.json").write_bytes(bytes(300))
     found = measured(
         train_seconds=20.0,
-        total_seconds=30.0,
+        phases={"imports": 2.0, "training": 20.0, "rest": 8.0},
         tokens_per_second=500.0,
         flops=4 * 10**12,
         peak=PeakRate(1e12, "measured"),
@@ -243,6 +243,9 @@ def test_what_a_run_took_is_told_by_its_metrics_names(tmp_path):
         "cost/model_flops_utilization": 0.1,  # 4e12 of the 40e12 that two devices do in 20 seconds
         "cost/peak_memory_mib": 3.0,
         "cost/checkpoint_bytes": 1000,
+        "cost/seconds/imports": 2.0,
+        "cost/seconds/training": 20.0,
+        "cost/seconds/rest": 8.0,
     }
 
 

@@ -127,6 +127,16 @@ def test_the_store_holds_the_curves_and_the_scores_by_language(trained, client):
     } <= metrics.keys()
 
 
+def test_the_store_tells_what_the_time_went_into(trained, client):
+    _, result = trained
+    metrics = client.get_run(result.run_id).data.metrics
+    phases = {name: value for name, value in metrics.items() if name.startswith("cost/seconds/")}
+    named = ("data", "encoding", "model", "losses_before", "training", "development", "test", "losses_after")
+    assert {f"cost/seconds/{phase}" for phase in (*named, "storing", "rest")} <= phases.keys()
+    assert sum(phases.values()) == pytest.approx(metrics["cost/total_seconds"])
+    assert phases["cost/seconds/training"] == pytest.approx(metrics["cost/train_seconds"], rel=0.01, abs=0.01)
+
+
 def test_the_store_tells_what_training_made_the_model_forget(trained, client):
     recipe, result = trained
     metrics = client.get_run(result.run_id).data.metrics

@@ -12,6 +12,7 @@ from xlprompt.data import TASKS
 from xlprompt.training.errors import CheckpointError
 from xlprompt.training.fitting.listeners import Curves, KeptStates
 from xlprompt.training.fitting.loop import Examples, fit
+from xlprompt.training.machine.phases import Phases
 from xlprompt.training.store.stored_files import sealed
 from xlprompt.training.store.tracker import NullTracker
 from xlprompt.training.store.training_state import (
@@ -43,7 +44,7 @@ class DyingTracker(NullTracker):
 def run(fake_model, encoded, recipe):
     settings = recipe(schedule={"steps": 40, "evaluate_every": 10, "checkpoint_every": 7})
 
-    def run_fit(*, tracker=None, states=None, start=None, started=None):
+    def run_fit(*, tracker=None, states=None, start=None, began=None):
         model = fake_model(len(TASKS["xnli"].labels))
         result = fit(
             model,
@@ -52,7 +53,7 @@ def run(fake_model, encoded, recipe):
             [*([Curves(tracker)] if tracker else []), *([KeptStates(states)] if states else [])],
             device=CPU,
             start=start,
-            started=started,
+            phases=Phases(began),
         )
         return model, result
 
@@ -93,10 +94,10 @@ def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(run, tmp_path, at):
 def test_a_state_knows_the_time_of_all_attempts_with_what_came_before_training(run, tmp_path):
     states = TrainingStates(tmp_path / "states", IDENTITY)
     with pytest.raises(Killed):
-        run(tracker=DyingTracker(20), states=states, started=time.perf_counter() - 1000)
+        run(tracker=DyingTracker(20), states=states, began=time.perf_counter() - 1000)
     first = states.load()
     assert 1000 + first.loop.seconds < first.loop.total_seconds < 1500
-    run(states=states, start=first, started=time.perf_counter() - 100)
+    run(states=states, start=first, began=time.perf_counter() - 100)
     second = states.load().loop
     assert first.loop.total_seconds + 100 < second.total_seconds < 1600
 

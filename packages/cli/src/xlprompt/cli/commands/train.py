@@ -122,6 +122,7 @@ def command(
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.studies.grid.single_runs import train_alone
     from xlprompt.training import load_recipe
+    from xlprompt.training.machine.phases import process_began
     from xlprompt.training.recipes.unused_keys import refuse_unused
 
     overrides = with_settings(given(KEYS, options), settings)
@@ -135,6 +136,7 @@ def command(
         sys.exit(status)
     result = train_alone(
         loaded,
+        began=process_began(),
         store=mlruns,
         console=console,
         one_process=not is_launched(),
@@ -172,6 +174,8 @@ def _size(number: int) -> str:
 
 
 def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
+    from xlprompt.training.machine.phases import in_words
+
     cost = result.cost
     minutes, seconds = divmod(round(cost.total_seconds), 60)
     where = "" if mlruns == Path("mlruns") else f" --mlruns {shlex.quote(str(mlruns))}"
@@ -182,6 +186,7 @@ def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
     )
     lines = (
         f"Finished in {minutes} min {seconds} s, {trained if result.fit else f'nothing trained; {memory}'}.",
+        f"Where the time went: {in_words(cost.phases)}",
         f"Run {result.run_name}, id {result.run_id}",
         *([f"Score it again: xlprompt evaluate {result.run_id}{where}"] if result.checkpoint else []),
         f"Look at it: xlprompt ui{where}",

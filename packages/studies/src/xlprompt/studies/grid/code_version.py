@@ -28,6 +28,8 @@ WITHOUT_INFLUENCE = frozenset(
         "KeptStates",
         "MlflowTracker",
         "NullTracker",
+        "Phase",
+        "Phases",
         "ShowProgress",
         "Tracker",
         "bar_chart",

@@ -34,7 +34,7 @@ from xlprompt.training.store.interrupted import remove_leftovers
 from xlprompt.training.store.metric_names import TOTAL_SECONDS
 from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.shared.fetched import is_local, local_path, run_folder
-from xlprompt.training.store.shared.server import experiment_name, is_of_others
+from xlprompt.training.store.shared.server import experiment_name, is_of_others, tracking_server
 from xlprompt.training.store.tracker import EndState
 from xlprompt.training.store.training_state import saved_steps
 
@@ -105,7 +105,11 @@ class Ledger:
             writing: False opens one that must be there, and what writes is opened when it is needed.
         """
         self._store = store
-        self._reader: Reader = self._client if writing else open_reader(store)
+        if writing:
+            _ = self._client  # which makes the store where there is none
+        # Of a folder's own store sqlite itself reads: MLflow takes ten times as long for a thousand runs.
+        of_server = writing and tracking_server(store)
+        self._reader: Reader = self._client if of_server else open_reader(store)
         self._artifacts: dict[str, Path] = {}  # by run; they never move, and asking the store takes time
         learn_own_tasks(self._reader, store)
 

@@ -7,8 +7,10 @@ where there are none they are unknown, since a guess would look like a measureme
 from __future__ import annotations
 
 import statistics
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from rich import box
@@ -62,9 +64,14 @@ class Plan:
 
     def count(self, state: State, group: Group | None = None) -> int:
         """Number of cells in a state, of all groups or one."""
-        return sum(
-            each.state == state and (group is None or group.name == each.cell.kind) for each in self.cells
-        )
+        if group is not None:
+            return self._counts[group.name, state]
+        return sum(each.state == state for each in self.cells)
+
+    @cached_property
+    def _counts(self) -> Counter[tuple[str, State]]:
+        """Cells by the name of their group and their state."""
+        return Counter((each.cell.kind, each.state) for each in self.cells)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON-compatible data."""
@@ -109,7 +116,7 @@ def make_plan(groups: Sequence[Group], runs: Sequence[CellRun], *, force: bool =
         alone = run.status == "FINISHED" and not {CELL_TAG, SUPERSEDED_TAG} & run.tags.keys()
         if alone and RUN_TAG in run.tags:
             by_cell.setdefault(run.tags[RUN_TAG], []).append(run)
-    known = {group.name: _runs_like(group, runs) for group in groups}
+    known = _runs_like(groups, runs)
     times = {
         name: statistics.median(seconds)
         for name, found in known.items()
@@ -158,8 +165,11 @@ def plan_table(plan: Plan) -> Table:
         ("memory", "right"),
     ):
         table.add_column(header, justify="right" if side == "right" else "left")
+    to_do: dict[str, list[float | None]] = defaultdict(list)
+    for each in plan.to_do:
+        to_do[each.cell.kind].append(each.seconds)
     for group in plan.groups:
-        left = [each.seconds for each in plan.to_do if each.cell.kind == group.name]
+        left = to_do[group.name]
         known = [seconds for seconds in left if seconds is not None]
         memory = plan.memory_mib.get(group.name)
         table.add_row(
@@ -225,16 +235,23 @@ def _planned(cell: Cell, runs: Sequence[CellRun], seconds: float | None) -> Plan
     return PlannedCell(cell, "run", None, seconds)
 
 
-def _runs_like(group: Group, runs: Sequence[CellRun]) -> list[CellRun]:
-    """Finished runs with the group's values; where there are none, of its task, method, model and steps."""
-    recipe = group.cells[0].recipe
-    finished = [run for run in runs if run.status == "FINISHED"]
-    same = [run for run in finished if group.fingerprint and run.tags.get(GROUP_TAG) == group.fingerprint]
-    if same:
-        return same
-    values = flatten(recipe)
+def _runs_like(groups: Sequence[Group], runs: Sequence[CellRun]) -> dict[str, list[CellRun]]:
+    """By group, finished runs with its values; where there are none, of its task, method, model and steps."""
     close = ("task", "method", "model", "schedule.steps", "schedule.batch_size", "data.source", "data.limit")
-    return [run for run in finished if all(run.params.get(key) == _as_logged(values[key]) for key in close)]
+    same: dict[str, list[CellRun]] = defaultdict(list)
+    alike: dict[tuple[str | None, ...], list[CellRun]] = defaultdict(list)
+    for run in runs:
+        if run.status == "FINISHED":
+            same[run.tags.get(GROUP_TAG, "")].append(run)
+            alike[tuple(run.params.get(key) for key in close)].append(run)
+    found = {}
+    for group in groups:
+        if group.fingerprint and group.fingerprint in same:
+            found[group.name] = same[group.fingerprint]
+        else:
+            values = flatten(group.cells[0].recipe)
+            found[group.name] = alike.get(tuple(_as_logged(values[key]) for key in close), [])
+    return found
 
 
 def _as_logged(value: Any) -> str:

@@ -283,6 +283,9 @@ def read_published(path: Path) -> PublishedRuns:
     if len(runs) != header.runs:
         problem = f"the first line announces {header.runs} runs, {len(runs)} are there"
         raise DataError(problem, file=path, fix=FIX)
+    if unanswered := header.tasks.keys() - {run.tags["task"] for run, _ in answers}:
+        problem = f"the first line has the task {min(unanswered)}, and no run its answers"
+        raise DataError(problem, file=path, fix=FIX)
     return PublishedRuns(
         header.model,
         tuple(runs),

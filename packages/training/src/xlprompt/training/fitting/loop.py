@@ -29,6 +29,7 @@ from xlprompt.training.fitting.engine import Engine, TorchEngine
 from xlprompt.training.fitting.listeners import Development, Listener, Means, Step
 from xlprompt.training.fitting.read_once import what_is_read_once
 from xlprompt.training.machine.allocator import GIVE_BACK_EVERY, give_back_freed_memory
+from xlprompt.training.machine.phases import Phase, Phases
 from xlprompt.training.machine.signals import handled
 from xlprompt.training.recipes.recipe import Recipe
 from xlprompt.training.store.training_state import (
@@ -98,7 +99,7 @@ def fit(
     engine: Engine | None = None,
     processes: Processes | None = None,
     start: Snapshot | None = None,
-    started: float | None = None,
+    phases: Phases | None = None,
 ) -> FitResult:
     """Train a task model and leave it in its best state.
 
@@ -115,7 +116,7 @@ def fit(
         engine: What trains the model; plain torch when None. With DeepSpeed, the model is its from then on.
         processes: Those that share each step; each of them calls this function.
         start: A training state to go on from.
-        started: When this attempt at the run began, by `time.perf_counter`; None for now.
+        phases: The stopwatch of this attempt at the run; None for one that begins now.
 
     Raises:
         TrainingDiverged: The loss or the gradient's norm stopped being finite.
@@ -125,7 +126,7 @@ def fit(
     processes = processes or Processes(device=device)
     engine = engine or TorchEngine(model, recipe.optimizer, device, processes)
     torch.manual_seed(recipe.seed + _SEEDS_APART * processes.rank)  # dropout; the data's order is the same
-    run = _Fit(model, data, recipe, listeners, engine, device, processes, started or time.perf_counter())
+    run = _Fit(model, data, recipe, listeners, engine, device, processes, phases or Phases())
     if start is not None:
         run.go_back_to(start)
     model.train()
@@ -152,10 +153,11 @@ class _Fit:
         engine: Engine,
         device: torch.device,
         processes: Processes,
-        started: float,
+        phases: Phases,
     ) -> None:
         self.model, self.data, self.recipe, self.listeners = model, data, recipe, listeners
-        self.engine, self.device, self.processes, self.started = engine, device, processes, started
+        self.engine, self.device, self.processes, self.phases = engine, device, processes, phases
+        self.seconds_before = 0.0
         self.metric = main_metric(data.development.task)
         self.gold = data.development.gold()
         self.step = self.tokens = self.without_gain = self.best_step = 0
@@ -172,10 +174,12 @@ class _Fit:
         once = what_is_read_once(self.model, self.recipe, data.train, data.development, data.alignment)
         if once.train and isinstance(self.engine, TorchEngine):
             started = time.perf_counter()
-            self.engine.known_states = self._states_of(data.train)
+            with self.phases.of(Phase.TRAINING):
+                self.engine.known_states = self._states_of(data.train)
             self.seconds += time.perf_counter() - started
         if once.development:
-            self.development_states = self._states_of(data.development)
+            with self.phases.of(Phase.DEVELOPMENT):
+                self.development_states = self._states_of(data.development)
 
     def _states_of(self, encoded: Encoded) -> KnownStates:
         return KnownStates.read(
@@ -194,7 +198,7 @@ class _Fit:
         self.step, self.tokens, self.seconds = loop.step, loop.tokens, loop.seconds
         self.best_step, self.best_score, self.best_state = loop.best_step, loop.best_score, dict(start.best)
         self.without_gain, self.curve = loop.without_gain, list(loop.curve)
-        self.started -= loop.total_seconds  # as if earlier attempts had come right before this one
+        self.seconds_before = loop.total_seconds
         self.window = _Window(**loop.window)  # type: ignore[arg-type]
         restore_random_state(start.random, self.device, self.processes)
 
@@ -240,10 +244,11 @@ class _Fit:
         started = time.perf_counter()
         self.step += 1
         penalty = None if self.data.alignment is None else self.data.alignment.of_step(self.step)
-        figures = self.engine.step(step, factor, penalty)
-        self.processes.add_up(figures[:1])
-        apart = [] if penalty is None else [penalty.distance]
-        loss, norm, *distance = torch.stack([*figures, *apart]).tolist()  # the step's one wait for a GPU
+        with self.phases.of(Phase.TRAINING):
+            figures = self.engine.step(step, factor, penalty)
+            self.processes.add_up(figures[:1])
+            apart = [] if penalty is None else [penalty.distance]
+            loss, norm, *distance = torch.stack([*figures, *apart]).tolist()  # the step's one wait for a GPU
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingDiverged(_what_to_try(self.step, loss, norm, rate, self.recipe))
         elapsed = time.perf_counter() - started
@@ -257,7 +262,8 @@ class _Fit:
             each.stepped(Step(self.step, loss, rate, tokens / elapsed, means))
         if self.step % schedule.evaluate_every == 0 or self.step == schedule.steps:
             try:
-                self.evaluate()
+                with self.phases.of(Phase.DEVELOPMENT):
+                    self.evaluate()
             except FloatingPointError as error:  # this step's update itself overflowed
                 raise TrainingDiverged(_what_to_try(self.step, loss, norm, rate, self.recipe)) from error
 
@@ -296,11 +302,12 @@ class _Fit:
             self.without_gain,
             self.tokens,
             self.seconds,
-            time.perf_counter() - self.started,
+            time.perf_counter() - self.phases.began + self.seconds_before,
             asdict(self.window),
         )
-        for each in self.listeners:
-            each.saved(Snapshot(loop, engine, random, self.best_state))
+        with self.phases.of(Phase.STORING):
+            for each in self.listeners:
+                each.saved(Snapshot(loop, engine, random, self.best_state))
 
 
 def rate_factor(done: int, steps: int, warmup_share: float) -> float:

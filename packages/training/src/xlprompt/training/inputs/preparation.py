@@ -32,6 +32,7 @@ from xlprompt.models import (
 )
 from xlprompt.training.errors import RunError
 from xlprompt.training.inputs.checks import no_device
+from xlprompt.training.machine.phases import Phase, Phases
 from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.store.tracker import DatasetRecord
 
@@ -61,7 +62,10 @@ class Split:
 
 @dataclass(frozen=True)
 class Setup:
-    """What every part of a run works with; `splits` are those that have been read and encoded."""
+    """What every part of a run works with; `splits` are those that have been read and encoded.
+
+    Its stopwatch, `phases`, is the run's.
+    """
 
     recipe: Recipe
     task: Task
@@ -69,6 +73,7 @@ class Setup:
     tokenizer: PreTrainedTokenizerFast
     device: torch.device
     processes: Processes
+    phases: Phases = field(default_factory=Phases, repr=False, compare=False)
     splits: dict[tuple[str, str, int | None], Split] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -132,17 +137,19 @@ def _read_split(setup: Setup, language: str, split: str, limit: int | None) -> S
     recipe, task, source = setup.recipe, setup.task, setup.source
     cache = writable_cache_dir()
     kept = cache / "rows" if cache else None
-    dataset = load_rows(source, task, language, split, limit=limit, cache_dir=kept)
-    content = data_fingerprint(source, task, language, split, limit)
-    encoded = encode(
-        dataset,
-        task,
-        setup.tokenizer,
-        recipe.encoding,
-        language=language,
-        split=split,
-        cache_dir=cache / "encoded" if cache else None,
-    )
+    with setup.phases.of(Phase.DATA):
+        dataset = load_rows(source, task, language, split, limit=limit, cache_dir=kept)
+        content = data_fingerprint(source, task, language, split, limit)
+    with setup.phases.of(Phase.ENCODING):
+        encoded = encode(
+            dataset,
+            task,
+            setup.tokenizer,
+            recipe.encoding,
+            language=language,
+            split=split,
+            cache_dir=cache / "encoded" if cache else None,
+        )
     require_known_ids(encoded, setup.tokenizer, setup.embedding_rows, f"{task.name} {language} {split}")
     if recipe.task_definition is not None:  # what the bundled tasks hold is known
         _warn_of_unknown_tokens(encoded, setup.tokenizer, f"{task.name} {language} {split}", recipe.model)

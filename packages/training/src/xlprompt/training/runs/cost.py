@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from xlprompt.training.store.metric_names import (
     MODEL_FLOPS_UTILIZATION,
     MODEL_TFLOPS,
     PEAK_MEMORY_MIB,
+    PHASE_SECONDS,
     TOKENS_PER_SECOND,
     TOTAL_SECONDS,
     TRAIN_SECONDS,
@@ -34,6 +35,7 @@ class RunCost:
         model_flops_utilization: `flops` by what the devices could have computed in `train_seconds`, 0 to 1.
         peak_memory_bytes: Of the device, or of the process.
         checkpoint_bytes: All files of the checkpoint.
+        phases: What `total_seconds` went into; see `xlprompt.training.machine.phases`.
     """
 
     train_seconds: float
@@ -43,6 +45,7 @@ class RunCost:
     model_flops_utilization: float
     peak_memory_bytes: int
     checkpoint_bytes: int
+    phases: Mapping[str, float] = field(default_factory=dict)
 
     def to_metrics(self) -> dict[str, float]:
         """By the names they are logged under."""
@@ -54,6 +57,7 @@ class RunCost:
             MODEL_FLOPS_UTILIZATION: self.model_flops_utilization,
             PEAK_MEMORY_MIB: self.peak_memory_bytes / 2**20,
             CHECKPOINT_BYTES: self.checkpoint_bytes,
+            **{PHASE_SECONDS + phase: seconds for phase, seconds in self.phases.items()},
         }
 
 
@@ -103,7 +107,7 @@ def _flops(
 def measured(
     *,
     train_seconds: float,
-    total_seconds: float,
+    phases: Mapping[str, float],
     tokens_per_second: float,
     flops: int,
     peak: PeakRate,
@@ -115,7 +119,7 @@ def measured(
 
     Args:
         train_seconds: Wall-clock time of the steps.
-        total_seconds: Wall-clock time of everything.
+        phases: Wall-clock time of everything, by phase.
         tokens_per_second: Training tokens without padding a second.
         flops: Of all steps; see `training_flops`.
         peak: Of one device.
@@ -125,12 +129,13 @@ def measured(
     """
     return RunCost(
         train_seconds=train_seconds,
-        total_seconds=total_seconds,
+        total_seconds=sum(phases.values()),
         tokens_per_second=tokens_per_second,
         flops=flops,
         model_flops_utilization=flops / (train_seconds * peak.flops_per_second * devices),
         peak_memory_bytes=peak_memory_bytes,
         checkpoint_bytes=checkpoint_bytes,
+        phases=phases,
     )
 
 

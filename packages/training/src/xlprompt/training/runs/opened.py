@@ -6,10 +6,9 @@ What can be known to fail is checked before anything is downloaded, encoded or l
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -40,6 +39,7 @@ from xlprompt.training.inputs.preparation import (
     out_of_memory_explained,
 )
 from xlprompt.training.machine.environment import Environment, read_environment
+from xlprompt.training.machine.phases import Phase, Phases
 from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.runs.restored import open_device, restored_model
 from xlprompt.training.store.checkpoint import Checkpoint
@@ -92,7 +92,6 @@ class TrainingRun(Run):
         train: What is trained on.
         development: What chooses the best state.
         alignment: What is added to the loss, or None.
-        started: When this attempt began, by `time.perf_counter`.
     """
 
     budget: ParameterBudget
@@ -100,7 +99,6 @@ class TrainingRun(Run):
     train: Split
     development: Split
     alignment: AlignmentLoss | None
-    started: float = field(default_factory=time.perf_counter)
 
     @contextmanager
     def at_work(self) -> Iterator[Engine]:
@@ -131,7 +129,7 @@ class TrainingRun(Run):
                 engine=engine,
                 processes=setup.processes,
                 start=start,
-                started=self.started,
+                phases=setup.phases,
             )
 
 
@@ -146,34 +144,39 @@ def open_training(
     engine: str | None = None,
     deepspeed_config: Path | None = None,
     reads_tests: bool = True,
+    began: float | None = None,
 ) -> Iterator[TrainingRun]:
     """Open a run that trains, in every process that a launcher has started.
 
     The arguments are those of `train`, and `reads_tests` says that the test sets' files are read as well, so
     that a damaged one is met before training. The errors are those of `train`.
     """
-    started = time.perf_counter()
+    phases = Phases(began)
     choice, target = choose_engine(recipe.method, engine, deepspeed_config), open_device(device)
     with launched_processes(target) as processes:
         if not processes.is_first:
             console = open_console(quiet=True)
             logging.getLogger("xlprompt").setLevel(logging.ERROR)
-        task, source = task_of(recipe), open_training_data(recipe)
-        languages = languages_to_score(source, task, recipe.data)
-        if reads_tests:
-            read_test_sets(source, task, recipe.data, languages)
+        with phases.of(Phase.DATA):
+            task, source = task_of(recipe), open_training_data(recipe)
+            languages = languages_to_score(source, task, recipe.data)
+            if reads_tests:
+                read_test_sets(source, task, recipe.data, languages)
         tracker = MlflowTracker(store) if processes.is_first else NullTracker()
         with processes.first_alone():  # what the first of them caches, the others find
             # Refuses a backbone without a place for the method before text is encoded or weights are read.
             parameter_budget(recipe.model, num_labels=1, method=recipe.method_settings)
-            setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, processes)
+            with phases.of(Phase.MODEL):
+                tokenizer = load_tokenizer(recipe.model)
+            setup = Setup(recipe, task, source, tokenizer, target, processes, phases)
             train = load_training_set(setup)
             development = load_split(setup, recipe.data.train_language, "validation")
-            model = build_model(recipe, setup.tokenizer, target)
+            with phases.of(Phase.MODEL):
+                model = build_model(recipe, setup.tokenizer, target)
         environment = read_environment(repository_of=recipe_path, device=target)
         aligned = alignment_loss(setup, languages)
         opened = (setup, languages, model, tracker, console, store, environment)
-        yield TrainingRun(*opened, model.budget(), choice, train, development, aligned, started)
+        yield TrainingRun(*opened, model.budget(), choice, train, development, aligned)
 
 
 def open_trained(

@@ -7,7 +7,6 @@ on there, is in `begin`.
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from xlprompt.training.fitting.listeners import KeptStates
 from xlprompt.training.fitting.loop import FitResult
 from xlprompt.training.fitting.progress import ShowProgress, training_progress
 from xlprompt.training.machine.environment import peak_memory_bytes
+from xlprompt.training.machine.phases import Phase
 from xlprompt.training.recipes.recipe import Recipe, flatten, recipe_to_dict
 from xlprompt.training.runs.begin import Start, begin, find_start
 from xlprompt.training.runs.cost import RunCost, folder_bytes, measured
@@ -84,6 +84,7 @@ def train(
     parent_run_id: str | None = None,
     tags: Callable[[], Mapping[str, str]] = dict,
     show: ShowProgress = training_progress,
+    began: float | None = None,
 ) -> RunResult | None:
     """Train by a recipe, score the best state on every test language, and record it in MLflow.
 
@@ -106,6 +107,7 @@ def train(
         parent_run_id: The MLflow run that this one is shown under.
         tags: Gives more tags of the MLflow run, when it is begun.
         show: Makes what shows the training loop's figures to the user.
+        began: When a process began that does nothing but this run, by `time.perf_counter`; None for now.
 
     Returns:
         What the run leaves behind; None in processes other than the first.
@@ -127,6 +129,7 @@ def train(
             device=device,
             parent_run_id=parent_run_id,
             tags=tags,
+            began=began,
         )
         if done is None:
             return None
@@ -139,16 +142,23 @@ def train(
         device=device,
         engine=engine,
         deepspeed_config=deepspeed_config,
+        began=began,
     ) as run:
         told = tell_cost(run)
         start = find_start(run, resume, resume_step)
-        before = losses_by_language(run)
+        phase = run.setup.phases.of
+        with phase(Phase.LOSSES_BEFORE):
+            before = losses_by_language(run)
         with run.at_work() as trainer:
-            states = begin(run, start, told.expected.to_metrics(), tags, parent_run_id)
+            with phase(Phase.STORING):
+                states = begin(run, start, told.expected.to_metrics(), tags, parent_run_id)
             fitted = _fit(run, trainer, start, states, show)
-            kept = _keep(run, trainer, states, fitted)
-            scores = _score(run, kept, fitted)
-            compare_losses(run, before, trainer, model_id=kept.model_id, step=fitted.best_step)
+            with phase(Phase.STORING):
+                kept = _keep(run, trainer, states, fitted)
+            with phase(Phase.TEST):
+                scores = _score(run, kept, fitted)
+            with phase(Phase.LOSSES_AFTER):
+                compare_losses(run, before, trainer, model_id=kept.model_id, step=fitted.best_step)
             cost = _close(run, start, told, fitted, kept)
         if states is None or states.identity.run_id is None or kept.directory is None:
             return None
@@ -235,7 +245,7 @@ def _close(run: TrainingRun, start: Start, told: ToldCost, fitted: FitResult, ke
     processes = run.setup.processes
     cost = measured(
         train_seconds=fitted.seconds,
-        total_seconds=time.perf_counter() - run.started + start.seconds_before,
+        phases=run.setup.phases.seconds(start.seconds_before),
         tokens_per_second=fitted.tokens_per_second,
         flops=int(told.flops_per_step * fitted.steps) + told.flops_once,
         peak=told.peak,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,13 +24,14 @@ from xlprompt.training.errors import RunError
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data, read_test_sets
 from xlprompt.training.inputs.preparation import Setup, build_model, out_of_memory_explained
 from xlprompt.training.machine.environment import peak_memory_bytes, read_environment
+from xlprompt.training.machine.phases import Phase, Phases
 from xlprompt.training.recipes.recipe import Recipe, flatten, recipe_to_dict, task_of
 from xlprompt.training.runs.cost import RunCost
 from xlprompt.training.runs.opened import Run
 from xlprompt.training.runs.restored import open_device
 from xlprompt.training.runs.scoring import Scores, score_languages
 from xlprompt.training.store.labels import run_name, run_tags
-from xlprompt.training.store.metric_names import PEAK_MEMORY_MIB, TOTAL_SECONDS
+from xlprompt.training.store.metric_names import PEAK_MEMORY_MIB, PHASE_SECONDS, TOTAL_SECONDS
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.tracker import NullTracker, log_text, true_end_state
 
@@ -58,6 +58,7 @@ def score_untrained(
     device: str | None = None,
     parent_run_id: str | None = None,
     tags: Callable[[], Mapping[str, str]] = dict,
+    began: float | None = None,
 ) -> Untrained | None:
     """Score the untouched backbone on every test language, and record it in MLflow.
 
@@ -66,8 +67,8 @@ def score_untrained(
     Returns:
         None in processes other than the first.
     """
-    started = time.perf_counter()
-    with _opened(recipe, store, console, recipe_path, device) as run, true_end_state(run.tracker):
+    phases = Phases(began)
+    with _opened(recipe, store, console, recipe_path, device, phases) as run, true_end_state(run.tracker):
         in_english = [
             code for code in run.languages if template_language(run.setup.task, code) != code and code != "en"
         ]
@@ -96,27 +97,35 @@ def score_untrained(
             run.console.print(
                 f"Asked in English words, for there are no others: {', '.join(in_english)}", highlight=False
             )
-        with out_of_memory_explained():
+        with out_of_memory_explained(), phases.of(Phase.TEST):
             scores = score_languages(
                 run, "test", [recipe.evaluation.alignment], model_id=None, checkpoint=None, step=0
             )
+        seconds = phases.seconds()
         cost = RunCost(
             train_seconds=0.0,
-            total_seconds=time.perf_counter() - started,
+            total_seconds=sum(seconds.values()),
             tokens_per_second=0.0,
             flops=0,
             model_flops_utilization=0.0,
             peak_memory_bytes=int(run.setup.processes.largest(peak_memory_bytes(run.setup.device))),
             checkpoint_bytes=0,
+            phases=seconds,
         )
         known = cost.to_metrics()
-        run.tracker.log_metrics({key: known[key] for key in (TOTAL_SECONDS, PEAK_MEMORY_MIB)})
+        told = (TOTAL_SECONDS, PEAK_MEMORY_MIB, PHASE_SECONDS)
+        run.tracker.log_metrics({key: value for key, value in known.items() if key.startswith(told)})
         return Untrained(run_id, run.model.budget(), scores, cost) if run_id else None
 
 
 @contextmanager
 def _opened(
-    recipe: Recipe, store: Path, console: Console, recipe_path: Path | None, device: str | None
+    recipe: Recipe,
+    store: Path,
+    console: Console,
+    recipe_path: Path | None,
+    device: str | None,
+    phases: Phases,
 ) -> Iterator[Run]:
     """Open the run in every process that a launcher has started.
 
@@ -128,12 +137,13 @@ def _opened(
         if not processes.is_first:
             console = open_console(quiet=True)
             logging.getLogger("xlprompt").setLevel(logging.ERROR)
-        task, source = task_of(recipe), open_data(recipe)
-        languages = languages_to_score(source, task, recipe.data)
-        read_test_sets(source, task, recipe.data, languages)
+        with phases.of(Phase.DATA):
+            task, source = task_of(recipe), open_data(recipe)
+            languages = languages_to_score(source, task, recipe.data)
+            read_test_sets(source, task, recipe.data, languages)
         tracker = MlflowTracker(store) if processes.is_first else NullTracker()
-        with processes.first_alone():
-            setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, processes)
+        with processes.first_alone(), phases.of(Phase.MODEL):
+            setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, processes, phases)
             model = build_model(recipe, setup.tokenizer, target)
         if not model.backbone.has_token_logits:
             raise RunError(

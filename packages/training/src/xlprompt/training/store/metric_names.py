@@ -24,6 +24,7 @@ PEAK_MEMORY_MIB = "cost/peak_memory_mib"
 MODEL_TFLOPS = "cost/model_tflops"  # work in 1e12 FLOPs, not a rate
 MODEL_FLOPS_UTILIZATION = "cost/model_flops_utilization"
 CHECKPOINT_BYTES = "cost/checkpoint_bytes"
+PHASE_SECONDS = "cost/seconds/"  # by phase; together they are the total
 ESTIMATED_TRAIN_SECONDS = "cost/estimated_train_seconds"
 ESTIMATED_DEVELOPMENT_SECONDS = "cost/estimated_development_seconds"
 ESTIMATED_PEAK_MEMORY_MIB = "cost/estimated_peak_memory_mib"
