@@ -29,6 +29,7 @@ COMMANDS = (
     "predict",
     "serve",
     "runs",
+    "inspect",
     "study",
     "search",
     "report",
