@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     help="Only these languages, such as de,sw, beside the one trained on; default: all that were scored.",
 )
 @click.option(
-    "--split", type=click.Choice(["test", "validation"]), default="test", show_default=True, help="Of which set."
+    "--split",
+    type=click.Choice(["test", "validation"]),
+    default="test",
+    show_default=True,
+    help="Of which set.",
 )
 @click.option(
     "--examples",
@@ -93,7 +97,7 @@ def command(
         return
     from xlprompt.cli.tables import show_tables
     from xlprompt.evaluation.terminal import open_console
-    from xlprompt.studies.mistakes.section import answer, tables
+    from xlprompt.studies.reports.mistakes.tables import answer, tables
 
     console = open_console()
     console.print(f"{answer(found)}\n", highlight=False)

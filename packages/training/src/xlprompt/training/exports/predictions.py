@@ -50,5 +50,7 @@ def export_predictions(
         return xtreme.export(found, folder)
     recipe = stored_recipe(artifacts, run_id, source)
     task = tagged_task(found, task_of(recipe), form)
-    words = {language: [list(words) for (words,) in texts_again(recipe, each)] for language, each in found.items()}
+    words = {
+        language: [list(words) for (words,) in texts_again(recipe, each)] for language, each in found.items()
+    }
     return _TAGGED[form](found, words, task, folder)

@@ -1,4 +1,4 @@
-"""What a run has stored of a split: its predictions, its recipe, and the texts that they are of, read again."""
+"""What a run has stored of a split: predictions, its recipe, and the texts that they are of, read again."""
 
 from __future__ import annotations
 

@@ -44,7 +44,9 @@ from xlprompt.training.alignment.moments import Alignment
 from xlprompt.training.inputs.preparation import Setup, Split, load_split
 from xlprompt.training.runs.known_figures import figure_key, keep_figure, known_figure
 from xlprompt.training.runs.opened import Run
-from xlprompt.training.store.metric_names import swept_mean
+from xlprompt.training.store.labels import NOTE_TAG
+from xlprompt.training.store.metric_names import SCORE_GAP, SCORE_TRAINED_ON, SCORE_ZERO_SHOT, swept_mean
+from xlprompt.training.store.shown.note import opening, scores_note
 from xlprompt.training.store.tracker import DatasetRecord, Tracker, log_text
 
 _COUNTED = 1000  # examples of a test set: some 20,000 words, in a tenth of a second
@@ -131,7 +133,13 @@ def score_languages(
         show_table(console, table)
         if setup.processes.is_first:
             _log_report(tracker, report, table, Path(folder))
+            if (place := tracker.place()) is not None:
+                about = opening(run.recipe, split)
+                note = scores_note(about, report, place, has_model=model_id is not None)
+                tracker.set_tag(NOTE_TAG, note)
         _log_metrics(tracker, report.metrics() | scored.fineness, scored.records, model_id, step)
+        if split == "test":
+            tracker.log_metrics(_headline(report))
         if not kinds:
             return Scores(report)
         aligned: dict[str, TransferReport] = {kind: reports[Variant(kind, scored.last)] for kind in kinds}
@@ -275,6 +283,17 @@ def _log_metrics(
         own = {key: metrics.pop(key) for key in list(metrics) if key.endswith(f"/{language}")}
         tracker.log_metrics(own, step=step, dataset=record, model_id=model_id)
     tracker.log_metrics(metrics, step=step, model_id=model_id)
+
+
+def _headline(report: TransferReport) -> dict[str, float]:
+    """The main figures under names that are alike for all tasks."""
+    trained = report.results.get(report.train_language)
+    figures = {
+        SCORE_TRAINED_ON: trained.scores[report.metric] if trained else None,
+        SCORE_ZERO_SHOT: report.mean_zero_shot(),
+        SCORE_GAP: report.transfer_gap(),
+    }
+    return {name: each.value for name, each in figures.items() if each is not None and each.is_defined}
 
 
 def _log_report(tracker: Tracker, report: TransferReport, table: Table, folder: Path) -> None:

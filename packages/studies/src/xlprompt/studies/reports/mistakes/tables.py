@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from xlprompt.data.languages import language, resource_order
@@ -15,6 +15,7 @@ from xlprompt.studies.reports.wording import ABSENT, number_text
 
 _SHOWN = 20  # rows of a table of confusions
 _FEW_LABELS = 7  # up to so many have a column each
+_HEADING = 16  # letters of a name in a heading
 _LETTERS = 160  # of a text in a table
 
 
@@ -58,11 +59,47 @@ def confusion_tables(prefix: str, found: Confusions) -> list[Table]:
     return parts
 
 
+def summary_table(found: Mapping[str, Mapping[str, Confusions]], trained: str) -> Table:
+    """A study's confusions: by task and method how many are beyond the language trained on, and the costliest.
+
+    Args:
+        found: By task and method.
+        trained: Code of the language that others are compared with.
+    """
+    rows = []
+    for task, method, each in ((task, *item) for task, of_task in found.items() for item in of_task.items()):
+        zero_shot = [code for code in each.wrong if code != trained]
+        worst = max(zero_shot or each.wrong, key=each.wrong.__getitem__)
+        rows.append(
+            (
+                task,
+                method,
+                f"{each.wrong[trained]:.1f}" if trained in each.wrong else ABSENT,
+                f"{_name(worst)} {each.wrong[worst]:.1f}",
+                f"{len(each.beyond)} of {each.tested}",
+                "; ".join(
+                    f"{one.language}: {_taken(one)}, {one.share:.0f} % ({one.there or 0:.0f} %)"
+                    for one in each.beyond[:3]
+                )
+                or "none",
+            )
+        )
+    return Table(
+        f"Confusions beyond those in {language(trained).name}",
+        ("task", "method", f"wrong in {trained} (%)", "most wrong in (%)", "significant", "costliest"),
+        tuple(rows),
+        "Significant: more frequent than in the language trained on, one-sided at 5 % after Holm over all "
+        "confusions of the task and method, by the Mann-Whitney test of the examples' shares (of one seed with "
+        "one answer a text by Fisher's exact test). In brackets: the percentage there.",
+    )
+
+
 def flip_table(prefix: str, first: str, second: str, found: Flips) -> Table:
     """Examples by who is right."""
+    columns, who = _columns(first, second)
     return Table(
         f"{prefix}who is right",
-        ("language", "both", f"only {first}", f"only {second}", "neither", "p (Holm)"),
+        ("language", "both", *(f"only {name}" for name in columns), "neither", "p (Holm)"),
         tuple(
             (
                 _name(each.language),
@@ -70,11 +107,11 @@ def flip_table(prefix: str, first: str, second: str, found: Flips) -> Table:
                 str(each.first),
                 str(each.second),
                 str(each.neither),
-                f"{each.p_value:.2g}",
+                _p_text(each.p_value),
             )
             for each in sorted(found.counts, key=lambda each: resource_order(each.language))
         ),
-        "Numbers of examples. Of a sentence, only means: right of more of its words. p: exact sign test "
+        f"{who}Numbers of examples. Of a sentence, only means: right of more of its words. p: exact sign test "
         "(McNemar's, for one answer a text), after Holm over the languages.",
     )
 
@@ -85,7 +122,9 @@ def _where(name: str, found: Confusions) -> str:
     if base is None or len(found.wrong) < 2:
         return f"{name} errs most in {_name(worst)}: {found.wrong[worst]:.1f} % of its answers are wrong."
     there = f"{found.wrong[base]:.1f} % in {language(base).name}"
-    opening = f"{name} errs most in {_name(worst)}: {found.wrong[worst]:.1f} % of its answers are wrong, {there}."
+    opening = (
+        f"{name} errs most in {_name(worst)}: {found.wrong[worst]:.1f} % of its answers are wrong, {there}."
+    )
     beyond = found.beyond
     if not beyond:
         return (
@@ -102,9 +141,26 @@ def _where(name: str, found: Confusions) -> str:
 
 def _flipped(first: str, second: str, found: Flips) -> str:
     sure = [each for each in found.counts if each.significant]
-    better = [f"{each.language} ({'+' if each.first > each.second else '-'})" for each in sure]
-    where = f"significantly in {', '.join(better)}" if sure else "in no language significantly"
-    return f"{first} alone is right on {found.first} examples, {second} alone on {found.second}; they differ {where}."
+    better = ", ".join(each.language for each in sure if each.first > each.second)
+    worse = ", ".join(each.language for each in sure if each.first < each.second)
+    parts = [f"{word} in {codes}" for word, codes in (("better", better), ("worse", worse)) if codes]
+    where = f"It is significantly {' and '.join(parts)}." if parts else "Neither is better in any language."
+    return (
+        f"Of {found.first + found.second} examples that one of the two alone answers right, {found.first} are "
+        f"{first}'s and {found.second} {second}'s. {where}"
+    )
+
+
+def _columns(first: str, second: str) -> tuple[tuple[str, str], str]:
+    """Headings for two runs, and a sentence that says which is which where the names are too long for them."""
+    if max(len(first), len(second)) <= _HEADING:
+        return (first, second), ""
+    return ("first", "second"), f"First: {first}; second: {second}. "
+
+
+def _p_text(value: float | None) -> str:
+    """Three digits, as a column of figures has them."""
+    return ABSENT if value is None else "<.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _by_language(prefix: str, found: Confusions) -> Table:
@@ -137,7 +193,7 @@ def _by_language(prefix: str, found: Confusions) -> Table:
 def _reference(each: Confusion | None) -> tuple[str, str]:
     if each is None:
         return ABSENT, ABSENT
-    return number_text(each.there, ".1f"), number_text(each.p_value, ".2g")
+    return number_text(each.there, ".1f"), _p_text(each.p_value)
 
 
 def _test(found: Confusions) -> str:
@@ -165,9 +221,7 @@ def _beyond(prefix: str, found: Confusions, beyond: Sequence[Confusion]) -> Tabl
 
 def _label_use(prefix: str, found: Confusions) -> Table:
     labels = list(dict.fromkeys(each.label for each in found.use))
-    by_language = {
-        code: list(rows) for code, rows in groupby(found.use, key=lambda each: each.language)
-    }
+    by_language = {code: list(rows) for code, rows in groupby(found.use, key=lambda each: each.language)}
     order = sorted(by_language, key=resource_order)
     title = f"{prefix}labels given, and right"
     if len(labels) <= _FEW_LABELS:
@@ -201,6 +255,7 @@ def _label_use(prefix: str, found: Confusions) -> Table:
 def _examples(found: Inspection, number: int) -> Table:
     assert found.flips is not None
     assert found.against is not None
+    columns, who = _columns(found.run.name, found.against.name)
     rows = []
     for code, flipped in groupby(found.flips.examples, key=lambda each: each.language):
         for each in list(flipped)[:number]:
@@ -208,9 +263,9 @@ def _examples(found: Inspection, number: int) -> Table:
             rows.append((code, each.id, each.right, each.first, each.second, text))
     return Table(
         f"Flips, {number} of each language at most",
-        ("language", "id", "right", found.run.name, found.against.name, "text"),
+        ("language", "id", "right", *columns, "text"),
         tuple(rows),
-        found.note or "Of sentences the words' tags that only one of the two has right.",
+        f"{who}{found.note or 'Of sentences, tags of the words that only one of the two has right.'}",
     )
 
 
