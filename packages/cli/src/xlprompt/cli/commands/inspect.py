@@ -14,8 +14,8 @@ import click
 from xlprompt.cli.options import (
     device_option,
     json_option,
-    model_place_option,
     mlruns_option,
+    model_place_option,
     refuse_unused,
     split_names,
 )

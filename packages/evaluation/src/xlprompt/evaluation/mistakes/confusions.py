@@ -85,7 +85,7 @@ class Confusions:
 
     @property
     def beyond(self) -> list[Confusion]:
-        """Those significantly more frequent than in the reference language, by the answers that this costs."""
+        """Those significantly more frequent than in the reference language, the costliest first."""
         return sorted((each for each in self.found if each.significant), key=lambda each: -each.excess)
 
     def to_dict(self) -> dict[str, Any]:

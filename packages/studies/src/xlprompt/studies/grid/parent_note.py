@@ -1,4 +1,4 @@
-"""What MLflow shows at the run that stands for a group: its study's table, its scores, and a figure of all."""
+"""What MLflow shows at the run that stands for a group: its study's table, its scores, a figure of all."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def confusion_tables(prefix: str, found: Confusions) -> list[Table]:
 
 
 def summary_table(found: Mapping[str, Mapping[str, Confusions]], trained: str) -> Table:
-    """A study's confusions: by task and method how many are beyond the language trained on, and the costliest.
+    """A study's confusions: by task and method how many are beyond the language trained on; the worst.
 
     Args:
         found: By task and method.
@@ -89,8 +89,8 @@ def summary_table(found: Mapping[str, Mapping[str, Confusions]], trained: str) -
         ("task", "method", f"wrong in {trained} (%)", "most wrong in (%)", "significant", "costliest"),
         tuple(rows),
         "Significant: more frequent than in the language trained on, one-sided at 5 % after Holm over all "
-        "confusions of the task and method, by the Mann-Whitney test of the examples' shares (of one seed with "
-        "one answer a text by Fisher's exact test). In brackets: the percentage there.",
+        "confusions of the task and method, by the Mann-Whitney test of the examples' shares (of one seed "
+        "with one answer a text by Fisher's exact test). In brackets: the percentage there.",
     )
 
 
@@ -111,8 +111,8 @@ def flip_table(prefix: str, first: str, second: str, found: Flips) -> Table:
             )
             for each in sorted(found.counts, key=lambda each: resource_order(each.language))
         ),
-        f"{who}Numbers of examples. Of a sentence, only means: right of more of its words. p: exact sign test "
-        "(McNemar's, for one answer a text), after Holm over the languages.",
+        f"{who}Numbers of examples. Of a sentence, only means: right of more of its words. p: exact sign "
+        "test (McNemar's, for one answer a text), after Holm over the languages.",
     )
 
 
@@ -146,13 +146,13 @@ def _flipped(first: str, second: str, found: Flips) -> str:
     parts = [f"{word} in {codes}" for word, codes in (("better", better), ("worse", worse)) if codes]
     where = f"It is significantly {' and '.join(parts)}." if parts else "Neither is better in any language."
     return (
-        f"Of {found.first + found.second} examples that one of the two alone answers right, {found.first} are "
-        f"{first}'s and {found.second} {second}'s. {where}"
+        f"Of {found.first + found.second} examples that one of the two alone answers right, {found.first} "
+        f"are {first}'s and {found.second} {second}'s. {where}"
     )
 
 
 def _columns(first: str, second: str) -> tuple[tuple[str, str], str]:
-    """Headings for two runs, and a sentence that says which is which where the names are too long for them."""
+    """Headings for two runs, and which is which where their names are too long for headings."""
     if max(len(first), len(second)) <= _HEADING:
         return (first, second), ""
     return ("first", "second"), f"First: {first}; second: {second}. "
