@@ -179,7 +179,7 @@ def _names(runs: Sequence[Mapping[str, SavedPredictions]], languages: Sequence[s
 def _count(of_language: Sequence[SavedPredictions], names: Sequence[str]) -> _Counted:
     place = {name: number for number, name in enumerate(names)}
     examples = len(of_language[0].ids)
-    taken = np.zeros((examples, len(names), len(names)), np.float32)
+    taken = np.zeros((examples, len(names), len(names)))
     for saved in of_language:
         for example, row in enumerate(answer_pairs(saved)):
             for right, given in row:

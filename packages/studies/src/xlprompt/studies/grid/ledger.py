@@ -300,7 +300,10 @@ class Ledger:
             figures = as_metrics(summaries) | {"seeds": float(len(runs))}
             from mlflow.entities import Metric
 
-            metrics = [Metric(name, value, now, len(runs)) for name, value in figures.items()]
+            # Without a step, as MLflow draws what has one as a line, unless an earlier version gave it one.
+            before = self._reader.get_metric_history(run_id, "seeds")
+            step = len(runs) if any(point.step for point in before) else 0
+            metrics = [Metric(name, value, now, step) for name, value in figures.items()]
             for first in range(0, len(metrics), _PAGE):
                 self._client.log_batch(run_id, metrics=metrics[first : first + _PAGE], synchronous=True)
         if state == "FINISHED":

@@ -10,7 +10,7 @@ from xlprompt.data.languages import language, resource_order
 from xlprompt.evaluation.comparison.statistics import Spread
 from xlprompt.studies.grid.ledger import Ledger
 from xlprompt.studies.grid.study_table import GroupResult
-from xlprompt.training.store.metric_names import score_name
+from xlprompt.training.store.metric_names import MEAN, MEAN_ZERO_SHOT, TRANSFER_GAP, score_name
 from xlprompt.training.store.shown.note import markdown_rows
 
 FIGURE = "methods.svg"
@@ -101,7 +101,7 @@ def _languages(result: GroupResult) -> str:
     found = {
         name.removeprefix(start): each for name, each in result.summaries.items() if name.startswith(start)
     }
-    codes = [code for code in found if len(code) < 4]  # the others are means
+    codes = [code for code in found if code not in (MEAN, MEAN_ZERO_SHOT, TRANSFER_GAP)]
     rows = [
         (f"{language(code).name} ({code})", _text(found[code])) for code in sorted(codes, key=resource_order)
     ]

@@ -105,7 +105,7 @@ def train_trial(
             TOKENS_PER_SECOND: result.tokens_per_second,
             PEAK_MEMORY_MIB: peak_memory_bytes(run.setup.device) / 2**20,
         }
-        run.tracker.log_metrics(figures, step=result.steps)
+        run.tracker.log_metrics(figures)
         return result
 
 

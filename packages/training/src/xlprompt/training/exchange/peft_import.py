@@ -269,7 +269,7 @@ def _stored(
                 tracker.log_metrics({best_score(run.metric): score})
             wanted = [recipe.evaluation.alignment]
             scores = score_languages(
-                run, "test", wanted, model_id=stored.model_id, checkpoint=stored.directory, step=0
+                run, "test", wanted, model_id=stored.model_id, checkpoint=stored.directory
             )
     assert run_id is not None
     difference, notes = compared

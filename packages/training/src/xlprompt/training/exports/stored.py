@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from xlprompt.data import Task
 from xlprompt.evaluation.answers.predictions import SavedPredictions, load_predictions
 from xlprompt.training.errors import RunError
 from xlprompt.training.inputs.chosen_data import open_data
@@ -69,11 +70,18 @@ def texts_again(recipe: Recipe, each: SavedPredictions) -> list[tuple[Any, ...]]
     rows = open_data(recipe).load(task, each.language, each.split, limit=data.limit_of(each.split))
     columns = [list(rows[name]) for name in task.columns[: len(task.text_fields)]]
     texts = list(zip(*columns, strict=True))
-    lengths_differ = task.kind.by_word and [len(one) for (one,) in texts] != [len(one) for one in each.gold]
-    if list(rows["id"]) != each.ids or lengths_differ:
+    # Ids may be places in the file, which other data have too: the right answers have to be the same as well.
+    if list(rows["id"]) != each.ids or _answers(task, list(rows[task.columns[-1]])) != each.gold:
         what = "sentences" if task.kind.by_word else "examples"
         raise RunError(
             f"{data.source}: the {each.split} {what} of {task.name} in '{each.language}' are not those "
             "that the run was scored on. Say where those lie (--data FOLDER), or evaluate the run again"
         )
     return texts
+
+
+def _answers(task: Task, column: list[Any]) -> list[list[Any]]:
+    """The right answers of a data set's column, as predictions hold them."""
+    if not task.kind.labeled:
+        return [[each["text"] for each in answers] for answers in column]
+    return [list(tags) for tags in column] if task.kind.by_word else [[label] for label in column]

@@ -118,7 +118,6 @@ def evaluate(
             wanted,
             model_id=model_id,
             checkpoint=loaded.directory,
-            step=loaded.metadata.step,
         )
 
 

@@ -147,8 +147,8 @@ def train(
             states = begin(run, start, told.expected.to_metrics(), tags, parent_run_id)
             fitted = _fit(run, trainer, start, states, show)
             kept = _keep(run, trainer, states, fitted)
-            scores = _score(run, kept, fitted)
-            compare_losses(run, before, trainer, model_id=kept.model_id, step=fitted.best_step)
+            scores = _score(run, kept)
+            compare_losses(run, before, trainer, model_id=kept.model_id)
             cost = _close(run, start, told, fitted, kept)
         if states is None or states.identity.run_id is None or kept.directory is None:
             return None
@@ -218,7 +218,7 @@ def _metadata(run: TrainingRun, fitted: FitResult) -> CheckpointMetadata:
     )
 
 
-def _score(run: TrainingRun, kept: _Kept, fitted: FitResult) -> Scores:
+def _score(run: TrainingRun, kept: _Kept) -> Scores:
     """Score the best state on every test language."""
     return score_languages(
         run,
@@ -226,7 +226,6 @@ def _score(run: TrainingRun, kept: _Kept, fitted: FitResult) -> Scores:
         [run.recipe.evaluation.alignment],
         model_id=kept.model_id,
         checkpoint=kept.directory,
-        step=fitted.best_step,
     )
 
 
@@ -244,5 +243,5 @@ def _close(run: TrainingRun, start: Start, told: ToldCost, fitted: FitResult, ke
         devices=processes.size,
     )
     best = {BEST_STEP: fitted.best_step, best_score(run.metric): fitted.best_score}
-    run.tracker.log_metrics({**best, **cost.to_metrics()}, step=fitted.steps)
+    run.tracker.log_metrics({**best, **cost.to_metrics()})
     return cost

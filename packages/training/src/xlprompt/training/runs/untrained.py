@@ -98,7 +98,7 @@ def score_untrained(
             )
         with out_of_memory_explained():
             scores = score_languages(
-                run, "test", [recipe.evaluation.alignment], model_id=None, checkpoint=None, step=0
+                run, "test", [recipe.evaluation.alignment], model_id=None, checkpoint=None
             )
         cost = RunCost(
             train_seconds=0.0,

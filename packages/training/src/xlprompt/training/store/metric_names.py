@@ -37,8 +37,8 @@ LOSS_CHANGE = "language_model/change/"
 
 SCORE = "score/"
 SCORE_TRAINED_ON = "score/trained_on"
-SCORE_ZERO_SHOT = "score/zero_shot_mean"
-SCORE_GAP = "score/transfer_gap"
+SCORE_ZERO_SHOT = "score/zero_shot"
+SCORE_GAP = "score/gap"
 HEADLINE = (SCORE_TRAINED_ON, SCORE_ZERO_SHOT, SCORE_GAP)
 """The test set's main figures once more, under names that are alike for all tasks, metrics and languages."""
 

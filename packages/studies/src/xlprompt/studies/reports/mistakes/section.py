@@ -21,7 +21,7 @@ TITLE = "Where it errs"
 def mistakes_section(
     runs: Mapping[tuple[str, str, int], CellRun],
     source: RunSource,
-    methods: Sequence[str],
+    methods: tuple[str, str],
     trained: str,
 ) -> Section | None:
     """Where the two methods of a study err, task by task.
@@ -46,7 +46,7 @@ def mistakes_section(
             continue
         found[task] = {method: confusions(each, trained) for method, each in of_task.items()}
         compared: Flips = flips(*of_task.values())
-        parts.append(flip_table(f"{task}: ", *methods, compared))
+        parts.append(flip_table(f"{task}: ", methods[0], methods[1], compared))
     if not found:
         return None
     note = (

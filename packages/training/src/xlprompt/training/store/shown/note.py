@@ -36,17 +36,17 @@ def scores_note(about: str, report: TransferReport, place: RunPlace, *, has_mode
         (f"{language(each.language).name} ({each.language})", _text(each.scores[report.metric]))
         for each in sorted(report.results.values(), key=lambda each: resource_order(each.language))
     ]
-    summary = [
-        (f"**{name}**", f"**{_text(value)}**")
-        for name, value in (
-            (f"trained on: {report.trained_on}", _trained(report)),
-            ("zero-shot mean", report.mean_zero_shot()),
-            ("transfer gap", report.transfer_gap()),
-        )
-        if value is not None
-    ]
-    table = markdown_rows(("language", f"{report.metric}, {report.split} (%)"), [*summary, *rows])
-    return f"{about}\n\n{table}\n\nPercent ± standard error over test examples.\n\n{_next(place, has_model)}"
+    trained = report.results.get(report.train_language)
+    summary = (
+        (trained.scores[report.metric] if trained else None, language(report.train_language).name),
+        (report.mean_zero_shot(), "zero-shot mean"),
+        (report.transfer_gap(), "transfer gap"),
+    )
+    known = [f"{name} **{each.value:.1f}**" for each, name in summary if each and each.is_defined]
+    figures = f"{' · '.join(known)} ({report.metric}, %)"
+    table = markdown_rows(("language", f"{report.metric}, {report.split} (%)"), rows)
+    legend = "Percent ± standard error over test examples."
+    return "\n\n".join([figures, about, _next(place, has_model), table, legend])
 
 
 def markdown_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -69,11 +69,6 @@ def _next(place: RunPlace, has_model: bool) -> str:
         return text
     link = f"#/experiments/{place.experiment_id}/runs/{place.parent_run_id}"
     return f"{text}\n\nOne seed of [its study]({link})."
-
-
-def _trained(report: TransferReport) -> Score | None:
-    trained = report.results.get(report.train_language)
-    return None if trained is None else trained.scores[report.metric]
 
 
 def _text(score: Score) -> str:

@@ -14,12 +14,23 @@ from pathlib import Path
 COMMAND_VARIABLE = "XLPROMPT_COMMAND"
 """Environment variable by which processes know the command that they work for."""
 
+COMMAND_TAG = "command"
+"""A run's tag: the xlprompt command that began it, whole but for passwords."""
+
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
 
 
 def origin_tags() -> dict[str, str]:
-    """MLflow's tags of user and source; without the user where the system does not know one."""
-    tags = {"mlflow.source.name": _command(), "mlflow.source.type": "LOCAL"}
+    """Tags of user, source and command; without what is not known.
+
+    The source is `xlprompt train`, say, or the name of the script or kernel that calls from Python.
+    """
+    command = os.environ.get(COMMAND_VARIABLE)
+    # MLflow's UI shows of a source what stands behind its last slash, so that arguments go elsewhere.
+    name = " ".join(shlex.split(command)[:2]) if command else Path(sys.argv[0] or "python").name
+    tags = {"mlflow.source.name": name, "mlflow.source.type": "LOCAL"}
+    if command:
+        tags[COMMAND_TAG] = command
     with suppress(OSError, KeyError):  # a user id without a name, as in containers
         tags["mlflow.user"] = getpass.getuser()
     return tags
@@ -42,8 +53,3 @@ def working_for(arguments: Sequence[str]) -> Iterator[None]:
 def without_passwords(text: str) -> str:
     """Text whose addresses name no user with a password."""
     return _PASSWORD.sub("", text)
-
-
-def _command() -> str:
-    """The command, or else the name of the script or notebook's kernel that calls from Python."""
-    return os.environ.get(COMMAND_VARIABLE) or Path(sys.argv[0] or "python").name
