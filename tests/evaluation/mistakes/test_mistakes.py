@@ -1,4 +1,4 @@
-"""Confusions, misses of answers in a text, and flips, on predictions of which one knows what has to come out."""
+"""Confusions, misses of answers in a text, and flips, on predictions whose outcome is known."""
 
 import numpy as np
 import pytest

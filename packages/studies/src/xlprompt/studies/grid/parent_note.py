@@ -44,7 +44,19 @@ def parent_note(result: GroupResult, results: Sequence[GroupResult]) -> str:
         f"`{result.group.task}` by `{result.group.method}`{variant} on `{name}`: {len(result.seeds)} of "
         f"{len(result.group.cells)} seeds, trained on {'+'.join(recipe.data.train_languages)}."
     )
-    parts = [about, "### The study", _study(results), "Percent, mean ± standard deviation over seeds."]
+    figures = (
+        (language(recipe.data.train_language).name, result.trained_on),
+        ("zero-shot mean", result.zero_shot),
+        ("transfer gap", result.gap),
+    )
+    known = " · ".join(f"{title} **{each.text()}**" for title, each in figures if each)
+    parts = [
+        f"{known} ({result.metric}, %)",
+        about,
+        "### The study",
+        _study(results),
+        "Percent, mean ± standard deviation over seeds.",
+    ]
     if languages := _languages(result):
         parts += ["### By language", languages]
     parts.append(f"{FIGURE} is among the artifacts. Compared and judged:\n\n```\nxlprompt report\n```")

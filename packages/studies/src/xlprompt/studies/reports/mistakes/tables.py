@@ -99,7 +99,7 @@ def flip_table(prefix: str, first: str, second: str, found: Flips) -> Table:
     columns, who = _columns(first, second)
     return Table(
         f"{prefix}who is right",
-        ("language", "both", *(f"only {name}" for name in columns), "neither", "p (Holm)"),
+        ("language", "both", *(f"only {name}" for name in columns), "rest", "p (Holm)"),
         tuple(
             (
                 _name(each.language),
@@ -111,8 +111,9 @@ def flip_table(prefix: str, first: str, second: str, found: Flips) -> Table:
             )
             for each in sorted(found.counts, key=lambda each: resource_order(each.language))
         ),
-        f"{who}Numbers of examples. Of a sentence, only means: right of more of its words. p: exact sign "
-        "test (McNemar's, for one answer a text), after Holm over the languages.",
+        f"{who}Numbers of examples. Of a sentence, only means: right of more of its words; of several seeds, "
+        "in all of them, and the other in none. p: exact sign test (McNemar's, for one answer a text), after "
+        "Holm over the languages.",
     )
 
 

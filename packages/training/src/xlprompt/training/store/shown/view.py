@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 _KEY = "xlprompt"
 _TAG = f"mlflow.sharedViewState.{_KEY}"
-_COLUMNS = (
-    *(f"metrics.`{name}`" for name in HEADLINE),
-    *(f"params.`{name}`" for name in ("method", "seed", "trainable_percent")),
-)
+_WIDTHS = {  # in pixels, by column as MLflow calls it, from left to right
+    **dict(zip((f"metrics.`{name}`" for name in HEADLINE), (120, 105, 80), strict=True)),
+    "params.`method`": 85,
+    "params.`seed`": 55,
+    "params.`trainable_percent`": 130,
+}
 
 
 def list_address(client: mlflow.MlflowClient, experiment_id: str, url: str) -> str:
@@ -30,6 +32,7 @@ def list_address(client: mlflow.MlflowClient, experiment_id: str, url: str) -> s
         experiment_id: The experiment.
         url: Where the UI is.
     """
-    state = {"selectedColumns": list(_COLUMNS), "runListHidden": False}
+    columns = list(_WIDTHS)
+    state = {"selectedColumns": columns, "columnOrder": [*columns, "duration"], "columnWidths": _WIDTHS}
     client.set_experiment_tag(experiment_id, _TAG, json.dumps(state))
     return f"{url}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={_KEY}"
