@@ -49,10 +49,12 @@ def mistakes_section(
         parts.append(flip_table(f"{task}: ", methods[0], methods[1], compared))
     if not found:
         return None
+    seeds = ", ".join(map(str, sorted({key[2] for key in runs if key[0] in found and key[1] in methods})))
     note = (
-        "What is taken for what more often than in the language trained on, and which examples one method "
-        "answers right in all its seeds and the other wrong in all of its. Counts are means over seeds, and "
-        "tests are about these seeds. `xlprompt inspect RUN --against RUN2` shows a run's, with the texts."
+        f"Of seeds {seeds}. What is taken for what more often than in the language trained on, and which "
+        "examples one method answers right in all its seeds and the other wrong in all of its. Counts are "
+        "means over seeds, and tests are about these seeds. `xlprompt inspect RUN --against RUN2` shows a "
+        "run's, with the texts."
     )
     return Section(TITLE, (summary_table(found, trained), *parts), note)
 
