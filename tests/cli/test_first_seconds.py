@@ -48,6 +48,8 @@ WRONG = {
     "predict ./nothere text": "no checkpoint here",
     "serve nothere": "no MLflow store here",
     "runs": "no MLflow store here",
+    "inspect nothere": "no MLflow store here",
+    "inspect latest --examples 3": "add --against",
     "report": "there is no MLflow store",
     "report --runs nothere": "cannot be read",
     "publish out": "there is no MLflow store",

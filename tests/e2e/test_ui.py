@@ -107,6 +107,9 @@ def test_the_printed_address_lists_the_parent_with_its_three_children(browser, r
     wait_for(browser, "return document.querySelector('.ag-row button')").click()
     text = wait_for_text(browser, *(child.info.run_name for child in children))
     save_screenshot(browser, "experiment")
+    for column in ("score/trained_on", "score/zero_shot", "score/gap", "method", "seed"):
+        assert column in text
+    assert f"{children[0].data.metrics['score/zero_shot']:g}" in text
     assert "4 matching runs" in text
     assert len(children) == 3
     (grid,) = browser.find_elements("css selector", ".ag-root-wrapper")
@@ -114,13 +117,49 @@ def test_the_printed_address_lists_the_parent_with_its_three_children(browser, r
     assert errors(browser) == []
 
 
-def test_the_page_of_a_run_shows_its_parameters_and_metrics(browser, runs_address, study):
-    _, _, (child, *_) = study
+def test_the_page_of_a_run_shows_its_scores_and_what_to_do_next_with_its_figures(
+    browser, runs_address, study
+):
+    _, parent, (child, *_) = study
     browser.get(runs_address.replace("/runs?", f"/runs/{child.info.run_id}?"))
     text = wait_for_text(browser, child.info.run_name, "trainable_params", "test/accuracy/en")
     save_screenshot(browser, "run")
     assert child.data.params["trainable_params"] in text
+    assert re.search(r"English [\d.]+ · zero-shot mean [\d.]+ · transfer gap", text)
+    assert f"xlprompt evaluate {child.info.run_id}" in text
+    assert "python" not in child.data.tags["mlflow.source.name"]
+    links = wait_for(
+        browser,
+        "return [...document.querySelectorAll('a')].filter(a => a.innerText == 'its study').map(a => a.hash)",
+    )
+    assert links == [f"#/experiments/{child.info.experiment_id}/runs/{parent.info.run_id}"]
     assert browser.find_elements("css selector", "table, [role=table]")
+    assert errors(browser) == []
+
+
+def test_figures_of_one_value_are_bars(browser, runs_address, study):
+    _, _, (child, *_) = study
+    browser.get(runs_address.replace("/runs?", f"/runs/{child.info.run_id}/model-metrics?"))
+    wait_for(browser, "return document.querySelectorAll('.js-plotly-plot .bars path').length > 3")
+    save_screenshot(browser, "charts")
+    dots = browser.execute_script(
+        "return [...document.querySelectorAll('.js-plotly-plot')]"
+        ".map(plot => plot.querySelectorAll('.scatterlayer .point').length)"
+    )
+    assert 1 not in dots
+    assert errors(browser) == []
+
+
+def test_the_page_of_a_parent_holds_its_studys_table_and_figure(browser, runs_address, study):
+    _, parent, _ = study
+    page = runs_address.replace("/runs?", f"/runs/{parent.info.run_id}{{}}?")
+    browser.get(page.format(""))
+    text = wait_for_text(browser, parent.info.run_name, "The study", "zero-shot mean")
+    assert "3/3" in text
+    save_screenshot(browser, "parent")
+    browser.get(page.format("/artifacts/methods.svg"))
+    wait_for_text(browser, "methods.svg")
+    save_screenshot(browser, "methods")
     assert errors(browser) == []
 
 

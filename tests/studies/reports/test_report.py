@@ -194,6 +194,10 @@ def test_a_finished_study_becomes_a_report_that_the_store_keeps(tmp_path, tiny_x
     assert "| xnli | prompt | 2 | 4 to 8 |" in written  # learning curves, from the metrics' histories
     assert "| xnli | finetune | 2 | 3 |" in written  # the language-model loss of three languages
     assert "| Swahili (sw) | low |" in written.partition("### Tokens a word")[2]
+    errs = written.partition("## Where it errs")[2]
+    assert "Of seeds 0, 1." in errs
+    assert all(f"| xnli | {method} |" in errs for method in ("prompt", "finetune"))
+    assert "### xnli: who is right" in errs
     check_head_only_runs(study, store, tmp_path / "with-head", monkeypatch)
     experiment = client.get_experiment_by_name("report")
     run = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])[0]
@@ -228,7 +232,7 @@ def check_head_only_runs(study, store, out, monkeypatch):
             line for line in beside.splitlines() if re.match(rf"\| {method} \| .* \| {reference} \|", line)
         )
         assert f"| {reference} | +0.0 | " in row
-    costs = written.partition("### Cost and score")[2]
+    costs = written.partition("### Cost and score")[2].partition("\n## ")[0]
     assert [line.split(" | ")[1] for line in costs.splitlines() if line.startswith("| xnli")] == [
         *("prompt", "finetune", "head", "lora")
     ]

@@ -116,7 +116,8 @@ def test_mlflows_other_variables_change_neither_where_a_run_goes_nor_what_it_hol
     assert worker.returncode == 0, errors
     run = client.get_run(output.strip())
     assert client.get_experiment(run.info.experiment_id).name == "xnli"
-    assert run.data.tags.keys() == {"mlflow.runName", "process"}
+    origin = {"mlflow.user", "mlflow.source.name", "mlflow.source.type"}
+    assert run.data.tags.keys() == {"mlflow.runName", "process", *origin}
     assert run.data.metrics == {"train/loss": 1.0}
     assert (find_model(store, run.info.run_id).directory / "weights").read_bytes() == b"weights"
     assert store in local_path(run.info.artifact_uri).parents

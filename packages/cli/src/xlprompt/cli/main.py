@@ -18,6 +18,7 @@ import click
 
 from xlprompt.cli.file_errors import file_errors_explained
 from xlprompt.cli.groups import Commands
+from xlprompt.training.store.shown.origin import working_for
 
 # Read by OpenMP when torch is imported: how long an idle thread spins before it sleeps. A moment is
 # as fast as forever and leaves the cores to others; not at all makes a small model's step a quarter slower.
@@ -29,6 +30,7 @@ COMMANDS = (
     "predict",
     "serve",
     "runs",
+    "inspect",
     "study",
     "search",
     "report",
@@ -44,6 +46,7 @@ COMMANDS = (
     "ui",
 )
 
+_ARGUMENTS = "xlprompt.arguments"
 _ESCAPED = "xlprompt-escaped"
 _LINE_END = "\n"
 EXIT_USER_ERROR = 2
@@ -62,12 +65,15 @@ class XlpromptGroup(Commands):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors=_ESCAPED)
-        return super().make_context(info_name, args, parent, **extra)
+        given = list(args)
+        context = super().make_context(info_name, args, parent, **extra)
+        context.meta[_ARGUMENTS] = given
+        return context
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the subcommand; an error that xlprompt raised on purpose ends in a message and exit code 2."""
         try:
-            with file_errors_explained():
+            with file_errors_explained(), working_for(ctx.meta[_ARGUMENTS]):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             click.secho("Interrupted.", fg="red", err=True)

@@ -138,11 +138,13 @@ def _print_addresses(uri: str, url: str) -> None:
     """
     from mlflow import MlflowClient
 
+    from xlprompt.training.store.shown.view import list_address
+
     click.echo(f"MLflow UI: {url}  (Ctrl-C stops it)")
-    experiments = [e for e in MlflowClient(uri).search_experiments() if e.name != "Default"]
+    client = MlflowClient(uri)
+    experiments = [e for e in client.search_experiments() if e.name != "Default"]
     for experiment in sorted(experiments, key=lambda e: e.name):
-        runs = f"{url}/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
-        click.echo(f"  runs of {experiment.name}: {runs}")
+        click.echo(f"  runs of {experiment.name}: {list_address(client, experiment.experiment_id, url)}")
     if experiments:
         click.echo("Elsewhere in it, choose 'Model training' at the top left: it starts with 'GenAI'.")
 

@@ -22,7 +22,6 @@ from xlprompt.studies.grid.cells import Cell, Group
 from xlprompt.studies.grid.over_seeds import as_metrics, summarize
 from xlprompt.studies.grid.own_tasks import learn_own_tasks
 from xlprompt.training.machine.process_identity import this_process
-from xlprompt.training.recipes.recipe import flatten
 from xlprompt.training.store.database import (
     MAX_TAG,
     PROCESS_TAG,
@@ -31,7 +30,8 @@ from xlprompt.training.store.database import (
     store_exists,
 )
 from xlprompt.training.store.interrupted import remove_leftovers
-from xlprompt.training.store.metric_names import TOTAL_SECONDS
+from xlprompt.training.store.labels import NOTE_TAG, run_params
+from xlprompt.training.store.metric_names import SCORE, TOTAL_SECONDS
 from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.shared.fetched import is_local, local_path, run_folder
 from xlprompt.training.store.shared.server import experiment_name, is_of_others, tracking_server
@@ -269,7 +269,7 @@ class Ledger:
         return MlflowTracker(self._store).start(
             experiment=group.task,
             run_name="-".join(part for part in (group.method, group.model_name, group.variant) if part),
-            params={key: value for key, value in flatten(recipe).items() if key != "seed"},
+            params={key: value for key, value in run_params(recipe).items() if key != "seed"},
             tags={
                 "job": PARENT_JOB,
                 "task": group.task,
@@ -298,17 +298,27 @@ class Ledger:
         runs = self.runs_of_group(group)
         metrics_of_runs = [run.metrics for run in runs]
         summaries = summarize(metrics_of_runs) | summarize(metrics_of_runs, "test-")  # with alignment
+        summaries |= summarize(metrics_of_runs, SCORE)
         if summaries:
             now = int(time.time() * 1000)
             figures = as_metrics(summaries) | {"seeds": float(len(runs))}
             from mlflow.entities import Metric
 
-            metrics = [Metric(name, value, now, len(runs)) for name, value in figures.items()]
+            # Without a step, as MLflow draws what has one as a line, unless an earlier version gave it one.
+            before = self._reader.get_metric_history(run_id, "seeds")
+            step = len(runs) if any(point.step for point in before) else 0
+            metrics = [Metric(name, value, now, step) for name, value in figures.items()]
             for first in range(0, len(metrics), _PAGE):
                 self._client.log_batch(run_id, metrics=metrics[first : first + _PAGE], synchronous=True)
         if state == "FINISHED":
             self.remove_tag(run_id, "error")  # what an earlier attempt ended by
         self.end(run_id, state, error)
+
+    def describe(self, run_id: str, note: str, figure: Path | None) -> None:
+        """Give a run its description in Markdown, and a figure among its artifacts."""
+        self._client.set_tag(run_id, NOTE_TAG, note[:MAX_TAG])
+        if figure is not None:
+            self._client.log_artifact(run_id, str(figure))
 
     def remove_tag(self, run_id: str, tag: str) -> None:
         """Take a tag away from a run that may have it."""

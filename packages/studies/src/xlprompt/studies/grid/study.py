@@ -24,6 +24,7 @@ from xlprompt.studies.executors.worker_process import Event, Job
 from xlprompt.studies.grid.cells import Group, make_groups
 from xlprompt.studies.grid.grid import Grid, load_grid
 from xlprompt.studies.grid.ledger import CELL_TAG, Ledger
+from xlprompt.studies.grid.parent_note import describe_parents
 from xlprompt.studies.grid.plan import (
     Plan,
     PlannedCell,
@@ -157,6 +158,8 @@ def run_study(
         ledger.adopt(group)
     _close_complete_parents(groups, ledger)
     results = _results(groups, ledger)
+    if plan.to_do:
+        describe_parents(ledger, results)
     show_table(console, study_table(results))
     return StudyResult(plan, results, failures, stopped_by)
 

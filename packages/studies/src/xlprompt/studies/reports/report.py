@@ -22,6 +22,8 @@ from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
 from xlprompt.studies.grid.run_params import largest_shares, train_languages_of
 from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.given import REMEDY
+from xlprompt.studies.reports.mistakes.section import NAME as MISTAKES
+from xlprompt.studies.reports.mistakes.section import mistakes_section
 from xlprompt.studies.reports.published_runs import RUNS, PublishedRuns, refuse_loss, write_published
 from xlprompt.studies.reports.selection import (
     BASELINE,
@@ -88,7 +90,10 @@ def report_study(
     counts, left_out = _load(study, source)
     granularity = source.granularity(study.model)
     found = _findings(study, counts, source, granularity, left_out)
-    sections = dict(sorted(source.sections(study.model).items()))
+    kept = source.sections(study.model)
+    if errs := mistakes_section(study.runs, source, (METHOD, BASELINE), found.comparison.train_language):
+        kept[MISTAKES] = errs
+    sections = dict(sorted(kept.items()))
     groups = {run.tags[GROUP_TAG] for run in study.runs.values()}
     new = PublishedRuns(
         study.model,

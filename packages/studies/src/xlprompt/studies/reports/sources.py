@@ -81,6 +81,10 @@ class RunSource:
                 parts.append(of_task.pick(keys))
         return join_runs(parts)
 
+    def predictions(self, run: CellRun) -> dict[str, Path]:
+        """Files of a run's test predictions by language; none of a published run, which has counts."""
+        return {} if run.run_id in self._taken_in else self._ledger.predictions(run.run_id)
+
     def curve(self, run: CellRun, metric: str) -> Curve:
         """Steps and values of a metric; of a published run its development scores, which is all it has."""
         if run.run_id in self._taken_in:

@@ -9,9 +9,9 @@ from filelock import FileLock
 from mlflow.entities import Run
 
 from xlprompt.studies.search.worker import SEARCH_TAG
-from xlprompt.training.recipes.recipe import Recipe, flatten
+from xlprompt.training.recipes.recipe import Recipe
 from xlprompt.training.store.database import PROCESS_TAG, open_client
-from xlprompt.training.store.labels import run_name
+from xlprompt.training.store.labels import run_name, run_params
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.shared.server import experiment_name
 from xlprompt.training.store.tracker import EndState
@@ -60,7 +60,7 @@ class SearchRun:
             return self._tracker.start(
                 experiment=self._task,
                 run_name=f"search-{run_name(recipe)}",
-                params={**flatten(recipe), **{f"search.{key}": text for key, text in space.items()}},
+                params={**run_params(recipe), **{f"search.{key}": text for key, text in space.items()}},
                 tags={
                     "job": SEARCH_JOB,
                     "task": recipe.task,

@@ -17,9 +17,9 @@ from xlprompt.training.fitting.listeners import Development, Listener
 from xlprompt.training.fitting.loop import FitResult
 from xlprompt.training.fitting.progress import ShowProgress, training_progress
 from xlprompt.training.machine.environment import peak_memory_bytes
-from xlprompt.training.recipes.recipe import Recipe, flatten
+from xlprompt.training.recipes.recipe import Recipe
 from xlprompt.training.runs.opened import open_training
-from xlprompt.training.store.labels import run_tags
+from xlprompt.training.store.labels import run_params, run_tags
 from xlprompt.training.store.metric_names import (
     BEST_STEP,
     PEAK_MEMORY_MIB,
@@ -86,7 +86,7 @@ def train_trial(
         run_id = run.tracker.start(
             experiment=recipe.task,
             run_name=run_name,
-            params={**run.budget.to_dict(), **flatten(recipe), **run.engine.params(), **params},
+            params={**run.budget.to_dict(), **run_params(recipe), **run.engine.params(), **params},
             tags={**run_tags(recipe, run.environment), **tags},
             parent_run_id=parent_run_id,
         )
@@ -105,7 +105,7 @@ def train_trial(
             TOKENS_PER_SECOND: result.tokens_per_second,
             PEAK_MEMORY_MIB: peak_memory_bytes(run.setup.device) / 2**20,
         }
-        run.tracker.log_metrics(figures, step=result.steps)
+        run.tracker.log_metrics(figures)
         return result
 
 

@@ -37,12 +37,12 @@ from xlprompt.training.exchange.imported_recipe import imported_recipe
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
 from xlprompt.training.inputs.preparation import Setup, build_model, load_split
 from xlprompt.training.machine.environment import read_environment
-from xlprompt.training.recipes.recipe import Recipe, flatten, recipe_to_dict, task_of
+from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict, task_of
 from xlprompt.training.runs.opened import Run
 from xlprompt.training.runs.restored import open_device
 from xlprompt.training.runs.scoring import Scores, score_languages
 from xlprompt.training.store.checkpoint import CheckpointMetadata, save_checkpoint
-from xlprompt.training.store.labels import run_name, run_tags
+from xlprompt.training.store.labels import run_name, run_params, run_tags
 from xlprompt.training.store.metric_names import best_score
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.pyfunc_files import MODEL_NAME, write_pyfunc_files
@@ -252,7 +252,7 @@ def _stored(
             run_name=run_name(recipe),
             params={
                 **model.budget().to_dict(),
-                **flatten(recipe),
+                **run_params(recipe),
                 "backbone_fingerprint": model.backbone.fingerprint,
             },
             tags={
@@ -269,7 +269,7 @@ def _stored(
                 tracker.log_metrics({best_score(run.metric): score})
             wanted = [recipe.evaluation.alignment]
             scores = score_languages(
-                run, "test", wanted, model_id=stored.model_id, checkpoint=stored.directory, step=0
+                run, "test", wanted, model_id=stored.model_id, checkpoint=stored.directory
             )
     assert run_id is not None
     difference, notes = compared

@@ -13,7 +13,7 @@ import yaml
 from xlprompt.training.recipes.recipe import flatten, recipe_to_dict
 from xlprompt.training.runs.opened import TrainingRun
 from xlprompt.training.store.interrupted import LATEST, find_interrupted, remove_leftovers, states_folder
-from xlprompt.training.store.labels import run_name, run_tags
+from xlprompt.training.store.labels import run_name, run_params, run_tags
 from xlprompt.training.store.tracker import log_text
 from xlprompt.training.store.training_state import Identity, Snapshot, TrainingStates
 
@@ -85,7 +85,7 @@ def begin(
             run_name=run_name(recipe),
             params={
                 **run.budget.to_dict(),
-                **flatten(recipe),
+                **run_params(recipe),
                 **run.engine.params(),
                 "processes": run.setup.processes.size,
                 "backbone_fingerprint": run.model.backbone.fingerprint,

@@ -18,10 +18,10 @@ from xlprompt.training.inputs.checks import at_its_place, check_device, check_sc
 from xlprompt.training.inputs.chosen_data import open_data
 from xlprompt.training.machine.imports import quick_imports
 from xlprompt.training.recipes.data_settings import LIMITS
-from xlprompt.training.recipes.recipe import Recipe, flatten, recipe_from_dict, recipe_to_dict
+from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from xlprompt.training.store.checkpoint import CheckpointMetadata, load_checkpoint, read_metadata
 from xlprompt.training.store.find import find_directory
-from xlprompt.training.store.labels import run_name, run_tags
+from xlprompt.training.store.labels import run_name, run_params, run_tags
 from xlprompt.training.store.tracker import log_text, true_end_state
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def evaluate(
             experiment=experiment or recipe.task,
             run_name=f"evaluate-{run_name(recipe)}",
             params={
-                **flatten(recipe),
+                **run_params(recipe),
                 "split": split,
                 "backbone_fingerprint": run.model.backbone.fingerprint,
             },
@@ -118,7 +118,6 @@ def evaluate(
             wanted,
             model_id=model_id,
             checkpoint=loaded.directory,
-            step=loaded.metadata.step,
         )
 
 

@@ -86,7 +86,7 @@ def _key_of(run: Run, encoded: Encoded) -> str:
     )
 
 
-def compare_losses(run: Run, before: Losses, engine: Engine, *, model_id: str | None, step: int) -> None:
+def compare_losses(run: Run, before: Losses, engine: Engine, *, model_id: str | None) -> None:
     """Measure the losses again, and tell the user and the store how they have changed.
 
     Args:
@@ -94,13 +94,12 @@ def compare_losses(run: Run, before: Losses, engine: Engine, *, model_id: str | 
         before: Losses before training.
         engine: What has trained the model.
         model_id: The model in the store.
-        step: The training step of its weights.
     """
     after = losses_by_language(run, engine=engine)
     metrics = forgetting_metrics(before, after, run.recipe.data.train_languages)
     if metrics:
         run.console.print(_in_words(metrics), highlight=False)
-    run.tracker.log_metrics(metrics, step=step, model_id=model_id)
+    run.tracker.log_metrics(metrics, model_id=model_id)
 
 
 def forgetting_metrics(before: Losses, after: Losses, trained: Collection[str]) -> dict[str, float]:

@@ -44,7 +44,9 @@ from xlprompt.training.alignment.moments import Alignment
 from xlprompt.training.inputs.preparation import Setup, Split, load_split
 from xlprompt.training.runs.known_figures import figure_key, keep_figure, known_figure
 from xlprompt.training.runs.opened import Run
-from xlprompt.training.store.metric_names import swept_mean
+from xlprompt.training.store.labels import NOTE_TAG
+from xlprompt.training.store.metric_names import SCORE_GAP, SCORE_TRAINED_ON, SCORE_ZERO_SHOT, swept_mean
+from xlprompt.training.store.shown.note import opening, scores_note
 from xlprompt.training.store.tracker import DatasetRecord, Tracker, log_text
 
 _COUNTED = 1000  # examples of a test set: some 20,000 words, in a tenth of a second
@@ -80,7 +82,6 @@ def score_languages(
     *,
     model_id: str | None,
     checkpoint: Path | None,
-    step: int,
 ) -> Scores:
     """Score one loaded model language by language; print, draw and track what comes out.
 
@@ -92,7 +93,6 @@ def score_languages(
         model_id: The model in the store.
         checkpoint: Its checkpoint folder, beside which moments are kept; None in a process that does not
             write.
-        step: The training step of its weights.
     """
     setup, languages, tracker, console = run.setup, run.languages, run.tracker, run.console
     task, metric = setup.task, run.metric
@@ -131,7 +131,13 @@ def score_languages(
         show_table(console, table)
         if setup.processes.is_first:
             _log_report(tracker, report, table, Path(folder))
-        _log_metrics(tracker, report.metrics() | scored.fineness, scored.records, model_id, step)
+            if (place := tracker.place()) is not None:
+                about = opening(run.recipe, split)
+                note = scores_note(about, report, place, has_model=model_id is not None)
+                tracker.set_tag(NOTE_TAG, note)
+        _log_metrics(tracker, report.metrics() | scored.fineness, scored.records, model_id)
+        if split == "test":
+            tracker.log_metrics(_headline(report))
         if not kinds:
             return Scores(report)
         aligned: dict[str, TransferReport] = {kind: reports[Variant(kind, scored.last)] for kind in kinds}
@@ -140,7 +146,7 @@ def score_languages(
         content = {kind: each.to_dict() for kind, each in aligned.items()}
         log_text(tracker, "alignment.json", json.dumps(content, indent=2, ensure_ascii=False))
         for of_kind in aligned.values():
-            _log_metrics(tracker, of_kind.metrics(), scored.records, model_id, step)
+            _log_metrics(tracker, of_kind.metrics(), scored.records, model_id)
         sweep = _sweep(report, scored.swept, alignments, kinds)
         if sweep:
             _log_sweep(setup, tracker, console, report, sweep, _swept(alignments), Path(folder))
@@ -269,12 +275,23 @@ def _log_metrics(
     metrics: dict[str, float],
     records: Mapping[str, DatasetRecord],
     model_id: str | None,
-    step: int,
 ) -> None:
+    # Without a step: MLflow draws what has one as a line, which of a single figure is a dot.
     for language, record in records.items():
         own = {key: metrics.pop(key) for key in list(metrics) if key.endswith(f"/{language}")}
-        tracker.log_metrics(own, step=step, dataset=record, model_id=model_id)
-    tracker.log_metrics(metrics, step=step, model_id=model_id)
+        tracker.log_metrics(own, dataset=record, model_id=model_id)
+    tracker.log_metrics(metrics, model_id=model_id)
+
+
+def _headline(report: TransferReport) -> dict[str, float]:
+    """The main figures under names that are alike for all tasks, rounded for the narrow columns of a list."""
+    trained = report.results.get(report.train_language)
+    figures = {
+        SCORE_TRAINED_ON: trained.scores[report.metric] if trained else None,
+        SCORE_ZERO_SHOT: report.mean_zero_shot(),
+        SCORE_GAP: report.transfer_gap(),
+    }
+    return {name: round(each.value, 2) for name, each in figures.items() if each and each.is_defined}
 
 
 def _log_report(tracker: Tracker, report: TransferReport, table: Table, folder: Path) -> None:

@@ -156,9 +156,9 @@ def train(
             with phase(Phase.STORING):
                 kept = _keep(run, trainer, states, fitted)
             with phase(Phase.TEST):
-                scores = _score(run, kept, fitted)
+                scores = _score(run, kept)
             with phase(Phase.LOSSES_AFTER):
-                compare_losses(run, before, trainer, model_id=kept.model_id, step=fitted.best_step)
+                compare_losses(run, before, trainer, model_id=kept.model_id)
             cost = _close(run, start, told, fitted, kept)
         if states is None or states.identity.run_id is None or kept.directory is None:
             return None
@@ -228,7 +228,7 @@ def _metadata(run: TrainingRun, fitted: FitResult) -> CheckpointMetadata:
     )
 
 
-def _score(run: TrainingRun, kept: _Kept, fitted: FitResult) -> Scores:
+def _score(run: TrainingRun, kept: _Kept) -> Scores:
     """Score the best state on every test language."""
     return score_languages(
         run,
@@ -236,7 +236,6 @@ def _score(run: TrainingRun, kept: _Kept, fitted: FitResult) -> Scores:
         [run.recipe.evaluation.alignment],
         model_id=kept.model_id,
         checkpoint=kept.directory,
-        step=fitted.best_step,
     )
 
 
@@ -254,5 +253,5 @@ def _close(run: TrainingRun, start: Start, told: ToldCost, fitted: FitResult, ke
         devices=processes.size,
     )
     best = {BEST_STEP: fitted.best_step, best_score(run.metric): fitted.best_score}
-    run.tracker.log_metrics({**best, **cost.to_metrics()}, step=fitted.steps)
+    run.tracker.log_metrics({**best, **cost.to_metrics()})
     return cost

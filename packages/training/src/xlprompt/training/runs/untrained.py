@@ -25,12 +25,12 @@ from xlprompt.training.inputs.chosen_data import languages_to_score, open_data, 
 from xlprompt.training.inputs.preparation import Setup, build_model, out_of_memory_explained
 from xlprompt.training.machine.environment import peak_memory_bytes, read_environment
 from xlprompt.training.machine.phases import Phase, Phases
-from xlprompt.training.recipes.recipe import Recipe, flatten, recipe_to_dict, task_of
+from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict, task_of
 from xlprompt.training.runs.cost import RunCost
 from xlprompt.training.runs.opened import Run
 from xlprompt.training.runs.restored import open_device
 from xlprompt.training.runs.scoring import Scores, score_languages
-from xlprompt.training.store.labels import run_name, run_tags
+from xlprompt.training.store.labels import run_name, run_params, run_tags
 from xlprompt.training.store.metric_names import PEAK_MEMORY_MIB, PHASE_SECONDS, TOTAL_SECONDS
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.tracker import NullTracker, log_text, true_end_state
@@ -77,7 +77,7 @@ def score_untrained(
             run_name=run_name(recipe),
             params={
                 **run.model.budget().to_dict(),
-                **flatten(recipe),
+                **run_params(recipe),
                 "processes": run.setup.processes.size,
                 "backbone_fingerprint": run.model.backbone.fingerprint,
             },
@@ -99,7 +99,7 @@ def score_untrained(
             )
         with out_of_memory_explained(), phases.of(Phase.TEST):
             scores = score_languages(
-                run, "test", [recipe.evaluation.alignment], model_id=None, checkpoint=None, step=0
+                run, "test", [recipe.evaluation.alignment], model_id=None, checkpoint=None
             )
         seconds = phases.seconds()
         cost = RunCost(

@@ -36,6 +36,13 @@ LOSS_BEFORE = "language_model/before/"
 LOSS_AFTER = "language_model/after/"
 LOSS_CHANGE = "language_model/change/"
 
+SCORE = "score/"
+SCORE_TRAINED_ON = "score/trained_on"
+SCORE_ZERO_SHOT = "score/zero_shot"
+SCORE_GAP = "score/gap"
+HEADLINE = (SCORE_TRAINED_ON, SCORE_ZERO_SHOT, SCORE_GAP)
+"""The test set's main figures once more, under names that are alike for all tasks, metrics and languages."""
+
 MEAN = "mean"
 MEAN_ZERO_SHOT = "mean_zero_shot"
 TRANSFER_GAP = "transfer_gap"

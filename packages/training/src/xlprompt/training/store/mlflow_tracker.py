@@ -53,8 +53,16 @@ from xlprompt.training.store.database import (
 )
 from xlprompt.training.store.shared.fetched import is_local, keep_model_copy, local_path
 from xlprompt.training.store.shared.server import in_haste
+from xlprompt.training.store.shown.origin import origin_tags
 from xlprompt.training.store.stored_models import keep_one_model, remove_model
-from xlprompt.training.store.tracker import DatasetRecord, EndState, StoredModel, Tracker, TrackingError
+from xlprompt.training.store.tracker import (
+    DatasetRecord,
+    EndState,
+    RunPlace,
+    StoredModel,
+    Tracker,
+    TrackingError,
+)
 from xlprompt.training.store.unsent import every_second_point, leave_unsent, read_unsent
 
 _log = logging.getLogger(__name__)
@@ -99,6 +107,7 @@ class MlflowTracker(Tracker):
         self._client = connect(mlruns)
         self._run_id: str | None = None
         self._experiment_id: str | None = None
+        self._parent_run_id: str | None = None
         self._pending: list[Metric] = []
         self._logged: dict[str, Metric] = {}  # of a resumed run: the last point of each metric in the store
         self._error_of_before = False  # whether the run that was resumed says what it was interrupted by
@@ -121,10 +130,10 @@ class MlflowTracker(Tracker):
             self._experiment_id = find_experiment(self._client, experiment, self._mlruns)
             end_abandoned_runs(self._client, self._experiment_id, self._mlruns)
             # In the same transaction as the run, so that a run killed at once can be found by its tags.
-            given = {key: value[:MAX_TAG] for key, value in tags.items()}
+            given = {key: value[:MAX_TAG] for key, value in (origin_tags() | dict(tags)).items()}
             given[PROCESS_TAG] = this_process()
             if parent_run_id:
-                given[MLFLOW_PARENT_RUN_ID] = parent_run_id
+                given[MLFLOW_PARENT_RUN_ID] = self._parent_run_id = parent_run_id
             run = self._client.create_run(self._experiment_id, run_name=run_name, tags=given)
             self._run_id = run.info.run_id
             param_list = [Param(key, _as_text(value)[:_MAX_PARAM]) for key, value in params.items()]
@@ -151,6 +160,7 @@ class MlflowTracker(Tracker):
             self._client.set_tag(run_id, PROCESS_TAG, this_process())
             self._client.update_run(run_id, status="RUNNING")
             self._run_id, self._experiment_id = run_id, run.info.experiment_id
+            self._parent_run_id = run.data.tags.get(MLFLOW_PARENT_RUN_ID)
             self._error_of_before = "error" in run.data.tags
             # Steps done again since the last training state are in the curves already.
             for key in run.data.metrics:
@@ -161,6 +171,10 @@ class MlflowTracker(Tracker):
                 for half in local_path(run.info.artifact_uri).rglob(f"{_HALF_AN_ARTIFACT}*"):
                     half.unlink(missing_ok=True)
         return True
+
+    def place(self) -> RunPlace | None:
+        """Where the current run stands."""
+        return RunPlace(self._run, str(self._experiment_id), self._parent_run_id)
 
     def log_metrics(
         self,

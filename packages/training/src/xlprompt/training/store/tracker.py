@@ -54,6 +54,15 @@ class StoredModel:
     directory: Path
 
 
+@dataclass(frozen=True)
+class RunPlace:
+    """Where a run stands in the store: its id, its experiment's, and its parent's if it has one."""
+
+    run_id: str
+    experiment_id: str
+    parent_run_id: str | None = None
+
+
 class Tracker:
     """What the training code asks of a tracking system, which does nothing here."""
 
@@ -71,6 +80,9 @@ class Tracker:
     def resume(self, run_id: str) -> bool:
         """Go on in a run that was interrupted; False where there is no such run."""
         return False
+
+    def place(self) -> RunPlace | None:
+        """Where the current run stands; None where nothing is tracked."""
 
     def log_metrics(
         self,

@@ -12,6 +12,7 @@ from xlprompt.models import ALIGNMENT_KINDS, METHODS
 from xlprompt.studies.analyses.alignment.findings import Curve, Swept, curve_of
 from xlprompt.studies.grid.ledger import CellRun, Ledger
 from xlprompt.training.recipes.recipe import Recipe
+from xlprompt.training.store.labels import other_sections
 from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, score_name, swept_mean
 
 _ALIGNMENT_KEYS = ("evaluation.alignment.sentences", "evaluation.alignment.layer")
@@ -117,11 +118,15 @@ def _cell(run: CellRun) -> tuple[str, str, str]:
 
 def _settings(run: CellRun, without: str | None = None) -> str:
     """What runs must share to stand in one table, as text; but for the key `without`."""
+    # Earlier runs have the sections of all methods among their parameters, later ones their own alone.
+    others = other_sections(run.tags["method"])
     return json.dumps(
         {
             key: value
             for key, value in run.params.items()
-            if key != without and (key in _ALIGNMENT_KEYS or key.partition(".")[0] in _RECIPE_KEYS)
+            if key != without
+            and not key.startswith(others)
+            and (key in _ALIGNMENT_KEYS or key.partition(".")[0] in _RECIPE_KEYS)
         },
         sort_keys=True,
     )

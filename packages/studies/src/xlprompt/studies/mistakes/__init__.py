@@ -1,0 +1,1 @@
+"""Where runs err, from the predictions that they have stored."""
