@@ -27,7 +27,7 @@ from xlprompt.studies.reports.report import report_study
 from xlprompt.studies.reports.selection import find_runs
 from xlprompt.training.errors import RecipeError
 from xlprompt.training.recipes.settings import load_settings
-from xlprompt.training.runs import evaluate as evaluation_run
+from xlprompt.training.runs import scoring
 from xlprompt.training.store.database import find_model
 
 EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
@@ -202,9 +202,7 @@ def check_share_0_is_the_studys_own(ledger, scorings):
 def check_a_sweep_that_is_told_to_stop_says_so(store, monkeypatch):
     """Where the signal comes in the midst of a scoring, which has a handler of its own."""
     with monkeypatch.context() as patch:
-        patch.setattr(
-            evaluation_run, "score_languages", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
-        )
+        patch.setattr(scoring, "score_languages", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
         other = replace(ALIGNMENT, sentences=(6,))
         stopped = sweep_alignment(other, store=store, console=console(), device="cpu")
     assert (stopped.done, stopped.failures, stopped.stopped_by) == (0, {}, signal.SIGINT)
