@@ -314,17 +314,31 @@ def test_settings_name_their_default():
     assert AlignmentSettings().kinds == ("none",)
 
 
-@pytest.mark.parametrize("key", ["lora.rank", "prompt.length", "gradient_checkpointing"])
-def test_runs_that_differ_in_any_value_of_the_recipe_are_not_mixed(key):
+def find_lora_runs(key, *values):
+    """Aligned runs of as many seeds that differ in one parameter, and what is said of those left out."""
+
     def run(seed, value):
         tags = {"task": "pos", "model": "m", "method": "lora"}
-        params = {"seed": str(seed), key: value, "evaluation.token_budget": str(seed)}
+        params = {"seed": str(seed), "evaluation.token_budget": str(seed)}
+        params |= {} if value is None else {key: value}
         return CellRun(f"{seed}-{value}", "FINISHED", 0, params, tags, {}, None)
 
     class Store:
         def predictions(self, run_id, kind="none"):
             return {"de": Path(run_id)} if kind == "mean" else {}
 
-    found, notes = find_aligned(Store(), [run(0, "8"), run(1, "8"), run(2, "16")])
-    assert [each.run_id for each in found.values()] == ["0-8", "1-8"]
+    found, notes = find_aligned(Store(), [run(seed, value) for seed, value in enumerate(values)])
+    return [each.run_id for each in found.values()], notes
+
+
+def test_another_methods_parameters_which_earlier_versions_logged_as_well_tell_no_runs_apart():
+    found, notes = find_lora_runs("prompt.length", "8", "16", None)
+    assert found == ["0-8", "1-16", "2-None"]
+    assert not notes
+
+
+@pytest.mark.parametrize("key", ["lora.rank", "optimizer.learning_rate", "gradient_checkpointing"])
+def test_runs_that_differ_in_any_value_of_the_recipe_are_not_mixed(key):
+    found, notes = find_lora_runs(key, "8", "8", "16")
+    assert found == ["0-8", "1-8"]
     assert "1 other settings" in notes[0]

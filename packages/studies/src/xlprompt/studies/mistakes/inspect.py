@@ -32,13 +32,15 @@ class StoredRun:
     Attributes:
         run_id: Its id.
         name: Its name, or of an evaluation that and the beginning of its id.
-        recipe: What it was done by.
+        trained_on: Code of the language that it was trained on.
+        recipe: What it was done by; None of an imported run, which does not say.
         predictions: By language.
     """
 
     run_id: str
     name: str
-    recipe: Recipe
+    trained_on: str
+    recipe: Recipe | None
     predictions: Mapping[str, SavedPredictions]
 
 
@@ -105,16 +107,19 @@ def read_run(
     """
     run_id = find_run_id(which, store)
     artifacts = find_artifacts(store, run_id)
-    recipe = stored_recipe(artifacts, run_id, source)
+    run = open_reader(store).get_run(run_id)
+    trained_on = run.data.params.get("data.train_language", "en")
     wanted = languages
-    if languages is not None and recipe.data.train_language not in languages:
-        with_it = [*languages, recipe.data.train_language]
+    if languages is not None and trained_on not in languages:
+        with_it = [*languages, trained_on]
         there = (artifacts / "predictions" / f"{with_it[-1]}.{split}.jsonl.gz").is_file()
         wanted = with_it if there else languages
     predictions = stored_predictions(artifacts, run_id, split, wanted)
-    run = open_reader(store).get_run(run_id)
+    recipe = None
+    if (artifacts / "recipe.yaml").is_file() or source is not None:
+        recipe = stored_recipe(artifacts, run_id, source)
     name = name_of(run) if run.data.tags.get("job") == "train" else f"{run.info.run_name} ({run_id[:8]})"
-    return StoredRun(run_id, name, recipe, predictions)
+    return StoredRun(run_id, name, trained_on, recipe, predictions)
 
 
 def inspect_run(run: StoredRun, against: StoredRun | None = None) -> Inspection:
@@ -123,7 +128,7 @@ def inspect_run(run: StoredRun, against: StoredRun | None = None) -> Inspection:
     Raises:
         DataError: The two did not answer the same examples.
     """
-    found = confusions([run.predictions], run.recipe.data.train_language)
+    found = confusions([run.predictions], run.trained_on)
     compared = None if against is None else flips([run.predictions], [against.predictions])
     return Inspection(run, found, against, compared)
 
@@ -134,8 +139,11 @@ def texts_of(run: StoredRun, wanted: Mapping[str, Sequence[int]]) -> tuple[Texts
     Data that are not there any more, or are others, are no error: what was counted stays true.
     """
     texts: dict[tuple[str, int], tuple[Any, ...]] = {}
+    if wanted and run.recipe is None:
+        return {}, "Texts are not shown: the run does not say which data its answers are of."
     for code, places in wanted.items():
         try:
+            assert run.recipe is not None
             rows = texts_again(run.recipe, run.predictions[code])
         except (RunError, ValueError, OSError) as error:  # a DataError is a ValueError
             return texts, f"Texts are not shown: {error}"
@@ -163,6 +171,11 @@ def most_confident(
     some = next(iter(run.predictions.values()))
     if any(len(row) > 1 for row in some.predicted):
         raise StudyError(f"run {run.name} answers word by word: --confident is of one answer a text")
+    if run.recipe is None:
+        raise StudyError(
+            f"run {run.name} does not say which data its answers are of. Score it (xlprompt evaluate "
+            f"{run.run_id} --data FOLDER)"
+        )
     from xlprompt.data.sources.unlabeled import given_rows
     from xlprompt.evaluation.mistakes.pairs import answer_pairs
     from xlprompt.training.runs.predictor import open_predictor
