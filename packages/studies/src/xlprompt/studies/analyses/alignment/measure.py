@@ -104,9 +104,8 @@ def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
         if result.stopped_by is not None:
             console.print("Interrupted. The same command goes on.", style="red", highlight=False)
             return Outcome(None, None, [], exit_code=128 + result.stopped_by)
-    elif named := [name for name in asked if name not in ("tasks", "model")]:
-        option = named[0].replace("_", "-")
-        raise StudyError(f"--{option} says what to score, which is done with --sweep only")
+    else:
+        settings.require_nothing_to_score()
     # What has been scored belongs into the report, whichever tasks it was.
     tasks = () if settings.sweep else settings.tasks
     with open_console(stderr=True).status("Looking for aligned predictions") as status:

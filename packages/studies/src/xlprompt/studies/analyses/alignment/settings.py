@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xlprompt.studies.analyses.analysis import option
+from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import require_store
 from xlprompt.training.recipes.settings import Settings as AnySettings
 
@@ -64,7 +65,20 @@ class Settings(AnySettings):
     )
 
     def check(self, store: Path) -> None:
-        """Refuse a store that is not there before anything large is imported."""
+        """Refuse options that do not go together, and a store that is not there, before any large import."""
+        if not self.sweep:
+            self.require_nothing_to_score()
         require_store(
             store, "Run a study first: make all-tasks" if self.sweep else "Name the one that holds the runs"
         )
+
+    def require_nothing_to_score(self) -> None:
+        """Refuse what belongs to `sweep`.
+
+        Raises:
+            StudyError: It is there.
+        """
+        named = [name for name, value in self if value and name not in ("tasks", "model")]
+        if named:
+            option = named[0].replace("_", "-")
+            raise StudyError(f"--{option} says what to score, which is done with --sweep only")
