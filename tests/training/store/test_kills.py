@@ -15,7 +15,6 @@ import yaml
 from small import tiny_recipe, write_data
 
 from xlprompt.training import load_recipe
-from xlprompt.training.machine.phases import Phase
 from xlprompt.training.store.database import store_uri
 from xlprompt.training.store.interrupted import LATEST, find_interrupted, remove_leftovers
 from xlprompt.training.store.metric_names import PHASE_SECONDS
@@ -126,7 +125,8 @@ def contents(store: Path) -> dict:
     assert not [*hidden, *store.glob("tmp*"), *store.glob("unsent*")]
 
     curves = {}
-    for key in run.data.metrics.keys() - {PHASE_SECONDS + Phase.EARLIER}:  # a run left alone has none
+    # Phases are told of the last attempt, and all earlier ones are one.
+    for key in (key for key in run.data.metrics if not key.startswith(PHASE_SECONDS)):
         points = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, key)]
         assert len({step for step, _ in points}) == len(points), key  # each of them once
         curves[key] = [step if key.startswith(OF_TIME) else (step, value) for step, value in sorted(points)]
