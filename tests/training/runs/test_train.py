@@ -82,7 +82,8 @@ def test_what_will_run_is_said_before_it_starts_and_the_scores_after(trained, co
     _, result = trained
     said = text_of(console)
     plan, _, rest = said.partition("store")
-    assert f"{result.budget.trainable_params:,} of {result.budget.total_params:,} parameters" in plan
+    total = result.budget.total_params + result.budget.added_params
+    assert f"{result.budget.trainable_params:,} of {total:,} parameters" in plan
     assert "48 training" in plan
     assert "8 steps of 8 sequences" in plan
     assert "cpu" in plan
