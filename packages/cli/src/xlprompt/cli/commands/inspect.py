@@ -21,7 +21,7 @@ from xlprompt.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from xlprompt.studies.mistakes.inspect import Inspection
+    from xlprompt.studies.mistakes.inspect import Inspection, StoredRun
 
 
 @click.command("inspect", short_help="See where a run errs, by language, and against another run.")
@@ -91,7 +91,19 @@ def command(
 
     for which in filter(None, (run, against)):
         find_run_id(which, mlruns)  # here: what is wrong is told without waiting for large libraries
-    found = _found(run, against, languages, split, examples, confident, data, device, model, mlruns)
+    from dataclasses import replace
+
+    from xlprompt.studies.mistakes.inspect import inspect_run, most_confident, read_run
+
+    stored = [
+        read_run(which, mlruns, split=split, languages=languages, source=data)
+        for which in filter(None, (run, against))
+    ]
+    found = inspect_run(*stored)
+    if confident is not None:
+        sure = most_confident(stored[0], mlruns, number=confident, device=device, model=model)
+        found = replace(found, confident=sure)
+    found = _with_texts(found, stored[0], examples)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
         return
@@ -104,35 +116,17 @@ def command(
     show_tables(console, tables(found, examples))
 
 
-def _found(
-    run: str,
-    against: str | None,
-    languages: tuple[str, ...] | None,
-    split: str,
-    examples: int,
-    confident: int | None,
-    data: str | None,
-    device: str | None,
-    model: str | None,
-    mlruns: Path,
-) -> Inspection:
+def _with_texts(found: Inspection, stored: StoredRun, examples: int) -> Inspection:
+    """With the texts of the examples that are shown, where they can still be read."""
     from dataclasses import replace
 
-    from xlprompt.studies.mistakes.inspect import inspect_run, most_confident, read_run, texts_of
+    from xlprompt.studies.mistakes.inspect import texts_of
 
-    stored = [
-        read_run(which, mlruns, split=split, languages=languages, source=data)
-        for which in filter(None, (run, against))
-    ]
-    found = inspect_run(*stored)
-    if confident is not None:
-        sure = most_confident(stored[0], mlruns, number=confident, device=device, model=model)
-        found = replace(found, confident=sure)
     wanted: dict[str, list[int]] = {}
     for each in found.flips.examples if found.flips else ():
         if len(places := wanted.setdefault(each.language, [])) < examples:
             places.append(each.place)
     for mistake in found.confident:
         wanted.setdefault(mistake.language, []).append(mistake.place)
-    texts, note = texts_of(stored[0], {code: places for code, places in wanted.items() if places})
+    texts, note = texts_of(stored, {code: places for code, places in wanted.items() if places})
     return replace(found, texts=texts, note=note)
