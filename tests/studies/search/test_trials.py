@@ -121,6 +121,25 @@ def test_a_space_with_few_values_is_tried_in_full_by_two_workers_that_repeat_not
     }
 
 
+def test_who_ends_a_trial_after_another_worker_has_ended_it_goes_on(open_trials):
+    trials, other = open_trials(), open_trials()
+
+    def both(draw):
+        draw.scored(10, Score(61.0, 1.5))
+        other.study.tell(draw.number, 61.0)
+        draw.scored(20, Score(61.0, 1.5))
+        return 61.0
+
+    assert trials.run_next(both)
+    assert [trial.score for trial in trials.trials()] == [61.0]
+
+    def fails(draw):
+        raise ValueError("a fault of the training")
+
+    with pytest.raises(ValueError, match="a fault of the training"):
+        trials.run_next(fails)
+
+
 def test_a_trial_that_falls_behind_is_cut_short_but_never_the_recipe(open_trials):
     pruning = PruningSettings(startup_trials=1, warmup_share=0.0)
     trials = open_trials(shipped=SHIPPED | {RATE: 5e-5}, pruning=pruning, trials=7)

@@ -45,6 +45,7 @@ from xlprompt.training.fitting.loop import TrainingDiverged
 from xlprompt.training.machine.process_identity import is_gone, this_process
 from xlprompt.training.recipes.recipe import Recipe
 
+_WITH_RESULT = (TrialState.COMPLETE, TrialState.PRUNED)
 _UNNAMED_SECONDS = 120.0  # after which a trial whose process has not even given its name is given up
 _FEWEST_FOR_IMPORTANCE = 4
 _REPEATS = 20  # trials in a row that may be given up for their values
@@ -172,6 +173,7 @@ class SearchTrials:
         Raises:
             SearchError: The database cannot be used.
         """
+        self._drawn = -1  # the last trial's number
         self._space = {key: _distribution(knob) for key, knob in space.items()}
         self.shipped = dict(shipped)
         size = math.prod(_number_of_values(knob) for knob in space.values())
@@ -190,7 +192,7 @@ class SearchTrials:
     @property
     def are_complete(self) -> bool:
         """Whether there are enough, and all have ended."""
-        ended = self._counting(TrialState.COMPLETE, TrialState.PRUNED)
+        ended = self._counting(*_WITH_RESULT)
         return len(ended) >= self.budget
 
     def trials(self) -> tuple[Trial, ...]:
@@ -256,6 +258,12 @@ class SearchTrials:
                 self.study.optimize(partial(self._run, train), n_trials=1)
             except _GivenUp:
                 continue
+            except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+                # SQLite locks no row, so two workers that ask at once may get the same waiting trial. They
+                # run the same values from the same seed; who ends second finds it ended. An error of this
+                # one's own would have ended it as failed.
+                if self._drawn not in {each.number for each in self._counting(*_WITH_RESULT)}:
+                    raise
             except _Stopped as stopped:
                 raise stopped.by from None
             return True
@@ -263,6 +271,7 @@ class SearchTrials:
 
     def _run(self, train: Callable[[Draw], float | None], trial: optuna.Trial) -> float:
         """Optuna's objective."""
+        self._drawn = trial.number
         trial.set_user_attr("process", this_process())
         values = {key: _suggest(trial, key, knob) for key, knob in self._space.items()}
         if reason := self._why_not(trial.number, values):
