@@ -27,6 +27,7 @@ from xlprompt.models import (
 )
 from xlprompt.models.backbone import backbone as backbone_module
 from xlprompt.models.backbone import own_attention
+from xlprompt.models.backbone.probes import probe_shape
 from xlprompt.models.backbone.prompt_tensors import PromptTensors
 from xlprompt.models.backbone.text_tree import TextTree
 from xlprompt.models.pretrained.examination import examine_config
@@ -363,4 +364,4 @@ def test_a_decoder_that_calls_it_in_some_layers_only_is_refused(folder_of: Calla
     ours = loaded(folder_of("BLOOM"))
     ours.decoder_layers[1].self_attention.forward = lambda hidden, residual, **_: (hidden + residual, None)
     with pytest.raises(ModelError, match=r"attention of 1 of its 2 layers only"):
-        ours._probe()
+        probe_shape(ours)

@@ -22,6 +22,7 @@ from xlprompt.models import (
     load_tokenizer,
 )
 from xlprompt.models.backbone.layer_states import changed_layer
+from xlprompt.models.backbone.probes import probe_last_layer
 from xlprompt.models.backbone.readouts import MOST_READ, Readouts, picked
 from xlprompt.models.together import read_together, states_together
 
@@ -67,9 +68,9 @@ def logits_and_gradients(model: TaskModel, ids: Tensor) -> tuple[Tensor, dict[st
 
 def require_the_same(model: TaskModel, ids: Tensor) -> None:
     few = logits_and_gradients(model, ids)
-    way, model.backbone._last_layer = model.backbone._last_layer, "whole"
+    way, model.backbone.last_layer = model.backbone.last_layer, "whole"
     whole = logits_and_gradients(model, ids)
-    model.backbone._last_layer = way
+    model.backbone.last_layer = way
     torch.testing.assert_close(few[0], whole[0], atol=1e-5, rtol=1e-5)
     assert few[1].keys() == whole[1].keys()
     for name, gradient in whole[1].items():
@@ -83,7 +84,7 @@ def test_logits_and_gradients_of_every_method_are_those_of_the_whole_layer(
 ) -> None:
     folder, tried = folder_of(name), 0
     backbone = load_backbone(str(folder), dtype="float32").eval()
-    assert backbone._last_layer == ("few, filled up" if name in FILLED_UP else "few")
+    assert backbone.last_layer == ("few, filled up" if name in FILLED_UP else "few")
     for method in METHODS.values():
         try:
             model = built(copy.deepcopy(backbone), folder, method).eval()
@@ -154,7 +155,7 @@ def test_a_layer_that_takes_positions_in_a_way_of_its_own_is_computed_whole(
         return tuple(each[:, : columns.shape[1]].expand(len(columns), -1, -1) for each in told)
 
     monkeypatch.setattr("xlprompt.models.backbone.readouts._of_positions", strange)
-    assert kept._probe_last_layer() == "whole"
+    assert probe_last_layer(kept) == "whole"
 
 
 def test_read_outs_in_any_order_find_their_places() -> None:

@@ -3,10 +3,8 @@
 A backbone is transformers' base model without its language-model head (classification never computes it),
 with its attention replaced by `prompted_attention`. Any decoder that calls transformers' attention interface
 and hands its keyword arguments down works; attention modules of decoders that do not, such as XGLM, BLOOM and
-Falcon, are swapped for ours. Whether our function is really called in each layer is tried on two tokens, on
-torch's meta device before anything is loaded and again with the weights: some decoders accept the name of a
-registered function, never call it, and then attend without a causal mask. Whether weights train is not
-decided here.
+Falcon, are swapped for ours. Whether our function is really called in each layer is tried in `probes`.
+Whether weights train is not decided here.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,22 +22,20 @@ from xlprompt.models.backbone.attention import ATTENTION_NAME, KeyValueRecorder,
 from xlprompt.models.backbone.dropout import CheapDropout, drops_out
 from xlprompt.models.backbone.norms import fuse_norms
 from xlprompt.models.backbone.own_attention import handed_down, take_over
+from xlprompt.models.backbone.probes import Measured, measure
 from xlprompt.models.backbone.prompt_tensors import PromptShape, PromptTensors
 from xlprompt.models.backbone.readouts import (
     MOST_READ,
-    STRANGE,
     FewQueries,
+    LastLayer,
     Readouts,
     few_queries,
     picked,
-    same_but_for_rounding,
 )
 from xlprompt.models.backbone.text_tree import TextTree
 from xlprompt.models.backbone.token_head import TokenHead, token_head
-from xlprompt.models.errors import ModelError
+from xlprompt.models.errors import INSTEAD, ModelError
 
-INSTEAD = "Take another decoder (XGLM, BLOOM, GPT-2, OPT, Llama, Gemma, Qwen, Mistral and most newer ones)"
-LastLayer = Literal["whole", "few", "few, filled up"]
 _LAYERS = ("layers", "h", "decoder.layers")  # most decoders; GPT-2, BLOOM, Falcon; OPT
 
 
@@ -52,6 +48,7 @@ class Backbone(nn.Module):
         config: transformers' configuration.
         shape: What a prompt must fit.
         reads_trees: Whether rows may hold several texts that begin alike.
+        last_layer: What the last layer computes where only read-outs are wanted.
     """
 
     def __init__(
@@ -60,7 +57,7 @@ class Backbone(nn.Module):
         *,
         name: str,
         fingerprint: str,
-        shape: PromptShape | None = None,
+        measured: Measured | None = None,
         tied: bool = True,
     ) -> None:
         """Take a transformers base model (`AutoModel`) and replace its attention.
@@ -69,8 +66,7 @@ class Backbone(nn.Module):
             model: The model, with weights or on the meta device.
             name: The name that it was asked for by.
             fingerprint: From `fingerprint_of`.
-            shape: What a prompt must fit; measured on a few tokens when None, and with it what the model
-                allows to be left out.
+            measured: What trying it has told before; it is tried on a few tokens when None.
             tied: Whether the language-model head of the file, if it has one, is the input embedding.
 
         Raises:
@@ -90,12 +86,9 @@ class Backbone(nn.Module):
         self.decoder_layers: nn.ModuleList = layers
         self._hands_down = _replace_attention(model, layers, name)
         fuse_norms(model)
-        self.reads_trees = shape is None  # what is not tried is not done
         self._drops_out = False
-        self._last_layer: LastLayer = "whole"
-        self.shape = shape or self._probe()
-        if shape is None:
-            self._last_layer = self._probe_last_layer()
+        self.last_layer: LastLayer = "whole"  # while it is measured
+        self.shape, self.reads_trees, self.last_layer = measured or measure(self)
         self._tied = tied
 
     @property
@@ -241,7 +234,7 @@ class Backbone(nn.Module):
         if readouts is not None and self._computes_few(readouts, input_ids.shape[1]):
             few = extra["few"] = FewQueries(len(self.decoder_layers) - 1, readouts.columns + slots)
         handing = nullcontext() if self._hands_down else handed_down(self.decoder_layers, extra)
-        few_alone = few_queries(last, few, fill_up=self._last_layer == "few, filled up")
+        few_alone = few_queries(last, few, fill_up=self.last_layer == "few, filled up")
         # What gradient checkpointing recomputes must draw the same mask, and is recomputed outside.
         draws = self._drops_out and not getattr(last, "gradient_checkpointing", False)
         dropout = CheapDropout() if draws else nullcontext()
@@ -260,105 +253,11 @@ class Backbone(nn.Module):
     def _computes_few(self, readouts: Readouts, time: int) -> bool:
         """Whether the last layer computes read-outs alone in a pass over so many positions."""
         return (
-            self._last_layer != "whole"
+            self.last_layer != "whole"
             and readouts.most <= MOST_READ * time
             and not self.decoder_layers[-1]._forward_hooks  # somebody looks at all that comes out of it
             and not hasattr(self.embedding.weight, "ds_id")  # ZeRO 3 counts the calls of modules
         )
-
-    @torch.no_grad()
-    def _probe(self) -> PromptShape:
-        """Run a few tokens and see what keys each layer hands to `prompted_attention`, and if trees are read.
-
-        Raises:
-            ModelError: A layer never called it, or the layers differ in shape.
-        """
-        recorder = KeyValueRecorder()
-        was_training = self.training
-        self.eval()
-        # Two texts that begin alike: in one row, and in a row each.
-        ids, positions, branches = torch.tensor(
-            [
-                [[0, 1, 2], [0, 1, 2], [0, 2, 1]],
-                [[0, 1, 1], [0, 1, 2], [0, 1, 2]],
-                [[0, 1, 2], [0, 0, 0], [0, 0, 0]],
-            ],
-            device=self.device,
-        )
-        hidden = self(ids, recorder=recorder, tree=TextTree(positions, branches))
-        self.train(was_training)
-        number = len(self.decoder_layers)
-        if sorted(recorder.states) != list(range(number)):
-            raise ModelError(
-                f"{self.name}: {type(self.model).__name__} hands keyword arguments to the attention of "
-                f"{len(recorder.states)} of its {number} layers only, so prompts can't reach the others. "
-                f"{INSTEAD}"
-            )
-        if _slides(self.config) and not recorder.windows:
-            raise ModelError(
-                f"{self.name}: {type(self.model).__name__} has a sliding window of "
-                f"{self.config.sliding_window} positions and does not hand it to its attention, which would "
-                f"see more here. {INSTEAD}"
-            )
-        shapes = {tuple(key.shape) for key, _ in recorder.states.values()}
-        shapes |= {tuple(value.shape) for _, value in recorder.states.values()}
-        if len(shapes) != 1:
-            raise ModelError(
-                f"{self.name}: layers differ in the shape of their keys and values: {sorted(shapes)}. Take a "
-                "decoder whose layers are alike"
-            )
-        if hidden.device.type != "meta":
-            self.reads_trees = _close(hidden[0, 1:], hidden[1:, 1])
-        _, kv_heads, _, head_dim = shapes.pop()
-        return PromptShape(number, kv_heads, head_dim, hidden.shape[-1])
-
-    @torch.no_grad()
-    def _probe_last_layer(self) -> LastLayer:
-        """Try whether the last layer, told to compute read-outs alone, computes them as ever.
-
-        Queries are compared beside what comes out, as flat attention would hide a wrong position of theirs.
-        """
-        rows, length = 2, 6
-        ids = torch.arange(rows * length, device=self.device).view(rows, length) % self.vocab_size
-        columns = torch.tensor([[1, 3], [5, 2]], device=self.device)
-        whole, few = KeyValueRecorder(), KeyValueRecorder()
-        was_training = self.training
-        self.eval()
-        expected = picked(self(ids, recorder=whole), columns)
-        found: LastLayer = "whole"
-        ways: tuple[LastLayer, ...] = ("few", "few, filled up")
-        for way in ways:
-            self._last_layer = way
-            try:
-                states = self(ids, recorder=few, readouts=Readouts(columns, columns.new_empty(0)))
-            except STRANGE:
-                continue
-            assert whole.queries is not None
-            assert few.queries is not None
-            queries = picked(whole.queries.transpose(1, 2), columns).transpose(1, 2)
-            if same_but_for_rounding(states, expected) and same_but_for_rounding(few.queries, queries):
-                found = way
-                break
-        self.train(was_training)
-        return found
-
-
-def _close(found: Tensor, expected: Tensor) -> bool:
-    """Whether states are the same but for rounding."""
-    apart = (found.float() - expected.float()).norm() / expected.float().norm()
-    return bool(apart < (1e-3 if found.dtype == torch.float32 else 0.05))
-
-
-def _slides(config: PreTrainedConfig) -> bool:
-    """Whether a configuration has layers that see a part of the text only."""
-    window = getattr(config, "sliding_window", None)
-    # A key that a model's class does not know is passed over by transformers too.
-    known = "sliding_window" in getattr(config, "__dataclass_fields__", {})
-    if not known or not isinstance(window, int) or getattr(config, "use_sliding_window", True) is False:
-        return False
-    positions = getattr(config, "max_position_embeddings", None)
-    kinds = getattr(config, "layer_types", None)
-    return (positions is None or window < positions) and (kinds is None or "sliding_attention" in kinds)
 
 
 @contextmanager

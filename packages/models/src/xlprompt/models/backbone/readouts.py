@@ -4,7 +4,7 @@ Of every position the last layer needs keys and values; queries, the way out of 
 and what comes behind it are needed at read-outs alone, at one of some forty tokens of a pair. So the layer is
 run twice: over all positions until it calls attention, where keys and values are kept and the rest is left
 undone, and from its beginning to its end over read-outs. No module of it is known by name, so whatever a
-method has put into it acts as ever. Whether a decoder allows it is tried by `Backbone`, not decided here.
+method has put into it acts as ever. Whether a decoder allows it is tried in `probes`, not decided here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from torch.nn import functional
 # gains up to nine tenths (1.3 times as fast at 28 of 40 tokens, 1.07 at 36). Other decoders compute queries
 # of every token too, and a layer whose feed-forward is four hidden sizes wide breaks even at three quarters.
 MOST_READ = 0.6
+LastLayer = Literal["whole", "few", "few, filled up"]
 # What a layer is told about positions, as transformers' models call it.
 _OF_POSITIONS = ("position_embeddings", "position_ids")
 

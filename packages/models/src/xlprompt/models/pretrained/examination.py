@@ -10,11 +10,15 @@ from typing import Any
 import torch
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
-from xlprompt.models.backbone.backbone import INSTEAD, Backbone, find_layers, shape_by_config
-from xlprompt.models.errors import ModelError
+from xlprompt.models.backbone.backbone import Backbone, find_layers, shape_by_config
+from xlprompt.models.backbone.probes import Measured
+from xlprompt.models.errors import INSTEAD, ModelError
 from xlprompt.models.pretrained.files import first_line
 from xlprompt.models.pretrained.known import KNOWN_MODELS, canonical_name
 from xlprompt.models.pretrained.reading import is_about_the_model, load_config
+
+_MEASURED: dict[str, Measured] = {}
+"""What models without weights were found to be, by class and configuration: each method examines them anew."""
 
 
 def examine(name: str) -> Backbone:
@@ -39,10 +43,12 @@ def examine_config(config: PreTrainedConfig, *, name: str) -> Backbone:
     _require_readable_order(config, name)
     model = weightless_model(config, name=name)
     _require_causal_modules(model, name)
+    key = f"{type(model).__name__} {config.to_json_string(use_diff=False)}"
     try:
-        backbone = Backbone(model, name=name, fingerprint="")
+        backbone = Backbone(model, name=name, fingerprint="", measured=_MEASURED.get(key))
         if not all(vars(backbone.shape).values()):
             raise ValueError(f"it has {backbone.shape}")
+        _MEASURED[key] = Measured(backbone.shape, backbone.reads_trees, backbone.last_layer)
         return backbone
     except Exception as error:
         if not is_about_the_model(error):
@@ -50,7 +56,7 @@ def examine_config(config: PreTrainedConfig, *, name: str) -> Backbone:
         # Some models look at the values that they compute (rotary embeddings that grow with the text), and
         # a meta tensor has none: what is left is tried when the weights are there.
         if "meta" in str(error).lower():
-            return Backbone(model, name=name, fingerprint="", shape=_shape(config, name))
+            return Backbone(model, name=name, fingerprint="", measured=Measured(_shape(config, name)))
         raise ModelError(f"{name}: its configuration makes no working model ({first_line(error)})") from error
 
 
