@@ -83,9 +83,15 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path, empty_store: Path) -> Path:
+def new_store(tmp_path: Path, empty_store: Path) -> Path:
     """A store of its own for each test: creating a schema takes seconds, copying it none."""
     return Path(shutil.copytree(empty_store, tmp_path / "mlruns"))
+
+
+@pytest.fixture
+def store(new_store: Path) -> Path:
+    """The store of a test; a module's own, with runs for all its tests, may stand in its place."""
+    return new_store
 
 
 @pytest.fixture(scope="session")

@@ -143,8 +143,7 @@ def test_it_pulls_languages_together(method, rate, tiny_gemma, data):
     assert np.mean(distances[-15:]) < 0.8 * np.mean(distances[:15])
 
 
-def test_a_run_logs_the_distance_and_the_text_and_is_charged_for_both(tiny_gemma, data, tmp_path, own_cache):
-    store = tmp_path / "mlruns"
+def test_a_run_logs_the_distance_and_the_text_and_is_charged_for_both(tiny_gemma, data, store, own_cache):
     run = run_of(recipe_of(tiny_gemma, data), store)
     plain = run_of(recipe_of(tiny_gemma, data, alignment_loss={"weight": 0}), store)
     client = mlflow.MlflowClient(tracking_uri=store_uri(store))
@@ -162,10 +161,12 @@ def test_a_run_logs_the_distance_and_the_text_and_is_charged_for_both(tiny_gemma
     assert again.fit.curve == run.fit.curve
 
 
-def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tiny_gemma, data, tmp_path, own_cache, monkeypatch):
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
+    tiny_gemma, data, tmp_path, store, own_cache, monkeypatch
+):
     recipe = recipe_of(tiny_gemma, data, schedule={"checkpoint_every": 3})
-    whole = run_of(recipe, tmp_path / "whole")
-    of_step, store = AlignmentLoss.of_step, tmp_path / "mlruns"
+    whole = run_of(recipe, store)
+    of_step = AlignmentLoss.of_step
 
     def stop_at_6(self, step):
         if step == 6:

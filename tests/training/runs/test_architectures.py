@@ -194,7 +194,7 @@ def test_the_table_in_the_docs_is_that_of_these_tests() -> None:
     ],
 )
 def test_a_run_scores_the_same_again_from_its_checkpoint(
-    name: str, task: str, folder_of: Callable[[str], Path], data: Path, tmp_path: Path
+    name: str, task: str, folder_of: Callable[[str], Path], data: Path, store: Path
 ) -> None:
     recipe = tiny_recipe(
         task,
@@ -207,6 +207,6 @@ def test_a_run_scores_the_same_again_from_its_checkpoint(
         evaluation={"language_model_rows": 4},
     )
     console = Console(file=io.StringIO(), width=100)
-    result = train(recipe, store=tmp_path / "mlruns", console=console)
-    again = evaluate(str(result.checkpoint), store=tmp_path / "mlruns", console=console)
+    result = train(recipe, store=store, console=console)
+    again = evaluate(str(result.checkpoint), store=store, console=console)
     assert again.report.metrics() == result.report.metrics()

@@ -2,6 +2,7 @@
 
 import io
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,18 +65,17 @@ def run(made: Recipe, store: Path, **options: object) -> RunResult:
 
 @pytest.mark.parametrize("method", TRAINED_METHODS)
 @pytest.mark.parametrize("task", KINDS)
-def test_every_method_trains_and_scores(task: str, method: str, tiny_xglm: Path, data: Path, tmp_path: Path):
+def test_every_method_trains_and_scores(task: str, method: str, tiny_xglm: Path, data: Path, new_store: Path):
     small = {"schedule": {"steps": 2, "evaluate_every": 2}, "evaluation": {"language_model_rows": 0}}
-    store = tmp_path / "mlruns"
-    run_id = run(recipe(task, tiny_xglm, data, method, **small), store).run_id
-    predictions = load_predictions(Ledger(store).predictions(run_id)["de"])
+    run_id = run(recipe(task, tiny_xglm, data, method, **small), new_store).run_id
+    predictions = load_predictions(Ledger(new_store).predictions(run_id)["de"])
     assert len(predictions.gold) == len(predictions.predicted) == SIZES["test"]
     assert all(len(answer) == 1 for answer in predictions.predicted)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs") / "mlruns"
+def store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    return Path(shutil.copytree(empty_store, tmp_path_factory.mktemp("runs") / "mlruns"))
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +90,12 @@ def trained(tiny_xglm: Path, data: Path, store: Path) -> dict[str, RunResult]:
 
 @pytest.mark.parametrize("task", KINDS)
 def test_what_is_told_of_a_run_counts_examples_and_all_their_rows(
-    task: str, tiny_xglm: Path, data: Path, tmp_path: Path
+    task: str, tiny_xglm: Path, data: Path, new_store: Path
 ):
     told = io.StringIO()
     schedule = {"steps": 6, "evaluate_every": 6, "token_budget": 10_000}  # whole examples
     made = recipe(task, tiny_xglm, data, schedule=schedule, evaluation={"language_model_rows": 0})
-    result = train(made, store=tmp_path, console=Console(file=told, width=100), engine="torch")
+    result = train(made, store=new_store, console=Console(file=told, width=100), engine="torch")
     assert "6 steps of 8 sequences (2 epochs)" in told.getvalue()  # 48 of 24 examples
     # An epoch reads every row once, and the plan is of rows of mean length: what is read is what was planned.
     read = result.fit.tokens_per_second * result.fit.seconds
@@ -137,13 +137,13 @@ def test_an_evaluation_gives_what_training_gave(task: str, trained: dict[str, Ru
 
 
 @pytest.mark.parametrize("task", KINDS)
-def test_micro_batches_do_not_change_what_is_learned(task: str, tiny_xglm: Path, data: Path, tmp_path: Path):
+def test_micro_batches_do_not_change_what_is_learned(task: str, tiny_xglm: Path, data: Path, new_store: Path):
     states = []
     for budget in (400, 10_000):
         changes = {"schedule": {"steps": 3, "evaluate_every": 3, "token_budget": budget}}
         made = recipe(task, tiny_xglm, data, **changes, evaluation={"language_model_rows": 0})
-        result = run(made, tmp_path / f"runs-{budget}")
-        states.append(find_checkpoint(result.run_id, tmp_path / f"runs-{budget}")[0].state)
+        result = run(made, new_store)
+        states.append(find_checkpoint(result.run_id, new_store)[0].state)
     assert states[0].keys() == states[1].keys()
     for name, tensor in states[0].items():
         if name != "head.bias":  # it moves all that is compared alike, so its gradient is but rounding
@@ -155,7 +155,7 @@ def test_a_verbalizer_has_no_words_for_parts_of_a_text(tiny_xglm: Path, data: Pa
         recipe("xquad", tiny_xglm, data, head={"kind": "verbalizer"})
 
 
-def test_a_verbalizer_reads_a_word_of_each_option(tiny_xglm: Path, data: Path, tmp_path: Path):
+def test_a_verbalizer_reads_a_word_of_each_option(tiny_xglm: Path, data: Path, new_store: Path):
     small = {"schedule": {"steps": 2, "evaluate_every": 2}, "evaluation": {"language_model_rows": 0}}
     made = recipe("xcopa", tiny_xglm, data, head={"kind": "verbalizer"}, **small)
-    assert "accuracy" in run(made, tmp_path / "mlruns").report.metric_names
+    assert "accuracy" in run(made, new_store).report.metric_names

@@ -150,8 +150,8 @@ def test_a_run_that_was_killed_twenty_times_ends_as_one_that_was_not(
     check_against_an_undisturbed_run(tmp_path / "mlruns", reference)
 
 
-def test_a_fine_tuned_checkpoint_is_a_model_folder(tiny_gemma, data, tmp_path, own_cache):
-    store, console = tmp_path / "mlruns", Console(file=io.StringIO())
+def test_a_fine_tuned_checkpoint_is_a_model_folder(tiny_gemma, data, store, own_cache):
+    console = Console(file=io.StringIO())
     result = train(settings("finetune", tiny_gemma, data, steps=10), store=store, console=console)
     model = AutoModel.from_pretrained(result.checkpoint)
     assert model.dtype == torch.bfloat16
@@ -167,14 +167,14 @@ def test_a_fine_tuned_checkpoint_is_a_model_folder(tiny_gemma, data, tmp_path, o
     assert again.metrics() == result.report.metrics()
 
 
-def test_resuming_where_nothing_was_interrupted_begins_anew(tiny_xglm, data, tmp_path, own_cache):
+def test_resuming_where_nothing_was_interrupted_begins_anew(tiny_xglm, data, store, own_cache):
     console = Console(file=io.StringIO(), width=100)
     recipe = settings("prompt", tiny_xglm, data, steps=5)
-    result = train(recipe, store=tmp_path / "mlruns", console=console, resume=LATEST)
+    result = train(recipe, store=store, console=console, resume=LATEST)
     assert "No interrupted run of this recipe" in console.file.getvalue()
-    assert not states_folder(tmp_path / "mlruns", result.run_name, result.run_id).exists()
+    assert not states_folder(store, result.run_name, result.run_id).exists()
     with pytest.raises(CheckpointError, match="has no training state of a run 'nonsense'"):
-        train(recipe, store=tmp_path / "mlruns", console=console, resume="nonsense")
+        train(recipe, store=store, console=console, resume="nonsense")
 
 
 def test_a_named_run_of_another_recipe_is_refused(tiny_xglm, data, tmp_path, own_cache):

@@ -18,7 +18,7 @@ from xlprompt.models.pretrained.known import KNOWN_MODELS, canonical_name
 from xlprompt.models.pretrained.reading import is_about_the_model, load_config
 
 _MEASURED: dict[str, Measured] = {}
-"""What models without weights were found to be, by class and configuration: each method examines them anew."""
+"""What models without weights were found to be, by class and configuration. Each method asks anew."""
 
 
 def examine(name: str) -> Backbone:
