@@ -17,6 +17,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,9 @@ class MlflowTracker(Tracker):
             # Steps done again since the last training state are in the curves already.
             for key in run.data.metrics:
                 history = self._client.get_metric_history(run_id, key)
-                self._logged[key] = max(history, key=lambda metric: metric.step)
+                known = [metric for metric in history if not isnan(metric.value)]
+                if known:  # else the figure is to come
+                    self._logged[key] = max(known, key=lambda metric: metric.step)
             self._take_up_unsent()
             if is_local(run.info.artifact_uri):
                 for half in local_path(run.info.artifact_uri).rglob(f"{_HALF_AN_ARTIFACT}*"):
