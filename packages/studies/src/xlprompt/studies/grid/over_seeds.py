@@ -31,8 +31,8 @@ def _shown(names: set[str]) -> list[str]:
 def as_metrics(summaries: Mapping[str, Spread]) -> dict[str, float]:
     """Flat names for the tracker: the mean under the metric's own, and `/sd`, `/ci_low` and `/ci_high`.
 
-    The main figures of lists (`HEADLINE`) come first and are rounded, as those of single runs are. All else is
-    read by other computations, and is not.
+    The main figures of lists (`HEADLINE`) are rounded, as those of single runs are. All else is read by other
+    computations, and is not.
     """
     flat: dict[str, float] = {}
     for name, summary in summaries.items():

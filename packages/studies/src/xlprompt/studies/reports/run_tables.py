@@ -56,7 +56,8 @@ def setup(comparison: Comparison, runs: Sequence[RunFacts]) -> Table:
         "Runs",
         columns,
         tuple(rows),
-        f"Trained on {trained}. Trained parameters include the head, those of all not; a share is at most 100 %.",
+        f"Trained on {trained}. Trained parameters include the head, those of all not. "
+        "A share is at most 100 %.",
     )
 
 
