@@ -7,6 +7,7 @@ rows with their colors. The picture names a font of the reader's machine, so not
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import pty
 import re
@@ -18,7 +19,6 @@ from pathlib import Path
 
 import pyte
 from pyte.screens import Char
-from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.style import Style
 from rich.terminal_theme import MONOKAI
@@ -26,8 +26,7 @@ from rich.text import Text
 
 COLUMNS, ROWS = 80, 24
 _KEPT_ROWS = 5000
-_FETCHED_FONTS = re.compile(r"@font-face \{\{.*?\}\}\s*", re.DOTALL)
-_NAMES = {"brown": "yellow", "bfightmagenta": "bright_magenta"}  # pyte's for rich's
+_FETCHED_FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
 def screen_of(command: Sequence[str], folder: Path) -> list[Text]:
@@ -74,18 +73,15 @@ def screen_of(command: Sequence[str], folder: Path) -> list[Text]:
 
 def draw(rows: Sequence[Text], title: str, path: Path) -> None:
     """Write rows as an SVG picture of a terminal with a title."""
-    console = Console(
-        record=True, file=open(os.devnull, "w", encoding="utf-8"), width=COLUMNS, force_terminal=True
-    )
+    console = Console(record=True, file=io.StringIO(), width=COLUMNS, force_terminal=True)
     for row in rows:
         console.print(row, no_wrap=True, overflow="crop", crop=True)
     picture = console.export_svg(
         title=title,
         theme=MONOKAI,
-        code_format=_FETCHED_FONTS.sub("", CONSOLE_SVG_FORMAT).replace("Fira Code, monospace", "monospace"),
         unique_id=path.stem,
     )
-    path.write_text(picture, encoding="utf-8")
+    path.write_text(_FETCHED_FONTS.sub("", picture), encoding="utf-8")
 
 
 def _row(row: Mapping[int, Char]) -> Text:
@@ -113,4 +109,4 @@ def _color(name: str) -> str | None:
         return None
     if re.fullmatch(r"[0-9a-f]{6}", name):
         return f"#{name}"
-    return _NAMES.get(name, re.sub(r"^bright(?=[a-z])", "bright_", name)).replace("bright_brown", "bright_yellow")
+    return re.sub(r"^bright", "bright_", name).replace("brown", "yellow")  # pyte's names for rich's
