@@ -71,13 +71,13 @@ def screen_of(command: Sequence[str], folder: Path) -> list[Text]:
     return rows
 
 
-def draw(rows: Sequence[Text], title: str, path: Path) -> None:
-    """Write rows as an SVG picture of a terminal with a title."""
+def draw(rows: Sequence[Text], path: Path) -> None:
+    """Write rows as an SVG picture of a terminal."""
     console = Console(record=True, file=io.StringIO(), width=COLUMNS, force_terminal=True)
     for row in rows:
         console.print(row, no_wrap=True, overflow="crop", crop=True)
     picture = console.export_svg(
-        title=title,
+        title="",
         theme=MONOKAI,
         unique_id=path.stem,
     )

@@ -15,12 +15,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from pictured_terminal import draw, screen_of
+from pictured_terminal import COLUMNS, draw, screen_of
 from PIL import Image
 from rich.text import Text
 
@@ -39,6 +40,7 @@ STUDY = (
     "make all-tasks TASKS=xnli METHODS=prompt,finetune SEEDS=2 ENGINE=torch "
     'ARGS="--set schedule.steps=300 --set data.test_limit=200"'
 )
+FIRST_ROWS, LAST_ROWS = 14, 42  # of what a terminal has shown; those between are left out
 SIZE = (1280, 800)
 AT_MOST = 150_000  # bytes of a picture
 COLORS = (256, 128, 64)
@@ -46,12 +48,16 @@ COLORS = (256, 128, 64)
 
 def picture_runs(folder: Path) -> None:
     """A run and a study in the terminal, and in MLflow."""
-    checkout = make_checkout(folder)
+    checkout = folder / "xlprompt"
+    checkout.mkdir()
+    make_checkout(checkout)
     for name, command in (("run", RUN), ("study", STUDY)):
         (call,) = xlprompt_calls(command, checkout)
         rows = screen_of((*XLPROMPT, *call), checkout)
-        typed = Text.assemble(("$ ", "bold green"), command)
-        _draw([typed, *rows], command.split(" ARGS")[0], f"terminal-{name}")
+        if len(rows) > FIRST_ROWS + LAST_ROWS:
+            rows[FIRST_ROWS:-LAST_ROWS] = [Text("⋮", "dim")]
+        lines = textwrap.wrap(f"$ {command}", COLUMNS)
+        _draw([*(Text(line, "bold green") for line in lines), *rows], f"terminal-{name}")
     with _ui(checkout) as address, _browser(folder) as browser:
         browser.get(address)
         wait_for_text(browser, "xnli-prompt-xglm-nano-seed0")
@@ -125,9 +131,9 @@ def _alone(checkout: Path) -> str:
     return min(json.loads(listed.stdout), key=lambda run: run["started"])["run"]
 
 
-def _draw(rows: list[Text], title: str, name: str) -> None:
+def _draw(rows: list[Text], name: str) -> None:
     path = PICTURES / f"{name}.svg"
-    draw(rows, title, path)
+    draw(rows, path)
     _report(path)
 
 
@@ -159,6 +165,7 @@ def main(kinds: tuple[str, ...]) -> None:
         raise click.ClickException(reason)
     for kind in kinds or KINDS:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            os.environ["XLPROMPT_CACHE"] = str(Path(folder) / "cache")  # a newcomer's is empty
             KINDS[kind](Path(folder))
 
 
