@@ -41,6 +41,8 @@ STUDY = (
     'ARGS="--set schedule.steps=300 --set data.test_limit=200"'
 )
 FIRST_ROWS, LAST_ROWS = 14, 42  # of what a terminal has shown; those between are left out
+ASSISTANT = "mlflow.assistant.chat_panel.close"  # hides a third of the window
+BANNER = "mlflow.experiment_page.shared_view.dismiss"
 SIZE = (1280, 800)
 AT_MOST = 150_000  # bytes of a picture
 COLORS = (256, 128, 64)
@@ -60,10 +62,14 @@ def picture_runs(folder: Path) -> None:
         _draw([*(Text(line, "bold green") for line in lines), *rows], f"terminal-{name}")
     with _ui(checkout) as address, _browser(folder) as browser:
         browser.get(address)
-        wait_for_text(browser, "xnli-prompt-xglm-nano-seed0")
+        _press(browser, ASSISTANT)
+        _press(browser, BANNER)
         for number in (0, 1):  # a parent's row has one button, which shows its seeds
             wait_for(browser, f"return document.querySelectorAll('.ag-row button')[{number}]").click()
-        wait_for_text(browser, "seed1")
+        shown = (
+            "new Set([...document.querySelectorAll('.ag-row')].map(row => row.getAttribute('row-id'))).size"
+        )
+        wait_for(browser, f"return {shown} === 7")  # a run, two parents, their four seeds
         _photograph(browser, "mlflow-list")
         run = _alone(checkout)
         browser.get(address.replace("/runs?", f"/runs/{run}?"))
@@ -121,6 +127,11 @@ def _ui(checkout: Path) -> Iterator[str]:
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=60)
+
+
+def _press(browser, button: str) -> None:
+    """Press a button of MLflow's by the name that it gives it."""
+    wait_for(browser, f"return document.querySelector('[data-component-id=\"{button}\"]')").click()
 
 
 def _alone(checkout: Path) -> str:
