@@ -40,7 +40,7 @@ STUDY = (
     "make all-tasks TASKS=xnli METHODS=prompt,finetune SEEDS=2 ENGINE=torch "
     'ARGS="--set schedule.steps=300 --set data.test_limit=200"'
 )
-FIRST_ROWS, LAST_ROWS = 14, 42  # of what a terminal has shown; those between are left out
+FIRST_ROWS, LAST_ROWS = 14, 48  # of what a terminal has shown; those between are left out
 ASSISTANT = "mlflow.assistant.chat_panel.close"  # hides a third of the window
 BANNER = "mlflow.experiment_page.shared_view.dismiss"
 SIZE = (1280, 800)
@@ -174,6 +174,7 @@ def main(kinds: tuple[str, ...]) -> None:
     """Make the documents' pictures: all, or those of some KINDS."""
     if reason := why_no_browser():
         raise click.ClickException(reason)
+    os.environ.update(USER="you", LOGNAME="you")  # MLflow shows who began a run
     for kind in kinds or KINDS:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             os.environ["XLPROMPT_CACHE"] = str(Path(folder) / "cache")  # a newcomer's is empty
