@@ -52,6 +52,7 @@ from xlprompt.training.store.database import (
     store_name,
     why_unusable,
 )
+from xlprompt.training.store.metric_names import HEADLINE
 from xlprompt.training.store.shared.fetched import is_local, keep_model_copy, local_path
 from xlprompt.training.store.shared.server import in_haste
 from xlprompt.training.store.shown.origin import origin_tags
@@ -166,9 +167,10 @@ class MlflowTracker(Tracker):
             # Steps done again since the last training state are in the curves already.
             for key in run.data.metrics:
                 history = self._client.get_metric_history(run_id, key)
-                known = [metric for metric in history if not isnan(metric.value)]
-                if known:  # else the figure is to come
-                    self._logged[key] = max(known, key=lambda metric: metric.step)
+                if key in HEADLINE:  # NaN until it is known
+                    history = [metric for metric in history if not isnan(metric.value)]
+                if history:
+                    self._logged[key] = max(history, key=lambda metric: metric.step)
             self._take_up_unsent()
             if is_local(run.info.artifact_uri):
                 for half in local_path(run.info.artifact_uri).rglob(f"{_HALF_AN_ARTIFACT}*"):
