@@ -98,7 +98,7 @@ takes.nano := BALANCED ARGS
 takes.ui := PORT ARGS
 takes.params := MODEL ARGS
 takes.data-check := DATA ARGS
-$(foreach target,doctor docs test test-slow bench bench-methods,$(eval takes.$(target) := ARGS))
+$(foreach target,doctor docs screenshots test test-slow bench bench-methods,$(eval takes.$(target) := ARGS))
 
 goals := $(or $(MAKECMDGOALS),help)
 variables := $(sort PYTHON $(foreach v,$(filter takes.%,$(.VARIABLES)),$($v)))
@@ -116,7 +116,7 @@ $(if $(and $(filter RECIPE,$(given)),$(filter SCALE,$(given))),$(error SCALE cho
     experiments/, and RECIPE names one. Leave one of them out))
 
 .PHONY: help setup $(runs) train all-tasks ablation search report publish analyze granularity align \
-    nano ui params data-check doctor docs \
+    nano ui params data-check doctor docs screenshots \
     test test-slow lint format bench bench-methods lock clean
 
 help: ## List the targets and the variables
@@ -220,6 +220,9 @@ doctor: $(ready) ## Check this machine, the environment, the caches and the MLfl
 docs: $(ready) ## Build the site of docs/ into build/site; a warning is an error
 	@$(site) $(ARGS)
 	@echo "build/site/index.html"
+
+screenshots: $(ready) ## Make the documents' pictures anew; ARGS=report: one kind
+	@$(bin)/python docs/screenshots.py $(ARGS)
 
 test: $(ready) ## Run the unit and integration tests, on up to four cores; ARGS="-k word" picks some
 	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(bin)/python -m pytest --numprocesses auto --maxprocesses 4 \

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from xlprompt.data import TASKS
 from xlprompt.evaluation.comparison.statistics import Spread, spread
 from xlprompt.evaluation.style import COLORS, LETTERS, legend_above, letters, plain, svg_text
+from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.studies.reports.page import Section, Table, markdown_table
 from xlprompt.studies.reports.published_runs import PublishedRuns, read_published
 from xlprompt.studies.reports.summary import replace_sections
@@ -44,11 +45,10 @@ def means(runs: PublishedRuns, of: str) -> Scores:
 
 
 def trained_shares(runs: PublishedRuns) -> dict[str, float]:
-    """By method the largest trained share of a task, in percent of all parameters."""
+    """By method the largest trained share of a task, in percent of the backbone's parameters."""
     shares: dict[str, float] = defaultdict(float)
     for run in runs.runs:
-        trained = 100 * int(run.params["trainable_params"]) / int(run.params["total_params"])
-        shares[run.tags["method"]] = max(shares[run.tags["method"]], trained)
+        shares[run.tags["method"]] = max(shares[run.tags["method"]], share_of_run(run.params) or 0.0)
     return dict(shares)
 
 

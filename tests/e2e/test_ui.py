@@ -125,6 +125,8 @@ def test_the_page_of_a_run_shows_its_scores_and_what_to_do_next_with_its_figures
     text = wait_for_text(browser, child.info.run_name, "trainable_params", "test/accuracy/en")
     save_screenshot(browser, "run")
     assert child.data.params["trainable_params"] in text
+    for headline in ("score/trained_on", "score/zero_shot", "score/gap"):
+        assert text.index(headline) < text.index("cost/estimated")
     assert re.search(r"English [\d.]+ · zero-shot mean [\d.]+ · transfer gap", text)
     assert f"xlprompt evaluate {child.info.run_id}" in text
     assert "python" not in child.data.tags["mlflow.source.name"]

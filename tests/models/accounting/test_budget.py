@@ -18,6 +18,7 @@ from xlprompt.models import (
     load_tokenizer,
     parameter_budget,
 )
+from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.models.settings import HeadSettings
 
 # Parameter counts of the XGLM release (fairseq examples/xglm) and, for 564M, the count without embedding.
@@ -27,6 +28,25 @@ PUBLISHED = {
     "facebook/xglm-2.9B": 2_941_505_536,
     "facebook/xglm-7.5B": 7_492_771_840,
 }
+
+
+@pytest.mark.parametrize(
+    ("params", "share"),
+    [
+        ({"total_params": "564463616", "trainable_params": "737280"}, 0.1306),
+        # Of before: of backbone and additions, and rounded to nothing where a head alone trains.
+        ({"total_params": "3907584", "trainable_params": "33539", "trainable_percent": "0.851"}, 0.8583),
+        ({"total_params": "268098176", "trainable_params": "1282", "trainable_percent": "0.0"}, 0.000478),
+        ({"total_params": "3907584", "trainable_params": "3908355"}, 100),
+        ({"total_params": "3907584", "trainable_params": "0"}, 0),
+        ({"trainable_percent": "0.13"}, 0.13),
+        ({"total_params": "0", "trainable_params": "0", "trainable_percent": "0.13"}, 0.13),
+        ({"seed": "0"}, None),
+    ],
+)
+def test_a_stored_runs_share_is_of_the_backbone_whatever_it_logged(params, share) -> None:
+    found = share_of_run(params)
+    assert found is share is None or found == pytest.approx(share, rel=1e-3)
 
 
 @pytest.mark.parametrize("model", PUBLISHED)

@@ -30,7 +30,7 @@ def test_epochs_are_written_in_full(number, text):
 
 def test_a_share_of_the_backbone_is_told_of_what_is_less_than_it():
     budget = parameter_budget("xglm-nano", num_labels=3, method=PromptSettings())
-    assert f"({budget.trainable_percent:.3f} %): prompt" in overview._trainable(budget)
+    assert f"({budget.trainable_percent:.3g} %): prompt" in overview._trainable(budget)
     trained, _, total, *_ = overview._trainable(budget).replace(",", "").split()
     assert 100 * int(trained) / int(total) == pytest.approx(budget.trainable_percent)
     more = replace(budget, trainable_params=budget.total_params + 771)

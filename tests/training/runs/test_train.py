@@ -82,8 +82,7 @@ def test_what_will_run_is_said_before_it_starts_and_the_scores_after(trained, co
     _, result = trained
     said = text_of(console)
     plan, _, rest = said.partition("store")
-    total = result.budget.total_params + result.budget.added_params
-    assert f"{result.budget.trainable_params:,} of {total:,} parameters" in plan
+    assert f"{result.budget.trainable_params:,} of {result.budget.total_params:,} parameters" in plan
     assert "48 training" in plan
     assert "8 steps of 8 sequences" in plan
     assert "cpu" in plan
@@ -101,7 +100,7 @@ def test_the_store_tells_how_the_run_was_made(trained, client):
     assert params["schedule.steps"] == "8"
     assert params["trainable_params"] == str(result.budget.trainable_params)
     assert params["total_params"] == str(result.budget.total_params)
-    assert float(params["trainable_percent"]) == pytest.approx(result.budget.trainable_percent, abs=5e-4)
+    assert float(params["trainable_percent"]) == pytest.approx(result.budget.trainable_percent, rel=5e-3)
     assert {"trainable_percent_no_embeddings", "backbone_fingerprint"} <= params.keys()
     assert {"data_fingerprint.train", "data_fingerprint.validation"} <= params.keys()
     assert (tags["method"], tags["task"], tags["job"]) == ("prompt", "xnli", "train")

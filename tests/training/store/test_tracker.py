@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from math import nan
 
 import mlflow
 import pytest
@@ -267,6 +268,20 @@ def test_a_run_that_another_process_is_at_work_on_is_not_gone_on_with(store, cli
         worker.kill()
         worker.communicate()
     assert MlflowTracker(store).resume(run_id)
+
+
+def test_a_figure_that_was_to_come_when_a_run_was_interrupted_comes_when_it_goes_on(store, client):
+    tracker = MlflowTracker(store)
+    run_id = tracker.start(experiment="xnli", run_name="run", params={}, tags={})
+    tracker.log_metrics({"score/gap": nan})
+    tracker.end("KILLED")
+    for _ in range(2):
+        again = MlflowTracker(store)
+        again.resume(run_id)
+        again.log_metrics({"score/gap": 3.5})
+        again.end("FINISHED")
+    assert client.get_run(run_id).data.metrics == {"score/gap": 3.5}
+    assert len(client.get_metric_history(run_id, "score/gap")) == 2
 
 
 def test_a_run_that_finishes_after_an_interruption_says_no_more_what_it_was_interrupted_by(store, client):

@@ -64,6 +64,7 @@ def test_a_run_and_its_evaluation_carry_headline_figures_and_a_note(tiny_xglm, t
     assert metrics["score/trained_on"] == pytest.approx(metrics["test/accuracy/en"], abs=0.005)
     assert metrics["score/zero_shot"] == pytest.approx(metrics["test/accuracy/mean_zero_shot"], abs=0.005)
     assert metrics["score/gap"] == pytest.approx(metrics["test/accuracy/transfer_gap"], abs=0.005)
+    assert list(metrics)[:3] == ["score/trained_on", "score/zero_shot", "score/gap"]  # as MLflow lists them
     assert note.startswith(f"English **{metrics['test/accuracy/en']:.1f}** · zero-shot mean **")
     for part in ("| Swahili (sw) |", f"xlprompt export {result.run_id}", f"xlprompt inspect {result.run_id}"):
         assert part in note

@@ -17,7 +17,7 @@ class RunFacts:
         model: Name of the backbone.
         total_params: Parameters of the backbone.
         trainable_params: Those trained, head included.
-        trainable_percent: The same in percent of all.
+        trainable_percent: What trains in percent of the backbone's.
         seconds: What the run took.
         memory_mib: Peak memory.
         device: What it ran on: `cpu`, or a GPU's name.

@@ -64,8 +64,8 @@ def judge(
 
     Args:
         comparison: Prompt tuning as the method, full fine-tuning as the baseline.
-        trainable_percent: By task, the largest trainable share of its prompt runs, in percent of all
-            parameters, head included (the runs' parameter `trainable_percent`).
+        trainable_percent: By task, the largest trained share of its prompt runs, head included, in percent of
+            the backbone's parameters (the runs' parameter `trainable_percent`).
         fertility: By language, subtokens a word of the backbone's tokenizer (tokenization.fertility).
         granularity: From the experiment that the fourth claim needs: by how many points prompt minus
             fine-tuning changes when a high-resource language's text is cut more finely, and where.

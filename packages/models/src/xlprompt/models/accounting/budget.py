@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from xlprompt.models.accounting.trained_share import trained_share
 from xlprompt.models.methods.projections import is_inserted
 
 
@@ -12,8 +13,7 @@ from xlprompt.models.methods.projections import is_inserted
 class ParameterBudget:
     """Parameters by part; `total_params` is the backbone's.
 
-    Percentages are shares of all that the task model has, the backbone and what is added to it, as PEFT's
-    `print_trainable_parameters` counts: a fine-tuned model with its head trains 100 % of itself.
+    Percentages are shares of the backbone (see `trained_share`).
 
     Attributes:
         model: Name of the backbone.
@@ -52,8 +52,8 @@ class ParameterBudget:
 
     @property
     def trainable_percent(self) -> float:
-        """Trainable parameters in percent of the backbone's and the added ones."""
-        return 100 * self.trainable_params / (self.total_params + self.added_params)
+        """Trainable parameters in percent of the backbone's."""
+        return trained_share(self.trainable_params, self.total_params)
 
     @property
     def total_params_no_embeddings(self) -> int:
@@ -64,15 +64,15 @@ class ParameterBudget:
     def trainable_percent_no_embeddings(self) -> float:
         """The same share without the embedding, which is left out of what trains as well."""
         elsewhere = min(self.finetuned_params, self.total_params_no_embeddings)
-        return 100 * (elsewhere + self.added_params) / (self.total_params_no_embeddings + self.added_params)
+        return trained_share(elsewhere + self.added_params, self.total_params_no_embeddings)
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures as plain values; percentages rounded to three places."""
+        """All figures as plain values; percentages rounded to three digits."""
         return {
             **asdict(self),
             "total_params_no_embeddings": self.total_params_no_embeddings,
-            "trainable_percent": round(self.trainable_percent, 3),
-            "trainable_percent_no_embeddings": round(self.trainable_percent_no_embeddings, 3),
+            "trainable_percent": float(f"{self.trainable_percent:.3g}"),
+            "trainable_percent_no_embeddings": float(f"{self.trainable_percent_no_embeddings:.3g}"),
         }
 
 

@@ -297,8 +297,10 @@ class Ledger:
         run_id, _ = known
         runs = self.runs_of_group(group)
         metrics_of_runs = [run.metrics for run in runs]
-        summaries = summarize(metrics_of_runs) | summarize(metrics_of_runs, "test-")  # with alignment
-        summaries |= summarize(metrics_of_runs, SCORE)
+        summaries = summarize(
+            metrics_of_runs, SCORE
+        )  # first, as MLflow lists what is logged first at the top
+        summaries |= summarize(metrics_of_runs) | summarize(metrics_of_runs, "test-")  # with alignment
         if summaries:
             now = int(time.time() * 1000)
             figures = as_metrics(summaries) | {"seeds": float(len(runs))}

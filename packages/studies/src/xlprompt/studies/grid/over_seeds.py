@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import TYPE_CHECKING
 
-from xlprompt.training.store.metric_names import TEST
+from xlprompt.training.store.metric_names import HEADLINE, SCORE, TEST
 
 if TYPE_CHECKING:
     from xlprompt.evaluation.comparison.statistics import Spread
@@ -17,12 +18,22 @@ def summarize(runs: Sequence[Mapping[str, float]], prefix: str = TEST) -> dict[s
         return {}
     from xlprompt.evaluation.comparison.statistics import spread
 
-    shared = set.intersection(*({name for name in run if name.startswith(prefix)} for run in runs))
-    return {name: spread([run[name] for run in runs]) for name in sorted(shared)}
+    known = ({name for name in run if name.startswith(prefix) and not isnan(run[name])} for run in runs)
+    shared = set.intersection(*known)
+    return {name: spread([run[name] for run in runs]) for name in _shown(shared)}
+
+
+def _shown(names: set[str]) -> list[str]:
+    """The order in which MLflow lists them: the main figures as they are read, all else by name."""
+    return [name for name in HEADLINE if name in names] + sorted(names - set(HEADLINE))
 
 
 def as_metrics(summaries: Mapping[str, Spread]) -> dict[str, float]:
-    """Flat names for the tracker: the mean under the metric's own, and `/sd`, `/ci_low` and `/ci_high`."""
+    """Flat names for the tracker: the mean under the metric's own, and `/sd`, `/ci_low` and `/ci_high`.
+
+    The main figures of lists (`HEADLINE`) are rounded, as those of single runs are. All else is read by other
+    computations, and is not.
+    """
     flat: dict[str, float] = {}
     for name, summary in summaries.items():
         flat[name] = summary.mean
@@ -33,4 +44,4 @@ def as_metrics(summaries: Mapping[str, Spread]) -> dict[str, float]:
         ):
             if value is not None:
                 flat[f"{name}/{suffix}"] = value
-    return flat
+    return {name: round(value, 2) if name.startswith(SCORE) else value for name, value in flat.items()}

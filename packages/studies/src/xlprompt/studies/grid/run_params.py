@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import CellRun
 
@@ -33,7 +34,7 @@ def largest_shares(runs: Iterable[CellRun]) -> dict[str, float]:
     """By task, the largest trainable share of the runs, in percent of the backbone."""
     shares: dict[str, float] = {}
     for run in runs:
-        share, task = run.params.get("trainable_percent"), run.tags["task"]
+        share, task = share_of_run(run.params), run.tags["task"]
         if share is not None:
-            shares[task] = max(shares.get(task, 0.0), float(share))
+            shares[task] = max(shares.get(task, 0.0), share)
     return shares

@@ -13,6 +13,7 @@ from rich.text import Text
 from xlprompt.data.languages import language
 from xlprompt.evaluation import main_metric
 from xlprompt.evaluation.comparison.statistics import Spread, spread
+from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.studies.grid.cells import Group
 from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.studies.grid.over_seeds import summarize
@@ -73,7 +74,7 @@ def group_result(group: Group, parent_run_id: str | None, runs: Mapping[int, Cel
     summaries = summarize([run.metrics for run in runs.values()])
     trained = group.cells[0].recipe.data.train_language
     seconds = [run.seconds for run in runs.values() if run.seconds is not None]
-    shares = [float(run.params["trainable_percent"]) for run in runs.values()]
+    shares = [share_of_run(run.params) for run in runs.values()]
     return GroupResult(
         group,
         parent_run_id,

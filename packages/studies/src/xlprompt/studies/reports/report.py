@@ -18,6 +18,7 @@ from xlprompt.evaluation.comparison.other_methods import compare_others
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.verdicts import GranularityEffect
 from xlprompt.models import short_name
+from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
 from xlprompt.studies.grid.run_params import largest_shares, train_languages_of
 from xlprompt.studies.reports.findings import StudyFindings
@@ -199,10 +200,6 @@ def _facts(key: tuple[str, str, int], run: CellRun, metric: str, trained: str, s
     def count(name: str) -> int | None:
         return int(run.params[name]) if name in run.params else None
 
-    total, trained_of_it = count("total_params"), count("trainable_params")
-    share = float(run.params["trainable_percent"]) if "trainable_percent" in run.params else None
-    if total and trained_of_it is not None:
-        share = 100 * trained_of_it / total  # the logged one is rounded, to nothing where a head alone trains
     before = {
         name.removeprefix(LOSS_BEFORE): value
         for name, value in run.metrics.items()
@@ -211,9 +208,9 @@ def _facts(key: tuple[str, str, int], run: CellRun, metric: str, trained: str, s
     return RunFacts(
         *key,
         model=run.tags["model"],
-        total_params=total,
-        trainable_params=trained_of_it,
-        trainable_percent=share,
+        total_params=count("total_params"),
+        trainable_params=count("trainable_params"),
+        trainable_percent=share_of_run(run.params),
         seconds=run.seconds,
         memory_mib=run.metrics.get(PEAK_MEMORY_MIB),
         device=run.tags.get("device"),

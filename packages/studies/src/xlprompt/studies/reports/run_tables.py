@@ -56,8 +56,8 @@ def setup(comparison: Comparison, runs: Sequence[RunFacts]) -> Table:
         "Runs",
         columns,
         tuple(rows),
-        f"Trained on {trained}. Trained parameters include the head, those of all not; so their share may "
-        "pass 100 %.",
+        f"Trained on {trained}. Trained parameters include the head, those of all not. "
+        "A share is at most 100 %.",
     )
 
 

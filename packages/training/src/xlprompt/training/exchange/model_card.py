@@ -15,6 +15,7 @@ from xlprompt.data import Task
 from xlprompt.data.languages import language as language_row
 from xlprompt.data.sources import NAMED
 from xlprompt.models import canonical_name, short_name
+from xlprompt.models.accounting.trained_share import trained_share
 from xlprompt.models.pretrained.known import GEMMA, NANO, NANO_BALANCED
 from xlprompt.models.pretrained.license import license_of
 from xlprompt.training.exchange.run_facts import StoredFacts
@@ -73,7 +74,8 @@ def model_card(metadata: CheckpointMetadata, recipe: Recipe, facts: StoredFacts,
     front = _front(task, recipe, facts, title).to_yaml().strip()
     trained = ", ".join(language_row(code).name for code in recipe.data.train_languages)
     license_ = license_of(recipe.model)
-    share = f"{metadata.budget['trainable_percent']:g} % of the backbone's parameters trained"
+    trained_of = trained_share(metadata.budget["trainable_params"], metadata.budget["total_params"])
+    share = f"{trained_of:.3g} % of the backbone's parameters trained"
     what = (
         f"`{name}` adapted to the task `{task.name}` by xlprompt, method `{recipe.method}` ({share}), "
         f"trained on {trained}. The backbone is {_backbone(recipe)}, "

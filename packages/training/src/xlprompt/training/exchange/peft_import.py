@@ -265,12 +265,12 @@ def _stored(
         stored = _kept(tracker, model, metadata, task_of(recipe))
         scores = None
         if run:
-            if score is not None:
-                tracker.log_metrics({best_score(run.metric): score})
             wanted = [recipe.evaluation.alignment]
             scores = score_languages(
                 run, "test", wanted, model_id=stored.model_id, checkpoint=stored.directory
             )
+            if score is not None:
+                tracker.log_metrics({best_score(run.metric): score})
     assert run_id is not None
     difference, notes = compared
     return Imported(run_id, run_name(recipe), stored.directory, recipe, difference, tuple(notes), scores)

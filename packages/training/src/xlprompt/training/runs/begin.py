@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 
 import yaml
@@ -14,6 +15,7 @@ from xlprompt.training.recipes.recipe import flatten, recipe_to_dict
 from xlprompt.training.runs.opened import TrainingRun
 from xlprompt.training.store.interrupted import LATEST, find_interrupted, remove_leftovers, states_folder
 from xlprompt.training.store.labels import run_name, run_params, run_tags
+from xlprompt.training.store.metric_names import HEADLINE
 from xlprompt.training.store.tracker import log_text
 from xlprompt.training.store.training_state import Identity, Snapshot, TrainingStates
 
@@ -96,7 +98,8 @@ def begin(
             parent_run_id=parent_run_id,
         )
         _log_inputs_and_setting(run)
-        tracker.log_metrics(expected)
+        # MLflow lists metrics as they were first logged, so the scores to come take the first places.
+        tracker.log_metrics(dict.fromkeys(HEADLINE, nan) | dict(expected))
     if run_id is None or not run.setup.processes.is_first:
         return None
     folder = states_folder(run.store, run_name(recipe), run_id)

@@ -129,9 +129,8 @@ def _processes(processes: Processes) -> str:
 def _trainable(budget: ParameterBudget) -> str:
     if budget.trainable_params > budget.total_params:  # a share of the backbone would be more than all of it
         return f"{budget.trainable_params:,} parameters, all of the backbone's among them: {_parts(budget)}"
-    share = f"{budget.trainable_percent:.3f} %"
-    total = budget.total_params + budget.added_params  # what the share is of
-    return f"{budget.trainable_params:,} of {total:,} parameters ({share}): {_parts(budget)}"
+    share = f"{budget.trainable_percent:.3g} %"
+    return f"{budget.trainable_params:,} of {budget.total_params:,} parameters ({share}): {_parts(budget)}"
 
 
 def _epochs(number: float) -> str:

@@ -135,9 +135,9 @@ def score_languages(
                 about = opening(run.recipe, split)
                 note = scores_note(about, report, place, has_model=model_id is not None)
                 tracker.set_tag(NOTE_TAG, note)
-        _log_metrics(tracker, report.metrics() | scored.fineness, scored.records, model_id)
         if split == "test":
-            tracker.log_metrics(_headline(report))
+            tracker.log_metrics(_headline(report))  # first, as MLflow lists what is logged first at the top
+        _log_metrics(tracker, report.metrics() | scored.fineness, scored.records, model_id)
         if not kinds:
             return Scores(report)
         aligned: dict[str, TransferReport] = {kind: reports[Variant(kind, scored.last)] for kind in kinds}

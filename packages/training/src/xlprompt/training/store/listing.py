@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xlprompt.models import absolute_name, short_name
+from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.training.store.database import open_reader, our_experiments, store_errors, store_exists
 from xlprompt.training.store.find import name_of
 from xlprompt.training.store.metric_names import BEST_STEP, MEAN_ZERO_SHOT, best_score, score_name
@@ -119,7 +120,6 @@ def _listed(run: Any) -> ListedRun:
     start, trained = best_score(""), params.get("data.train_language", "en")
     best = (name.removeprefix(start) for name in metrics if name.startswith(start) and name != BEST_STEP)
     metric = next(best, None)
-    total, trains = params.get("total_params"), params.get("trainable_params")
     return ListedRun(
         run=run.info.run_id,
         name=name_of(run),
@@ -132,7 +132,7 @@ def _listed(run: Any) -> ListedRun:
         metric=metric,
         score=None if metric is None else metrics.get(score_name(metric, trained)),
         zero_shot=None if metric is None else metrics.get(score_name(metric, MEAN_ZERO_SHOT)),
-        trainable_percent=100 * int(trains) / int(total) if trains and total else None,
+        trainable_percent=share_of_run(params),
         started=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),
     )
 

@@ -17,6 +17,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ from xlprompt.training.store.database import (
     store_name,
     why_unusable,
 )
+from xlprompt.training.store.metric_names import HEADLINE
 from xlprompt.training.store.shared.fetched import is_local, keep_model_copy, local_path
 from xlprompt.training.store.shared.server import in_haste
 from xlprompt.training.store.shown.origin import origin_tags
@@ -165,7 +167,10 @@ class MlflowTracker(Tracker):
             # Steps done again since the last training state are in the curves already.
             for key in run.data.metrics:
                 history = self._client.get_metric_history(run_id, key)
-                self._logged[key] = max(history, key=lambda metric: metric.step)
+                if key in HEADLINE:  # NaN until it is known
+                    history = [metric for metric in history if not isnan(metric.value)]
+                if history:
+                    self._logged[key] = max(history, key=lambda metric: metric.step)
             self._take_up_unsent()
             if is_local(run.info.artifact_uri):
                 for half in local_path(run.info.artifact_uri).rglob(f"{_HALF_AN_ARTIFACT}*"):

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from xlprompt.evaluation import TaskRuns, load_runs
+from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.studies.analyses.ablation.findings import Ablation, compare_variants
 from xlprompt.studies.analyses.ablation.section import ablation_section
 from xlprompt.studies.analyses.ablation.settings import Settings
@@ -111,8 +112,8 @@ def _load(
             raise StudyError(f"{group.name} has no finished run. Run it first: xlprompt study {grid_path}")
     (counts,) = load_runs({key: ledger.predictions(run.run_id) for key, run in runs.items()}).values()
     shares = {
-        variant: float(run.params["trainable_percent"])
+        variant: share
         for (_, variant, _), run in runs.items()
-        if "trainable_percent" in run.params
+        if (share := share_of_run(run.params)) is not None
     }
     return counts, shares

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _KEY = "xlprompt"
 _TAG = f"mlflow.sharedViewState.{_KEY}"
 _WIDTHS = {  # in pixels, by column as MLflow calls it, from left to right
-    **dict(zip((f"metrics.`{name}`" for name in HEADLINE), (120, 105, 80), strict=True)),
+    **dict(zip((f"metrics.`{name}`" for name in HEADLINE), (130, 130, 90), strict=True)),
     "params.`method`": 85,
     "params.`seed`": 55,
     "params.`trainable_percent`": 130,
