@@ -235,8 +235,6 @@ def estimate(parts: Sequence[Part], examples: int) -> Estimate:
     Raises:
         ValueError: There is no part, or a part without a seed.
     """
-    from scipy import special
-
     if not parts or any(len(part.values) == 0 for part in parts):
         raise ValueError("An estimate needs parts with at least one seed each.")
     value = float(sum(part.weight * part.values.mean() for part in parts))
@@ -250,17 +248,50 @@ def estimate(parts: Sequence[Part], examples: int) -> Estimate:
     if any(len(part.values) == 1 for part in parts):
         return Estimate(value, None, None, None, None, None, None, None, example_stderr)
 
-    of_seeds, of_both, squares = 0.0, 0.0, 0.0
+    of_both = 0.0
+    own = []  # variance of each part over its seeds
     for part in parts:
         seeds = len(part.values)
-        own = part.weight**2 * float(np.var(part.values, ddof=1)) / seeds
         inside = part.replicates - part.replicates.mean(axis=1, keepdims=True)  # [samples, seeds]
         of_both += (
             unbiased * part.weight**2 * float(np.var(inside, axis=0, ddof=1).sum()) / (seeds - 1) / seeds
         )
-        of_seeds += own
-        squares += own**2 / (seeds - 1)
-    variance = of_seeds + max(of_examples - of_both, 0.0)
+        own.append(part.weight**2 * float(np.var(part.values, ddof=1)) / seeds)
+    common = max(of_examples - of_both, 0.0)
+    return joined(
+        value,
+        own,
+        [len(part.values) for part in parts],
+        common,
+        examples,
+        example_stderr=example_stderr,
+    )
+
+
+def joined(
+    value: float,
+    own: Sequence[float],
+    seeds: Sequence[float],
+    common: float,
+    examples: int,
+    *,
+    example_stderr: float | None = None,
+) -> Estimate:
+    """A figure with the interval that its variances make.
+
+    Args:
+        value: The figure.
+        own: Variance of each part over its seeds, `w^2 s^2 / S`.
+        seeds: Number of each part's seeds, at least two.
+        common: Variance over examples beyond that, `max(V_examples - V_both, 0)`.
+        examples: Number of examples, at least two.
+        example_stderr: What the estimate tells of its examples.
+    """
+    from scipy import special
+
+    of_seeds = float(sum(own))
+    squares = sum(each**2 / (number - 1) for each, number in zip(own, seeds, strict=True))
+    variance = of_seeds + common
     if variance <= 1e-18:  # rounding of scores that are all alike
         certain = float(abs(value) < 1e-9)
         return Estimate(value, value, value, certain, 0.0, np.inf, 0.0, np.inf, example_stderr)
