@@ -33,13 +33,7 @@ def on_par_ruling(
     Returns:
         The ruling, the places of differences that are clearly below the margin, and of those shown not to be.
     """
-    known = [(place, p) for place, each in enumerate(differences) if (p := each.p_far(-margin)) is not None]
-    adjusted = holm([p for _, p in known])  # two-sided at LEVEL is one-sided at half of it
-    worse = [
-        place
-        for (place, _), p in zip(known, adjusted, strict=True)
-        if p <= LEVEL and differences[place].value < -margin
-    ]
+    worse = _clearly_below(differences, -margin)
     on_par = [
         place
         for place, (each, sure) in enumerate(zip(differences, skilled, strict=True))
@@ -48,6 +42,26 @@ def on_par_ruling(
     if worse:
         return "not supported", worse, on_par
     return ("supported" if len(on_par) == len(differences) else "undecided"), worse, on_par
+
+
+def _clearly_below(differences: Sequence[Estimate], bound: float) -> list[int]:
+    """Places of those below a bound, two-sided at LEVEL with Holm, which is one-sided at half of it."""
+    near = [each.p_near(bound) for each in differences]
+    # What is not below the level by the smaller p-value is not by the larger one either, nor after Holm.
+    close = [p is not None and p <= LEVEL for p in near]
+    if not any(sure and each.value < bound for sure, each in zip(close, differences, strict=True)):
+        return []
+    known = [
+        (place, each.p_far(bound) if sure else p)
+        for place, (each, p, sure) in enumerate(zip(differences, near, close, strict=True))
+        if p is not None
+    ]
+    adjusted = holm([p for _, p in known if p is not None])
+    return [
+        place
+        for (place, _), p in zip(known, adjusted, strict=True)
+        if p <= LEVEL and differences[place].value < bound
+    ]
 
 
 def low_resources_ruling(

@@ -137,6 +137,17 @@ class Estimate:
     seed_df: float | None
     example_stderr: float | None
 
+    def p_near(self, bound: float = 0.0) -> float | None:
+        """Two-sided p-value of the interval's t; never more than `p_far`, and None where that is.
+
+        Args:
+            bound: The hypothesis for the true figure.
+        """
+        if self.stderr is None or self.df is None:
+            return None
+        distance = abs(self.value - bound)
+        return float(distance < 1e-9) if self.stderr == 0 else _two_sided(distance / self.stderr, self.df)
+
     def p_far(self, bound: float = 0.0) -> float | None:
         """Two-sided p-value that errs on the safe side, for corrections that need small ones.
 
@@ -153,14 +164,12 @@ class Estimate:
         """
         from scipy import special
 
-        if self.stderr is None or self.df is None or self.seed_stderr is None or self.seed_df is None:
+        near = self.p_near(bound)
+        if near is None or self.stderr is None or self.seed_stderr is None or self.seed_df is None:
             return None
-        distance = abs(self.value - bound)
-        if self.stderr == 0:
-            return float(distance < 1e-9)
-        near = _two_sided(distance / self.stderr, self.df)
-        if self.seed_stderr == 0:
+        if self.seed_stderr == 0:  # as where nothing varies
             return near
+        distance = abs(self.value - bound)
         log_chi2 = np.linspace(-60.0, np.log(special.chdtri(self.seed_df, 1e-16)), 1000)
         half = self.seed_df / 2
         log_density = half * (log_chi2 - np.log(2)) - np.exp(log_chi2) / 2 - special.gammaln(half)
@@ -290,15 +299,13 @@ def joined(
     from scipy import special
 
     of_seeds = float(sum(own))
-    squares = sum(each**2 / (number - 1) for each, number in zip(own, seeds, strict=True))
     variance = of_seeds + common
     if variance <= 1e-18:  # rounding of scores that are all alike
         certain = float(abs(value) < 1e-9)
         return Estimate(value, value, value, certain, 0.0, np.inf, 0.0, np.inf, example_stderr)
+    squares = sum(each**2 / (number - 1) for each, number in zip(own, seeds, strict=True))
     seed_df = of_seeds**2 / squares if squares > 0 else np.inf
-    seed_share = of_seeds / variance
-    inverse_df = seed_share**_SHARE_POWER / seed_df + (1 - seed_share) ** _SHARE_POWER / (examples - 1)
-    df = 1 / inverse_df
+    df = degrees_of_freedom(of_seeds / variance, seed_df, examples)
     stderr = float(np.sqrt(variance))
     half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * stderr
     return Estimate(
@@ -312,6 +319,17 @@ def joined(
         float(seed_df),
         example_stderr,
     )
+
+
+def degrees_of_freedom(seed_share: Any, seed_df: Any, examples: Any) -> Any:
+    """Of the interval's t, for numbers or arrays.
+
+    Args:
+        seed_share: The seeds' share of the variance.
+        seed_df: The seeds' own degrees of freedom.
+        examples: Number of examples.
+    """
+    return 1 / (seed_share**_SHARE_POWER / seed_df + (1 - seed_share) ** _SHARE_POWER / (examples - 1))
 
 
 def _two_sided(distance: float, df: float) -> float:

@@ -29,8 +29,12 @@ from xlprompt.evaluation.comparison.statistics import Estimate, Part, estimate, 
 CLAIMED_PERCENT = 0.13
 """The paper's trainable share in percent of all parameters, given with two decimals."""
 
+OVER_PERCENT = 0.135
+"""Shares from here on are larger than that, rounded to two decimals."""
+
 LOW_RESOURCE = ("low", "extremely low")
 HIGH_RESOURCE = ("high",)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -134,7 +138,7 @@ def _with_few_parameters(
     )
     shares = {name: (trainable_percent or {}).get(name) for name in comparison.tasks}
     ruling: Ruling = "undecided"
-    over = {name: share for name, share in shares.items() if share is not None and share >= 0.135}
+    over = {name: share for name, share in shares.items() if share is not None and share >= OVER_PERCENT}
     if over:
         most = max(over, key=lambda name: over[name])
         reason = f"the prompt runs of {most} train {over[most]:.3g} %"
