@@ -8,6 +8,7 @@ no evidence for or against a claim.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -170,7 +171,7 @@ class _Search:
         """The share of studies of a size that decide a claim, and how most of these do."""
         rulings: list[Ruling] = [getattr(each, claim) for each in self._studies(kind, size)]
         decided = [each for each in rulings if each != "undecided"]
-        likely = max(sorted(set(decided)), key=decided.count) if decided else None
+        likely = Counter(decided).most_common(1)[0][0] if decided else None
         return len(decided) / len(rulings), likely
 
     def _studies(self, kind: str, size: int) -> list[Rulings]:

@@ -231,7 +231,8 @@ class SeenStudy:
         for name, of_task in weights.items():
             scaled = of_task / len(weights)
             whole[self._span[name]] = scaled
-            for part in self._parts(name, *(values @ scaled[:, None] for values in scores[name]), endless):
+            ours, theirs = (values @ scaled[:, None] for values in scores[name])
+            for part in self._parts(name, ours, theirs, endless):
                 value += part.sign * float(part.mean[0])
                 own.append(float(part.variance[0]))
                 seeds.append(part.seeds)
@@ -290,7 +291,7 @@ def _example_variances(tasks: Sequence[TaskComparison]) -> tuple[np.ndarray, np.
         )
         figures.append(ours.mean(axis=1) - theirs.mean(axis=1))
         parts = [ours - theirs] if task.seeds == "paired" else [ours, theirs]
-        together.append(sum(_inside(part) for part in parts))
+        together.append(np.sum([_inside(part) for part in parts], axis=0))
         of_methods.append(
             [part.mean(axis=1).var(axis=0, ddof=1) - np.diag(_inside(part)) for part in (ours, theirs)]
         )
