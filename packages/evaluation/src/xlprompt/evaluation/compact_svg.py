@@ -1,8 +1,8 @@
 """Matplotlib's SVG in a fifth of the letters, since a page holds dozens of figures in less than a megabyte.
 
-Matplotlib draws each letter as an outline and leaves the text in a comment. Here it becomes text again, as wide
-as it was drawn, in whatever font there is. Lines stay where they are to a tenth of a pixel. What is no SVG of
-matplotlib's comes through unharmed.
+Matplotlib draws each letter as an outline and leaves the text in a comment. Here it becomes text again, as
+wide as it was drawn, in whatever font there is. Lines stay where they are to a tenth of a pixel. What is no
+SVG of matplotlib's comes through unharmed.
 """
 
 from __future__ import annotations
@@ -46,29 +46,28 @@ def compact(svg: str) -> str:
     text = re.sub(r'style="[^"]*"', lambda found: re.sub(r"([:;]) ", r"\1", found[0]), text)
     text = re.sub(r'(<use xlink:href="#[^"]*") transform="translate\((-?[0-9.]+) 0\)"', r'\1 x="\2"', text)
     text = text.replace("xlink:href", "href").replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
-    text = text.replace("<style type=\"text/css\">", f"<style>{_FONT}", 1)
+    text = text.replace('<style type="text/css">', f"<style>{_FONT}", 1)
     for number, data in enumerate(embedded):
         text = text.replace(f"~{number}~", data)
     return text.strip()
 
 
 def data_uri(svg: str) -> str:
-    """The picture as the address of an image, for an attribute in double quotes."""
-    text = compact(svg).replace("%", "%25").replace("#", "%23").replace('"', "'")
+    """The picture as the address of an image; it holds neither double quotes nor ampersands."""
+    text = compact(svg).replace("%", "%25").replace("#", "%23").replace("&", "%26").replace('"', "'")
     return f"data:image/svg+xml,{text}"
 
 
 def _as_text(letters: re.Match[str]) -> str:
     """A text instead of the outlines of its letters."""
     offsets = [float(use["x"] or 0) for use in _OFFSET.finditer(letters["drawn"])]
-    if not offsets or "transform=\"translate" in _OFFSET.sub("", letters["drawn"]):
+    if not offsets or 'transform="translate' in _OFFSET.sub("", letters["drawn"]):
         return letters[0]
     size = float(letters["size"])
     last = _NARROW if letters["text"][-1:] in "ijl.,:;|!'()[]rtf" else _USUAL
-    return (
-        f'<text{letters["style"] or ""} transform="{letters["place"]}" font-size="{100 * size:g}" '
-        f'textLength="{size * (offsets[-1] + last):.1f}" lengthAdjust="spacingAndGlyphs">{letters["text"]}</text>'
-    )
+    width = f'textLength="{size * (offsets[-1] + last):.1f}" lengthAdjust="spacingAndGlyphs"'
+    place = f'transform="{letters["place"]}" font-size="{100 * size:g}"'
+    return f"<text{letters['style'] or ''} {place} {width}>{letters['text']}</text>"
 
 
 def _shorter(number: re.Match[str]) -> str:

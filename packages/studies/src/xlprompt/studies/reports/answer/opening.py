@@ -1,0 +1,29 @@
+"""A study's answer as a page and Markdown open with it."""
+
+from __future__ import annotations
+
+from xlprompt.evaluation.comparison.other_methods import method_results
+from xlprompt.studies.reports.answer.claims import claims
+from xlprompt.studies.reports.answer.headline import headline, lead
+from xlprompt.studies.reports.answer.methods_figure import described, methods_figure
+from xlprompt.studies.reports.findings import StudyFindings
+from xlprompt.studies.reports.page import Opening
+
+
+def opening(findings: StudyFindings, *, figures: bool = True) -> Opening:
+    """Headline, figure and verdicts.
+
+    Args:
+        findings: What the study came to.
+        figures: Whether with the figure.
+    """
+    comparison = findings.comparison
+    results = method_results(comparison, findings.others, findings.runs) if figures else []
+    return Opening(
+        headline(comparison),
+        lead(comparison, findings.runs),
+        claims(findings.verdicts, findings.needs),
+        methods_figure(results, wide=True),
+        methods_figure(results, wide=False),
+        described(results),
+    )
