@@ -43,7 +43,8 @@ def summary(findings: StudyFindings) -> str:
         _scores(comparison),
         f"Percent, mean ± standard deviation over seeds ({seed_numbers(comparison)}); "
         f"{_metrics(comparison)}. Bold: better than the other method at 5 % after Holm's correction over the "
-        "task's languages, uncertain over seeds and test examples. Resources: by tokens of XGLM's pre-training data.",
+        "task's languages, uncertain over seeds and test examples. Resources: by tokens of XGLM's "
+        "pre-training data.",
         _methods(comparison, runs, findings.others),
         f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Minus: that mean less "
         "the other method's, with its 95 % interval over seeds and test examples. "
