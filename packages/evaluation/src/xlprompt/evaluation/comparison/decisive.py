@@ -40,6 +40,7 @@ class Need:
         seeds: Seeds of each task and method, in all; None where no number up to MOST_SEEDS does.
         languages: Zero-shot languages in all, with the seeds that there are; None where no number up to
             MOST_LANGUAGES does, or where more languages cannot.
+        both: Seeds and languages in all that do together, where neither does alone; None where they do not.
         likely: How most of the simulated studies decide it.
         brief: In a few words.
         text: In sentences, with what was tried.
@@ -47,6 +48,7 @@ class Need:
 
     seeds: int | None
     languages: int | None
+    both: tuple[int, int] | None
     likely: Ruling | None
     brief: str
     text: str
@@ -96,7 +98,7 @@ def what_decides(
 
 
 _ONE_SEED = Need(
-    *(None, None, None, "needs three seeds"),
+    *(None, None, None, None, "needs three seeds"),
     "One seed shows no spread, so nothing can be simulated. Three seeds of each task and method (SEEDS=3) "
     "are the least that decides anything.",
 )
@@ -136,19 +138,37 @@ class _Search:
         languages, had = None, len(self._seen.languages)
         if claim != "first":  # which is about all languages, so that more of them show no more of it
             languages = self._least(claim, "languages", had, MOST_LANGUAGES)
-        found = [each for each in (seeds, languages) if each is not None and each.size is not None]
-        sizes = [
-            f"{each.size} {kind}"
-            for each, kind in ((seeds, "seeds"), (languages, "languages"))
+        alone = {
+            kind: each
+            for kind, each in (("seeds", seeds), ("languages", languages))
             if each is not None and each.size is not None
-        ]
-        brief = f"{' or '.join(sizes)} would decide it" if sizes else _no_brief(seeds, languages)
+        }
+        together = None
+        if claim != "first" and not alone:
+            together = self._least(claim, "both", 1, min(MOST_SEEDS // now, MOST_LANGUAGES // max(had, 1)))
+        times = None if together is None else together.size
+        both = None if times is None else (times * now, times * had)
+        found = [*alone.values(), *([together] if together and both else [])]
+        if alone:
+            sizes = " or ".join(f"{each.size} {kind}" for kind, each in alone.items())
+            brief = f"{sizes} would decide it"
+        elif both:
+            brief = f"{both[0]} seeds and {both[1]} languages would decide it"
+        else:
+            brief = _no_brief(seeds, languages)
+        sentences = _sentences(claim, seeds, languages, now, had)
+        if both and together:
+            sentences.append(
+                f"{both[0]} seeds and {both[1]} languages together would: {_percent(together.share)} % do, "
+                f"most as {together.likely}."
+            )
         return Need(
             seeds.size if seeds else None,
             languages.size if languages else None,
+            both,
             found[0].likely if found else None,
             brief,
-            " ".join(_sentences(claim, seeds, languages, now, had)),
+            " ".join(sentences),
         )
 
     def _least(self, claim: str, kind: str, now: int, most: int) -> _Found:
@@ -176,7 +196,7 @@ class _Search:
 
     def _studies(self, kind: str, size: int) -> list[Rulings]:
         if (kind, size) not in self._judged:
-            rng = np.random.default_rng([self._seed, size, kind == "seeds"])
+            rng = np.random.default_rng([self._seed, size, len(kind)])
             self._judged[kind, size] = [self._study(kind, size, rng) for _ in range(self._simulations)]
         return self._judged[kind, size]
 
@@ -184,7 +204,16 @@ class _Search:
         seen = self._seen
         if kind == "seeds":
             return seen.judged(seen.with_seeds(size, rng), rng=rng, first=self._first)
+        if kind == "both":  # so many times as many
+            scores = seen.with_seeds(size * seen.seeds, rng)
+            languages = seen.with_languages(size * len(seen.languages), rng)
+            return seen.judged(scores, languages, rng=rng, first=False)
         return seen.judged(seen.scores, seen.with_languages(size, rng), first=False)
+
+
+def _percent(share: float) -> int:
+    """Rounded down, so that 79.5 % are not told as what they miss."""
+    return int(100 * share + 1e-9)
 
 
 def _no_brief(seeds: _Found | None, languages: _Found | None) -> str:
@@ -204,25 +233,25 @@ def _sentences(claim: str, seeds: _Found | None, languages: _Found | None, now: 
         )
     elif seeds.size is None:
         texts.append(
-            f"Not within {MOST_SEEDS} seeds of each task and method: {100 * seeds.share:.0f} % of simulated "
+            f"Not within {MOST_SEEDS} seeds of each task and method: {_percent(seeds.share)} % of simulated "
             "studies decide it there."
         )
     else:
         texts.append(
-            f"With {seeds.size} seeds of each task and method instead of {now}, {100 * seeds.share:.0f} % of "
+            f"With {seeds.size} seeds of each task and method instead of {now}, {_percent(seeds.share)} % of "
             f"simulated studies decide it, most as {seeds.likely}."
         )
     if languages is not None and languages.size is None:
         texts.append(
             f"Nor within {MOST_LANGUAGES} zero-shot languages like these {had}, at the seeds there are "
-            f"({100 * languages.share:.0f} %)."
+            f"({_percent(languages.share)} %)."
             if seeds is None or seeds.size is None
             else f"More languages alone would not, up to {MOST_LANGUAGES}."
         )
     elif languages is not None:
         texts.append(
             f"With {languages.size} zero-shot languages like these {had}, at the seeds there are, "
-            f"{100 * languages.share:.0f} % do, most as {languages.likely}."
+            f"{_percent(languages.share)} % do, most as {languages.likely}."
         )
     return texts
 
@@ -232,14 +261,14 @@ def _with_share(second: Verdict, first: Need | None) -> Need:
     shares = second.evidence["trainable_percent"].values()
     if None in shares:
         text = "No number of seeds or languages would decide it, but the runs' trainable shares."
-        return Need(None, None, None, "needs the trainable shares", text)
+        return Need(None, None, None, None, "needs the trainable shares", text)
     if first is not None and all(share < OVER_PERCENT for share in shares):
         return replace(first, text=f"As the first claim. {first.text}")
     text = (
         "No number of seeds or languages would decide it, but prompts that train at most "
         f"{CLAIMED_PERCENT} % of the parameters."
     )
-    return Need(None, None, None, "needs shorter prompts", text)
+    return Need(None, None, None, None, "needs shorter prompts", text)
 
 
 def _with_experiment(need: Need, granularity: GranularityEffect | None) -> Need:

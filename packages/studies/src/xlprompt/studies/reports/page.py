@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
-
 from xlprompt.data.printable import printable
 from xlprompt.data.strict_json import parse
 from xlprompt.evaluation.compact_svg import data_uri
@@ -113,6 +111,7 @@ class Opening:
         wide: The figure as SVG for a desk, where there is one.
         narrow: The same for a phone.
         described: The figure in words.
+        reading: Paragraphs on how to read all of it, folded away on a page.
     """
 
     headline: str
@@ -121,6 +120,7 @@ class Opening:
     wide: str | None = None
     narrow: str | None = None
     described: str = ""
+    reading: tuple[str, ...] = ()
 
 
 def html_page(
@@ -147,7 +147,7 @@ def html_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"data": _data, "spaceless": _spaceless, "tied": _tied, "groups": _groups}
+    environment.filters |= {"data": data_uri, "spaceless": _spaceless, "tied": _tied, "groups": _groups}
     page = environment.get_template("page.html")
     parts = [(_bare(each), isinstance(each, Folded)) for each in sections]
     return page.render(title=title, sections=parts, notes=notes, opening=opening)
@@ -183,10 +183,9 @@ def markdown_page(
             f"- {inline(ruling)}: {inline(short)} ({inline(brief)})"
             for short, ruling, brief, *_ in opening.claims.rows
         ]
-    lines += [f"\n{inline(note)}" for note in notes]
+    lines += [f"\n{inline(note)}" for note in (*notes, *(opening.reading if opening else ()))]
     if opening is not None:
         lines += [f"\n## {inline(opening.claims.title)}\n", markdown_table(opening.claims)]
-        lines += [f"\n{inline(opening.claims.note)}"]
     lines += [f"\n{markdown_section(_bare(section))}" for section in sections]
     return "\n".join(lines) + "\n"
 
@@ -222,14 +221,9 @@ def _tied(text: str) -> str:
     return text.replace(" %", "\xa0%")
 
 
-def _data(svg: str) -> Markup:
-    """A figure as an image of its own, whatever its text; the address cannot leave an attribute in quotes."""
-    return Markup(data_uri(svg))  # noqa: S704 - it holds no quotes
-
-
-def _spaceless(uri: Markup) -> Markup:
+def _spaceless(uri: str) -> str:
     """An address for a set of sources, which spaces would part."""
-    return Markup(uri.replace(" ", "%20"))  # noqa: S704 - as above
+    return uri.replace(" ", "%20")
 
 
 def _groups(parts: Sequence[Table | Image]) -> list[tuple[str, list[Table | Image]]]:

@@ -45,8 +45,7 @@ def write_study_report(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     sections = [*_sections(findings), *map(Folded, more)]
-    notes = [_summary(findings.comparison), *findings.notes]
-    answer = opening(findings)
+    answer, notes = opening(findings), findings.notes
     page, text = folder / "report.html", folder / "report.md"
     write_whole(page, html_page(title, sections, notes, answer))
     write_whole(text, markdown_page(title, sections, notes, answer))
@@ -128,13 +127,3 @@ def _curves(comparison: Comparison, runs: Sequence[RunFacts]) -> list[Table | Im
             figure = learning_curves(curves, f"{task.metric} (%)")
             images.append(Image(f"{name}: {trained} development score by step", figure))
     return images
-
-
-def _summary(comparison: Comparison) -> str:
-    """How to read all of it."""
-    return (
-        f"Tasks {', '.join(comparison.tasks)}. Scores are means over seeds; intervals "
-        "allow for the draw of seeds and of test examples. Resource levels and pre-training tokens of "
-        "languages are those of XGLM's data (CC100-XL) for every backbone; languages that XGLM did not see "
-        "are in no correlation with them."
-    )

@@ -17,6 +17,14 @@ SHORT = (
 )
 """The paper's claims in a few words; the claims themselves stand below."""
 
+VERDICTS_NOTE = (
+    "A verdict is what its rule makes of the figures. Undecided is what the data cannot tell; it is no "
+    "evidence against a claim. What would decide it is simulated: the seen runs stay, and further seeds "
+    "or languages are drawn from what was seen until the rule decides four of five studies. It takes the "
+    "differences seen for the true ones, and one that was seen by luck needs more."
+)
+"""How to read them."""
+
 _SIGNS = {"supported": "✓", "not supported": "✗", "undecided": "?"}
 
 
@@ -43,9 +51,5 @@ def claims(verdicts: Sequence[Verdict], needs: Sequence[Need | None] = ()) -> Ta
             )
             for number, (each, short, need) in enumerate(zip(verdicts, SHORT, given, strict=True), 1)
         ),
-        "A verdict is what its rule makes of the figures. Undecided is what the data cannot tell; it is no "
-        "evidence against a claim. What would decide it is simulated: the seen runs stay, and further seeds "
-        "or languages are drawn from what was seen until the rule decides four of five studies. It takes the "
-        "differences seen for the true ones, and one that was seen by luck needs more.",
         cards=True,
     )

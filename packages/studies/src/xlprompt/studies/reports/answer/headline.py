@@ -17,7 +17,7 @@ _LISTED = 3  # tasks with a figure each; of more the smallest and the largest
 def headline(comparison: Comparison) -> str:
     """Which of the two methods transfers better, on which tasks and by how much.
 
-    A method leads on a task where the 95 % interval of the difference of zero-shot means leaves out zero.
+    A method is ahead on a task where the 95 % interval of the difference of zero-shot means leaves out zero.
     """
     method, baseline = comparison.method, comparison.baseline
     outside = _outside(comparison)
@@ -33,13 +33,13 @@ def headline(comparison: Comparison) -> str:
     parts = []
     for winner, loser, won in ((baseline, method, behind), (method, baseline, ahead)):
         if won:
-            where = f" {outside}" if not parts else ""
-            verb = "lead" if _plural(winner) else "leads"
-            parts.append(f"{_name(winner)} {verb} {_name(loser)}{where} {_by(won, len(by_task))}")
+            verb = "are" if _plural(winner) else "is"
+            whom = f" of {_name(loser)} {outside}," if not parts else ""
+            parts.append(f"{_name(winner)} {verb} ahead{whom} {_by(won, len(by_task))}")
     if single:
         parts.append(f"one seed a method says nothing of others on {_and(list(single))}")
     if unsure and parts:
-        parts.append(f"nothing tells them apart on {_and(unsure)}")
+        parts.append(f"on {_and(unsure)} nothing tells them apart")
     elif unsure:
         parts.append(f"nothing tells {_name(method)} and {_name(baseline)} apart {outside} on {_and(unsure)}")
     text = "; ".join(parts)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.other_methods import method_results
-from xlprompt.studies.reports.answer.claims import claims
+from xlprompt.studies.reports.answer.claims import VERDICTS_NOTE, claims
 from xlprompt.studies.reports.answer.headline import headline, lead
 from xlprompt.studies.reports.answer.methods_figure import described, methods_figure
 from xlprompt.studies.reports.findings import StudyFindings
@@ -26,4 +27,14 @@ def opening(findings: StudyFindings, *, figures: bool = True) -> Opening:
         methods_figure(results, wide=True),
         methods_figure(results, wide=False),
         described(results),
+        (VERDICTS_NOTE, _reading(comparison)),
+    )
+
+
+def _reading(comparison: Comparison) -> str:
+    return (
+        f"Tasks {', '.join(comparison.tasks)}. Scores are means over seeds; intervals "
+        "allow for the draw of seeds and of test examples. Resource levels and pre-training tokens of "
+        "languages are those of XGLM's data (CC100-XL) for every backbone; languages that XGLM did not see "
+        "are in no correlation with them."
     )

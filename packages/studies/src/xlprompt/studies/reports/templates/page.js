@@ -1,7 +1,7 @@
 // Tables sort by a click on a heading and filter by what is typed; all else on the page works without this.
 "use strict";
 const few = 6; // rows up to which there is nothing to look for
-const number = /[-+\u2212]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?/i;
+const number = /[-+\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?/i;
 
 function value(cell) {
   const found = cell.match(/^[^A-Za-z]*$/) || /^[<\[]?[-+]?\d/.test(cell) ? cell.match(number) : null;
@@ -45,7 +45,7 @@ function filterable(table) {
   const label = document.createElement("label"), input = document.createElement("input");
   label.className = "filter";
   input.type = "search";
-  label.append("Filter rows ", input);
+  label.append("Filter rows ", input, " (headings sort)");
   table.parentElement.before(label);
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/);
@@ -57,7 +57,7 @@ function filterable(table) {
 }
 
 for (const table of document.querySelectorAll(".scroll > table")) {
-  if (table.tBodies[0].rows.length < 2) continue;
+  if (table.tBodies[0].rows.length < 2 || table.tHead.rows[0].cells.length < 3) continue;
   sortable(table);
   if (table.tBodies[0].rows.length > few) filterable(table);
 }
