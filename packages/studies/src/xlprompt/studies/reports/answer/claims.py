@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from xlprompt.evaluation.comparison.decisive import Need
 from xlprompt.evaluation.comparison.verdicts import Verdict
 from xlprompt.studies.reports.page import Table
-from xlprompt.studies.reports.wording import ABSENT
 
 SHORT = (
     "On par with fine-tuning, or better, in all languages",
@@ -24,6 +23,8 @@ VERDICTS_NOTE = (
     "differences seen for the true ones, and one that was seen by luck needs more."
 )
 """How to read them."""
+
+DECIDED = "nothing: it is decided"
 
 _SIGNS = {"supported": "✓", "not supported": "✗", "undecided": "?"}
 
@@ -46,7 +47,7 @@ def claims(verdicts: Sequence[Verdict], needs: Sequence[Need | None] = ()) -> Ta
                 str(each.evidence["reason"]) if need is None else need.brief,
                 each.claim,
                 str(each.evidence["reason"]),
-                ABSENT if need is None else need.text,
+                DECIDED if need is None else need.text,
                 each.rule,
             )
             for number, (each, short, need) in enumerate(zip(verdicts, SHORT, given, strict=True), 1)
