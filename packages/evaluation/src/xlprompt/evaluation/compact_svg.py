@@ -16,6 +16,8 @@ _LETTERS = re.compile(
     r'scale\((?P<size>[0-9.]+) -[0-9.]+\)">(?P<drawn>(?:(?!<g\b|</g>).)*)</g>',
     re.S,
 )
+_FORMULA = re.compile(r"<!-- [^>]*\$")
+_OUTLINES = re.compile(r"<defs>.*?</defs>", re.S)
 _OFFSET = re.compile(r'<use [^>]*?(?:transform="translate\((?P<x>-?[0-9.]+) 0\)")?/>')
 _NARROW, _USUAL = 30, 62  # hundredths of a letter's size that the last letter takes
 _EMBEDDED = re.compile(r"(data:image/png;base64,)([A-Za-z0-9+/=\s]+)")
@@ -36,7 +38,9 @@ def compact(svg: str) -> str:
         embedded.append("".join(found[2].split()))
         return f"{found[1]}~{len(embedded) - 1}~"
 
-    text = _LETTERS.sub(_as_text, _EMBEDDED.sub(put_aside, svg))
+    text = _EMBEDDED.sub(put_aside, svg)
+    formulas = _FORMULA.search(text) is not None
+    text = _LETTERS.sub(lambda letters: _as_text(letters, keep_outlines=formulas), text)
     for dropped in _DROPPED:
         text = dropped.sub("", text)
     text = " ".join(text.split()).replace("> <", "><")
@@ -58,8 +62,8 @@ def data_uri(svg: str) -> str:
     return f"data:image/svg+xml,{text}"
 
 
-def _as_text(letters: re.Match[str]) -> str:
-    """A text instead of the outlines of its letters."""
+def _as_text(letters: re.Match[str], *, keep_outlines: bool) -> str:
+    """A text instead of the outlines of its letters, which formulas may refer to, too."""
     offsets = [float(use["x"] or 0) for use in _OFFSET.finditer(letters["drawn"])]
     if not offsets or 'transform="translate' in _OFFSET.sub("", letters["drawn"]):
         return letters[0]
@@ -67,7 +71,8 @@ def _as_text(letters: re.Match[str]) -> str:
     last = _NARROW if letters["text"][-1:] in "ijl.,:;|!'()[]rtf" else _USUAL
     width = f'textLength="{size * (offsets[-1] + last):.1f}" lengthAdjust="spacingAndGlyphs"'
     place = f'transform="{letters["place"]}" font-size="{100 * size:g}"'
-    return f"<text{letters['style'] or ''} {place} {width}>{letters['text']}</text>"
+    outlines = "".join(_OUTLINES.findall(letters["drawn"])) if keep_outlines else ""
+    return f"{outlines}<text{letters['style'] or ''} {place} {width}>{letters['text']}</text>"
 
 
 def _shorter(number: re.Match[str]) -> str:

@@ -25,7 +25,7 @@ def headline(comparison: Comparison) -> str:
         name: group.estimate for name in comparison.tasks if (group := comparison.zero_shot(name)) is not None
     }
     if not by_task:
-        return f"{outside.capitalize()}, nothing was scored: there is no transfer to compare."
+        return f"Nothing was scored {outside}: there is no transfer to compare."
     ahead = {name: each for name, each in by_task.items() if each.low is not None and each.low > 0}
     behind = {name: each for name, each in by_task.items() if each.high is not None and each.high < 0}
     single = {name: each for name, each in by_task.items() if each.low is None}

@@ -57,8 +57,9 @@ def report_command(
 ) -> str:
     """The command that makes a report anew: from the file that is published with it, where there is one."""
     if publish_in is not None:
-        where = Path(*[part for part in publish_in.parts if part not in ("/", "..")][-3:])
-        return f"make report RUNS={where.as_posix()}/runs.jsonl.gz"
+        whole, here = publish_in.resolve(), Path.cwd()
+        where = whole.relative_to(here).as_posix() if whole.is_relative_to(here) else whole.name
+        return f"make report RUNS={shlex.quote(where)}/runs.jsonl.gz"
     options = [
         *(("--model", model) if model else ()),
         *(("--train-language", train_language) if train_language else ()),
