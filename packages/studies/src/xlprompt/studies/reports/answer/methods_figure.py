@@ -30,7 +30,9 @@ def methods_figure(results: Sequence[MethodResult], *, wide: bool) -> str | None
     rows = -(-len(tasks) // columns)
     with letters():
         size = (
-            (_WIDE, 0.7 + 0.22 * len(methods)) if wide else (WIDTH, (0.45 + 0.17 * len(methods)) * rows + 0.2)
+            (_WIDE, 0.7 + 0.22 * len(methods))
+            if wide
+            else (WIDTH, (0.43 + 0.155 * len(methods)) * rows + 0.2)
         )
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
