@@ -30,7 +30,7 @@ def headline(comparison: Comparison) -> str:
     behind = {name: each for name, each in by_task.items() if each.high is not None and each.high < 0}
     single = {name: each for name, each in by_task.items() if each.low is None}
     unsure = [name for name in by_task if name not in {*ahead, *behind, *single}]
-    parts = []
+    parts: list[str] = []
     for winner, loser, won in ((baseline, method, behind), (method, baseline, ahead)):
         if won:
             verb = "are" if _plural(winner) else "is"
