@@ -76,7 +76,7 @@ def test_a_clear_effect_needs_few_more_seeds(noisy):
     assert first.seeds is not None
     assert 3 < first.seeds <= 15
     assert first.likely == "supported"
-    assert first.brief == f"{first.seeds} seeds would decide it"
+    assert first.brief == f"{first.seeds} seeds would decide it, likely as supported"
     assert f"With {first.seeds} seeds of each task and method instead of 3" in first.text
 
 

@@ -151,9 +151,9 @@ class _Search:
         found = [*alone.values(), *([together] if together and both else [])]
         if alone:
             sizes = " or ".join(f"{each.size} {kind}" for kind, each in alone.items())
-            brief = f"{sizes} would decide it"
+            brief = f"{sizes} would decide it, likely as {found[0].likely}"
         elif both:
-            brief = f"{both[0]} seeds and {both[1]} languages would decide it"
+            brief = f"{both[0]} seeds and {both[1]} languages would decide it, likely as {found[0].likely}"
         else:
             brief = _no_brief(seeds, languages)
         sentences = _sentences(claim, seeds, languages, now, had)
