@@ -37,7 +37,9 @@ def headline(comparison: Comparison) -> str:
             whom = f" of {_name(loser)} {outside}," if not parts else ""
             parts.append(f"{_name(winner)} {verb} ahead{whom} {_by(won, len(by_task))}")
     if single:
-        parts.append(f"one seed a method says nothing of others on {_and(list(single))}")
+        points = [f"{each.value:+z.1f} on {name}" for name, each in single.items()]
+        less = f"{_name(method)} minus {_name(baseline)} {outside}"
+        parts.append(f"one seed a method says nothing of others: {less} is, in points, {_and(points)}")
     if unsure and parts:
         parts.append(f"on {_and(unsure)} nothing tells them apart")
     elif unsure:
