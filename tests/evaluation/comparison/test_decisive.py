@@ -71,8 +71,13 @@ def test_further_seeds_vary_as_the_seen_ones_do_and_leave_those_in_place(noisy):
     assert np.cov(drawn[3:], rowvar=False) == pytest.approx(np.cov(ours, rowvar=False), abs=1.5)
 
 
-def test_a_clear_effect_needs_few_more_seeds(noisy):
-    first, _, _, _ = needs(noisy)
+@pytest.fixture(scope="module")
+def needed(noisy):
+    return needs(noisy)
+
+
+def test_a_clear_effect_needs_few_more_seeds(needed):
+    first, _, _, _ = needed
     assert first.seeds is not None
     assert 3 < first.seeds <= 15
     assert first.likely == "supported"
@@ -128,8 +133,8 @@ def test_one_seed_shows_no_spread():
     assert {each.brief for each in found} == {"needs three seeds"}
 
 
-def test_the_same_study_needs_the_same_number(noisy):
-    assert needs(noisy) == needs(noisy)
+def test_the_same_study_needs_the_same_number(noisy, needed):
+    assert needs(noisy) == needed
 
 
 def test_the_quick_rank_test_agrees_with_the_one_of_the_verdicts():
