@@ -114,7 +114,7 @@ def test_a_task_is_one_file_and_its_name_in_one_list(changed_sources, tiny_xglm,
     (tmp_path / "study.yaml").write_text(yaml.safe_dump({**grid, "executor": {"threads": 1, "gpus": 0}}))
     xlprompt("study", tmp_path / "study.yaml", "--mlruns", store)
     xlprompt("report", "--mlruns", store, "--out", tmp_path / "report")
-    assert "tasks topic" in (tmp_path / "report" / "report.md").read_text()
+    assert "Tasks topic." in (tmp_path / "report" / "report.md").read_text()
 
     run = next(run for run in runs_of(store, "topic")[1] if run.data.tags["method"] == "prompt")
     assert {"test/accuracy/en", "test/accuracy/de", "test/accuracy/mean_zero_shot"} <= run.data.metrics.keys()

@@ -1,9 +1,10 @@
 """The study's report: what its page and its Markdown hold, what is marked, and that it stands alone."""
 
-import base64
 import html
 import re
 from dataclasses import replace
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
 from markupsafe import escape
@@ -11,8 +12,10 @@ from simulated_studies import make_runs
 
 from xlprompt.evaluation import compare, judge
 from xlprompt.evaluation.comparison.counts import join_runs
+from xlprompt.evaluation.comparison.decisive import what_decides
 from xlprompt.evaluation.comparison.other_methods import compare_others
 from xlprompt.evaluation.comparison.run_facts import Fertility, RunFacts
+from xlprompt.studies.reports.answer.headline import headline
 from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.page import markdown_table
 from xlprompt.studies.reports.study_page import tables, write_study_report
@@ -82,11 +85,10 @@ def html_tables(page):
 
 
 def html_cards(page):
-    """Heading, ruling and paragraphs of each card."""
-    return [
-        tuple(plain(text) for text in re.findall(r"<(?:h4|p|dd)>(.*?)</", card))
-        for card in re.findall(r"<article>(.*?)</article>", page, re.S)
-    ]
+    """Of each line that opens what it says, the ruling, and what is folded away."""
+    cards = re.findall(r'<details class="line">(.*?)</details>', page, re.S)
+    found = [[plain(text) for text in re.findall(r"<(?:b|span|dd)\b[^>]*>(.*?)</", card)] for card in cards]
+    return [(said, ruling, *rest) for ruling, said, *rest in found]
 
 
 def markdown_tables(text):
@@ -124,9 +126,20 @@ def test_every_claim_stands_with_its_verdict_rule_and_reason(comparison, verdict
     claims = tables(StudyFindings(comparison, verdicts, facts()))[0]
     assert len(claims.rows) == 4
     for row, verdict in zip(claims.rows, verdicts, strict=True):
-        assert verdict.claim in row[0]
-        assert row[1].endswith(verdict.verdict)
-        assert row[2:] == (verdict.evidence["reason"], verdict.rule)
+        assert row[1].endswith(f" {verdict.verdict}")
+        assert row[2:] == (
+            *(verdict.evidence["reason"], verdict.claim, verdict.evidence["reason"]),
+            *("nothing: it is decided", verdict.rule),
+        )
+
+
+def test_an_undecided_claim_says_what_would_decide_it(comparison, verdicts):
+    needs = what_decides(comparison, verdicts, simulations=5)
+    claims = tables(StudyFindings(comparison, verdicts, facts(), needs=needs))[0]
+    assert [need is None for need in needs] == [each.verdict != "undecided" for each in verdicts]
+    for row, verdict, need in zip(claims.rows, verdicts, needs, strict=True):
+        brief, text = (verdict.evidence["reason"], "nothing: it is decided")
+        assert (row[2], row[5]) == ((brief, text) if need is None else (need.brief, need.text))
 
 
 def test_every_method_is_held_against_the_commonest_label(comparison, verdicts, extras):
@@ -189,25 +202,41 @@ def test_every_methods_trainable_share_stands_beside_its_scores(comparison, verd
 
 def test_names_are_escaped(written):
     page, text = written
-    assert "<script" not in page
+    assert page.count("<script") == 1  # the page's own
+    assert "<script>alert" not in page
     assert "<script" not in text
     assert escape(NASTY) in page
 
 
 def test_the_page_refers_to_nothing_outside_itself(written):
     page, _ = written
-    assert re.findall(r"https?:|<link|@import|url\(", page) == []
+    sources = re.findall(r'(?:src|srcset)="([^"]*)"', page)
+    bare = re.sub(r'(src|srcset)="[^"]*"', "", page)
+    assert re.findall(r"https?:|<link|@import|url\(", bare) == []
     links = re.findall(r'href="([^"]*)"', page)
     assert links == [f"#{name}" for name in re.findall(r'<section id="([^"]*)"', page)]
-    sources = re.findall(r'src="([^"]*)"', page)
-    # Heat map, other methods, cost, and of two tasks scores by resources and learning curves.
-    assert len(sources) == 7
+    # The methods twice, heat map, other methods, cost, and of two tasks scores by resources and curves.
+    assert len(sources) == 9
     for source in sources:
         kind, _, data = source.partition(",")
-        assert kind == "data:image/svg+xml;base64"
-        assert b"<image" not in base64.b64decode(data) or b"data:image/png" in base64.b64decode(data)
+        assert kind == "data:image/svg+xml"
+        svg = unquote(data)
+        ElementTree.fromstring(svg)
+        links = re.findall(r"(?:href|url)[=(]'?([^')]*)", svg)
+        assert {link[:1] for link in links if not link.startswith("data:image/png")} <= {"#"}
     assert 'name="viewport"' in page
     assert page.count('<div class="scroll"') == page.count("<table>")
+    assert len(page.encode()) < 1_000_000
+
+
+def test_the_markdown_opens_with_the_same_answer(written, comparison, verdicts):
+    page, text = written
+    answer = headline(comparison)
+    assert f"<h1>{escape(answer)}</h1>" in page
+    opening, _, rest = text.partition("\n## ")
+    assert f"\n**{answer}**\n" in opening
+    assert all(f"{each.verdict}: {number}. " in opening for number, each in enumerate(verdicts, 1))
+    assert rest.startswith("The paper's four claims")
 
 
 def test_a_study_of_one_seed_is_reported_without_intervals_and_marks(tmp_path):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xlprompt.evaluation.comparison.correlation import RankCorrelation
+from xlprompt.evaluation.comparison.rulings import LEVEL as LEVEL
 from xlprompt.evaluation.comparison.statistics import (
     CONFIDENCE,
     Estimate,
@@ -20,9 +21,6 @@ from xlprompt.evaluation.comparison.statistics import (
     estimate,
     without_infinity,
 )
-
-LEVEL = 0.05
-"""An adjusted p-value up to here makes a win or a loss."""
 
 Outcome = Literal["win", "tie", "loss"]
 Seeds = Literal["independent", "paired"]

@@ -114,6 +114,55 @@ def rank_correlation(
     return RankCorrelation(rho, low, high, p_value, number)
 
 
+class RankTest:
+    """The permutation test of `rank_correlation` for many columns y beside one x, without the interval."""
+
+    def __init__(
+        self,
+        x: Sequence[float] | np.ndarray,
+        given: Sequence[float] | np.ndarray | None = None,
+        *,
+        permutations: int = 999,
+        seed: int = BOOTSTRAP_SEED,
+    ) -> None:
+        """Permute x once.
+
+        Args:
+            x: `[languages]`.
+            given: One variable that is held fixed, `[languages]`.
+            permutations: How many; a p-value is at least one over their number.
+            seed: Of the permutations.
+        """
+        self._x = np.asarray(x, dtype=np.float64)
+        self._given = [] if given is None else [np.asarray(given, dtype=np.float64)]
+        self._permuted: np.ndarray | None = None
+        if len(self._x) < 4 + len(self._given):
+            return
+        left, _ = _residual_ranks(self._x, self._x, *self._given)
+        if np.ptp(left) < 1e-9:
+            return
+        permuted = np.random.default_rng([seed, len(left)]).permuted(np.tile(left, (permutations, 1)), axis=1)
+        for each in self._given:
+            ranks = stats.rankdata(each) - (len(each) + 1) / 2
+            if length := float(ranks @ ranks):
+                permuted = permuted - np.outer(permuted @ ranks, ranks) / length
+        lengths = np.sqrt((permuted * permuted).sum(axis=1, keepdims=True))
+        self._permuted = permuted / np.maximum(lengths, 1e-9)
+
+    def of(self, y: Sequence[float] | np.ndarray) -> tuple[float | None, float | None]:
+        """Rho and its two-sided p-value; None where there are too few, or one of the two does not vary."""
+        column = np.asarray(y, dtype=np.float64)
+        if self._permuted is None or np.ptp(column) == 0:
+            return None, None
+        left, right = _residual_ranks(self._x, column, *self._given)
+        if np.ptp(right) < 1e-9:
+            return None, None
+        rho = float(_cosine(left, right, -1))
+        chance = self._permuted @ (right / np.sqrt(right @ right))
+        beyond = min(int((chance >= rho - 1e-12).sum()), int((chance <= rho + 1e-12).sum()))
+        return rho, min(1.0, 2 * (1 + beyond) / (1 + len(chance)))
+
+
 def additive_effects(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """What columns of an incomplete two-way table have in common over its rows: `value = row + column`.
 

@@ -137,6 +137,17 @@ class Estimate:
     seed_df: float | None
     example_stderr: float | None
 
+    def p_near(self, bound: float = 0.0) -> float | None:
+        """Two-sided p-value of the interval's t; never more than `p_far`, and None where that is.
+
+        Args:
+            bound: The hypothesis for the true figure.
+        """
+        if self.stderr is None or self.df is None:
+            return None
+        distance = abs(self.value - bound)
+        return float(distance < 1e-9) if self.stderr == 0 else _two_sided(distance / self.stderr, self.df)
+
     def p_far(self, bound: float = 0.0) -> float | None:
         """Two-sided p-value that errs on the safe side, for corrections that need small ones.
 
@@ -153,14 +164,12 @@ class Estimate:
         """
         from scipy import special
 
-        if self.stderr is None or self.df is None or self.seed_stderr is None or self.seed_df is None:
+        near = self.p_near(bound)
+        if near is None or self.stderr is None or self.seed_stderr is None or self.seed_df is None:
             return None
-        distance = abs(self.value - bound)
-        if self.stderr == 0:
-            return float(distance < 1e-9)
-        near = _two_sided(distance / self.stderr, self.df)
-        if self.seed_stderr == 0:
+        if self.seed_stderr == 0:  # as where nothing varies
             return near
+        distance = abs(self.value - bound)
         log_chi2 = np.linspace(-60.0, np.log(special.chdtri(self.seed_df, 1e-16)), 1000)
         half = self.seed_df / 2
         log_density = half * (log_chi2 - np.log(2)) - np.exp(log_chi2) / 2 - special.gammaln(half)
@@ -235,8 +244,6 @@ def estimate(parts: Sequence[Part], examples: int) -> Estimate:
     Raises:
         ValueError: There is no part, or a part without a seed.
     """
-    from scipy import special
-
     if not parts or any(len(part.values) == 0 for part in parts):
         raise ValueError("An estimate needs parts with at least one seed each.")
     value = float(sum(part.weight * part.values.mean() for part in parts))
@@ -250,24 +257,55 @@ def estimate(parts: Sequence[Part], examples: int) -> Estimate:
     if any(len(part.values) == 1 for part in parts):
         return Estimate(value, None, None, None, None, None, None, None, example_stderr)
 
-    of_seeds, of_both, squares = 0.0, 0.0, 0.0
+    of_both = 0.0
+    own = []  # variance of each part over its seeds
     for part in parts:
         seeds = len(part.values)
-        own = part.weight**2 * float(np.var(part.values, ddof=1)) / seeds
         inside = part.replicates - part.replicates.mean(axis=1, keepdims=True)  # [samples, seeds]
         of_both += (
             unbiased * part.weight**2 * float(np.var(inside, axis=0, ddof=1).sum()) / (seeds - 1) / seeds
         )
-        of_seeds += own
-        squares += own**2 / (seeds - 1)
-    variance = of_seeds + max(of_examples - of_both, 0.0)
+        own.append(part.weight**2 * float(np.var(part.values, ddof=1)) / seeds)
+    common = max(of_examples - of_both, 0.0)
+    return joined(
+        value,
+        own,
+        [len(part.values) for part in parts],
+        common,
+        examples,
+        example_stderr=example_stderr,
+    )
+
+
+def joined(
+    value: float,
+    own: Sequence[float],
+    seeds: Sequence[float],
+    common: float,
+    examples: int,
+    *,
+    example_stderr: float | None = None,
+) -> Estimate:
+    """A figure with the interval that its variances make.
+
+    Args:
+        value: The figure.
+        own: Variance of each part over its seeds, `w^2 s^2 / S`.
+        seeds: Number of each part's seeds, at least two.
+        common: Variance over examples beyond that, `max(V_examples - V_both, 0)`.
+        examples: Number of examples, at least two.
+        example_stderr: What the estimate tells of its examples.
+    """
+    from scipy import special
+
+    of_seeds = float(sum(own))
+    variance = of_seeds + common
     if variance <= 1e-18:  # rounding of scores that are all alike
         certain = float(abs(value) < 1e-9)
         return Estimate(value, value, value, certain, 0.0, np.inf, 0.0, np.inf, example_stderr)
+    squares = sum(each**2 / (number - 1) for each, number in zip(own, seeds, strict=True))
     seed_df = of_seeds**2 / squares if squares > 0 else np.inf
-    seed_share = of_seeds / variance
-    inverse_df = seed_share**_SHARE_POWER / seed_df + (1 - seed_share) ** _SHARE_POWER / (examples - 1)
-    df = 1 / inverse_df
+    df = degrees_of_freedom(of_seeds / variance, seed_df, examples)
     stderr = float(np.sqrt(variance))
     half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * stderr
     return Estimate(
@@ -281,6 +319,17 @@ def estimate(parts: Sequence[Part], examples: int) -> Estimate:
         float(seed_df),
         example_stderr,
     )
+
+
+def degrees_of_freedom(seed_share: Any, seed_df: Any, examples: Any) -> Any:
+    """Of the interval's t, for numbers or arrays.
+
+    Args:
+        seed_share: The seeds' share of the variance.
+        seed_df: The seeds' own degrees of freedom.
+        examples: Number of examples.
+    """
+    return 1 / (seed_share**_SHARE_POWER / seed_df + (1 - seed_share) ** _SHARE_POWER / (examples - 1))
 
 
 def _two_sided(distance: float, df: float) -> float:

@@ -9,25 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from xlprompt.data.languages import language as language_row
-from xlprompt.evaluation.comparison.compared import LEVEL, Comparison, Difference, differences_by_task
+from xlprompt.evaluation.comparison.compared import Comparison, Difference, differences_by_task
 from xlprompt.evaluation.comparison.correlation import RankCorrelation, additive_effects, rank_correlation
-from xlprompt.evaluation.comparison.statistics import Estimate, Part, estimate, holm, without_infinity
-
-MARGIN = 1.0
-"""Percentage points below which a deficit still counts as "on par", and an advantage as none."""
+from xlprompt.evaluation.comparison.rulings import (
+    LEVEL,
+    MARGIN,
+    Ruling,
+    low_resources_ruling,
+    on_par_ruling,
+    tokenization_ruling,
+)
+from xlprompt.evaluation.comparison.statistics import Estimate, Part, estimate, without_infinity
 
 CLAIMED_PERCENT = 0.13
 """The paper's trainable share in percent of all parameters, given with two decimals."""
 
+OVER_PERCENT = 0.135
+"""Shares from here on are larger than that, rounded to two decimals."""
+
 LOW_RESOURCE = ("low", "extremely low")
 HIGH_RESOURCE = ("high",)
-
-Ruling = Literal["supported", "not supported", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -93,28 +99,17 @@ def _on_par_everywhere(comparison: Comparison, margin: float) -> Verdict:
         "Holm over all of them). Else undecided."
     )
     rows = comparison.differences
-    known = [(row, p) for row in rows if (p := row.estimate.p_far(-margin)) is not None]
-    adjusted = holm([p for _, p in known])  # two-sided at LEVEL is one-sided at half of it
-    worse = [
-        row
-        for (row, _), p in zip(known, adjusted, strict=True)
-        if p <= LEVEL and row.estimate.value < -margin
-    ]
     skilled = _skilled(comparison)
     unskilled = [row for row in rows if _cell(row) not in skilled]
-    on_par = [
-        row
-        for row in rows
-        if row.estimate.low is not None and row.estimate.low > -margin and _cell(row) in skilled
-    ]
-    ruling: Ruling = "undecided"
+    ruling, below, shown = on_par_ruling(
+        [row.estimate for row in rows], [_cell(row) in skilled for row in rows], margin
+    )
+    worse, on_par = [rows[place] for place in below], [rows[place] for place in shown]
     if worse:
-        ruling = "not supported"
         reason = f"clearly worse in {len(worse)} of {len(rows)}"
-    elif len(on_par) == len(rows):
-        ruling = "supported"
+    elif ruling == "supported":
         reason = f"on par or better in all {len(rows)}"
-    elif not known:
+    elif all(row.estimate.low is None for row in rows):
         single = " and ".join(_of_one_seed(comparison, comparison.tasks))
         reason = f"one seed says nothing about others, and there is one of {single}"
     else:
@@ -143,7 +138,7 @@ def _with_few_parameters(
     )
     shares = {name: (trainable_percent or {}).get(name) for name in comparison.tasks}
     ruling: Ruling = "undecided"
-    over = {name: share for name, share in shares.items() if share is not None and share >= 0.135}
+    over = {name: share for name, share in shares.items() if share is not None and share >= OVER_PERCENT}
     if over:
         most = max(over, key=lambda name: over[name])
         reason = f"the prompt runs of {most} train {over[most]:.3g} %"
@@ -182,7 +177,6 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
         if low and high:
             weights[name] = dict.fromkeys(low, 1 / len(low)) | dict.fromkeys(high, -1 / len(high))
             contrasts[name] = task.contrast(weights[name])
-    ruling: Ruling = "undecided"
     advantage = None
     if not contrasts:
         reason = "no task has both low- and high-resource languages above the majority baseline"
@@ -196,11 +190,7 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
             reason += f"[{advantage.low:+.2f}, {advantage.high:+.2f}]"
             if ranks.rho is not None and ranks.p_value is not None:
                 reason += f", rho with tokens {ranks.rho:+.2f} (p = {ranks.p_value:.2g})"
-            falls = ranks.rho is not None and ranks.rho < 0 and (ranks.p_value or 0) <= LEVEL
-            if advantage.high < margin:
-                ruling = "not supported"
-            elif advantage.low > 0 and falls:
-                ruling = "supported"
+    ruling = low_resources_ruling(advantage, ranks.rho, ranks.p_value, margin)
     evidence = {
         "reason": reason,
         "advantage": None if advantage is None else asdict(advantage),
@@ -262,9 +252,11 @@ def _through_tokenization(
     correlation = ""
     if partial.rho is not None and partial.p_value is not None:
         correlation = f" (rho {partial.rho:+.2f}, p = {partial.p_value:.2g}, {partial.languages} languages)"
-    ruling: Ruling = "undecided"
+    ruling = tokenization_ruling(
+        third.verdict, slope, partial.rho, None if single else partial.p_value, margin
+    )
     if third.verdict == "not supported":
-        ruling, reason = "not supported", "there is no advantage of low-resource languages to explain"
+        reason = "there is no advantage of low-resource languages to explain"
     elif slope is not None and slope.high is not None and slope.high < margin:
         rising = slope.low is not None and slope.low > 0
         less = (
@@ -272,11 +264,11 @@ def _through_tokenization(
             if rising
             else "does not raise the difference"
         )
-        ruling, reason = "not supported", f"a finer cut {less}{experiment}"
+        reason = f"a finer cut {less}{experiment}"
     elif falls:
-        ruling, reason = "not supported", f"a finer cut goes with a smaller difference{correlation}"
-    elif third.verdict == "supported" and rises and slope is not None and (slope.low or 0) > 0:
-        ruling, reason = "supported", f"correlation{correlation} and experiment{experiment} agree"
+        reason = f"a finer cut goes with a smaller difference{correlation}"
+    elif ruling == "supported":
+        reason = f"correlation{correlation} and experiment{experiment} agree"
     else:
         missing = [] if third.verdict == "supported" else ["the third claim is undecided"]
         if not rises:

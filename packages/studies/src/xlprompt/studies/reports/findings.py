@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xlprompt.evaluation.comparison.compared import Comparison
+from xlprompt.evaluation.comparison.decisive import Need
 from xlprompt.evaluation.comparison.other_methods import OtherMethods
 from xlprompt.evaluation.comparison.run_facts import Fertility, RunFacts
 from xlprompt.evaluation.comparison.verdicts import Verdict
+from xlprompt.studies.reports.page import Table
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class StudyFindings:
         others: From other_methods.compare_others.
         fertility: Tokens a word, where they are known.
         notes: Sentences about the selection of runs, such as what was left out.
+        needs: From decisive.what_decides; empty where it was not asked.
+        provenance: From answer.provenance, where it is known.
     """
 
     comparison: Comparison
@@ -32,3 +36,5 @@ class StudyFindings:
     others: OtherMethods = field(default_factory=dict)
     fertility: Fertility | None = None
     notes: Sequence[str] = ()
+    needs: Sequence[Need | None] = ()
+    provenance: Table | None = None

@@ -6,7 +6,6 @@ is made for a phone first, and prints.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from xlprompt.data.printable import printable
 from xlprompt.data.strict_json import parse
+from xlprompt.evaluation.compact_svg import data_uri
 
 if TYPE_CHECKING:
     import rich.table
@@ -29,7 +29,7 @@ class Table:
         columns: Their headings.
         rows: Cells of each row, as many as columns.
         note: How to read it.
-        cards: Whether the page shows each row as a card: its first cell as the heading, the second below, the
+        cards: Whether the page shows each row as a line that opens: its first two cells, and folded away the
             others as paragraphs under their columns' names. For rows of sentences.
     """
 
@@ -93,8 +93,50 @@ class Section:
             raise ValueError(f"not a section of a report: {error}") from error
 
 
-def html_page(title: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
-    """The page; `notes` stand under its title."""
+@dataclass(frozen=True)
+class Folded:
+    """A section that a page shows as its heading alone until it is opened."""
+
+    section: Section
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a page says before its sections.
+
+    Attributes:
+        headline: The answer in a sentence.
+        lead: What was compared, in a line.
+        claims: Rows of sentences, of which the first three cells are shown and the others folded away.
+        wide: The figure as SVG for a desk, where there is one.
+        narrow: The same for a phone.
+        described: The figure in words.
+        reading: Paragraphs on how to read all of it, folded away on a page.
+    """
+
+    headline: str
+    lead: str
+    claims: Table
+    wide: str | None = None
+    narrow: str | None = None
+    described: str = ""
+    reading: tuple[str, ...] = ()
+
+
+def html_page(
+    title: str,
+    sections: Sequence[Section | Folded],
+    notes: Sequence[str],
+    opening: Opening | None = None,
+) -> str:
+    """The page.
+
+    Args:
+        title: Of the page; its heading, too, where there is no answer to open with.
+        sections: What follows, some folded.
+        notes: Paragraphs before the sections.
+        opening: What it opens with.
+    """
     # Imported here: a store's sections are read without it.
     from jinja2 import Environment, PackageLoader
 
@@ -105,9 +147,14 @@ def html_page(title: str, sections: Sequence[Section], notes: Sequence[str]) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"data": _data, "tied": _tied, "groups": _groups}
+    environment.filters |= {"data": data_uri, "spaceless": _spaceless, "tied": _tied, "groups": _groups}
     page = environment.get_template("page.html")
-    return page.render(title=title, sections=sections, notes=notes)
+    parts = [(_bare(each), isinstance(each, Folded)) for each in sections]
+    return page.render(title=title, sections=parts, notes=notes, opening=opening)
+
+
+def _bare(section: Section | Folded) -> Section:
+    return section.section if isinstance(section, Folded) else section
 
 
 def markdown_section(section: Section) -> str:
@@ -122,10 +169,24 @@ def markdown_section(section: Section) -> str:
     return "\n".join(lines)
 
 
-def markdown_page(title: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
+def markdown_page(
+    title: str,
+    sections: Sequence[Section | Folded],
+    notes: Sequence[str],
+    opening: Opening | None = None,
+) -> str:
     """The same as Markdown, without the figures."""
-    lines = [f"# {inline(title)}", *(f"\n{inline(note)}" for note in notes)]
-    lines += [f"\n{markdown_section(section)}" for section in sections]
+    lines = [f"# {inline(title)}"]
+    if opening is not None:
+        lines += [f"\n**{inline(opening.headline)}**", f"\n{inline(opening.lead)}\n"]
+        lines += [
+            f"- {inline(ruling)}: {inline(short)} ({inline(brief)})"
+            for short, ruling, brief, *_ in opening.claims.rows
+        ]
+    lines += [f"\n{inline(note)}" for note in (*notes, *(opening.reading if opening else ()))]
+    if opening is not None:
+        lines += [f"\n## {inline(opening.claims.title)}\n", markdown_table(opening.claims)]
+    lines += [f"\n{markdown_section(_bare(section))}" for section in sections]
     return "\n".join(lines) + "\n"
 
 
@@ -160,9 +221,9 @@ def _tied(text: str) -> str:
     return text.replace(" %", "\xa0%")
 
 
-def _data(image: Image) -> str:
-    """The figure as an image of its own, since the ids of several SVGs in one page would clash."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(image.svg.encode()).decode()}"
+def _spaceless(uri: str) -> str:
+    """An address for a set of sources, which spaces would part."""
+    return uri.replace(" ", "%20")
 
 
 def _groups(parts: Sequence[Table | Image]) -> list[tuple[str, list[Table | Image]]]:

@@ -1,9 +1,8 @@
 """A study's runs as one file of a repository, from which its report can be made anew and added to.
 
 The file holds no text or weight, and no labels but the names of those of own tasks: of each run its counts,
-which test examples it got right, and the figures that a report shows. Gzipped JSON Lines: the first line is
-about the study, each further line about a run. A report that takes it in treats its runs like the store's, so
-that runs of several machines join where their recipe, data, backbone and code are the same.
+which test examples it got right, and the figures that a report shows. Gzipped JSON Lines, the first about the
+study, each other about a run. A report treats them like the store's: runs of several machines join.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from xlprompt.evaluation.comparison.verdicts import GranularityEffect
 from xlprompt.evaluation.scores.metrics import main_metric
 from xlprompt.models import METHODS
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
+from xlprompt.studies.reports.answer.provenance import VERSION_TAGS
 from xlprompt.studies.reports.given import FIX
 from xlprompt.studies.reports.page import Section
 from xlprompt.training.store.labels import COMMIT_TAG, TASK_DEFINITION_TAG
@@ -39,7 +39,7 @@ from xlprompt.training.store.metric_names import COST, LANGUAGE_MODEL, TEST
 _FORMAT, _VERSION = "xlprompt runs", 2  # of version 1 sections had no rows in brief
 
 # What reports read, and what a reader would ask for; nothing that names a machine's folders.
-_TAGS = ("task", "method", "model", GROUP_TAG, "device", COMMIT_TAG, TASK_DEFINITION_TAG)
+_TAGS = ("task", "method", "model", GROUP_TAG, "device", COMMIT_TAG, TASK_DEFINITION_TAG, *VERSION_TAGS)
 _PARAMS = (
     "seed",
     "data.train_language",

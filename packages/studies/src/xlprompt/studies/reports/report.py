@@ -8,12 +8,14 @@ seeds, where there are any.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
 from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks import own_definition
 from xlprompt.evaluation import TaskRuns, compare, judge
+from xlprompt.evaluation.comparison.decisive import what_decides
 from xlprompt.evaluation.comparison.other_methods import compare_others
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.verdicts import GranularityEffect
@@ -21,6 +23,7 @@ from xlprompt.models import short_name
 from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
 from xlprompt.studies.grid.run_params import largest_shares, train_languages_of
+from xlprompt.studies.reports.answer.provenance import provenance, report_command
 from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.given import REMEDY
 from xlprompt.studies.reports.mistakes.section import NAME as MISTAKES
@@ -90,7 +93,12 @@ def report_study(
     study = find_runs(source, model, train_language)
     counts, left_out = _load(study, source)
     granularity = source.granularity(study.model)
-    found = _findings(study, counts, source, granularity, left_out)
+    found = replace_fields(
+        _findings(study, counts, source, granularity, left_out),
+        provenance=provenance(
+            study.runs.values(), report_command(model, train_language, published, publish_in)
+        ),
+    )
     kept = source.sections(study.model)
     if errs := mistakes_section(study.runs, source, (METHOD, BASELINE), found.comparison.train_language):
         kept[MISTAKES] = errs
@@ -144,17 +152,14 @@ def _findings(
         if with_head
     }
     fertility = find_fertility(study)
-    verdicts = judge(
-        comparison,
-        trainable_percent=largest_shares(
-            run for (_, method, _), run in study.runs.items() if method == METHOD
-        ),
-        fertility=fertility.by_language if fertility else None,
-        granularity=granularity,
-    )
+    shares = largest_shares(run for (_, method, _), run in study.runs.items() if method == METHOD)
+    per_word = fertility.by_language if fertility else None
+    verdicts = judge(comparison, trainable_percent=shares, fertility=per_word, granularity=granularity)
+    needs = what_decides(comparison, verdicts, fertility=per_word, granularity=granularity)
     others = compare_others(counts, OTHERS, (METHOD, BASELINE), train_language=trained, also_trained_on=more)
     facts = [_facts(key, run, counts[key[0]].metric, trained, source) for key, run in study.runs.items()]
-    return StudyFindings(comparison, verdicts, facts, heads, others, fertility, [*study.notes, *left_out])
+    notes = [*study.notes, *left_out]
+    return StudyFindings(comparison, verdicts, facts, heads, others, fertility, notes, needs)
 
 
 def _log(store: Path, study: StudyRuns, paths: Sequence[Path]) -> None:

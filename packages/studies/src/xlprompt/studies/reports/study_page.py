@@ -17,10 +17,11 @@ from xlprompt.evaluation.comparison.other_methods import sources
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.studies.reports import run_tables
 from xlprompt.studies.reports import tables as study_tables
+from xlprompt.studies.reports.answer.opening import opening
 from xlprompt.studies.reports.figures import by_resources, cost_against_score, heat_map, learning_curves
 from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.methods_section import other_methods_section
-from xlprompt.studies.reports.page import Image, Section, Table, html_page, markdown_page
+from xlprompt.studies.reports.page import Folded, Image, Section, Table, html_page, markdown_page
 
 
 def write_study_report(
@@ -43,54 +44,65 @@ def write_study_report(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    sections = [*_sections(findings), *more]
-    notes = [_summary(findings.comparison, findings.runs), *findings.notes]
+    sections = [*_sections(findings), *map(Folded, more)]
+    answer, notes = opening(findings), findings.notes
     page, text = folder / "report.html", folder / "report.md"
-    write_whole(page, html_page(title, sections, notes))
-    write_whole(text, markdown_page(title, sections, notes))
+    write_whole(page, html_page(title, sections, notes, answer))
+    write_whole(text, markdown_page(title, sections, notes, answer))
     return page, text
 
 
 def tables(findings: StudyFindings) -> list[Table]:
     """All tables of the report, in its order; page.markdown_table writes one."""
-    sections = _sections(findings, figures=False)
-    return [part for section in sections for part in section.content if isinstance(part, Table)]
-
-
-def _sections(findings: StudyFindings, figures: bool = True) -> list[Section]:
-    comparison, runs = findings.comparison, findings.runs
     sections = [
-        Section("The claims", (study_tables.claims(findings.verdicts),)),
-        Section("Failure signs", tuple(_failures(findings))),
-        Section("What was run", (run_tables.setup(comparison, runs),)),
+        each.section if isinstance(each, Folded) else each for each in _sections(findings, figures=False)
     ]
-    overview: list[Table | Image] = [study_tables.tallies(comparison)]
+    parts = [part for section in sections for part in section.content if isinstance(part, Table)]
+    return [opening(findings, figures=False).claims, *parts]
+
+
+def _sections(findings: StudyFindings, figures: bool = True) -> list[Section | Folded]:
+    comparison, runs = findings.comparison, findings.runs
+    overview: list[Table | Image] = []
     if figures:
         title = f"{comparison.method} minus {comparison.baseline} by language"
         overview.append(Image(title, heat_map(comparison)))
-    sections.append(Section("Wins, ties and losses", tuple(overview)))
+    overview.append(study_tables.tallies(comparison))
+    overview += [findings.provenance] if findings.provenance else []
+    sections: list[Section | Folded] = [Section("Language by language", tuple(overview))]
     for name in comparison.tasks:
         parts: list[Table | Image] = [study_tables.languages(comparison, name)]
         if figures:
             title = f"{name}: score by language, from most to fewest pre-training tokens"
-            parts.append(Image(title, by_resources(comparison, name)))
-        parts.append(study_tables.groups(comparison, name))
+            parts.insert(0, Image(title, by_resources(comparison, name)))
         sections.append(Section(name, tuple(parts)))
+    signs, *baselines = _failures(findings)
+    sections += [
+        Section("Failure signs", (signs,)),
+        Folded(Section("Against simple baselines", tuple(baselines))),
+        Folded(
+            Section(
+                "Means over groups of languages",
+                tuple(study_tables.groups(comparison, name) for name in comparison.tasks),
+            )
+        ),
+    ]
     if beside := other_methods_section(comparison, findings.others, runs, figures=figures):
-        sections.append(beside)
+        sections.append(Folded(beside))
     if findings.fertility:
         table = study_tables.tokenization(comparison, findings.fertility)
-        sections.append(Section("Tokenization", (table,)))
+        sections.append(Folded(Section("Tokenization", (table,))))
     learned = run_tables.learning(comparison, runs)
     if learned.rows:
         parts = [learned, *(_curves(comparison, runs) if figures else [])]
-        sections.append(Section("Learning curves", tuple(parts)))
+        sections.append(Folded(Section("Learning curves", tuple(parts))))
     if costs := run_tables.costs(comparison, runs):
         parts = [run_tables.cost_table(costs, language(comparison.train_language).name)]
         points = [(row.task, row.method, row.seconds, row.score) for row in costs if row.score is not None]
         if figures and points:
             parts.append(Image("Zero-shot mean against seconds of a run", cost_against_score(points)))
-        sections.append(Section("Cost", tuple(parts)))
+        sections.append(Folded(Section("Cost", tuple(parts))))
+    sections.append(Folded(Section("What was run", (run_tables.setup(comparison, runs),))))
     return sections
 
 
@@ -115,18 +127,3 @@ def _curves(comparison: Comparison, runs: Sequence[RunFacts]) -> list[Table | Im
             figure = learning_curves(curves, f"{task.metric} (%)")
             images.append(Image(f"{name}: {trained} development score by step", figure))
     return images
-
-
-def _summary(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
-    """What was compared, in a sentence."""
-    codes = {row.language for row in comparison.differences}
-    models = ", ".join(dict.fromkeys(run.model for run in runs))
-    trained = language(comparison.train_language).name
-    methods = f"Methods {comparison.method} and {comparison.baseline}{f' on {models}' if models else ''}"
-    return (
-        f"{methods}, trained on {trained} and scored in {len(codes)} languages; tasks "
-        f"{', '.join(comparison.tasks)}. Scores are means over seeds; intervals "
-        "allow for the draw of seeds and of test examples. Resource levels and pre-training tokens of "
-        "languages are those of XGLM's data (CC100-XL) for every backbone; languages that XGLM did not see "
-        "are in no correlation with them."
-    )

@@ -27,7 +27,7 @@ from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.methods_section import SHARE_TITLE, share_figure
 from xlprompt.studies.reports.page import Section, Table, inline, markdown_table
 from xlprompt.studies.reports.published_runs import RUNS
-from xlprompt.studies.reports.wording import difference
+from xlprompt.studies.reports.wording import difference, seed_numbers
 
 _FIGURE, _METHODS, _REPORT = "differences.svg", "methods.svg", "report.md"
 
@@ -41,9 +41,10 @@ def summary(findings: StudyFindings) -> str:
     comparison, runs = findings.comparison, findings.runs
     parts = [
         _scores(comparison),
-        f"Percent, mean ± standard deviation over seeds ({_seeds(comparison)}); {_metrics(comparison)}. "
-        "Bold: better than the other method at 5 % after Holm's correction over the task's languages, "
-        "uncertain over seeds and test examples. Resources: by tokens of XGLM's pre-training data.",
+        f"Percent, mean ± standard deviation over seeds ({seed_numbers(comparison)}); "
+        f"{_metrics(comparison)}. Bold: better than the other method at 5 % after Holm's correction over the "
+        "task's languages, uncertain over seeds and test examples. Resources: by tokens of XGLM's "
+        "pre-training data.",
         _methods(comparison, runs, findings.others),
         f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Minus: that mean less "
         "the other method's, with its 95 % interval over seeds and test examples. "
@@ -205,15 +206,6 @@ def _metrics(comparison: Comparison) -> str:
         return "accuracy"
     entity = f"entity F1 for {', '.join(by_f1)}"
     return entity if len(by_f1) == len(comparison.tasks) else f"accuracy, {entity}"
-
-
-def _seeds(comparison: Comparison) -> str:
-    numbers = {task.method_seeds for task in comparison.tasks.values()}
-    numbers |= {task.baseline_seeds for task in comparison.tasks.values()}
-    if len(numbers) == 1:
-        return ", ".join(map(str, numbers.pop()))
-    counts = sorted({len(each) for each in numbers})
-    return f"{counts[0]} to {counts[-1]} of them" if len(counts) > 1 else f"{counts[0]} of them"
 
 
 def _scores(comparison: Comparison) -> str:

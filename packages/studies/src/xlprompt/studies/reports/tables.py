@@ -1,4 +1,4 @@
-"""The tables of a study's report: what was compared, judged and looked for, as text.
+"""The tables of a study's report: what was compared and looked for, as text; the verdicts are in answer/.
 
 It computes no statistics of its own; study_page.py puts the tables in order.
 """
@@ -11,32 +11,10 @@ from xlprompt.data.languages import in_study_order, language
 from xlprompt.evaluation.comparison.compared import Comparison, Difference
 from xlprompt.evaluation.comparison.failure_signs import Sign, TextLoss, fallen, training_language, zero_shot
 from xlprompt.evaluation.comparison.run_facts import Fertility
-from xlprompt.evaluation.comparison.verdicts import Verdict
 from xlprompt.studies.reports.page import Table
 from xlprompt.studies.reports.wording import ABSENT, difference, interval, mean_text, number_text
 
-_SIGNS = {"supported": "✓", "not supported": "✗", "undecided": "?"}
 _FINDINGS = {"seen": "✗", "not seen": "✓", "undecided": "?", "not checked": "–"}
-
-
-def claims(verdicts: Sequence[Verdict]) -> Table:
-    """The paper's claims with what became of them."""
-    return Table(
-        "The paper's four claims",
-        ("claim", "verdict", "evidence", "rule"),
-        tuple(
-            (
-                f"{number}. {each.claim}",
-                f"{_SIGNS[each.verdict]} {each.verdict}",
-                str(each.evidence["reason"]),
-                each.rule,
-            )
-            for number, each in enumerate(verdicts, 1)
-        ),
-        "A verdict is what its rule makes of the figures. Undecided is what the data cannot tell; it is no "
-        "evidence against a claim.",
-        cards=True,
-    )
 
 
 def failure_signs(signs: Sequence[Sign]) -> Table:

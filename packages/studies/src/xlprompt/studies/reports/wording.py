@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.statistics import Estimate, Spread
 
 ABSENT = "–"
@@ -25,3 +26,13 @@ def difference(estimate: Estimate) -> tuple[str, str]:
 def mean_text(summary: Spread) -> str:
     """Mean and deviation over seeds."""
     return f"{summary.mean:.1f} ± {number_text(summary.deviation, '.1f')}"
+
+
+def seed_numbers(comparison: Comparison) -> str:
+    """The seeds of both methods, or how many where tasks differ."""
+    numbers = {task.method_seeds for task in comparison.tasks.values()}
+    numbers |= {task.baseline_seeds for task in comparison.tasks.values()}
+    if len(numbers) == 1:
+        return ", ".join(map(str, numbers.pop()))
+    counts = sorted({len(each) for each in numbers})
+    return f"{counts[0]} to {counts[-1]} of them" if len(counts) > 1 else f"{counts[0]} of them"
