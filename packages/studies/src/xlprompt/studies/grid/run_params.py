@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import CellRun
+from xlprompt.training.recipes.recipe import Recipe
 
 
 def trained_on(run: CellRun) -> tuple[str, ...]:
@@ -37,3 +38,17 @@ def largest_shares(runs: Iterable[CellRun]) -> dict[str, float]:
         if share is not None:
             shares[task] = max(shares.get(task, 0.0), float(share))
     return shares
+
+
+def has_curve(run: CellRun, recipe: Recipe) -> bool:
+    """Whether a run was begun with the recipe's curve over languages, or the recipe asks for none.
+
+    A curve changes no score, so it is no part of a cell's fingerprint: a study without curves counts a run
+    that has one. A study with curves runs a cell once more whose finished run has none, and the new run
+    stands in its place.
+    """
+    wanted = recipe.evaluation
+    if wanted.curve_every is None or not recipe.method_settings.is_trained:
+        return True
+    keys = {"curve_every": wanted.curve_every, "curve_examples": wanted.curve_examples}
+    return all(run.params.get(f"evaluation.{key}") == str(value) for key, value in keys.items())
