@@ -170,8 +170,9 @@ def open_training(
 ) -> Iterator[TrainingRun]:
     """Open a run that trains, in every process that a launcher has started.
 
-    The arguments are those of `train`, and `reads_tests` says that the test sets' files are read as well, so
-    that a damaged one is met before training, and that a curve is scored on them where one is asked for. The errors are those of `train`.
+    The arguments are those of `train`. `reads_tests` says that the test sets' files are read as well: so a
+    damaged one is met before training, and a curve over languages is scored where the recipe asks for one.
+    The errors are those of `train`.
     """
     phases = Phases(began)
     choice, target = choose_engine(recipe.method, engine, deepspeed_config), open_device(device)
