@@ -280,9 +280,9 @@ def _falling_in_training(comparison: Comparison, runs: Sequence[RunFacts]) -> It
         "highest at any earlier step, by more than two standard errors of a difference between two "
         f"independent samples of that size, and {trained} has not fallen by more than one since. Seen: in "
         "some task a method has a language that has fallen in at least two seeds and in most of them. Not "
-        "seen: there are two seeds or more, and no language has fallen in any. Else undecided. It is not corrected for the "
-        "number of languages; the standard error is on the large side, as a sample's rows are the same at "
-        "all steps. No checkpoint was chosen by these scores."
+        "seen: there are two seeds or more, and no language has fallen in any. Else undecided. Nothing is "
+        "corrected for the number of languages. The standard error is on the large side, as a sample's rows "
+        "are the same at all steps. No checkpoint was chosen by these scores."
     )
     more = f"; {', '.join(seen)}" if seen else ""
     yield Sign(f"Languages fall during training while {trained} rises", finding, evidence + more, rule)

@@ -42,7 +42,7 @@ def learning_figure(learned: Sequence[Learning]) -> str:
             axes.set_visible(False)
         figure.supxlabel("step", fontsize="medium")
         figure.supylabel(f"{learned[0].metric} of the sample (%)", fontsize="medium")
-        legend_above(figure, *panels.flat, columns=3)
+        legend_above(figure, *panels.flat, columns=2)
         return svg_text(figure)
 
 
