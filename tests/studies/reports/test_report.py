@@ -208,7 +208,7 @@ def test_a_finished_study_becomes_a_report_that_the_store_keeps(tmp_path, tiny_x
 def test_a_share_that_rounds_to_nothing_is_that_of_the_counts():
     logged = {"seed": "0", "trainable_percent": "0.0"}
     counted = logged | {"total_params": "268098176", "trainable_params": "1282"}
-    source = SimpleNamespace(curve=lambda *_: ())
+    source = SimpleNamespace(curve=lambda *_: (), language_curves=lambda *_: None)
     for params, share in ((counted, 0.000478), (logged, 0.0), ({"seed": "0"}, None)):
         run = replace(cell(method="head"), params=params)
         facts = report_runs._facts(("xnli", "head", 0), run, "accuracy", "en", source)

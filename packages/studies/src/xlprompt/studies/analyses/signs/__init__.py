@@ -1,1 +1,1 @@
-"""Whether something that needs no labels of the target languages picks a better learning rate than English."""
+"""Whether something without labels of the target languages picks a better learning rate than English."""

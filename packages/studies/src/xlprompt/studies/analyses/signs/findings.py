@@ -89,7 +89,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with a bootstrap interval over seeds and families; ends are None where nothing can be drawn."""
+    """A figure with a bootstrap interval over seeds and families; no ends where nothing can be drawn."""
 
     value: float
     low: float | None

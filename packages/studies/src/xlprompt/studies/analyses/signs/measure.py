@@ -1,4 +1,4 @@
-"""From a store's runs of several learning rates to what picks the best of them; nothing is trained or scored."""
+"""From a store's runs of several learning rates to what picks the best; nothing is trained or scored."""
 
 from __future__ import annotations
 

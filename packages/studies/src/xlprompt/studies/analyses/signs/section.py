@@ -1,4 +1,4 @@
-"""Signs that pick a learning rate as a section of the report: regrets, what each picks, figures, a row in brief."""
+"""Signs that pick a learning rate as a section of the report: regrets, picks, figures, rows in brief."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _picked(families: Sequence[Family]) -> Table:
         "What each sign picks",
         ("task and method", "zero-shot mean by rate", "best", *signs),
         tuple(rows),
-        "Zero-shot mean in percent, ± standard deviation over seeds; the best rate and those that signs pick.",
+        "Zero-shot mean in percent, ± standard deviation over seeds; the best rate, and what signs pick.",
         cards=True,
     )
 
