@@ -1,4 +1,10 @@
-from xlprompt.training.inputs.curve_samples import chosen_examples
+from xlprompt.training.inputs.curve_samples import chosen_examples, curve_steps
+
+
+def test_the_beginning_is_scored_more_closely_and_the_last_step_always():
+    assert sorted(curve_steps(350, 100)) == [1, 3, 6, 12, 25, 50, 100, 200, 300, 350]
+    assert sorted(curve_steps(4, 1)) == [1, 2, 3, 4]
+    assert sorted(curve_steps(5, 100)) == [1, 3, 5]
 
 
 def test_translations_of_a_test_set_give_the_same_examples_in_whatever_order_they_come():

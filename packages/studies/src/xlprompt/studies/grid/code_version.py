@@ -35,6 +35,7 @@ WITHOUT_INFLUENCE = frozenset(
         "Tracker",
         "bar_chart",
         "curve_samples",
+        "curve_steps",
         "explain",
         "log_text",
         "plan_table",

@@ -27,14 +27,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class LanguageCurve(Listener):
-    """Scores the samples every few steps and at the last one; all processes of a run have it, and share them.
+    """Scores the samples at some of the steps; all processes of a run have it, and share them.
 
     Attributes:
         model: What is trained, on `device`.
         samples: Of every language.
         tracker: Where scores go; a step that it has already is not logged again.
-        every: Steps between two scores.
-        steps: Steps of the whole run.
+        steps: When.
         trained: Languages that are trained on, which the mean leaves out.
         token_budget: Padded tokens of a pass at most.
         pad_id: Fills up shorter rows.
@@ -46,8 +45,7 @@ class LanguageCurve(Listener):
     model: TaskModel
     samples: Sequence[CurveSample]
     tracker: Tracker
-    every: int
-    steps: int
+    steps: Collection[int]
     trained: Collection[str]
     token_budget: int
     pad_id: int
@@ -57,7 +55,7 @@ class LanguageCurve(Listener):
 
     def stepped(self, step: Step) -> None:
         """Score the samples when their turn has come."""
-        if step.number % self.every == 0 or step.number == self.steps:
+        if step.number in self.steps:
             with self.phases.of(Phase.CURVE):
                 self.tracker.log_metrics(self.figures(step.number), step=step.number)
 

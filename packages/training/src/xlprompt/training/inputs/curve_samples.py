@@ -44,6 +44,16 @@ def curve_samples(setup: Setup, languages: Sequence[str]) -> tuple[CurveSample, 
     return tuple(samples)
 
 
+def curve_steps(steps: int, every: int) -> frozenset[int]:
+    """Steps at which the samples are scored: every so many, the last one, and more of them at the beginning.
+
+    Before the first of them it is halved down to one step, as learning is fastest there: with 100 that is at
+    1, 3, 6, 12, 25, 50, 100, 200 and so on.
+    """
+    halves = (every >> times for times in range(every.bit_length()))
+    return frozenset(step for step in (*halves, *range(every, steps, every), steps) if step <= steps)
+
+
 def chosen_examples(ids: Sequence[str], number: int) -> np.ndarray:
     """Places of so many examples, rising: those whose ids have the smallest SHA-256."""
     order = sorted(range(len(ids)), key=lambda place: hashlib.sha256(str(ids[place]).encode()).digest())

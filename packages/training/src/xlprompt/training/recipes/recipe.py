@@ -135,7 +135,8 @@ class EvaluationSettings(Settings):
         default=None,
         ge=1,
         description="Steps between two scores of a fixed sample of every test language while the run trains, "
-        "to see how fast and how steadily each is learned; null for none. Nothing is chosen by them: the "
+        "to see how fast and how steadily each is learned; null for none. Before the first of them it is "
+        "halved down to step 1, as learning is fastest there. Nothing is chosen by them: the "
         "checkpoint is still chosen on the training language's development set, and training comes out bit "
         "for bit the same. Each costs one pass over the samples.",
     )

@@ -31,7 +31,7 @@ from xlprompt.training.inputs.chosen_data import (
     open_training_data,
     read_test_sets,
 )
-from xlprompt.training.inputs.curve_samples import CurveSample, curve_samples
+from xlprompt.training.inputs.curve_samples import CurveSample, curve_samples, curve_steps
 from xlprompt.training.inputs.preparation import (
     Setup,
     Split,
@@ -144,8 +144,7 @@ class TrainingRun(Run):
                 self.model,
                 self.curve,
                 self.tracker,
-                every=every,
-                steps=self.recipe.schedule.steps,
+                steps=curve_steps(self.recipe.schedule.steps, every),
                 trained=self.recipe.data.train_languages,
                 token_budget=self.recipe.evaluation.token_budget,
                 pad_id=setup.pad_id,

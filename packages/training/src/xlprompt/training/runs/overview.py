@@ -15,6 +15,7 @@ from xlprompt.evaluation.processes import Processes
 from xlprompt.models import ParameterBudget
 from xlprompt.training.fitting.progress import duration
 from xlprompt.training.fitting.read_once import ReadOnce, what_is_read_once
+from xlprompt.training.inputs.curve_samples import curve_steps
 from xlprompt.training.inputs.preparation import out_of_memory_explained
 from xlprompt.training.machine.speed import PeakRate, device_peak_flops
 from xlprompt.training.runs.cost import training_flops, unlabelled_flops
@@ -126,10 +127,10 @@ def plan_table(run: TrainingRun, expected: CostEstimate, once: ReadOnce, a_point
             f"languages: {' '.join(aligned)}"
         )
     if run.curve and (every := recipe.evaluation.curve_every) is not None:
-        points = -(-schedule.steps // every)
+        points = len(curve_steps(schedule.steps, every))
         rows["curve"] = (
-            f"up to {recipe.evaluation.curve_examples} test examples of each language every {every} steps, "
-            f"about {duration(a_point * points)} in all; nothing is chosen by it"
+            f"up to {recipe.evaluation.curve_examples} test examples of each language every {every} steps and "
+            f"at {points} in all, about {duration(a_point * points)}; nothing is chosen by it"
         )
     for title, text in rows.items():
         table.add_row(title, Text(text))  # a path may hold brackets, which rich would take for markup

@@ -143,17 +143,11 @@ def judge_signs(families: Sequence[Family], *, draws: int = DRAWS) -> list[SignR
         against, finding = None, ""
         both = [place for place in places if ENGLISH in families[place].signs]
         if sign != ENGLISH and both:
-            differences = [
-                tuple(
-                    ours - theirs
-                    for ours, theirs in zip(
-                        own[places.index(place)],
-                        _regrets(families[place], ENGLISH, drawn[place]),
-                        strict=True,
-                    )
-                )
-                for place in both
-            ]
+            differences = []
+            for place in both:
+                point, at_draws = own[places.index(place)]
+                english, at_english = _regrets(families[place], ENGLISH, drawn[place])
+                differences.append((point - english, at_draws - at_english))
             against = _interval(differences, _LEVEL / compared, draws)
             finding = "undecided"
             if against.low is not None and against.high is not None:
