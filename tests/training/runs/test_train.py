@@ -237,7 +237,7 @@ def test_the_same_recipe_gives_the_same_scores_again_with_a_curve_over_languages
     for what in ("entropy/en", "accuracy/de", "accuracy/mean_zero_shot"):
         curve = client.get_metric_history(again.run_id, f"curve/{what}")
         assert [point.step for point in curve] == [1, 3, 6, 8]
-    assert "5 test examples of each language every 3 steps and at 4 in all" in text_of(console)
+    assert "5 test examples of each language every 3 steps, at 4 in all" in text_of(console)
     assert "cost/seconds/curve" in client.get_run(again.run_id).data.metrics
 
 
