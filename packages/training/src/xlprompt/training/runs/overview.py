@@ -129,8 +129,8 @@ def plan_table(run: TrainingRun, expected: CostEstimate, once: ReadOnce, a_point
     if run.curve and (every := recipe.evaluation.curve_every) is not None:
         points = len(curve_steps(schedule.steps, every))
         rows["curve"] = (
-            f"up to {recipe.evaluation.curve_examples} test examples of each language every {every} steps, at "
-            f"{points} in all, about {duration(a_point * points)}; nothing is chosen by it"
+            f"up to {recipe.evaluation.curve_examples} test examples of each language every {every} steps, "
+            f"at {points} in all, about {duration(a_point * points)}; nothing is chosen by it"
         )
     for title, text in rows.items():
         table.add_row(title, Text(text))  # a path may hold brackets, which rich would take for markup
