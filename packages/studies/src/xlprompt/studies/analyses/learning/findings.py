@@ -116,7 +116,7 @@ def learning_of(
     means = [run.mean(trained) for run in shared]
     falls = {code: [falls_of(run, code, trained[0]) for run in shared] for code in codes}
     ordered = [code for code in codes if code in trained] + others
-    quantities = {
+    quantities: dict[str, list[float]] = {
         STEPS_TRAINED: [steps_to(steps, run.scores[trained[0]]) for run in shared],
         STEPS_ZERO_SHOT: [steps_to(steps, mean) for mean in means],
         FALLS: [float(np.mean([falls[code][place].number for code in others])) for place in range(len(runs))],
