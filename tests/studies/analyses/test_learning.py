@@ -1,4 +1,4 @@
-"""Learning by language on curves whose course is known: when, how far it falls, and by which method sooner."""
+"""Learning by language on curves whose course is known: when, how far it falls, by which method sooner."""
 
 import pytest
 
