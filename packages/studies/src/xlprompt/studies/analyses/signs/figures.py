@@ -25,21 +25,12 @@ def regrets_figure(results: Sequence[SignResult]) -> str:
             axes.plot(regret.value, place, "o", color=color, markersize=4.5)
             axes.plot(each.random, place, "x", color="#888888", markersize=5)
         axes.axvline(0, color="#999999", linewidth=0.8, zorder=0)
-        names = [each.sign.replace(": ", ":\n").replace("development", "dev.") for each in results]
-        axes.set_yticks(range(len(results)), [_folded(name) for name in names])
+        axes.set_yticks(range(len(results)), [each.sign for each in results])
         axes.set_ylim(len(results) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("points below the best rate")
         plain(axes, "x")
         return svg_text(figure)
-
-
-def _folded(name: str) -> str:
-    """Over two lines where it is long; figures are a phone's width."""
-    if "\n" in name or len(name) < 28:
-        return name
-    middle = name.rfind(" ", 0, 28)
-    return f"{name[:middle]}\n{name[middle + 1 :]}"
 
 
 def rates_figure(families: Sequence[Family]) -> str:

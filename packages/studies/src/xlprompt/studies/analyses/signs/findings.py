@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ENGLISH = "score on the training language's development set"
-CONFIDENCE = "certainty: low entropy of answers"
-INFORMATION = "certain and diverse: spread of labels minus entropy"
-COLLAPSE = "no collapse onto one label"
-AGREEMENT = "agreement of seeds"
-KAPPA = "agreement of seeds beyond chance"
+ENGLISH = "development score"
+CONFIDENCE = "low entropy"
+INFORMATION = "spread minus entropy"
+COLLAPSE = "no collapse"
+AGREEMENT = "seeds agree"
+KAPPA = "seeds agree beyond chance"
 SIGNS = (ENGLISH, CONFIDENCE, INFORMATION, COLLAPSE, AGREEMENT, KAPPA)
 """All of them are better the larger they are, which was fixed before any run was looked at."""
 

@@ -55,6 +55,10 @@ def _regrets(results: Sequence[SignResult]) -> Table:
         "What picking a rate by a sign costs",
         ("sign", "picks the best", "regret", "95 %", "at random", "minus English", "interval", "is"),
         tuple(rows),
+        "Development score: the training language's, by which runs are chosen today. Low entropy: of the "
+        "answers in the target languages. Spread minus entropy: entropy of the labels' shares minus that. No "
+        "collapse: how little more often the commonest answer is given than in the training language. Seeds "
+        "agree: share of answers that two seeds of a rate have in common; beyond chance: Cohen's kappa. "
         "Regret in points of the zero-shot mean, mean over tasks and methods; at random: of a rate that is "
         "drawn. Minus English: the sign's regret minus that of picking by the English development score, "
         "below zero is better; better and worse need an interval without zero. Intervals are bootstraps over "
