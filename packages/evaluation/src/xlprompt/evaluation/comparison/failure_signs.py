@@ -16,13 +16,16 @@ import numpy as np
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.compared import LEVEL, Comparison, Difference, MethodScore
-from xlprompt.evaluation.comparison.learning import LanguageCurves, falls_of
+from xlprompt.evaluation.comparison.learning import LanguageCurves, falls_of, noticeable
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.statistics import Estimate, Spread, spread
 from xlprompt.evaluation.comparison.verdicts import MARGIN
 
 FORGETTING_MARGIN = 0.01
 """Nats a token, one percent in perplexity, below which text is as easy to predict as before."""
+
+LARGE_FALL = 15.0
+"""Points; samples that could hide such a fall of a language cannot show that there is none."""
 
 _Case = TypeVar("_Case")
 
@@ -262,10 +265,12 @@ def _falling_in_training(comparison: Comparison, runs: Sequence[RunFacts]) -> It
         f"{task} {method}": _lasting_falls(of_cell, comparison.trained_languages, code)
         for (task, method), of_cell in cells.items()
     }
+    fewest = min(curves.examples for of_cell in cells.values() for curves in of_cell)
+    shows_large = noticeable(50, fewest) <= LARGE_FALL
     evidence, finding = _ruled(
         lasting,
         bad=lambda shares: any(falls >= 2 and 2 * falls > seeds for falls, seeds in shares.values()),
-        good=lambda shares: all(seeds > 1 and not falls for falls, seeds in shares.values()),
+        good=lambda shares: shows_large and all(seeds > 1 and not falls for falls, seeds in shares.values()),
         words=("languages fall", "none falls"),
         absent="",
     )
@@ -280,7 +285,9 @@ def _falling_in_training(comparison: Comparison, runs: Sequence[RunFacts]) -> It
         "highest at any earlier step, by more than two standard errors of a difference between two "
         f"independent samples of that size, and {trained} has not fallen by more than one since. Seen: in "
         "some task a method has a language that has fallen in at least two seeds and in most of them. Not "
-        "seen: there are two seeds or more, and no language has fallen in any. Else undecided. Nothing is "
+        "seen: there are two seeds or more, no language has fallen in any, and samples are large enough to "
+        f"show a fall of {LARGE_FALL:g} points from any score (here {noticeable(50, fewest):.0f}, with "
+        f"{fewest} examples); smaller ones may have been there. Else undecided. Nothing is "
         "corrected for the number of languages. The standard error is on the large side, as a sample's rows "
         "are the same at all steps. No checkpoint was chosen by these scores."
     )
