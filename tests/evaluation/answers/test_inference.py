@@ -1,5 +1,6 @@
 """Predictions come back in their order, once each, in whatever batches; the model is left as it was."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from xlprompt.data import Task, task
 from xlprompt.data.encoding.encode import Encoded, encode
 from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.evaluation import predict
+from xlprompt.models.objective import summed_entropy
 
 XNLI, POS = task("xnli"), task("pos")
 TOKENIZER = tiny.xglm_tokenizer()
@@ -95,6 +97,14 @@ def test_tokens_are_counted_without_padding():
     predictions = predict(ByToken(17), encoded, token_budget=300, pad_id=PAD, device="cpu")
     assert predictions.tokens == encoded.lengths.sum()
     assert predictions.tokens_per_second == pytest.approx(predictions.tokens / predictions.seconds)
+
+
+def test_entropy_is_that_of_what_the_softmax_compares_and_needs_no_label():
+    logits = torch.tensor([[0.0, 0.0], [9.0, 9.0], [0.0, 90.0], [-5.0, -5.0]])
+    assert float(summed_entropy(logits)) == pytest.approx(3 * math.log(2), abs=1e-6)
+    # Options of two examples: one of two, and one of two that is certain.
+    options = torch.tensor([[1.0], [1.0], [90.0], [0.0]])
+    assert float(summed_entropy(options, torch.tensor([0, 0, 1, 1]))) == pytest.approx(math.log(2), abs=1e-6)
 
 
 def test_the_loss_is_the_mean_cross_entropy_of_a_readout():

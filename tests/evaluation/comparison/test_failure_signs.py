@@ -5,6 +5,7 @@ from simulated_studies import make_runs
 
 from xlprompt.evaluation import compare
 from xlprompt.evaluation.comparison.failure_signs import failure_signs, fallen, text_losses
+from xlprompt.evaluation.comparison.learning import LanguageCurves
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.studies.reports.tables import text_loss
 
@@ -20,6 +21,38 @@ def signs(comparison, runs=(), heads=None):
             ("majority", "head", "forgetting", "falling"), failure_signs(comparison, runs, heads), strict=True
         )
     )
+
+
+def curved(drops, examples=100):
+    """Fine-tuning runs with a curve; Swahili ends so many points below its best, English at its own."""
+    return [
+        RunFacts(
+            "xnli",
+            "finetune",
+            seed,
+            "nano",
+            language_curves=LanguageCurves((1, 9), {"en": (60.0, 80.0), "sw": (60.0, 60.0 - drop)}, examples),
+        )
+        for seed, drop in enumerate(drops)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("drops", "finding"),
+    [
+        ((30, 30, 0), "seen"),
+        ((0, 5, 0), "not seen"),  # five points are noise
+        ((30, 0, 0), "undecided"),
+        ((0,), "undecided"),
+    ],
+)
+def test_with_curves_a_fall_in_training_is_looked_for_too(comparison, drops, finding):
+    *four, fifth = failure_signs(comparison, curved(drops))
+    assert four == list(failure_signs(comparison, []))
+    assert (len(four), fifth.finding) == (4, finding)
+    assert ("xnli finetune sw (2 of 3 seeds)" in fifth.evidence) == (finding == "seen")
+    if finding == "not seen":  # small samples could not have shown a large fall
+        assert failure_signs(comparison, curved(drops, 30))[-1].finding == "undecided"
 
 
 def losses(change, *, method="finetune", seeds=3, noise=0.001):

@@ -15,6 +15,11 @@ from xlprompt.studies.analyses.alignment.measure import analyze_alignment
 from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, sweep_alignment
 from xlprompt.studies.analyses.granularity.measure import KIND, run_sweep
 from xlprompt.studies.analyses.granularity.settings import Sweep
+from xlprompt.studies.analyses.learning.measure import measure as measure_learning
+from xlprompt.studies.analyses.learning.settings import Settings as Learning
+from xlprompt.studies.analyses.signs.findings import SIGNS
+from xlprompt.studies.analyses.signs.measure import measure as measure_signs
+from xlprompt.studies.analyses.signs.settings import Settings as Signs
 from xlprompt.studies.analyses.tokenization.measure import measure as measure_tokenization
 from xlprompt.studies.analyses.tokenization.settings import Settings as Tokenization
 from xlprompt.studies.errors import StudyError
@@ -68,7 +73,8 @@ def test_the_verdict_takes_the_sweep_that_trained_on_finer_text_before_one_that_
 def small_study(folder, model):
     """A sweep's file, a finished study of both methods beside it, and the store that has it."""
     store, data = folder / "mlruns", write_data(folder / "data")
-    grid = write_study(folder / "study", model, data, methods=("prompt", "finetune"))
+    curve = {"evaluation": {"curve_every": 4}}
+    grid = write_study(folder / "study", model, data, methods=("prompt", "finetune"), **curve)
     assert run_study(grid, store=store, console=console(), grid_overrides=HERE).finished
     sweep = folder / "sweep.yaml"
     sweep.write_text("shares: [0, 1]\nlanguages: [de, en]\nstudy: study/study.yaml\n")
@@ -130,12 +136,45 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     check_a_sweep_that_is_told_to_stop_says_so(store, monkeypatch)
     check_curves_end_in_what_gains_are_told_of(analyze_alignment(store))
 
+    check_curves_tell_when_languages_are_learned(store)
     _, text = report_study(store, tmp_path / "report")
     written = text.read_text(encoding="utf-8")
     assert "## Tokenization of the xnli test set in data" in written
     assert "## Granularity: words cut more finely in evaluation" in written
     assert "## Alignment without labels" in written
     assert "### xnli: zero-shot mean by number of unlabelled sentences" in written
+    assert "## Learning by language" in written
+    assert "Languages fall during training while English rises" in written
+    check_signs_pick_one_of_two_rates(tmp_path / "study" / "study.yaml", store)
+
+
+def check_curves_tell_when_languages_are_learned(store):
+    learned = measure_learning(Learning(), store=store).findings[0].learned
+    assert [(each.method, each.seeds, each.steps) for each in learned] == [
+        ("prompt", (0, 1), (1, 2, 4, 8)),
+        ("finetune", (0, 1), (1, 2, 4, 8)),
+    ]
+    assert [row.language for row in learned[0].languages] == ["en", "de", "sw"]
+    with pytest.raises(StudyError, match="evaluation.curve_every"):
+        measure_learning(Learning(tasks=("pos",)), store=store)
+
+
+def check_signs_pick_one_of_two_rates(grid, store):
+    with pytest.raises(StudyError, match="finished runs of two learning rates"):
+        measure_signs(Signs(), store=store)
+    asked = {"grid_overrides": {**HERE, "methods": ["prompt"]}}
+    other = {"optimizer.learning_rate": 0.05}
+    assert run_study(grid, store=store, console=console(), recipe_overrides=other, **asked).finished
+    found = measure_signs(Signs(), store=store).findings[0]
+    (family,) = found.families
+    assert (family.method, family.rates, family.seeds, family.signs) == (
+        "prompt",
+        (0.01, 0.05),
+        (0, 1),
+        SIGNS,
+    )
+    assert {result.families for result in found.results} == {1}
+    assert found.section().title == "Signs that pick a learning rate"
 
 
 def check_published_runs_give_the_same_correlations(found, store, asked, folder):

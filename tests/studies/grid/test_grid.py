@@ -41,6 +41,21 @@ def test_the_command_line_wins_over_the_file(grid_file):
     assert (grid.executor.kind, grid.executor.workers, grid.executor.threads) == ("ray", 3, 1)
 
 
+def test_values_are_of_every_recipe_and_give_way_to_variants_and_the_command_line():
+    path = EXPERIMENTS / "ablations" / "curves.yaml"
+    grid = load_grid(path)
+
+    def evaluation(grid, overrides=None, **how):
+        return load_grid_recipe(grid, path, "ner", "finetune", overrides, **how)[1].evaluation
+
+    assert (evaluation(grid).curve_every, evaluation(grid).curve_examples) == (100, 100)
+    assert evaluation(grid, {"evaluation.curve_every": 7}).curve_every == 7
+    varied = grid.model_copy(update={"variants": {"often": {"evaluation.curve_every": 3}}})
+    assert evaluation(varied, variant="often").curve_every == 3
+    with pytest.raises(RecipeError, match="name seeds with `seeds`"):
+        evaluation(grid.model_copy(update={"values": {"seed": 3}}))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,19 @@ def test_a_finished_cell_is_done_an_interrupted_one_resumed_and_a_failed_one_run
     assert states(plan) == ["done", "resume", "run", "run"]
     assert [each.seconds for each in plan.cells] == [None, pytest.approx(36.0), 60.0, 60.0]
     assert plan.memory_mib == {"xnli-prompt": 1024.0}
+
+
+def test_a_cell_that_is_to_have_a_curve_is_done_by_a_run_with_it_and_one_without_by_either():
+    one = group(seeds=1)
+    (cell,) = one.cells
+    values = {"curve_every": 20, "curve_examples": 50}
+    evaluation = cell.recipe.evaluation.model_copy(update=values)
+    curved = replace(cell, recipe=cell.recipe.model_copy(update={"evaluation": evaluation}))
+    asked = replace(one, cells=(curved,))
+    assert states(make_plan([asked], [run(cell)])) == ["run"]
+    assert states(make_plan([asked], [run(cell, "KILLED", step=40)])) == ["run"]
+    assert states(make_plan([asked], [run(curved), run(cell)])) == ["done"]
+    assert states(make_plan([one], [run(curved)])) == ["done"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from studies import write_study
 from xlprompt.data import DataError
 from xlprompt.evaluation import compare
 from xlprompt.evaluation.comparison.counts import Counts, TaskRuns
+from xlprompt.evaluation.comparison.learning import LanguageCurves
 from xlprompt.studies.grid.ledger import GROUP_TAG, Ledger
 from xlprompt.studies.grid.study import run_study
 from xlprompt.studies.reports.published_runs import PublicationError, read_published, write_published
@@ -42,7 +43,8 @@ def equal(one, other):
 def test_what_is_written_is_read_back_but_for_what_belongs_to_the_machine(tmp_path):
     path = tmp_path / "results" / "runs.jsonl.gz"
     head = cell("head", 0, device="cpu")  # of a method whose answers are not compared
-    written = study(runs=(*study().runs, head))
+    curves = {"prompt-0": LanguageCurves((4, 8), {"en": (50.0, 60.0), "de": (40.0, 45.5)}, 100)}
+    written = study(runs=(*study().runs, head), language_curves=curves)
     write_published(path, written)
     read = read_published(path)
     assert equal(read.counts["xnli"], written.counts["xnli"])
@@ -53,6 +55,7 @@ def test_what_is_written_is_read_back_but_for_what_belongs_to_the_machine(tmp_pa
         written.granularity,
     )
     assert read.curves == {**written.curves, "head-0": ()}
+    assert read.language_curves == curves
     assert [run.run_id for run in read.runs] == [run.run_id for run in written.runs]
     last = read.runs[-1]
     assert last.params == {"seed": "0", "trainable_percent": "0.13"}

@@ -14,7 +14,7 @@ from xlprompt.data import TASKS
 from xlprompt.data.encoding.encode import encode
 from xlprompt.data.sources import open_source
 from xlprompt.data.sources.unlabeled import read_rows
-from xlprompt.evaluation import load_predictions
+from xlprompt.evaluation import load_predictions, main_metric
 from xlprompt.models import TRAINED_METHODS, load_tokenizer
 from xlprompt.studies.grid.ledger import Ledger
 from xlprompt.training import RunResult, evaluate, find_checkpoint, predict, train
@@ -66,11 +66,21 @@ def run(made: Recipe, store: Path, **options: object) -> RunResult:
 @pytest.mark.parametrize("method", TRAINED_METHODS)
 @pytest.mark.parametrize("task", KINDS)
 def test_every_method_trains_and_scores(task: str, method: str, tiny_xglm: Path, data: Path, new_store: Path):
-    small = {"schedule": {"steps": 2, "evaluate_every": 2}, "evaluation": {"language_model_rows": 0}}
+    small = {
+        "schedule": {"steps": 2, "evaluate_every": 2},
+        "evaluation": {"language_model_rows": 0, "curve_every": 1},
+    }
     run_id = run(recipe(task, tiny_xglm, data, method, **small), new_store).run_id
     predictions = load_predictions(Ledger(new_store).predictions(run_id)["de"])
     assert len(predictions.gold) == len(predictions.predicted) == SIZES["test"]
     assert all(len(answer) == 1 for answer in predictions.predicted)
+    # The sample is the whole test set here, and the last state is the one that was kept.
+    ledger, metric = Ledger(new_store), main_metric(TASKS[task])
+    curve = dict(ledger.history(run_id, f"curve/{metric}/de"))
+    metrics = ledger.get(run_id).metrics
+    assert curve.keys() == {1, 2}
+    assert curve[2] == pytest.approx(metrics[f"test/{metric}/de"])
+    assert metrics["curve/entropy/de"] == pytest.approx(metrics["answers/entropy/de"], rel=1e-5)
 
 
 @pytest.fixture(scope="module")

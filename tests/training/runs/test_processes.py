@@ -114,6 +114,7 @@ def recipe(tiny_xglm, data, tmp_path):
             precision=precision,
             optimizer={"learning_rate": 1e-3},
             schedule={"steps": 12, "evaluate_every": 4, "checkpoint_every": 2, **schedule},
+            evaluation={"curve_every": 5},
         )
         path = tmp_path / "recipe.yaml"
         path.write_text(yaml.safe_dump(values.model_dump(mode="json")))
@@ -159,6 +160,8 @@ def test_a_command_runs_in_processes_that_deepspeed_starts(recipe, tmp_path):
     assert run.info.status == "FINISHED"
     assert run.data.params["processes"] == "2"
     assert run.data.params["engine.zero_stage"] == "3"
+    curve = [point.step for point in client.get_metric_history(run.info.run_id, "curve/accuracy/de")]
+    assert curve == [1, 2, 5, 10, 12]
     assert run.data.params["total_params"] == str(told["budget"]["total_params"]) != "0"
     checkpoint = load_checkpoint(find_model(store, told["run_id"]).directory)
     trained = recipe_from_dict(checkpoint.metadata.recipe, origin="test")

@@ -51,6 +51,7 @@ def settings(method, model, folder, **schedule):
         backbone_dropout="pretrained",  # so that the random generators matter
         optimizer={"learning_rate": 1e-3},
         schedule={"steps": 60, "evaluate_every": 7, "checkpoint_every": 5, **schedule},
+        evaluation={"curve_every": 6, "curve_examples": 4},
     )
 
 
@@ -101,7 +102,7 @@ def check_against_an_undisturbed_run(store: Path, undisturbed: Path) -> None:
     assert ours.state.keys() == theirs.state.keys()
     for name, tensor in theirs.state.items():
         assert torch.equal(ours.state[name], tensor), name
-    for key in ("train/loss", "validation/accuracy/en"):
+    for key in ("train/loss", "validation/accuracy/en", "curve/entropy/de"):
         history = [
             (metric.step, metric.value) for metric in client.get_metric_history(finished[0].info.run_id, key)
         ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import torch
 import yaml
 from rich.console import Console
 from safetensors import SafetensorError
@@ -55,7 +56,7 @@ def console():
 @pytest.fixture(scope="module")
 def trained(tiny_xglm, data, store, console, module_cache):
     """One run of XNLI that several tests look at."""
-    recipe = tiny_recipe("xnli", tiny_xglm, data)
+    recipe = tiny_recipe("xnli", tiny_xglm, data, backbone_dropout="pretrained")
     return recipe, train(recipe, store=store, console=console, recipe_path=Path(__file__))
 
 
@@ -223,11 +224,20 @@ def test_a_development_set_can_be_scored_too(trained, store, console):
     assert report.results["en"].scores["accuracy"].value == pytest.approx(result.fit.best_score)
 
 
-def test_the_same_recipe_gives_the_same_scores_again(trained, store, console):
-    recipe, result = trained
-    again = train(recipe, store=store, console=console)
+def test_the_same_recipe_gives_the_same_scores_again_with_a_curve_over_languages_too(trained, store, client):
+    recipe, result = trained  # with dropout, so that a single random number more would show
+    scored = recipe.evaluation.model_copy(update={"curve_every": 3, "curve_examples": 5})
+    console = Console(file=io.StringIO(), width=100)
+    again = train(recipe.model_copy(update={"evaluation": scored}), store=store, console=console)
     assert again.fit.curve == result.fit.curve
     assert again.report.metrics() == result.report.metrics()
+    ours, theirs = load_checkpoint(again.checkpoint).state, load_checkpoint(result.checkpoint).state
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    for what in ("entropy/en", "accuracy/de", "accuracy/mean_zero_shot"):
+        curve = client.get_metric_history(again.run_id, f"curve/{what}")
+        assert [point.step for point in curve] == [1, 3, 6, 8]
+    assert "5 test examples of each language every 3 steps, at 4 in all" in text_of(console)
+    assert "cost/seconds/curve" in client.get_run(again.run_id).data.metrics
 
 
 def test_words_are_tagged_with_another_kind_of_backbone(tiny_gemma, data, store, console):

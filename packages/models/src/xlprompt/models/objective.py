@@ -4,7 +4,7 @@ That is the labels at each read-out; or the read-outs of an example, such as its
 text, in each column of the logits.
 """
 
-from torch import Tensor
+from torch import Tensor, special
 from torch.nn import functional
 
 
@@ -28,6 +28,17 @@ def log_probabilities(logits: Tensor, groups: Tensor | None = None) -> Tensor:
     shifted = logits - top
     total = logits.new_zeros(logits.shape).scatter_add(-2, into, shifted.exp())
     return shifted - total.gather(-2, into).log()
+
+
+def summed_entropy(logits: Tensor, groups: Tensor | None = None) -> Tensor:
+    """Entropy in nats of what is compared, added up as `summed_loss` is: 0 where every answer is certain.
+
+    Args:
+        logits: `[readouts, width]`.
+        groups: As in `log_probabilities`.
+    """
+    total = special.entr(log_probabilities(logits, groups).exp()).sum()
+    return total if groups is None else total / logits.shape[-1]
 
 
 def summed_loss(logits: Tensor, labels: Tensor, groups: Tensor | None = None) -> Tensor:

@@ -68,7 +68,7 @@ def _store(folder: Path, dataset: datasets.Dataset, facts: dict[str, Any]) -> No
     temporary = _aside(folder)
     temporary.mkdir(parents=True)
     try:
-        with _no_progress_bars():
+        with no_progress_bars():
             dataset.save_to_disk(temporary / "rows")
         manifest = {"facts": facts, "files": _checksums(temporary)}
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
@@ -125,7 +125,7 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
     """A bar for each language's few megabytes would only break up the run's own progress display."""
     shown = datasets.are_progress_bars_disabled() is False
     datasets.disable_progress_bars()

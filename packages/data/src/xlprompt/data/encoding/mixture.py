@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
+from xlprompt.data.encoding.cache import no_progress_bars
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of
@@ -98,6 +99,11 @@ def mix(parts: Mapping[str, Encoded], chosen: Mapping[str, np.ndarray]) -> Encod
         parts: By language, encoded with the same settings.
         chosen: Places of examples by language, from draw_examples.
     """
+    with no_progress_bars():
+        return _mixed(parts, chosen)
+
+
+def _mixed(parts: Mapping[str, Encoded], chosen: Mapping[str, np.ndarray]) -> Encoded:
     first = next(iter(parts.values()))
     datasets: list[Dataset] = []
     tables: list[Dataset] = []

@@ -16,7 +16,7 @@ from torch import Tensor
 from xlprompt.data.encoding.batches import Batch
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.processes import Processes
-from xlprompt.models.objective import summed_loss
+from xlprompt.models.objective import summed_entropy, summed_loss
 
 
 class Collected(NamedTuple):
@@ -25,11 +25,13 @@ class Collected(NamedTuple):
     Attributes:
         answers: Of each variant, of each example in order.
         losses: Of each variant, cross-entropy in nats added up.
-        decisions: What the loss was added up over.
+        entropies: Of each variant, entropies in nats added up, which no label is needed for.
+        decisions: What losses and entropies were added up over.
     """
 
     answers: list[list[Sequence[Any]]]
     losses: list[float]
+    entropies: list[float]
     decisions: int
 
 
@@ -61,24 +63,26 @@ class _Labeled:
     def __init__(self, encoded: Encoded, variants: int, device: torch.device | str) -> None:
         self._encoded = encoded
         self._answered = [torch.empty(variants + 2, 0, dtype=torch.int64, device=device)]
-        # The summed loss of each variant, and read-outs.
-        self._total = torch.zeros(variants + 1, dtype=torch.float64, device=device)
+        # The summed loss of each variant, the summed entropy of each, and read-outs.
+        self._total = torch.zeros(2 * variants + 1, dtype=torch.float64, device=device)
 
     def add(self, logits: Tensor, batch: Batch) -> None:
         labels = self._encoded.task.kind.decode(logits, None)
         self._answered.append(torch.cat((labels, batch.examples[None], batch.words[None])))
         for place, each in enumerate(logits):
             self._total[place] += summed_loss(each, batch.labels)
+            self._total[len(logits) + place] += summed_entropy(each)
         self._total[-1] += len(batch.labels)
 
     def collected(self, processes: Processes) -> Collected:
         *labels, examples, words = processes.gather(torch.cat(self._answered, dim=1).T).T.cpu().numpy()
         processes.add_up([self._total])
-        *losses, decisions = self._total.tolist()
+        *sums, decisions = self._total.tolist()
+        losses, entropies = sums[: len(labels)], sums[len(labels) :]
         counts = self._encoded.readouts_of_examples
         chosen = [in_order(each, examples, words, counts) for each in labels]
         answers = [list(self._encoded.task.kind.answers(self._encoded, each)) for each in chosen]
-        return Collected(answers, losses, int(decisions))
+        return Collected(answers, losses, entropies, int(decisions))
 
 
 class AllLogits:
@@ -104,6 +108,7 @@ class AllLogits:
         return Collected(
             answers=[list(kind.answers(self._encoded, each)) for each in chosen],
             losses=[float(summed_loss(each, labels, groups)) for each in logits.double()],
+            entropies=[float(summed_entropy(each, groups)) for each in logits.double()],
             decisions=self._encoded.num_examples,
         )
 

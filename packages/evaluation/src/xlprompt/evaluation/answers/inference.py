@@ -39,6 +39,7 @@ class Predictions:
             all for texts); where an answer is a part of a text, that part.
         loss: Mean cross-entropy per read-out, or per example where an example's read-outs are compared, in
             nats.
+        entropy: Mean entropy of the same, in nats; it needs no labels.
         tokens: Real (unpadded) tokens of the texts that were answered. A beginning that several texts share
             counts for each, though it was read once, so that rates compare the same work.
         seconds: Wall-clock time from the first batch to the last answer, batching included.
@@ -46,6 +47,7 @@ class Predictions:
 
     labels: list[Sequence[Any]]
     loss: float
+    entropy: float
     tokens: int
     seconds: float
 
@@ -177,8 +179,8 @@ def _predict(
             "float32, never float16."
         )
     return [
-        Predictions(labels=answers, loss=loss, tokens=int(all_tokens), seconds=seconds)
-        for answers, loss in zip(collected.answers, losses, strict=True)
+        Predictions(answers, loss, entropy / collected.decisions, int(all_tokens), seconds)
+        for answers, loss, entropy in zip(collected.answers, losses, collected.entropies, strict=True)
     ]
 
 

@@ -1,13 +1,14 @@
 """The signs by which the study could have failed, each looked for by a rule that is stated with its finding.
 
 They are: no gain over the majority baseline, none over the head-only baseline, forgetting of what the
-backbone could do, and languages that fall while English rises. As with the claims (verdicts.py), "seen" and
+backbone could do, and languages that fall while English rises: against the head-only baseline and, where
+runs have scored all languages while they trained, in training. As with the claims (verdicts.py), "seen" and
 "not seen" both need evidence, and what the data cannot tell is "undecided". No statistics of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -15,12 +16,16 @@ import numpy as np
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.compared import LEVEL, Comparison, Difference, MethodScore
+from xlprompt.evaluation.comparison.learning import LanguageCurves, falls_of, noticeable
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.statistics import Estimate, Spread, spread
 from xlprompt.evaluation.comparison.verdicts import MARGIN
 
 FORGETTING_MARGIN = 0.01
 """Nats a token, one percent in perplexity, below which text is as easy to predict as before."""
+
+LARGE_FALL = 15.0
+"""Points; samples that could hide such a fall of a language cannot show that there is none."""
 
 _Case = TypeVar("_Case")
 
@@ -89,8 +94,8 @@ def text_losses(runs: Sequence[RunFacts]) -> list[TextLoss]:
 
 def failure_signs(
     comparison: Comparison, runs: Sequence[RunFacts], heads: Mapping[str, Comparison] | None = None
-) -> tuple[Sign, Sign, Sign, Sign]:
-    """Look for the four failure signs.
+) -> tuple[Sign, ...]:
+    """Look for the four failure signs, and for a fifth where runs have curves over languages.
 
     Args:
         comparison: The study's two methods.
@@ -104,6 +109,7 @@ def failure_signs(
         _head_only(known, trained),
         _forgetting(text_losses(runs)),
         _falling(known, trained),
+        *_falling_in_training(comparison, runs),
     )
 
 
@@ -213,8 +219,9 @@ def _forgetting(losses: Sequence[TextLoss]) -> Sign:
 
 def _falling(heads: Mapping[str, Comparison], trained: str) -> Sign:
     rule = (
-        "A run is scored in all languages only once, so that a fall during training cannot be seen; what can "
-        "is a fall against the head-only baseline, which leaves the backbone as it was. Seen: in some task "
+        "Scores of all languages at the end cannot show a fall during training, which is looked for where "
+        "runs have a curve over languages (evaluation.curve_every). What they can show is a fall against the "
+        "head-only baseline, which leaves the backbone as it was. Seen: in some task "
         f"a method is significantly above it in {trained} and significantly below it in another language "
         f"(both at {LEVEL:g}, Holm over the task's languages). Not seen: significantly above in {trained}, "
         f"and in all other languages the 95 % interval lies above -{MARGIN:g} point. Else undecided."
@@ -242,6 +249,63 @@ def _falling(heads: Mapping[str, Comparison], trained: str) -> Sign:
         absent=_NO_HEADS,
     )
     return Sign(f"Languages fall while {trained} rises", finding, evidence, rule)
+
+
+def _falling_in_training(comparison: Comparison, runs: Sequence[RunFacts]) -> Iterator[Sign]:
+    """The sign that curves over languages allow to look for; nothing where no run has one."""
+    code = comparison.train_language
+    trained = language(code).name
+    cells: dict[tuple[str, str], list[LanguageCurves]] = {}
+    for run in runs:
+        if (curves := run.language_curves) is not None and code in curves.scores and len(curves.steps) > 1:
+            cells.setdefault((run.task, run.method), []).append(curves)
+    if not cells:
+        return
+    lasting = {
+        f"{task} {method}": _lasting_falls(of_cell, comparison.trained_languages, code)
+        for (task, method), of_cell in cells.items()
+    }
+    fewest = min(curves.examples for of_cell in cells.values() for curves in of_cell)
+    shows_large = noticeable(50, fewest) <= LARGE_FALL
+    evidence, finding = _ruled(
+        lasting,
+        bad=lambda shares: any(falls >= 2 and 2 * falls > seeds for falls, seeds in shares.values()),
+        good=lambda shares: shows_large and all(seeds > 1 and not falls for falls, seeds in shares.values()),
+        words=("languages fall", "none falls"),
+        absent="",
+    )
+    seen = [
+        f"{name} {other} ({falls} of {seeds} seeds)"
+        for name, shares in lasting.items()
+        for other, (falls, seeds) in shares.items()
+        if falls >= 2 and 2 * falls > seeds
+    ]
+    rule = (
+        "From the curves over languages: in a run a language has fallen if its last score is below its "
+        "highest at any earlier step, by more than two standard errors of a difference between two "
+        f"independent samples of that size, and {trained} has not fallen by more than one since. Seen: in "
+        "some task a method has a language that has fallen in at least two seeds and in most of them. Not "
+        "seen: there are two seeds or more, no language has fallen in any, and samples are large enough to "
+        f"show a fall of {LARGE_FALL:g} points from any score (here {noticeable(50, fewest):.0f}, with "
+        f"{fewest} examples); smaller ones may have been there. Else undecided. Nothing is "
+        "corrected for the number of languages. The standard error is on the large side, as a sample's rows "
+        "are the same at all steps. No checkpoint was chosen by these scores."
+    )
+    more = f"; {', '.join(seen)}" if seen else ""
+    yield Sign(f"Languages fall during training while {trained} rises", finding, evidence + more, rule)
+
+
+def _lasting_falls(
+    curves: Sequence[LanguageCurves], trained: Sequence[str], code: str
+) -> dict[str, tuple[int, int]]:
+    """By language, in how many of how many runs it has fallen at the end."""
+    counts: dict[str, tuple[int, int]] = {}
+    for each in curves:
+        for other in each.scores:
+            if other not in trained:
+                falls, seeds = counts.get(other, (0, 0))
+                counts[other] = (falls + falls_of(each, other, code).is_lasting, seeds + 1)
+    return counts
 
 
 def _ruled(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from xlprompt.evaluation.comparison.learning import LanguageCurves
+
 
 @dataclass(frozen=True)
 class RunFacts:
@@ -26,6 +28,7 @@ class RunFacts:
         curve: Steps and the development scores there, in percent, by step.
         text_loss: Language codes to the language-model loss on their test sets' text, in nats a token,
             before and after training.
+        language_curves: Scores of samples of every language by step, where the run made them.
     """
 
     task: str
@@ -42,6 +45,7 @@ class RunFacts:
     zero_shot: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
     text_loss: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    language_curves: LanguageCurves | None = None
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def answer(
     return Predictions(
         labels=[[place] for place in sums.argmax(dim=1).tolist()],
         loss=float(losses.mean()),
+        entropy=float(torch.special.entr(sums.softmax(dim=1)).sum(dim=1).mean()),
         tokens=sum(len(each.ids) for each in requests),
         seconds=time.perf_counter() - start,
     )

@@ -168,7 +168,8 @@ class Backbone(nn.Module):
     def train(self, mode: bool = True) -> Backbone:
         """Train or evaluate; as torch's, and looks whether anything drops out."""
         super().train(mode)
-        self._drops_out = mode and drops_out(self.model)
+        if mode:
+            self._drops_out = drops_out(self.model)
         return self
 
     def freeze(self, *, fuse: bool = True) -> None:
@@ -236,7 +237,8 @@ class Backbone(nn.Module):
         handing = nullcontext() if self._hands_down else handed_down(self.decoder_layers, extra)
         few_alone = few_queries(last, few, fill_up=self.last_layer == "few, filled up")
         # What gradient checkpointing recomputes must draw the same mask, and is recomputed outside.
-        draws = self._drops_out and not getattr(last, "gradient_checkpointing", False)
+        # Whether it trains is asked anew: a score in between sets and resets modes module by module.
+        draws = self.training and self._drops_out and not getattr(last, "gradient_checkpointing", False)
         dropout = CheapDropout() if draws else nullcontext()
         with _replaced_slots(self.decoder_layers, prompt.hidden), handing, few_alone, dropout:
             output = self.model(

@@ -97,5 +97,7 @@ ANALYSES = (
     Analysis("ablation", "Scores of a grid's variants, and their differences.", out=Path("build/ablations")),
     Analysis("alignment", "Gains by aligning languages without labels."),
     Analysis("tokenization", "How finely a tokenizer cuts each language, and what goes with it."),
+    Analysis("learning", "How fast and how steadily each language is learned, from curves."),
+    Analysis("signs", "What picks a learning rate without labels of the target languages."),
     Analysis("granularity", "Score both methods on text that is cut ever more finely."),
 )

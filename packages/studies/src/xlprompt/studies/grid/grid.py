@@ -64,6 +64,11 @@ class Grid(Settings):
         "number; a variant that is what a finished run already was is not run again. None: the recipes as "
         "they are.",
     )
+    values: dict[str, Any] = Field(
+        default={},
+        description="Values by dotted recipe key that every recipe of the study has, whatever its file says "
+        "(`evaluation.curve_every: 100`). Variants and the command line win over them.",
+    )
     executor: ExecutorSettings = Field(default_factory=ExecutorSettings)
 
     @field_validator("variants", mode="before")
@@ -141,8 +146,10 @@ def load_grid_recipe(
     """
     if "seed" in (overrides or {}):
         raise RecipeError("the command line: seed: a study has several; name them with --seeds")
-    changes = grid.variants.get(variant, {})
-    if twice := sorted(changes.keys() & (overrides or {}).keys()):
+    if "seed" in grid.values:
+        raise RecipeError(f"{path}: values: seed: name seeds with `seeds`")
+    changes = {**grid.values, **grid.variants.get(variant, {})}
+    if twice := sorted(grid.variants.get(variant, {}).keys() & (overrides or {}).keys()):
         raise RecipeError(f"the command line: {twice[0]}: the variants of {path} set it. Leave it out")
     if "seed" in changes:
         raise RecipeError(f"{path}: variants: {variant}: sets the seed. Name seeds with `seeds`")

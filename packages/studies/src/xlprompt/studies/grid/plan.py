@@ -19,6 +19,7 @@ from rich.text import Text
 
 from xlprompt.studies.grid.cells import Cell, Group
 from xlprompt.studies.grid.ledger import CELL_TAG, GROUP_TAG, RUN_TAG, SUPERSEDED_TAG, CellRun
+from xlprompt.studies.grid.run_params import has_curve
 from xlprompt.training.fitting.progress import duration
 from xlprompt.training.recipes.recipe import flatten
 from xlprompt.training.store.metric_names import PEAK_MEMORY_MIB
@@ -227,6 +228,7 @@ def memory_warning(plan: Plan, workers: int, free_bytes: int) -> str | None:
 
 
 def _planned(cell: Cell, runs: Sequence[CellRun], seconds: float | None) -> PlannedCell:
+    runs = [run for run in runs if has_curve(run, cell.recipe)]
     if finished := next((run for run in runs if run.status == "FINISHED"), None):
         return PlannedCell(cell, "done", finished, None)
     if resumable := next((run for run in runs if run.step is not None), None):

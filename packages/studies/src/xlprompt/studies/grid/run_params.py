@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from xlprompt.evaluation.comparison.learning import LanguageCurves, curves_of
 from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.studies.errors import StudyError
-from xlprompt.studies.grid.ledger import CellRun
+from xlprompt.studies.grid.ledger import CellRun, Ledger
+from xlprompt.training.recipes.recipe import Recipe
+from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, curve_score
 
 
 def trained_on(run: CellRun) -> tuple[str, ...]:
@@ -38,3 +41,25 @@ def largest_shares(runs: Iterable[CellRun]) -> dict[str, float]:
         if share is not None:
             shares[task] = max(shares.get(task, 0.0), share)
     return shares
+
+
+def has_curve(run: CellRun, recipe: Recipe) -> bool:
+    """Whether a run was begun with the recipe's curve over languages, or the recipe asks for none.
+
+    A curve changes no score, so it is no part of a cell's fingerprint: a study without curves counts a run
+    that has one. A study with curves runs a cell once more whose finished run has none, and the new run
+    stands in its place.
+    """
+    wanted = recipe.evaluation
+    if wanted.curve_every is None or not recipe.method_settings.is_trained:
+        return True
+    keys = {"curve_every": wanted.curve_every, "curve_examples": wanted.curve_examples}
+    return all(run.params.get(f"evaluation.{key}") == str(value) for key, value in keys.items())
+
+
+def language_curves(ledger: Ledger, run: CellRun, metric: str) -> LanguageCurves | None:
+    """Scores of samples of every language by step, by a metric; None where the run made none."""
+    prefix = curve_score(metric, "")
+    codes = [name.removeprefix(prefix) for name in run.metrics if name.startswith(prefix)]
+    histories = {code: ledger.history(run.run_id, prefix + code) for code in codes if code != MEAN_ZERO_SHOT}
+    return curves_of(histories, int(run.params.get("evaluation.curve_examples", 1)))

@@ -81,6 +81,7 @@ def run_job(job: CellJob, report: Report, console: Console) -> str:
     training state; where that is damaged or missing, the run is closed and a new one begun.
     """
     from xlprompt.studies.grid.ledger import CELL_TAG, GROUP_TAG, KILLED, Ledger
+    from xlprompt.studies.grid.run_params import has_curve
     from xlprompt.training.errors import CheckpointError
     from xlprompt.training.recipes.recipe import recipe_from_dict
     from xlprompt.training.runs.train import train
@@ -105,12 +106,13 @@ def run_job(job: CellJob, report: Report, console: Console) -> str:
         return result.run_id
 
     with ledger.working_on_cell(job.fingerprint, timeout=LOCK_SECONDS):
-        runs = ledger.runs_of_cell(job.task, job.fingerprint)
+        all_runs = ledger.runs_of_cell(job.task, job.fingerprint)
+        runs = [run for run in all_runs if has_curve(run, recipe)]
         finished = next((run for run in runs if run.status == "FINISHED"), None)
         if finished:
             return finished.run_id
         resumable = next((run for run in runs if run.step is not None), None)
-        for run in runs:
+        for run in all_runs:
             others = ledger.is_of_others(run.run_id)
             if run.status == "RUNNING" and run is not resumable and not others:
                 ledger.end(run.run_id, "KILLED", KILLED)

@@ -25,6 +25,7 @@ from xlprompt.data.strict_json import Strict, parse
 from xlprompt.data.tasks import register
 from xlprompt.data.tasks.own import TaskDefinition, read_definition
 from xlprompt.evaluation.comparison.counts import Counts, TaskRuns
+from xlprompt.evaluation.comparison.learning import LanguageCurves
 from xlprompt.evaluation.comparison.statistics import without_infinity
 from xlprompt.evaluation.comparison.verdicts import GranularityEffect
 from xlprompt.evaluation.scores.metrics import main_metric
@@ -76,6 +77,7 @@ class PublishedRuns:
         sections: Sections of other analyses, such as ablations, by name.
         granularity: What the fourth claim's verdict needs, where it was measured.
         definitions: What the users' own tasks among them are, by name.
+        language_curves: By run id, where it scored all languages while it trained.
     """
 
     model: str
@@ -86,6 +88,7 @@ class PublishedRuns:
     sections: Mapping[str, Section]
     granularity: GranularityEffect | None = None
     definitions: Mapping[str, TaskDefinition] = field(default_factory=dict)
+    language_curves: Mapping[str, LanguageCurves] = field(default_factory=dict)
 
     def has_answers(self, run: CellRun) -> bool:
         """Whether `counts` has this run."""
@@ -171,6 +174,7 @@ class _Run(Strict):
     metrics: dict[str, _Figure]
     curve: list[tuple[_Count, _Percent]]
     answers: dict[str, _Answers] | None
+    language_curves: LanguageCurves | None = None
 
     @field_validator("params")
     @classmethod
@@ -207,14 +211,13 @@ def write_published(path: Path, published: PublishedRuns) -> None:
             for name, of_task in published.counts.items()
         },
         "sections": {name: json.loads(part.to_json()) for name, part in published.sections.items()},
-        "granularity": None
-        if published.granularity is None
-        else without_infinity(asdict(published.granularity)),
+        "granularity": published.granularity and without_infinity(asdict(published.granularity)),
     }
     write_json_lines(path, (header, *_lines(published)))
 
 
 def _lines(published: PublishedRuns) -> Iterator[dict[str, Any]]:
+    found = published.language_curves
     for run in published.runs:
         yield {
             "run_id": run.run_id,
@@ -224,6 +227,7 @@ def _lines(published: PublishedRuns) -> Iterator[dict[str, Any]]:
             "metrics": {key: value for key, value in sorted(run.metrics.items()) if key.startswith(_METRICS)},
             "curve": [list(point) for point in published.curves.get(run.run_id, ())],
             "answers": _answers(run, published),
+            **({"language_curves": asdict(of_run)} if (of_run := found.get(run.run_id)) else {}),
         }
 
 
@@ -257,6 +261,7 @@ def read_published(path: Path) -> PublishedRuns:
     runs: list[CellRun] = []
     answers: list[tuple[CellRun, Mapping[str, _Answers]]] = []
     curves: dict[str, Curve] = {}
+    language_curves: dict[str, LanguageCurves] = {}
     try:
         for number, row in read_lines(path, FIX):  # noqa: B007 - told where it went wrong
             if header is None:
@@ -272,6 +277,7 @@ def read_published(path: Path) -> PublishedRuns:
                 answers.append((run, line.answers))
             runs.append(run)
             curves[run.run_id] = tuple(line.curve)
+            language_curves |= {run.run_id: line.language_curves} if line.language_curves else {}
     except DataError as error:
         if error.file is not None:
             raise
@@ -295,6 +301,7 @@ def read_published(path: Path) -> PublishedRuns:
         sections,
         header.granularity,
         {name: read_definition(values) for name, values in header.definitions.items()},
+        language_curves,
     )
 
 

@@ -113,6 +113,11 @@ def report_study(
         sections,
         granularity,
         {name: own for name in counts if (own := own_definition(name))},
+        {
+            run.run_id: of_run.language_curves
+            for run, of_run in zip(study.runs.values(), found.runs, strict=True)
+            if of_run.language_curves is not None
+        },
     )
     if publish_in is not None and not replace:
         refuse_loss(publish_in, new)
@@ -222,6 +227,7 @@ def _facts(key: tuple[str, str, int], run: CellRun, metric: str, trained: str, s
         trained_on=run.metrics.get(score_name(metric, trained)),
         zero_shot=run.metrics.get(score_name(metric, MEAN_ZERO_SHOT)),
         curve=source.curve(run, score_name(metric, trained, "validation")),
+        language_curves=source.language_curves(run, metric),
         text_loss={
             code: (loss, run.metrics[LOSS_AFTER + code])
             for code, loss in before.items()

@@ -9,8 +9,10 @@ from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
 from xlprompt.evaluation import TaskRuns, load_runs
 from xlprompt.evaluation.comparison.counts import RunKey, join_runs
+from xlprompt.evaluation.comparison.learning import LanguageCurves
 from xlprompt.evaluation.comparison.verdicts import GranularityEffect
 from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
+from xlprompt.studies.grid.run_params import language_curves
 from xlprompt.studies.reports.kept_sections import find_granularity, stored_sections
 from xlprompt.studies.reports.page import Section
 from xlprompt.studies.reports.published_runs import Curve, PublishedRuns, read_published
@@ -90,6 +92,12 @@ class RunSource:
         if run.run_id in self._taken_in:
             return self._published[self._taken_in[run.run_id][0]].curves[run.run_id]
         return self._ledger.history(run.run_id, metric)
+
+    def language_curves(self, run: CellRun, metric: str) -> LanguageCurves | None:
+        """Scores of samples of every language by step; None where the run made none."""
+        if run.run_id in self._taken_in:
+            return self._published[self._taken_in[run.run_id][0]].language_curves.get(run.run_id)
+        return language_curves(self._ledger, run, metric)
 
     def sections(self, model: str) -> dict[str, Section]:
         """Sections of other analyses by name; the store's before those of the files, first to last."""

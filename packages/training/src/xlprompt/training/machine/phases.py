@@ -25,6 +25,7 @@ class Phase(StrEnum):
     LOSSES_BEFORE = "losses_before"
     TRAINING = "training"
     DEVELOPMENT = "development"
+    CURVE = "curve"
     TEST = "test"
     LOSSES_AFTER = "losses_after"
     STORING = "storing"

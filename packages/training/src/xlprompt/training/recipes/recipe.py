@@ -131,6 +131,21 @@ class EvaluationSettings(Settings):
         "to see what it made the model forget. Costs two forward passes over them with the logits of the "
         "whole vocabulary; 0 skips it, as does a backbone whose head is not its input embedding.",
     )
+    curve_every: int | None = Field(
+        default=None,
+        ge=1,
+        description="Steps between two scores of a fixed sample of every test language while the run trains, "
+        "to see how fast and how steadily each is learned; null for none. Before the first of them it is "
+        "halved down to step 1, as learning is fastest there. Nothing is chosen by them: the "
+        "checkpoint is still chosen on the training language's development set, and training comes out bit "
+        "for bit the same. Each costs one pass over the samples.",
+    )
+    curve_examples: int = Field(
+        default=100,
+        ge=1,
+        description="Test examples of each language in that sample; the same ones in every language where "
+        "test sets are translations of each other. With 100 a score has a standard error of up to 5 points.",
+    )
     alignment: AlignmentSettings = Field(default_factory=AlignmentSettings)
 
 

@@ -35,6 +35,12 @@ _CONDITIONS: dict[str, _Condition] = {
         for method in REGISTRY
         for key, needed in method.needed_for.items()
     },
+    "evaluation.curve_every": _Condition(
+        lambda recipe: recipe.method_settings.is_trained, "a method that trains something"
+    ),
+    "evaluation.curve_examples": _Condition(
+        lambda recipe: recipe.evaluation.curve_every is not None, "evaluation.curve_every=100"
+    ),
     "optimizer.head_learning_rate": _Condition(
         lambda recipe: recipe.head.kind != "verbalizer", "head.kind=linear"
     ),

@@ -21,6 +21,7 @@ from xlprompt.models import ParameterBudget, TaskModel, load_tokenizer, paramete
 from xlprompt.training.alignment.loss import AlignmentLoss, alignment_loss
 from xlprompt.training.fitting.choose_engine import EngineChoice, choose_engine, open_engine
 from xlprompt.training.fitting.engine import Engine
+from xlprompt.training.fitting.language_curve import LanguageCurve
 from xlprompt.training.fitting.listeners import Curves, Listener
 from xlprompt.training.fitting.loop import Examples, FitResult, fit
 from xlprompt.training.fitting.progress import ShowProgress
@@ -30,6 +31,7 @@ from xlprompt.training.inputs.chosen_data import (
     open_training_data,
     read_test_sets,
 )
+from xlprompt.training.inputs.curve_samples import CurveSample, curve_samples, curve_steps
 from xlprompt.training.inputs.preparation import (
     Setup,
     Split,
@@ -92,6 +94,7 @@ class TrainingRun(Run):
         train: What is trained on.
         development: What chooses the best state.
         alignment: What is added to the loss, or None.
+        curve: What is scored of every language while the run trains; nothing where no curve is asked for.
     """
 
     budget: ParameterBudget
@@ -99,6 +102,7 @@ class TrainingRun(Run):
     train: Split
     development: Split
     alignment: AlignmentLoss | None
+    curve: tuple[CurveSample, ...] = ()
 
     @contextmanager
     def at_work(self) -> Iterator[Engine]:
@@ -124,11 +128,28 @@ class TrainingRun(Run):
                 self.model,
                 Examples(self.train.encoded, self.development.encoded, setup.pad_id, self.alignment),
                 self.recipe,
-                (curves, progress, *listeners),
+                (curves, progress, *self._language_curve(), *listeners),
                 device=setup.device,
                 engine=engine,
                 processes=setup.processes,
                 start=start,
+                phases=setup.phases,
+            )
+
+    def _language_curve(self) -> Iterator[LanguageCurve]:
+        """What scores the languages' samples, in all processes alike; nothing where there are none."""
+        if (every := self.recipe.evaluation.curve_every) is not None and self.curve:
+            setup = self.setup
+            yield LanguageCurve(
+                self.model,
+                self.curve,
+                self.tracker,
+                steps=curve_steps(self.recipe.schedule.steps, every),
+                trained=self.recipe.data.train_languages,
+                token_budget=self.recipe.evaluation.token_budget,
+                pad_id=setup.pad_id,
+                device=setup.device,
+                processes=setup.processes,
                 phases=setup.phases,
             )
 
@@ -148,8 +169,9 @@ def open_training(
 ) -> Iterator[TrainingRun]:
     """Open a run that trains, in every process that a launcher has started.
 
-    The arguments are those of `train`, and `reads_tests` says that the test sets' files are read as well, so
-    that a damaged one is met before training. The errors are those of `train`.
+    The arguments are those of `train`. `reads_tests` says that the test sets' files are read as well: so a
+    damaged one is met before training, and a curve over languages is scored where the recipe asks for one.
+    The errors are those of `train`.
     """
     phases = Phases(began)
     choice, target = choose_engine(recipe.method, engine, deepspeed_config), open_device(device)
@@ -171,12 +193,13 @@ def open_training(
             setup = Setup(recipe, task, source, tokenizer, target, processes, phases)
             train = load_training_set(setup)
             development = load_split(setup, recipe.data.train_language, "validation")
+            curve = curve_samples(setup, languages) if reads_tests else ()
             with phases.of(Phase.MODEL):
                 model = build_model(recipe, setup.tokenizer, target)
         environment = read_environment(repository_of=recipe_path, device=target)
         aligned = alignment_loss(setup, languages)
         opened = (setup, languages, model, tracker, console, store, environment)
-        yield TrainingRun(*opened, model.budget(), choice, train, development, aligned)
+        yield TrainingRun(*opened, model.budget(), choice, train, development, aligned, curve)
 
 
 def open_trained(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 
 from xlprompt.data.encoding.batches import lengths_in_training, shared_rows, training_steps
+from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import ParameterBudget
 from xlprompt.training.fitting.progress import duration
 from xlprompt.training.fitting.read_once import ReadOnce, what_is_read_once
+from xlprompt.training.inputs.curve_samples import curve_steps
 from xlprompt.training.inputs.preparation import out_of_memory_explained
 from xlprompt.training.machine.speed import PeakRate, device_peak_flops
 from xlprompt.training.runs.cost import training_flops, unlabelled_flops
@@ -55,9 +58,7 @@ def tell_cost(run: TrainingRun) -> ToldCost:
     )
     once = what_is_read_once(run.model, recipe, run.train.encoded, run.development.encoded, aligned)
     read = lengths_in_training(run.train.encoded) if run.model.trains_on_trees else lengths
-    developed = run.development.encoded
-    budget = recipe.evaluation.token_budget
-    scored = shared_rows(developed, budget).lengths if run.model.reads_trees else developed.lengths
+    scored = _read_in_scoring(run, run.development.encoded)
     rows_a_sequence = len(lengths) / run.train.encoded.sequences
     workload = Workload(
         schedule.steps,
@@ -77,14 +78,22 @@ def tell_cost(run: TrainingRun) -> ToldCost:
     one_epoch = training_flops(run.model, lengths, len(lengths), readouts=readouts, read=read)
     flops = one_epoch / len(lengths) * schedule.batch_size * rows_a_sequence
     flops += unlabelled_flops(run.model, aligned.reads(), steps=1, readouts=readouts) if aligned else 0
-    show_table(run.console, plan_table(run, expected, once))
+    tokens = sum(int(_read_in_scoring(run, sample.encoded).sum()) for sample in run.curve)
+    a_point = expected.forward_seconds_per_token * tokens
+    show_table(run.console, plan_table(run, expected, once, a_point))
     if once.train:
         return ToldCost(expected, peak, 0.0, one_epoch)
     return ToldCost(expected, peak, flops)
 
 
-def plan_table(run: TrainingRun, expected: CostEstimate, once: ReadOnce) -> Table:
-    """What is about to run and what it trains."""
+def _read_in_scoring(run: TrainingRun, encoded: Encoded) -> np.ndarray:
+    """Tokens of each row that a score of these examples reads, `[rows]`."""
+    budget = run.recipe.evaluation.token_budget
+    return shared_rows(encoded, budget).lengths if run.model.reads_trees else encoded.lengths
+
+
+def plan_table(run: TrainingRun, expected: CostEstimate, once: ReadOnce, a_point: float = 0.0) -> Table:
+    """What is about to run and what it trains; a score of all languages' samples takes `a_point` seconds."""
     setup, environment = run.setup, run.environment
     recipe, schedule = setup.recipe, setup.recipe.schedule
     sequences = schedule.steps * schedule.batch_size
@@ -116,6 +125,12 @@ def plan_table(run: TrainingRun, expected: CostEstimate, once: ReadOnce) -> Tabl
         rows["alignment"] = (
             f"loss of weight {recipe.alignment_loss.weight:g}, unlabelled text of {len(aligned)} "
             f"languages: {' '.join(aligned)}"
+        )
+    if run.curve and (every := recipe.evaluation.curve_every) is not None:
+        points = len(curve_steps(schedule.steps, every))
+        rows["curve"] = (
+            f"up to {recipe.evaluation.curve_examples} test examples of each language every {every} steps, "
+            f"at {points} in all, about {duration(a_point * points)}; nothing is chosen by it"
         )
     for title, text in rows.items():
         table.add_row(title, Text(text))  # a path may hold brackets, which rich would take for markup

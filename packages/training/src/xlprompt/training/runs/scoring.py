@@ -45,7 +45,13 @@ from xlprompt.training.inputs.preparation import Setup, Split, load_split
 from xlprompt.training.runs.known_figures import figure_key, keep_figure, known_figure
 from xlprompt.training.runs.opened import Run
 from xlprompt.training.store.labels import NOTE_TAG
-from xlprompt.training.store.metric_names import SCORE_GAP, SCORE_TRAINED_ON, SCORE_ZERO_SHOT, swept_mean
+from xlprompt.training.store.metric_names import (
+    ENTROPY,
+    SCORE_GAP,
+    SCORE_TRAINED_ON,
+    SCORE_ZERO_SHOT,
+    swept_mean,
+)
 from xlprompt.training.store.shown.note import opening, scores_note
 from xlprompt.training.store.tracker import DatasetRecord, Tracker, log_text
 
@@ -137,7 +143,7 @@ def score_languages(
                 tracker.set_tag(NOTE_TAG, note)
         if split == "test":
             tracker.log_metrics(_headline(report))  # first, as MLflow lists what is logged first at the top
-        _log_metrics(tracker, report.metrics() | scored.fineness, scored.records, model_id)
+        _log_metrics(tracker, report.metrics() | scored.fineness | scored.entropies, scored.records, model_id)
         if not kinds:
             return Scores(report)
         aligned: dict[str, TransferReport] = {kind: reports[Variant(kind, scored.last)] for kind in kinds}
@@ -163,6 +169,7 @@ class _Scored:
         swept: Main scores by variant and language, of every alignment.
         records: The test sets by language.
         fineness: Metrics that say how finely the tokenizer cuts.
+        entropies: Metrics that say how unsure the answers are.
     """
 
     last: int
@@ -170,6 +177,7 @@ class _Scored:
     swept: dict[Variant, dict[str, float]] = field(default_factory=dict)
     records: dict[str, DatasetRecord] = field(default_factory=dict)
     fineness: dict[str, float] = field(default_factory=dict)
+    entropies: dict[str, float] = field(default_factory=dict)
 
     def add(
         self,
@@ -204,6 +212,8 @@ class _Scored:
             tracker.log_artifact(path, name)
         tracker.log_dataset(part.record)
         self.records[language] = part.record
+        if split == "test":
+            self.entropies[f"{ENTROPY}{language}"] = predictions[Variant()].entropy
         if split == "test" and setup.processes.is_first:
             tokens = _tokens_per_word(setup, part, language)
             if tokens is not None:

@@ -12,6 +12,12 @@ TRAIN_SPEED = "train/tokens_per_second"
 TRAIN_DISTANCE = "train/alignment_distance"
 VALIDATION_LOSS = "validation/loss"
 
+CURVE = "curve/"
+"""Of a sample of every language, by step: `curve/<metric>/<language>`, and `curve/entropy/<language>`."""
+
+ENTROPY = "answers/entropy/"
+"""By language, in nats: how unsure the test set's answers are; it needs no labels."""
+
 BEST_STEP = "best/step"
 
 TEST = "test/"
@@ -59,6 +65,11 @@ def score_name(metric: str, what: str, split: str = "test") -> str:
 def swept_mean(metric: str, kind: str, swept: str, split: str = "test") -> str:
     """The zero-shot mean with a kind of alignment, by the number of sentences or the layer as its step."""
     return f"{split}-{kind}/{metric}/{MEAN_ZERO_SHOT}_by_{swept}"
+
+
+def curve_score(metric: str, what: str) -> str:
+    """A score of a language's sample by step, or `MEAN_ZERO_SHOT` of all."""
+    return f"{CURVE}{metric}/{what}"
 
 
 def best_score(metric: str) -> str:

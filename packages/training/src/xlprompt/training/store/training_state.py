@@ -231,7 +231,15 @@ class TrainingStates:
 
 # Keys that decide nothing about the result, so that they may change between a run and its resumption. Where
 # the data lie is one: what they are is known by their fingerprints.
-FREE_KEYS = frozenset({"data.source", "schedule.checkpoint_every", "evaluation.token_budget"})
+FREE_KEYS = frozenset(
+    {
+        "data.source",
+        "schedule.checkpoint_every",
+        "evaluation.token_budget",
+        "evaluation.curve_every",
+        "evaluation.curve_examples",
+    }
+)
 
 
 def saved_steps(folder: Path) -> list[int]:

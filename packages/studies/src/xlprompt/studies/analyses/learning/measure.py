@@ -1,0 +1,127 @@
+"""From a store's curves over languages to what they say of learning; nothing is trained or scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from xlprompt.data import TASKS
+from xlprompt.evaluation import main_metric
+from xlprompt.evaluation.comparison.learning import LanguageCurves
+from xlprompt.evaluation.comparison.statistics import without_infinity
+from xlprompt.models import METHODS, absolute_name
+from xlprompt.studies.analyses.analysis import Outcome
+from xlprompt.studies.analyses.learning.findings import Contrast, Learning, contrast, learning_of
+from xlprompt.studies.analyses.learning.section import learning_section
+from xlprompt.studies.analyses.learning.settings import REMEDY, Settings
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun, Ledger, open_ledger
+from xlprompt.studies.grid.run_params import language_curves, trained_on
+from xlprompt.studies.reports.kept_sections import log_section
+from xlprompt.studies.reports.page import Section
+from xlprompt.studies.reports.selection import BASELINE, METHOD
+from xlprompt.training.store.metric_names import CURVE
+
+SECTION = "learning"
+
+
+@dataclass(frozen=True)
+class LearningFindings:
+    """What a store says about learning, of one model.
+
+    Attributes:
+        model: The backbone.
+        learned: By task and method.
+        contrasts: Prompt tuning minus full fine-tuning, where a task has both.
+    """
+
+    model: str
+    learned: tuple[Learning, ...]
+    contrasts: tuple[Contrast, ...]
+
+    def section(self) -> Section:
+        """The same as the report shows it."""
+        return learning_section(self.learned, self.contrasts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        found: dict[str, Any] = without_infinity(asdict(self))
+        return found
+
+
+def measure(settings: Settings, *, store: Path, console: Console | None = None) -> Outcome:
+    """Read the curves; over all tasks and methods, what they say is kept for the reports.
+
+    Args:
+        settings: What is asked.
+        store: Folder of the MLflow store.
+        console: Is told nothing: it is done at once.
+
+    Raises:
+        StudyError: There is no store, or no finished run of a study in it that has curves.
+    """
+    ledger = open_ledger(store, REMEDY)
+    runs = _with_curves(ledger, settings)
+    models = list(dict.fromkeys(run.tags["model"] for run in runs))
+    found = [
+        _findings(ledger, model, [run for run in runs if run.tags["model"] == model]) for model in models
+    ]
+    found = [each for each in found if each.learned]
+    if not found:
+        raise StudyError(
+            f"{store}: no finished run of a study has two points of a curve over languages "
+            f"(evaluation.curve_every). {REMEDY}"
+        )
+    sections = [each.section() for each in found]
+    run_id = ""
+    if not settings.tasks and not settings.methods:
+        for each, section in zip(found, sections, strict=True):
+            params = {"runs": sum(len(learned.seeds) for learned in each.learned)}
+            run_id = log_section(store, SECTION, each.model, section, params=params, findings=each.to_dict())
+    return Outcome(found, {"models": [each.to_dict() for each in found]}, sections, run_id)
+
+
+def _with_curves(ledger: Ledger, settings: Settings) -> list[CellRun]:
+    """Finished runs of studies, ablations among them, that have curves and are asked for; newest first."""
+    names = (None, settings.model, settings.model and absolute_name(settings.model))
+    return [
+        run
+        for run in ledger.training_runs(list(settings.tasks) or list(TASKS))
+        if run.status == "FINISHED"
+        and GROUP_TAG in run.tags
+        and any(name.startswith(CURVE) for name in run.metrics)
+        and run.tags["method"] in (settings.methods or METHODS)
+        and (settings.model is None or run.tags["model"] in names)
+    ]
+
+
+def _findings(ledger: Ledger, model: str, runs: Sequence[CellRun]) -> LearningFindings:
+    """One model's: of each task and method the group that ran last."""
+    groups: dict[tuple[str, str], str] = {}
+    chosen: dict[tuple[str, str], dict[int, CellRun]] = {}
+    for run in runs:
+        cell = run.tags["task"], run.tags["method"]
+        if groups.setdefault(cell, run.tags[GROUP_TAG]) == run.tags[GROUP_TAG]:
+            chosen.setdefault(cell, {}).setdefault(int(run.params["seed"]), run)
+    learned: dict[tuple[str, str], Learning] = {}
+    methods: tuple[str, ...] = METHODS
+    for task, method in sorted(chosen, key=lambda cell: (list(TASKS).index(cell[0]), methods.index(cell[1]))):
+        metric = main_metric(TASKS[task])
+        curves: dict[int, LanguageCurves] = {}
+        for seed, run in chosen[task, method].items():
+            if (found := language_curves(ledger, run, metric)) is not None:
+                curves[seed] = found
+        trained = trained_on(next(iter(chosen[task, method].values())))
+        if curves and (each := learning_of(task, method, metric, trained, curves)) is not None:
+            learned[task, method] = each
+    contrasts = [
+        row
+        for task in dict.fromkeys(task for task, _ in learned)
+        if (task, METHOD) in learned and (task, BASELINE) in learned
+        for row in contrast(learned[task, METHOD], learned[task, BASELINE])
+    ]
+    return LearningFindings(model, tuple(learned.values()), tuple(contrasts))
