@@ -18,33 +18,12 @@ import click
 
 from xlprompt.cli.file_errors import file_errors_explained
 from xlprompt.cli.groups import Commands
+from xlprompt.evaluation.commands import COMMANDS
 from xlprompt.training.store.shown.origin import working_for
 
 # Read by OpenMP when torch is imported: how long an idle thread spins before it sleeps. A moment is
 # as fast as forever and leaves the cores to others; not at all makes a small model's step a quarter slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-
-COMMANDS = (
-    "train",
-    "evaluate",
-    "predict",
-    "serve",
-    "runs",
-    "inspect",
-    "study",
-    "search",
-    "report",
-    "publish",
-    "analyze",
-    "params",
-    "export",
-    "import",
-    "push",
-    "data",
-    "pretrain",
-    "doctor",
-    "ui",
-)
 
 _ARGUMENTS = "xlprompt.arguments"
 _ESCAPED = "xlprompt-escaped"
@@ -81,9 +60,10 @@ class XlpromptGroup(Commands):
         except Exception as error:
             if ctx.params.get("debug") or not _is_for_the_user(error):
                 raise
+            from xlprompt.cli.said import say
             from xlprompt.data.printable import printable
 
-            click.secho(f"Error: {printable(str(error), keep=_LINE_END)}", fg="red", err=True)
+            say(f"Error: {printable(str(error), keep=_LINE_END)}", err=True, fg="red")
             ctx.exit(EXIT_USER_ERROR)
 
 
@@ -120,6 +100,15 @@ class _SaidOnce(logging.Filter):
         return is_new
 
 
+class _LogLines(logging.Handler):
+    """Lines of the log as all else is printed: above a live line, and folded for a terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from xlprompt.cli.said import say
+
+        say(self.format(record), err=True)
+
+
 def _version() -> str:
     try:
         return importlib.metadata.version("xlprompt-cli")
@@ -143,7 +132,7 @@ def main(debug: bool) -> None:
       xlprompt train experiments/mini/xnli-prompt.yaml
       xlprompt ui
     """
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[_LogLines()])
     logging.getLogger("xlprompt").setLevel(logging.DEBUG if debug else logging.INFO)
     for handler in logging.getLogger().handlers:
         handler.filters[:] = [each for each in handler.filters if not isinstance(each, _SaidOnce)]

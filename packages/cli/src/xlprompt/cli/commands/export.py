@@ -18,6 +18,7 @@ from xlprompt.cli.options import (
     model_place_option,
     refuse_unused,
 )
+from xlprompt.cli.said import say
 
 PEFT = "peft"
 PREDICTIONS = ("xtreme", "conll", "ud")
@@ -110,10 +111,8 @@ def _export_model(run: str, folder: Path, model: str | None, mlruns: Path, as_js
         click.echo(json.dumps(said, indent=2, ensure_ascii=False))
         return
     for note in exported.notes:
-        click.echo(note, err=True)
-    click.echo(
-        f"PEFT's hidden states differ from the checkpoint's by {exported.difference:.1e} at most.", err=True
-    )
+        say(note, err=True)
+    say(f"PEFT's hidden states differ from the checkpoint's by {exported.difference:.1e} at most.", err=True)
     click.echo(exported.folder)
 
 
@@ -145,4 +144,4 @@ def _export_predictions(
         return
     click.echo(f"{len(exported.files)} files in {folder}. Score them with\n  {exported.command}")
     for note in exported.notes:
-        click.echo(f"Note: {note}")
+        say(f"Note: {note}")

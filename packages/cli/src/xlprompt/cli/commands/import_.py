@@ -21,6 +21,7 @@ from xlprompt.cli.options import (
     split_names,
     with_settings,
 )
+from xlprompt.cli.said import say
 
 _KEYS = {
     "task": "task",
@@ -108,7 +109,7 @@ def command(
     if in_reports:
         count_in_reports(imported.recipe, mlruns, imported.run_id)
     for note in imported.notes:
-        click.echo(note, err=True)
+        say(note, err=True)
     if as_json:
         scores = imported.scores
         found = {

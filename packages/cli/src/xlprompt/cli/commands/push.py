@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from xlprompt.cli.options import mlruns_option
+from xlprompt.cli.said import say
 
 
 @click.command("push", short_help="Give a trained model away: a folder or hub repository with a card.")
@@ -41,5 +42,5 @@ def command(run: str, destination: str, public: bool, mlruns: Path) -> None:
 
     pushed = push(run, destination, store=mlruns, public=public)
     for note in pushed.notes:
-        click.echo(note, err=True)
+        say(note, err=True)
     click.echo(pushed.place)

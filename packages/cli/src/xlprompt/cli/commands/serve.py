@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from xlprompt.cli.options import device_option, mlruns_option, model_place_option
+from xlprompt.cli.said import say
 
 HOST = "127.0.0.1"
 FIRST_PORT = 8000
@@ -95,7 +96,7 @@ def command(
         )
         names = ", ".join(each.name for each in shelf)
         held = "one backbone" if shelf.backbones == 1 else f"{shelf.backbones} backbones"
-        click.echo(f"Serving {names} on {held}: http://{HOST}:{listener.getsockname()[1]}  (Ctrl-C stops it)")
+        say(f"Serving {names} on {held}: http://{HOST}:{listener.getsockname()[1]}  (Ctrl-C stops it)")
         uvicorn.Server(settings).run(sockets=[listener])
     except KeyboardInterrupt:
         click.echo("Stopped.")

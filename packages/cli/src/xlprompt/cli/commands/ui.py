@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xlprompt.cli.options import mlruns_option
+from xlprompt.cli.said import say
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -140,13 +141,13 @@ def _print_addresses(uri: str, url: str) -> None:
 
     from xlprompt.training.store.shown.view import list_address
 
-    click.echo(f"MLflow UI: {url}  (Ctrl-C stops it)")
+    say(f"MLflow UI: {url}  (Ctrl-C stops it)")
     client = MlflowClient(uri)
     experiments = [e for e in client.search_experiments() if e.name != "Default"]
     for experiment in sorted(experiments, key=lambda e: e.name):
-        click.echo(f"  runs of {experiment.name}: {list_address(client, experiment.experiment_id, url)}")
+        say(f"  runs of {experiment.name}: {list_address(client, experiment.experiment_id, url)}")
     if experiments:
-        click.echo("Elsewhere in it, choose 'Model training' at the top left: it starts with 'GenAI'.")
+        say("Elsewhere in it, choose 'Model training' at the top left: it starts with 'GenAI'.")
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:

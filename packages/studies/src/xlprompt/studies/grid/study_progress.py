@@ -11,9 +11,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TaskID
+from rich.table import Column
 
+from xlprompt.evaluation.waiting import Left, folded_column
 from xlprompt.studies.executors.worker_process import Event
-from xlprompt.training.fitting.progress import bars, folded
 
 _LINE_SECONDS = 60.0
 _REFRESHES = 2  # a second
@@ -66,7 +67,7 @@ class StudyProgress:
         self._done = 0
         self._running: dict[str, _Running] = {}
         self._lock = threading.RLock()  # a signal handler may speak in the middle of a sentence
-        self._total = bars.add_task(f"all {what}", total=cells, figures="") if bars else None
+        self._total = bars.add_task(f"all {what}", total=cells, figures="", left=left()) if bars else None
 
     def event(self, name: str, event: Event) -> None:
         """A worker has told something."""
@@ -104,7 +105,7 @@ class StudyProgress:
             if self._bars and self._total is not None:
                 if cell and cell.bar is not None:
                     self._bars.remove_task(cell.bar)
-                self._bars.update(self._total, completed=self._done, figures=self._left())
+                self._bars.update(self._total, completed=self._done, left=self._left())
             self._line(f"{name}: {word}{took} ({self._done}/{self._cells}{self._tail()})")
 
     def say(self, line: str) -> None:
@@ -120,6 +121,8 @@ class StudyProgress:
         figures = f"{cell.stage}  {cell.score}"
         if self._bars and cell.bar is not None:
             total: dict[str, Any] = {"total": cell.steps, "completed": cell.step} if cell.steps else {}
+            if cell.steps and cell.step >= cell.steps:
+                total["left"] = ""  # of its steps none; how long scoring takes, only the study knows
             self._bars.update(cell.bar, figures=figures, **total)
         elif event["event"] in ("step", "score"):
             over = event["event"] == "score" and cell.step >= cell.steps
@@ -147,11 +150,11 @@ def study_progress(
     if not console.is_terminal:
         yield StudyProgress(console, None, cells=cells, left=left, what=what, last=last)
         return
-    name = "{task.description}"
     columns = (
-        *(bars(console, name) or (folded(name),)),
-        MofNCompleteColumn(),
-        folded("{task.fields[figures]}"),
+        folded_column("{task.description}"),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        Left(),
+        folded_column("{task.fields[figures]}"),
     )
     with Progress(*columns, console=console, refresh_per_second=_REFRESHES) as live:
         yield StudyProgress(console, live, cells=cells, left=left, what=what, last=last)
