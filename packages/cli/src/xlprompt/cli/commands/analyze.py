@@ -104,6 +104,8 @@ def _command(analysis: Analysis) -> click.Command:
         if as_json:
             click.echo(json.dumps(outcome.values, indent=2, ensure_ascii=False))
         elif outcome.sections:
+            for answer in outcome.answers:
+                console.print(answer, highlight=False, markup=False, soft_wrap=True)
             show_tables(console, outcome.tables)
             show_sections(console, outcome.sections, out / outcome.out)
             for note in outcome.notes:
