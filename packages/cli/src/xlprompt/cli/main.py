@@ -12,6 +12,8 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -45,14 +47,15 @@ class XlpromptGroup(Commands):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors=_ESCAPED)
         given = list(args)
-        context = super().make_context(info_name, args, parent, **extra)
+        with _folded_errors():
+            context = super().make_context(info_name, args, parent, **extra)
         context.meta[_ARGUMENTS] = given
         return context
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the subcommand; an error that xlprompt raised on purpose ends in a message and exit code 2."""
         try:
-            with file_errors_explained(), working_for(ctx.meta[_ARGUMENTS]):
+            with _folded_errors(), file_errors_explained(), working_for(ctx.meta[_ARGUMENTS]):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             click.secho("Interrupted.", fg="red", err=True)
@@ -65,6 +68,20 @@ class XlpromptGroup(Commands):
 
             say(f"Error: {printable(str(error), keep=_LINE_END)}", err=True, fg="red")
             ctx.exit(EXIT_USER_ERROR)
+
+
+@contextmanager
+def _folded_errors() -> Iterator[None]:
+    """Within it the errors of a call, which click shows, are folded for the terminal."""
+    from xlprompt.cli.said import in_width
+
+    try:
+        yield
+    except click.ClickException as error:
+        word = "Error: "  # which click puts before it
+        shown = in_width(f"{word}{error.format_message()}", sys.stderr).removeprefix(word)
+        error.format_message = lambda: shown  # type: ignore[method-assign]
+        raise
 
 
 def _is_for_the_user(error: Exception) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import AbstractContextManager
 from typing import Any
 
 import click
@@ -21,6 +22,18 @@ def say(text: str, *, err: bool = False, hanging: int = 0, **style: Any) -> None
         style: Of `click.secho`.
     """
     click.secho(in_width(text, sys.stderr if err else sys.stdout, hanging), err=err, **style)
+
+
+def wait(what: str) -> AbstractContextManager[None]:
+    """Show on a terminal what is waited for within; the standard output is left to what is found.
+
+    Args:
+        what: See `waiting` of xlprompt.evaluation.
+    """
+    from xlprompt.evaluation.terminal import open_console
+    from xlprompt.evaluation.waiting import waiting
+
+    return waiting(open_console(stderr=True), what)
 
 
 def in_width(text: str, stream: Any, hanging: int = 0) -> str:

@@ -18,10 +18,12 @@ class _Console(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print; long lines stay whole in a file, and are folded for a terminal, which would break words."""
-        texts = [each for each in objects if isinstance(each, str)]
-        if options.get("soft_wrap") and self.is_terminal and texts and len(texts) == len(objects):
-            typed = (as_typed(printable(text, keep="\n\t")) for text in texts)
-            objects = tuple(folded(text, self.width) for text in typed)
+        if self.is_terminal and options.get("soft_wrap", self.soft_wrap):
+            if all(isinstance(each, str) for each in objects):
+                typed = (as_typed(printable(text, keep="\n\t")) for text in objects)
+                objects = tuple(folded(text, self.width) for text in typed)
+            elif all(isinstance(each, Text) for each in objects):
+                options["soft_wrap"] = False  # rich folds it between words
         super().print(*objects, **options)
 
 

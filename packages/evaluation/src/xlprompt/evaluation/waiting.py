@@ -34,7 +34,10 @@ _WHOLE = 10  # letters of a word that stays in one piece
 
 
 class Left(ProgressColumn):
-    """The time left, as `1:20 left`; at the end what it took. A task's own field `left` goes before that."""
+    """The time left, as `1:20 left`; at the end what it took.
+
+    A task's field `left`, where it has one, says it better; where that is empty it is not known.
+    """
 
     def __init__(self) -> None:
         """Keep the figure on one line."""
@@ -42,11 +45,11 @@ class Left(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """The column's text."""
-        if "left" in task.fields:
+        if task.fields.get("left"):
             return Text(task.fields["left"])
-        if task.finished:
+        if task.finished and "left" not in task.fields:
             return Text(f"took {clock(task.finished_time or 0)}")
-        if task.total is None:
+        if task.total is None or "left" in task.fields:
             return Text(f"{clock(task.elapsed or 0)} so far")
         if task.time_remaining is None:
             return Text("-:-- left")

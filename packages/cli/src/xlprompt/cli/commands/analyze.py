@@ -29,7 +29,7 @@ from xlprompt.cli.options import (
     split_numbers,
     split_shares,
 )
-from xlprompt.cli.said import say
+from xlprompt.cli.said import say, wait
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -100,7 +100,9 @@ def _command(analysis: Analysis) -> click.Command:
         console = open_console(stderr=as_json)
         if (check := getattr(settings, "check", None)) is not None:
             check(mlruns)
-        outcome = analysis.measure(settings, store=mlruns, console=console)
+        with wait("Loading libraries"):
+            measure = analysis.measure
+        outcome = measure(settings, store=mlruns, console=console)
         if as_json:
             click.echo(json.dumps(outcome.values, indent=2, ensure_ascii=False))
         elif outcome.sections:

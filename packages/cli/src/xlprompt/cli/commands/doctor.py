@@ -22,7 +22,7 @@ from typing import Literal
 import click
 
 from xlprompt.cli.options import json_option, mlruns_option
-from xlprompt.cli.said import in_width, say
+from xlprompt.cli.said import in_width, say, wait
 
 EXIT_MISSING = 1
 DISTRIBUTIONS = (
@@ -78,7 +78,8 @@ def command(ctx: click.Context, mlruns: Path, models: tuple[str, ...], online: b
       xlprompt doctor --model models/mine
       xlprompt doctor --online --json
     """
-    findings = list(_examine(mlruns, models, online))
+    with wait("Examining this machine"):
+        findings = list(_examine(mlruns, models, online))
     healthy = all(finding.status != "missing" for finding in findings)
     if as_json:
         click.echo(

@@ -21,7 +21,7 @@ from xlprompt.cli.options import (
     split_names,
     with_settings,
 )
-from xlprompt.cli.said import say
+from xlprompt.cli.said import say, wait
 
 _KEYS = {
     "task": "task",
@@ -94,7 +94,8 @@ def command(
     console = open_console(stderr=as_json)  # with --json, progress must not mix with the figures
     adapter = local_copy(folder)
     _check(adapter, recipes, model, device)
-    from xlprompt.training.exchange.peft_import import import_from_peft  # which waits for torch
+    with wait("Loading torch and transformers"):
+        from xlprompt.training.exchange.peft_import import import_from_peft  # which waits for torch
 
     imported = import_from_peft(
         adapter,

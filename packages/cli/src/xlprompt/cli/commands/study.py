@@ -15,6 +15,7 @@ import click
 
 from xlprompt.cli.grid_options import grid_options, grid_overrides, recipe_overrides
 from xlprompt.cli.options import given, json_option, mlruns_option, parse_settings
+from xlprompt.cli.said import wait
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +99,9 @@ def command(
       xlprompt study experiments/paper/study.yaml --executor slurm --slurm partition=gpu,minutes=240,gpus=1
     """
     from xlprompt.evaluation.terminal import offer, open_console
-    from xlprompt.studies import run_study
+
+    with wait("Loading libraries"):
+        from xlprompt.studies import run_study
 
     console = open_console(stderr=as_json)
     result = run_study(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xlprompt.cli.options import mlruns_option
-from xlprompt.cli.said import say
+from xlprompt.cli.said import say, wait
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -55,7 +55,8 @@ def command(mlruns: Path, port: int | None) -> None:
     signal.signal(signal.SIGTERM, _exit_on_signal)
     server = _start_server(store_uri(mlruns), mlruns, port, log)
     try:
-        _wait_until_up(server, port)
+        with wait("Starting the MLflow server"):
+            _wait_until_up(server, port)
         _print_addresses(store_uri(mlruns), f"http://{HOST}:{port}")
         server.wait()
     except KeyboardInterrupt:

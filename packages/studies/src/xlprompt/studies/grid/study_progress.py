@@ -33,6 +33,10 @@ class _Running:
     bar: TaskID | None = None
 
     @property
+    def told_score(self) -> str:
+        return f"best development {self.score}" if self.score else ""
+
+    @property
     def stage(self) -> str:
         if not self.steps:
             return "loading"
@@ -93,7 +97,7 @@ class StudyProgress:
             elif kind == "step":
                 cell.step, cell.steps = int(event["step"]), int(event["steps"])
             elif kind == "score":
-                cell.score = f"best development {event['metric']} {event['best']:.1f}"
+                cell.score = f"{event['metric']} {event['best']:.1f}"
             self._show(name, cell, now, event)
 
     def ended(self, name: str, word: str) -> None:
@@ -128,10 +132,10 @@ class StudyProgress:
             over = event["event"] == "score" and cell.step >= cell.steps
             # What follows the last step may take as long as the steps.
             if over and now - cell.since > _LINE_SECONDS:
-                self._line(f"{name}: {cell.last}  {cell.score}")
+                self._line(f"{name}: {cell.last}  {cell.told_score}")
             elif now - cell.told > _LINE_SECONDS:
                 cell.told = now
-                self._line(f"{name}: step {cell.step}/{cell.steps}  {cell.score}")
+                self._line(f"{name}: step {cell.step}/{cell.steps}  {cell.told_score}")
 
     def _line(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -12,6 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from xlprompt.evaluation import TaskRuns, load_runs
+from xlprompt.evaluation.terminal import open_console
+from xlprompt.evaluation.waiting import waiting
 from xlprompt.studies.analyses.ablation.findings import Ablation, compare_variants
 from xlprompt.studies.analyses.ablation.section import ablation_answer, ablation_section
 from xlprompt.studies.analyses.ablation.settings import Settings
@@ -53,14 +55,15 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     ]
     name = f"ablation-{grid_path.stem}"
     ablations: tuple[Ablation, ...] | tuple[TransferMatrix, ...]
-    if any(len(set(_trained_on(chosen).values())) > 1 for chosen in ways):
-        ablations = tuple(_transfer(chosen, ledger, missing, grid_path) for chosen in ways)
-        section = transfer_section(grid_path.stem, ablations)
-        answers = [transfer_answer(each) for each in ablations]
-    else:
-        ablations = tuple(_compare(chosen, ledger, missing, grid_path) for chosen in ways)
-        section = ablation_section(grid_path.stem, ablations)
-        answers = [ablation_answer(each) for each in ablations]
+    with waiting(console or open_console(quiet=True), "Comparing the variants"):
+        if any(len(set(_trained_on(chosen).values())) > 1 for chosen in ways):
+            ablations = tuple(_transfer(chosen, ledger, missing, grid_path) for chosen in ways)
+            section = transfer_section(grid_path.stem, ablations)
+            answers = [transfer_answer(each) for each in ablations]
+        else:
+            ablations = tuple(_compare(chosen, ledger, missing, grid_path) for chosen in ways)
+            section = ablation_section(grid_path.stem, ablations)
+            answers = [ablation_answer(each) for each in ablations]
     run_id = log_section(
         store, name, groups[0].model, section, params={"grid": grid_path.name, "seeds": len(grid.seeds)}
     )
