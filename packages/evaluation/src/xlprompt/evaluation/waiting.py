@@ -7,6 +7,7 @@ short, and a line now and then for what is counted.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -79,12 +80,17 @@ def waiting(console: Console, what: str) -> Iterator[None]:
     told = "" if usual is None else f", about {clock(usual)} the last time"
     columns = (SpinnerColumn(), folded_column("{task.description}"), _Took())
     began = time.monotonic()
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _passing(console, *columns) as progress:
         progress.add_task(what, total=None, usual=told)
         yield
     took = time.monotonic() - began
     if took >= _KEPT_FROM:
         remember(_KIND, key, f"{took:.1f}")
+
+
+def _passing(console: Console, *columns: ProgressColumn) -> Progress:
+    """A line that goes away; what is printed to a file meanwhile goes there, and not above the line."""
+    return Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
 
 
 def _usual(key: str) -> float | None:
@@ -109,7 +115,7 @@ def counted(console: Console, what: str, total: int, *, in_logs: bool = True) ->
     if not console.is_terminal or console.quiet:
         yield _Lines(console, what, total).advance if in_logs else _nothing
         return
-    with Progress(*bar_columns(), console=console, transient=True) as progress:
+    with _passing(console, *bar_columns()) as progress:
         bar = progress.add_task(what, total=total)
         yield lambda: progress.advance(bar)
 

@@ -59,5 +59,5 @@ def _of_task(counts: TaskRuns, methods: Sequence[str], trained: str, more: Seque
             also_trained_on=more,
         )
         if group := comparison.zero_shot(counts.task):
-            said.append(f"{counts.task}: {compared(method, reference, group.estimate)}")
+            said.append(f"{counts.task}, zero-shot mean: {compared(method, reference, group.estimate)}.")
     return said

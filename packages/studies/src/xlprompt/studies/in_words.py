@@ -23,6 +23,6 @@ def ruled(estimate: Estimate, above: str, below: str) -> str:
 
 
 def compared(ours: str, theirs: str, estimate: Estimate) -> str:
-    """A difference of two in words, such as `prompt minus finetune: +1.0 points (…): undecided`."""
+    """A difference of two in words, such as `prompt minus finetune is +1.0 points (…), undecided`."""
     ruling = ruled(estimate, f"{ours} is better", f"{theirs} is better")
-    return f"{ours} minus {theirs}: {points(estimate)}: {ruling}"
+    return f"{ours} minus {theirs} is {points(estimate)}, {ruling}"

@@ -194,4 +194,4 @@ def granularity_answer(findings: GranularityFindings) -> str:
             "at every share."
         )
     ruling = ruled(pooled, f"a finer cut favors {ours}", f"a finer cut favors {theirs}")
-    return f"Cutting every word changes {ours} minus {theirs} by {points(pooled)}: {ruling}."
+    return f"Cutting every word changes {ours} minus {theirs} by {points(pooled)}, {ruling}."
