@@ -1,4 +1,4 @@
-"""What a person sees at 80 x 24: a run on a pseudo-terminal, from its first line to the commands at its end."""
+"""What a person sees at 80 x 24: a run on a pseudo-terminal, from its first line to its last."""
 
 import re
 import shutil

@@ -33,8 +33,10 @@ WITHOUT_INFLUENCE = frozenset(
         "ShowProgress",
         "Tracker",
         "bar_chart",
+        "counted",
         "explain",
         "log_text",
+        "open_console",
         "plan_table",
         "read_environment",
         "run_name",
@@ -45,6 +47,7 @@ WITHOUT_INFLUENCE = frozenset(
         "sweep_table",
         "training_progress",
         "true_end_state",
+        "waiting",
         "write_pyfunc_files",
     }
 )

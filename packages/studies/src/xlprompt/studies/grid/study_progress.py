@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TaskID
 from rich.table import Column
 
-from xlprompt.evaluation.waiting import Left, folded_column
+from xlprompt.evaluation.waiting import Left, clock, folded_column
 from xlprompt.studies.executors.worker_process import Event
 
 _LINE_SECONDS = 60.0
@@ -68,7 +68,7 @@ class StudyProgress:
         """
         self._console, self._bars, self._left = console, bars, left
         self._cells, self._last = cells, last
-        self._done = 0
+        self._done, self._began = 0, time.monotonic()
         self._running: dict[str, _Running] = {}
         self._lock = threading.RLock()  # a signal handler may speak in the middle of a sentence
         self._total = bars.add_task(f"all {what}", total=cells, figures="", left=left()) if bars else None
@@ -109,7 +109,8 @@ class StudyProgress:
             if self._bars and self._total is not None:
                 if cell and cell.bar is not None:
                     self._bars.remove_task(cell.bar)
-                self._bars.update(self._total, completed=self._done, left=self._left())
+                took = "" if self._done < self._cells else f"took {clock(time.monotonic() - self._began)}"
+                self._bars.update(self._total, completed=self._done, left=took or self._left())
             self._line(f"{name}: {word}{took} ({self._done}/{self._cells}{self._tail()})")
 
     def say(self, line: str) -> None:
