@@ -41,11 +41,19 @@ def study_answers(
         except DataError as error:
             said.append(f"{task}: not compared. {error}")
             continue
-        said += _of_task(counts, methods, trained.train_language, trained.also_train_on)
+        said += task_answers(counts, methods, trained.train_language, trained.also_train_on)
     return tuple(said)
 
 
-def _of_task(counts: TaskRuns, methods: Sequence[str], trained: str, more: Sequence[str]) -> list[str]:
+def task_answers(counts: TaskRuns, methods: Sequence[str], trained: str, more: Sequence[str]) -> list[str]:
+    """Each method's zero-shot mean minus that of the reference, a sentence each.
+
+    Args:
+        counts: How the runs of one task answered.
+        methods: Those that have runs, at least two.
+        trained: The language trained on.
+        more: Further ones.
+    """
     reference = REFERENCE if REFERENCE in methods else methods[0]
     said = []
     for method in methods:

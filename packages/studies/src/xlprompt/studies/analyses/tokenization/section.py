@@ -199,7 +199,7 @@ def tokenization_answers(analysis: TokenizationAnalysis, *, model: str) -> list[
             continue
         ruling = "decided" if plain.low > 0 or plain.high < 0 else "undecided"
         said.append(
-            f"{row.task}: tokens a word go with the difference between methods at {plain.rho:+.2f} "
-            f"({plain.low:+.2f} to {plain.high:+.2f}): {ruling}."
+            f"{row.task}: rank correlation of tokens a word with the difference between methods "
+            f"{plain.rho:+.2f} (95 % interval {plain.low:+.2f} to {plain.high:+.2f}), {ruling}."
         )
     return said

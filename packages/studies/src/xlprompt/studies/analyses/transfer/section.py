@@ -136,7 +136,7 @@ def transfer_answer(matrix: TransferMatrix) -> str:
         if kinship.adjusted is not None and kinship.low is not None and kinship.high is not None:
             ruling = "decided" if kinship.low > 0 or kinship.high < 0 else "undecided"
             said += (
-                f" Sharing a {kinship.trait} goes with the score at {kinship.adjusted:+.2f} "
-                f"({kinship.low:+.2f} to {kinship.high:+.2f}): {ruling}."
+                f" Rank correlation of the score with sharing a {kinship.trait} {kinship.adjusted:+.2f} "
+                f"(95 % interval {kinship.low:+.2f} to {kinship.high:+.2f}), {ruling}."
             )
     return said
