@@ -20,7 +20,7 @@ import click
 
 from xlprompt.cli.file_errors import file_errors_explained
 from xlprompt.cli.groups import Commands
-from xlprompt.evaluation.commands import COMMANDS
+from xlprompt.evaluation.commands import COMMANDS, NAME, program
 from xlprompt.training.store.shown.origin import working_for
 
 # Read by OpenMP when torch is imported: how long an idle thread spins before it sleeps. A moment is
@@ -38,6 +38,13 @@ class XlpromptGroup(Commands):
     """The group of all commands, which turns known errors into one red line."""
 
     names = COMMANDS
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the program; usage and hints name it as it is typed here."""
+        if len(args) < 2 and not extra.get("prog_name"):
+            # What a shell is given to complete commands with, click makes of the bare name.
+            extra["prog_name"] = NAME if f"_{NAME.upper()}_COMPLETE" in os.environ else program()
+        return super().main(*args, **extra)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
