@@ -3,7 +3,7 @@
 import shlex
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlprompt.evaluation.folding import folded, folded_command
@@ -12,6 +12,7 @@ WORD = st.text(alphabet="abcdefg%.,:", min_size=1, max_size=30)
 SHELL_WORD = st.one_of(WORD, st.text(alphabet="ab c", min_size=1, max_size=20).map(shlex.quote))
 
 
+@settings(max_examples=40)
 @given(st.lists(WORD, min_size=1, max_size=40), st.integers(40, 120))
 def test_words_stay_whole_and_lines_fit(words, width):
     shown = folded(" ".join(words), width)
@@ -19,6 +20,7 @@ def test_words_stay_whole_and_lines_fit(words, width):
     assert all(len(line) <= width for line in shown.split("\n"))
 
 
+@settings(max_examples=40)
 @given(st.lists(SHELL_WORD, min_size=1, max_size=15), st.integers(40, 120))
 def test_a_folded_command_is_the_same_command(words, width):
     shown = folded_command("  xlprompt " + " ".join(words), width)
