@@ -109,10 +109,17 @@ unused := $(filter-out $(taken) SHELL MAKE% MFLAGS GNUMAKEFLAGS .%,$(given))
 near = $(addprefix Did you mean ,$(addsuffix ?,$(shell $(python) -c 'import difflib, sys; \
     print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' $(call quote,$(1)) $(variables) 2>/dev/null)))
 unknown := $(filter-out $(variables),$(unused))
-$(if $(unknown),$(error $(foreach v,$(unknown),There is no variable $v. $(call near,$v)) See: make help-variables))
+# Lines of 80 columns, which make would not fold.
+define line
+
+
+endef
+$(if $(unknown),$(error $(foreach v,$(unknown),$(line)There is no variable $v. $(call near,$v))$(line)See: make \
+    help-variables))
 in_dry_run := $(findstring n,$(firstword -$(MAKEFLAGS)))
-$(if $(unused),$(if $(in_dry_run),$(warning make $(goals) takes no $(unused)),$(error make $(goals) takes no \
-    $(unused). It takes $(taken))))
+it_takes = It takes $(wordlist 1,8,$(taken))$(if $(word 9,$(taken)),$(line)$(wordlist 9,18,$(taken)))
+$(if $(unused),$(if $(in_dry_run),$(warning make $(goals) takes no $(unused)),$(error $(line)make $(goals) takes \
+    no $(unused). $(line)$(it_takes))))
 $(if $(and $(filter RECIPE,$(given)),$(filter SCALE,$(given))),$(error SCALE chooses among the recipes of \
     experiments/, and RECIPE names one. Leave one of them out))
 
@@ -151,8 +158,8 @@ $(runs): $(ready)
 	@$(call train,$@)
 
 train: $(ready) ## Train on a task of your own and score its languages; DATA=<folder> METHOD=prompt SCALE=gemma
-	@test -n $(call quote,$(strip $(DATA)$(RECIPE))) || { echo "Name the folder of your task: make train DATA=../topics." \
-	    "xlprompt data new ../topics writes one" >&2; exit 1; }
+	@test -n $(call quote,$(strip $(DATA)$(RECIPE))) || { echo "Name the folder of your task: make train DATA=../topics" >&2; \
+	    echo "This writes one: $(bin)/xlprompt data new ../topics" >&2; exit 1; }
 	@$(call train,own-$(or $(strip $(METHOD)),prompt))
 
 ##@ studies Many runs, and what they say
@@ -160,8 +167,8 @@ all-tasks: $(ready) ## Run every task, method and seed that has not been run, an
 	@$(call study)
 
 ablation: $(ready) ## Run the variants of experiments/ablations/NAME.yaml and compare them; NAME=scheme
-	@test -n $(call quote,$(strip $(NAME))) || { echo "Name the ablation: make ablation NAME=scheme; there are" \
-	    $(notdir $(basename $(wildcard experiments/ablations/*.yaml))) >&2; exit 1; }
+	@test -n $(call quote,$(strip $(NAME))) || { echo "Name the ablation: make ablation NAME=scheme. There are" \
+	    $(notdir $(basename $(wildcard experiments/ablations/*.yaml))) | fold -s -w 80 >&2; exit 1; }
 	@$(strip $(bin)/xlprompt study $(ablation) $(call option,--executor,$(EXECUTOR)) $(call option,--slurm,$(SLURM)) \
 	    $(call option,--workers,$(WORKERS)) $(call option,--engine,$(ENGINE)))
 	@$(strip $(bin)/xlprompt analyze ablation $(ablation))
