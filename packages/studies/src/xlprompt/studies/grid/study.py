@@ -18,7 +18,6 @@ from rich.console import Console
 
 from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.waiting import waiting
-from xlprompt.studies.answers import study_answers
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.executors.choose import make_executor
 from xlprompt.studies.executors.executor import Executor, shared_memory
@@ -358,6 +357,8 @@ def _answers(results: Sequence[GroupResult], ledger: Ledger) -> tuple[str, ...]:
     """What the methods come to; the variants of an ablation are `xlprompt analyze ablation`'s to compare."""
     if any(result.group.variant for result in results):
         return ()
+    from xlprompt.studies.answers import study_answers  # which waits for scipy
+
     runs = {
         (result.group.task, result.group.method, seed): run
         for result in results
