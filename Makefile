@@ -1,6 +1,7 @@
 # The front door of xlprompt: `make` lists what there is. A target that needs the environment makes it first.
 
-# Variables, on the command line or exported; one given empty counts as not given. `make help` prints these lines.
+# Variables, on the command line or exported; one given empty counts as not given. `make help-variables` prints these
+# lines, and `make help-studies`, say, the names of those that its targets take.
 #: SCALE   mini        mini: bundled model and data, minutes; gemma: Gemma 3 270M on DATA; paper: XGLM-564M on the hub
 #: MODEL   (recipe)    xglm-nano, gemma-3-270m, facebook/xglm-564M, any hub id, or a folder in transformers' format
 #: DATA    (recipe)    mini, hub, or a folder with the official files, JSON Lines or a task of your own (make data-check)
@@ -108,47 +109,43 @@ unused := $(filter-out $(taken) SHELL MAKE% MFLAGS GNUMAKEFLAGS .%,$(given))
 near = $(addprefix Did you mean ,$(addsuffix ?,$(shell $(python) -c 'import difflib, sys; \
     print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' $(call quote,$(1)) $(variables) 2>/dev/null)))
 unknown := $(filter-out $(variables),$(unused))
-$(if $(unknown),$(error $(foreach v,$(unknown),There is no variable $v. $(call near,$v)) See: make help))
+# Lines of 80 columns, which make would not fold.
+define line
+
+
+endef
+$(if $(unknown),$(error $(foreach v,$(unknown),$(line)There is no variable $v. $(call near,$v))$(line)See: make \
+    help-variables))
 in_dry_run := $(findstring n,$(firstword -$(MAKEFLAGS)))
-$(if $(unused),$(if $(in_dry_run),$(warning make $(goals) takes no $(unused)),$(error make $(goals) takes no \
-    $(unused). It takes $(taken))))
+it_takes = It takes $(wordlist 1,8,$(taken))$(if $(word 9,$(taken)),$(line)$(wordlist 9,18,$(taken)))
+$(if $(unused),$(if $(in_dry_run),$(warning make $(goals) takes no $(unused)),$(error $(line)make $(goals) takes \
+    no $(unused). $(line)$(it_takes))))
 $(if $(and $(filter RECIPE,$(given)),$(filter SCALE,$(given))),$(error SCALE chooses among the recipes of \
     experiments/, and RECIPE names one. Leave one of them out))
 
-.PHONY: help setup $(runs) train all-tasks ablation search report publish analyze granularity align \
+# `make help` is one screen: a line for each topic. The topics begin at the lines with ##@, and end at the next one.
+helps := $(addprefix help-,$(filter-out start,$(shell awk -v topics=1 -f .ci/help.awk Makefile)) variables)
+help = @awk -v tasks='$(tasks)' -v topic='$(1)' -v taken='$(2)' -f .ci/help.awk Makefile
+taken_by = $(foreach target,$(shell awk -v topic='$(1)' -v names=1 -f .ci/help.awk Makefile),$(takes.$(target)))
+
+.PHONY: help $(helps) setup $(runs) train all-tasks ablation search report publish analyze granularity align \
     nano ui params data-check doctor docs screenshots \
     test test-slow lint format bench bench-methods lock clean
 
-help: ## List the targets and the variables
-	@echo "xlprompt: cross-lingual prompt tuning of decoder language models"
-	@echo
-	@echo "Targets:"
-	@awk -F ':.*## ' '/^#> / {print " " substr($$0, 3)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
-	@echo
-	@echo "TASK is one of $(tasks), as in: make xnli-prompt"
-	@echo
-	@echo "Variables and their defaults, as in: make xnli-prompt SCALE=gemma DATA=../data LIMIT=2000"
-	@sed -n 's/^#: /  /p' Makefile
+##@ start What to type first
+#> xnli-prompt   Train on English, score 20 languages: a minute or two
+#> all-tasks     Compare methods by task and seed; goes on where stopped
+#> report        What the runs came to: answer, tables, figures, claims
+#> ui            The runs in MLflow's pages, on this machine
+#> doctor        What this machine can do, and what is missing
+help:
+	$(call help,)
 
-setup: $(ready) ## Make .venv from requirements.lock (every target below that needs it does so by itself)
+$(helps): help-%:
+	$(call help,$*,$(sort $(call taken_by,$*)))
 
-$(ready): requirements.lock $(foreach p,$(packages),packages/$(p)/pyproject.toml)
-	@command -v $(python) >/dev/null || { echo "There is no "$(python)" here. Install Python 3.11 or newer," \
-	    "or name the one to use: make setup PYTHON=python3.11" >&2; exit 1; }
-	@$(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo $(python)" is older than Python 3.11." \
-	    "Install a newer one and name it: make setup PYTHON=python3.11" >&2; exit 1; }
-	@$(python) -c 'import ensurepip, venv' 2>/dev/null || { echo $(python)" cannot make virtual environments." \
-	    "Install its venv package (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
-	@echo "Setting up .venv from requirements.lock (once; a few minutes)"
-	@test -e $@ || $(python) -m venv --clear .venv
-	@rm -f $@
-	@$(bin)/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement requirements.lock
-	@$(bin)/python -m compileall -qq -j 0 .venv/lib || true # pip would do it on one core; some files are no Python
-	@$(bin)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-	    $(foreach p,$(packages),--editable packages/$(p))
-	@touch $@
-
-# Each task by each method. `make help` has a line for each method.
+##@ runs One run
+# Each task by each method. `make help-runs` has a line for each method.
 #> TASK-prompt    Tune prompts in every layer on English, score every language
 #> TASK-finetune  Fine-tune every weight
 #> TASK-head      Train nothing but the head on the frozen model
@@ -161,16 +158,17 @@ $(runs): $(ready)
 	@$(call train,$@)
 
 train: $(ready) ## Train on a task of your own and score its languages; DATA=<folder> METHOD=prompt SCALE=gemma
-	@test -n $(call quote,$(strip $(DATA)$(RECIPE))) || { echo "Name the folder of your task: make train DATA=../topics." \
-	    "xlprompt data new ../topics writes one" >&2; exit 1; }
+	@test -n $(call quote,$(strip $(DATA)$(RECIPE))) || { echo "Name the folder of your task: make train DATA=../topics" >&2; \
+	    echo "This writes one: $(bin)/xlprompt data new ../topics" >&2; exit 1; }
 	@$(call train,own-$(or $(strip $(METHOD)),prompt))
 
+##@ studies Many runs, and what they say
 all-tasks: $(ready) ## Run every task, method and seed that has not been run, and sum up; SEEDS=3
 	@$(call study)
 
 ablation: $(ready) ## Run the variants of experiments/ablations/NAME.yaml and compare them; NAME=scheme
-	@test -n $(call quote,$(strip $(NAME))) || { echo "Name the ablation: make ablation NAME=scheme; there are" \
-	    $(notdir $(basename $(wildcard experiments/ablations/*.yaml))) >&2; exit 1; }
+	@test -n $(call quote,$(strip $(NAME))) || { echo "Name the ablation: make ablation NAME=scheme. There are" \
+	    $(notdir $(basename $(wildcard experiments/ablations/*.yaml))) | fold -s -w 80 >&2; exit 1; }
 	@$(strip $(bin)/xlprompt study $(ablation) $(call option,--executor,$(EXECUTOR)) $(call option,--slurm,$(SLURM)) \
 	    $(call option,--workers,$(WORKERS)) $(call option,--engine,$(ENGINE)))
 	@$(strip $(bin)/xlprompt analyze ablation $(ablation))
@@ -188,6 +186,7 @@ publish: $(ready) ## Put the study's tables, figures and runs into docs/results 
 	    $(call option,--train-language,$(TRAIN_LANG)) $(call option,--runs,$(RUNS)) $(ARGS))
 	@$(bin)/python docs/overview.py
 
+##@ analyses Why it transfers
 analyze: $(ready) ## Say how finely MODEL's tokenizer cuts each language of DATA; ARGS="--task xnli"
 	@$(strip $(bin)/xlprompt analyze tokenization $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) \
 	    $(call option,--limit,$(LIMIT)) $(call option,--runs,$(RUNS)) $(ARGS))
@@ -201,6 +200,7 @@ align: $(ready) ## Score a study's models with languages aligned by unlabelled s
 	    $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) $(call option,--limit,$(LIMIT)) \
 	    $(call option,--workers,$(WORKERS)) $(ARGS))
 
+##@ look Runs, models, data, machine
 nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on with it; BALANCED=1 for its control
 	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(if $(call on,$(BALANCED)),-balanced).yaml $(ARGS))
 
@@ -216,6 +216,25 @@ data-check: $(ready) ## Say what the folder DATA holds and what is wrong with it
 
 doctor: $(ready) ## Check this machine, the environment, the caches and the MLflow store
 	@$(strip $(bin)/xlprompt doctor $(ARGS))
+
+##@ develop Work on xlprompt
+setup: $(ready) ## Make .venv from requirements.lock (every target below that needs it does so by itself)
+
+$(ready): requirements.lock $(foreach p,$(packages),packages/$(p)/pyproject.toml)
+	@command -v $(python) >/dev/null || { echo "There is no "$(python)" here. Install Python 3.11 or newer," \
+	    "or name the one to use: make setup PYTHON=python3.11" >&2; exit 1; }
+	@$(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo $(python)" is older than Python 3.11." \
+	    "Install a newer one and name it: make setup PYTHON=python3.11" >&2; exit 1; }
+	@$(python) -c 'import ensurepip, venv' 2>/dev/null || { echo $(python)" cannot make virtual environments." \
+	    "Install its venv package (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Setting up .venv from requirements.lock (once; a few minutes)"
+	@test -e $@ || $(python) -m venv --clear .venv
+	@rm -f $@
+	@$(bin)/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement requirements.lock
+	@$(bin)/python -m compileall -qq -j 0 .venv/lib || true # pip would do it on one core; some files are no Python
+	@$(bin)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	    $(foreach p,$(packages),--editable packages/$(p))
+	@touch $@
 
 docs: $(ready) ## Build the site of docs/ into build/site; a warning is an error
 	@$(site) $(ARGS)

@@ -1,5 +1,6 @@
 """Variants are compared with the first of them, by the statistics of any two methods."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from simulated_studies import make_runs
 
 from xlprompt.evaluation import TaskRuns, compare
 from xlprompt.studies.analyses.ablation.findings import compare_variants
-from xlprompt.studies.analyses.ablation.section import ablation_section
+from xlprompt.studies.analyses.ablation.section import ablation_answer, ablation_section
 from xlprompt.studies.reports.page import Image, Section, Table
 
 
@@ -136,3 +137,11 @@ def test_trained_on_all_languages_nothing_is_left_for_a_zero_shot_mean(runs):
     expected = np.mean([runs.languages[code].scores[runs.of("long")].mean() for code in high])
     assert levels.rows[1][1].startswith(f"{expected:.1f} (+")
     assert levels.rows[1][1].endswith("*)")
+
+
+def test_the_answer_counts_variants_by_verdict_and_names_the_highest(ablation):
+    said = ablation_answer(ablation)
+    assert said.startswith("xnli prompt: of 1 variants beside short, 1 better, 0 worse, 0 undecided")
+    assert re.search(
+        r"Highest: long minus short is \+\d+\.\d points \(95 % interval .*\), long is better\.$", said
+    )

@@ -7,7 +7,7 @@ from simulated_studies import by_resources, make_runs
 
 from xlprompt.evaluation import Verdict, compare, judge
 from xlprompt.studies.analyses.alignment.findings import HEAD, Gain, curve_of, leading_kind
-from xlprompt.studies.analyses.alignment.section import alignment_section, changed_verdicts
+from xlprompt.studies.analyses.alignment.section import alignment_answers, alignment_section, changed_verdicts
 from xlprompt.studies.reports.page import Image, Section, Table, html_page
 
 
@@ -123,3 +123,10 @@ def test_one_seed_has_a_gain_and_no_verdict_on_languages():
     found = table(alignment_section([Gain("nano", "prompt", "mean", comparison)], {}, ()), "xnli")
     assert "±" in found.rows[1][5]
     assert found.rows[1][6] == "–"
+
+
+def test_the_answers_say_by_method_and_kind_in_how_many_tasks_it_helps(gains):
+    said = alignment_answers(gains)
+    assert len(said) == len(gains)
+    assert said[1].startswith("prompt with mean_scale: of 1 task, 1 better, 0 worse, 0 undecided")
+    assert "Largest change: xnli, +" in said[1]

@@ -8,7 +8,7 @@ import pytest
 from xlprompt.evaluation import TaskRuns
 from xlprompt.evaluation.comparison.counts import Counts
 from xlprompt.studies.analyses.granularity.findings import ALL, compare_shares, method_at, slope_weights
-from xlprompt.studies.analyses.granularity.section import granularity_section
+from xlprompt.studies.analyses.granularity.section import granularity_answer, granularity_section
 from xlprompt.studies.reports.page import Image, Table
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -133,3 +133,14 @@ def test_languages_that_fall_to_the_baseline_are_no_evidence():
     assert findings.pooled == spanish.difference
     alone = {"xnli": TaskRuns("xnli", "accuracy", "test", xnli.runs, fallen)}
     assert compare_shares(alone, SHARES).pooled is None
+
+
+def test_the_answer_says_what_a_finer_cut_does_to_the_difference():
+    said = granularity_answer(compare_shares(make_sweep({"prompt": -5.0, "finetune": -15.0}), SHARES))
+    assert said.startswith("Cutting every word changes prompt minus finetune by +")
+    assert said.endswith("a finer cut favors prompt.")
+
+
+def test_where_both_methods_guess_the_answer_is_undecided():
+    runs = make_sweep({"prompt": 0.0, "finetune": 0.0}, majority=90.0)
+    assert granularity_answer(compare_shares(runs, SHARES)).startswith("Undecided: ")

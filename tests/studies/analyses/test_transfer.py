@@ -8,7 +8,7 @@ from xlprompt.data import language
 from xlprompt.evaluation import TaskRuns
 from xlprompt.evaluation.comparison.counts import Counts
 from xlprompt.studies.analyses.transfer.findings import kinship, transfer_matrix
-from xlprompt.studies.analyses.transfer.section import transfer_section
+from xlprompt.studies.analyses.transfer.section import transfer_answer, transfer_section
 from xlprompt.studies.reports.page import Image, Section, Table
 
 TRAINED_ON = ("en", "ru", "ar", "hi", "tr", "fi")
@@ -112,3 +112,7 @@ def test_variants_of_one_training_language_make_no_matrix(matrix):
     runs = TaskRuns("xnli", "accuracy", "test", (("a", 0), ("b", 0)), counts)
     with pytest.raises(ValueError, match="same training language"):
         transfer_matrix(runs, {"a": "en", "b": "en"}, method="prompt")
+
+
+def test_the_answer_names_the_best_language_to_train_on(matrix):
+    assert transfer_answer(matrix).startswith("xnli lora: trained on English it scores highest elsewhere, ")

@@ -1,9 +1,11 @@
 """What a study says in plain lines, where there is no terminal."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
+from screens import COLUMNS, replay
 
 from xlprompt.studies.grid import study_progress as module
 from xlprompt.studies.grid.study_progress import study_progress
@@ -52,3 +54,22 @@ def test_a_long_run_says_that_it_has_come_to_scoring(clock):
 def test_a_short_one_has_no_line_but_its_first_and_last(clock):
     events = [(0, {"event": "started"}), (10, step(1)), (20, step(4)), (30, SCORE)]
     assert lines_of(events, clock) == ["pos seed 0: started", "pos seed 0: finished after 30 s (1/1)"]
+
+
+def test_on_a_terminal_cells_keep_count_and_time_left(clock):
+    console = Console(
+        file=io.StringIO(), force_terminal=True, width=COLUMNS, height=24, get_time=clock.monotonic
+    )
+    name = "xnli-finetune layers seed 0"
+    with study_progress(console, cells=2, left=lambda: "about 3 h 20 min left") as progress:
+        progress.event(name, {"event": "started"})
+        for number in (1, 2):
+            clock.now += 30
+            progress.event(name, step(number))
+        progress.event(name, SCORE)
+        progress._bars.refresh()
+    seen = replay(console.file.getvalue())
+    assert seen.widest <= COLUMNS
+    drawn = [line for line in seen.screen if line.strip()]
+    assert re.match(r"all cells +0/2 +about 3 h 20 min left", drawn[0])
+    assert re.search(rf"{name} +2/4 +1:00 left +training +accuracy 81.2", " ".join(drawn[1:]))

@@ -1,9 +1,11 @@
 import io
 import math
+import re
 
 import pytest
 import torch
 from rich.console import Console
+from screens import COLUMNS, replay
 
 from xlprompt.data import TASKS
 from xlprompt.data.encoding.batches import training_steps
@@ -191,16 +193,26 @@ def test_entity_f1_chooses_the_checkpoint_for_named_entities(run, recipe):
     assert tracker.series("validation/f1/en")
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_shows_loss_rate_speed_time_left_and_best_score(terminal):
-    text = io.StringIO()
-    console = Console(file=text, force_terminal=terminal, width=120)
-    with training_progress(console, steps=2, metric="accuracy") as progress:
-        progress.stepped(Step(1, loss=1.25, learning_rate=1e-3, tokens_per_second=1234.0))
+def steps_shown(console):
+    with training_progress(console, steps=1200, metric="accuracy") as progress:
+        progress.stepped(Step(1, loss=1.25, learning_rate=1e-3, tokens_per_second=123456.0))
         progress.scored(Development(1, Score(50.0), loss=1.0, best_score=51.5, best_step=1))
-        progress.stepped(Step(2, loss=1.125, learning_rate=1e-3, tokens_per_second=1234.0))
-    shown = text.getvalue()
-    assert "1.125" in shown
-    assert "1,234" in shown
-    assert "51.50" in shown
-    assert ("\x1b" in shown) is terminal
+        progress.stepped(Step(1200, loss=1.125, learning_rate=1e-3, tokens_per_second=123456.0))
+    return console.file.getvalue()
+
+
+def test_in_a_log_progress_is_lines_with_loss_rate_speed_time_left_and_best_score():
+    shown = steps_shown(Console(file=io.StringIO(), width=80))
+    assert shown.splitlines() == [
+        "step 1/1200  development accuracy 50.00  (best 51.50 at step 1)",
+        "step 1200/1200  loss 1.1250  lr 1.00e-03  123,456 tokens/s  0:00 left",
+    ]
+
+
+def test_on_a_terminal_the_bar_has_count_and_time_and_the_figures_a_line_of_their_own():
+    console = Console(file=io.StringIO(), force_terminal=True, width=COLUMNS, height=24)
+    seen = replay(steps_shown(console))
+    assert seen.widest <= COLUMNS
+    bar, figures = [line for line in seen.screen if line.strip()]
+    assert re.fullmatch(r"training +━+ 1200/1200 took 0:00", bar)
+    assert figures == "  loss 1.125  lr 1.0e-03  123,456 tokens/s  accuracy 51.50 at 1"

@@ -5,13 +5,37 @@ from __future__ import annotations
 import difflib
 import importlib
 import keyword
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import click
 
+from xlprompt.evaluation.commands import NAME, as_typed
+from xlprompt.evaluation.folding import folded_command
+
+_EXAMPLE = re.compile(rf" +(?:cat \S+ \| )?{NAME} ")
 _TEXTS = ("first", "second", "texts")  # of predict; whether such a text may be empty is a question of data
+
+
+class _Help(click.HelpFormatter):
+    """Help that can be pasted from: commands stand as they are typed here, and are folded as commands."""
+
+    def write_text(self, text: str) -> None:
+        """Write a text; the lines of examples are commands."""
+        width = self.width - self.current_indent
+        lines = (
+            folded_command(as_typed(line), width) if _EXAMPLE.match(line) else as_typed(line)
+            for line in text.split("\n")
+        )
+        super().write_text("\n".join(lines))
+
+
+class Context(click.Context):
+    """Of every command, so that all have this help."""
+
+    formatter_class = _Help
 
 
 class Commands(click.Group):
@@ -21,6 +45,7 @@ class Commands(click.Group):
     """
 
     names: Sequence[str] = ()
+    context_class = Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands, in the order in which a newcomer meets them."""
@@ -33,6 +58,7 @@ class Commands(click.Group):
         name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
         module = importlib.import_module(f"xlprompt.cli.commands.{name}")
         command: click.Command = module.command
+        command.context_class = Context
         return command
 
     def resolve_command(

@@ -12,39 +12,20 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from xlprompt.cli.file_errors import file_errors_explained
 from xlprompt.cli.groups import Commands
+from xlprompt.evaluation.commands import COMMANDS, NAME, program
 from xlprompt.training.store.shown.origin import working_for
 
 # Read by OpenMP when torch is imported: how long an idle thread spins before it sleeps. A moment is
 # as fast as forever and leaves the cores to others; not at all makes a small model's step a quarter slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-
-COMMANDS = (
-    "train",
-    "evaluate",
-    "predict",
-    "serve",
-    "runs",
-    "inspect",
-    "study",
-    "search",
-    "report",
-    "publish",
-    "analyze",
-    "params",
-    "export",
-    "import",
-    "push",
-    "data",
-    "pretrain",
-    "doctor",
-    "ui",
-)
 
 _ARGUMENTS = "xlprompt.arguments"
 _ESCAPED = "xlprompt-escaped"
@@ -58,6 +39,13 @@ class XlpromptGroup(Commands):
 
     names = COMMANDS
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the program; usage and hints name it as it is typed here."""
+        if len(args) < 2 and not extra.get("prog_name"):
+            # What a shell is given to complete commands with, click makes of the bare name.
+            extra["prog_name"] = NAME if f"_{NAME.upper()}_COMPLETE" in os.environ else program()
+        return super().main(*args, **extra)
+
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
@@ -66,14 +54,15 @@ class XlpromptGroup(Commands):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors=_ESCAPED)
         given = list(args)
-        context = super().make_context(info_name, args, parent, **extra)
+        with _folded_errors():
+            context = super().make_context(info_name, args, parent, **extra)
         context.meta[_ARGUMENTS] = given
         return context
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the subcommand; an error that xlprompt raised on purpose ends in a message and exit code 2."""
         try:
-            with file_errors_explained(), working_for(ctx.meta[_ARGUMENTS]):
+            with _folded_errors(), file_errors_explained(), working_for(ctx.meta[_ARGUMENTS]):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             click.secho("Interrupted.", fg="red", err=True)
@@ -81,10 +70,25 @@ class XlpromptGroup(Commands):
         except Exception as error:
             if ctx.params.get("debug") or not _is_for_the_user(error):
                 raise
+            from xlprompt.cli.said import say
             from xlprompt.data.printable import printable
 
-            click.secho(f"Error: {printable(str(error), keep=_LINE_END)}", fg="red", err=True)
+            say(f"Error: {printable(str(error), keep=_LINE_END)}", err=True, fg="red")
             ctx.exit(EXIT_USER_ERROR)
+
+
+@contextmanager
+def _folded_errors() -> Iterator[None]:
+    """Within it the errors of a call, which click shows, are folded for the terminal."""
+    from xlprompt.cli.said import in_width
+
+    try:
+        yield
+    except click.ClickException as error:
+        word = "Error: "  # which click puts before it
+        shown = in_width(f"{word}{error.format_message()}", sys.stderr).removeprefix(word)
+        error.format_message = lambda: shown  # type: ignore[method-assign]
+        raise
 
 
 def _is_for_the_user(error: Exception) -> bool:
@@ -120,6 +124,15 @@ class _SaidOnce(logging.Filter):
         return is_new
 
 
+class _LogLines(logging.Handler):
+    """Lines of the log as all else is printed: above a live line, and folded for a terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from xlprompt.cli.said import say
+
+        say(self.format(record), err=True)
+
+
 def _version() -> str:
     try:
         return importlib.metadata.version("xlprompt-cli")
@@ -143,7 +156,7 @@ def main(debug: bool) -> None:
       xlprompt train experiments/mini/xnli-prompt.yaml
       xlprompt ui
     """
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[_LogLines()])
     logging.getLogger("xlprompt").setLevel(logging.DEBUG if debug else logging.INFO)
     for handler in logging.getLogger().handlers:
         handler.filters[:] = [each for each in handler.filters if not isinstance(each, _SaidOnce)]

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from xlprompt.cli.said import say
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # MLflow's own settings that runs do not go by. Of its settings MLFLOW_TRACKING_URI alone says where they go.
@@ -25,14 +27,14 @@ def _say_which_store(ctx: click.Context, parameter: click.Parameter, value: Path
         from xlprompt.training.store.shared.server import tracking_server, without_password
 
         if server := tracking_server(value):
-            click.echo(
+            say(
                 f"Runs are tracked at {without_password(server)} (MLFLOW_TRACKING_URI); training states and "
                 f"logs are in {value}.",
                 err=True,
             )
     if given := [name for name in _UNUSED if os.environ.get(name)]:
         where = "is" if len(given) == 1 else "are"
-        click.echo(f"{', '.join(given)} {where} set and not used.", err=True)
+        say(f"{', '.join(given)} {where} set and not used.", err=True)
     return value
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Column, Table
 
-_WHOLE = 10  # letters of a word that stay on one line, such as an alignment's name
+_WHOLE = 13  # letters of a word that stay on one line, such as a variant's name
 _ENDLESS = 10_000
 
 

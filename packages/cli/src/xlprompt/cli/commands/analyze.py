@@ -29,6 +29,7 @@ from xlprompt.cli.options import (
     split_numbers,
     split_shares,
 )
+from xlprompt.cli.said import say, wait
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -59,7 +60,10 @@ class _Analyses(Commands):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, made of the analysis' settings."""
-        return next((_command(each) for each in _analyses() if each.name == cmd_name), None)
+        command = next((_command(each) for each in _analyses() if each.name == cmd_name), None)
+        if command is not None:
+            command.context_class = self.context_class
+        return command
 
 
 def _analyses() -> Sequence[Analysis]:
@@ -96,14 +100,18 @@ def _command(analysis: Analysis) -> click.Command:
         console = open_console(stderr=as_json)
         if (check := getattr(settings, "check", None)) is not None:
             check(mlruns)
-        outcome = analysis.measure(settings, store=mlruns, console=console)
+        with wait("Loading libraries"):
+            measure = analysis.measure
+        outcome = measure(settings, store=mlruns, console=console)
         if as_json:
             click.echo(json.dumps(outcome.values, indent=2, ensure_ascii=False))
         elif outcome.sections:
+            for answer in outcome.answers:
+                console.print(answer, highlight=False, markup=False, soft_wrap=True)
             show_tables(console, outcome.tables)
             show_sections(console, outcome.sections, out / outcome.out)
             for note in outcome.notes:
-                click.echo(note)
+                say(note)
         if outcome.exit_code:
             raise SystemExit(outcome.exit_code)
 

@@ -22,6 +22,7 @@ from typing import Literal
 import click
 
 from xlprompt.cli.options import json_option, mlruns_option
+from xlprompt.cli.said import in_width, say, wait
 
 EXIT_MISSING = 1
 DISTRIBUTIONS = (
@@ -77,7 +78,8 @@ def command(ctx: click.Context, mlruns: Path, models: tuple[str, ...], online: b
       xlprompt doctor --model models/mine
       xlprompt doctor --online --json
     """
-    findings = list(_examine(mlruns, models, online))
+    with wait("Examining this machine"):
+        findings = list(_examine(mlruns, models, online))
     healthy = all(finding.status != "missing" for finding in findings)
     if as_json:
         click.echo(
@@ -86,10 +88,11 @@ def command(ctx: click.Context, mlruns: Path, models: tuple[str, ...], online: b
     else:
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
-            status = click.style(f"{finding.status:<7}", fg=COLORS[finding.status])
-            click.echo(f"{status}  {finding.name:<{width}}  {finding.detail}")
+            line = f"{finding.status:<7}  {finding.name:<{width}}  {finding.detail}"
+            shown, status = in_width(line, sys.stdout, width + 11), finding.status
+            click.echo(click.style(status, fg=COLORS[status]) + shown.removeprefix(status))
             if finding.fix:
-                click.echo(f"{'':<{width + 11}}-> {finding.fix}")
+                say(f"{'':<{width + 11}}-> {finding.fix}", hanging=3)
     if not healthy:
         ctx.exit(EXIT_MISSING)
 

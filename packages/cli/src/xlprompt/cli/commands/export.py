@@ -18,6 +18,7 @@ from xlprompt.cli.options import (
     model_place_option,
     refuse_unused,
 )
+from xlprompt.cli.said import say, wait
 
 PEFT = "peft"
 PREDICTIONS = ("xtreme", "conll", "ud")
@@ -98,9 +99,10 @@ def _export_model(run: str, folder: Path, model: str | None, mlruns: Path, as_js
     read_metadata(directory)
     if model is not None:
         require_model(model)
-    from xlprompt.training.exchange.peft_export import export_to_peft  # which waits for torch
+    with wait("Writing the adapter and comparing it"):
+        from xlprompt.training.exchange.peft_export import export_to_peft  # which waits for torch
 
-    exported = export_to_peft(load_checkpoint(directory), folder, model=model)
+        exported = export_to_peft(load_checkpoint(directory), folder, model=model)
     if as_json:
         said = {
             "folder": str(exported.folder),
@@ -110,10 +112,8 @@ def _export_model(run: str, folder: Path, model: str | None, mlruns: Path, as_js
         click.echo(json.dumps(said, indent=2, ensure_ascii=False))
         return
     for note in exported.notes:
-        click.echo(note, err=True)
-    click.echo(
-        f"PEFT's hidden states differ from the checkpoint's by {exported.difference:.1e} at most.", err=True
-    )
+        say(note, err=True)
+    say(f"PEFT's hidden states differ from the checkpoint's by {exported.difference:.1e} at most.", err=True)
     click.echo(exported.folder)
 
 
@@ -130,11 +130,12 @@ def _export_predictions(
     from xlprompt.training.store.find import find_run_id
 
     run_id = find_run_id(run, mlruns)
-    from xlprompt.training.exports.predictions import export_predictions  # which waits for torch
+    with wait("Writing the predictions"):
+        from xlprompt.training.exports.predictions import export_predictions  # which waits for torch
 
-    exported = export_predictions(
-        run_id, form, folder, store=mlruns, split=split, source=data, languages=languages
-    )
+        exported = export_predictions(
+            run_id, form, folder, store=mlruns, split=split, source=data, languages=languages
+        )
     if as_json:
         said = {
             "files": list(map(str, exported.files)),
@@ -145,4 +146,4 @@ def _export_predictions(
         return
     click.echo(f"{len(exported.files)} files in {folder}. Score them with\n  {exported.command}")
     for note in exported.notes:
-        click.echo(f"Note: {note}")
+        say(f"Note: {note}")

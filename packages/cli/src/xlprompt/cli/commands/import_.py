@@ -21,6 +21,7 @@ from xlprompt.cli.options import (
     split_names,
     with_settings,
 )
+from xlprompt.cli.said import say, wait
 
 _KEYS = {
     "task": "task",
@@ -93,7 +94,8 @@ def command(
     console = open_console(stderr=as_json)  # with --json, progress must not mix with the figures
     adapter = local_copy(folder)
     _check(adapter, recipes, model, device)
-    from xlprompt.training.exchange.peft_import import import_from_peft  # which waits for torch
+    with wait("Loading torch and transformers"):
+        from xlprompt.training.exchange.peft_import import import_from_peft  # which waits for torch
 
     imported = import_from_peft(
         adapter,
@@ -108,7 +110,7 @@ def command(
     if in_reports:
         count_in_reports(imported.recipe, mlruns, imported.run_id)
     for note in imported.notes:
-        click.echo(note, err=True)
+        say(note, err=True)
     if as_json:
         scores = imported.scores
         found = {

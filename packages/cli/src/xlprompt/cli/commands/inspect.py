@@ -19,6 +19,7 @@ from xlprompt.cli.options import (
     refuse_unused,
     split_names,
 )
+from xlprompt.cli.said import wait
 
 if TYPE_CHECKING:
     from xlprompt.studies.mistakes.inspect import Inspection, StoredRun
@@ -93,15 +94,18 @@ def command(
         find_run_id(which, mlruns)  # here: what is wrong is told without waiting for large libraries
     from dataclasses import replace
 
-    from xlprompt.studies.mistakes.inspect import inspect_run, most_confident, read_run
+    with wait("Loading libraries"):
+        from xlprompt.studies.mistakes.inspect import inspect_run, most_confident, read_run
 
     stored = [
         read_run(which, mlruns, split=split, languages=languages, source=data)
         for which in filter(None, (run, against))
     ]
-    found = inspect_run(*stored)
+    with wait("Comparing mistakes"):
+        found = inspect_run(*stored)
     if confident is not None:
-        sure = most_confident(stored[0], mlruns, number=confident, device=device, model=model)
+        with wait("Asking the model again"):
+            sure = most_confident(stored[0], mlruns, number=confident, device=device, model=model)
         found = replace(found, confident=sure)
     found = _with_texts(found, stored[0], examples)
     if as_json:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xlprompt.cli.options import json_option
+from xlprompt.cli.said import wait
 
 if TYPE_CHECKING:
     from xlprompt.models import HeadSettings, Method, ParameterBudget, PromptSettings, StateMemory
@@ -219,7 +220,8 @@ def command(
             require_model(model, weights=False)
     found: list[dict[str, Any]] = []
     for model in models:
-        counted = _count(model, num_labels, HeadSettings.model_validate({"kind": head}), prompts, others)
+        with wait(f"Counting the parameters of {model}"):
+            counted = _count(model, num_labels, HeadSettings.model_validate({"kind": head}), prompts, others)
         ways = _ways(counted, processes)
         if as_json:
             shared = [record for way in ways[len(prompts) :] for record in way.to_dicts()]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from xlprompt.cli.options import device_option, mlruns_option, model_place_option
+from xlprompt.cli.said import wait
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,12 +108,16 @@ def command(
     check_device(device)
     if language is not None:
         language_row(language)
-    with quick_imports():  # here: what is wrong is told without waiting for torch
+    with (
+        wait("Loading torch and transformers"),
+        quick_imports(),
+    ):  # here: what is wrong is told without waiting for torch
         from xlprompt.training import predict
 
     kind = cast("AlignmentKind", align or "none")
     found = load_checkpoint(directory)
-    predicted = predict(found, rows, language=language, align=kind, device=device, model=model)
+    with wait("Loading the model and predicting"):
+        predicted = predict(found, rows, language=language, align=kind, device=device, model=model)
     notes = open_console(stderr=True)
     cut = [row for row in predicted.rows if row.cut]
     if cut:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xlprompt.cli.options import json_option, mlruns_option, parse_settings, set_option
+from xlprompt.cli.said import wait
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,7 +52,9 @@ def command(recipe: Path, out: Path | None, settings: tuple[str, ...], mlruns: P
     build = load_settings(recipe, PretrainingRecipe, parse_settings(settings))
     folder = out or folder_to_write(build.name)
     from xlprompt.training.fitting.progress import training_progress
-    from xlprompt.training.pretraining.pretrain import pretrain  # which waits for torch
+
+    with wait("Loading torch and transformers"):
+        from xlprompt.training.pretraining.pretrain import pretrain  # which waits for torch
 
     with training_progress(console, steps=build.steps, metric="loss") as progress:
         result = pretrain(build, folder=folder, store=mlruns, progress=progress, recipe_path=recipe)

@@ -17,6 +17,7 @@ from xlprompt.cli.options import (
     studied_model_option,
     trained_on_option,
 )
+from xlprompt.cli.said import wait
 
 _PAGES = Path("docs/results")
 
@@ -64,19 +65,20 @@ def command(
     from xlprompt.training.machine.imports import quick_imports
 
     require_runs(mlruns, runs)
-    with quick_imports():
-        from xlprompt.studies.reports.report import report_study  # which waits for matplotlib
-
     document = page or _PAGES / f"{folder.resolve().name}.md"
-    paths = report_study(
-        mlruns,
-        out,
-        model,
-        train_language=train_language,
-        publish_in=folder,
-        document=document,
-        replace=replace,
-        published=runs,
-    )
+    with wait("Comparing the runs, drawing the page"):
+        with quick_imports():
+            from xlprompt.studies.reports.report import report_study  # which waits for matplotlib
+
+        paths = report_study(
+            mlruns,
+            out,
+            model,
+            train_language=train_language,
+            publish_in=folder,
+            document=document,
+            replace=replace,
+            published=runs,
+        )
     for path in (*paths, folder, document):
         click.echo(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from xlprompt.cli.options import mlruns_option
+from xlprompt.cli.said import say, wait
 
 
 @click.command("push", short_help="Give a trained model away: a folder or hub repository with a card.")
@@ -37,9 +38,10 @@ def command(run: str, destination: str, public: bool, mlruns: Path) -> None:
     if public and not goes_to_hub(destination):
         raise click.UsageError("--public is for a repository of the hub, and this is a folder. Leave it out")
     read_metadata(find_directory(run, mlruns)[0])
-    from xlprompt.training.exchange.pushing import push  # which waits for torch
+    with wait("Writing the model and its card"):
+        from xlprompt.training.exchange.pushing import push  # which waits for torch
 
-    pushed = push(run, destination, store=mlruns, public=public)
+        pushed = push(run, destination, store=mlruns, public=public)
     for note in pushed.notes:
-        click.echo(note, err=True)
+        say(note, err=True)
     click.echo(pushed.place)

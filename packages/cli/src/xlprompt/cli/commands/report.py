@@ -17,6 +17,7 @@ from xlprompt.cli.options import (
     studied_model_option,
     trained_on_option,
 )
+from xlprompt.cli.said import wait
 
 
 @click.command("report", short_help="Write the study's report: tables, figures, claims.")
@@ -48,15 +49,16 @@ def command(
     from xlprompt.training.machine.imports import quick_imports
 
     require_runs(mlruns, runs)
-    with quick_imports():
-        from xlprompt.studies.reports.report import report_study  # which waits for matplotlib
+    with wait("Comparing the runs, drawing the page"):
+        with quick_imports():
+            from xlprompt.studies.reports.report import report_study  # which waits for matplotlib
 
-    paths = report_study(
-        mlruns,
-        out,
-        model,
-        train_language=train_language,
-        published=runs,
-    )
+        paths = report_study(
+            mlruns,
+            out,
+            model,
+            train_language=train_language,
+            published=runs,
+        )
     for path in paths:
         click.echo(path)

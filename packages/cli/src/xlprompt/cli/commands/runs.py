@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xlprompt.cli.options import json_option, mlruns_option
+from xlprompt.cli.said import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,9 +56,7 @@ def command(
     if as_json:
         click.echo(json.dumps([run.to_dict() for run in found], indent=2, ensure_ascii=False))
     elif not found:
-        click.echo(
-            "No such run in this store." if task or method or model else "No training run in this store."
-        )
+        say("No such run in this store." if task or method or model else "No training run in this store.")
     else:
         show_table(open_console(), _table(found))
 

@@ -20,6 +20,7 @@ from xlprompt.cli.options import (
     train_language_option,
     with_settings,
 )
+from xlprompt.cli.said import wait
 
 EXIT_FAILED = 1
 # Options and the keys of the search file, or of the recipe, that they set.
@@ -100,7 +101,8 @@ def command(
     }
     _, recipe, _ = ask_recipe(file, task, method, *overrides.values())
     check_training(recipe, store=mlruns)
-    from xlprompt.studies import run_search  # which waits for Optuna and torch
+    with wait("Loading Optuna and torch"):
+        from xlprompt.studies import run_search  # which waits for them
 
     result = run_search(
         file,

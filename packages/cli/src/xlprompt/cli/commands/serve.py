@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from xlprompt.cli.options import device_option, mlruns_option, model_place_option
+from xlprompt.cli.said import say, wait
 
 HOST = "127.0.0.1"
 FIRST_PORT = 8000
@@ -78,13 +79,14 @@ def command(
     listener = _listen(port)  # first: that a port is taken should be said before models are loaded
     try:
         _check(runs, mlruns, model, device)
-        import uvicorn
+        with wait("Loading the models"):
+            import uvicorn
 
-        from xlprompt.training.serving.app import create_app
-        from xlprompt.training.serving.limits import Limits
-        from xlprompt.training.serving.shelf import load_shelf
+            from xlprompt.training.serving.app import create_app
+            from xlprompt.training.serving.limits import Limits
+            from xlprompt.training.serving.shelf import load_shelf
 
-        shelf = load_shelf(runs, mlruns, device=device, model=model)
+            shelf = load_shelf(runs, mlruns, device=device, model=model)
         limits = Limits(texts=max_texts, characters=max_characters, queue=max_waiting, seconds=timeout)
         settings = uvicorn.Config(
             create_app(shelf, limits),
@@ -95,7 +97,7 @@ def command(
         )
         names = ", ".join(each.name for each in shelf)
         held = "one backbone" if shelf.backbones == 1 else f"{shelf.backbones} backbones"
-        click.echo(f"Serving {names} on {held}: http://{HOST}:{listener.getsockname()[1]}  (Ctrl-C stops it)")
+        say(f"Serving {names} on {held}: http://{HOST}:{listener.getsockname()[1]}  (Ctrl-C stops it)")
         uvicorn.Server(settings).run(sockets=[listener])
     except KeyboardInterrupt:
         click.echo("Stopped.")

@@ -7,6 +7,7 @@ prints what came of it.
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import click
 
 from xlprompt.cli.grid_options import grid_options, grid_overrides, recipe_overrides
 from xlprompt.cli.options import given, json_option, mlruns_option, parse_settings
+from xlprompt.cli.said import wait
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,8 +98,10 @@ def command(
       xlprompt study experiments/paper/study.yaml --executor ray --address auto --mlruns /shared/mlruns
       xlprompt study experiments/paper/study.yaml --executor slurm --slurm partition=gpu,minutes=240,gpus=1
     """
-    from xlprompt.evaluation.terminal import open_console
-    from xlprompt.studies import run_study
+    from xlprompt.evaluation.terminal import offer, open_console
+
+    with wait("Loading libraries"):
+        from xlprompt.studies import run_study
 
     console = open_console(stderr=as_json)
     result = run_study(
@@ -113,6 +117,15 @@ def command(
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
     _end(result, force, dry_run, console)
+    where = "" if mlruns == Path("mlruns") else f" --mlruns {shlex.quote(str(mlruns))}"
+    if dry_run:
+        return
+    if any(group.variant for group in result.plan.groups):
+        offer(console, "Compare the variants", f"xlprompt analyze ablation {shlex.quote(str(grid))}{where}")
+    elif len({group.method for group in result.plan.groups}) > 1:
+        offer(console, "Read more", f"xlprompt report{where}")
+    else:
+        offer(console, "Look at it", f"xlprompt ui{where}")
 
 
 def _end(result: StudyResult, force: bool, dry_run: bool, console: Console) -> None:

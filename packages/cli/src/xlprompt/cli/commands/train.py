@@ -116,8 +116,7 @@ def command(
       xlprompt train experiments/mini/xnli-prompt.yaml --resume
       xlprompt train experiments/gemma/pos-prompt.yaml --data ../data --limit 2000 --steps 100 --seed 1
       xlprompt train experiments/paper/xnli-prompt.yaml --set prompt.init=text --set precision=float32
-      xlprompt train experiments/paper/xnli-finetune.yaml --deepspeed experiments/deepspeed/zero3.json
-          --launcher deepspeed --num-gpus 4
+      xlprompt train experiments/paper/xnli-finetune.yaml --launcher deepspeed --num-gpus 4
     """
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.studies.grid.single_runs import train_alone
@@ -174,6 +173,7 @@ def _size(number: int) -> str:
 
 
 def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
+    from xlprompt.evaluation.terminal import offer
     from xlprompt.training.machine.phases import in_words
 
     cost = result.cost
@@ -188,8 +188,10 @@ def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
         f"Finished in {minutes} min {seconds} s, {trained if result.fit else f'nothing trained; {memory}'}.",
         f"Where the time went: {in_words(cost.phases)}",
         f"Run {result.run_name}, id {result.run_id}",
-        *([f"Score it again: xlprompt evaluate {result.run_id}{where}"] if result.checkpoint else []),
-        f"Look at it: xlprompt ui{where}",
     )
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if result.checkpoint:
+        offer(console, "Score it again", f"xlprompt evaluate {result.run_id}{where}")
+    offer(console, "See where it errs", f"xlprompt inspect {result.run_id}{where}")
+    offer(console, "Look at it", f"xlprompt ui{where}")

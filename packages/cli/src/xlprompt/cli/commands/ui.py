@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xlprompt.cli.options import mlruns_option
+from xlprompt.cli.said import say, wait
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -54,7 +55,8 @@ def command(mlruns: Path, port: int | None) -> None:
     signal.signal(signal.SIGTERM, _exit_on_signal)
     server = _start_server(store_uri(mlruns), mlruns, port, log)
     try:
-        _wait_until_up(server, port)
+        with wait("Starting the MLflow server"):
+            _wait_until_up(server, port)
         _print_addresses(store_uri(mlruns), f"http://{HOST}:{port}")
         server.wait()
     except KeyboardInterrupt:
@@ -140,13 +142,13 @@ def _print_addresses(uri: str, url: str) -> None:
 
     from xlprompt.training.store.shown.view import list_address
 
-    click.echo(f"MLflow UI: {url}  (Ctrl-C stops it)")
+    say(f"MLflow UI: {url}  (Ctrl-C stops it)")
     client = MlflowClient(uri)
     experiments = [e for e in client.search_experiments() if e.name != "Default"]
     for experiment in sorted(experiments, key=lambda e: e.name):
-        click.echo(f"  runs of {experiment.name}: {list_address(client, experiment.experiment_id, url)}")
+        say(f"  runs of {experiment.name}: {list_address(client, experiment.experiment_id, url)}")
     if experiments:
-        click.echo("Elsewhere in it, choose 'Model training' at the top left: it starts with 'GenAI'.")
+        say("Elsewhere in it, choose 'Model training' at the top left: it starts with 'GenAI'.")
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:

@@ -35,6 +35,7 @@ class Outcome:
         notes: Sentences for whoever has asked, such as what was left out.
         out: Where in the folder of pages its page goes.
         exit_code: Of the command; above zero where something failed.
+        answers: What they say, in sentences that stand before the tables.
     """
 
     findings: Any
@@ -46,6 +47,7 @@ class Outcome:
     notes: Sequence[str] = ()
     out: str = ""
     exit_code: int = 0
+    answers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

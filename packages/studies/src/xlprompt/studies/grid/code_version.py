@@ -34,10 +34,12 @@ WITHOUT_INFLUENCE = frozenset(
         "ShowProgress",
         "Tracker",
         "bar_chart",
+        "counted",
         "curve_samples",
         "curve_steps",
         "explain",
         "log_text",
+        "open_console",
         "plan_table",
         "read_environment",
         "run_name",
@@ -48,6 +50,7 @@ WITHOUT_INFLUENCE = frozenset(
         "sweep_table",
         "training_progress",
         "true_end_state",
+        "waiting",
         "write_pyfunc_files",
     }
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from xlprompt.evaluation.waiting import waiting
 from xlprompt.models import backbone_fingerprint
 from xlprompt.studies.grid.cells import Cell, Group, cell_fingerprint, digest
 from xlprompt.studies.grid.ledger import RUN_TAG, Ledger
@@ -42,7 +43,10 @@ def train_alone(
     """
     choose_engine(recipe.method, options.get("engine"), options.get("deepspeed_config"))
     check_training(recipe, store=store, device=options.get("device"), resume=options.get("resume"))
-    with quick_imports():  # here: what is wrong is told without waiting for torch
+    with (
+        waiting(console, "Loading torch and transformers"),
+        quick_imports(),
+    ):  # here: what is wrong is told without waiting for torch
         from xlprompt.training.runs.train import train
 
     tags = partial(marks, recipe, store, console) if one_process else dict

@@ -17,13 +17,14 @@ from typing import Any
 from rich.console import Console
 
 from xlprompt.evaluation.fitted_table import show_table
+from xlprompt.evaluation.waiting import waiting
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.executors.choose import make_executor
 from xlprompt.studies.executors.executor import Executor, shared_memory
 from xlprompt.studies.executors.worker_process import Event, Job
 from xlprompt.studies.grid.cells import Group, make_groups
 from xlprompt.studies.grid.grid import Grid, load_grid
-from xlprompt.studies.grid.ledger import CELL_TAG, Ledger
+from xlprompt.studies.grid.ledger import CELL_TAG, CellRun, Ledger
 from xlprompt.studies.grid.parent_note import describe_parents
 from xlprompt.studies.grid.plan import (
     Plan,
@@ -54,12 +55,14 @@ class StudyResult:
         results: Every group with the seeds that have finished.
         failures: Error by the name of the cell that failed in this call.
         stopped_by: The signal that ended this call early, if one did.
+        answers: What the finished runs say of the methods, in sentences.
     """
 
     plan: Plan
     results: tuple[GroupResult, ...]
     failures: Mapping[str, str]
     stopped_by: int | None
+    answers: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -74,6 +77,7 @@ class StudyResult:
             "groups": [result.to_dict() for result in self.results],
             "failures": dict(self.failures),
             "stopped_by": self.stopped_by,
+            "answers": list(self.answers),
         }
 
 
@@ -161,7 +165,11 @@ def run_study(
     if plan.to_do:
         describe_parents(ledger, results)
     show_table(console, study_table(results))
-    return StudyResult(plan, results, failures, stopped_by)
+    with waiting(console, "Comparing the methods"):
+        answers = _answers(results, ledger)
+    for answer in answers:
+        console.print(answer, highlight=False, markup=False, soft_wrap=True)
+    return StudyResult(plan, results, failures, stopped_by, answers)
 
 
 class _Execution:
@@ -330,12 +338,30 @@ def _close_complete_parents(groups: Sequence[Group], ledger: Ledger) -> None:
 def _results(groups: Sequence[Group], ledger: Ledger) -> tuple[GroupResult, ...]:
     results = []
     for group in groups:
-        seeds = {cell.fingerprint: cell.seed for cell in group.cells}
-        runs = {
-            seeds[fingerprint]: run
-            for run in ledger.runs_of_group(group)
-            if (fingerprint := run.tags[CELL_TAG]) in seeds
-        }
         known = ledger.parent(group)
-        results.append(group_result(group, known[0] if known else None, runs))
+        results.append(group_result(group, known[0] if known else None, _by_seed(group, ledger)))
     return tuple(results)
+
+
+def _by_seed(group: Group, ledger: Ledger) -> dict[int, CellRun]:
+    """The group's finished runs that this study asks for."""
+    seeds = {cell.fingerprint: cell.seed for cell in group.cells}
+    return {
+        seeds[fingerprint]: run
+        for run in ledger.runs_of_group(group)
+        if (fingerprint := run.tags[CELL_TAG]) in seeds
+    }
+
+
+def _answers(results: Sequence[GroupResult], ledger: Ledger) -> tuple[str, ...]:
+    """What the methods come to; the variants of an ablation are `xlprompt analyze ablation`'s to compare."""
+    if any(result.group.variant for result in results):
+        return ()
+    from xlprompt.studies.answers import study_answers  # which waits for scipy
+
+    runs = {
+        (result.group.task, result.group.method, seed): run
+        for result in results
+        for seed, run in _by_seed(result.group, ledger).items()
+    }
+    return study_answers(results, runs, ledger)

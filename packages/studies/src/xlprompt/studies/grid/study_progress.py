@@ -11,9 +11,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TaskID
+from rich.table import Column
 
+from xlprompt.evaluation.waiting import Left, clock, folded_column
 from xlprompt.studies.executors.worker_process import Event
-from xlprompt.training.fitting.progress import bars, folded
 
 _LINE_SECONDS = 60.0
 _REFRESHES = 2  # a second
@@ -30,6 +31,10 @@ class _Running:
     score: str = ""
     told: float = 0.0
     bar: TaskID | None = None
+
+    @property
+    def told_score(self) -> str:
+        return f"best development {self.score}" if self.score else ""
 
     @property
     def stage(self) -> str:
@@ -63,10 +68,10 @@ class StudyProgress:
         """
         self._console, self._bars, self._left = console, bars, left
         self._cells, self._last = cells, last
-        self._done = 0
+        self._done, self._began = 0, time.monotonic()
         self._running: dict[str, _Running] = {}
         self._lock = threading.RLock()  # a signal handler may speak in the middle of a sentence
-        self._total = bars.add_task(f"all {what}", total=cells, figures="") if bars else None
+        self._total = bars.add_task(f"all {what}", total=cells, figures="", left=left()) if bars else None
 
     def event(self, name: str, event: Event) -> None:
         """A worker has told something."""
@@ -92,7 +97,7 @@ class StudyProgress:
             elif kind == "step":
                 cell.step, cell.steps = int(event["step"]), int(event["steps"])
             elif kind == "score":
-                cell.score = f"best development {event['metric']} {event['best']:.1f}"
+                cell.score = f"{event['metric']} {event['best']:.1f}"
             self._show(name, cell, now, event)
 
     def ended(self, name: str, word: str) -> None:
@@ -104,7 +109,8 @@ class StudyProgress:
             if self._bars and self._total is not None:
                 if cell and cell.bar is not None:
                     self._bars.remove_task(cell.bar)
-                self._bars.update(self._total, completed=self._done, figures=self._left())
+                took = "" if self._done < self._cells else f"took {clock(time.monotonic() - self._began)}"
+                self._bars.update(self._total, completed=self._done, left=took or self._left())
             self._line(f"{name}: {word}{took} ({self._done}/{self._cells}{self._tail()})")
 
     def say(self, line: str) -> None:
@@ -120,15 +126,17 @@ class StudyProgress:
         figures = f"{cell.stage}  {cell.score}"
         if self._bars and cell.bar is not None:
             total: dict[str, Any] = {"total": cell.steps, "completed": cell.step} if cell.steps else {}
+            if cell.steps and cell.step >= cell.steps:
+                total["left"] = ""  # of its steps none; how long scoring takes, only the study knows
             self._bars.update(cell.bar, figures=figures, **total)
         elif event["event"] in ("step", "score"):
             over = event["event"] == "score" and cell.step >= cell.steps
             # What follows the last step may take as long as the steps.
             if over and now - cell.since > _LINE_SECONDS:
-                self._line(f"{name}: {cell.last}  {cell.score}")
+                self._line(f"{name}: {cell.last}  {cell.told_score}")
             elif now - cell.told > _LINE_SECONDS:
                 cell.told = now
-                self._line(f"{name}: step {cell.step}/{cell.steps}  {cell.score}")
+                self._line(f"{name}: step {cell.step}/{cell.steps}  {cell.told_score}")
 
     def _line(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -147,11 +155,11 @@ def study_progress(
     if not console.is_terminal:
         yield StudyProgress(console, None, cells=cells, left=left, what=what, last=last)
         return
-    name = "{task.description}"
     columns = (
-        *(bars(console, name) or (folded(name),)),
-        MofNCompleteColumn(),
-        folded("{task.fields[figures]}"),
+        folded_column("{task.description}"),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        Left(),
+        folded_column("{task.fields[figures]}"),
     )
     with Progress(*columns, console=console, refresh_per_second=_REFRESHES) as live:
         yield StudyProgress(console, live, cells=cells, left=left, what=what, last=last)

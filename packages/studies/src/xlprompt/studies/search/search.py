@@ -7,6 +7,7 @@ the same database, a search goes on where it is.
 
 from __future__ import annotations
 
+import shlex
 import signal
 import statistics
 import tempfile
@@ -19,6 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from xlprompt.evaluation.fitted_table import show_table
+from xlprompt.evaluation.terminal import offer
 from xlprompt.studies.executors.choose import make_executor
 from xlprompt.studies.executors.executor import Executor
 from xlprompt.studies.executors.worker_process import Event, Job
@@ -199,7 +201,7 @@ def _say_outcome(
     console.print(verdict(found), highlight=False, markup=False, soft_wrap=True)
     if trials.are_complete and best_trial(found):
         write_best(best, search, found)
-        console.print(f"Train it: xlprompt train {best}", highlight=False, markup=False, soft_wrap=True)
+        offer(console, "Train it", f"xlprompt train {shlex.quote(str(best))}")
     elif running := sum(each.state == "running" for each in found):
         are = "trials are" if running > 1 else "trial is"
         console.print(f"{running} {are} still running elsewhere; whoever ends the last one sums up.")

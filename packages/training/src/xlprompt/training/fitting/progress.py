@@ -6,26 +6,16 @@ Nothing here measures or decides; it listens to the loop.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
+from rich.console import Console, RenderableType
+from rich.progress import Progress, TaskID
+from rich.text import Text
 
+from xlprompt.evaluation.waiting import LINE_SECONDS, bar_columns, clock
 from xlprompt.training.fitting.listeners import Development, Listener, Step
-
-_LINE_SECONDS = 10.0
-_WIDE = 110  # columns of a terminal that take the whole line with its bar
 
 
 class ShowProgress(Protocol):
@@ -51,13 +41,13 @@ class LineProgress(Listener):
         now = time.monotonic()
         if self._first_step is None:
             self._first_step = step.number
-        if now - self._last_line < _LINE_SECONDS and step.number < self._steps:
+        if now - self._last_line < LINE_SECONDS and step.number < self._steps:
             return
         self._last_line = now
         left = (now - self._started) / (step.number - self._first_step + 1) * (self._steps - step.number)
         self._print(
             f"step {step.number}/{self._steps}  loss {step.loss:.4f}  lr {step.learning_rate:.2e}  "
-            f"{step.tokens_per_second:,.0f} tokens/s  {_clock(left)} left"
+            f"{step.tokens_per_second:,.0f} tokens/s  {clock(left)} left"
         )
 
     def scored(self, development: Development) -> None:
@@ -72,24 +62,36 @@ class LineProgress(Listener):
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class LiveProgress(Listener):
-    """One line that is rewritten in place."""
+class _TwoLines(Progress):
+    """The bar with count and time left, and below it the figures, which would take their room."""
 
-    def __init__(self, progress: Progress, task: TaskID, *, metric: str) -> None:
-        """Show the figures in the columns of `progress`."""
+    figures = best = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if told := "  ".join(filter(None, (self.figures, self.best))):
+            yield Text(f"  {told}", overflow="fold")
+
+
+class LiveProgress(Listener):
+    """Two lines that are rewritten in place."""
+
+    def __init__(self, progress: _TwoLines, task: TaskID, *, metric: str) -> None:
+        """Show the figures below the bar of `progress`."""
         self._progress = progress
         self._task = task
         self._metric = metric
 
     def stepped(self, step: Step) -> None:
         """Move the bar and rewrite the figures."""
-        figures = f"loss {step.loss:.3f}  lr {step.learning_rate:.1e}  {step.tokens_per_second:,.0f} tok/s"
-        self._progress.update(self._task, completed=step.number, figures=figures)
+        self._progress.figures = (
+            f"loss {step.loss:.3f}  lr {step.learning_rate:.1e}  {step.tokens_per_second:,.0f} tokens/s"
+        )
+        self._progress.update(self._task, completed=step.number)
 
     def scored(self, development: Development) -> None:
         """Show the best development score."""
-        best = f"dev {self._metric} {development.best_score:.2f} @ {development.best_step}"
-        self._progress.update(self._task, best=best)
+        self._progress.best = f"{self._metric} {development.best_score:.2f} at {development.best_step}"
 
 
 @contextmanager
@@ -98,26 +100,9 @@ def training_progress(console: Console, *, steps: int, metric: str) -> Iterator[
     if not console.is_terminal:
         yield LineProgress(console, steps=steps, metric=metric)
         return
-    columns = (
-        *bars(console, "train"),
-        MofNCompleteColumn(),
-        folded("{task.fields[figures]}"),
-        folded("{task.fields[best]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("train", total=steps, figures="", best="")
+    with _TwoLines(*bar_columns(), console=console, expand=True) as progress:
+        task = progress.add_task("training", total=steps)
         yield LiveProgress(progress, task, metric=metric)
-
-
-def bars(console: Console, name: str) -> tuple[ProgressColumn, ...]:
-    """The columns of a bar and its name; of narrow terminals figures need all the room."""
-    return (folded(name), BarColumn(bar_width=20)) if console.width >= _WIDE else ()
-
-
-def folded(text: str) -> ProgressColumn:
-    """A column of text that is folded where it does not fit, and not cut off."""
-    return TextColumn(text, markup=False, table_column=Column(overflow="fold"))
 
 
 def duration(seconds: float) -> str:
@@ -126,9 +111,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

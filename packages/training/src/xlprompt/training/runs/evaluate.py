@@ -12,6 +12,7 @@ from rich.console import Console
 
 from xlprompt.data.sources import NAMED
 from xlprompt.data.tokens.cutter import GranularitySettings
+from xlprompt.evaluation.waiting import waiting
 from xlprompt.models import AlignmentSettings
 from xlprompt.training.errors import RecipeError, RunError
 from xlprompt.training.inputs.checks import at_its_place, check_device, check_scoring
@@ -87,7 +88,10 @@ def evaluate(
     check_device(device)
     there = at_its_place(recipe, model)
     check_scoring(there, open_data(there), split=split)
-    with quick_imports():  # here: what is wrong is told without waiting for torch
+    with (
+        waiting(console, "Loading torch and transformers"),
+        quick_imports(),
+    ):  # here: what is wrong is told without waiting for torch
         from xlprompt.training.inputs.preparation import out_of_memory_explained
         from xlprompt.training.runs.opened import open_trained
         from xlprompt.training.runs.scoring import score_languages

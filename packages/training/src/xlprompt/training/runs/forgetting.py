@@ -13,6 +13,7 @@ import torch
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.answers.language_model import language_model_loss
 from xlprompt.evaluation.processes import Processes
+from xlprompt.evaluation.waiting import counted
 from xlprompt.training.fitting.engine import Engine
 from xlprompt.training.inputs.preparation import load_split, out_of_memory_explained
 from xlprompt.training.runs.known_figures import figure_key, keep_figure, known_figure
@@ -20,6 +21,8 @@ from xlprompt.training.runs.opened import Run
 from xlprompt.training.store.metric_names import LOSS_AFTER, LOSS_BEFORE, LOSS_CHANGE, MEAN, MEAN_ZERO_SHOT
 
 Losses = dict[str, float]
+
+_WHAT = "language-model losses"
 
 
 @out_of_memory_explained()
@@ -39,25 +42,28 @@ def losses_by_language(run: Run, *, engine: Engine | None = None) -> Losses:
     # Of a backbone that nothing stands in front of and nothing has changed, they are measured once.
     untouched = engine is None or (not model.method.changes_backbone and model.prompts is None)
     losses = {}
-    for language in run.languages:
-        with setup.processes.first_alone():
-            encoded = load_split(setup, language, "test").encoded
-        key = _key_of(run, encoded) if untouched else None
-        if key is not None and (known := _known(key, setup.processes)) is not None:
-            losses[language] = known
-            continue
-        losses[language] = language_model_loss(
-            model,
-            encoded,
-            rows=settings.language_model_rows,
-            token_budget=settings.token_budget,
-            device=setup.device,
-            prompted=engine is not None,
-            processes=setup.processes,
-            whole=engine.whole if engine else None,
-        )
-        if key is not None and setup.processes.is_first:
-            keep_figure("losses", key, losses[language])
+    with counted(run.console, _WHAT, len(run.languages)) as done:
+        for language in run.languages:
+            with setup.processes.first_alone():
+                encoded = load_split(setup, language, "test").encoded
+            key = _key_of(run, encoded) if untouched else None
+            if key is not None and (known := _known(key, setup.processes)) is not None:
+                losses[language] = known
+                done()
+                continue
+            losses[language] = language_model_loss(
+                model,
+                encoded,
+                rows=settings.language_model_rows,
+                token_budget=settings.token_budget,
+                device=setup.device,
+                prompted=engine is not None,
+                processes=setup.processes,
+                whole=engine.whole if engine else None,
+            )
+            if key is not None and setup.processes.is_first:
+                keep_figure("losses", key, losses[language])
+            done()
     return losses
 
 

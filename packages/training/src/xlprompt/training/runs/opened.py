@@ -17,6 +17,7 @@ from rich.console import Console
 from xlprompt.evaluation import main_metric
 from xlprompt.evaluation.processes import Processes, launched_processes
 from xlprompt.evaluation.terminal import open_console
+from xlprompt.evaluation.waiting import waiting
 from xlprompt.models import ParameterBudget, TaskModel, load_tokenizer, parameter_budget
 from xlprompt.training.alignment.loss import AlignmentLoss, alignment_loss
 from xlprompt.training.fitting.choose_engine import EngineChoice, choose_engine, open_engine
@@ -179,25 +180,26 @@ def open_training(
         if not processes.is_first:
             console = open_console(quiet=True)
             logging.getLogger("xlprompt").setLevel(logging.ERROR)
-        with phases.of(Phase.DATA):
-            task, source = task_of(recipe), open_training_data(recipe)
-            languages = languages_to_score(source, task, recipe.data)
-            if reads_tests:
-                read_test_sets(source, task, recipe.data, languages)
-        tracker = MlflowTracker(store) if processes.is_first else NullTracker()
-        with processes.first_alone():  # what the first of them caches, the others find
-            # Refuses a backbone without a place for the method before text is encoded or weights are read.
-            parameter_budget(recipe.model, num_labels=1, method=recipe.method_settings)
-            with phases.of(Phase.MODEL):
-                tokenizer = load_tokenizer(recipe.model)
-            setup = Setup(recipe, task, source, tokenizer, target, processes, phases)
-            train = load_training_set(setup)
-            development = load_split(setup, recipe.data.train_language, "validation")
-            curve = curve_samples(setup, languages) if reads_tests else ()
-            with phases.of(Phase.MODEL):
-                model = build_model(recipe, setup.tokenizer, target)
-        environment = read_environment(repository_of=recipe_path, device=target)
-        aligned = alignment_loss(setup, languages)
+        with waiting(console, "Reading the data and loading the model"):
+            with phases.of(Phase.DATA):
+                task, source = task_of(recipe), open_training_data(recipe)
+                languages = languages_to_score(source, task, recipe.data)
+                if reads_tests:
+                    read_test_sets(source, task, recipe.data, languages)
+            tracker = MlflowTracker(store) if processes.is_first else NullTracker()
+            with processes.first_alone():  # what the first of them caches, the others find
+                # Refuses a backbone without a place for the method before text is encoded or weights read.
+                parameter_budget(recipe.model, num_labels=1, method=recipe.method_settings)
+                with phases.of(Phase.MODEL):
+                    tokenizer = load_tokenizer(recipe.model)
+                setup = Setup(recipe, task, source, tokenizer, target, processes, phases)
+                train = load_training_set(setup)
+                development = load_split(setup, recipe.data.train_language, "validation")
+                curve = curve_samples(setup, languages) if reads_tests else ()
+                with phases.of(Phase.MODEL):
+                    model = build_model(recipe, setup.tokenizer, target)
+            environment = read_environment(repository_of=recipe_path, device=target)
+            aligned = alignment_loss(setup, languages)
         opened = (setup, languages, model, tracker, console, store, environment)
         yield TrainingRun(*opened, model.budget(), choice, train, development, aligned, curve)
 
@@ -210,10 +212,11 @@ def open_trained(
     Raises:
         RunError, DataError, ModelError, CheckpointError: As in `evaluate`.
     """
-    task, target, source = task_of(recipe), open_device(device), open_data(recipe)
-    languages = languages_to_score(source, task, recipe.data, split=split)
-    tracker = MlflowTracker(store)
-    setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, Processes(device=target))
-    model = restored_model(checkpoint, recipe, setup.tokenizer, target)
-    environment = read_environment(repository_of=None, device=target)
+    with waiting(console, "Reading the data and loading the model"):
+        task, target, source = task_of(recipe), open_device(device), open_data(recipe)
+        languages = languages_to_score(source, task, recipe.data, split=split)
+        tracker = MlflowTracker(store)
+        setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, Processes(device=target))
+        model = restored_model(checkpoint, recipe, setup.tokenizer, target)
+        environment = read_environment(repository_of=None, device=target)
     return Run(setup, languages, model, tracker, console, store, environment)

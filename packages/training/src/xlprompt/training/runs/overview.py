@@ -12,6 +12,7 @@ from xlprompt.data.encoding.batches import lengths_in_training, shared_rows, tra
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.processes import Processes
+from xlprompt.evaluation.waiting import waiting
 from xlprompt.models import ParameterBudget
 from xlprompt.training.fitting.progress import duration
 from xlprompt.training.fitting.read_once import ReadOnce, what_is_read_once
@@ -72,7 +73,7 @@ def tell_cost(run: TrainingRun) -> ToldCost:
         readouts=(readouts := run.train.encoded.num_readouts / len(lengths)),
     )
     state = run.engine.memory(run.budget, recipe.precision, processes.size)
-    with out_of_memory_explained():
+    with out_of_memory_explained(), waiting(run.console, "Measuring a step for the estimate"):
         expected = estimate(run.model, step.micro_batches, workload, state=state, device=setup.device)
     peak = device_peak_flops(setup.device, recipe.precision)
     one_epoch = training_flops(run.model, lengths, len(lengths), readouts=readouts, read=read)

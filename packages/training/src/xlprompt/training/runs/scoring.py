@@ -36,6 +36,7 @@ from xlprompt.evaluation.scores.alignment_table import alignment_table
 from xlprompt.evaluation.scores.fertility import TOKENS_PER_WORD, tokens_per_word
 from xlprompt.evaluation.scores.metrics import has_main_metric, main_value
 from xlprompt.evaluation.terminal import open_console
+from xlprompt.evaluation.waiting import counted
 from xlprompt.evaluation.zeroshot.likelihood import answer
 from xlprompt.evaluation.zeroshot.templates import questions
 from xlprompt.models import AffineMap, AlignmentKind, AlignmentSettings, TaskModel, ZeroShotSettings
@@ -106,19 +107,21 @@ def score_languages(
     kinds = [kind for kind in wanted[-1].kinds if kind != "none"] if alignments else []
     with tempfile.TemporaryDirectory() as folder:
         scored = _Scored(last=len(alignments) - 1)
-        for number, language in enumerate(languages, start=1):
-            with setup.processes.first_alone():
-                part = load_split(setup, language, split)
-            predictions = _predict(setup, run.model, part, language, alignments, kinds)
-            scored.add(setup, part, language, split, predictions, tracker, Path(folder))
-            plain = scored.results[Variant()][language]
-            score = plain.scores[metric]
-            console.print(
-                f"  {split} {number}/{len(languages)}  {language:<3} {metric} "
-                f"{f'{score.value:.1f}' if score.is_defined else 'n/a':>5}  {plain.examples:,} examples  "
-                f"{predictions[Variant()].tokens_per_second:,.0f} tokens/s",
-                highlight=False,
-            )
+        with counted(console, f"scoring {split} sets", len(languages), in_logs=False) as done:
+            for number, language in enumerate(languages, start=1):
+                with setup.processes.first_alone():
+                    part = load_split(setup, language, split)
+                predictions = _predict(setup, run.model, part, language, alignments, kinds)
+                scored.add(setup, part, language, split, predictions, tracker, Path(folder))
+                plain = scored.results[Variant()][language]
+                score = plain.scores[metric]
+                console.print(
+                    f"  {split} {number}/{len(languages)}  {language:<3} {metric} "
+                    f"{f'{score.value:.1f}' if score.is_defined else 'n/a':>5}  {plain.examples:,} examples  "
+                    f"{predictions[Variant()].tokens_per_second:,.0f} tokens/s",
+                    highlight=False,
+                )
+                done()
         trained, *more = run.recipe.data.train_languages
         reports = {
             variant: TransferReport(

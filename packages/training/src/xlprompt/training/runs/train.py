@@ -15,6 +15,7 @@ from rich.console import Console
 from safetensors import SafetensorError
 
 from xlprompt.evaluation import TransferReport
+from xlprompt.evaluation.waiting import waiting
 from xlprompt.models import ParameterBudget
 from xlprompt.training.errors import RunError
 from xlprompt.training.fitting.choose_engine import choose_engine
@@ -150,10 +151,10 @@ def train(
         with phase(Phase.LOSSES_BEFORE):
             before = losses_by_language(run)
         with run.at_work() as trainer:
-            with phase(Phase.STORING):
+            with phase(Phase.STORING), waiting(console, "Beginning in the MLflow store"):
                 states = begin(run, start, told.expected.to_metrics(), tags, parent_run_id)
             fitted = _fit(run, trainer, start, states, show)
-            with phase(Phase.STORING):
+            with phase(Phase.STORING), waiting(console, "Keeping the trained model"):
                 kept = _keep(run, trainer, states, fitted)
             with phase(Phase.TEST):
                 scores = _score(run, kept)

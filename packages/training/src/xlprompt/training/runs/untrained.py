@@ -18,6 +18,7 @@ from rich.console import Console
 
 from xlprompt.evaluation.processes import launched_processes
 from xlprompt.evaluation.terminal import open_console
+from xlprompt.evaluation.waiting import waiting
 from xlprompt.evaluation.zeroshot.templates import template_language
 from xlprompt.models import ParameterBudget, load_tokenizer
 from xlprompt.training.errors import RunError
@@ -137,14 +138,15 @@ def _opened(
         if not processes.is_first:
             console = open_console(quiet=True)
             logging.getLogger("xlprompt").setLevel(logging.ERROR)
-        with phases.of(Phase.DATA):
-            task, source = task_of(recipe), open_data(recipe)
-            languages = languages_to_score(source, task, recipe.data)
-            read_test_sets(source, task, recipe.data, languages)
-        tracker = MlflowTracker(store) if processes.is_first else NullTracker()
-        with processes.first_alone(), phases.of(Phase.MODEL):
-            setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, processes, phases)
-            model = build_model(recipe, setup.tokenizer, target)
+        with waiting(console, "Reading the data and loading the model"):
+            with phases.of(Phase.DATA):
+                task, source = task_of(recipe), open_data(recipe)
+                languages = languages_to_score(source, task, recipe.data)
+                read_test_sets(source, task, recipe.data, languages)
+            tracker = MlflowTracker(store) if processes.is_first else NullTracker()
+            with processes.first_alone(), phases.of(Phase.MODEL):
+                setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, processes, phases)
+                model = build_model(recipe, setup.tokenizer, target)
         if not model.backbone.has_token_logits:
             raise RunError(
                 f"{recipe.model}: its language-model head is not its input embedding, and is not read here, "

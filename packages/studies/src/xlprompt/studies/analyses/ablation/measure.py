@@ -12,13 +12,15 @@ from pathlib import Path
 from rich.console import Console
 
 from xlprompt.evaluation import TaskRuns, load_runs
+from xlprompt.evaluation.terminal import open_console
+from xlprompt.evaluation.waiting import waiting
 from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.studies.analyses.ablation.findings import Ablation, compare_variants
-from xlprompt.studies.analyses.ablation.section import ablation_section
+from xlprompt.studies.analyses.ablation.section import ablation_answer, ablation_section
 from xlprompt.studies.analyses.ablation.settings import Settings
 from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.transfer.findings import TransferMatrix, transfer_matrix
-from xlprompt.studies.analyses.transfer.section import transfer_section
+from xlprompt.studies.analyses.transfer.section import transfer_answer, transfer_section
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.cells import Group, make_groups
 from xlprompt.studies.grid.grid import load_grid
@@ -54,18 +56,21 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     ]
     name = f"ablation-{grid_path.stem}"
     ablations: tuple[Ablation, ...] | tuple[TransferMatrix, ...]
-    if any(len(set(_trained_on(chosen).values())) > 1 for chosen in ways):
-        ablations = tuple(_transfer(chosen, ledger, missing, grid_path) for chosen in ways)
-        section = transfer_section(grid_path.stem, ablations)
-    else:
-        ablations = tuple(_compare(chosen, ledger, missing, grid_path) for chosen in ways)
-        section = ablation_section(grid_path.stem, ablations)
+    with waiting(console or open_console(quiet=True), "Comparing the variants"):
+        if any(len(set(_trained_on(chosen).values())) > 1 for chosen in ways):
+            ablations = tuple(_transfer(chosen, ledger, missing, grid_path) for chosen in ways)
+            section = transfer_section(grid_path.stem, ablations)
+            answers = [transfer_answer(each) for each in ablations]
+        else:
+            ablations = tuple(_compare(chosen, ledger, missing, grid_path) for chosen in ways)
+            section = ablation_section(grid_path.stem, ablations)
+            answers = [ablation_answer(each) for each in ablations]
     run_id = log_section(
         store, name, groups[0].model, section, params={"grid": grid_path.name, "seeds": len(grid.seeds)}
     )
     values = {"ablations": [asdict(each) for each in ablations], "missing": missing}
     notes = [f"Not finished and left out: {', '.join(missing)}"] if missing else []
-    return Outcome(ablations, values, [section], run_id, notes=notes, out=grid_path.stem)
+    return Outcome(ablations, values, [section], run_id, notes=notes, out=grid_path.stem, answers=answers)
 
 
 def _trained_on(groups: list[Group]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.statistics import Estimate, Spread
 from xlprompt.studies.analyses.ablation.brief import brief_table
 from xlprompt.studies.analyses.ablation.findings import Ablation, VariantResult
+from xlprompt.studies.in_words import compared, ruled
 from xlprompt.studies.reports.figures import scores_by_variant
 from xlprompt.studies.reports.page import Image, Section, Table
 from xlprompt.studies.reports.wording import ABSENT, interval, number_text
@@ -154,3 +155,19 @@ def _table(ablation: Ablation) -> Table:
 
 def _mean(summary: Spread | None) -> str:
     return ABSENT if summary is None else summary.text()
+
+
+def ablation_answer(ablation: Ablation) -> str:
+    """Which variants differ from the first one, in a sentence or two."""
+    first, *others = ablation.variants
+    known = [(each.name, each.difference) for each in others if each.difference is not None]
+    what = f"{ablation.task} {ablation.method}"
+    if not known:
+        return f"{what}: no other language was scored, so variants cannot be compared in transfer."
+    rulings = [ruled(difference, "better", "worse") for _, difference in known]
+    counts = ", ".join(f"{rulings.count(ruling)} {ruling}" for ruling in ("better", "worse", "undecided"))
+    name, highest = max(known, key=lambda each: each[1].value)
+    return (
+        f"{what}: of {len(known)} variants beside {first.name}, {counts} in the mean over other languages. "
+        f"Highest: {compared(name, first.name, highest)}."
+    )

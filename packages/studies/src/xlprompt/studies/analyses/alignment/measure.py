@@ -22,7 +22,7 @@ from xlprompt.models import absolute_name
 from xlprompt.studies.analyses.alignment.aligned_runs import KINDS, Key, find_aligned, find_curves, in_order
 from xlprompt.studies.analyses.alignment.findings import Curve, Gain
 from xlprompt.studies.analyses.alignment.gain_table import gain_tables
-from xlprompt.studies.analyses.alignment.section import alignment_section
+from xlprompt.studies.analyses.alignment.section import alignment_answers, alignment_section
 from xlprompt.studies.analyses.alignment.settings import Settings
 from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, SweepResult, sweep_alignment
 from xlprompt.studies.analyses.analysis import Outcome
@@ -111,7 +111,14 @@ def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
     with open_console(stderr=True).status("Looking for aligned predictions") as status:
         found = analyze_alignment(store, tasks=tasks, model=model, say=lambda text: status.update(Text(text)))
     sections = [found.section(name) for name in found.models]
-    return Outcome(found, found.to_dict(), sections, tables=gain_tables(found.gains), exit_code=exit_code)
+    return Outcome(
+        found,
+        found.to_dict(),
+        sections,
+        tables=gain_tables(found.gains),
+        exit_code=exit_code,
+        answers=alignment_answers(found.gains),
+    )
 
 
 def _sweep(settings: Settings, asked: Mapping[str, Any], store: Path, console: Console) -> SweepResult:

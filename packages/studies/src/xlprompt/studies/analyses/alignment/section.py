@@ -10,6 +10,7 @@ from xlprompt.evaluation.comparison.statistics import spread
 from xlprompt.evaluation.comparison.verdicts import Verdict
 from xlprompt.studies.analyses.alignment.figures import curves_figure, gains_by_language
 from xlprompt.studies.analyses.alignment.findings import Curve, Gain, is_head, leading_kind
+from xlprompt.studies.in_words import points, ruled
 from xlprompt.studies.reports.page import Image, Section, Table
 from xlprompt.studies.reports.wording import ABSENT, interval
 
@@ -215,3 +216,22 @@ def _curve_table(title: str, curves: Sequence[Curve]) -> Table:
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def alignment_answers(gains: Sequence[Gain]) -> list[str]:
+    """What each kind of alignment changes, by method: a sentence each."""
+    said = []
+    for gain in gains:
+        found = [
+            (task, row.estimate) for task in gain.comparison.tasks if (row := gain.comparison.zero_shot(task))
+        ]
+        if not found:
+            continue
+        rulings = [ruled(estimate, "better", "worse") for _, estimate in found]
+        counts = ", ".join(f"{rulings.count(ruling)} {ruling}" for ruling in ("better", "worse", "undecided"))
+        task, most = max(found, key=lambda each: abs(each[1].value))
+        said.append(
+            f"{gain.method} with {gain.kind}: of {len(found)} task{'' if len(found) == 1 else 's'}, {counts} "
+            f"in the zero-shot mean. Largest change: {task}, {points(most)}."
+        )
+    return said

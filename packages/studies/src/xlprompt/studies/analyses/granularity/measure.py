@@ -25,7 +25,7 @@ from xlprompt.evaluation.terminal import open_console
 from xlprompt.models import load_tokenizer
 from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.granularity.findings import GranularityFindings, compare_shares, keys_at
-from xlprompt.studies.analyses.granularity.section import granularity_section
+from xlprompt.studies.analyses.granularity.section import granularity_answer, granularity_section
 from xlprompt.studies.analyses.granularity.settings import Settings, Sweep
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.code_version import code_version
@@ -119,7 +119,8 @@ def run_sweep(
         params={**sweep.model_dump(mode="json"), "model": model},
         metrics=_metrics(findings, tokens),
     )
-    return Outcome(findings, findings.to_dict(), [section], run_id, done)
+    answers = [granularity_answer(findings)]
+    return Outcome(findings, findings.to_dict(), [section], run_id, done, answers=answers)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from xlprompt.studies.analyses.granularity.findings import (
     ShareScore,
     Slope,
 )
+from xlprompt.studies.in_words import points, ruled
 from xlprompt.studies.reports.page import Image, Section, Table
 from xlprompt.studies.reports.wording import ABSENT, difference, number_text
 
@@ -182,3 +183,15 @@ def _name(code: str) -> str:
 
 def _times(ratio: float | None) -> str:
     return ABSENT if ratio is None else f"x {ratio:.2f}"
+
+
+def granularity_answer(findings: GranularityFindings) -> str:
+    """What cutting text more finely does to the difference between the methods, in a sentence."""
+    ours, theirs, pooled = findings.method, findings.baseline, findings.pooled
+    if pooled is None:
+        return (
+            f"Undecided: in no language that was cut more finely does {ours} or {theirs} beat the majority "
+            "at every share."
+        )
+    ruling = ruled(pooled, f"a finer cut favors {ours}", f"a finer cut favors {theirs}")
+    return f"Cutting every word changes {ours} minus {theirs} by {points(pooled)}, {ruling}."

@@ -14,11 +14,12 @@ from xlprompt.data import TASKS, Task, task
 from xlprompt.data.sources import FolderSource, Source, open_source
 from xlprompt.data.tasks.own import OWN
 from xlprompt.evaluation import Comparison, compare
+from xlprompt.evaluation.waiting import counted
 from xlprompt.models import load_tokenizer, short_name
 from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.tokenization.counts import count_tokens
 from xlprompt.studies.analyses.tokenization.findings import analyze
-from xlprompt.studies.analyses.tokenization.section import tokenization_section
+from xlprompt.studies.analyses.tokenization.section import tokenization_answers, tokenization_section
 from xlprompt.studies.analyses.tokenization.settings import Settings
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.run_params import train_languages_of
@@ -55,14 +56,17 @@ def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
     chosen = languages_to_score(opened, of_task, data, split=split)
     tokenizer = load_tokenizer(model)
     counts, records = {}, []
-    for number, code in enumerate(chosen, 1):
-        console.print(f"  {number}/{len(chosen)}  {code}", highlight=False)
-        rows = opened.load(of_task, code, split, limit=limit)
-        counts[code] = count_tokens(tokenizer, of_task, code, rows[:])
-        content = data_fingerprint(opened, of_task, code, split, limit)
-        records.append(
-            dataset_record(opened, settings.data, of_task, code, split, content=content, examples=len(rows))
-        )
+    with counted(console, "counting tokens", len(chosen)) as done:
+        for code in chosen:
+            rows = opened.load(of_task, code, split, limit=limit)
+            counts[code] = count_tokens(tokenizer, of_task, code, rows[:])
+            content = data_fingerprint(opened, of_task, code, split, limit)
+            records.append(
+                dataset_record(
+                    opened, settings.data, of_task, code, split, content=content, examples=len(rows)
+                )
+            )
+            done()
     analysis = analyze(counts, comparison)
     text = f"the {of_task.name} {split} set in {short_name(settings.data)}"
     section = tokenization_section(analysis, model=short_name(model), text=text, notes=[note])
@@ -83,7 +87,8 @@ def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
         metrics=metrics,
         datasets=records,
     )
-    return Outcome(analysis, analysis.to_dict(), [section], run_id)
+    answers = tokenization_answers(analysis, model=short_name(model))
+    return Outcome(analysis, analysis.to_dict(), [section], run_id, answers=answers)
 
 
 def _own_task(opened: Source) -> Task:

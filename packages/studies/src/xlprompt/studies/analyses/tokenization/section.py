@@ -180,3 +180,26 @@ def _scatters(analysis: TokenizationAnalysis) -> list[Image]:
         if points:
             images.append(Image(title, language_scatter(points, labels, log=log, zero=bool(task))))
     return images
+
+
+def tokenization_answers(analysis: TokenizationAnalysis, *, model: str) -> list[str]:
+    """Which languages are cut most and least finely, and whether that goes with where prompts win."""
+    name = "tokens_per_word"
+    known = {row.language: row.figures[name].value for row in analysis.languages if name in row.figures}
+    if len(known) < 2:
+        return []
+    most, least = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
+    said = [
+        f"{model} cuts {language(most).name} most finely ({known[most]:.2f} tokens a word) and "
+        f"{language(least).name} least ({known[least]:.2f})."
+    ]
+    for row in analysis.correlations:
+        plain = row.plain
+        if row.figure != name or plain.rho is None or plain.low is None or plain.high is None:
+            continue
+        ruling = "decided" if plain.low > 0 or plain.high < 0 else "undecided"
+        said.append(
+            f"{row.task}: rank correlation of tokens a word with the difference between methods "
+            f"{plain.rho:+.2f} (95 % interval {plain.low:+.2f} to {plain.high:+.2f}), {ruling}."
+        )
+    return said

@@ -13,7 +13,7 @@ from xlprompt.evaluation.style import WIDTH, is_dark, letters, svg_text
 from xlprompt.studies.analyses.ablation.brief import brief_table
 from xlprompt.studies.analyses.transfer.findings import TransferMatrix
 from xlprompt.studies.reports.page import Image, Section, Table
-from xlprompt.studies.reports.wording import ABSENT, interval, number_text
+from xlprompt.studies.reports.wording import ABSENT, interval, mean_text, number_text
 
 _SMALL = 7.0  # points
 
@@ -122,3 +122,21 @@ def _kinship(matrix: TransferMatrix, name: str) -> Table:
         "test languages drawn again, for these training languages; p: families (or scripts) given to the "
         "languages at random. Not corrected for two tests.",
     )
+
+
+def transfer_answer(matrix: TransferMatrix) -> str:
+    """The best language to train on, and whether kinship explains scores, in a sentence or two."""
+    means = {source: mean for source, mean in matrix.zero_shot.items() if mean is not None}
+    what = f"{matrix.task} {matrix.method}"
+    if not means:
+        return f"{what}: no language was scored that was not trained on."
+    best = max(means, key=lambda source: means[source].mean)
+    said = f"{what}: trained on {language(best).name} it scores highest elsewhere, {mean_text(means[best])}."
+    for kinship in matrix.kinship:
+        if kinship.adjusted is not None and kinship.low is not None and kinship.high is not None:
+            ruling = "decided" if kinship.low > 0 or kinship.high < 0 else "undecided"
+            said += (
+                f" Rank correlation of the score with sharing a {kinship.trait} {kinship.adjusted:+.2f} "
+                f"(95 % interval {kinship.low:+.2f} to {kinship.high:+.2f}), {ruling}."
+            )
+    return said
