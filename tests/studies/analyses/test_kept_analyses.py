@@ -137,7 +137,7 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     check_curves_end_in_what_gains_are_told_of(analyze_alignment(store))
 
     check_curves_tell_when_languages_are_learned(store)
-    _, text = report_study(store, tmp_path / "report")
+    _, text, _ = report_study(store, tmp_path / "report")
     written = text.read_text(encoding="utf-8")
     assert "## Tokenization of the xnli test set in data" in written
     assert "## Granularity: words cut more finely in evaluation" in written

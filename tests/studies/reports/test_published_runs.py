@@ -321,21 +321,21 @@ def test_a_report_is_made_anew_from_what_it_published_and_grows_by_another_store
         here = {"executor.workers": 0, "executor.engine": "torch", "seeds": seeds}
         assert run_study(grid, store=store, console=console, grid_overrides=here).finished
     folder = tmp_path / "results"
-    _, first = report_study(stores[0], tmp_path / "out", publish_in=folder, document=readme)
+    _, first, _ = report_study(stores[0], tmp_path / "out", publish_in=folder, document=readme)
     published = folder / "runs.jsonl.gz"
     assert "make report RUNS=results/runs.jsonl.gz" in readme.read_text()
     content = gzip.decompress(published.read_bytes()).decode()
     assert not [word for word in WORDS["de"] + WORDS["sw"] + [str(data)] if f'"{word}' in content]
-    _, again = report_study(tmp_path / "none", tmp_path / "again", published=[published])
+    _, again, _ = report_study(tmp_path / "none", tmp_path / "again", published=[published])
     assert but_for_the_command(again) == but_for_the_command(first)
     kept = read_published(published)
     some = {"xnli": kept.counts["xnli"].pick([("prompt", 0), ("finetune", 0), ("finetune", 1)])}
     write_published(tmp_path / "some.jsonl.gz", replace(kept, counts=some))
-    _, filled = report_study(stores[0], tmp_path / "filled", published=[tmp_path / "some.jsonl.gz"])
+    _, filled, _ = report_study(stores[0], tmp_path / "filled", published=[tmp_path / "some.jsonl.gz"])
     assert but_for_the_command(filled) == but_for_the_command(
         first
     )  # the store has the answers that the file lacks
-    _, grown = report_study(stores[1], tmp_path / "grown", published=[published])
+    _, grown, _ = report_study(stores[1], tmp_path / "grown", published=[published])
     assert "| xnli | finetune | 0, 1, 2 |" in grown.read_text()
     counts = read_published(published).counts
     assert list(compare(counts, method="prompt", baseline="finetune").tasks) == ["xnli"]

@@ -187,7 +187,7 @@ def test_a_finished_study_becomes_a_report_that_the_store_keeps(tmp_path, tiny_x
     with pytest.raises(StudyError, match="of other"):
         report_study(store, out, "other")
     client = mlflow.MlflowClient(tracking_uri=store_uri(store))
-    page, text = report_study(store, out)
+    page, text, _ = report_study(store, out)
     written = text.read_text(encoding="utf-8")
     assert "xnli: scores by language" in page.read_text(encoding="utf-8")
     assert "| xnli | prompt | 2 | 4 to 8 |" in written  # learning curves, from the metrics' histories
@@ -210,7 +210,7 @@ def check_head_only_runs(study, store, out, monkeypatch):
     others = {("xnli", "lora", seed): study.runs["xnli", "prompt", seed] for seed in (0, 1)}
     with_heads = replace(study, runs={**study.runs, **heads, **others})
     monkeypatch.setattr(report_runs, "find_runs", lambda *_: with_heads)
-    _, text = report_study(store, out)
+    _, text, _ = report_study(store, out)
     written = text.read_text(encoding="utf-8")
     table = written.partition("### Gain over training the head alone")[2]
     assert "| xnli | finetune | +0.0 |" in table

@@ -159,5 +159,5 @@ def main(debug: bool) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[_LogLines()])
     logging.getLogger("xlprompt").setLevel(logging.DEBUG if debug else logging.INFO)
     for handler in logging.getLogger().handlers:
-        handler.filters[:] = [each for each in handler.filters if not isinstance(each, _SaidOnce)]
-        handler.addFilter(_SaidOnce())
+        if isinstance(handler, _LogLines):  # others are none of ours
+            handler.filters[:] = [_SaidOnce()]

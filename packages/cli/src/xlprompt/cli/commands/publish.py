@@ -70,7 +70,7 @@ def command(
         with quick_imports():
             from xlprompt.studies.reports.report import report_study  # which waits for matplotlib
 
-        paths = report_study(
+        report = report_study(
             mlruns,
             out,
             model,
@@ -80,5 +80,5 @@ def command(
             replace=replace,
             published=runs,
         )
-    for path in (*paths, folder, document):
+    for path in (report.page, report.text, folder, document):
         click.echo(path)

@@ -17,7 +17,7 @@ from xlprompt.cli.options import (
     studied_model_option,
     trained_on_option,
 )
-from xlprompt.cli.said import wait
+from xlprompt.cli.said import say, wait
 
 
 @click.command("report", short_help="Write the study's report: tables, figures, claims.")
@@ -53,12 +53,14 @@ def command(
         with quick_imports():
             from xlprompt.studies.reports.report import report_study  # which waits for matplotlib
 
-        paths = report_study(
+        report = report_study(
             mlruns,
             out,
             model,
             train_language=train_language,
             published=runs,
         )
-    for path in paths:
+    for line in report.answer:
+        say(line)
+    for path in (report.page, report.text):
         click.echo(path)

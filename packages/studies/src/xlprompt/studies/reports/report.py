@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace as replace_fields
 from pathlib import Path
+from typing import NamedTuple
 
 from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
@@ -23,6 +24,7 @@ from xlprompt.models import short_name
 from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
 from xlprompt.studies.grid.run_params import largest_shares, train_languages_of
+from xlprompt.studies.reports.answer.opening import answer_lines
 from xlprompt.studies.reports.answer.provenance import provenance, report_command
 from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.given import REMEDY
@@ -54,6 +56,20 @@ from xlprompt.training.store.tracker import true_end_state
 EXPERIMENT = "report"
 
 
+class StudyReport(NamedTuple):
+    """What was written, and its gist.
+
+    Attributes:
+        page: The HTML page.
+        text: The Markdown file.
+        answer: The headline and a line for each of the paper's claims.
+    """
+
+    page: Path
+    text: Path
+    answer: tuple[str, ...]
+
+
 def report_study(
     store: Path,
     out: Path,
@@ -64,7 +80,7 @@ def report_study(
     document: Path | None = None,
     replace: bool = False,
     published: Sequence[Path] = (),
-) -> tuple[Path, Path]:
+) -> StudyReport:
     """Write the report of a store's study and log it as artifacts of a run.
 
     Args:
@@ -80,7 +96,7 @@ def report_study(
             no store.
 
     Returns:
-        Paths of the HTML page and the Markdown file.
+        Where it is and what it answers.
 
     Raises:
         StudyError: There is no store, or no comparable runs in it.
@@ -135,7 +151,7 @@ def report_study(
             write_more=lambda folder: write_published(folder / RUNS, new),
         )
     _log(store, study, paths)
-    return paths
+    return StudyReport(*paths, answer_lines(found))
 
 
 def _findings(

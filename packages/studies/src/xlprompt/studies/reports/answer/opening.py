@@ -31,6 +31,15 @@ def opening(findings: StudyFindings, *, figures: bool = True) -> Opening:
     )
 
 
+def answer_lines(findings: StudyFindings) -> tuple[str, ...]:
+    """The headline, then each claim's verdict in brief, as a terminal shows them."""
+    verdicts = claims(findings.verdicts, findings.needs).rows
+    return (
+        headline(findings.comparison),
+        *(f"{verdict}: {short} ({brief})" for short, verdict, brief, *_ in verdicts),
+    )
+
+
 def _reading(comparison: Comparison) -> str:
     return (
         f"Tasks {', '.join(comparison.tasks)}. Scores are means over seeds; intervals "
