@@ -76,7 +76,7 @@ def table(scores: Scores, english: Scores, shares: dict[str, float], tasks: list
         )
         for method in METHODS
     ]
-    columns = ("zero-shot mean (English)", "parameters trained", *(heading(task) for task in tasks))
+    columns = ("method", "parameters trained", *(heading(task) for task in tasks))
     return markdown_table(Table("Zero-shot", columns, tuple(rows)), right=1)
 
 
