@@ -253,9 +253,7 @@ test-slow: $(ready) ## Run the slow tests (minutes)
 lint: $(ready) ## Check style, types, the import direction and the site (ruff, mypy, import-linter, Sphinx)
 	@$(bin)/ruff check
 	@$(bin)/ruff format --check
-	@$(bin)/mypy
-	@$(bin)/lint-imports --no-logo
-	@$(site)
+	@$(bin)/mypy & types=$$!; $(bin)/lint-imports --no-logo && $(site); rest=$$?; wait $$types && exit $$rest
 
 format: $(ready) ## Format the code and fix what ruff can fix
 	@$(bin)/ruff format
