@@ -32,7 +32,7 @@ def test_a_task_of_three_labels_and_languages_comes_from_an_empty_folder_to_a_re
     trained = json.loads(said[2])
     assert set(trained["report"]["results"]) == {"en", "de", "pl"}
     report = (tmp_path / "report" / "report.md").read_text()
-    assert "tasks topics" in report
+    assert "Tasks topics." in report
     assert "| Polish (pl) | unknown |" in report
 
     for arguments in (

@@ -1,5 +1,6 @@
 """A run that is killed at every kind of moment of its life ends with one of everything, as one left alone."""
 
+import math
 import os
 import random
 import shutil
@@ -127,7 +128,8 @@ def contents(store: Path) -> dict:
     curves = {}
     # Phases are told of the last attempt, and all earlier ones are one.
     for key in (key for key in run.data.metrics if not key.startswith(PHASE_SECONDS)):
-        points = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, key)]
+        history = client.get_metric_history(run.info.run_id, key)
+        points = [(point.step, point.value) for point in history if not math.isnan(point.value)]  # as yet
         assert len({step for step, _ in points}) == len(points), key  # each of them once
         curves[key] = [step if key.startswith(OF_TIME) else (step, value) for step, value in sorted(points)]
     artifacts = local_path(run.info.artifact_uri)
