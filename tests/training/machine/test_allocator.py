@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from xlprompt.training.machine import allocator
+
 PROGRAM = """
 import psutil
 from xlprompt.training.machine.allocator import give_back_freed_memory, keep_freed_memory
@@ -30,3 +32,18 @@ def test_freed_memory_is_kept_until_it_is_given_back():
     before, kept, after = map(float, done.stdout.split())
     assert kept > before + 250
     assert after < before + 50
+
+
+def test_it_is_given_back_after_many_steps_or_a_while(monkeypatch):
+    given, now = [], [0.0]
+    monkeypatch.setattr(allocator, "give_back_freed_memory", lambda: given.append(now[0]))
+    monkeypatch.setattr(allocator.time, "monotonic", lambda: now[0])
+    freed = allocator.FreedMemory()
+    for _ in range(250):  # short steps
+        now[0] += 0.01
+        freed.stepped()
+    assert len(given) == 2
+    for _ in range(4):  # long ones
+        now[0] += 6
+        freed.stepped()
+    assert len(given) == 4

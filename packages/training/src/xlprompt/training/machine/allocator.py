@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import time
 
 # Of <malloc.h>, the same in every glibc.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 
-GIVE_BACK_EVERY = 100  # steps of training
+_STEPS, _SECONDS = 100, 10.0  # after which freed memory is given back
 
 
 def keep_freed_memory() -> bool:
@@ -18,7 +19,7 @@ def keep_freed_memory() -> bool:
     glibc maps every large block anew and unmaps it when it is freed. A training step allocates the same
     activations again and again, and each time the kernel hands out zeroed pages one fault at a time, which
     on two cores takes a quarter of a small model's step (`python experiments/bench/allocator.py`). Batches
-    differ in size, so what is kept falls into pieces and grows; `give_back_freed_memory` ends that.
+    differ in size, so what is kept falls into pieces and grows; `FreedMemory` ends that.
 
     Returns:
         Whether it took effect; on systems without glibc it does nothing.
@@ -40,6 +41,25 @@ def give_back_freed_memory() -> None:
     """
     if _is_glibc():
         ctypes.CDLL(None).malloc_trim(0)
+
+
+class FreedMemory:
+    """Gives freed memory back after a hundred steps, or ten seconds of them where steps are long.
+
+    Few steps of a large model fill the memory as many of a small one do, and what giving back costs, some
+    page faults, is nothing beside them.
+    """
+
+    def __init__(self) -> None:
+        """Begin to count."""
+        self._steps, self._since = 0, time.monotonic()
+
+    def stepped(self) -> None:
+        """Take note of a step."""
+        self._steps += 1
+        if self._steps >= _STEPS or time.monotonic() - self._since >= _SECONDS:
+            give_back_freed_memory()
+            self._steps, self._since = 0, time.monotonic()
 
 
 def _is_glibc() -> bool:

@@ -30,7 +30,7 @@ from xlprompt.data.mini.corpus import language_shares
 from xlprompt.data.whole_files import previous_folder, replace_folder
 from xlprompt.models import cache_dir
 from xlprompt.training.fitting.listeners import Curves, Listener, Means, Step
-from xlprompt.training.machine.allocator import GIVE_BACK_EVERY, give_back_freed_memory, keep_freed_memory
+from xlprompt.training.machine.allocator import FreedMemory, keep_freed_memory
 from xlprompt.training.machine.environment import Environment, read_environment
 from xlprompt.training.pretraining.loss import held_out_fertility, held_out_loss, next_token_loss
 from xlprompt.training.pretraining.recipe import PretrainingRecipe
@@ -206,6 +206,7 @@ class _Training:
         """Train from where the state stands to the last step."""
         recipe = self.recipe
         window: list[float] = []
+        freed = FreedMemory()
         # Writing and tokenizing text takes a core a fifth of the time: a process of its own does it ahead.
         text = Text(recipe, tokenizer, shares, state.chunk, state.batch)
         for chunk, number, batch in DataLoader(text, batch_size=None, num_workers=1, prefetch_factor=16):
@@ -224,8 +225,7 @@ class _Training:
                 window.clear()
             for each in listeners:
                 each.stepped(Step(state.step, loss, rate, tokens / elapsed, means))
-            if state.step % GIVE_BACK_EVERY == 0:
-                give_back_freed_memory()
+            freed.stepped()
             if state.step % recipe.checkpoint_every == 0:
                 self.save(work, state)
 

@@ -16,6 +16,7 @@ from xlprompt.evaluation.processes import Processes
 from xlprompt.evaluation.waiting import counted
 from xlprompt.training.fitting.engine import Engine
 from xlprompt.training.inputs.preparation import load_split, out_of_memory_explained
+from xlprompt.training.machine.allocator import FreedMemory
 from xlprompt.training.runs.known_figures import figure_key, keep_figure, known_figure
 from xlprompt.training.runs.opened import Run
 from xlprompt.training.store.metric_names import LOSS_AFTER, LOSS_BEFORE, LOSS_CHANGE, MEAN, MEAN_ZERO_SHOT
@@ -41,7 +42,7 @@ def losses_by_language(run: Run, *, engine: Engine | None = None) -> Losses:
         return {}
     # Of a backbone that nothing stands in front of and nothing has changed, they are measured once.
     untouched = engine is None or (not model.method.changes_backbone and model.prompts is None)
-    losses = {}
+    losses, freed = {}, FreedMemory()
     with counted(run.console, _WHAT, len(run.languages)) as done:
         for language in run.languages:
             with setup.processes.first_alone():
@@ -63,6 +64,7 @@ def losses_by_language(run: Run, *, engine: Engine | None = None) -> Losses:
             )
             if key is not None and setup.processes.is_first:
                 keep_figure("losses", key, losses[language])
+            freed.stepped()
             done()
     return losses
 
