@@ -63,8 +63,8 @@ def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | N
     if which != LATEST:
         raise CheckpointError(
             f"{store}: has no training state of a run '{which}'. Interrupted are: "
-            f"{_listed(there) or 'none'}. Give the name of one or the start of its id, or neither for the newest "
-            "of the recipe"
+            f"{_listed(there) or 'none'}. Give the name of one or the start of its id, or neither for the "
+            "newest of the recipe"
         )
     return max(found, key=lambda run: run.folder.stat().st_mtime, default=None)
 
