@@ -2,16 +2,21 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
+from peft import LoraConfig
+from peft_models import trained_by_peft
 from small import MINI_TASKS, tiny_recipe, write_data
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import xlprompt
 from xlprompt.studies import StudyError
 from xlprompt.training import Predictor, TrackingError
-from xlprompt.training.errors import RecipeError
+from xlprompt.training.errors import CheckpointError, RecipeError
 from xlprompt.training.recipes.recipe import recipe_to_dict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,3 +136,28 @@ def test_the_pages_ten_lines_lead_from_training_to_labels(tmp_path, monkeypatch,
     shown = capsys.readouterr().out
     assert re.search("True +[0-9.]+", shown)
     assert re.search(r"(entailment|neutral|contradiction) 0\.\d+ {'entailment'", shown)
+
+
+def test_the_pages_ten_lines_lead_from_an_adapter_of_peft_to_labels(
+    tiny_llama, new_store, tmp_path, monkeypatch, capsys
+):
+    page = (ROOT / "docs" / "howto" / "export.md").read_text()
+    (code,) = re.findall(r"```python\n(import xlprompt\n.*?)```", page, re.DOTALL)
+    assert len([line for line in code.splitlines() if line]) <= 10
+    monkeypatch.chdir(tmp_path)
+    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="SEQ_CLS")
+    kind = AutoModelForSequenceClassification
+    model, folder = trained_by_peft(kind, tiny_llama, config, Path("my-lora"), num_labels=3)
+    with pytest.raises(CheckpointError, match="xlprompt import my-lora"):
+        xlprompt.load(folder)
+    data = write_data(tmp_path / "data")
+    known: dict[str, Any] = {}
+    exec(compile(code.replace('"mini"', repr(str(data))), "export.md", "exec"), known)
+    pair = AutoTokenizer.from_pretrained(tiny_llama)(
+        "Ein Mann schläft.", "Niemand schläft.", return_tensors="pt"
+    )
+    with torch.no_grad():
+        expected = known["labels"][int(model(**pair).logits.argmax())]
+    shown = capsys.readouterr().out
+    assert re.search(r"'test/accuracy/mean_zero_shot': \d", shown)
+    assert re.search(rf"^{expected} \{{'entailment'", shown, re.MULTILINE)

@@ -1,5 +1,8 @@
 """Adapters as PEFT itself makes and saves them, on tiny models, with weights that make a difference."""
 
+import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +10,14 @@ import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from tiny import bpe_tokenizer, save
 from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
     PreTrainedModel,
     Qwen3Config,
     Qwen3ForCausalLM,
+    XGLMPreTrainedModel,
 )
+from transformers.modeling_layers import GenericForSequenceClassification
 
 _IDS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1}
 
@@ -32,6 +39,48 @@ def make_qwen(folder: Path, *, seed: int = 0) -> Path:
         **_IDS,
     )
     return save(Qwen3ForCausalLM(config), tokenizer, folder)
+
+
+def with_window(base: Path, window: int, folder: Path) -> Path:
+    """A model's folder again, with a sliding window of so many tokens."""
+    shutil.copytree(base, folder)
+    config = folder / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "sliding_window": window}))
+    return folder
+
+
+class XGLMForSequenceClassification(GenericForSequenceClassification, XGLMPreTrainedModel):
+    """What transformers has of other decoders and lacks of XGLM, as its users write it."""
+
+
+def classifier_trained_by_peft(
+    base: Path, config: PeftConfig, folder: Path, pairs: Sequence[tuple[str, str]], labels: Sequence[int]
+) -> tuple[PeftModel, Path]:
+    """PEFT's model after a few steps, and the folder it was saved to.
+
+    The steps are those of PEFT's own example of sequence classification: the tokenizer's pairs, padded to the
+    longest, plain PyTorch, `save_pretrained`.
+
+    Args:
+        base: Folder of the base model.
+        config: What PEFT adds, for `SEQ_CLS`.
+        folder: Where the adapter goes.
+        pairs: Texts of the only batch.
+        labels: The class of each.
+    """
+    is_xglm = json.loads((base / "config.json").read_text())["model_type"] == "xglm"
+    kind: Any = XGLMForSequenceClassification if is_xglm else AutoModelForSequenceClassification
+    torch.manual_seed(3)
+    model = get_peft_model(kind.from_pretrained(base, num_labels=len(set(labels))), config)
+    batch = AutoTokenizer.from_pretrained(base)(*zip(*pairs, strict=True), padding=True, return_tensors="pt")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-2)
+    model.train()
+    for _ in range(5):
+        model(**batch, labels=torch.tensor(labels)).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(folder)
+    return model.eval(), folder
 
 
 def trained_by_peft(

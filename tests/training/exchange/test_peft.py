@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from mlflow import MlflowClient
-from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, TaskType
-from peft_models import make_qwen, trained_by_peft
+from peft import LoraConfig, PrefixTuningConfig, TaskType, get_peft_config
+from peft_models import classifier_trained_by_peft, make_qwen, trained_by_peft, with_window
 from rich.console import Console
 from small import tiny_recipe, write_data
+from torch.testing import assert_close
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
@@ -90,15 +91,23 @@ def logits_here(checkpoint, ids):
         return model(ids, torch.zeros(ids.shape[1], dtype=torch.long), torch.arange(ids.shape[1]))
 
 
-def test_the_code_of_an_exports_readme_gives_the_runs_logits(exported, trained):
-    code = re.search("```python\n(.*?)```", (exported.folder / "README.md").read_text(), re.DOTALL)[1]
-    ids = torch.tensor([[2, 30, 31, 2, 2, 40, 41, 42, 2]])
+def code_of_readme(folder):
+    return re.search("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)[1]
+
+
+def logits_by_readme(folder, ids):
+    """What PEFT's own model of an export gives, by the code in its README."""
     known = {"ids": ids, "mask": torch.ones_like(ids)}
     with torch.no_grad():
-        exec(code.replace('folder = "."', f"folder = {str(exported.folder)!r}"), known)
+        exec(code_of_readme(folder).replace('folder = "."', f"folder = {str(folder)!r}"), known)
+    return known["logits"][0]
+
+
+def test_the_code_of_an_exports_readme_gives_the_runs_logits(exported, trained):
+    ids = torch.tensor([[2, 30, 31, 2, 2, 40, 41, 42, 2]])
     ours = logits_here(load_checkpoint(trained.checkpoint), ids)
-    torch.testing.assert_close(known["logits"][0], ours, atol=1e-6, rtol=0)
-    assert len(code.split("folder =")[1].splitlines()) == 5
+    assert_close(logits_by_readme(exported.folder, ids), ours, atol=1e-6, rtol=0)
+    assert len(code_of_readme(exported.folder).split("folder =")[1].splitlines()) == 5
     assert exported.difference < 1e-5
 
 
@@ -137,24 +146,52 @@ def test_only_an_earlier_export_is_replaced(trained, exported, tmp_path):
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
-def classifier(base, folder, *, kind=AutoModelForSequenceClassification, **options):
+def classifier(base, folder):
+    """With random weights."""
     config = LoraConfig(task_type=TaskType.SEQ_CLS, r=3, target_modules=["q_proj", "o_proj"], lora_alpha=6)
-    return trained_by_peft(kind, base, options.pop("config", config), folder, num_labels=3, **options)
+    return trained_by_peft(AutoModelForSequenceClassification, base, config, folder, num_labels=3)
 
 
-@pytest.mark.parametrize("family", ["tiny_llama", "tiny_gemma", "tiny_qwen"])
-def test_a_classifier_that_peft_has_trained_predicts_here_as_there(family, data, runs, tmp_path, request):
+@pytest.fixture(scope="module")
+def wide_gemma(tiny_gemma, tmp_path_factory):
+    """All of a text sees PEFT's prefix."""
+    return with_window(tiny_gemma, 64, tmp_path_factory.mktemp("models") / "gemma")
+
+
+# Each method in the words of PEFT's example. XGLM's heads and projections PEFT does not find by itself.
+LORA = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "lora_dropout": 0.1}
+PREFIX, PROMPT = ({"peft_type": kind, "num_virtual_tokens": 4} for kind in ("PREFIX_TUNING", "PROMPT_TUNING"))
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("tiny_xglm", {**PREFIX, "num_attention_heads": 4}),
+        ("wide_gemma", PREFIX),
+        ("tiny_llama", LORA),
+        ("tiny_qwen", PROMPT),
+    ],
+)
+def test_a_classifier_that_peft_has_trained_predicts_here_as_there_and_goes_back(
+    family, options, new_store, tmp_path, request
+):
     base = request.getfixturevalue(family)
-    model, folder = classifier(base, tmp_path / "adapter")
-    overrides = {"task": "xnli", "data.source": str(data)}
-    imported = import_from_peft(folder, store=runs, console=quiet(), overrides=overrides, device="cpu")
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    with torch.no_grad():
-        logits = torch.cat([model(**tokenizer(*pair, return_tensors="pt")).logits for pair in PAIRS])
-    checkpoint, _ = find_checkpoint(imported.run_id, runs)
-    torch.testing.assert_close(probabilities(checkpoint), logits.softmax(-1), atol=2e-6, rtol=0)
-    assert (imported.recipe.method, imported.recipe.head.kind) == ("lora", "plain")
+    config = get_peft_config({**options, "task_type": "SEQ_CLS"})
+    model, folder = classifier_trained_by_peft(base, config, tmp_path / "adapter", PAIRS, [0, 1, 2])
+    rows = [AutoTokenizer.from_pretrained(base)(*pair, return_tensors="pt") for pair in PAIRS]
+    with torch.no_grad():  # one by one: behind a soft prompt PEFT reads the padding of a batch
+        expected = torch.cat([model(**row).logits for row in rows])
+    overrides = {"task": "xnli", "encoding.max_length": 64 - 4}
+    imported = import_from_peft(folder, store=new_store, console=quiet(), overrides=overrides, device="cpu")
+    checkpoint, _ = find_checkpoint(imported.run_id, new_store)
+    ours = torch.stack([logits_here(checkpoint, row["input_ids"])[-1] for row in rows])
+    assert_close(ours, expected, atol=1e-6, rtol=1e-6)
+    assert_close(probabilities(checkpoint), expected.softmax(-1), atol=2e-6, rtol=0)  # from texts
+    out = export_to_peft(checkpoint, tmp_path / "back")
+    back = torch.stack([logits_by_readme(out.folder, row["input_ids"])[-1] for row in rows])
+    assert_close(back, expected, atol=1e-6, rtol=1e-6)
     assert "in this order" in imported.notes[0]
+    assert ("padding in shorter rows" in imported.notes[-1]) == (options is PROMPT)
 
 
 def test_an_imported_run_is_one_like_any_other(tiny_qwen, data, tmp_path, store):
@@ -181,24 +218,19 @@ def test_labels_in_another_order_are_put_into_the_tasks(tiny_qwen, data, store, 
         )
         assert imported.scores is None  # without data
         found[order] = probabilities(load_checkpoint(imported.checkpoint))
-    torch.testing.assert_close(found[LABELS], found[LABELS[::-1]].flip(1))
+    assert_close(found[LABELS], found[LABELS[::-1]].flip(1))
     with pytest.raises(RunError, match="name each label of xnli once"):
         import_from_peft(
             folder, store=store, console=quiet(), overrides={"task": "xnli"}, labels=("yes", "no")
         )
 
 
-def test_where_peft_reads_padding_is_told(tiny_qwen, tmp_path, store):
-    config = PromptTuningConfig(num_virtual_tokens=3, task_type="SEQ_CLS")
-    model, folder = classifier(tiny_qwen, tmp_path / "adapter", config=config)
-    overrides = {"task": "xnli", "encoding.max_length": 64}
-    imported = import_from_peft(folder, store=store, console=quiet(), overrides=overrides, device="cpu")
-    assert "padding in shorter rows" in imported.notes[-1]
-    ids = torch.tensor([[2, 300, 310, 320]])
-    with torch.no_grad():
-        expected = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
-    ours = logits_here(load_checkpoint(imported.checkpoint), ids)[-1]  # one row, so nothing is padded
-    torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-6)
+def test_a_classifier_without_its_head_is_refused(tiny_xglm, tmp_path, store):
+    # XGLM has no class with a head for PEFT to train: it wraps the bare model, and does not say so.
+    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="SEQ_CLS")
+    _, folder = trained_by_peft(AutoModel, tiny_xglm, config, tmp_path / "adapter")
+    with pytest.raises(RunError, match=r"SEQ_CLS.*holds no classifier.*score"):
+        import_from_peft(folder, store=store, console=quiet(), overrides={"task": "xnli"})
 
 
 def test_without_a_classifier_labels_are_read_as_the_next_token(tiny_xglm, tmp_path, store):
@@ -215,7 +247,7 @@ def test_without_a_classifier_labels_are_read_as_the_next_token(tiny_xglm, tmp_p
     with torch.no_grad():
         expected = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, :, tokens]
     ours = logits_here(load_checkpoint(imported.checkpoint), ids)
-    torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-6)
+    assert_close(ours, expected, atol=1e-6, rtol=1e-6)
 
 
 def test_what_an_adapter_does_not_say_is_asked_for(tiny_qwen, tiny_llama, tmp_path, store):

@@ -192,7 +192,7 @@ def test_a_named_run_of_another_recipe_is_refused(tiny_xglm, data, tmp_path, own
     assert run.info.status == "RUNNING"  # nobody could end it; resuming does
     other = settings("prompt", tiny_xglm, data, steps=2000, batch_size=4)
     with pytest.raises(CheckpointError, match=r"differs in schedule\.batch_size"):
-        train(other, store=store, console=Console(file=io.StringIO()), resume=run.info.run_id)
+        train(other, store=store, console=Console(file=io.StringIO()), resume=run.info.run_id[:8])
     same = load_recipe(recipe)
     assert find_interrupted(store, same, LATEST).identity.run_id == run.info.run_id
     elsewhere = same.model_copy(update={"data": same.data.model_copy(update={"source": str(tmp_path)})})

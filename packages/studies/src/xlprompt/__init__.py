@@ -1,8 +1,8 @@
 """Train prompts for multilingual decoders, and label text by them: the ways in from Python.
 
-`load`, `train`, `evaluate`, `compare` and `runs` do what the commands do. They are imported when they are
-first used: `import xlprompt` reads nothing heavy. The six distributions share this package: this file belongs
-to `xlprompt-studies`, which needs all that it names, and the folders of the others join it.
+`load`, `train`, `evaluate`, `import_peft`, `compare` and `runs` do what the commands do. They are imported
+when they are first used: `import xlprompt` reads nothing heavy. The six distributions share this package:
+this file belongs to `xlprompt-studies`, which needs all that it names, and the folders of the others join it.
 """
 
 from pkgutil import extend_path

@@ -29,10 +29,12 @@ from xlprompt.studies.reports.sources import RunSource, open_runs
 from xlprompt.training import evaluate as evaluate_checkpoint
 from xlprompt.training import find_checkpoint, load_recipe, open_predictor
 from xlprompt.training.errors import RecipeError
+from xlprompt.training.exchange.peft_import import Imported, import_from_peft
 from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict
 from xlprompt.training.recipes.unused_keys import refuse_unused
 from xlprompt.training.runs.predictor import Predictor
 from xlprompt.training.store.find import find_place, find_run_id
+from xlprompt.training.store.hub_folders import local_copy
 from xlprompt.training.store.listing import ListedRun, list_runs
 from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT
 
@@ -180,6 +182,53 @@ def evaluate(
     reports = {"none": scores.report, **scores.aligned}
     frames = [_scores(str(place), recipe, report, kind) for kind, report in reports.items()]
     return pd.concat(frames, ignore_index=True)
+
+
+def import_peft(
+    folder: str | Path,
+    *recipe: str | Path,
+    task: str | None = None,
+    labels: Sequence[str] = (),
+    data: str | Path | None = None,
+    model: str | None = None,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  # as the command's option
+    store: str | Path = _STORE,
+    device: str | None = None,
+    console: Console | None = None,
+) -> Imported:
+    """Make a run of an adapter that PEFT has trained; with data, score it on every language.
+
+    Args:
+        folder: What PEFT's `save_pretrained` wrote, or the hub id of it.
+        recipe: Files that say how texts are encoded and scored, where the task and tokenizer do not.
+        task: What it was trained for; not needed for what xlprompt has exported.
+        labels: The labels of its logits in their order; the task's order where none are given.
+        data: `mini`, `hub` or a folder to score it on.
+        model: The backbone; None for the one that it names.
+        set: Any other keys of the recipe: `{"data.languages": ["de"]}`.
+        store: Folder of the MLflow store, made where there is none.
+        device: As in `load`.
+        console: Where progress goes; None shows none.
+
+    Returns:
+        The run: `load(imported.run_id)` loads it, `imported.notes` say what has to be known of it, and
+        `imported.scores` are there with data.
+
+    Raises:
+        ModelError, RecipeError, RunError, CheckpointError: See
+            `xlprompt.training.exchange.peft_import.import_from_peft`.
+    """
+    given = {"task": task, "data.source": None if data is None else str(data)}
+    return import_from_peft(
+        local_copy(str(folder)),
+        store=Path(store),
+        console=console or open_console(quiet=True),
+        recipe_paths=[Path(each) for each in recipe],
+        overrides={**{key: value for key, value in given.items() if value is not None}, **(set or {})},
+        labels=labels,
+        model=model,
+        device=device,
+    )
 
 
 def compare(

@@ -50,6 +50,7 @@ from xlprompt.training.store.tracker import StoredModel, Tracker, true_end_state
 
 ORIGIN_TAG, ORIGIN = "origin", "peft"
 _CPU = torch.device("cpu")
+_CLASSIFIERS = ("SEQ_CLS", "TOKEN_CLS")  # PEFT's names of what has a head of its own
 _PADDING = (
     "PEFT reads a classifier behind a soft prompt at the last column of a batch, which is padding in shorter "
     "rows; here it is read at a row's last token. Scores can differ from those of padded batches."
@@ -109,7 +110,7 @@ def import_from_peft(
         CheckpointError: The head's file is damaged.
     """
     found, own = read_peft_folder(folder), read_head(folder)
-    about, head = own if own is not None else (None, found.head)
+    about, head = own if own is not None else (None, _classifier(found))
     name = model or (str(about.recipe["model"]) if about else None) or found.base
     if not name:
         raise RunError(f"{folder}: does not name the model that it was trained on. Name it: --model")
@@ -139,6 +140,23 @@ def import_from_peft(
         built = build_model(recipe, tokenizer, target)
         built.load_trainable_state(state)
     return _stored(folder, store, console, recipe, built, (difference, notes))
+
+
+def _classifier(found: PeftFolder) -> Mapping[str, Tensor]:
+    """The head that was trained along; empty where the adapter was trained to predict tokens.
+
+    Raises:
+        RunError: It was trained to classify, and its classifier is not in the folder.
+    """
+    task_type = found.config.task_type
+    if not found.head and task_type in _CLASSIFIERS:
+        raise RunError(
+            f"{found.folder}: its task_type is {task_type}, and it holds no classifier. PEFT saves one that "
+            "the model's class has as score or classifier, and does not say when a class has none (XGLM's "
+            "own). Train with a class that has one. If it was trained to predict label words, make task_type "
+            "CAUSAL_LM in adapter_config.json"
+        )
+    return found.head
 
 
 def _head_kind(found: PeftFolder, about: CheckpointMetadata | None) -> str:

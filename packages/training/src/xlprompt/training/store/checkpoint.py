@@ -24,6 +24,7 @@ from xlprompt.data import Task
 from xlprompt.data.tasks import BUNDLED
 from xlprompt.data.tasks.own import read_definition
 from xlprompt.data.whole_files import flush_folder, previous_folder, replace_folder, write_through
+from xlprompt.models.peft_folders.place import CONFIG_FILE
 from xlprompt.training.errors import CheckpointError
 from xlprompt.training.store.stored_files import (
     digest_of,
@@ -191,11 +192,12 @@ def _read(
     metadata_path = directory / METADATA_FILE
     if not os.path.lexists(metadata_path):
         previous = previous_folder(directory.absolute())
-        hint = (
-            f"An interrupted save left the checkpoint before it in {previous}: rename that folder"
-            if os.path.isdir(previous)  # pathlib's raises where it may not look
-            else "Give the folder that a training run saved, or the id of its MLflow run"
-        )
+        if os.path.isdir(previous):  # pathlib's raises where it may not look
+            hint = f"An interrupted save left the checkpoint before it in {previous}: rename that folder"
+        elif os.path.exists(directory / CONFIG_FILE):
+            hint = f"It is an adapter of PEFT, which becomes a run by: xlprompt import {directory}"
+        else:
+            hint = "Give the folder that a training run saved, or the id of its MLflow run"
         raise CheckpointError(f"{directory}: no checkpoint here ({METADATA_FILE} is missing). {hint}")
     document = read_document(
         metadata_path,

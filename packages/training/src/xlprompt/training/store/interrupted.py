@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from xlprompt.training.store.database import find_run, is_at_work, open_reader, 
 from xlprompt.training.store.training_state import FREE_KEYS, Identity, read_identity, saved_steps
 
 LATEST = "latest"
+_SHOWN = 5  # runs that an error names
 ID_PREFIX = re.compile("[0-9a-f]{4,32}")
 """What may be the start of a run's id: fewer letters would soon mean another one."""
 
@@ -42,29 +43,37 @@ def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | N
     """
     # Data elsewhere may be other data, and what they are is not known here: that asks for another run.
     wanted = {key: value for key, value in flatten(recipe).items() if key not in FREE_KEYS - {"data.source"}}
-    found, named = [], []
+    found, named, there = [], [], []
     for folder, run in _folders_and_runs(store):
         identity = read_identity(folder)
         if identity is None:
             continue
+        there.append(Interrupted(folder, identity))
         if which != LATEST and _is_called(which, folder, identity.run_id or ""):
             named.append(Interrupted(folder, identity))
         same = all(identity.recipe.get(key) == value for key, value in wanted.items())
         if which == LATEST and same and not (run and is_at_work(run)):
             found.append(Interrupted(folder, identity))
     if len(named) > 1:
-        ids = ", ".join(sorted(str(each.identity.run_id) for each in named))
         raise CheckpointError(
-            f"{store}: '{which}' may be each of the interrupted runs {ids}. Give more of its id"
+            f"{store}: '{which}' may be each of the interrupted runs {_listed(named)}. Give more of its id"
         )
     if named:
         return named[0]
     if which != LATEST:
         raise CheckpointError(
-            f"{store}: has no training state of a run '{which}'. Give the id of an interrupted run, or "
-            "none for the newest of the recipe"
+            f"{store}: has no training state of a run '{which}'. Interrupted are: "
+            f"{_listed(there) or 'none'}. Give the name of one or the start of its id, or neither for the "
+            "newest of the recipe"
         )
     return max(found, key=lambda run: run.folder.stat().st_mtime, default=None)
+
+
+def _listed(runs: Sequence[Interrupted]) -> str:
+    """The ids of the newest first, with their names."""
+    newest = sorted(runs, key=lambda run: run.folder.stat().st_mtime, reverse=True)
+    some = [f"{each.identity.run_id} ({each.folder.name.rpartition('-')[0]})" for each in newest[:_SHOWN]]
+    return ", ".join(some) + (f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else "")
 
 
 def _is_called(which: str, folder: Path, run_id: str) -> bool:
