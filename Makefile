@@ -3,7 +3,7 @@
 # Variables, on the command line or exported; one given empty counts as not given. `make help-variables` prints these
 # lines, and `make help-studies`, say, the names of those that its targets take.
 #: SCALE   mini        mini: bundled model and data, minutes; gemma: Gemma 3 270M on DATA; paper: XGLM-564M on the hub
-#: MODEL   (recipe)    xglm-nano, gemma-3-270m, facebook/xglm-564M, any hub id, or a folder in transformers' format
+#: MODEL   (recipe)    xglm-nano, gemma-3-270m, smollm2-135m, facebook/xglm-564M, any hub id, or a folder in transformers' format
 #: DATA    (recipe)    mini, hub, or a folder with the official files, JSON Lines or a task of your own (make data-check)
 #: TRAIN_LANG (en)     language that is trained on and chooses the checkpoint, such as TRAIN_LANG=de
 #: SEED    (recipe)    seed of initialization and batch order

