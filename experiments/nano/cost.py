@@ -1,6 +1,6 @@
 """What a pretraining step of each xglm-nano costs: `OMP_NUM_THREADS=1 python experiments/nano/cost.py`.
 
-Counts CPU seconds, which other work on the machine hardly changes. The first steps warm up and are not counted.
+Counts CPU seconds, which other work on the machine hardly changes. The first steps are not counted.
 """
 
 from __future__ import annotations

