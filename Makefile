@@ -3,7 +3,7 @@
 # Variables, on the command line or exported; one given empty counts as not given. `make help-variables` prints these
 # lines, and `make help-studies`, say, the names of those that its targets take.
 #: SCALE   mini        mini: bundled model and data, minutes; gemma: Gemma 3 270M on DATA; paper: XGLM-564M on the hub
-#: MODEL   (recipe)    xglm-nano, gemma-3-270m, facebook/xglm-564M, any hub id, or a folder in transformers' format
+#: MODEL   (recipe)    xglm-nano, gemma-3-270m, smollm2-135m, facebook/xglm-564M, any hub id, or a folder in transformers' format
 #: DATA    (recipe)    mini, hub, or a folder with the official files, JSON Lines or a task of your own (make data-check)
 #: TRAIN_LANG (en)     language that is trained on and chooses the checkpoint, such as TRAIN_LANG=de
 #: SEED    (recipe)    seed of initialization and batch order
@@ -21,6 +21,7 @@
 #: SLURM   (grid)      with EXECUTOR=slurm: what a cell asks for, as in SLURM=partition=gpu,minutes=240,gpus=1
 #: LIMIT   (all)       use at most this many examples of each split and language
 #: BALANCED (no)       of make nano: 1 builds xglm-nano-balanced, with equal language shares
+#: SIZE    (4m)        of make nano: 0.5m, 1m, 2m or 8m (million parameters) builds xglm-nano-SIZE; 4m is xglm-nano
 #: RESUME  (no)        1 goes on with the newest interrupted run of the recipe, where there is one
 #: ENGINE  (by method) torch or deepspeed; without it full fine-tuning uses DeepSpeed and all else torch
 #: ZERO    1           of full fine-tuning: 0, 1, 2, 3, 2-offload or 3-offload, a file of experiments/deepspeed
@@ -76,6 +77,8 @@ ablation = $(call quote,experiments/ablations/$(strip $(NAME)).yaml) --recipe '.
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
     $(call option,--train-language,$(TRAIN_LANG)) $(ARGS)
 
+nano = $(if $(call on,$(BALANCED)),-balanced)$(addprefix -,$(filter-out 4m,$(strip $(SIZE))))
+
 site = $(bin)/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going --quiet docs build/site
 
 tasks := xnli pawsx ner pos sib200 xcopa xquad
@@ -95,7 +98,7 @@ takes.publish := SCALE MODEL RUNS ARGS
 takes.analyze := MODEL DATA LIMIT RUNS ARGS
 takes.granularity := SCALE MODEL TASKS LIMIT ARGS
 takes.align := MODEL TASKS METHODS SEEDS LIMIT WORKERS ARGS
-takes.nano := BALANCED ARGS
+takes.nano := BALANCED SIZE ARGS
 takes.ui := PORT ARGS
 takes.params := MODEL ARGS
 takes.data-check := DATA ARGS
@@ -122,6 +125,7 @@ $(if $(unused),$(if $(in_dry_run),$(warning make $(goals) takes no $(unused)),$(
     no $(unused). $(line)$(it_takes))))
 $(if $(and $(filter RECIPE,$(given)),$(filter SCALE,$(given))),$(error SCALE chooses among the recipes of \
     experiments/, and RECIPE names one. Leave one of them out))
+$(if $(call on,$(BALANCED)),$(if $(filter SIZE,$(given)),$(error The control has one size. Leave out BALANCED or SIZE)))
 
 # `make help` is one screen: a line for each topic. The topics begin at the lines with ##@, and end at the next one.
 helps := $(addprefix help-,$(filter-out start,$(shell awk -v topics=1 -f .ci/help.awk Makefile)) variables)
@@ -201,8 +205,8 @@ align: $(ready) ## Score a study's models with languages aligned by unlabelled s
 	    $(call option,--workers,$(WORKERS)) $(ARGS))
 
 ##@ look Runs, models, data, machine
-nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on with it; BALANCED=1 for its control
-	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(if $(call on,$(BALANCED)),-balanced).yaml $(ARGS))
+nano: $(ready) ## Pretrain xglm-nano anew from text of the mini world, or go on with it; BALANCED=1 for its control, SIZE=1m
+	@$(strip $(bin)/xlprompt pretrain experiments/nano/xglm-nano$(nano).yaml $(ARGS))
 
 ui: $(ready) ## Open the MLflow UI on the runs in mlruns/
 	@$(strip $(bin)/xlprompt ui $(call option,--port,$(PORT)) $(ARGS))

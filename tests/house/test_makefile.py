@@ -284,6 +284,7 @@ VALUES = {
     "ZERO": ("9", "zero9.json"),
     "RESUME": ("1", "--resume"),
     "BALANCED": ("1", "xglm-nano-balanced.yaml"),
+    "SIZE": ("1m", "xglm-nano-1m.yaml"),
 }
 
 

@@ -9,7 +9,18 @@ from xlprompt.cli.commands import doctor
 from xlprompt.cli.commands.doctor import Finding
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 
-CHECKS = ["python", "packages", "device", "bfloat16", "memory", "disk", "store", "gemma-3-270m", "hub"]
+CHECKS = [
+    "python",
+    "packages",
+    "device",
+    "bfloat16",
+    "memory",
+    "disk",
+    "store",
+    "gemma-3-270m",
+    "smollm2-135m",
+    "hub",
+]
 
 
 @pytest.fixture

@@ -76,9 +76,10 @@ def test_fertility_of_the_balanced_build_does_not_follow_the_resource_order():
     assert abs(correlation_with_resources(fertilities(trained_tokenizer(0.0)))) <= 0.35
 
 
-def test_a_balanced_build_that_is_not_there_names_the_command_that_makes_it(own_cache):
-    with pytest.raises(ModelError, match="make nano BALANCED=1"):
-        load_backbone("xglm-nano-balanced")
+@pytest.mark.parametrize(("name", "variable"), [("balanced", "BALANCED=1"), ("0.5m", "SIZE=0.5m")])
+def test_a_build_that_is_not_there_names_the_command_that_makes_it(own_cache, name, variable):
+    with pytest.raises(ModelError, match=f"make nano {variable}"):
+        load_backbone(f"xglm-nano-{name}")
 
 
 def test_the_same_text_trains_the_same_tokenizer():

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from xlprompt.data import STUDY_LANGUAGES
 from xlprompt.data.mini.corpus import passages
 from xlprompt.models import load_backbone, load_tokenizer
+from xlprompt.models.pretrained.known import BUILT_HERE
 from xlprompt.training import RecipeError, store_uri
 from xlprompt.training.fitting.listeners import Listener, Step
 from xlprompt.training.pretraining import loss, text
@@ -96,6 +97,8 @@ def test_a_build_is_a_model_that_loads_by_its_folder(uninterrupted, own_cache):
     assert set(result.loss) == set(result.fertility) == set(STUDY_LANGUAGES)
     record = json.loads((folder / "model" / "pretraining.json").read_text())
     assert record["parameters"] == result.parameters
+    full = TOY.model_copy(update={"vocabulary": backbone.vocab_size})  # the little text does not fill it
+    assert result.parameters == full.parameters
     assert record["recipe"]["vocabulary"] == 1500
 
 
@@ -168,6 +171,26 @@ def test_the_two_recipes_differ_in_name_and_language_shares_alone():
     )
     assert nano.exponent > 0 == balanced.exponent
     assert balanced.model_copy(update={"name": nano.name, "exponent": nano.exponent}) == nano
+
+
+def test_the_sizes_differ_in_width_and_what_goes_with_it():
+    family = {
+        size: load_settings(EXPERIMENTS / f"xglm-nano{size}.yaml", PretrainingRecipe)
+        for size in ("-0.5m", "-1m", "-2m", "", "-8m")
+    }
+    assert [name.name for name in family.values()] == [f"xglm-nano{size}" for size in family]
+    assert {name for name in BUILT_HERE if name.endswith("m")} >= {
+        f"xglm-nano{size}" for size in family if size
+    }
+    middle = family[""]
+    for wanted, recipe in zip((0.5, 1, 2, 4, 8), family.values(), strict=True):
+        assert recipe.parameters / 1e6 == pytest.approx(wanted, rel=0.1)
+        scale = middle.width / recipe.width
+        assert recipe.feed_forward == 2.5 * recipe.width
+        assert recipe.learning_rate == pytest.approx(middle.learning_rate * scale, rel=0.03)
+        assert recipe.init_std == pytest.approx(middle.init_std * scale**0.5, rel=0.03)
+        of_size = ("name", "width", "feed_forward", "learning_rate", "init_std")
+        assert recipe.model_copy(update={key: getattr(middle, key) for key in of_size}) == middle
 
 
 def test_a_wrong_key_of_a_pretraining_recipe_is_named_with_the_nearest_valid_one(tmp_path):

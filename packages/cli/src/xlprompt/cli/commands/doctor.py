@@ -108,7 +108,7 @@ def _examine(mlruns: Path, models: tuple[str, ...], online: bool) -> Iterator[Fi
     yield check_memory()
     yield check_disk(mlruns)
     yield check_store(mlruns)
-    yield check_gemma()
+    yield from check_packaged()
     yield from map(check_model, models)
     yield from check_caches()
     yield check_hub(online)
@@ -240,15 +240,16 @@ def check_store(mlruns: Path) -> Finding:
     return Finding("store", "ok", detail)
 
 
-def check_gemma() -> Finding:
-    """Whether Gemma 3 270M is converted, or will be at its first use."""
-    from xlprompt.models.pretrained.gemma import gemma_folder
+def check_packaged() -> Iterator[Finding]:
+    """Whether the models of the package registry are converted, or will be at their first use."""
+    from xlprompt.models.pretrained.known import PACKAGED
+    from xlprompt.models.pretrained.packaged import is_converted
 
-    if (gemma_folder() / "config.json").is_file():
-        return Finding("gemma-3-270m", "ok", "converted, loads in seconds")
-    return Finding(
-        "gemma-3-270m", "ok", "not converted; its first use installs a package and converts it, once"
-    )
+    for name in PACKAGED:
+        if is_converted(name):
+            yield Finding(name, "ok", "converted, loads in seconds")
+        else:
+            yield Finding(name, "ok", "not converted; its first use fetches a package and converts it, once")
 
 
 def check_model(name: str) -> Finding:

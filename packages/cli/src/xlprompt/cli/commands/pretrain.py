@@ -51,6 +51,12 @@ def command(recipe: Path, out: Path | None, settings: tuple[str, ...], mlruns: P
     console = open_console(stderr=as_json)
     build = load_settings(recipe, PretrainingRecipe, parse_settings(settings))
     folder = out or folder_to_write(build.name)
+    console.print(
+        f"{build.name}: {build.parameters:,} parameters, {build.steps:,} steps of {build.token_budget:,} "
+        "tokens. A build that is stopped goes on from its last checkpoint",
+        highlight=False,
+        soft_wrap=True,
+    )
     from xlprompt.training.fitting.progress import training_progress
 
     with wait("Loading torch and transformers"):

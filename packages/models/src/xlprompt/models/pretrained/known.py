@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 GEMMA = "gemma-3-270m"
+SMOLLM2 = "smollm2-135m"
 NANO = "xglm-nano"
 NANO_BALANCED = "xglm-nano-balanced"
+NANO_SIZES = tuple(f"xglm-nano-{size}" for size in ("0.5m", "1m", "2m", "8m"))
+"""xglm-nano's smaller and larger siblings, by their millions of parameters; it has 4 itself."""
+PACKAGED = (GEMMA, SMOLLM2)
+"""Made of packages of the registry at their first use."""
+BUILT_HERE = (*PACKAGED, NANO, NANO_BALANCED, *NANO_SIZES)
+"""Models whose names are no hub's."""
 
 
 def _xglm(layers: int, width: int, feed_forward: int, heads: int) -> Callable[[], PreTrainedConfig]:
@@ -49,6 +56,21 @@ def _gemma() -> PreTrainedConfig:
     )
 
 
+def _smollm2() -> PreTrainedConfig:
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        vocab_size=49152,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+    )
+
+
 KNOWN_MODELS: Mapping[str, Callable[[], PreTrainedConfig]] = MappingProxyType(
     {
         "facebook/xglm-564M": _xglm(24, 1024, 4096, 16),
@@ -56,6 +78,7 @@ KNOWN_MODELS: Mapping[str, Callable[[], PreTrainedConfig]] = MappingProxyType(
         "facebook/xglm-2.9B": _xglm(48, 2048, 8192, 16),
         "facebook/xglm-7.5B": _xglm(32, 4096, 16384, 32),
         GEMMA: _gemma,
+        SMOLLM2: _smollm2,
     }
 )
 

@@ -8,7 +8,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from xlprompt.models.errors import ModelError
-from xlprompt.models.pretrained.known import GEMMA, KNOWN_MODELS, NANO, NANO_BALANCED, canonical_name
+from xlprompt.models.pretrained.known import (
+    GEMMA,
+    KNOWN_MODELS,
+    NANO,
+    NANO_BALANCED,
+    NANO_SIZES,
+    SMOLLM2,
+    canonical_name,
+)
 from xlprompt.models.pretrained.location import local_folder
 
 # By the hub's short names. XGLM's: facebook/xglm-564M's card; Gemma's terms are Google's own.
@@ -16,8 +24,7 @@ _KNOWN: Mapping[str, str] = MappingProxyType(
     {
         **{name: "mit" for name in KNOWN_MODELS if name.startswith("facebook/xglm-")},
         GEMMA: "gemma",
-        NANO: "apache-2.0",
-        NANO_BALANCED: "apache-2.0",
+        **dict.fromkeys((SMOLLM2, NANO, NANO_BALANCED, *NANO_SIZES), "apache-2.0"),
     }
 )
 

@@ -13,10 +13,16 @@ from pathlib import Path
 from xlprompt.models.errors import ModelError
 from xlprompt.models.pretrained.files import read_json, weight_files
 from xlprompt.models.pretrained.fingerprint import fingerprint_of
-from xlprompt.models.pretrained.known import GEMMA, KNOWN_MODELS, NANO, NANO_BALANCED, canonical_name
+from xlprompt.models.pretrained.known import (
+    BUILT_HERE,
+    GEMMA,
+    KNOWN_MODELS,
+    NANO,
+    PACKAGED,
+    canonical_name,
+)
 
 _HUB_SECONDS = 5.0  # for one question; the hub's client asks again for a minute
-_BUILT_HERE = (GEMMA, NANO, NANO_BALANCED)
 
 
 def locate(name: str) -> str:
@@ -26,11 +32,11 @@ def locate(name: str) -> str:
         ModelError: `name` looks like a path, but no folder with a `config.json` lies there; or it is no name
             that a hub can have.
     """
-    if name == GEMMA:
-        from xlprompt.models.pretrained.gemma import ensure_gemma
+    if name in PACKAGED:
+        from xlprompt.models.pretrained.packaged import ensure_packaged
 
-        return str(ensure_gemma())
-    if name in (NANO, NANO_BALANCED):
+        return str(ensure_packaged(name))
+    if name in BUILT_HERE:
         from xlprompt.models.pretrained.nano import nano_folder
 
         return str(nano_folder(name))
@@ -51,7 +57,7 @@ def locate(name: str) -> str:
 
 def absolute_name(name: str) -> str:
     """A model folder's name from the root on, which holds from any folder; other names stay as they are."""
-    if canonical_name(name) in (*_BUILT_HERE, *KNOWN_MODELS):
+    if canonical_name(name) in (*BUILT_HERE, *KNOWN_MODELS):
         return name
     folder = os.path.expanduser(name)
     return os.path.abspath(folder) if os.path.isdir(folder) else name
@@ -69,7 +75,7 @@ def require_model(name: str, *, weights: bool = True) -> None:
     Raises:
         ModelError: As `locate` and `local_only`; or the folder's configuration or weights are not whole.
     """
-    if name == GEMMA:
+    if name in PACKAGED:
         return
     location = locate(name)
     if not local_only(location):
@@ -104,10 +110,10 @@ def backbone_fingerprint(name: str) -> str | None:
     Raises:
         ModelError: A folder is named, and no model lies there, or it is damaged.
     """
-    if name == GEMMA:
-        from xlprompt.models.pretrained.gemma import gemma_folder
+    if name in PACKAGED:
+        from xlprompt.models.pretrained.packaged import is_converted
 
-        if not (gemma_folder() / "config.json").is_file():
+        if not is_converted(name):
             return None
     location = locate(name)
     if os.path.isdir(location):
@@ -179,7 +185,7 @@ def _require_model(folder: Path) -> None:
 
 def _near(name: str) -> str:
     """Advice: a known name, or a folder beside, that differs from this one by a slip of the hand."""
-    short = {known.rpartition("/")[2].lower(): known for known in (*KNOWN_MODELS, *_BUILT_HERE)}
+    short = {known.rpartition("/")[2].lower(): known for known in (*KNOWN_MODELS, *BUILT_HERE)}
     asked = Path(os.path.expanduser(name))
     near = [short[each] for each in difflib.get_close_matches(asked.name.lower(), short, n=1, cutoff=0.75)]
     near = [each for each in near if each != name]  # a known model that is not on this machine

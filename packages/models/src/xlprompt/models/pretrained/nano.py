@@ -1,8 +1,8 @@
 """xglm-nano: a small XGLM for the mini world, bundled, and its tokenizer's training.
 
 The weights lie in the package (`models/bundled/xglm-nano`, with a model card). The balanced build, which
-differs in the language shares of its text alone, is made on demand and kept in the user's cache. Pretraining
-itself is `xlprompt.training.pretraining.pretrain`.
+differs in the language shares of its text alone, and those of other sizes are made on demand and kept in the
+user's cache. Pretraining itself is `xlprompt.training.pretraining.pretrain`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from xlprompt.models.errors import ModelError
 from xlprompt.models.pretrained.cache import cache_dir
-from xlprompt.models.pretrained.known import NANO
+from xlprompt.models.pretrained.known import NANO, NANO_BALANCED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -35,14 +35,18 @@ def nano_folder(name: str) -> Path:
     """Where a nano model lies in transformers' format.
 
     Raises:
-        ModelError: It is the balanced build, and it has not been made on this machine.
+        ModelError: It is not the bundled one, and it has not been made on this machine.
     """
     if name == NANO:
         return _BUNDLED
     folder = folder_to_write(name)
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{name} has not been built on this machine; run: make nano BALANCED=1")
+        raise ModelError(f"{name} has not been built on this machine; run: make nano {_asked(name)}")
     return folder
+
+
+def _asked(name: str) -> str:
+    return "BALANCED=1" if name == NANO_BALANCED else f"SIZE={name.removeprefix(f'{NANO}-')}"
 
 
 def folder_to_write(name: str) -> Path:

@@ -16,7 +16,7 @@ from xlprompt.data.languages import language as language_row
 from xlprompt.data.sources import NAMED
 from xlprompt.models import canonical_name, short_name
 from xlprompt.models.accounting.trained_share import trained_share
-from xlprompt.models.pretrained.known import GEMMA, NANO, NANO_BALANCED
+from xlprompt.models.pretrained.known import BUILT_HERE
 from xlprompt.models.pretrained.license import license_of
 from xlprompt.training.exchange.run_facts import StoredFacts
 from xlprompt.training.recipes.recipe import Recipe, task_of
@@ -29,7 +29,6 @@ from xlprompt.training.store.metric_names import (
     TRAIN_SECONDS,
 )
 
-_BUILT_HERE = (GEMMA, NANO, NANO_BALANCED)
 _Z = 1.96  # of a 95 % interval
 _METRIC_IDS = {"exact_match": "exact_match", "accuracy": "accuracy"}  # the hub's; any other is an F1
 
@@ -106,7 +105,7 @@ def _front(task: Task, recipe: Recipe, facts: StoredFacts, title: str) -> ModelC
     base, kind = canonical_name(recipe.model), task.kind.hub_task
     results: Mapping[str, Any] = facts.report["results"] if facts.report else {}
     more: dict[str, Any] = {}
-    if not os.path.isabs(base) and base not in _BUILT_HERE:  # those are no names of the hub's
+    if not os.path.isabs(base) and base not in BUILT_HERE:  # those are no names of the hub's
         relation = "finetune" if recipe.method_settings.trains_backbone else "adapter"
         more |= {"base_model": base, "base_model_relation": relation}
     hub = task.hub.repository if task.hub and recipe.data.source == "hub" else None

@@ -55,3 +55,17 @@ class PretrainingRecipe(Settings):
         "twenty, and the slowest to learn.",
     )
     checkpoint_every: int = Field(default=500, gt=0, description="Steps between two checkpoints.")
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the XGLM that comes out, if its text fills the vocabulary."""
+        width, inner = self.width, self.feed_forward
+        attention = 4 * (width * width + width)
+        feed_forward = 2 * width * inner + inner + width
+        norms = 4 * width
+        return self.vocabulary * width + self.layers * (attention + feed_forward + norms) + 2 * width
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are read in all, padding included, at most."""
+        return self.steps * self.token_budget
