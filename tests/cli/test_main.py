@@ -50,6 +50,19 @@ def test_a_note_on_the_data_is_said_once_and_a_warning_every_time():
     assert [said.filter(record) for record in (note, note, warning, warning)] == [True, False, True, True]
 
 
+def test_lines_of_the_log_are_shown_as_they_are_and_handlers_of_others_stay(xlprompt, monkeypatch):
+    root, others = logging.getLogger(), logging.NullHandler()
+    monkeypatch.setattr(root, "handlers", [])
+    xlprompt("data", "check", "no/such-folder")
+    (handler,) = root.handlers
+    record = logging.LogRecord("xlprompt.data", logging.WARNING, "", 0, "%d rows", (3,), None)
+    assert handler.format(record) == "3 rows"
+    assert len(handler.filters) == 1
+    monkeypatch.setattr(root, "handlers", [others])
+    xlprompt("data", "check", "no/such-folder")
+    assert not others.filters
+
+
 @pytest.mark.integration
 def test_help_does_not_wait_for_the_heavy_libraries():
     heavy = ["torch", "transformers", "datasets", "mlflow", "pandas"]

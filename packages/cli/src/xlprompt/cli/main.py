@@ -156,7 +156,7 @@ def main(debug: bool) -> None:
       xlprompt train experiments/mini/xnli-prompt.yaml
       xlprompt ui
     """
-    logging.basicConfig(level=logging.WARNING, handlers=[_LogLines()])
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_LogLines()])
     logging.getLogger("xlprompt").setLevel(logging.DEBUG if debug else logging.INFO)
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _LogLines):  # others are none of ours
