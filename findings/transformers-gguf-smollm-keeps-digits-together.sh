@@ -16,7 +16,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet torch==2.13.0 transformers==5.23.0 gguf==GGUFVERSION numpy
+"$work/venv/bin/pip" install --quiet torch==2.13.0 transformers==5.23.0 gguf==0.19.0 numpy
 cd "$work"
 HF_HUB_OFFLINE=1 "$work/venv/bin/python" - <<'PYTHON'
 import numpy as np
