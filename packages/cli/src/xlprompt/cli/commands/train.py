@@ -174,10 +174,10 @@ def _size(number: int) -> str:
 
 def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
     from xlprompt.evaluation.terminal import offer
+    from xlprompt.training.fitting.progress import duration
     from xlprompt.training.machine.phases import in_words
 
     cost = result.cost
-    minutes, seconds = divmod(round(cost.total_seconds), 60)
     where = "" if mlruns == Path("mlruns") else f" --mlruns {shlex.quote(str(mlruns))}"
     memory = f"peak memory {cost.peak_memory_bytes / 2**30:.1f} GiB"
     trained = (
@@ -185,7 +185,7 @@ def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
         f"the device's rate; {memory}, checkpoint {_size(cost.checkpoint_bytes)}"
     )
     lines = (
-        f"Finished in {minutes} min {seconds} s, {trained if result.fit else f'nothing trained; {memory}'}.",
+        f"Finished in {duration(cost.total_seconds)}, {trained if result.fit else f'nothing trained; {memory}'}.",
         f"Where the time went: {in_words(cost.phases)}",
         f"Run {result.run_name}, id {result.run_id}",
     )
