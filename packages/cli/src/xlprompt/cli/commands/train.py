@@ -184,8 +184,10 @@ def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
         f"{cost.train_seconds:.0f} s of them training steps at {100 * cost.model_flops_utilization:.0f} % of "
         f"the device's rate; {memory}, checkpoint {_size(cost.checkpoint_bytes)}"
     )
+    if not result.fit:
+        trained = f"nothing trained; {memory}"
     lines = (
-        f"Finished in {duration(cost.total_seconds)}, {trained if result.fit else f'nothing trained; {memory}'}.",
+        f"Finished in {duration(cost.total_seconds)}, {trained}.",
         f"Where the time went: {in_words(cost.phases)}",
         f"Run {result.run_name}, id {result.run_id}",
     )
