@@ -231,7 +231,14 @@ class MlflowTracker(Tracker):
         )
         tag = InputTag(MLFLOW_DATASET_CONTEXT, dataset.context)
         with self._needed(WAIT_TO_FINISH):
-            self._client.log_inputs(self._run, datasets=[DatasetInput(entity, [tag])])
+            given = [DatasetInput(entity, [tag])]
+            try:
+                self._client.log_inputs(self._run, datasets=given)
+            except mlflow.MlflowException as error:
+                # Two runs that bring a new data set at once both insert it. The second time it is found.
+                if "UNIQUE constraint" not in str(error) and "duplicate key" not in str(error):
+                    raise
+                self._client.log_inputs(self._run, datasets=given)
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file into the run's artifacts."""
