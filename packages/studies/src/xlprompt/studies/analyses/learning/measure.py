@@ -17,7 +17,7 @@ from xlprompt.models import METHODS, absolute_name
 from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.learning.findings import Contrast, Learning, contrast, learning_of
 from xlprompt.studies.analyses.learning.section import learning_section
-from xlprompt.studies.analyses.learning.settings import REMEDY, Settings
+from xlprompt.studies.analyses.learning.settings import Settings
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun, Ledger, open_ledger
 from xlprompt.studies.grid.run_params import language_curves, trained_on
@@ -64,7 +64,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     Raises:
         StudyError: There is no store, or no finished run of a study in it that has curves.
     """
-    ledger = open_ledger(store, REMEDY)
+    ledger = open_ledger(store, Settings.remedy)
     runs = _with_curves(ledger, settings)
     models = list(dict.fromkeys(run.tags["model"] for run in runs))
     found = [
@@ -74,7 +74,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     if not found:
         raise StudyError(
             f"{store}: no finished run of a study has two points of a curve over languages "
-            f"(evaluation.curve_every). {REMEDY}"
+            f"(evaluation.curve_every). {Settings.remedy}"
         )
     sections = [each.section() for each in found]
     run_id = ""

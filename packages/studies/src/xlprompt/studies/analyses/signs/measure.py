@@ -30,7 +30,7 @@ from xlprompt.studies.analyses.signs.findings import (
 )
 from xlprompt.studies.analyses.signs.label_free import agreement, beyond_chance, collapse, diversity, shares
 from xlprompt.studies.analyses.signs.section import signs_section
-from xlprompt.studies.analyses.signs.settings import REMEDY, Settings
+from xlprompt.studies.analyses.signs.settings import Settings
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
 from xlprompt.studies.grid.run_params import trained_on
@@ -89,7 +89,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
         StudyError: There is no store, or no two rates of one task and method in it.
         DataError: A file of predictions is damaged.
     """
-    ledger = open_ledger(store, REMEDY)
+    ledger = open_ledger(store, Settings.remedy)
     found: list[SignFindings] = []
     with open_console(stderr=True).status("Looking for learning rates") as status:
         for model, cells in _cells(ledger, settings).items():
@@ -102,7 +102,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     if not found:
         raise StudyError(
             f"{store}: no task and method has finished runs of two learning rates with a seed in common that "
-            f"differ in nothing else. {REMEDY}"
+            f"differ in nothing else. {Settings.remedy}"
         )
     sections = [each.section() for each in found]
     run_id = ""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import ClassVar
 
-from xlprompt.studies.analyses.analysis import option
-from xlprompt.studies.grid.ledger import require_store
-from xlprompt.training.recipes.settings import Settings as AnySettings
-
-REMEDY = "Run several learning rates first: xlprompt study experiments/ablations/rates.yaml"
+from xlprompt.studies.analyses.kept_runs import OfKeptRuns
 
 
-class Settings(AnySettings):
+class Settings(OfKeptRuns):
     """Which sign without labels of the target languages picks the learning rate that transfers best.
 
     Finished runs count that differ in the learning rate and the seed alone. Each sign picks a rate of them;
@@ -24,14 +20,6 @@ class Settings(AnySettings):
       xlprompt analyze signs --tasks xnli,ner --methods prompt --json
     """
 
-    tasks: tuple[str, ...] = option(
-        (),
-        "Some of the tasks, such as xnli,ner; such a look leaves the report's section as it is.",
-        names=("--tasks", "--task"),
+    remedy: ClassVar[str] = (
+        "Run several learning rates first: xlprompt study experiments/ablations/rates.yaml"
     )
-    methods: tuple[str, ...] = option((), "Some of the methods, such as prompt,finetune; likewise.")
-    model: str | None = option(None, "Backbone; default: all that the store has.")
-
-    def check(self, store: Path) -> None:
-        """Refuse a store that is not there before anything large is imported."""
-        require_store(store, REMEDY)

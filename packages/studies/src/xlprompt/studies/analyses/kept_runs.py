@@ -1,0 +1,32 @@
+"""What can be asked of an analysis that reads finished runs and makes none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from xlprompt.studies.analyses.analysis import option
+from xlprompt.studies.grid.ledger import require_store
+from xlprompt.training.recipes.settings import Settings
+
+
+class OfKeptRuns(Settings):
+    """Which of a store's runs are looked at.
+
+    Attributes:
+        remedy: What to do where the store has none; each analysis says its own.
+    """
+
+    remedy: ClassVar[str]
+
+    tasks: tuple[str, ...] = option(
+        (),
+        "Some of the tasks, such as xnli,ner; such a look leaves the report's section as it is.",
+        names=("--tasks", "--task"),
+    )
+    methods: tuple[str, ...] = option((), "Some of the methods, such as prompt,finetune; likewise.")
+    model: str | None = option(None, "Backbone; default: all that the store has.")
+
+    def check(self, store: Path) -> None:
+        """Refuse a store that is not there before anything large is imported."""
+        require_store(store, self.remedy)
