@@ -190,7 +190,7 @@ def plan_table(plan: Plan) -> Table:
 def plan_line(plan: Plan, workers: int, where: str) -> str:
     """The plan in a sentence or two."""
     counts = (
-        f"{len(plan.cells)} cells: {plan.count('done')} done, {plan.count('resume')} to resume, "
+        f"{len(plan.cells)} cell{'s' * (len(plan.cells) != 1)}: {plan.count('done')} done, {plan.count('resume')} to resume, "
         f"{plan.count('run')} to run"
     )
     if not plan.to_do:

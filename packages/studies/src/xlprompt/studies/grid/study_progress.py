@@ -109,14 +109,17 @@ class StudyProgress:
             if self._bars and self._total is not None:
                 if cell and cell.bar is not None:
                     self._bars.remove_task(cell.bar)
-                took = "" if self._done < self._cells else f"took {clock(time.monotonic() - self._began)}"
-                self._bars.update(self._total, completed=self._done, left=took or self._left())
+                left = self._left() if self._done < self._cells else f"took {self._so_far()}"
+                self._bars.update(self._total, completed=self._done, left=left)
             self._line(f"{name}: {word}{took} ({self._done}/{self._cells}{self._tail()})")
 
     def say(self, line: str) -> None:
         """A line that is about no cell."""
         with self._lock:
             self._line(line)
+
+    def _so_far(self) -> str:
+        return clock(time.monotonic() - self._began)
 
     def _tail(self) -> str:
         left = self._left()
