@@ -22,7 +22,7 @@ def _asked(grid, mlruns, **options):
         "'my grid.yaml'",
         "grid.yaml --tasks xnli,pos --methods prompt --seeds 2 --recipe '../mini/{task}-{method}.yaml'",
         "grid.yaml --seeds 4, --limit 24 --model xglm-nano --data ../data --train-language de",
-        "grid.yaml --seeds 0,4 --set schedule.steps=4 --set prompt.init=null --set optimizer.betas=[0.9,0.95]",
+        "grid.yaml --seeds 0,4 --set schedule.steps=4 --set prompt.init=null --set optimizer.betas=[0,1]",
         "grid.yaml --set optimizer.learning_rate=1e-05 --mlruns /far/away",
     ],
 )

@@ -6,6 +6,7 @@ The work is done by `xlprompt.training.store.listing`; this file only reads argu
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def command(
       xlprompt predict latest "A man sleeps." "Nobody sleeps."
     """
     from xlprompt.evaluation.fitted_table import show_table
-    from xlprompt.evaluation.terminal import open_console
+    from xlprompt.evaluation.terminal import offer, open_console
     from xlprompt.training.store.listing import list_runs
 
     found = list_runs(mlruns, task=task, method=method, model=model, limit=limit)
@@ -59,16 +60,22 @@ def command(
         say("No such run in this store." if task or method or model else "No training run in this store.")
     else:
         show_table(open_console(), _table(found))
+        where = "" if mlruns == Path("mlruns") else f" --mlruns {shlex.quote(str(mlruns))}"
+        offer(open_console(stderr=True), "See where one errs", f"xlprompt inspect {found[0].run}{where}")
 
 
 def _table(runs: Sequence[ListedRun]) -> Table:
+    from rich import box
     from rich.table import Table
 
-    table = Table()
+    all_finished = all(run.state == "FINISHED" for run in runs)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)  # so that it fits 80 columns
     for name in ("id", "task", "method", "model"):
         table.add_column(name)
-    for name in ("seed", "trained on", "score", "zero-shot", "trained (%)", "begun", "state"):
+    for name in ("seed", "trained\non", "score", "zero-\nshot", "trained\n(%)", "begun"):
         table.add_column(name, justify="right")
+    if not all_finished:
+        table.add_column("state")
     letters = _letters_needed([run.run for run in runs])
     for run in runs:
         table.add_row(
@@ -82,7 +89,7 @@ def _table(runs: Sequence[ListedRun]) -> Table:
             _number(run.zero_shot, ".1f"),
             _number(run.trainable_percent, ".3g"),
             run.started.astimezone().strftime("%Y-%m-%d %H:%M"),
-            run.state,
+            *(() if all_finished else (run.state.lower(),)),
         )
     return table
 

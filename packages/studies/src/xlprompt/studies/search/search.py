@@ -134,7 +134,7 @@ def run_search(
     trials.give_up_dead()
     console.print(plan_text(search, trials), highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"Database {hidden(address)}, in it {search.name}", highlight=False, markup=False, soft_wrap=True
+        f"Kept in {hidden(address)} as {search.name}", highlight=False, markup=False, soft_wrap=True
     )
     best = out / f"{task}-{method}.yaml"
     run = SearchRun(store, search.name, search.recipe.task)
