@@ -6,14 +6,13 @@ The work is done by `xlprompt.training.store.listing`; this file only reads argu
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from xlprompt.cli.options import json_option, mlruns_option
-from xlprompt.cli.said import say
+from xlprompt.cli.said import in_store, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +59,11 @@ def command(
         say("No such run in this store." if task or method or model else "No training run in this store.")
     else:
         show_table(open_console(), _table(found))
-        where = "" if mlruns == Path("mlruns") else f" --mlruns {shlex.quote(str(mlruns))}"
-        offer(open_console(stderr=True), "See where one errs", f"xlprompt inspect {found[0].run}{where}")
+        offer(
+            open_console(stderr=True),
+            "See where one errs",
+            f"xlprompt inspect {found[0].run}{in_store(mlruns)}",
+        )
 
 
 def _table(runs: Sequence[ListedRun]) -> Table:

@@ -7,7 +7,6 @@ prints what came of it.
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import click
 
 from xlprompt.cli.grid_options import grid_options, grid_overrides, recipe_overrides
 from xlprompt.cli.options import given, json_option, mlruns_option, parse_settings
-from xlprompt.cli.said import wait
+from xlprompt.cli.said import in_store, wait
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -120,7 +119,7 @@ def command(
     _end(result, force, dry_run, console)
     if dry_run:
         return
-    where = "" if mlruns == Path("mlruns") else f" --mlruns {shlex.quote(str(mlruns))}"
+    where = in_store(mlruns)
     if any(group.variant for group in result.plan.groups):
         asked = Overrides(grid_overrides(options), recipe_overrides(options))
         offer(
