@@ -100,11 +100,11 @@ class StudyProgress:
                 cell.score = f"{event['metric']} {event['best']:.1f}"
             self._show(name, cell, now, event)
 
-    def ended(self, name: str, word: str) -> None:
-        """A cell has an outcome, told in `word`."""
+    def ended(self, name: str, word: str, *, counts: bool = True) -> None:
+        """A cell has an outcome, told in `word`; it counts as done, unless it was interrupted."""
         with self._lock:
             cell = self._running.pop(name, None)
-            self._done += 1
+            self._done += counts
             took = f" after {time.monotonic() - cell.since:.0f} s" if cell else ""
             if self._bars and self._total is not None:
                 if cell and cell.bar is not None:
