@@ -175,7 +175,8 @@ ablation: $(ready) ## Run the variants of experiments/ablations/NAME.yaml and co
 	    $(notdir $(basename $(wildcard experiments/ablations/*.yaml))) | fold -s -w 80 >&2; exit 1; }
 	@$(strip $(bin)/xlprompt study $(ablation) $(call option,--executor,$(EXECUTOR)) $(call option,--slurm,$(SLURM)) \
 	    $(call option,--workers,$(WORKERS)) $(call option,--engine,$(ENGINE)))
-	@$(strip $(bin)/xlprompt analyze ablation $(ablation))
+	@test -n "$$(grep -Ls '^variants:' $(call quote,experiments/ablations/$(strip $(NAME)).yaml) || true)" || \
+	    $(strip $(bin)/xlprompt analyze ablation $(ablation))
 
 search: $(ready) ## Search learning rate, batch size and prompt length for TASK; METHOD=finetune TRIALS=12
 	@test -n $(call quote,$(strip $(TASK))) || { echo "Name the task: make search TASK=xnli" >&2; exit 1; }

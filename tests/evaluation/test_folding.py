@@ -45,3 +45,18 @@ def test_margins_columns_figures_with_units_and_paths_are_kept(text, shown):
 
 def test_lines_that_are_added_can_hang():
     assert folded("ok  what it is", 11, hanging=4) == "ok  what it\n    is"
+
+
+@pytest.mark.parametrize("program", ["xlprompt", "/far/away/.venv/bin/xlprompt", "'/my home/bin/xlprompt'"])
+def test_a_command_that_a_sentence_ends_with_can_be_pasted(program):
+    command = f"{program} study 'my grid.yaml' --seeds 2 --set schedule.steps=4 --mlruns /tmp/store"
+    shown = folded(f"Error: nothing has finished. Run it first: {command}", 50)
+    assert all(len(line) <= 50 for line in shown.split("\n"))
+    sentence, _, pasted = shown.partition(":\n  ")
+    assert sentence.replace("\n", " ") == "Error: nothing has finished. Run it first"
+    assert shlex.split(pasted.replace("\\\n", "")) == shlex.split(command)
+
+
+def test_a_sentence_that_goes_on_behind_a_command_stays_one():
+    text = "Make it: xlprompt evaluate RUN --align mean, with --data FOLDER where the text lies"
+    assert " \\" not in folded(text, 40)

@@ -161,6 +161,14 @@ def test_an_ablation_is_run_as_a_study_is_and_then_compared(ready):
     ]
 
 
+def test_an_ablation_without_variants_is_a_study_alone(ready):
+    shutil.copytree(ROOT / "experiments" / "ablations", ready / "experiments" / "ablations")
+    for name in ("scheme", "curves"):
+        done = make(ready, "ablation", f"NAME={name}")
+        assert done.returncode == 0, done.stderr
+    assert [words[1] for words in calls(ready)] == ["study", "analyze", "study"]
+
+
 def test_a_variable_given_empty_is_not_given(ready):
     make(ready, "ner-prompt", "SCALE=", "MODEL=", "DATA= ", "SEED=", "LIMIT=", "RECIPE=", "ARGS=")
     assert calls(ready) == [["xlprompt", "train", "experiments/mini/ner-prompt.yaml"]]

@@ -16,7 +16,7 @@ def test_a_study_runs_prints_its_table_and_then_has_nothing_to_do(xlprompt, grid
     options = ("--mlruns", tmp_path / "mlruns", "--workers", 0, "--seeds", "4,", "--limit", 8)
     result = xlprompt("study", grid, *options)
     assert result.exit_code == 0, result.output
-    assert "1 cells: 0 done, 0 to resume, 1 to run" in result.stdout
+    assert "1 cell: 0 done, 0 to resume, 1 to run" in result.stdout
     assert "Study" in result.stdout
     again = xlprompt("study", grid, *options, "--json")
     assert again.exit_code == 0, again.output

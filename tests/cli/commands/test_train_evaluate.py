@@ -232,9 +232,9 @@ def test_runs_are_listed_with_their_scores_and_found_by_name_and_beginning_of_id
 def test_the_table_of_runs_is_whole_on_a_narrow_terminal(xlprompt, trained, store):
     result = xlprompt("runs", "--mlruns", store, env={"COLUMNS": "80"})
     assert result.exit_code == 0, result.output
-    assert max(map(len, result.output.splitlines())) <= 80
-    assert "…" not in result.output
-    assert trained["run_id"][:8] in result.output
-    assert "FINISHED" in result.output
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "…" not in result.stdout
+    assert trained["run_id"][:8] in result.stdout
+    assert "See where one errs: xlprompt inspect " in result.stderr
     none = xlprompt("runs", "--mlruns", store, "--task", "pos")
     assert (none.exit_code, none.output) == (0, "No such run in this store.\n")

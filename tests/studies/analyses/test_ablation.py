@@ -141,7 +141,7 @@ def test_trained_on_all_languages_nothing_is_left_for_a_zero_shot_mean(runs):
 
 def test_the_answer_counts_variants_by_verdict_and_names_the_highest(ablation):
     said = ablation_answer(ablation)
-    assert said.startswith("xnli prompt: of 1 variants beside short, 1 better, 0 worse, 0 undecided")
+    assert said.startswith("xnli prompt: of 1 variant beside short, 1 better, 0 worse, 0 undecided")
     assert re.search(
         r"Highest: long minus short is \+\d+\.\d points \(95 % interval .*\), long is better\.$", said
     )

@@ -17,7 +17,7 @@ from xlprompt.studies.analyses.learning.findings import (
     difference_of,
     learning_of,
 )
-from xlprompt.studies.analyses.learning.section import learning_section
+from xlprompt.studies.analyses.learning.section import learning_answers, learning_section
 
 STEPS = (1, 10, 100, 200, 300)
 
@@ -113,3 +113,13 @@ def test_seeds_without_a_language_or_a_second_point_are_no_learning():
     assert learning_of("xnli", "prompt", "accuracy", ("en",), {0: one}) is None
     alone = LanguageCurves((1, 2), {"en": (50.0, 60.0)}, 10)
     assert learning_of("xnli", "prompt", "accuracy", ("en",), {0: alone}) is None
+
+
+def test_the_answer_says_when_each_method_has_learned_and_which_is_sooner(learned):
+    prompt, finetune, sooner = learning_answers(learned, contrast(*learned))
+    assert prompt.startswith("xnli prompt: English has 90 % of its last score at step 100, the mean over")
+    assert prompt.endswith(
+        "of 6 pairs of a run and another language, 2 end noticeably below an earlier score."
+    )
+    assert "at step 10;" in finetune or "at step 100;" in finetune
+    assert sooner.startswith("xnli, steps to 90 % of the zero-shot mean: prompt minus finetune is +100 (95 %")

@@ -12,7 +12,7 @@ from xlprompt.studies.analyses.signs.findings import (
     judge_signs,
 )
 from xlprompt.studies.analyses.signs.label_free import agreement, beyond_chance, collapse, diversity, shares
-from xlprompt.studies.analyses.signs.section import signs_section
+from xlprompt.studies.analyses.signs.section import signs_answers, signs_section
 
 RATES, SEEDS = (1e-3, 3e-3, 1e-2, 3e-2), (0, 1, 2)
 OUTCOMES = (50.0, 60.0, 52.0, 34.0)  # the second rate is the best; the last one has collapsed
@@ -111,3 +111,10 @@ def test_the_section_says_what_was_picked_and_what_it_cost(families, results):
     assert [row[-1] for row in regrets.rows] == ["–", results[COLLAPSE].finding, "worse", "better"]
     assert all(row[2] == "0.003" for row in picked.rows)
     assert [row[0] for row in section.brief.rows] == list(results)
+
+
+def test_the_answer_says_what_english_costs_and_which_sign_costs_least(results):
+    (answer,) = signs_answers(list(results.values()))
+    assert "3 signs that need no labels, against that: 1 better, 1 worse, 1 undecided" in answer
+    assert answer.endswith("Least is lost by 'seeds agree beyond chance' (0.0).")
+    assert signs_answers([results[ENGLISH]]) == []

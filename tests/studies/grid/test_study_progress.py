@@ -56,6 +56,18 @@ def test_a_short_one_has_no_line_but_its_first_and_last(clock):
     assert lines_of(events, clock) == ["pos seed 0: started", "pos seed 0: finished after 30 s (1/1)"]
 
 
+def test_one_that_was_interrupted_is_not_counted_as_done(clock):
+    console = Console(file=io.StringIO(), force_terminal=True, width=COLUMNS, height=24)
+    with study_progress(console, cells=2, left=lambda: "", what="trials") as progress:
+        for place, (word, counts) in enumerate([("88.4 ± 1.4", True), ("stopped", False)]):
+            progress.event(f"trial {place}", {"event": "started"})
+            clock.now += 5
+            progress.ended(f"trial {place}", word, counts=counts)
+    screen = [line for line in replay(console.file.getvalue()).screen if line]
+    assert screen[:2] == ["trial 0: 88.4 ± 1.4 after 5 s (1/2)", "trial 1: stopped after 5 s (1/2)"]
+    assert re.match(r"all trials +1/2 +0:\d\d so far$", screen[2])
+
+
 def test_on_a_terminal_cells_keep_count_and_time_left(clock):
     console = Console(
         file=io.StringIO(), force_terminal=True, width=COLUMNS, height=24, get_time=clock.monotonic

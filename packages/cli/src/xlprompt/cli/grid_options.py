@@ -8,17 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from xlprompt.cli.options import given, set_option, split_names, train_language_option, with_settings
+from xlprompt.studies.grid.overrides import GRID_KEYS, RECIPE_KEYS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-# Options and the keys of the grid file, or of every recipe, that they set.
-_GRID_KEYS = {"tasks": "tasks", "methods": "methods", "seeds": "seeds", "recipe": "recipe"}
-_RECIPE_KEYS = {
-    "model": "model",
-    "data": "data.source",
-    "limit": "data.limit",
-    "train_language": "data.train_language",
-}
 
 
 def split_seeds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | list[int] | None:
@@ -74,9 +66,9 @@ def grid_options(command: Command) -> Command:
 
 def grid_overrides(options: Mapping[str, Any]) -> dict[str, Any]:
     """Values by dotted key that win over the grid file's."""
-    return given(_GRID_KEYS, options)
+    return given(GRID_KEYS, options)
 
 
 def recipe_overrides(options: Mapping[str, Any]) -> dict[str, Any]:
     """Values by dotted key that win over every recipe's."""
-    return with_settings(given(_RECIPE_KEYS, options), options["settings"])
+    return with_settings(given(RECIPE_KEYS, options), options["settings"])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import click
 
 from xlprompt.evaluation.commands import as_typed
+
+_STORE = Path("mlruns")
 
 
 def say(text: str, *, err: bool = False, hanging: int = 0, **style: Any) -> None:
@@ -24,6 +28,11 @@ def say(text: str, *, err: bool = False, hanging: int = 0, **style: Any) -> None
     click.secho(in_width(text, sys.stderr if err else sys.stdout, hanging), err=err, **style)
 
 
+def in_store(mlruns: Path) -> str:
+    """What a command that is offered ends with where the store is another than without it."""
+    return "" if mlruns == _STORE else f" --mlruns {shlex.quote(str(mlruns))}"
+
+
 def wait(what: str) -> AbstractContextManager[None]:
     """Show on a terminal what is waited for within; the standard output is left to what is found.
 
@@ -34,6 +43,15 @@ def wait(what: str) -> AbstractContextManager[None]:
     from xlprompt.evaluation.waiting import waiting
 
     return waiting(open_console(stderr=True), what)
+
+
+def command_in_width(line: str) -> str:
+    """A shell's command as it is printed to the standard output: on a terminal it stays the same command."""
+    if not sys.stdout.isatty():
+        return line
+    from xlprompt.evaluation.folding import folded_command
+
+    return folded_command(line, shutil.get_terminal_size().columns)
 
 
 def in_width(text: str, stream: Any, hanging: int = 0) -> str:

@@ -1,7 +1,7 @@
 """Text in the width of a terminal: folded between words, and never within one.
 
 A terminal breaks a line where its columns end, in the middle of a word. A command that is folded is
-continued with backslashes, so that it can be pasted.
+continued with backslashes, so that it can be pasted; one that a sentence ends with goes on lines of its own.
 """
 
 from __future__ import annotations
@@ -10,15 +10,22 @@ import re
 
 from rich.cells import cell_len
 
+from xlprompt.evaluation.commands import COMMANDS, NAME
+
 _WORDS = re.compile(r"(\s*)(\S+(?: [%±]\S*)*)")  # `7 %` is one
 _WORDS_OF_A_SHELL = re.compile(r"""(\s*)((?:'[^']*'|"[^"]*"|\\.|[^\s'"])+)""")
+_PROGRAM = rf"(?:'[^']*/{NAME}'|\S*/{NAME}|{NAME}) (?:{'|'.join(COMMANDS)})\b"
+_ENDS_IN_A_COMMAND = re.compile(
+    rf"(.*:) ({_PROGRAM}(?:(?![.,;] ).)*|make [a-z-]+(?: [A-Z_]+=\S+)*)"  # no sentence goes on behind it
+)
 _MARGIN = re.compile(r"[ \t]*")
 
 
 def folded(text: str, width: int, *, hanging: int = 0) -> str:
     """Fold the lines of a text that are wider than a terminal, each behind its own margin.
 
-    A word that is wider than the terminal, such as a path, is left whole on a line of its own.
+    A word that is wider than the terminal, such as a path, is left whole on a line of its own. A command
+    behind a colon at the end stays the same command: it goes below, and is folded as `folded_command` does.
 
     Args:
         text: One line or several.
@@ -30,8 +37,11 @@ def folded(text: str, width: int, *, hanging: int = 0) -> str:
         if cell_len(line) <= width:
             lines.append(line)
             continue
-        margin = _margin(line)
-        lines += _filled(_WORDS.findall(line), width, margin + " " * hanging, "")
+        further = _margin(line) + " " * hanging
+        ending = _ENDS_IN_A_COMMAND.fullmatch(line)
+        lines += _filled(_WORDS.findall(ending[1] if ending else line), width, further, "")
+        if ending:
+            lines.append(folded_command(f"{further}  {ending[2]}", width))
     return "\n".join(lines)
 
 

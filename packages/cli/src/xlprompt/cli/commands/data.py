@@ -112,9 +112,12 @@ def new(folder: Path) -> None:
       xlprompt train experiments/mini/own-prompt.yaml --data ../topics
     """
     from xlprompt.data.sources.own.example import write_example
+    from xlprompt.evaluation.terminal import offer, open_console
 
     for file in write_example(folder):
         click.echo(file)
+    command = f"xlprompt train experiments/mini/own-prompt.yaml --data {shlex.quote(str(folder))}"
+    offer(open_console(stderr=True), "Train on it", command)
 
 
 @command.command("show", short_help="Print some examples.")

@@ -18,7 +18,7 @@ from xlprompt.cli.options import (
     model_place_option,
     refuse_unused,
 )
-from xlprompt.cli.said import say, wait
+from xlprompt.cli.said import command_in_width, say, wait
 
 PEFT = "peft"
 PREDICTIONS = ("xtreme", "conll", "ud")
@@ -144,6 +144,7 @@ def _export_predictions(
         }
         click.echo(json.dumps(said, indent=2, ensure_ascii=False))
         return
-    click.echo(f"{len(exported.files)} files in {folder}. Score them with\n  {exported.command}")
+    say(f"{len(exported.files)} files in {folder}. Score them with")
+    click.echo(command_in_width(f"  {exported.command}"))
     for note in exported.notes:
         say(f"Note: {note}")

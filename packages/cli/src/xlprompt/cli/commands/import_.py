@@ -21,7 +21,7 @@ from xlprompt.cli.options import (
     split_names,
     with_settings,
 )
-from xlprompt.cli.said import say, wait
+from xlprompt.cli.said import in_store, say, wait
 
 _KEYS = {
     "task": "task",
@@ -87,7 +87,7 @@ def command(
       xlprompt import adapter --task xnli --labels contradiction,neutral,entailment --data ../data
       xlprompt import adapter --recipe experiments/mini/xnli.yaml --seed 1 --report
     """
-    from xlprompt.evaluation.terminal import open_console
+    from xlprompt.evaluation.terminal import offer, open_console
     from xlprompt.studies.grid.single_runs import count_in_reports
     from xlprompt.training.store.hub_folders import local_copy
 
@@ -129,6 +129,11 @@ def command(
         markup=False,
         soft_wrap=True,
     )
+    where = in_store(mlruns)
+    if imported.scores:
+        offer(console, "See where it errs", f"xlprompt inspect {imported.run_id}{where}")
+    else:
+        offer(console, "Score it", f"xlprompt evaluate {imported.run_id}{where}")
 
 
 def _check(adapter: Path, recipes: tuple[Path, ...], model: str | None, device: str | None) -> None:

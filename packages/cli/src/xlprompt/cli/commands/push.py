@@ -5,6 +5,7 @@ The work is done by `xlprompt.training.exchange`; this file only reads arguments
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -45,3 +46,4 @@ def command(run: str, destination: str, public: bool, mlruns: Path) -> None:
     for note in pushed.notes:
         say(note, err=True)
     click.echo(pushed.place)
+    say(f"Score it anywhere: xlprompt evaluate {shlex.quote(destination)}", err=True)

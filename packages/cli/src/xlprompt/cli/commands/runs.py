@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xlprompt.cli.options import json_option, mlruns_option
-from xlprompt.cli.said import say
+from xlprompt.cli.said import in_store, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def command(
       xlprompt predict latest "A man sleeps." "Nobody sleeps."
     """
     from xlprompt.evaluation.fitted_table import show_table
-    from xlprompt.evaluation.terminal import open_console
+    from xlprompt.evaluation.terminal import offer, open_console
     from xlprompt.training.store.listing import list_runs
 
     found = list_runs(mlruns, task=task, method=method, model=model, limit=limit)
@@ -59,16 +59,25 @@ def command(
         say("No such run in this store." if task or method or model else "No training run in this store.")
     else:
         show_table(open_console(), _table(found))
+        offer(
+            open_console(stderr=True),
+            "See where one errs",
+            f"xlprompt inspect {found[0].run}{in_store(mlruns)}",
+        )
 
 
 def _table(runs: Sequence[ListedRun]) -> Table:
+    from rich import box
     from rich.table import Table
 
-    table = Table()
+    all_finished = all(run.state == "FINISHED" for run in runs)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)  # so that it fits 80 columns
     for name in ("id", "task", "method", "model"):
         table.add_column(name)
-    for name in ("seed", "trained on", "score", "zero-shot", "trained (%)", "begun", "state"):
+    for name in ("seed", "trained\non", "score", "zero-\nshot", "trained\n(%)", "begun"):
         table.add_column(name, justify="right")
+    if not all_finished:
+        table.add_column("state")
     letters = _letters_needed([run.run for run in runs])
     for run in runs:
         table.add_row(
@@ -82,7 +91,7 @@ def _table(runs: Sequence[ListedRun]) -> Table:
             _number(run.zero_shot, ".1f"),
             _number(run.trainable_percent, ".3g"),
             run.started.astimezone().strftime("%Y-%m-%d %H:%M"),
-            run.state,
+            *(() if all_finished else (run.state.lower(),)),
         )
     return table
 

@@ -7,7 +7,6 @@ prints what came of it.
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import click
 
 from xlprompt.cli.grid_options import grid_options, grid_overrides, recipe_overrides
 from xlprompt.cli.options import given, json_option, mlruns_option, parse_settings
-from xlprompt.cli.said import wait
+from xlprompt.cli.said import in_store, wait
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,6 +98,7 @@ def command(
       xlprompt study experiments/paper/study.yaml --executor slurm --slurm partition=gpu,minutes=240,gpus=1
     """
     from xlprompt.evaluation.terminal import offer, open_console
+    from xlprompt.studies.grid.overrides import Overrides, command_on_grid
 
     with wait("Loading libraries"):
         from xlprompt.studies import run_study
@@ -117,11 +117,18 @@ def command(
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
     _end(result, force, dry_run, console)
-    where = "" if mlruns == Path("mlruns") else f" --mlruns {shlex.quote(str(mlruns))}"
     if dry_run:
         return
+    where = in_store(mlruns)
     if any(group.variant for group in result.plan.groups):
-        offer(console, "Compare the variants", f"xlprompt analyze ablation {shlex.quote(str(grid))}{where}")
+        asked = Overrides(grid_overrides(options), recipe_overrides(options))
+        offer(
+            console,
+            "Compare the variants",
+            command_on_grid("xlprompt analyze ablation", grid, asked, mlruns),
+        )
+    elif any(group.cells[0].recipe.evaluation.curve_every for group in result.plan.groups):
+        offer(console, "See how each language was learned", f"xlprompt analyze learning{where}")
     elif len({group.method for group in result.plan.groups}) > 1:
         offer(console, "Read more", f"xlprompt report{where}")
     else:

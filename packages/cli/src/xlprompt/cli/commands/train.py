@@ -7,7 +7,6 @@ turns options into recipe keys and prints the result.
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +25,7 @@ from xlprompt.cli.options import (
     train_language_option,
     with_settings,
 )
+from xlprompt.cli.said import in_store
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -178,7 +178,7 @@ def _print_outcome(result: RunResult, mlruns: Path, console: Console) -> None:
     from xlprompt.training.machine.phases import in_words
 
     cost = result.cost
-    where = "" if mlruns == Path("mlruns") else f" --mlruns {shlex.quote(str(mlruns))}"
+    where = in_store(mlruns)
     memory = f"peak memory {cost.peak_memory_bytes / 2**30:.1f} GiB"
     trained = (
         f"{cost.train_seconds:.0f} s of them training steps at {100 * cost.model_flops_utilization:.0f} % of "

@@ -190,8 +190,8 @@ def plan_table(plan: Plan) -> Table:
 def plan_line(plan: Plan, workers: int, where: str) -> str:
     """The plan in a sentence or two."""
     counts = (
-        f"{len(plan.cells)} cells: {plan.count('done')} done, {plan.count('resume')} to resume, "
-        f"{plan.count('run')} to run"
+        f"{len(plan.cells)} {'cell' if len(plan.cells) == 1 else 'cells'}: {plan.count('done')} done, "
+        f"{plan.count('resume')} to resume, {plan.count('run')} to run"
     )
     if not plan.to_do:
         return counts

@@ -114,30 +114,19 @@ def run_study(
             would not be used.
         DataError, ModelError, RunError: Data or model are not there.
     """
-    grid = load_grid(grid_path, grid_overrides)
-    if address and grid.executor.kind != "ray":
-        raise StudyError("an address is a Ray cluster's: give it with --executor ray")
-    if grid.executor.kind != "slurm" and any(
-        key.startswith("executor.slurm.") for key in grid_overrides or {}
-    ):
-        raise StudyError("--slurm is of a Slurm cluster's jobs: give it with --executor slurm")
-    groups = make_groups(grid, grid_path, recipe_overrides)
-    if "executor.engine" in (grid_overrides or {}) and not any(
-        grid.executor.engine_of(group.cells[0].recipe.method) for group in groups
-    ):
-        raise StudyError(
-            "an engine is chosen for full fine-tuning, and no method here is finetune. Leave it out"
-        )
+    with waiting(console, "Reading the study"):
+        grid, groups = _read(grid_path, grid_overrides or {}, recipe_overrides, address)
     if not dry_run and any(not group.fingerprint for group in groups):
         _fetch_models(groups, console)
         groups = make_groups(grid, grid_path, recipe_overrides)
     if dry_run and not store_exists(store):
         return _only_planned(make_plan(groups, [], force=force), grid, console)
 
-    ledger, tasks = Ledger(store, writing=not dry_run), list(dict.fromkeys(group.task for group in groups))
-    if not dry_run:
-        ledger.end_abandoned(tasks)
-    plan = make_plan(groups, ledger.training_runs(tasks), force=force)
+    with waiting(console, "Reading the store"):
+        ledger, tasks = Ledger(store, writing=not dry_run), list(dict.fromkeys(each.task for each in groups))
+        if not dry_run:
+            ledger.end_abandoned(tasks)
+        plan = make_plan(groups, ledger.training_runs(tasks), force=force)
     if dry_run:
         return _only_planned(plan, grid, console)
     _take_in_single_runs(plan, ledger)
@@ -158,18 +147,41 @@ def run_study(
             failures, stopped_by = _Execution(plan, busy, grid, ledger, store, console).run(executor)
     else:
         console.print(plan_line(plan, 1, ""), highlight=False, markup=False, soft_wrap=True)
-    for group in groups:
-        ledger.adopt(group)
-    _close_complete_parents(groups, ledger)
-    results = _results(groups, ledger)
-    if plan.to_do:
-        describe_parents(ledger, results)
+    with waiting(console, "Summing up"):
+        for group in groups:
+            ledger.adopt(group)
+        _close_complete_parents(groups, ledger)
+        results = _results(groups, ledger)
+        if plan.to_do:
+            describe_parents(ledger, results)
     show_table(console, study_table(results))
     with waiting(console, "Comparing the methods"):
         answers = _answers(results, ledger)
     for answer in answers:
         console.print(answer, highlight=False, markup=False, soft_wrap=True)
     return StudyResult(plan, results, failures, stopped_by, answers)
+
+
+def _read(
+    grid_path: str | Path,
+    grid_overrides: Mapping[str, Any],
+    recipe_overrides: Mapping[str, Any] | None,
+    address: str | None,
+) -> tuple[Grid, tuple[Group, ...]]:
+    """The grid and its groups; refuses what is given and would not be used."""
+    grid = load_grid(grid_path, grid_overrides)
+    if address and grid.executor.kind != "ray":
+        raise StudyError("an address is a Ray cluster's: give it with --executor ray")
+    if grid.executor.kind != "slurm" and any(key.startswith("executor.slurm.") for key in grid_overrides):
+        raise StudyError("--slurm is of a Slurm cluster's jobs: give it with --executor slurm")
+    groups = make_groups(grid, grid_path, recipe_overrides)
+    if "executor.engine" in grid_overrides and not any(
+        grid.executor.engine_of(group.cells[0].recipe.method) for group in groups
+    ):
+        raise StudyError(
+            "an engine is chosen for full fine-tuning, and no method here is finetune. Leave it out"
+        )
+    return grid, groups
 
 
 class _Execution:

@@ -100,23 +100,26 @@ class StudyProgress:
                 cell.score = f"{event['metric']} {event['best']:.1f}"
             self._show(name, cell, now, event)
 
-    def ended(self, name: str, word: str) -> None:
-        """A cell has an outcome, told in `word`."""
+    def ended(self, name: str, word: str, *, counts: bool = True) -> None:
+        """A cell has an outcome, told in `word`; it counts as done, unless it was interrupted."""
         with self._lock:
             cell = self._running.pop(name, None)
-            self._done += 1
+            self._done += counts
             took = f" after {time.monotonic() - cell.since:.0f} s" if cell else ""
             if self._bars and self._total is not None:
                 if cell and cell.bar is not None:
                     self._bars.remove_task(cell.bar)
-                took = "" if self._done < self._cells else f"took {clock(time.monotonic() - self._began)}"
-                self._bars.update(self._total, completed=self._done, left=took or self._left())
+                left = self._left() if self._done < self._cells else f"took {self._so_far()}"
+                self._bars.update(self._total, completed=self._done, left=left)
             self._line(f"{name}: {word}{took} ({self._done}/{self._cells}{self._tail()})")
 
     def say(self, line: str) -> None:
         """A line that is about no cell."""
         with self._lock:
             self._line(line)
+
+    def _so_far(self) -> str:
+        return clock(time.monotonic() - self._began)
 
     def _tail(self) -> str:
         left = self._left()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from rich.console import Console
 from xlprompt.models import backbone_fingerprint, short_name
 from xlprompt.studies.grid.cells import data_fingerprints, digest, result_parts
 from xlprompt.studies.grid.grid import find_recipe, load_found_recipe
+from xlprompt.studies.grid.overrides import setting
 from xlprompt.studies.search.space import Knob, SearchError, SearchFile, load_search, shipped_values
 from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict, task_of
 from xlprompt.training.recipes.unused_keys import refuse_unused
@@ -175,5 +175,5 @@ def _command(
     if "trials" in settings:
         words += ["--trials", str(settings["trials"])]
     for key, value in overrides.items():
-        words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+        words += setting(key, value)
     return shlex.join(words)

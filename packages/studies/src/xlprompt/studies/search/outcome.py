@@ -150,6 +150,7 @@ def draw_trials(trials: SearchTrials, folder: Path, metric: str) -> list[Path]:
     plain = pyplot.rc_context({"text.parse_math": False})  # a value may hold dollar signs
     with any_letter(), plain, warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", "Attempting to set identical low and high", UserWarning)
         return list(_draw(trials, folder, f"development {metric}, %"))
 
 

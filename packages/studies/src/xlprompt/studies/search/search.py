@@ -134,7 +134,7 @@ def run_search(
     trials.give_up_dead()
     console.print(plan_text(search, trials), highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"Database {hidden(address)}, in it {search.name}", highlight=False, markup=False, soft_wrap=True
+        f"Kept in {hidden(address)} as {search.name}", highlight=False, markup=False, soft_wrap=True
     )
     best = out / f"{task}-{method}.yaml"
     run = SearchRun(store, search.name, search.recipe.task)
@@ -334,7 +334,8 @@ def _show(progress: StudyProgress, job: Job, event: Event) -> None:
     if kind == "trial ended":
         score = score_text(event.get("score"), event.get("stderr"))
         words = {"complete": score, "pruned": f"{score}, cut short at step {event.get('step')}"}
-        progress.ended(name, words.get(event["state"], str(event["state"])))
+        state = str(event["state"])
+        progress.ended(name, words.get(state, state), counts=state != "stopped")
         return
     if kind == "trial":
         values = (f"{key.rpartition('.')[2]} {show(value)}" for key, value in event["values"].items())

@@ -46,7 +46,8 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     grid = load_grid(grid_path, settings.overrides.grid)
     if len(grid.variants) < 2:
         raise StudyError(f"{grid_path}: has no two variants to compare. Name them under `variants`")
-    ledger = open_ledger(store, f"Run the ablation first: xlprompt study {grid_path}")
+    remedy = settings.remedy(store)
+    ledger = open_ledger(store, remedy)
     groups = make_groups(grid, grid_path, settings.overrides.recipe)
     missing: list[str] = []
     ways = [
@@ -58,11 +59,11 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     ablations: tuple[Ablation, ...] | tuple[TransferMatrix, ...]
     with waiting(console or open_console(quiet=True), "Comparing the variants"):
         if any(len(set(_trained_on(chosen).values())) > 1 for chosen in ways):
-            ablations = tuple(_transfer(chosen, ledger, missing, grid_path) for chosen in ways)
+            ablations = tuple(_transfer(chosen, ledger, missing, grid_path, remedy) for chosen in ways)
             section = transfer_section(grid_path.stem, ablations)
             answers = [transfer_answer(each) for each in ablations]
         else:
-            ablations = tuple(_compare(chosen, ledger, missing, grid_path) for chosen in ways)
+            ablations = tuple(_compare(chosen, ledger, missing, remedy) for chosen in ways)
             section = ablation_section(grid_path.stem, ablations)
             answers = [ablation_answer(each) for each in ablations]
     run_id = log_section(
@@ -78,19 +79,21 @@ def _trained_on(groups: list[Group]) -> dict[str, str]:
     return {group.variant: group.cells[0].recipe.data.train_language for group in groups}
 
 
-def _transfer(groups: list[Group], ledger: Ledger, missing: list[str], grid_path: Path) -> TransferMatrix:
+def _transfer(
+    groups: list[Group], ledger: Ledger, missing: list[str], grid_path: Path, remedy: str
+) -> TransferMatrix:
     trained_on = _trained_on(groups)
     if len(set(trained_on.values())) < len(trained_on):
         raise StudyError(
             f"{grid_path}: variants differ in data.train_language and some have the same one. Give each its "
             "own, or all the same"
         )
-    counts, _ = _load(groups, ledger, missing, grid_path)
+    counts, _ = _load(groups, ledger, missing, remedy)
     return transfer_matrix(counts, trained_on, method=groups[0].method)
 
 
-def _compare(groups: list[Group], ledger: Ledger, missing: list[str], grid_path: Path) -> Ablation:
-    counts, shares = _load(groups, ledger, missing, grid_path)
+def _compare(groups: list[Group], ledger: Ledger, missing: list[str], remedy: str) -> Ablation:
+    counts, shares = _load(groups, ledger, missing, remedy)
     return compare_variants(
         counts,
         [group.variant for group in groups],
@@ -102,7 +105,7 @@ def _compare(groups: list[Group], ledger: Ledger, missing: list[str], grid_path:
 
 
 def _load(
-    groups: list[Group], ledger: Ledger, missing: list[str], grid_path: Path
+    groups: list[Group], ledger: Ledger, missing: list[str], remedy: str
 ) -> tuple[TaskRuns, dict[str, float]]:
     """The variants' predictions, and what share of the parameters each trains."""
     runs: dict[tuple[str, str, int], CellRun] = {}
@@ -114,7 +117,7 @@ def _load(
             else:
                 missing.append(cell.name)
         if not any(key[1] == group.variant for key in runs):
-            raise StudyError(f"{group.name} has no finished run. Run it first: xlprompt study {grid_path}")
+            raise StudyError(f"{group.name} has no finished run. {remedy}")
     (counts,) = load_runs({key: ledger.predictions(run.run_id) for key, run in runs.items()}).values()
     shares = {
         variant: share

@@ -168,6 +168,7 @@ def ablation_answer(ablation: Ablation) -> str:
     counts = ", ".join(f"{rulings.count(ruling)} {ruling}" for ruling in ("better", "worse", "undecided"))
     name, highest = max(known, key=lambda each: each[1].value)
     return (
-        f"{what}: of {len(known)} variants beside {first.name}, {counts} in the mean over other languages. "
+        f"{what}: of {len(known)} {'variant' if len(known) == 1 else 'variants'} beside {first.name}, "
+        f"{counts} in the mean over other languages. "
         f"Highest: {compared(name, first.name, highest)}."
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from xlprompt.studies.analyses.analysis import option
 from xlprompt.studies.grid.grid import load_grid
 from xlprompt.studies.grid.ledger import require_store
-from xlprompt.studies.grid.overrides import Overrides
+from xlprompt.studies.grid.overrides import Overrides, command_on_grid
 from xlprompt.training.recipes.settings import Settings as AnySettings
 
 
@@ -28,4 +28,8 @@ class Settings(AnySettings):
     def check(self, store: Path) -> None:
         """Refuse a wrong grid, or a store that is not there, before anything large is imported."""
         load_grid(self.grid, self.overrides.grid)
-        require_store(store, f"Run the ablation first: xlprompt study {self.grid}")
+        require_store(store, self.remedy(store))
+
+    def remedy(self, store: Path) -> str:
+        """What to do where runs are missing."""
+        return f"Run it first: {command_on_grid('xlprompt study', self.grid, self.overrides, store)}"

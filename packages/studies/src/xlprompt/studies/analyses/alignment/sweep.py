@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from xlprompt.data.sources import Source
+from xlprompt.evaluation.waiting import counted, waiting
 from xlprompt.studies.analyses.alignment.aligned_runs import KINDS
 from xlprompt.studies.analyses.alignment.worker import SWEEP_TAG, AlignmentJob
 from xlprompt.studies.errors import StudyError
@@ -117,7 +118,8 @@ def sweep_alignment(
     if unknown := [kind for kind in sweep.kinds if kind not in KINDS]:
         raise RecipeError(f"there is no alignment '{unknown[0]}'; the kinds are {', '.join(KINDS)}")
     ledger = open_ledger(store, "Run a study first: make all-tasks")
-    newest = newest_runs(ledger, sweep.model)
+    with waiting(console, "Reading the store"):
+        newest = newest_runs(ledger, sweep.model)
     chosen = {key: run for key, run in newest.runs.items() if _is_wanted(key, sweep, newest.runs)}
     if not chosen:
         there = ", ".join(sorted({f"{task} {method}" for task, method, _ in newest.runs}))
@@ -126,10 +128,11 @@ def sweep_alignment(
             f"methods and seeds. {f'There are: {there}' if there else 'Run one: make all-tasks'}"
         )
     executor = _executor(device, workers)
-    jobs = _jobs(sweep, chosen, ledger, store, device, executor.threads)
-    left = [job for job in jobs if not ledger.finished_runs(job.task, SWEEP_TAG, job.digest)]
+    with waiting(console, "Reading runs and data"):
+        jobs = _jobs(sweep, chosen, ledger, store, device, executor.threads)
+        left = [job for job in jobs if not ledger.finished_runs(job.task, SWEEP_TAG, job.digest)]
     console.print(
-        f"{len(jobs)} scorings of {len(chosen)} runs: {len(jobs) - len(left)} are there, {len(left)} to make",
+        f"Runs: {len(chosen)}, scorings: {len(jobs)}, of which {len(jobs) - len(left)} are there",
         highlight=False,
     )
     failures, done, stopped = _run(left, executor, console)
@@ -247,6 +250,7 @@ def _run(
 
         console.print(f"In {executor.description}", highlight=False, markup=False)
         with (
+            counted(console, "scoring", len(jobs), in_logs=False) as advance,
             handled(on_signal, signal.SIGINT, signal.SIGTERM),
             closing(executor.run(jobs, lambda job, event: None)) as outcomes,
         ):
@@ -259,5 +263,6 @@ def _run(
                 console.print(
                     f"  {number}/{len(jobs)}  {name}  {outcome.state}", highlight=False, markup=False
                 )
+                advance()
     number = stopped[0] if stopped else signal.SIGINT  # which the scoring itself may have caught
     return failures, done, number if interrupted or stopped else None

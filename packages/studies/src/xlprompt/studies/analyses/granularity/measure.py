@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from xlprompt.evaluation import load_runs
 from xlprompt.evaluation.comparison.counts import RunKey
 from xlprompt.evaluation.processes import Processes
 from xlprompt.evaluation.terminal import open_console
+from xlprompt.evaluation.waiting import counted, waiting
 from xlprompt.models import load_tokenizer
 from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.granularity.findings import GranularityFindings, compare_shares, keys_at
@@ -95,7 +97,8 @@ def run_sweep(
     if sweep.train is None:
         if given := [*(grid_overrides or {}), *(recipe_overrides or {})]:
             raise RecipeError(f"the command line: {given[0]}: is of training. Add --train, or leave it out")
-        cells, left_out = _of_finished_study(sweep, store, console)
+        with waiting(console, "Reading the study's models"):
+            cells, left_out = _of_finished_study(sweep, store, console)
         ledger = Ledger(store)
         found, done = _score(cells, sweep, store, ledger, console, device)
     else:
@@ -103,24 +106,29 @@ def run_sweep(
             raise RecipeError(f"{path}: trains, on what its study's executor names. Leave --device out")
         cells, found, done = _train(sweep, Path(path), store, console, grid_overrides, recipe_overrides)
     model = next(iter(cells.values())).recipe.model
-    tokens, cut_away = _tokens(cells, sweep)
-    findings = compare_shares(load_runs(found), sweep.shares, tokens, method=METHOD, baseline=BASELINE)
-    where = {None: "in evaluation", "train": "in training", "both": "in training and evaluation"}[sweep.train]
-    title = f"Granularity: words cut more finely {where}"
-    section = granularity_section(
-        findings, tokens, title=title, notes=_notes(sweep, findings, cut_away, left_out)
-    )
-    run_id = log_section(
-        store,
-        f"{KIND}-{sweep.train or 'evaluation'}",
-        model,
-        section,
-        findings=findings.to_dict(),
-        params={**sweep.model_dump(mode="json"), "model": model},
-        metrics=_metrics(findings, tokens),
-    )
+    with waiting(console, "Comparing the shares"):
+        tokens, cut_away = _tokens(cells, sweep)
+        findings = compare_shares(load_runs(found), sweep.shares, tokens, method=METHOD, baseline=BASELINE)
+        section = granularity_section(
+            findings,
+            tokens,
+            title=f"Granularity: words cut more finely {_WHERE[sweep.train]}",
+            notes=_notes(sweep, findings, cut_away, left_out),
+        )
+        run_id = log_section(
+            store,
+            f"{KIND}-{sweep.train or 'evaluation'}",
+            model,
+            section,
+            findings=findings.to_dict(),
+            params={**sweep.model_dump(mode="json"), "model": model},
+            metrics=_metrics(findings, tokens),
+        )
     answers = [granularity_answer(findings)]
     return Outcome(findings, findings.to_dict(), [section], run_id, done, answers=answers)
+
+
+_WHERE = {None: "in evaluation", "train": "in training", "both": "in training and evaluation"}
 
 
 @dataclass(frozen=True)
@@ -191,10 +199,9 @@ def _score(
         for run in reversed(ledger.finished_runs(KIND, "job", KIND))
         if SCORING_TAG in run.tags
     }
-    total, number, done = len(cells) * len(sweep.shares), 0, 0
-    for key, cell in cells.items():
-        for share in sweep.shares:
-            number += 1
+    total, done = len(cells) * len(sweep.shares), 0
+    with counted(console, "scoring", total, in_logs=False) as advance:
+        for number, ((key, cell), share) in enumerate(product(cells.items(), sweep.shares), start=1):
             settings = _settings(sweep, share, cell)
             digest = _digest(cell, settings, sweep.limit)
             if digest not in known:
@@ -219,6 +226,7 @@ def _score(
                 known[digest] = run.run_id
                 done += 1
             found[keys_at(share, [key])[key]] = ledger.predictions(known[digest])
+            advance()
     console.print(f"{total} scorings: {total - done} were there, {done} made", highlight=False)
     return found, done
 

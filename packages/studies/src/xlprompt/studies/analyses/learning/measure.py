@@ -16,7 +16,7 @@ from xlprompt.evaluation.comparison.statistics import without_infinity
 from xlprompt.models import METHODS, absolute_name
 from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.learning.findings import Contrast, Learning, contrast, learning_of
-from xlprompt.studies.analyses.learning.section import learning_section
+from xlprompt.studies.analyses.learning.section import learning_answers, learning_section
 from xlprompt.studies.analyses.learning.settings import Settings
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun, Ledger, open_ledger
@@ -82,7 +82,8 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
         for each, section in zip(found, sections, strict=True):
             params = {"runs": sum(len(learned.seeds) for learned in each.learned)}
             run_id = log_section(store, SECTION, each.model, section, params=params, findings=each.to_dict())
-    return Outcome(found, {"models": [each.to_dict() for each in found]}, sections, run_id)
+    answers = [answer for each in found for answer in learning_answers(each.learned, each.contrasts)]
+    return Outcome(found, {"models": [each.to_dict() for each in found]}, sections, run_id, answers=answers)
 
 
 def _with_curves(ledger: Ledger, settings: Settings) -> list[CellRun]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.statistics import Spread
@@ -16,6 +17,7 @@ from xlprompt.studies.analyses.learning.findings import (
     Contrast,
     Learning,
 )
+from xlprompt.studies.in_words import ruled
 from xlprompt.studies.reports.page import Image, Section, Table
 from xlprompt.studies.reports.wording import ABSENT, interval, number_text
 
@@ -41,6 +43,29 @@ def learning_section(learned: Sequence[Learning], contrasts: Sequence[Contrast])
         "and where the training language did not fall by more than one meanwhile."
     )
     return Section("Learning by language", tuple(content), note, _brief(learned))
+
+
+def learning_answers(learned: Sequence[Learning], contrasts: Sequence[Contrast]) -> list[str]:
+    """When each method has learned, and which one sooner in the languages not trained on."""
+    said = []
+    for each in learned:
+        others = [row for row in each.languages if row.language not in each.trained]
+        trained, zero_shot = (fmean(each.quantities[name]) for name in (STEPS_TRAINED, STEPS_ZERO_SHOT))
+        said.append(
+            f"{each.task} {each.method}: {language(each.trained[0]).name} has 90 % of its last score at step "
+            f"{trained:,.0f}, the mean over other languages at step {zero_shot:,.0f}; of "
+            f"{len(others) * len(each.seeds)} pairs of a run and another language, "
+            f"{sum(row.lasting for row in others)} end noticeably below an earlier score."
+        )
+    for row in contrasts:
+        if row.quantity == STEPS_ZERO_SHOT:
+            steps, ends = row.difference, interval(row.difference.low, row.difference.high, "+z,.0f")
+            ruling = ruled(steps, f"{row.baseline} is sooner", f"{row.method} is sooner")
+            said.append(
+                f"{row.task}, steps to 90 % of the zero-shot mean: {row.method} minus {row.baseline} is "
+                f"{steps.value:+z,.0f} (95 % interval {ends}), {ruling}."
+            )
+    return said
 
 
 def _overview(learned: Sequence[Learning]) -> Table:

@@ -29,7 +29,7 @@ from xlprompt.studies.analyses.signs.findings import (
     judge_signs,
 )
 from xlprompt.studies.analyses.signs.label_free import agreement, beyond_chance, collapse, diversity, shares
-from xlprompt.studies.analyses.signs.section import signs_section
+from xlprompt.studies.analyses.signs.section import signs_answers, signs_section
 from xlprompt.studies.analyses.signs.settings import Settings
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
@@ -110,7 +110,8 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
         for each, section in zip(found, sections, strict=True):
             params = {"runs": sum(family.zero_shot.size for family in each.families)}
             run_id = log_section(store, SECTION, each.model, section, params=params, findings=each.to_dict())
-    return Outcome(found, {"models": [each.to_dict() for each in found]}, sections, run_id)
+    answers = [answer for each in found for answer in signs_answers(each.results)]
+    return Outcome(found, {"models": [each.to_dict() for each in found]}, sections, run_id, answers=answers)
 
 
 _Runs = dict[float, dict[int, CellRun]]

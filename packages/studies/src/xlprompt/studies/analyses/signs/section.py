@@ -34,6 +34,23 @@ def signs_section(families: Sequence[Family], results: Sequence[SignResult]) -> 
     return Section("Signs that pick a learning rate", tuple(content), note, _brief(results))
 
 
+def signs_answers(results: Sequence[SignResult]) -> list[str]:
+    """What picking by the development score costs, and whether a sign without labels costs less."""
+    english = next((each for each in results if each.sign == ENGLISH), None)
+    others = [each for each in results if each.sign != ENGLISH]
+    if english is None or not others:
+        return []
+    rulings = [each.finding for each in others]
+    counts = ", ".join(f"{rulings.count(ruling)} {ruling}" for ruling in ("better", "worse", "undecided"))
+    best = min(others, key=lambda each: each.regret.value)
+    return [
+        f"Picking a rate by the {ENGLISH} loses {english.regret.value:.1f} points of the zero-shot mean "
+        f"(drawn at random: {english.random:.1f}). Of {len(others)} signs that need no labels, against that: "
+        f"{counts}. "
+        f"Least is lost by '{best.sign}' ({best.regret.value:.1f})."
+    ]
+
+
 def _regrets(results: Sequence[SignResult]) -> Table:
     rows = []
     for each in results:

@@ -14,7 +14,7 @@ from xlprompt.data import TASKS, Task, task
 from xlprompt.data.sources import FolderSource, Source, open_source
 from xlprompt.data.tasks.own import OWN
 from xlprompt.evaluation import Comparison, compare
-from xlprompt.evaluation.waiting import counted
+from xlprompt.evaluation.waiting import counted, waiting
 from xlprompt.models import load_tokenizer, short_name
 from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.tokenization.counts import count_tokens
@@ -67,26 +67,27 @@ def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
                 )
             )
             done()
-    analysis = analyze(counts, comparison)
-    text = f"the {of_task.name} {split} set in {short_name(settings.data)}"
-    section = tokenization_section(analysis, model=short_name(model), text=text, notes=[note])
-    metrics = {
-        f"{KIND}/{name}{suffix}/{row.language}": value
-        for row in analysis.languages
-        for name, figure in row.figures.items()
-        for suffix, value in (("", figure.value), ("_low", figure.low), ("_high", figure.high))
-        if value is not None
-    }
-    run_id = log_section(
-        store,
-        f"{KIND}-{of_task.name}-{split}-{short_name(settings.data)}",
-        model,
-        section,
-        findings=analysis.to_dict(),
-        params={"task": of_task.name, "source": settings.data, "split": split, "limit": limit},
-        metrics=metrics,
-        datasets=records,
-    )
+    with waiting(console, "Comparing with the scores, drawing"):
+        analysis = analyze(counts, comparison)
+        text = f"the {of_task.name} {split} set in {short_name(settings.data)}"
+        section = tokenization_section(analysis, model=short_name(model), text=text, notes=[note])
+        metrics = {
+            f"{KIND}/{name}{suffix}/{row.language}": value
+            for row in analysis.languages
+            for name, figure in row.figures.items()
+            for suffix, value in (("", figure.value), ("_low", figure.low), ("_high", figure.high))
+            if value is not None
+        }
+        run_id = log_section(
+            store,
+            f"{KIND}-{of_task.name}-{split}-{short_name(settings.data)}",
+            model,
+            section,
+            findings=analysis.to_dict(),
+            params={"task": of_task.name, "source": settings.data, "split": split, "limit": limit},
+            metrics=metrics,
+            datasets=records,
+        )
     answers = tokenization_answers(analysis, model=short_name(model))
     return Outcome(analysis, analysis.to_dict(), [section], run_id, answers=answers)
 
