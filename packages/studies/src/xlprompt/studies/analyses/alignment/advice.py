@@ -185,7 +185,7 @@ def _guards(guards: Sequence[GuardResult]) -> Table:
         "before: how much more often the commonest answer is given than in the language trained on, without "
         "alignment. Less collapse: what alignment takes away of it. Surer answers: by how much it lowers the "
         "entropy. Far apart: distance of the language's mean from that of the language trained on. Answers "
-        "change: share of them. Rank: Spearman's correlation with the gain. Always, guarded: mean gain, tasks "
-        "alike. The interval of their difference is a bootstrap over languages, Bonferroni's for all rows. "
+        "change: share of them. Rank: Spearman's correlation with the gain. Always, guarded: mean gain, all "
+        "tasks alike. The interval of their difference is a bootstrap over languages, Bonferroni's. "
         "Losing: share of the aligned languages of runs that lose, always and guarded.",
     )
