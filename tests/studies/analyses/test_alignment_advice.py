@@ -1,4 +1,4 @@
-"""Which alignment the rule takes, what it is told to gain, and guards, on scores whose right answer is known."""
+"""The alignment that the rule takes, what it is told to gain, and guards, on scores made for the purpose."""
 
 from dataclasses import replace
 
