@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 from xlprompt.evaluation.comparison.compared import Samples, TaskComparison
-from xlprompt.studies.analyses.alignment.advice import advice_answers, advice_tables
-from xlprompt.studies.analyses.alignment.guard import CHANGED, COLLAPSE, Case, judge_guards, threshold
-from xlprompt.studies.analyses.alignment.recommendation import Cell, Setting, advise, choose
+from xlprompt.studies.analyses.alignment.recommended.against import BOTH, OURS, PLAIN, against_finetuning
+from xlprompt.studies.analyses.alignment.recommended.guard import (
+    CHANGED,
+    COLLAPSE,
+    Case,
+    judge_guards,
+    threshold,
+)
+from xlprompt.studies.analyses.alignment.recommended.rule import Cell, Setting, advise, choose
+from xlprompt.studies.analyses.alignment.recommended.tables import advice_answers, advice_tables
 
 CHEAP, MORE = Setting("mean", 5, None), Setting("mean", 200, None)
 LAYER, OTHER = Setting("mean", 5, 2), Setting("subspace", 5, None)
@@ -133,6 +140,15 @@ def test_the_advice_says_what_to_take_with_its_bound_and_what_tasks_say_that_wer
     harmful = advise([cell("a", {CHEAP: alike(-4.0)}), cell("bb", {CHEAP: alike(2.0)})])
     assert harmful.chosen is None
     assert advice_answers(harmful, ())[0].startswith("The rule takes no alignment by default")
+
+
+def test_prompts_are_set_against_finetuning_without_and_with_alignment():
+    ours, theirs = cell("a", {CHEAP: alike(4.0)}), cell("a", {CHEAP: alike(1.0)}, method="finetune")
+    (found,) = against_finetuning([ours, theirs, cell("bb", {CHEAP: alike(4.0)})], CHEAP)
+    assert found.task == "a"
+    values = {aligned: each.value for aligned, each in found.differences.items()}
+    assert values == pytest.approx({PLAIN: 0.0, OURS: 4.0, BOTH: 3.0})
+    assert against_finetuning([ours], CHEAP) == ()
 
 
 def test_a_threshold_gains_most_where_it_is_set_and_aligns_all_where_nothing_hurts():

@@ -19,14 +19,10 @@ from xlprompt.data import TASKS
 from xlprompt.evaluation import TaskRuns, Verdict, compare, judge, load_runs
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.models import absolute_name
-from xlprompt.studies.analyses.alignment.advice import advice_answers, advice_tables
 from xlprompt.studies.analyses.alignment.aligned_runs import KINDS, Key, find_aligned, find_curves, in_order
-from xlprompt.studies.analyses.alignment.cases import find_cases
 from xlprompt.studies.analyses.alignment.findings import Curve, Gain
 from xlprompt.studies.analyses.alignment.gain_table import gain_tables
-from xlprompt.studies.analyses.alignment.guard import GuardResult, judge_guards
-from xlprompt.studies.analyses.alignment.recommendation import Advice, advise
-from xlprompt.studies.analyses.alignment.scored_settings import find_cells
+from xlprompt.studies.analyses.alignment.recommended.recommend import Recommended, recommend
 from xlprompt.studies.analyses.alignment.section import alignment_answers, alignment_section
 from xlprompt.studies.analyses.alignment.settings import Settings
 from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, SweepResult, sweep_alignment
@@ -50,16 +46,14 @@ class AlignmentFindings:
         verdicts: By model and kind, `none` first: the claims judged with both methods aligned alike; only
             where there are runs of prompt tuning and of full fine-tuning.
         curves: By model, task, method and what was swept.
-        advice: By model, which setting to take; only where one was scored in every task and method.
-        guards: By model, whether something without labels tells where alignment hurts.
+        recommended: By model, which setting to take, and whether a guard without labels helps.
         notes: What was left out, in sentences.
     """
 
     gains: tuple[Gain, ...]
     verdicts: Mapping[tuple[str, str], tuple[Verdict, ...]]
     curves: tuple[Curve, ...]
-    advice: Mapping[str, Advice]
-    guards: Mapping[str, tuple[GuardResult, ...]]
+    recommended: Mapping[str, Recommended]
     notes: tuple[str, ...]
 
     @property
@@ -74,14 +68,12 @@ class AlignmentFindings:
             {kind: verdicts for (name, kind), verdicts in self.verdicts.items() if name == model},
             [curve for curve in self.curves if curve.model == model],
             [note for note in self.notes if f" with {model}:" in note],
-            advice_tables(self.advice.get(model), self.guards.get(model, ())),
+            self.recommended[model].tables(),
         )
 
     def answers(self) -> list[str]:
         """What to take with each model, and what each kind changes by method, in sentences."""
-        said = []
-        for model in self.models:
-            said += advice_answers(self.advice.get(model), self.guards.get(model, ()))
+        said = [sentence for model in self.models for sentence in self.recommended[model].answers()]
         return [*said, *alignment_answers(self.gains)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,8 +88,7 @@ class AlignmentFindings:
                 for (model, kind), verdicts in self.verdicts.items()
             ],
             "curves": [curve.to_dict() for curve in self.curves],
-            "advice": {model: advice.to_dict() for model, advice in self.advice.items()},
-            "guards": {model: [each.to_dict() for each in guards] for model, guards in self.guards.items()},
+            "recommended": {model: found.to_dict() for model, found in self.recommended.items()},
             "notes": list(self.notes),
         }
 
@@ -203,31 +194,12 @@ def analyze_alignment(
         verdicts |= _verdicts(ledger, of_model, name, store)
     say("Curves over sentences and layers")
     curves = find_curves(ledger, scored)
-    advice = _advice(ledger, scored, runs, say)
-    guards = {
-        name: tuple(
-            judge_guards(find_cases(ledger, {k: run for k, run in runs.items() if k[1] == name}, gains))
-        )
-        for name in models
-    }
-    findings = AlignmentFindings(tuple(gains), verdicts, curves, advice, guards, notes)
+    recommended = recommend(ledger, scored, runs, gains, say)
+    findings = AlignmentFindings(tuple(gains), verdicts, curves, recommended, notes)
     if not tasks:
         for name in models:
             _keep(store, name, findings, sum(key[1] == name for key in runs))
     return findings
-
-
-def _advice(
-    ledger: Ledger, scored: Sequence[CellRun], runs: Mapping[Key, CellRun], say: Callable[[str], None]
-) -> dict[str, Advice]:
-    """By model, from every setting that the runs' tasks, methods and seeds were scored with."""
-    seeds: dict[tuple[str, str, str], set[int]] = {}
-    for task, model, method, seed in runs:
-        seeds.setdefault((task, model, method), set()).add(seed)
-    found = {
-        model: advise(cells) for model, cells in find_cells(ledger, scored, seeds=seeds, say=say).items()
-    }
-    return {model: advice for model, advice in found.items() if advice is not None}
 
 
 def _is_of(run: CellRun, model: str | None) -> bool:

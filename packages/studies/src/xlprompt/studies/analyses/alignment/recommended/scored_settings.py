@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xlprompt.evaluation import compare, load_runs
 from xlprompt.studies.analyses.alignment.aligned_runs import KINDS, SWEPT_KEYS, cell_of, settings_of
-from xlprompt.studies.analyses.alignment.recommendation import Cell, Setting
+from xlprompt.studies.analyses.alignment.recommended.rule import Cell, Setting
 from xlprompt.studies.grid.ledger import CellRun, Ledger
 from xlprompt.studies.grid.run_params import train_languages_of
 

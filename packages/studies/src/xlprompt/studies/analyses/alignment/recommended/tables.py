@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xlprompt.evaluation.comparison.statistics import Estimate
-from xlprompt.studies.analyses.alignment.guard import GuardResult
-from xlprompt.studies.analyses.alignment.recommendation import (
+from xlprompt.studies.analyses.alignment.recommended.against import BOTH, OURS, PLAIN, Against
+from xlprompt.studies.analyses.alignment.recommended.guard import GuardResult
+from xlprompt.studies.analyses.alignment.recommended.rule import (
     MARGIN,
     TOLERANCE,
     Advice,
@@ -16,6 +17,7 @@ from xlprompt.studies.analyses.alignment.recommendation import (
 )
 from xlprompt.studies.in_words import points
 from xlprompt.studies.reports.page import Table
+from xlprompt.studies.reports.selection import BASELINE, METHOD
 from xlprompt.studies.reports.wording import interval
 
 RULE = (
@@ -25,14 +27,18 @@ RULE = (
 )
 
 
-def advice_tables(advice: Advice | None, guards: Sequence[GuardResult]) -> list[Table]:
-    """All of it; nothing of what is not there."""
+def advice_tables(
+    advice: Advice | None, guards: Sequence[GuardResult] = (), against: Sequence[Against] = ()
+) -> list[Table]:
+    """Settings, what they gain where they were not chosen, fine-tuning beside them, and guards."""
     tables = []
     if advice is not None:
         tables.append(_settings(advice))
         if advice.by_task:
             tables.append(_by_task(advice))
         tables.append(_by_language(advice))
+    if against:
+        tables.append(_against(against))
     if guards:
         tables.append(_guards(guards))
     return tables
@@ -159,6 +165,19 @@ def _by_language(advice: Advice) -> Table:
         "Setting: what the rule chooses on all of its languages. Gain: each language with the setting that "
         "the rule chooses on the others, mean over languages.",
         cards=True,
+    )
+
+
+def _against(against: Sequence[Against]) -> Table:
+    rows = tuple(
+        (each.task, *(_gain(each.differences[aligned]) for aligned in (PLAIN, OURS, BOTH)))
+        for each in against
+    )
+    return Table(
+        f"{METHOD} minus {BASELINE} by {against[0].setting.name}",
+        ("task", f"{PLAIN} aligned", f"{OURS} aligned", f"{BOTH} aligned"),
+        rows,
+        "Points of zero-shot mean, with the 95 % interval over seeds and test examples.",
     )
 
 

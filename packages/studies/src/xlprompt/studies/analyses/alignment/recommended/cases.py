@@ -13,7 +13,14 @@ from xlprompt.data.tasks.task_type import Task
 from xlprompt.evaluation import load_predictions
 from xlprompt.studies.analyses.alignment.aligned_runs import Key
 from xlprompt.studies.analyses.alignment.findings import Gain
-from xlprompt.studies.analyses.alignment.guard import CHANGED, COLLAPSE, FAR, LESS_COLLAPSE, SURER, Case
+from xlprompt.studies.analyses.alignment.recommended.guard import (
+    CHANGED,
+    COLLAPSE,
+    FAR,
+    LESS_COLLAPSE,
+    SURER,
+    Case,
+)
 from xlprompt.studies.analyses.signs.label_free import agreement, collapse, shares
 from xlprompt.studies.grid.ledger import CellRun, Ledger
 from xlprompt.training.store.metric_names import ALIGNED_ENTROPY, ALIGNMENT_DISTANCE, ENTROPY
