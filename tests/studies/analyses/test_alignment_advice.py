@@ -134,7 +134,7 @@ def test_the_advice_says_what_to_take_with_its_bound_and_what_tasks_say_that_wer
     assert default.startswith("Default by the rule: mean, 5 sentences, head. It gains +3.0 points")
     assert "none loses more than 0.0" in default
     assert unseen.startswith("Chosen on the other tasks: a prompt +4.0 by mean, 5 sentences, head")
-    assert guard == "No guard without labels beats aligning always, of 1 tried."
+    assert guard == "No guard without labels is better than aligning always, of 1 of mean that were tried."
     titles = [each.title for each in advice_tables(advice, judge_guards(cases(0.0)))]
     assert len(titles) == 4
     harmful = advise([cell("a", {CHEAP: alike(-4.0)}), cell("bb", {CHEAP: alike(2.0)})])

@@ -18,7 +18,7 @@ from xlprompt.studies.analyses.alignment.recommended.rule import (
 from xlprompt.studies.in_words import points
 from xlprompt.studies.reports.page import Table
 from xlprompt.studies.reports.selection import BASELINE, METHOD
-from xlprompt.studies.reports.wording import interval
+from xlprompt.studies.reports.wording import ABSENT, interval
 
 RULE = (
     f"The rule: settings that lose more than {TOLERANCE:g} point of zero-shot mean in a task and method are "
@@ -52,12 +52,7 @@ def advice_answers(advice: Advice | None, guards: Sequence[GuardResult]) -> list
     if advice.by_task:
         said.append(_unseen(advice.by_task))
     if guards:
-        better = [f"{each.sign} with {each.kind}" for each in guards if each.finding == "better"]
-        said.append(
-            f"A guard without labels beats aligning always by: {', '.join(better)}."
-            if better
-            else f"No guard without labels beats aligning always, of {len(guards)} tried."
-        )
+        said.append(_guard(advice.default, guards))
     return said
 
 
@@ -82,13 +77,24 @@ def _unseen(held_out: Sequence[HeldOut]) -> str:
     return f"Chosen on the other tasks: {'; '.join(parts)}."
 
 
+def _guard(default: Setting | None, guards: Sequence[GuardResult]) -> str:
+    """Of the default's kind alone, as a guard of another kind would have to beat the default."""
+    of_kind = [each for each in guards if default is None or each.kind == default.kind]
+    better = [f"{each.sign} with {each.kind}" for each in of_kind if each.finding == "better"]
+    if better:
+        return f"Better than aligning always, on tasks that set no threshold: {', '.join(better)}."
+    kind = "" if default is None else f" of {default.kind}"
+    return f"No guard without labels is better than aligning always, of {len(of_kind)}{kind} that were tried."
+
+
 def _name(setting: Setting | None) -> str:
     return "none" if setting is None else setting.name
 
 
 def _gain(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.value:+z.1f}"
+    if found.low is None or found.high is None:  # one seed
+        error = "" if found.example_stderr is None else f" ± {found.example_stderr:.1f}"
+        return f"{found.value:+z.1f}{error}"
     return f"{found.value:+z.1f} {interval(found.low, found.high, 'z.1f')}"
 
 
@@ -109,10 +115,11 @@ def _settings(advice: Advice) -> Table:
         ),
         rows,
         "Points gained. Mean: over tasks. By task and method: of the zero-shot mean, with its 95 % interval "
-        "over seeds and test examples. Worst language: the one that gains least, with the interval of it "
-        "alone. Fall: languages of a task and method that are worse at 5 % after Holm's correction over its "
-        "languages. Bound: no language of any task and method loses more, with a confidence of 95 % over the "
-        "draw of the test examples, all languages at once, for these runs. The language trained on changes "
+        "over seeds and test examples; of one seed ± the standard error over examples. Worst language: the "
+        "one that gains least, with the interval of it alone. Fall: languages of a task and method that are "
+        "worse at 5 % after Holm's correction over its languages. Bound: no language of any task and method "
+        "loses more, with a confidence of 95 % over the draw of the test examples, all languages at once, for "
+        "these runs. The language trained on changes "
         f"by {max(each.trained for each in advice.settings):.1f} at most. {RULE}",
     )
 
@@ -127,7 +134,7 @@ def _setting(result: SettingResult, is_default: bool) -> tuple[str, ...]:
         f"{result.mean:+z.1f}",
         *(_gain(cell.mean) for cell in result.cells),
         f"{_gain(worst.worst)} {worst.task} {worst.method} {worst.worst_language}",
-        str(result.falls),
+        ABSENT if worst.worst.p_value is None else str(result.falls),
         f"{result.bound:.1f}",
     )
 
