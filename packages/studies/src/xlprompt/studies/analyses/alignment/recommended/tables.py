@@ -118,7 +118,7 @@ def _settings(advice: Advice) -> Table:
         "over seeds and test examples; of one seed ± the standard error over examples. Worst language: the "
         "one that gains least, with the interval of it alone. Fall: languages of a task and method that are "
         "worse at 5 % after Holm's correction over its languages. Bound: no language of any task and method "
-        "loses more, with a confidence of 95 % over the draw of the test examples, all languages at once, for "
+        "loses more, with a confidence of 95 % over the draw of the test examples, all languages at once; of "
         "these runs. The language trained on changes "
         f"by {max(each.trained for each in advice.settings):.1f} at most. {RULE}",
     )
