@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xlprompt.evaluation import compare, load_runs
+from xlprompt.evaluation.comparison.compared import TaskComparison
 from xlprompt.studies.analyses.alignment.aligned_runs import KINDS, SWEPT_KEYS, cell_of, settings_of
 from xlprompt.studies.analyses.alignment.recommended.rule import Cell, Setting
 from xlprompt.studies.grid.ledger import CellRun, Ledger
@@ -92,19 +93,16 @@ def _cell(task: str, method: str, trained: tuple[str, ...], files: _Files) -> Ce
     for setting, of_seeds in files.settings.items():
         keys |= {(task, setting.name, seed): paths for seed, paths in of_seeds.items()}
     counts = load_runs(keys)[task]
-    return Cell(
-        task,
-        method,
-        trained,
-        {
-            setting: compare(
-                {task: counts.only({name: name for name in ("none", setting.name)})},
-                method=setting.name,
-                baseline="none",
-                train_language=trained[0],
-                also_trained_on=trained[1:],
-                seeds="paired",
-            ).tasks[task]
-            for setting in files.settings
-        },
-    )
+    gains: dict[Setting, TaskComparison] = {}
+    for setting in files.settings:
+        found = compare(
+            {task: counts.only({name: name for name in ("none", setting.name)})},
+            method=setting.name,
+            baseline="none",
+            train_language=trained[0],
+            also_trained_on=trained[1:],
+            seeds="paired",
+        ).tasks[task]
+        # All have the same resamples of the same baseline, which need memory once.
+        gains[setting] = replace(found, baseline=next(iter(gains.values()), found).baseline)
+    return Cell(task, method, trained, gains)
