@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from xlprompt.data import TASKS
 from xlprompt.evaluation.comparison.statistics import without_infinity
-from xlprompt.studies.analyses.alignment.aligned_runs import Key
+from xlprompt.studies.analyses.alignment.aligned_runs import Key, in_order
 from xlprompt.studies.analyses.alignment.findings import Gain
 from xlprompt.studies.analyses.alignment.recommended.against import Against, against_finetuning
 from xlprompt.studies.analyses.alignment.recommended.cases import find_cases
@@ -70,7 +71,11 @@ def recommend(
         DataError: Runs of a task were not scored on the same examples.
     """
     seeds: dict[CellKey, set[int]] = {}
-    for task, model, method, seed in runs:
+    methods = in_order(method for _, _, method, _ in runs)
+    order = list(TASKS)
+    for task, model, method, seed in sorted(
+        runs, key=lambda key: (order.index(key[0]), key[1], methods.index(key[2]))
+    ):
         seeds.setdefault((task, model, method), set()).add(seed)
     cells = find_cells(ledger, scored, seeds=seeds, say=say)
     found = {}
