@@ -76,6 +76,12 @@ def test_an_evaluation_with_alignment_gives_scores_by_kind_and_a_curve(aligned, 
     assert list(aligned["sweep"]["mean"]) == ["4", "8"]
 
 
+def test_the_predictions_of_all_that_is_swept_are_kept(aligned, store):
+    kept = {path.name for path in store.glob("artifacts/*/artifacts/predictions-*")}
+    assert {"predictions-mean-head-4", "predictions-mean", "predictions-mean_scale-head-4"} <= kept
+    assert "predictions-mean-head-8" not in kept  # the last one counts, under its kind's name
+
+
 def test_what_alignment_gains_is_laid_out_by_language(xlprompt, aligned, store):
     result = xlprompt("analyze", "alignment", "--mlruns", store, "--task", "xnli")
     assert result.exit_code == 0, result.output

@@ -12,6 +12,7 @@ from small import write_data
 from studies import write_study
 
 from xlprompt.studies.analyses.alignment.measure import analyze_alignment
+from xlprompt.studies.analyses.alignment.recommended.rule import Setting
 from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, sweep_alignment
 from xlprompt.studies.analyses.granularity.measure import KIND, run_sweep
 from xlprompt.studies.analyses.granularity.settings import Sweep
@@ -262,6 +263,15 @@ def check_curves_end_in_what_gains_are_told_of(findings):
         assert curve.none.mean == pytest.approx(
             largest.comparison.zero_shot_by_seed("xnli", curve.method).mean()
         )
+    (recommended,) = findings.recommended.values()
+    settings = {each.setting: each for each in recommended.advice.settings}
+    assert set(settings) == {Setting("subspace", 4, None), Setting("subspace", 8, None)}
+    for setting, each in settings.items():
+        assert each.trained == 0  # English is never moved
+        for curve, cell in zip(findings.curves, each.cells, strict=True):
+            gained = curve.points["subspace"][setting.sentences].mean - curve.none.mean
+            assert cell.mean.value == pytest.approx(gained)
+    assert [each.task for each in recommended.against] == ["xnli"]
 
 
 def test_a_sweep_of_runs_that_are_not_there_says_which_are(tmp_path):

@@ -108,12 +108,27 @@ def test_no_row_of_a_test_set_is_read_for_moments(trained):
     assert source.loaded == [("en", "validation", 1000), ("de", "validation", 10), ("sw", "train", 10)]
 
 
+def test_a_languages_distance_is_in_deviations_of_the_language_trained_on(trained):
+    _, result = trained
+    stored = load_alignment(result.checkpoint, 10, None)
+    own, english = stored.moments["de"], stored.target.moments
+    expected = ((own.mean - english.mean) / english.deviation).norm() / len(own.mean) ** 0.5
+    assert stored.distance("de") == pytest.approx(float(expected), rel=1e-5)
+    assert stored.distance("en") is None
+    moved = {"de": replace(own, mean=english.mean + 2 * english.deviation)}
+    assert replace(stored, moments=moved).distance("de") == pytest.approx(2.0, rel=1e-5)
+
+
 def test_a_run_reports_every_kind_beside_the_scores_without(trained, store):
     _, result = trained
     metrics = mlflow.MlflowClient(store_uri(store)).get_run(result.run_id).data.metrics
     for kind in KINDS:
         assert metrics[f"test-{kind}/accuracy/en"] == metrics["test/accuracy/en"]
         assert f"test-{kind}/accuracy/mean_zero_shot" in metrics
+        assert metrics[f"answers/entropy-{kind}/en"] == metrics["answers/entropy/en"]
+        assert metrics[f"answers/entropy-{kind}/de"] != metrics["answers/entropy/de"]
+    distances = {name for name in metrics if name.startswith("alignment/distance/")}
+    assert distances == {"alignment/distance/de", "alignment/distance/sw"}  # that have text and are moved
     assert result.report.split == "test"
     assert list(result.scores.aligned) == list(KINDS)
 

@@ -77,6 +77,16 @@ class Alignment:
         own = self.moments.get(language)
         return {kind: alignment_map(kind, own, self.target, means) for kind in kinds}
 
+    def distance(self, language: str) -> float | None:
+        """How far a language's mean lies from the training language's, before anything is moved.
+
+        The root of the mean over dimensions of `((m - m_t) / s_t)**2`; None where nothing is known of it.
+        """
+        if language not in self.moments:
+            return None
+        own, there = self.moments[language], self.target.moments
+        return float(((own.mean - there.mean) / there.deviation).square().mean().sqrt())
+
     def without_text(self, languages: Sequence[str]) -> tuple[str, ...]:
         """Those of the languages that have no text to be aligned by."""
         return tuple(code for code in languages if code not in self.texts)

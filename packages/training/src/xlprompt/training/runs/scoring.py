@@ -48,10 +48,13 @@ from xlprompt.training.runs.known_figures import figure_key, keep_figure, known_
 from xlprompt.training.runs.opened import Run
 from xlprompt.training.store.labels import NOTE_TAG
 from xlprompt.training.store.metric_names import (
+    ALIGNED_ENTROPY,
+    ALIGNMENT_DISTANCE,
     ENTROPY,
     SCORE_GAP,
     SCORE_TRAINED_ON,
     SCORE_ZERO_SHOT,
+    predictions_folder,
     swept_mean,
 )
 from xlprompt.training.store.shown.note import opening, scores_note
@@ -107,7 +110,7 @@ def score_languages(
     alignments = measure_alignments(setup, run.model, languages, console, wanted, checkpoint)
     kinds = [kind for kind in wanted[-1].kinds if kind != "none"] if alignments else []
     with tempfile.TemporaryDirectory() as folder:
-        scored, freed = _Scored(last=len(alignments) - 1), FreedMemory()
+        scored, freed = _Scored(alignments), FreedMemory()
         with counted(console, f"scoring {split} sets", len(languages), in_logs=False) as done:
             for number, language in enumerate(languages, start=1):
                 with setup.processes.first_alone():
@@ -148,7 +151,9 @@ def score_languages(
                 tracker.set_tag(NOTE_TAG, note)
         if split == "test":
             tracker.log_metrics(_headline(report))  # first, as MLflow lists what is logged first at the top
-        _log_metrics(tracker, report.metrics() | scored.fineness | scored.entropies, scored.records, model_id)
+        _log_metrics(
+            tracker, report.metrics() | scored.fineness | scored.unlabelled, scored.records, model_id
+        )
         if not kinds:
             return Scores(report)
         aligned: dict[str, TransferReport] = {kind: reports[Variant(kind, scored.last)] for kind in kinds}
@@ -169,20 +174,26 @@ class _Scored:
     """What has been scored so far.
 
     Attributes:
-        last: Place of the alignment that is reported by language.
+        alignments: All that are scored; the last one is reported by language.
         results: By variant and language, of no alignment and the last one.
         swept: Main scores by variant and language, of every alignment.
         records: The test sets by language.
         fineness: Metrics that say how finely the tokenizer cuts.
-        entropies: Metrics that say how unsure the answers are.
+        unlabelled: Metrics that no label is needed for: how unsure the answers are, without and with the last
+            alignment, and how far a language's states lie from the training language's.
     """
 
-    last: int
+    alignments: Sequence[Alignment]
     results: dict[Variant, dict[str, LanguageResult]] = field(default_factory=dict)
     swept: dict[Variant, dict[str, float]] = field(default_factory=dict)
     records: dict[str, DatasetRecord] = field(default_factory=dict)
     fineness: dict[str, float] = field(default_factory=dict)
-    entropies: dict[str, float] = field(default_factory=dict)
+    unlabelled: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def last(self) -> int:
+        """Place of the alignment that is reported by language."""
+        return len(self.alignments) - 1
 
     def add(
         self,
@@ -194,9 +205,15 @@ class _Scored:
         tracker: Tracker,
         folder: Path,
     ) -> None:
-        """Score one language's predictions, and keep the files of those that are reported."""
-        task, gold = setup.task, part.encoded.gold()
+        """Score one language's predictions, and keep their files."""
+        task, gold, ids = setup.task, part.encoded.gold(), part.dataset["id"][:]
         for variant, each in predictions.items():
+            name = self._folder(variant)
+            path = folder / name / f"{language}.{split}.jsonl.gz"
+            save_predictions(
+                path, task=task, language=language, split=split, ids=ids, gold=gold, predicted=each.labels
+            )
+            tracker.log_artifact(path, name)
             if variant.kind != "none" and variant.place != self.last:
                 if has_main_metric(task, gold):
                     self.swept.setdefault(variant, {})[language] = main_value(
@@ -208,21 +225,29 @@ class _Scored:
             score = result.scores[main_metric(task)]
             if score.is_defined:
                 self.swept.setdefault(variant, {})[language] = score.value
-            name = "predictions" if variant.kind == "none" else f"predictions-{variant.kind}"
-            path = folder / name / f"{language}.{split}.jsonl.gz"
-            ids = part.dataset["id"][:]
-            save_predictions(
-                path, task=task, language=language, split=split, ids=ids, gold=gold, predicted=each.labels
-            )
-            tracker.log_artifact(path, name)
         tracker.log_dataset(part.record)
         self.records[language] = part.record
         if split == "test":
-            self.entropies[f"{ENTROPY}{language}"] = predictions[Variant()].entropy
+            self._note_unlabelled(language, predictions)
         if split == "test" and setup.processes.is_first:
             tokens = _tokens_per_word(setup, part, language)
             if tokens is not None:
                 self.fineness[f"{TOKENS_PER_WORD}{language}"] = tokens
+
+    def _folder(self, variant: Variant) -> str:
+        if variant.kind == "none" or variant.place == self.last:
+            return predictions_folder(variant.kind)
+        alignment = self.alignments[variant.place]
+        return predictions_folder(variant.kind, alignment.sentences, alignment.layer)
+
+    def _note_unlabelled(self, language: str, predictions: Mapping[Variant, Predictions]) -> None:
+        for variant, each in predictions.items():
+            if variant.kind == "none":
+                self.unlabelled[f"{ENTROPY}{language}"] = each.entropy
+            elif variant.place == self.last:
+                self.unlabelled[f"{ALIGNED_ENTROPY}{variant.kind}/{language}"] = each.entropy
+        if self.alignments and (distance := self.alignments[-1].distance(language)) is not None:
+            self.unlabelled[f"{ALIGNMENT_DISTANCE}{language}"] = distance
 
 
 def _tokens_per_word(setup: Setup, part: Split, language: str) -> float | None:

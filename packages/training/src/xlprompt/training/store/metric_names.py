@@ -18,6 +18,12 @@ CURVE = "curve/"
 ENTROPY = "answers/entropy/"
 """By language, in nats: how unsure the test set's answers are; it needs no labels."""
 
+ALIGNED_ENTROPY = "answers/entropy-"
+"""The same with a kind of alignment: `answers/entropy-<kind>/<language>`."""
+
+ALIGNMENT_DISTANCE = "alignment/distance/"
+"""By language: how far its states' means lie from the training language's before they are moved."""
+
 BEST_STEP = "best/step"
 
 TEST = "test/"
@@ -65,6 +71,21 @@ def score_name(metric: str, what: str, split: str = "test") -> str:
 def swept_mean(metric: str, kind: str, swept: str, split: str = "test") -> str:
     """The zero-shot mean with a kind of alignment, by the number of sentences or the layer as its step."""
     return f"{split}-{kind}/{metric}/{MEAN_ZERO_SHOT}_by_{swept}"
+
+
+def predictions_folder(kind: str, sentences: int | None = None, layer: int | None = None) -> str:
+    """The folder of a run's predictions.
+
+    Args:
+        kind: Kind of alignment, or `none`.
+        sentences: Of one of several alignments that were scored at once; None for the one that counts.
+        layer: Its decoder layer; None for what the head reads.
+    """
+    if kind == "none":
+        return "predictions"
+    if sentences is None:
+        return f"predictions-{kind}"
+    return f"predictions-{kind}-{'head' if layer is None else layer}-{sentences}"
 
 
 def curve_score(metric: str, what: str) -> str:

@@ -15,7 +15,7 @@ from xlprompt.training.recipes.recipe import Recipe
 from xlprompt.training.store.labels import other_sections
 from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, score_name, swept_mean
 
-_ALIGNMENT_KEYS = ("evaluation.alignment.sentences", "evaluation.alignment.layer")
+SWEPT_KEYS = ("evaluation.alignment.sentences", "evaluation.alignment.layer")
 # What is swept, and the key of the recipe that the runs of one curve may therefore differ in.
 _SWEPT_BY: Mapping[Swept, str] = {
     "sentences": "evaluation.alignment.sentences",
@@ -36,7 +36,7 @@ def find_aligned(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[dict[Key, C
         files = sum(len(ledger.predictions(run.run_id, kind)) for kind in KINDS)
         if not files:
             continue
-        group = groups.setdefault(_cell(run), {}).setdefault(_settings(run), {})
+        group = groups.setdefault(cell_of(run), {}).setdefault(settings_of(run), {})
         seed = int(run.params["seed"])
         if seed not in group or files > group[seed][0]:
             group[seed] = (files, run)
@@ -72,7 +72,7 @@ def find_curves(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[Curve, ...]:
             names = {kind: name for kind, name in names.items() if name in run.metrics}
             if not names or without is None:
                 continue
-            group = sweeps.setdefault((*_cell(run), swept), {}).setdefault(_settings(run, own), _Sweeps())
+            group = sweeps.setdefault((*cell_of(run), swept), {}).setdefault(settings_of(run, own), _Sweeps())
             group.add(
                 int(run.params["seed"]),
                 without,
@@ -112,21 +112,22 @@ class _Sweeps:
         return sum(len(of_kind) for of_seed in self.points.values() for of_kind in of_seed.values())
 
 
-def _cell(run: CellRun) -> tuple[str, str, str]:
+def cell_of(run: CellRun) -> tuple[str, str, str]:
+    """Task, model and method."""
     return run.tags["task"], run.tags["model"], run.tags["method"]
 
 
-def _settings(run: CellRun, without: str | None = None) -> str:
-    """What runs must share to stand in one table, as text; but for the key `without`."""
+def settings_of(run: CellRun, *without: str) -> str:
+    """What runs must share to stand in one table, as text; but for the keys `without`."""
     # Earlier runs have the sections of all methods among their parameters, later ones their own alone.
     others = other_sections(run.tags["method"])
     return json.dumps(
         {
             key: value
             for key, value in run.params.items()
-            if key != without
+            if key not in without
             and not key.startswith(others)
-            and (key in _ALIGNMENT_KEYS or key.partition(".")[0] in _RECIPE_KEYS)
+            and (key in SWEPT_KEYS or key.partition(".")[0] in _RECIPE_KEYS)
         },
         sort_keys=True,
     )

@@ -22,6 +22,7 @@ from xlprompt.models import absolute_name
 from xlprompt.studies.analyses.alignment.aligned_runs import KINDS, Key, find_aligned, find_curves, in_order
 from xlprompt.studies.analyses.alignment.findings import Curve, Gain
 from xlprompt.studies.analyses.alignment.gain_table import gain_tables
+from xlprompt.studies.analyses.alignment.recommended.recommend import Recommended, recommend
 from xlprompt.studies.analyses.alignment.section import alignment_answers, alignment_section
 from xlprompt.studies.analyses.alignment.settings import Settings
 from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, SweepResult, sweep_alignment
@@ -45,12 +46,14 @@ class AlignmentFindings:
         verdicts: By model and kind, `none` first: the claims judged with both methods aligned alike; only
             where there are runs of prompt tuning and of full fine-tuning.
         curves: By model, task, method and what was swept.
+        recommended: By model, which setting to take, and whether a guard without labels helps.
         notes: What was left out, in sentences.
     """
 
     gains: tuple[Gain, ...]
     verdicts: Mapping[tuple[str, str], tuple[Verdict, ...]]
     curves: tuple[Curve, ...]
+    recommended: Mapping[str, Recommended]
     notes: tuple[str, ...]
 
     @property
@@ -65,7 +68,13 @@ class AlignmentFindings:
             {kind: verdicts for (name, kind), verdicts in self.verdicts.items() if name == model},
             [curve for curve in self.curves if curve.model == model],
             [note for note in self.notes if f" with {model}:" in note],
+            self.recommended[model].tables(),
         )
+
+    def answers(self) -> list[str]:
+        """What to take with each model, and what each kind changes by method, in sentences."""
+        said = [sentence for model in self.models for sentence in self.recommended[model].answers()]
+        return [*said, *alignment_answers(self.gains)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
@@ -79,6 +88,7 @@ class AlignmentFindings:
                 for (model, kind), verdicts in self.verdicts.items()
             ],
             "curves": [curve.to_dict() for curve in self.curves],
+            "recommended": {model: found.to_dict() for model, found in self.recommended.items()},
             "notes": list(self.notes),
         }
 
@@ -117,7 +127,7 @@ def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
         sections,
         tables=gain_tables(found.gains),
         exit_code=exit_code,
-        answers=alignment_answers(found.gains),
+        answers=found.answers(),
     )
 
 
@@ -184,7 +194,8 @@ def analyze_alignment(
         verdicts |= _verdicts(ledger, of_model, name, store)
     say("Curves over sentences and layers")
     curves = find_curves(ledger, scored)
-    findings = AlignmentFindings(tuple(gains), verdicts, curves, notes)
+    recommended = recommend(ledger, scored, runs, gains, say)
+    findings = AlignmentFindings(tuple(gains), verdicts, curves, recommended, notes)
     if not tasks:
         for name in models:
             _keep(store, name, findings, sum(key[1] == name for key in runs))

@@ -22,6 +22,7 @@ def alignment_section(
     verdicts: Mapping[str, Sequence[Verdict]],
     curves: Sequence[Curve],
     notes: Sequence[str] = (),
+    advice: Sequence[Table] = (),
 ) -> Section:
     """The section of one model.
 
@@ -30,9 +31,10 @@ def alignment_section(
         verdicts: The claims by kind of alignment, `none` first; empty where they could not be judged.
         curves: By task, method and what was swept.
         notes: Sentences about the selection of runs.
+        advice: Tables that say which alignment to take; they come first.
     """
     tasks = list(dict.fromkeys(name for gain in gains for name in gain.comparison.tasks))
-    content: list[Table | Image] = []
+    content: list[Table | Image] = list(advice)
     if verdicts:
         content.append(_verdicts(verdicts))
     for name in tasks:

@@ -15,8 +15,10 @@ class Settings(AnySettings):
 
     The predictions are made by --sweep for a whole study, by `xlprompt evaluate RUN_ID --align
     mean,mean_scale` for one run, or by training runs whose recipe names kinds in evaluation.alignment.kinds.
-    What comes out is kept for `xlprompt report`. --sweep goes on where it was stopped; without more options
-    it takes mean, mean_scale, principal and subspace of 5, 10, 20, 50, 100 and 200 sentences, at the head.
+    What comes out is kept for `xlprompt report`. A fixed rule takes a setting, and what it gains is told on
+    the tasks and languages that had no part in the choice. --sweep goes on where it was stopped; without more
+    options it takes mean, mean_scale, principal and subspace of 5, 10, 20, 50, 100 and 200 sentences, at the
+    head.
 
     Examples:
       xlprompt analyze alignment
