@@ -95,8 +95,11 @@ def _no_answer(uri: str) -> str | None:
 
         try:
             code = requests.get(f"{uri}/health", timeout=_ANSWER_SECONDS).status_code
+        except requests.Timeout:
+            return f"nothing came within {_ANSWER_SECONDS:g} s"
         except requests.RequestException as error:
-            return _first_words(error)
+            # The cause, without urllib3's HTTPConnectionPool(…): Max retries exceeded with url: /health (…
+            return _first_words(error).rpartition(": ")[2].rstrip("\"')")
         return None if code < 500 else f"it answers {code}"  # refused, of whatever kind, is answered
     import sqlalchemy
 
