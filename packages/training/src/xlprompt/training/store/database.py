@@ -299,11 +299,12 @@ def is_at_work(run: Any) -> bool:
 
 def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str, mlruns: Path) -> None:
     """End runs whose process on this machine is gone: who is killed by SIGKILL cannot do so himself."""
-    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
-        if is_gone(run.data.tags.get(PROCESS_TAG, "")) and not is_of_others(mlruns, run.info.run_id):
-            keep_one_model(client, experiment_id, run.info.run_id)
-            client.set_tag(run.info.run_id, "error", "its process ended without a word")
-            client.set_terminated(run.info.run_id, status="KILLED")
+    with store_lock(mlruns):  # MLflow looks for a tag and then inserts it: of two that do, one would fail
+        for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+            if is_gone(run.data.tags.get(PROCESS_TAG, "")) and not is_of_others(mlruns, run.info.run_id):
+                keep_one_model(client, experiment_id, run.info.run_id)
+                client.set_tag(run.info.run_id, "error", "its process ended without a word")
+                client.set_terminated(run.info.run_id, status="KILLED")
 
 
 def find_run(client: Reader, run_id: str) -> Any:
