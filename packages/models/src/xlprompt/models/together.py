@@ -12,6 +12,8 @@ from xlprompt.models.backbone.prompt_tensors import of_rows
 from xlprompt.models.backbone.readouts import Readouts
 from xlprompt.models.task_model import TaskModel
 
+_MULTIPLE = 8  # of read-outs, so that passes have few shapes: see `xlprompt.evaluation.answers.together`
+
 
 def pass_key(model: TaskModel) -> Hashable:
     """Equal for models whose rows can go through one pass: same backbone, prompts of the same shape."""
@@ -38,6 +40,6 @@ def states_together(
     """
     backbone = models[0].backbone
     prompts = [each.prompts(backbone.dtype) for each in models if each.prompts is not None]
-    readouts = Readouts.of(rows, columns, len(input_ids))
+    readouts = Readouts.of(rows, columns, len(input_ids), multiple=_MULTIPLE)
     states = backbone(input_ids, of_rows(prompts, which) if prompts else None, readouts=readouts)
     return states.flatten(0, 1).index_select(0, readouts.places)
