@@ -92,16 +92,23 @@ def questions(folders: Sequence[Path], number: int, language: str) -> list[Asked
 
 
 async def post(port: int, path: str, body: bytes, streams: dict[int, Any]) -> tuple[int, bytes]:
-    """One request over a connection that is kept open."""
-    if port not in streams:
+    """One request over a connection that is kept open, or a new one where the server has closed it."""
+    kept = port in streams
+    if not kept:
         streams[port] = await asyncio.open_connection(HOST, port)
     reader, writer = streams[port]
     head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
-    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    await writer.drain()
-    top = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-    length = int(top.partition("content-length:")[2].partition("\r\n")[0])
-    return int(top.split()[1]), await reader.readexactly(length)
+    try:
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+        top = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(top.partition("content-length:")[2].partition("\r\n")[0])
+        return int(top.split()[1]), await reader.readexactly(length)
+    except (asyncio.IncompleteReadError, ConnectionError) as error:
+        del streams[port]
+        if not kept:
+            raise click.ClickException(f"port {port} closed the connection ({error})") from error
+    return await post(port, path, body, streams)
 
 
 async def load(side: Side, asked: Sequence[Asked], clients: int) -> tuple[float, list[Any]]:

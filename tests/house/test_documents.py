@@ -78,6 +78,13 @@ def test_every_command_and_option_in_the_documents_exists(tmp_path):
     assert wrong == []
 
 
+def test_servers_of_mlflow_that_the_documents_start_are_for_this_machine_alone():
+    commands = {each for page in {*pages(), *OUTSIDE} for block in blocks(page) for each in block.commands()}
+    servers = [each for each in commands if re.search(r"\bmlflow (server|ui|models serve)\b", each)]
+    assert len(servers) >= 2
+    assert [each for each in servers if "--host 127.0.0.1" not in each] == []
+
+
 def parse(arguments: list[str]) -> None:
     """Reads a command line as click would before it runs anything.
 

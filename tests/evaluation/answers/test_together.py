@@ -1,5 +1,8 @@
 """Rows of several models in one pass of their backbone are answered as each model answers alone."""
 
+from itertools import combinations, pairwise
+
+import numpy as np
 import pytest
 import torch
 
@@ -8,7 +11,14 @@ from xlprompt.data.encoding.encode import encode
 from xlprompt.data.sources.unlabeled import given_rows, unlabeled_dataset
 from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.evaluation.answers.probabilities import answer_probabilities
-from xlprompt.evaluation.answers.together import Part, answer_together, passes
+from xlprompt.evaluation.answers.together import (
+    TOKENS_OF_A_PASS,
+    Part,
+    answer_together,
+    cuts,
+    passes,
+    rounded_up,
+)
 from xlprompt.models import (
     HeadOnly,
     HeadSettings,
@@ -90,8 +100,22 @@ def test_models_that_differ_in_prompt_are_answered_side_by_side(standing):
 
 def test_rows_that_would_be_filled_up_a_lot_get_a_pass_of_their_own(standing):
     long = [(" ".join(["the man reads"] * 10), "man")]
-    parts = [standing("xnli", HeadOnly(), 0, long), standing("pos", HeadOnly(), 1, TEXTS["pos"] * 20)]
+    parts = [standing("xnli", HeadOnly(), 0, long), standing("pos", HeadOnly(), 1, TEXTS["pos"] * 24)]
     assert [{piece.part for piece in members} for members in passes(parts)] == [{0}, {1}]
+
+
+@pytest.mark.parametrize("lengths", [[95, 89, 47, 42, 40, 38, 12, 10, 10], [7], [300, 30, 30, 30, 29, 2]])
+def test_rows_are_divided_so_that_passes_and_padding_cost_least(lengths):
+    def cost(places):
+        passes_of = pairwise([0, *places, len(lengths)])
+        sizes = [(rounded_up(lengths[begin]) * (end - begin), end - begin) for begin, end in passes_of]
+        if any((tokens > 256 and rows > 1) or rows in (5, 7, 9) for tokens, rows in sizes):
+            return float("inf")
+        return sum(tokens + TOKENS_OF_A_PASS for tokens, _ in sizes)
+
+    between = range(1, len(lengths))
+    every_way = [places for number in range(len(lengths)) for places in combinations(between, number)]
+    assert cost(cuts(np.array(lengths), 256)) == min(map(cost, every_way))
 
 
 def test_no_pass_is_over_the_budget(standing):

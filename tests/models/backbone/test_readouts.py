@@ -24,7 +24,7 @@ from xlprompt.models import (
 from xlprompt.models.backbone.layer_states import changed_layer
 from xlprompt.models.backbone.probes import probe_last_layer
 from xlprompt.models.backbone.readouts import MOST_READ, Readouts, picked
-from xlprompt.models.together import read_together, states_together
+from xlprompt.models.together import states_together
 
 # Rows with three read-outs, none and one, not in their order; the first of all positions is among them.
 ROWS, COLUMNS = torch.tensor([2, 0, 0, 0]), torch.tensor([17, 9, 0, 19])
@@ -135,7 +135,7 @@ def test_rows_with_prompts_of_their_own_are_read_as_alone(ids: Tensor, folder_of
     backbone = load_backbone(str(folder), dtype="float32").eval()
     models = [built(backbone, folder, PromptSettings(length=3, std=std)).eval() for std in (0.5, 2.0)]
     which = torch.tensor([0, 1, 0])
-    together = read_together(states_together(models, which, ids), torch.arange(3), torch.tensor([4, 19, 9]))
+    together = states_together(models, which, ids, torch.arange(3), torch.tensor([4, 19, 9]))
     for row, column in enumerate((4, 19, 9)):
         alone = models[which[row]].readout_states(
             ids[row : row + 1], torch.tensor([0]), torch.tensor([column])

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 
 import mlflow
 import pytest
@@ -11,15 +12,17 @@ from xlprompt.training.store.database import (
     explained,
     find_experiment,
     open_client,
+    open_reader,
     outage,
     store_exists,
     store_problem,
     store_uri,
 )
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.shared import patience
+from xlprompt.training.store.shared.patience import begin_work, hasty_until_at_work, in_haste
 from xlprompt.training.store.shared.server import (
     experiment_name,
-    in_haste,
     is_of_others,
     tracking_server,
     why_unreachable,
@@ -28,7 +31,15 @@ from xlprompt.training.store.shared.server import (
 from xlprompt.training.store.sqlite_uri import sqlite_uri
 from xlprompt.training.store.tracker import TrackingError
 
-RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+RETRIES, SECONDS = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+
+
+@pytest.fixture(autouse=True)
+def nothing_begun(monkeypatch):
+    """This process has no work to lose, whatever ran in it before."""
+    monkeypatch.setattr(patience, "_at_work", threading.Event())
+    monkeypatch.delenv(RETRIES, raising=False)
+    monkeypatch.delenv(SECONDS, raising=False)
 
 
 @pytest.fixture
@@ -79,20 +90,48 @@ def test_passwords_are_not_shown(scheme):
 def test_a_silent_server_is_told_with_what_to_do(tmp_path, monkeypatch, nobody):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", nobody)
     reason = why_unreachable(nobody, 0.1)
-    assert "it does not answer" in reason
+    assert reason.startswith("it does not answer: ")
+    assert reason.endswith("refused")
+    assert "retries" not in reason
     assert "Start its server again, or correct MLFLOW_TRACKING_URI" in explained(tmp_path, reason)
     assert nobody in store_problem(tmp_path)[0]
 
 
 def test_mlflow_is_hasty_only_where_it_may_be_and_the_user_has_not_said(monkeypatch):
-    monkeypatch.delenv(RETRIES, raising=False)
     with in_haste():
-        assert os.environ[RETRIES] == "1"
-    assert RETRIES not in os.environ
+        assert (os.environ[RETRIES], os.environ[SECONDS]) == ("1", "30")
+    assert not {RETRIES, SECONDS} & os.environ.keys()
     monkeypatch.setenv(RETRIES, "9")
     with in_haste():
         assert os.environ[RETRIES] == "9"
     assert os.environ[RETRIES] == "9"
+
+
+def test_a_store_whose_server_is_away_is_not_waited_for_as_a_run_that_has_begun_waits(
+    tmp_path, monkeypatch, nobody
+):
+    monkeypatch.setattr(patience, "_AT_START", 0.0)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", nobody)
+    for opens in (open_reader, open_client, MlflowTracker):
+        with pytest.raises(TrackingError, match=f"{nobody}: .* does not answer.* Start its server again, or"):
+            opens(tmp_path)
+    assert patience.patience() == 0.0
+    begin_work()
+    assert patience.patience() >= 60
+
+
+def test_a_client_is_hasty_until_there_is_work_to_lose():
+    class Client:
+        tracking_uri = "http://127.0.0.1:5000"
+
+        def get_run(self, run_id):
+            return run_id, os.environ.get(RETRIES)
+
+    client = hasty_until_at_work(Client())
+    assert client.tracking_uri == Client.tracking_uri
+    assert client.get_run("one") == ("one", "1")
+    begin_work()
+    assert client.get_run("two") == ("two", None)
 
 
 def test_a_call_that_finds_no_server_is_an_outage_and_no_refusal(nobody):
@@ -108,6 +147,8 @@ def test_another_database_holds_runs_with_their_files_beside_the_folder(tmp_path
     experiment = client.get_experiment(find_experiment(client, "pos", folder))
     assert experiment.name == "xlprompt/pos"
     assert experiment.artifact_location == (folder / "artifacts").as_uri()
+    assert patience.patience() < 60
     run_id = MlflowTracker(folder).start(experiment="pos", run_name="one", params={}, tags={})
+    assert patience.patience() >= 60
     assert mlflow.MlflowClient(tracking_uri=shared).get_run(run_id).info.status == "RUNNING"
     assert not (folder / "mlflow.db").exists()

@@ -14,12 +14,13 @@ from math import nan
 import mlflow
 import pytest
 import sqlalchemy
+from filelock import Timeout
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 import xlprompt.training.store.mlflow_tracker as tracker_module
 from xlprompt.training.store import database
-from xlprompt.training.store.database import create_store, find_model, store_uri
+from xlprompt.training.store.database import create_store, find_model, store_lock, store_uri
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.stored_models import local_path
 from xlprompt.training.store.tracker import (
@@ -156,6 +157,38 @@ def test_data_sets_are_inputs_with_their_context_and_place(started, client):
     )
     assert json.loads(train.dataset.profile) == {"num_rows": 100}
     assert [tag.value for tag in german.tags if tag.key == "mlflow.data.context"] == ["test-de"]
+
+
+@contextmanager
+def before_the_first(statement, act):
+    """Call `act` in another thread right before any database is given a statement that begins so."""
+    left = [act]
+
+    def called(connection, cursor, sql, *_):
+        if sql.startswith(statement) and left:
+            thread = threading.Thread(target=left.pop())
+            thread.start()
+            thread.join()
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", called)
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", called)
+    assert not left
+
+
+def test_of_two_runs_that_bring_a_new_data_set_at_once_both_have_it(store, client):
+    new = DatasetRecord("pos-en-train", "abc", "/data", on_hub=False, examples=9, context="train")
+    trackers = [MlflowTracker(store), MlflowTracker(store)]
+    runs = [each.start(experiment="pos", run_name="run", params={}, tags={}) for each in trackers]
+    # The first has looked for it and found nothing when the second inserts it.
+    with before_the_first("INSERT INTO datasets", lambda: trackers[1].log_dataset(new)):
+        trackers[0].log_dataset(new)
+    for run_id in runs:
+        (entry,) = client.get_run(run_id).inputs.dataset_inputs
+        assert (entry.dataset.name, entry.dataset.digest) == ("pos-en-train", "abc")
+        assert [tag.value for tag in entry.tags] == ["train"]
 
 
 def test_a_checkpoint_becomes_a_logged_model_with_its_test_scores(started, client, tmp_path):
@@ -904,7 +937,17 @@ def test_runs_whose_process_is_gone_are_ended_when_the_next_begins(tmp_path):
     own = client.get_run(ids[1]).data.tags["process"].split()
     client.set_tag(ids[0], "process", f"{own[0]} {ended.pid} {own[2]}")
     client.set_tag(ids[2], "process", f"another-{own[0]} {ended.pid} {own[2]}")
-    MlflowTracker(tmp_path).start(experiment="xnli", run_name="next", params={}, tags={})
+    held = []
+
+    def another_looks():  # which would find the run RUNNING as well, and give it the same new tag
+        try:
+            store_lock(tmp_path).acquire(timeout=0).lock.release()
+        except Timeout:
+            held.append(True)
+
+    with before_the_first("INSERT INTO tags", another_looks):
+        MlflowTracker(tmp_path).start(experiment="xnli", run_name="next", params={}, tags={})
+    assert held
     assert [client.get_run(run_id).info.status for run_id in ids] == ["KILLED", "RUNNING", "RUNNING"]
     # It may be gone on with all the same.
     assert MlflowTracker(tmp_path).resume(ids[0])

@@ -6,11 +6,13 @@ told by `pass_key`; their heads read afterwards, each its own rows.
 
 from collections.abc import Hashable, Sequence
 
-import torch
 from torch import Tensor
 
 from xlprompt.models.backbone.prompt_tensors import of_rows
+from xlprompt.models.backbone.readouts import Readouts
 from xlprompt.models.task_model import TaskModel
+
+_MULTIPLE = 8  # of read-outs, so that passes have few shapes: see `xlprompt.evaluation.answers.together`
 
 
 def pass_key(model: TaskModel) -> Hashable:
@@ -21,22 +23,23 @@ def pass_key(model: TaskModel) -> Hashable:
     return id(model.backbone), (shapes, model.prompts.prompted, model.prompts.settings.shift)
 
 
-def states_together(models: Sequence[TaskModel], which: Tensor, input_ids: Tensor) -> Tensor:
-    """Hidden states of rows of several models.
+def states_together(
+    models: Sequence[TaskModel], which: Tensor, input_ids: Tensor, rows: Tensor, columns: Tensor
+) -> Tensor:
+    """What heads read of rows of several models.
 
     Args:
         models: Of one `pass_key`.
         which: `[batch]`, the place among them of the model that each row is for.
         input_ids: `[batch, time]`, padded on the right.
+        rows: `[read-outs]`, the row of each.
+        columns: `[read-outs]`, its place in the row.
 
     Returns:
-        `[batch, time, hidden]`.
+        `[read-outs, hidden]`.
     """
     backbone = models[0].backbone
     prompts = [each.prompts(backbone.dtype) for each in models if each.prompts is not None]
-    return backbone(input_ids, of_rows(prompts, which) if prompts else None)
-
-
-def read_together(states: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """What heads read, `[read-outs, hidden]`, at `rows` and `columns` of `[batch, time, hidden]`."""
-    return torch.index_select(states.flatten(0, 1), 0, rows * states.shape[1] + columns)
+    readouts = Readouts.of(rows, columns, len(input_ids), multiple=_MULTIPLE)
+    states = backbone(input_ids, of_rows(prompts, which) if prompts else None, readouts=readouts)
+    return states.flatten(0, 1).index_select(0, readouts.places)

@@ -93,6 +93,7 @@ def command(
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         names = ", ".join(each.name for each in shelf)

@@ -154,6 +154,7 @@ def encode(
     split: str | None = None,
     cache_dir: Path | None = None,
     fingerprint: str | None = None,
+    hashed: bool = True,
 ) -> Encoded:
     """Encode one language's examples of a task.
 
@@ -168,6 +169,8 @@ def encode(
         cache_dir: Where encodings are kept between runs; None does not keep them.
         fingerprint: A name of the data's origin that becomes part of the result's fingerprint, as the
             content always does.
+        hashed: Whether the rows become part of the result's fingerprint. Of a few that are read once and not
+            kept, hashing is a good part of the work.
 
     Returns:
         The rows.
@@ -188,7 +191,7 @@ def encode(
         {
             "encoder": ENCODER_VERSION,
             "origin": fingerprint,
-            "rows": rows_fingerprint(dataset, columns),
+            "rows": rows_fingerprint(dataset, columns) if hashed else None,
             "tokenizer": tokenizer_fingerprint(tokenizer),
             "task": [task.name, task.kind.name, task.labels, task.version],
             "settings": values,

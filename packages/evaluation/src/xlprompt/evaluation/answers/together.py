@@ -7,23 +7,30 @@ gained, and rows of very different lengths are kept apart, as filling up is work
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-from xlprompt.data.encoding.batches import Batch, evaluation_batches
+from xlprompt.data.encoding.batches import Batch, Texts
 from xlprompt.data.encoding.encode import Encoded
+from xlprompt.data.encoding.plan import longest_to_shortest
 from xlprompt.evaluation.answers.collected import AllLogits
 from xlprompt.evaluation.answers.probabilities import named_probabilities_of
 
 if TYPE_CHECKING:
     from xlprompt.models import TaskModel
 
-PADDING_WORTH_A_PASS = 96
-"""Tokens of padding that cost about as much as a pass of its own, with xglm-nano on a CPU."""
+TOKENS_OF_A_PASS = 96
+"""Tokens that cost about as much as a pass does beside its tokens, with xglm-nano on a CPU."""
+
+# Passes have one of few shapes. On a CPU oneDNN compiles each product for its shape, which takes about as
+# long as computing it, and keeps some 0.7 MiB for each of the last 1,024.
+_ROWS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256])
+_WIDTHS = 16
 
 Probabilities = list[list[dict[str, float]]]
 
@@ -47,14 +54,10 @@ class Part:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A batch of one part's rows, and the part's place among all."""
+    """Rows of one part, and the part's place among all."""
 
     part: int
     batch: Batch
-
-    @property
-    def width(self) -> int:
-        return self.batch.input_ids.shape[1]
 
 
 def answer_together(
@@ -87,51 +90,83 @@ def answer_together(
 
 
 def passes(parts: Sequence[Part], *, mixed: bool = True) -> list[list[_Piece]]:
-    """Which batches go through the backbone together."""
+    """Which rows go through the backbone together."""
     from xlprompt.models.together import pass_key
 
-    by_key: dict[Hashable, list[_Piece]] = {}
+    by_key: dict[Hashable, list[int]] = {}
     for number, part in enumerate(parts):
-        key = pass_key(part.model) if mixed else id(part.model)
-        for batch in evaluation_batches(part.encoded, token_budget=part.token_budget, pad_id=part.pad_id):
-            by_key.setdefault(key, []).append(_Piece(number, batch))
-    found: list[list[_Piece]] = []
-    for pieces in by_key.values():
-        pieces.sort(key=lambda piece: piece.width, reverse=True)
-        for piece in pieces:
-            if found and piece is not pieces[0] and _fits(parts, found[-1], piece):
-                found[-1].append(piece)
-            else:
-                found.append([piece])
-    return found
+        by_key.setdefault(pass_key(part.model) if mixed else id(part.model), []).append(number)
+    return [members for numbers in by_key.values() for members in _divided(parts, numbers)]
 
 
-def _fits(parts: Sequence[Part], members: Sequence[_Piece], piece: _Piece) -> bool:
-    """Whether a piece, no wider than those that are there, can go with them, and is worth it."""
-    width, rows = members[0].width, len(piece.batch.input_ids)
-    taken = width * (rows + sum(len(each.batch.input_ids) for each in members))
-    budget = min(parts[each.part].token_budget for each in (*members, piece))
-    return taken <= budget and rows * (width - piece.width) <= PADDING_WORTH_A_PASS
+def _divided(parts: Sequence[Part], numbers: Sequence[int]) -> Iterator[list[_Piece]]:
+    """The passes of some parts, longest rows first."""
+    texts = {number: Texts.of(parts[number].encoded) for number in numbers}
+    lengths = np.concatenate([parts[number].encoded.lengths for number in numbers])
+    sizes = [len(parts[number].encoded.lengths) for number in numbers]
+    part, row = np.repeat(numbers, sizes), np.concatenate([np.arange(size) for size in sizes])
+    order = longest_to_shortest(np.arange(len(lengths)), lengths)
+    budget = min(parts[number].token_budget for number in numbers)
+    for chosen in np.split(order, cuts(lengths[order], budget)):
+        yield [
+            _Piece(number, texts[number].batch(row[chosen[part[chosen] == number]], parts[number].pad_id))
+            for number in numbers
+            if (part[chosen] == number).any()
+        ]
+
+
+def cuts(lengths: np.ndarray, budget: int) -> list[int]:
+    """Where rows are divided so that passes and padding together cost least.
+
+    Args:
+        lengths: Tokens of each, longest first.
+        budget: Padded tokens of a pass at most; a longer row goes alone.
+
+    Returns:
+        The places, rising, at which a pass begins; without 0.
+    """
+    widths = rounded_up(lengths)
+    cost, begin = np.zeros(len(lengths) + 1), np.zeros(len(lengths) + 1, int)  # of the rows before each place
+    for end in range(1, len(lengths) + 1):
+        rows = _ROWS[: np.searchsorted(_ROWS, end, "right")]
+        tokens = widths[end - rows] * rows
+        costs = cost[end - rows] + tokens + TOKENS_OF_A_PASS
+        costs[(tokens > budget) & (rows > 1)] = np.inf
+        begin[end] = end - rows[costs.argmin()]
+        cost[end] = costs.min()
+    found = [int(begin[-1])]
+    while found[0]:
+        found.insert(0, int(begin[found[0]]))
+    return found[1:]
+
+
+def rounded_up(lengths: Any) -> Any:
+    """The widths of passes for rows of these lengths."""
+    return -(-lengths // _WIDTHS) * _WIDTHS
 
 
 def _run(
     parts: Sequence[Part], members: Sequence[_Piece], found: Sequence[AllLogits], device: torch.device | str
 ) -> None:
     """One pass; what each part's head says of it is added to what was found."""
-    from xlprompt.models.together import read_together, states_together
+    from xlprompt.models.together import states_together
 
     models = list({id(parts[each.part].model): parts[each.part].model for each in members}.values())
     places = {id(model): place for place, model in enumerate(models)}
-    width = members[0].width
-    ids, which = [], []
+    longest = max(piece.batch.input_ids.shape[1] for piece in members)
+    # No wider than the positions that a model is known to have.
+    most = max(parts[piece.part].encoded.settings.max_length for piece in members)
+    width = max(longest, min(rounded_up(longest), most))
+    ids, which, rows, first = [], [], [], 0
     for piece in members:
         of_piece, part = piece.batch.input_ids, parts[piece.part]
         ids.append(functional.pad(of_piece, (0, width - of_piece.shape[1]), value=part.pad_id))
         which.append(torch.full((len(of_piece),), places[id(part.model)]))
-    states = states_together(models, torch.cat(which).to(device), torch.cat(ids).to(device))
-    first = 0
-    for piece in members:
+        rows.append(piece.batch.rows + first)
+        first += len(of_piece)
+    columns = torch.cat([piece.batch.columns for piece in members])
+    pass_over = [torch.cat(which), torch.cat(ids), torch.cat(rows), columns]
+    states = states_together(models, *(each.to(device) for each in pass_over))
+    for piece, read in zip(members, states.split([len(each) for each in rows]), strict=True):
         batch = piece.batch.to(device)
-        read = read_together(states, batch.rows + first, batch.columns)
         found[piece.part].add(parts[piece.part].model.head(read).float()[None], batch)
-        first += len(batch.input_ids)

@@ -42,19 +42,22 @@ class Readouts:
     places: Tensor
 
     @classmethod
-    def of(cls, rows: Tensor, columns: Tensor, batch: int) -> Readouts:
+    def of(cls, rows: Tensor, columns: Tensor, batch: int, multiple: int = 1) -> Readouts:
         """Read-outs in any order.
 
         Args:
             rows: `[read-outs]`, the batch row of each.
             columns: `[read-outs]`, its position in the row.
             batch: Number of rows.
+            multiple: What `most` is to be a multiple of, if it is not 1.
         """
         if rows.device.type == "meta":  # shapes alone: as many of each row
             most = -(-len(rows) // batch)
             return cls(columns.new_empty(batch, most), columns.new_empty(len(rows)))
         counts = torch.bincount(rows, minlength=batch)
         most = int(counts.max()) if len(rows) else 0
+        if most > 1:
+            most = -(-most // multiple) * multiple
         order = torch.argsort(rows, stable=True)
         firsts = (counts.cumsum(0) - counts).index_select(0, rows.index_select(0, order))
         rank = torch.empty_like(order)

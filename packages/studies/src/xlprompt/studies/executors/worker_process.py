@@ -82,7 +82,9 @@ def serve(read: Callable[[str], Job]) -> int:
     import torch
 
     from xlprompt.evaluation.terminal import open_console
+    from xlprompt.training.store.shared.patience import begin_work
 
+    begin_work()  # that of whoever started it
     torch.set_num_threads(job.threads)
     report = _reporter(events)
     try:

@@ -42,6 +42,7 @@ from xlprompt.training.fitting.progress import duration
 from xlprompt.training.machine.signals import handled
 from xlprompt.training.recipes.recipe import recipe_to_dict
 from xlprompt.training.store.database import store_exists
+from xlprompt.training.store.shared.patience import begin_work
 
 __all__ = ["StudyError", "StudyResult", "run_study"]
 
@@ -199,6 +200,7 @@ class _Execution:
 
     def run(self, executor: Executor) -> tuple[dict[str, str], int | None]:
         """Run everything; returns the failures, and the signal that came, if one did."""
+        begin_work()
         parents = {group.fingerprint: self._ledger.open_parent(group) for group in self._groups}
         jobs = [self._job(each, parents[each.cell.group]) for each in self._plan.to_do]
         self._workers = executor.workers

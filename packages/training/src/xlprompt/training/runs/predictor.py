@@ -202,7 +202,7 @@ class Predictor:
             self.recipe.encoding,
             language=language,
             split="test",
-            cache_dir=None,
+            hashed=False,
         )
         require_known_ids(encoded, self.tokenizer, self.model.backbone.vocab_size, "the text to label")
         return encoded

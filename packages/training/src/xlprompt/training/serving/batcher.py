@@ -102,7 +102,8 @@ class Batcher(Generic[Item, Answer]):
             self._queue.put_nowait(waiting)
         except asyncio.QueueFull as error:
             raise QueueIsFull from error
-        return await asyncio.wait_for(waiting.answer, seconds)
+        async with asyncio.timeout(seconds):
+            return await waiting.answer
 
     def _forget_given_up(self) -> None:
         for each in [self._queue.get_nowait() for _ in range(self._queue.qsize())]:

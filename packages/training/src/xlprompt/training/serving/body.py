@@ -32,7 +32,8 @@ class LimitedBody:
         try:
             if said.isdecimal() and int(said) > self._most:
                 raise _TooLarge
-            body = await asyncio.wait_for(self._read(receive), self._seconds)
+            async with asyncio.timeout(self._seconds):
+                body = await self._read(receive)
         except _Gone:
             return
         except _TooLarge:

@@ -51,7 +51,8 @@ class Answer(BaseModel):
     def of(cls, prediction: Prediction) -> Answer:
         """A prediction, with numbers rounded."""
         one = {name: _rounded(getattr(prediction, name)) for name in ("probability", "probabilities")}
-        return cls(label=prediction.label, cut=prediction.cut, **one)
+        # What we made need not be checked, which would take longer than making it.
+        return cls.model_construct(label=prediction.label, cut=prediction.cut, **one)
 
 
 class PredictResponse(BaseModel):
@@ -131,5 +132,5 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(each) for each in value]
     if isinstance(value, dict):
-        return {name: _rounded(each) for name, each in value.items()}
+        return {name: round(each, _DIGITS) for name, each in value.items()}
     return round(value, _DIGITS)

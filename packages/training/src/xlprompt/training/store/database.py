@@ -24,8 +24,8 @@ from xlprompt.training.store.new_database import holds_nothing, make_database
 from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.reading.sqlite_reader import NotInStore, open_sqlite
 from xlprompt.training.store.shared.fetched import model_folder, run_folder
+from xlprompt.training.store.shared.patience import hasty_until_at_work, patience
 from xlprompt.training.store.shared.server import (
-    PATIENCE,
     PREFIX,
     VARIABLE,
     experiment_name,
@@ -165,7 +165,7 @@ def connect(mlruns: Path, *, writing: bool = True) -> mlflow.MlflowClient:
         if tracking_server(mlruns):
             if reason := why_unusable(mlruns, WAIT_TO_START):
                 raise TrackingError(explained(mlruns, reason))
-            return mlflow.MlflowClient(tracking_uri=store_uri(mlruns))
+            return hasty_until_at_work(mlflow.MlflowClient(tracking_uri=store_uri(mlruns)))
         may_create = writing or os.access(mlruns, os.W_OK)
         with store_lock(mlruns) if may_create else nullcontext():
             if not database_file(mlruns).exists():
@@ -206,7 +206,7 @@ def why_unusable(mlruns: Path, wait: float, *, writing: bool = True) -> str | No
         writing: False asks for reading only.
     """
     if server := tracking_server(mlruns):
-        return why_unreachable(server, wait if wait < WAIT_TO_START else max(wait, PATIENCE))
+        return why_unreachable(server, wait if wait < WAIT_TO_START else patience())
     if not database_file(mlruns).exists():
         return "no such file"
     database = database_file(mlruns).absolute().as_uri() + ("?mode=rw" if writing else "?mode=ro")
@@ -299,11 +299,12 @@ def is_at_work(run: Any) -> bool:
 
 def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str, mlruns: Path) -> None:
     """End runs whose process on this machine is gone: who is killed by SIGKILL cannot do so himself."""
-    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
-        if is_gone(run.data.tags.get(PROCESS_TAG, "")) and not is_of_others(mlruns, run.info.run_id):
-            keep_one_model(client, experiment_id, run.info.run_id)
-            client.set_tag(run.info.run_id, "error", "its process ended without a word")
-            client.set_terminated(run.info.run_id, status="KILLED")
+    with store_lock(mlruns):  # MLflow looks for a tag and then inserts it: of two that do, one would fail
+        for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+            if is_gone(run.data.tags.get(PROCESS_TAG, "")) and not is_of_others(mlruns, run.info.run_id):
+                keep_one_model(client, experiment_id, run.info.run_id)
+                client.set_tag(run.info.run_id, "error", "its process ended without a word")
+                client.set_terminated(run.info.run_id, status="KILLED")
 
 
 def find_run(client: Reader, run_id: str) -> Any:

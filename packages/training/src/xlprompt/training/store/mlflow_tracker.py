@@ -54,7 +54,7 @@ from xlprompt.training.store.database import (
 )
 from xlprompt.training.store.metric_names import HEADLINE
 from xlprompt.training.store.shared.fetched import is_local, keep_model_copy, local_path
-from xlprompt.training.store.shared.server import in_haste
+from xlprompt.training.store.shared.patience import begin_work, in_haste
 from xlprompt.training.store.shown.origin import origin_tags
 from xlprompt.training.store.stored_models import keep_one_model, remove_model
 from xlprompt.training.store.tracker import (
@@ -142,6 +142,7 @@ class MlflowTracker(Tracker):
             for first in range(0, len(param_list), _MAX_BATCH):
                 part = param_list[first : first + _MAX_BATCH]
                 self._client.log_batch(self._run, params=part, synchronous=True)
+        begin_work()
         return self._run
 
     def resume(self, run_id: str) -> bool:
@@ -175,6 +176,7 @@ class MlflowTracker(Tracker):
             if is_local(run.info.artifact_uri):
                 for half in local_path(run.info.artifact_uri).rglob(f"{_HALF_AN_ARTIFACT}*"):
                     half.unlink(missing_ok=True)
+        begin_work()
         return True
 
     def place(self) -> RunPlace | None:

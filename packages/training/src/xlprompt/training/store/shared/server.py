@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from xlprompt.training.store.sqlite_uri import sqlite_uri
@@ -22,10 +20,6 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 # What names of experiments begin with on a server, which has other people's beside them.
 PREFIX = "xlprompt/"
 
-# How long a server may be away before what cannot be put off fails: a restart or a move takes minutes.
-PATIENCE = 300.0
-
-_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _ANSWER_SECONDS = 10.0  # that a busy server may take
 _SAY_AFTER = 5.0
@@ -95,27 +89,17 @@ def why_unreachable(uri: str, wait: float) -> str | None:
     return None
 
 
-@contextmanager
-def in_haste() -> Iterator[None]:
-    """Within it, MLflow gives a silent server up after seconds, not minutes, if the user has not said."""
-    if _RETRIES in os.environ:
-        yield
-        return
-    os.environ[_RETRIES] = "1"
-    try:
-        yield
-    finally:
-        del os.environ[_RETRIES]
-
-
 def _no_answer(uri: str) -> str | None:
     if is_http(uri):
         import requests
 
         try:
             code = requests.get(f"{uri}/health", timeout=_ANSWER_SECONDS).status_code
+        except requests.Timeout:
+            return f"nothing came within {_ANSWER_SECONDS:g} s"
         except requests.RequestException as error:
-            return _first_words(error)
+            # The cause, without urllib3's HTTPConnectionPool(…): Max retries exceeded with url: /health (…
+            return _first_words(error).rpartition(": ")[2].rstrip("\"')")
         return None if code < 500 else f"it answers {code}"  # refused, of whatever kind, is answered
     import sqlalchemy
 
