@@ -34,16 +34,14 @@ def test_freed_memory_is_kept_until_it_is_given_back():
     assert after < before + 50
 
 
-def test_it_is_given_back_after_many_steps_or_a_while(monkeypatch):
+def test_it_is_given_back_after_many_batches_or_a_while(monkeypatch):
     given, now = [], [0.0]
     monkeypatch.setattr(allocator, "give_back_freed_memory", lambda: given.append(now[0]))
     monkeypatch.setattr(allocator.time, "monotonic", lambda: now[0])
     freed = allocator.FreedMemory()
-    for _ in range(250):  # short steps
+    for _ in freed.between(range(250)):  # small ones
         now[0] += 0.01
-        freed.stepped()
     assert len(given) == 2
-    for _ in range(4):  # long ones
-        now[0] += 6
-        freed.stepped()
+    for _ in freed.between(range(4)):  # large ones
+        now[0] += 3
     assert len(given) == 4

@@ -33,6 +33,7 @@ from xlprompt.training.fitting.engine import (
     share_of_loss,
     updates_at_once,
 )
+from xlprompt.training.machine.allocator import FreedMemory
 from xlprompt.training.recipes.recipe import OptimizerSettings
 
 _SLOTS = ("exp_avg", "exp_avg_sq")
@@ -60,7 +61,7 @@ class DeepSpeedEngine:
         """
         deepspeed = _import_deepspeed(device)
         self._model, self._device, self._processes = model, device, processes
-        self._stage = zero_stage(config)
+        self._stage, self._freed = zero_stage(config), FreedMemory()
         if not distributed.is_initialized():  # DeepSpeed wants a group of processes also where there is one
             backend = "nccl" if device.type == "cuda" else "gloo"
             distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
@@ -93,7 +94,7 @@ class DeepSpeedEngine:
     ) -> tuple[Tensor, Tensor]:
         """As many backward passes as there are micro-batches, and DeepSpeed's step."""
         total = torch.zeros((), device=self._device)
-        for batch in step.micro_batches:
+        for batch in self._freed.between(step.micro_batches):
             loss = share_of_loss(self._engine, batch.to(self._device), step.decisions)
             self._backward(loss)
             total += loss.detach()

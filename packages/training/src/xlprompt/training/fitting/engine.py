@@ -21,6 +21,7 @@ from xlprompt.evaluation.answers.known_states import KnownStates
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
 from xlprompt.models.objective import summed_loss
+from xlprompt.training.machine.allocator import FreedMemory
 from xlprompt.training.recipes.recipe import OptimizerSettings
 
 # What a step adds to its loss, given the model to call: a scalar, this process's share of it.
@@ -84,6 +85,7 @@ class TorchEngine:
         self._model = model
         self._device = device
         self._processes = processes
+        self._freed = FreedMemory()
         self.known_states: KnownStates | None = None  # of the training set, where it is read once
         self._clip_norm = settings.clip_norm or math.inf
         self.masters: Mapping[str, Master] = {
@@ -96,7 +98,7 @@ class TorchEngine:
         self, step: TrainingStep, rate_factor: float, penalty: Penalty | None = None
     ) -> tuple[Tensor, Tensor]:
         """The gradient of the mean loss over the step's read-outs, clipped, and one step of AdamW."""
-        loss = accumulate_gradients(self._model, step, self._device, self.known_states)
+        loss = accumulate_gradients(self._model, step, self._device, self.known_states, self._freed)
         if penalty is not None:
             penalty(self._model).backward()
         weights = [master.weight for master in self.masters.values()]
@@ -211,7 +213,11 @@ def _gradient(weight: nn.Parameter) -> Tensor:
 
 
 def accumulate_gradients(
-    model: TaskModel, step: TrainingStep, device: torch.device, states: KnownStates | None = None
+    model: TaskModel,
+    step: TrainingStep,
+    device: torch.device,
+    states: KnownStates | None = None,
+    freed: FreedMemory | None = None,
 ) -> Tensor:
     """Add the gradients of this process's share of a step's loss, the mean cross-entropy over all decisions.
 
@@ -223,15 +229,17 @@ def accumulate_gradients(
         step: The step.
         device: Where the model is.
         states: What the backbone gives for the training set, where it is known.
+        freed: Gives back what micro-batches have freed.
 
     Returns:
         The share's loss, a detached float32 scalar on `device`.
     """
     total = torch.zeros((), device=device)
-    for batch in step.micro_batches:
+    for batch in (freed or FreedMemory()).between(step.micro_batches):
         loss = share_of_loss(model, batch.to(device), step.decisions, states)
         loss.backward()
         total += loss.detach()
+        del loss, batch  # before freed memory is given back
     return total
 
 

@@ -28,7 +28,6 @@ from xlprompt.models import TaskModel
 from xlprompt.training.fitting.engine import Engine, TorchEngine
 from xlprompt.training.fitting.listeners import Development, Listener, Means, Step
 from xlprompt.training.fitting.read_once import what_is_read_once
-from xlprompt.training.machine.allocator import FreedMemory
 from xlprompt.training.machine.phases import Phase, Phases
 from xlprompt.training.machine.signals import handled
 from xlprompt.training.recipes.recipe import Recipe
@@ -223,10 +222,8 @@ class _Fit:
             processes=processes.size,
             share=self.model.trains_on_trees,
         )
-        freed = FreedMemory()
         while not self.is_over():
             self.do_step(next(steps))
-            freed.stepped()
             # All processes stop after the same step, whichever of them was told to.
             if number := int(processes.largest(noted.number or 0)):
                 self.save()

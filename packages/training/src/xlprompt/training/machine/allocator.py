@@ -1,16 +1,22 @@
-"""The C library's allocator, told to keep what it is given back."""
+"""Memory of a process that computes on a CPU: what the C library and oneDNN keep of it."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # Of <malloc.h>, the same in every glibc.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 
-_STEPS, _SECONDS = 100, 10.0  # after which freed memory is given back
+_BATCHES, _SECONDS = 100, 5.0  # after which freed memory is given back
+_PRODUCTS = 128  # of one shape each; a layer's forward and backward pass takes about twenty
 
 
 def keep_freed_memory() -> bool:
@@ -32,6 +38,16 @@ def keep_freed_memory() -> bool:
     return bool(never_trim and never_map)
 
 
+def keep_few_products() -> None:
+    """Have oneDNN keep fewer of the bfloat16 products that it compiles for their shapes.
+
+    It keeps 1,024 for the process, some 0.6 MiB each, and each length of a batch needs its own
+    (`findings/torch-bfloat16-on-cpu-keeps-memory-for-every-length.sh`). What the user has set stays. It has
+    an effect before the first product only.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_PRODUCTS))
+
+
 def give_back_freed_memory() -> None:
     """Return to the system what is free at this moment; what is needed again costs its page faults once.
 
@@ -44,22 +60,28 @@ def give_back_freed_memory() -> None:
 
 
 class FreedMemory:
-    """Gives freed memory back after a hundred steps, or ten seconds of them where steps are long.
+    """Gives freed memory back after a hundred batches, or five seconds of them where batches are large.
 
-    Few steps of a large model fill the memory as many of a small one do, and what giving back costs, some
+    Few batches of a large model fill the memory as many of a small one do, and what giving back costs, some
     page faults, is nothing beside them.
     """
 
     def __init__(self) -> None:
         """Begin to count."""
-        self._steps, self._since = 0, time.monotonic()
+        self._batches, self._since = 0, time.monotonic()
+
+    def between(self, batches: Iterable[T]) -> Iterator[T]:
+        """The batches, one after the other; freed memory is given back when one has been worked on."""
+        for batch in batches:
+            yield batch
+            self.stepped()
 
     def stepped(self) -> None:
-        """Take note of a step."""
-        self._steps += 1
-        if self._steps >= _STEPS or time.monotonic() - self._since >= _SECONDS:
+        """Take note of a batch."""
+        self._batches += 1
+        if self._batches >= _BATCHES or time.monotonic() - self._since >= _SECONDS:
             give_back_freed_memory()
-            self._steps, self._since = 0, time.monotonic()
+            self._batches, self._since = 0, time.monotonic()
 
 
 def _is_glibc() -> bool:

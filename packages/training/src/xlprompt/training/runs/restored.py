@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from xlprompt.models import Backbone, TaskModel
 from xlprompt.training.inputs.preparation import build_model, choose_device
-from xlprompt.training.machine.allocator import keep_freed_memory
+from xlprompt.training.machine.allocator import keep_few_products, keep_freed_memory
 from xlprompt.training.recipes.recipe import Recipe
 from xlprompt.training.store.checkpoint import Checkpoint, restore
 
@@ -30,7 +30,8 @@ def restored_model(
 
 
 def open_device(name: str | None) -> torch.device:
-    """The device that a run computes on, with an allocator that keeps freed memory; see `choose_device`."""
+    """The device that a run computes on, and its memory kept as runs need it; see `choose_device`."""
     target = choose_device(name)
     keep_freed_memory()
+    keep_few_products()
     return target
