@@ -42,6 +42,6 @@ def test_it_is_given_back_after_many_batches_or_a_while(monkeypatch):
     for _ in freed.between(range(250)):  # small ones
         now[0] += 0.01
     assert len(given) == 2
-    for _ in freed.between(range(4)):  # large ones
+    for _ in freed.between(range(2)):  # large ones
         now[0] += 3
     assert len(given) == 4

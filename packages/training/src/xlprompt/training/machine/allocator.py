@@ -15,7 +15,8 @@ T = TypeVar("T")
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 
-_BATCHES, _SECONDS = 100, 5.0  # after which freed memory is given back
+_BATCHES = 100  # after which freed memory is given back
+_SECONDS = 1.0  # what a batch takes, for it to be given back at once
 _PRODUCTS = 128  # of one shape each; a layer's forward and backward pass takes about twenty
 
 
@@ -60,15 +61,15 @@ def give_back_freed_memory() -> None:
 
 
 class FreedMemory:
-    """Gives freed memory back after a hundred batches, or five seconds of them where batches are large.
+    """Gives freed memory back after a hundred batches, and after each one that takes over a second.
 
-    Few batches of a large model fill the memory as many of a small one do, and what giving back costs, some
-    page faults, is nothing beside them.
+    What is kept between two large batches of different shapes is a second batch's memory. What giving back
+    costs, some page faults, is nothing beside them.
     """
 
     def __init__(self) -> None:
         """Begin to count."""
-        self._batches, self._since = 0, time.monotonic()
+        self._batches, self._last = 0, time.monotonic()
 
     def between(self, batches: Iterable[T]) -> Iterator[T]:
         """The batches, one after the other; freed memory is given back when one has been worked on."""
@@ -79,9 +80,10 @@ class FreedMemory:
     def stepped(self) -> None:
         """Take note of a batch."""
         self._batches += 1
-        if self._batches >= _BATCHES or time.monotonic() - self._since >= _SECONDS:
+        if self._batches >= _BATCHES or time.monotonic() - self._last >= _SECONDS:
             give_back_freed_memory()
-            self._batches, self._since = 0, time.monotonic()
+            self._batches = 0
+        self._last = time.monotonic()
 
 
 def _is_glibc() -> bool:
