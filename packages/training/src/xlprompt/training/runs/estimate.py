@@ -111,8 +111,8 @@ def estimate(
     resets the GPU's peak memory statistics.
 
     Memory is what is held now, the gradients and optimizer state to come, and the growth in these passes or
-    in AdamW's update, whichever is more. On a CPU the growth is seen in the process's resident set only, and a
-    quarter is added: micro-batches of other shapes grew by up to 12 % more than the trial's (LoRA on Gemma's
+    in AdamW's update, whichever is more. On a CPU the growth is seen in the process's resident set only, and
+    a quarter is added: micro-batches of other shapes grew by up to 12 % more than the trial's (LoRA on Gemma's
     XQuAD), as freed memory falls into pieces and oneDNN keeps some of the products that it compiles.
 
     Args:
