@@ -1,5 +1,6 @@
 """The alignment that the rule takes, what it is told to gain, and guards, on scores made for the purpose."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -119,6 +120,7 @@ def test_falls_bound_and_the_language_trained_on_are_told_of_every_setting():
     assert found.worst.worst.value == pytest.approx(-2.0)
     assert found.worst_run == pytest.approx(2.1)
     assert 2.0 < found.bound < 2.6  # beyond the loss that was seen, by 2.4 standard errors of 0.1
+    assert json.loads(json.dumps(advice.to_dict()))["settings"][0]["cells"][0]["falls"] == 1
     assert advise([cell("a", {CHEAP: alike(5.0)})]).settings[0].bound == 0.0
 
 

@@ -31,7 +31,7 @@ from xlprompt.training.store.metric_names import (
 from xlprompt.training.store.training_state import random_state, restore_random_state
 
 _UPDATED_AT_ONCE = 2**22  # parameters of the trial update; larger ones take the same time a parameter
-_IN_PIECES = 1.25  # of a trial's growth: what activations take on a CPU, where freed memory falls to pieces
+_IN_PIECES = 1.3  # of a trial's growth: what activations take on a CPU, where freed memory falls to pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ def estimate(
 
     Memory is what is held now, the gradients and optimizer state to come, and the growth in these passes or
     in AdamW's update, whichever is more. On a CPU the growth is seen in the process's resident set only, and
-    a quarter is added: micro-batches of other shapes grew by up to 12 % more than the trial's (LoRA on
+    three tenths are added: micro-batches of other shapes grew by up to 12 % more than the trial's (LoRA on
     Gemma's XQuAD), as freed memory falls to pieces and oneDNN keeps some of the products that it compiles.
 
     Args:

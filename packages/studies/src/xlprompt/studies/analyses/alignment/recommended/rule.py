@@ -319,7 +319,7 @@ def _cell_gain(cell: Cell, setting: Setting, estimates: Mapping[str, Estimate]) 
     worst = min(estimates, key=lambda code: estimates[code].value)
     tested = [(each.value, p) for each in estimates.values() if (p := each.p_far()) is not None]
     adjusted = holm([p for _, p in tested])
-    falls = sum(value < 0 and p <= LEVEL for (value, _), p in zip(tested, adjusted, strict=True))
+    falls = sum(bool(value < 0 and p <= LEVEL) for (value, _), p in zip(tested, adjusted, strict=True))
     mean = cell.estimate(dict.fromkeys(cell.languages, setting))
     return CellGain(cell.task, cell.method, mean, worst, estimates[worst], falls, len(estimates))
 
