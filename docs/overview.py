@@ -1,7 +1,8 @@
-"""The README's table and figure, from the published runs of the real model: `python docs/overview.py`.
+"""The README's table and figure, and figures of results, from published runs: `python docs/overview.py`.
 
-`make publish` calls it. The figure has the zero-shot mean by task and method as trained. Where the runs were
-scored with one kind of alignment too, it has that as well. Nothing is chosen by looking at the scores.
+`make publish` calls it. The README's figure has the zero-shot mean of the real model by task and method as
+trained. Where the runs were scored with one kind of alignment too, it has that as well. Nothing is chosen by
+looking at the scores.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 
 from xlprompt.data import TASKS
 from xlprompt.evaluation.comparison.statistics import Spread, spread
-from xlprompt.evaluation.style import COLORS, LETTERS, legend_above, letters, plain, svg_text
+from xlprompt.evaluation.style import COLORS, LETTERS, MARKERS, legend_above, letters, plain, svg_text
 from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.studies.reports.page import Section, Table, markdown_table
 from xlprompt.studies.reports.published_runs import PublishedRuns, read_published
@@ -24,9 +25,12 @@ from xlprompt.studies.reports.summary import replace_sections
 from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, score_name
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS = ROOT / "experiments" / "results" / "gemma" / "runs.jsonl.gz"
+RESULTS = ROOT / "experiments" / "results"
+RUNS = RESULTS / "gemma" / "runs.jsonl.gz"
+CURVES = RESULTS / "curves" / "runs.jsonl.gz"
 README = ROOT / "README.md"
-FIGURE = ROOT / "docs" / "images" / "overview.svg"
+IMAGES = ROOT / "docs" / "images"
+FIGURE, LEARNING, SENTENCES = (IMAGES / f"{name}.svg" for name in ("overview", "learning", "sentences"))
 PLACE = "overview"
 
 METHODS = ("prompt", "lora", "head", "finetune")
@@ -119,8 +123,73 @@ def figure(scores: Scores, aligned: dict[tuple[str, str], float], tasks: list[st
         return svg_text(drawn)
 
 
+def learning_figure(runs: PublishedRuns) -> str:
+    """Of each task the score of English and the mean of the other languages by step, mean over seeds."""
+    tasks = list(dict.fromkeys(run.tags["task"] for run in runs.runs))
+    with letters():
+        drawn = Figure(figsize=(6.4, 4.2), layout="constrained")
+        panels = drawn.subplots(2, 2, sharex=False)
+        for axes, task in zip(panels.flat, tasks, strict=True):
+            for number, method in enumerate(("prompt", "finetune")):
+                curves = [
+                    runs.language_curves[run.run_id]
+                    for run in runs.runs
+                    if (run.tags["task"], run.tags["method"]) == (task, method)
+                ]
+                english = np.mean([curve.scores["en"] for curve in curves], axis=0)
+                others = np.mean(
+                    [[of for code, of in curve.scores.items() if code != "en"] for curve in curves],
+                    axis=(0, 1),
+                )
+                color = COLORS[number]
+                axes.plot(curves[0].steps, english, "--", color=color, label=f"{method}, English")
+                axes.plot(curves[0].steps, others, "-", color=color, label=f"{method}, other languages")
+            axes.set_xscale("log")
+            powers = [power for power in (1, 10, 100, 1000) if power <= curves[0].steps[-1]]
+            axes.set_xticks(powers, [f"{power:,}" for power in powers])
+            axes.set_title(heading(task))
+            axes.set_xlabel("step")
+            plain(axes)
+        panels[0, 0].set_ylabel("%", fontsize=LETTERS)
+        legend_above(drawn, *panels.flat, columns=2)
+        return svg_text(drawn)
+
+
+def sentences_figure(section: Section) -> str:
+    """Of each task the zero-shot mean by number of unlabelled sentences, prompts, each kind of alignment."""
+    tables = [
+        part
+        for part in section.content
+        if isinstance(part, Table) and part.title.endswith("by number of unlabelled sentences")
+    ]
+    with letters():
+        drawn = Figure(figsize=(6.4, 4.2), layout="constrained")
+        panels = drawn.subplots(2, 2)
+        for axes, table in zip(panels.flat, tables, strict=True):
+            counts = [int(column) for column in table.columns[3:]]
+            for number, row in enumerate(row for row in table.rows if row[0] == "prompt"):
+                none, *scores = (float(cell.split()[0]) for cell in row[2:])
+                axes.plot(
+                    counts, scores, MARKERS[number] + "-", color=COLORS[number], markersize=4, label=row[1]
+                )
+                if number == 0:
+                    axes.axhline(none, color="black", linewidth=0.8, linestyle=":", label="none")
+            axes.set_xscale("log")
+            axes.set_xticks(counts, [str(count) for count in counts])
+            axes.minorticks_off()
+            axes.set_title(heading(table.title.split(":")[0]))
+            axes.set_xlabel("sentences of a language")
+            plain(axes)
+        panels[0, 0].set_ylabel("zero-shot mean (%)", fontsize=LETTERS)
+        legend_above(drawn, *panels.flat, columns=5)
+        return svg_text(drawn)
+
+
 def main(readme: Path = README, picture: Path = FIGURE) -> None:
-    """Write the figure, and the table between the README's comments."""
+    """Write the figures, and the table between the README's comments."""
+    curves = read_published(CURVES)
+    LEARNING.write_text(learning_figure(curves), encoding="utf-8")
+    SENTENCES.write_text(sentences_figure(curves.sections["alignment"]), encoding="utf-8")
     runs = read_published(RUNS)
     scores, english = means(runs, MEAN_ZERO_SHOT), means(runs, "en")
     tasks = list(dict.fromkeys(task for task, _ in scores))
