@@ -175,6 +175,8 @@ def main(kinds: tuple[str, ...]) -> None:
     if reason := why_no_browser():
         raise click.ClickException(reason)
     os.environ.update(USER="you", LOGNAME="you")  # MLflow shows who began a run
+    for name in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS"):  # of the make that calls this, not of those called here
+        os.environ.pop(name, None)
     for kind in kinds or KINDS:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             os.environ["XLPROMPT_CACHE"] = str(Path(folder) / "cache")  # a newcomer's is empty
