@@ -175,7 +175,7 @@ def main(kinds: tuple[str, ...]) -> None:
     if reason := why_no_browser():
         raise click.ClickException(reason)
     os.environ.update(USER="you", LOGNAME="you")  # MLflow shows who began a run
-    for name in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS"):  # of the make that calls this, not of those called here
+    for name in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS"):  # of the make that calls this, not those below
         os.environ.pop(name, None)
     for kind in kinds or KINDS:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
