@@ -177,8 +177,6 @@ def main(kinds: tuple[str, ...]) -> None:
     os.environ.update(USER="you", LOGNAME="you")  # MLflow shows who began a run
     # So that commands are named as they are where the environment is activated.
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    for name in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS"):  # of the make that calls this, not those below
-        os.environ.pop(name, None)
     for kind in kinds or KINDS:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             os.environ["XLPROMPT_CACHE"] = str(Path(folder) / "cache")  # a newcomer's is empty

@@ -81,9 +81,10 @@ def xlprompt_calls(command: str, checkout: Path) -> list[list[str]]:
         while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
             words.pop(0)
         if words[:1] == ["make"]:
-            listed = subprocess.run(
-                ["make", "-n", *words[1:]], cwd=checkout, capture_output=True, text=True, check=False
-            )
+            # Without what a make that we run under was told, such as ARGS of `make test`.
+            unset = [f"--unset={name}" for name in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS")]
+            make = ["env", *unset, "make", "-n", *words[1:]]
+            listed = subprocess.run(make, cwd=checkout, capture_output=True, text=True, check=False)
             if listed.returncode or "takes no" in listed.stderr:
                 raise ValueError(f"{command}: {listed.stderr}")
             lines = listed.stdout.replace("\\\n", " ").splitlines()
