@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from documents import run_make as make
 
 from xlprompt.data import TASKS
 from xlprompt.models import METHODS
@@ -30,14 +31,6 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed"),
 ]
-
-
-def make(folder: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
-    # A clean environment: under `make test` the variables of that call are exported and would be taken over.
-    environment = {"PATH": path or os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"}
-    return subprocess.run(
-        ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
 
 
 def write_program(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """The blocks of commands in the documentation, and what `make` would run for its own."""
 
+import os
 import re
 import shlex
 import shutil
@@ -69,6 +70,17 @@ def make_checkout(folder: Path) -> Path:
     return folder
 
 
+def run_make(folder: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    """`make` in a folder, in a clean environment.
+
+    Under `make test` the variables of that call are exported and would be taken over.
+    """
+    environment = {"PATH": path or os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"}
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
 def xlprompt_calls(command: str, checkout: Path) -> list[list[str]]:
     """The arguments of each call of xlprompt that a line of shell comes to; none for other programs.
 
@@ -81,10 +93,7 @@ def xlprompt_calls(command: str, checkout: Path) -> list[list[str]]:
         while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
             words.pop(0)
         if words[:1] == ["make"]:
-            # Without what a make that we run under was told, such as ARGS of `make test`.
-            unset = [f"--unset={name}" for name in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS")]
-            make = ["env", *unset, "make", "-n", *words[1:]]
-            listed = subprocess.run(make, cwd=checkout, capture_output=True, text=True, check=False)
+            listed = run_make(checkout, "-n", *words[1:])
             if listed.returncode or "takes no" in listed.stderr:
                 raise ValueError(f"{command}: {listed.stderr}")
             lines = listed.stdout.replace("\\\n", " ").splitlines()

@@ -13,8 +13,6 @@ import click
 
 from xlprompt.evaluation.commands import as_typed
 
-_STORE = Path("mlruns")
-
 
 def say(text: str, *, err: bool = False, hanging: int = 0, **style: Any) -> None:
     """Print a text; on a terminal no word of it is broken.
@@ -30,7 +28,9 @@ def say(text: str, *, err: bool = False, hanging: int = 0, **style: Any) -> None
 
 def in_store(mlruns: Path) -> str:
     """What a command that is offered ends with where the store is another than without it."""
-    return "" if mlruns == _STORE else f" --mlruns {shlex.quote(str(mlruns))}"
+    from xlprompt.studies.grid.overrides import store_option
+
+    return "".join(f" {shlex.quote(word)}" for word in store_option(mlruns))
 
 
 def wait(what: str) -> AbstractContextManager[None]:

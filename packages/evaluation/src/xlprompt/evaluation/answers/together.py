@@ -28,7 +28,7 @@ TOKENS_OF_A_PASS = 96
 """Tokens that cost about as much as a pass does beside its tokens, with xglm-nano on a CPU."""
 
 # Passes have one of few shapes. On a CPU oneDNN compiles each product for its shape, which takes about as
-# long as computing it, and keeps some 0.7 MiB for each of the last 1,024.
+# long as computing it, and keeps some 0.6 MiB for each of the last 1,024.
 _ROWS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256])
 _WIDTHS = 16
 

@@ -55,7 +55,12 @@ def command_on_grid(command: str, grid_path: Path, overrides: Overrides, store: 
             words += [f"--{names[key].replace('_', '-')}", str(value)]
         else:
             words += setting(key, value)
-    return shlex.join(words if store == _STORE else [*words, "--mlruns", str(store)])
+    return shlex.join([*words, *store_option(store)])
+
+
+def store_option(store: Path) -> list[str]:
+    """The words by which a command takes a store; none for the one that it takes without them."""
+    return [] if store == _STORE else ["--mlruns", str(store)]
 
 
 def setting(key: str, value: Any) -> list[str]:
