@@ -6,6 +6,8 @@ asks for the cell counts such a run as done, and takes it in.
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +20,11 @@ from xlprompt.studies.grid.cells import Cell, Group, cell_fingerprint, digest
 from xlprompt.studies.grid.ledger import RUN_TAG, Ledger
 from xlprompt.training.fitting.choose_engine import choose_engine
 from xlprompt.training.inputs.checks import check_training
+from xlprompt.training.machine.environment import usable_cores
 from xlprompt.training.machine.imports import quick_imports
 from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict
+from xlprompt.training.store.database import store_exists
+from xlprompt.training.store.new_database import make_meanwhile
 
 if TYPE_CHECKING:
     from xlprompt.training.runs.train import RunResult
@@ -43,7 +48,9 @@ def train_alone(
     """
     choose_engine(recipe.method, options.get("engine"), options.get("deepspeed_config"))
     check_training(recipe, store=store, device=options.get("device"), resume=options.get("resume"))
+    alone = one_process and "torch" not in sys.modules and usable_cores() > 1
     with (
+        nullcontext() if store_exists(store) or not alone else make_meanwhile(store),
         waiting(console, "Loading torch and transformers"),
         quick_imports(),
     ):  # here: what is wrong is told without waiting for torch

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -40,6 +42,18 @@ def make_database(database: Path) -> None:
         new.replace(database)
     finally:
         _remove(new)
+
+
+def make_meanwhile(mlruns: Path) -> subprocess.Popen[bytes]:
+    """Have another process make a folder's store, which takes seconds, while this one goes on.
+
+    Who opens the store in between waits for it, as for any process that makes one. What that process cannot
+    do the caller will be told when it opens the store itself.
+    """
+    make = "import sys, pathlib, xlprompt.training as t; t.create_store(pathlib.Path(sys.argv[1]))"
+    quiet = subprocess.DEVNULL
+    command = [sys.executable, "-c", make, str(mlruns)]
+    return subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
 
 
 def holds_nothing(database: Path) -> bool:
