@@ -71,9 +71,9 @@ def test_a_task_is_compared_by_its_own_metric_unless_told_otherwise():
 
 
 def test_the_majority_baseline_is_that_of_the_gold_labels_and_none_for_entities():
-    assert load_runs({("xnli", "prompt", 0): {"de": saved()}})["xnli"].languages["de"].majority == 50.0
+    assert load_runs({("xnli", "prompt", 0): {"de": saved()}})["xnli"].languages["de"].floor == 50.0
     tags = saved([[0, 0]], of=NER, gold=[[0, 1]])
-    assert load_runs({("ner", "prompt", 0): {"de": tags}})["ner"].languages["de"].majority == 0.0
+    assert load_runs({("ner", "prompt", 0): {"de": tags}})["ner"].languages["de"].floor == 0.0
 
 
 def test_files_and_loaded_predictions_give_the_same(tmp_path: Path):
