@@ -98,10 +98,8 @@ def _legend(report: TransferReport, *, labeled: bool, trivial: bool) -> str:
     if labeled:
         lines.append("majority: accuracy of always giving the commonest true label.")
     if trivial:
-        lines.append(
-            f"trivial: {_METRIC_TITLES.get(report.metric, report.metric)} without a model, by answering"
-        )
-        lines.append(f"with {TRIVIAL_ANSWER}.")
+        title = _METRIC_TITLES.get(report.metric, report.metric)
+        lines.append(f"trivial: {title} of answering with {TRIVIAL_ANSWER}.")
     if len(report.scored_languages) < len(report.results):
         lines.append("n/a: no entity in the test set, so no F1; such a language is in no mean.")
     if report.collapsed_languages:
