@@ -43,7 +43,7 @@ def test_the_sentence_that_shares_most_words_is_found(language, question, closes
     assert closest_sentences([context], [question], language) == [closest]
 
 
-XQUAD = {"ru": 14.99, "de": 15.02, "es": 15.69, "tr": 14.67, "ar": 14.69, "hi": 13.50, "zh": 17.55}
+XQUAD = {"ru": 15.00, "de": 15.02, "es": 15.69, "tr": 14.67, "ar": 14.68, "hi": 13.50, "zh": 17.55}
 
 
 @pytest.mark.parametrize(
