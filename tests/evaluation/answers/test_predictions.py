@@ -55,6 +55,15 @@ def test_what_is_saved_is_read_back(tmp_path: Path, of: Task):
     assert {"ids": loaded.ids, "gold": loaded.gold, "predicted": loaded.predicted} == content
 
 
+def test_the_trivial_baseline_of_spans_is_kept_and_files_of_labels_are_as_before(tmp_path: Path):
+    spans = {"of": task("xquad"), "gold": [["in Rome"], ["Bo", "to Bo"]], "predicted": [["Rome"], ["Bo"]]}
+    path = save(tmp_path / "spans.jsonl.gz", **spans, trivial_baseline=28.25)
+    assert load_predictions(path).trivial_baseline == 28.25
+    path = save(tmp_path / "labels.jsonl.gz")
+    assert load_predictions(path).trivial_baseline is None
+    assert "trivial_baseline" not in lines_of(path)[0]
+
+
 def test_a_line_names_labels_for_people(tmp_path: Path):
     assert lines_of(save(tmp_path / "p.jsonl.gz"))[2] == {
         "id": "b",

@@ -8,8 +8,9 @@ import pytest
 
 from xlprompt.data import DataError, task
 from xlprompt.evaluation import SavedPredictions, load_runs, save_predictions, score
+from xlprompt.evaluation.comparison.counts import join_runs
 
-XNLI, NER, POS = task("xnli"), task("ner"), task("pos")
+XNLI, NER, POS, XQUAD = task("xnli"), task("ner"), task("pos"), task("xquad")
 GOLD = [[0], [1], [2], [0]]
 
 
@@ -71,9 +72,20 @@ def test_a_task_is_compared_by_its_own_metric_unless_told_otherwise():
 
 
 def test_the_majority_baseline_is_that_of_the_gold_labels_and_none_for_entities():
-    assert load_runs({("xnli", "prompt", 0): {"de": saved()}})["xnli"].languages["de"].majority == 50.0
+    assert load_runs({("xnli", "prompt", 0): {"de": saved()}})["xnli"].languages["de"].floor == 50.0
     tags = saved([[0, 0]], of=NER, gold=[[0, 1]])
-    assert load_runs({("ner", "prompt", 0): {"de": tags}})["ner"].languages["de"].majority == 0.0
+    assert load_runs({("ner", "prompt", 0): {"de": tags}})["ner"].languages["de"].floor == 0.0
+
+
+def test_the_floor_of_spans_is_the_one_that_is_stored_though_runs_of_before_have_none():
+    old = saved([["Rome"], ["Bo"]], of=XQUAD, gold=[["Rome"], ["Bo", "to Bo"]])
+    new = replace(old, trivial_baseline=28.5)
+    runs = {("xquad", "prompt", 0): {"de": old}, ("xquad", "prompt", 1): {"de": new}}
+    assert load_runs(runs)["xquad"].languages["de"].floor == 28.5
+    assert load_runs(runs, metrics={"xquad": "exact_match"})["xquad"].languages["de"].floor == 0.0
+    alone = [load_runs({key: answers})["xquad"] for key, answers in runs.items()]
+    assert alone[0].languages["de"].floor == 0.0
+    assert join_runs(alone).languages["de"].floor == 28.5
 
 
 def test_files_and_loaded_predictions_give_the_same(tmp_path: Path):

@@ -8,6 +8,7 @@ from simulated_studies import POS, XNLI, by_resources, make_runs
 
 from xlprompt.data import language
 from xlprompt.evaluation import compare, judge
+from xlprompt.evaluation.comparison.failure_signs import failure_signs
 from xlprompt.evaluation.comparison.statistics import Estimate
 from xlprompt.evaluation.comparison.verdicts import GranularityEffect
 
@@ -76,6 +77,18 @@ def test_being_alike_at_chance_is_not_on_par():
     first = judge(study(score=33.0, majority=34.0), margin=5.0)[0]
     assert first.verdict == "undecided"
     assert len(first.evidence["not_above_majority"]) == 34
+
+
+def test_rules_name_the_floor_of_the_tasks_that_were_compared():
+    spans = compare(make_runs(task="xquad", score=20.0, majority=28.0), samples=300)
+    first, _, third, _ = judge(spans, margin=5.0)
+    assert first.verdict == "undecided"
+    assert "beats the trivial baseline" in first.rule
+    assert third.evidence["reason"].endswith("above the trivial baseline")
+    (sign, *_) = failure_signs(spans, [])
+    assert (sign.sign, sign.finding) == ("No gain over the trivial baseline", "seen")
+    assert "sentence that shares most words" in sign.rule
+    assert "beats the majority baseline" in judge(study(score=33.0))[0].rule
 
 
 def test_one_seed_decides_nothing():

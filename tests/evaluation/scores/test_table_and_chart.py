@@ -11,6 +11,7 @@ from rich.console import Console
 
 from xlprompt.data import LANGUAGES, task
 from xlprompt.evaluation import LanguageResult, Score, TransferReport, bar_chart, score_table
+from xlprompt.evaluation.scores.floors import TRIVIAL_ANSWER
 
 PNG = b"\x89PNG"
 
@@ -57,7 +58,28 @@ def test_answers_that_are_texts_have_exact_match_beside_f1_and_no_labels():
     lines = printed(TransferReport("xquad", "test", "f1", "en", {"en": result}))
     assert line_of(lines, "language").split() == ["language", "F1", "exact", "match"]
     assert " ".join(line_of(lines, "English").split()) == "English (en) * 80.0 ± 1.0 70.0 ± 1.2"
-    assert not any("majority" in line for line in lines)
+    assert not any("majority" in line or "trivial" in line for line in lines)
+
+
+def test_answers_that_are_texts_stand_beside_what_needs_no_model():
+    codes, floors = ("en", "de", "th"), (15.25, 14.0, 25.0)
+    results = {
+        code: LanguageResult(
+            code, 500, 500, {"f1": Score(80.0, 1.0)}, 0.0, "", 0.0, False, trivial_baseline=floor
+        )
+        for code, floor in zip(codes, floors, strict=True)
+    }
+    report = TransferReport("xquad", "test", "f1", "en", results)
+    lines = printed(report)
+    assert [line_of(lines, start).split()[-1] for start in ("language", "English", "Thai")] == [
+        *("trivial", "15.2", "25.0")
+    ]
+    means = [line_of(lines, start).split()[-1] for start in ("zero-shot mean", "mean", "transfer gap")]
+    assert means == ["19.5", "18.1", "–"]
+    legend = " ".join(" ".join(lines).split())
+    assert f"trivial: F1 of answering with {TRIVIAL_ANSWER}." in legend
+    assert report.to_dict()["results"]["th"]["trivial_baseline"] == 25.0
+    assert "trivial_baseline" not in make_report(["en"]).to_dict()["results"]["en"]
 
 
 @pytest.mark.parametrize("name", ["xnli", "pos", "ner"])

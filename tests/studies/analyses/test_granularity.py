@@ -82,7 +82,7 @@ def test_only_seeds_that_have_every_share_count():
     runs = make_sweep({"prompt": -5.0, "finetune": -15.0})["xnli"]
     kept = [place for place, run in enumerate(runs.runs) if run != (method_at("prompt", 0.5), 2)]
     counts = {
-        code: Counts(each.numerators[kept], each.denominators[kept], each.majority)
+        code: Counts(each.numerators[kept], each.denominators[kept], each.floor)
         for code, each in runs.languages.items()
     }
     fewer = TaskRuns("xnli", "accuracy", "test", tuple(runs.runs[place] for place in kept), counts)

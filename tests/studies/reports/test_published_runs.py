@@ -30,9 +30,9 @@ def equal(one, other):
     return (one.runs, list(one.languages)) == (other.runs, list(other.languages)) and all(
         np.array_equal(each.numerators, other.languages[code].numerators)
         and np.array_equal(each.denominators, other.languages[code].denominators)
-        and (each.majority, each.collapsed, each.examples_digest)
+        and (each.floor, each.collapsed, each.examples_digest)
         == (
-            other.languages[code].majority,
+            other.languages[code].floor,
             other.languages[code].collapsed,
             other.languages[code].examples_digest,
         )

@@ -74,6 +74,7 @@ def test_every_method_trains_and_scores(task: str, method: str, tiny_xglm: Path,
     predictions = load_predictions(Ledger(new_store).predictions(run_id)["de"])
     assert len(predictions.gold) == len(predictions.predicted) == SIZES["test"]
     assert all(len(answer) == 1 for answer in predictions.predicted)
+    assert (predictions.trivial_baseline is not None) == (task == "xquad")
     # The sample is the whole test set here, and the last state is the one that was kept.
     ledger, metric = Ledger(new_store), main_metric(TASKS[task])
     curve = dict(ledger.history(run_id, f"curve/{metric}/de"))

@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerFast
 
 from xlprompt.data import DataError, Task
 from xlprompt.data.encoding.encode import Encoded, encode
-from xlprompt.data.tasks.kinds.span import FIRST, LAST, SPAN
-from xlprompt.data.tasks.kinds.span_answers import LONGEST_ANSWER, best_span
+from xlprompt.data.tasks.kinds.span import SPAN
+from xlprompt.data.tasks.kinds.span_answers import FIRST, LAST, LONGEST_ANSWER, best_span
 from xlprompt.data.tasks.task_type import Place
 from xlprompt.data.tokens.cutter import GranularitySettings
 from xlprompt.data.tokens.settings import EncodingSettings

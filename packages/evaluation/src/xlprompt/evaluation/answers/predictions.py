@@ -42,6 +42,7 @@ class _Header(Strict):
     split: str
     labels: list[str]
     examples: int = Field(ge=0)
+    trivial_baseline: float | None = Field(default=None, ge=0, le=100)
 
     @field_validator("kind")
     @classmethod
@@ -84,6 +85,8 @@ class SavedPredictions:
         gold: Gold label indices, one list per example, one entry per word (one in all for texts); of spans
             all texts that are right.
         predicted: Predicted label indices, of the same shape; of spans one text.
+        trivial_baseline: Of spans the main metric of what needs no model, as scores.floors has it; None where
+            it is not known.
     """
 
     task: str
@@ -95,6 +98,7 @@ class SavedPredictions:
     ids: list[str]
     gold: list[list[Any]]
     predicted: list[list[Any]]
+    trivial_baseline: float | None = None
 
 
 def save_predictions(
@@ -106,6 +110,7 @@ def save_predictions(
     ids: Sequence[str],
     gold: Labels,
     predicted: Labels,
+    trivial_baseline: float | None = None,
 ) -> Path:
     """Write predictions to a `.jsonl.gz` file, whole or not at all.
 
@@ -119,6 +124,7 @@ def save_predictions(
         ids: One id per example.
         gold: As in `SavedPredictions`.
         predicted: As in `SavedPredictions`.
+        trivial_baseline: As in `SavedPredictions`.
 
     Returns:
         The path.
@@ -144,6 +150,7 @@ def save_predictions(
         "split": split,
         "labels": list(task.labels),
         "examples": len(ids),
+        **({} if trivial_baseline is None else {"trivial_baseline": trivial_baseline}),
     }
     rows: list[dict[str, Any]] = []
     for example_id, right, answer in zip(ids, gold, predicted, strict=True):
@@ -214,6 +221,7 @@ def load_predictions(path: str | Path) -> SavedPredictions:
         ids=ids,
         gold=gold,
         predicted=predicted,
+        trivial_baseline=header.trivial_baseline,
     )
 
 

@@ -83,7 +83,7 @@ def compare(
             for which, of_method in ((method, task.method), (baseline, task.baseline)):
                 counts = runs[name].languages[code]
                 collapsed = sum(counts.collapsed[run] for run in runs[name].of(which) if counts.collapsed)
-                scores.append(_method_score(task, code, which, of_method, counts.majority, collapsed))
+                scores.append(_method_score(task, code, which, of_method, counts.floor, collapsed))
         differences += _differences(task)
     return Comparison(
         method,
@@ -152,7 +152,7 @@ def _replicates(runs: TaskRuns, samples: int, seed: int) -> dict[str, np.ndarray
 
 
 def _method_score(
-    task: TaskComparison, code: str, method: str, samples: Samples, majority: float, collapsed: int
+    task: TaskComparison, code: str, method: str, samples: Samples, floor: float, collapsed: int
 ) -> MethodScore:
     values = samples.values[code]
     mean = estimate([Part(1.0, values, samples.replicates[code])], task.examples[code])
@@ -163,8 +163,8 @@ def _method_score(
         tuple(float(value) for value in values),
         spread(values),
         mean,
-        majority,
-        None if mean.low is None else mean.low > majority,
+        floor,
+        None if mean.low is None else mean.low > floor,
         collapsed,
     )
 

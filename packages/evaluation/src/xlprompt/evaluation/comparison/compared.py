@@ -37,8 +37,8 @@ class MethodScore:
         values: Score of each seed in percent, in the order of the seeds.
         spread: Mean, deviation and t-interval over seeds, the test set taken as it is.
         estimate: The mean with its uncertainty over seeds and examples.
-        majority: Score of always giving the commonest gold label; 0 for entity F1.
-        skilled: Whether the interval of `estimate` lies above `majority`; None where there is no interval.
+        floor: Score of what needs no model, as in `Counts`.
+        skilled: Whether the interval of `estimate` lies above `floor`; None where there is no interval.
         collapsed: Seeds whose predictions collapsed onto one label (metrics.label_shares).
     """
 
@@ -48,7 +48,7 @@ class MethodScore:
     values: tuple[float, ...]
     spread: Spread
     estimate: Estimate
-    majority: float
+    floor: float
     skilled: bool | None
     collapsed: int
 

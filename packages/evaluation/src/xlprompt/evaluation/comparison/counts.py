@@ -42,7 +42,9 @@ class Counts:
     Attributes:
         numerators: `[runs, examples]`.
         denominators: `[runs, examples]`.
-        majority: Score in percent of always giving the commonest gold label; 0 for entity F1.
+        floor: Score in percent of what needs no model: of always giving the commonest gold label, or of parts
+            of texts the trivial baseline that the runs have stored (scores.floors). 0 where it is not known,
+            for entity F1, and for metrics that the task is not judged by.
         collapsed: Whether a run's predictions collapsed (metrics.label_shares), `[runs]`; empty where that
             is not known.
         examples_digest: SHA-256 over the examples' ids and gold labels in their order; empty where that is
@@ -51,7 +53,7 @@ class Counts:
 
     numerators: np.ndarray
     denominators: np.ndarray
-    majority: float
+    floor: float
     collapsed: tuple[bool, ...] = ()
     examples_digest: str = ""
 
@@ -70,7 +72,7 @@ class Counts:
         collapsed = tuple(self.collapsed[place] for place in places) if self.collapsed else ()
         chosen = list(places)
         return Counts(
-            self.numerators[chosen], self.denominators[chosen], self.majority, collapsed, self.examples_digest
+            self.numerators[chosen], self.denominators[chosen], self.floor, collapsed, self.examples_digest
         )
 
 
@@ -183,7 +185,7 @@ def join_runs(parts: Sequence[TaskRuns]) -> TaskRuns:
         joined = Counts(
             np.concatenate([each.numerators for each in of_all]),
             np.concatenate([each.denominators for each in of_all]),
-            counts.majority,
+            max(each.floor for each in of_all),  # runs of before there were trivial baselines have 0
             tuple(one for each in of_all for one in each.collapsed) if known else (),
             counts.examples_digest,
         )
@@ -262,6 +264,7 @@ def _load_language(
     """
     reference: SavedPredictions | None = None
     numerators, denominators, collapsed = [], [], []
+    floor = 0.0
     for run, given in runs.items():
         place = _Place(f"{_name(task.name, run)}, {code}" if isinstance(given, SavedPredictions) else given)
         saved = given if isinstance(given, SavedPredictions) else load_predictions(given)
@@ -270,6 +273,8 @@ def _load_language(
             reference, reference_place = saved, place
         else:
             _check_same_examples(saved, place, reference, reference_place)
+        if metric == main_metric(task):
+            floor = max(floor, saved.trivial_baseline or 0.0)  # runs of before have none
         try:
             counts = example_counts(task, saved.gold, saved.predicted, only=metric, language=code)
         except ValueError as error:
@@ -283,14 +288,13 @@ def _load_language(
         raise ValueError(f"There are no runs of task {task.name!r}.")
     if metric == main_metric(task) and not has_main_metric(task, reference.gold):
         return None
-    majority = 0.0
     if metric == "accuracy":
         gold = np.fromiter(chain.from_iterable(reference.gold), dtype=np.int64)
-        majority = 100 * float(np.bincount(gold).max()) / len(gold)
+        floor = 100 * float(np.bincount(gold).max()) / len(gold)
     counts_of_all = Counts(
         np.stack(numerators),
         np.stack(denominators),
-        majority,
+        floor,
         tuple(collapsed),
         fingerprint_of([reference.ids, reference.gold]),
     )

@@ -1,6 +1,6 @@
 """The signs by which the study could have failed, each looked for by a rule that is stated with its finding.
 
-They are: no gain over the majority baseline, none over the head-only baseline, forgetting of what the
+They are: no gain over what needs no model, none over the head-only baseline, forgetting of what the
 backbone could do, and languages that fall while English rises: against the head-only baseline and, where
 runs have scored all languages while they trained, in training. As with the claims (verdicts.py), "seen" and
 "not seen" both need evidence, and what the data cannot tell is "undecided". No statistics of its own.
@@ -20,6 +20,7 @@ from xlprompt.evaluation.comparison.learning import LanguageCurves, falls_of, no
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.statistics import Estimate, Spread, spread
 from xlprompt.evaluation.comparison.verdicts import MARGIN
+from xlprompt.evaluation.scores.floors import TRIVIAL_ANSWER, floor_name, has_trivial
 
 FORGETTING_MARGIN = 0.01
 """Nats a token, one percent in perplexity, below which text is as easy to predict as before."""
@@ -105,7 +106,7 @@ def failure_signs(
     known = heads or {}
     trained = language(comparison.train_language).name
     return (
-        _majority(comparison.scores),
+        _floor(comparison.scores),
         _head_only(known, trained),
         _forgetting(text_losses(runs)),
         _falling(known, trained),
@@ -134,7 +135,8 @@ def zero_shot(against_head: Comparison, task: str) -> Estimate | None:
     return None if group is None else group.estimate
 
 
-def _majority(scores: Sequence[MethodScore]) -> Sign:
+def _floor(scores: Sequence[MethodScore]) -> Sign:
+    tasks = {row.task for row in scores}
     rule = (
         "Seen: in some task and language a method's mean score is not above that of always giving the "
         "language's commonest label, or a seed's predictions collapsed (one label takes two thirds of what "
@@ -142,7 +144,9 @@ def _majority(scores: Sequence[MethodScore]) -> Sign:
         "seen: every 95 % interval lies above the baseline. Else undecided. In entity F1 the baseline is 0, "
         "so that only a score of 0 or a collapse can show."
     )
-    below = [row for row in scores if row.spread.mean <= row.majority]
+    if has_trivial(tasks):
+        rule += f" Where answers are parts of texts it is the trivial baseline: {TRIVIAL_ANSWER}."
+    below = [row for row in scores if row.spread.mean <= row.floor]
     collapsed = [row for row in scores if row.collapsed]
     unsure = [row for row in scores if not row.skilled]
     finding: Finding = "undecided"
@@ -157,7 +161,7 @@ def _majority(scores: Sequence[MethodScore]) -> Sign:
     else:
         evidence = f"all {len(scores)} scores are above the baseline, {len(unsure)} of them not "
         evidence += f"significantly{_of(unsure)}"
-    return Sign("No gain over the majority baseline", finding, evidence, rule)
+    return Sign(f"No gain over the {floor_name(tasks)}", finding, evidence, rule)
 
 
 def _of(rows: Sequence[MethodScore]) -> str:

@@ -27,7 +27,7 @@ def on_par_ruling(
 
     Args:
         differences: Method minus baseline, one for each task and language.
-        skilled: Whether one of the two beats the majority baseline there.
+        skilled: Whether one of the two beats what needs no model there.
         margin: Percentage points; see MARGIN.
 
     Returns:

@@ -79,9 +79,9 @@ class SeenStudy:
             )
             for name, task in comparison.tasks.items()
         }
-        majority = {(row.task, row.language): row.majority for row in comparison.scores}
-        self._majority = {
-            name: np.array([majority[name, code] for code in codes]) for name, codes in self._codes.items()
+        floor = {(row.task, row.language): row.floor for row in comparison.scores}
+        self._floor = {
+            name: np.array([floor[name, code] for code in codes]) for name, codes in self._codes.items()
         }
         self._common, self._common_of_method = _example_variances(list(comparison.tasks.values()))
         ends = np.cumsum([0, *map(len, self._codes.values())])
@@ -195,7 +195,7 @@ class SeenStudy:
         return [_part(1.0, ours, endless), _part(-1.0, theirs, endless)]
 
     def _skilled(self, name: str, ours: np.ndarray, theirs: np.ndarray, endless: bool) -> np.ndarray:
-        """Whether one of the two beats the majority baseline, `[languages]`."""
+        """Whether one of the two beats what needs no model, `[languages]`."""
         from scipy import special
 
         found = np.zeros(len(self._codes[name]), dtype=bool)
@@ -205,7 +205,7 @@ class SeenStudy:
             variance = np.maximum(part.variance + np.maximum(common[self._span[name]], 0), 1e-18)
             df = degrees_of_freedom(part.variance / variance, part.seeds - 1, examples)
             low = part.mean - special.stdtrit(df, (1 + CONFIDENCE) / 2) * np.sqrt(variance)
-            found |= low > self._majority[name]
+            found |= low > self._floor[name]
         return found
 
     def _advantage(

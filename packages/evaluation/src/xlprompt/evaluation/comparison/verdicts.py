@@ -25,6 +25,7 @@ from xlprompt.evaluation.comparison.rulings import (
     tokenization_ruling,
 )
 from xlprompt.evaluation.comparison.statistics import Estimate, Part, estimate, without_infinity
+from xlprompt.evaluation.scores.floors import floor_name
 
 CLAIMED_PERCENT = 0.13
 """The paper's trainable share in percent of all parameters, given with two decimals."""
@@ -93,10 +94,10 @@ def judge(
 def _on_par_everywhere(comparison: Comparison, margin: float) -> Verdict:
     rule = (
         f"Supported: in every task and language the 95 % interval of {comparison.method} minus "
-        f"{comparison.baseline} lies above -{_points(margin)}, and one of the two beats the majority "
-        "baseline (an intersection-union test, Berger 1982, which needs no correction). Not supported: in "
-        f"some task and language the difference is below -{_points(margin)} (one-sided at {LEVEL / 2:g}, "
-        "Holm over all of them). Else undecided."
+        f"{comparison.baseline} lies above -{_points(margin)}, and one of the two beats the "
+        f"{floor_name(comparison.tasks)} (an intersection-union test, Berger 1982, which needs no "
+        "correction). Not supported: in some task and language the difference is below "
+        f"-{_points(margin)} (one-sided at {LEVEL / 2:g}, Holm over all of them). Else undecided."
     )
     rows = comparison.differences
     skilled = _skilled(comparison)
@@ -155,10 +156,11 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
     rule = (
         "Mean difference over the zero-shot languages of low and extremely low resources minus that over "
         "those of high resources, averaged over the tasks that have both; languages in which neither method "
-        "beats the majority baseline are left out. Supported: its 95 % interval lies above 0, and languages "
-        "with fewer pre-training tokens rank higher in the difference (Spearman over all zero-shot "
-        f"languages, task effects removed by least squares, permutation p at most {LEVEL:g}). Not supported: "
-        f"the interval lies below {_points(margin)}, above 0 or not: less counts as none. Else undecided."
+        f"beats the {floor_name(comparison.tasks)} are left out. Supported: its 95 % interval lies above 0, "
+        "and languages with fewer pre-training tokens rank higher in the difference (Spearman over all "
+        f"zero-shot languages, task effects removed by least squares, permutation p at most {LEVEL:g}). Not "
+        f"supported: the interval lies below {_points(margin)}, above 0 or not: less counts as none. Else "
+        "undecided."
     )
     skilled = _skilled(comparison)
     usable = [
@@ -179,7 +181,8 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
             contrasts[name] = task.contrast(weights[name])
     advantage = None
     if not contrasts:
-        reason = "no task has both low- and high-resource languages above the majority baseline"
+        reason = "no task has both low- and high-resource languages above the "
+        reason += floor_name(comparison.tasks)
     else:
         advantage = _mean_over_tasks(comparison, weights)
         if advantage.low is None or advantage.high is None:
@@ -298,7 +301,7 @@ def _cell(row: Difference) -> tuple[str, str]:
 
 
 def _skilled(comparison: Comparison) -> set[tuple[str, str]]:
-    """Tasks and languages in which one of the methods is shown to beat the majority baseline."""
+    """Tasks and languages in which one of the methods is shown to beat what needs no model."""
     return {(score.task, score.language) for score in comparison.scores if score.skilled}
 
 

@@ -6,6 +6,7 @@ own and leaves matplotlib's global state alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,15 @@ _LEVEL_COLORS = {
 }
 _DASHED = (0, (3, 2))
 _METRIC_TITLES = {"accuracy": "accuracy", "f1": "entity F1"}
+_METRIC_TITLES_OF_TEXTS = {"f1": "token F1", "exact_match": "exact match"}
 
 
 def bar_chart(report: TransferReport, path: str | Path) -> Path:
     """Draw the main metric by language and save it.
 
-    Bars carry one standard error. The dashed line is the majority baseline of each language (for accuracy
-    only: an F1 over entities has no such baseline but 0), the solid line the zero-shot mean. The training
-    language is hatched, a collapsed language marked "!".
+    Bars carry one standard error. The dashed line is the majority or trivial baseline of each language (an F1
+    over entities has no such baseline but 0), the solid line the zero-shot mean. The training language is
+    hatched, a collapsed language marked "!".
 
     Args:
         report: The scores of one model.
@@ -99,21 +101,28 @@ def _levels(report: TransferReport, results: Sequence[LanguageResult]) -> Iterat
 
 
 def _draw_lines(axes: Axes, report: TransferReport, results: Sequence[LanguageResult]) -> Iterator[Artist]:
-    """The zero-shot mean and the majority baselines."""
+    """The zero-shot mean, and what needs no model."""
     zero_shot = report.mean_zero_shot()
     if zero_shot is not None:
         axes.axvline(zero_shot.value, color="black", linewidth=1.4, zorder=0.5)
         yield Line2D([], [], color="black", linewidth=1.4, label=f"zero-shot mean {zero_shot.value:.1f}")
-    if report.metric == "accuracy":
+    floors = [_floor(report, result) for result in results]
+    if any(floor is not None for floor in floors):
         axes.vlines(
-            [result.majority for result in results],
+            [math.nan if floor is None else floor for floor in floors],
             [position - 0.5 for position in range(len(results))],
             [position + 0.5 for position in range(len(results))],
             colors="black",
             linestyles=_DASHED,
             linewidth=1.4,
         )
-        yield Line2D([], [], color="black", linestyle=_DASHED, linewidth=1.4, label="majority baseline")
+        name = "majority" if report.metric == "accuracy" else "trivial"
+        yield Line2D([], [], color="black", linestyle=_DASHED, linewidth=1.4, label=f"{name} baseline")
+
+
+def _floor(report: TransferReport, result: LanguageResult) -> float | None:
+    """The main metric of what needs no model, where there is such a baseline."""
+    return result.majority if report.metric == "accuracy" else result.trivial_baseline
 
 
 def _label(axes: Axes, report: TransferReport, results: Sequence[LanguageResult]) -> None:
@@ -124,7 +133,8 @@ def _label(axes: Axes, report: TransferReport, results: Sequence[LanguageResult]
     axes.set_xticks(range(0, 101, 20))
     axes.tick_params(axis="x", labelsize=11)
     axes.tick_params(axis="y", length=0)
-    metric = _METRIC_TITLES.get(report.metric, report.metric)
+    labeled = any(result.top_predicted for result in results)
+    metric = (_METRIC_TITLES if labeled else _METRIC_TITLES_OF_TEXTS).get(report.metric, report.metric)
     axes.set_xlabel(f"{metric} (%), ± 1 standard error", fontsize=11)
     axes.set_title(f"{report.task}, {report.split}, trained on {report.trained_on}", fontsize=13)
     axes.spines["left"].set_visible(False)

@@ -6,11 +6,14 @@ transfer follows resources. Printing is the caller's business.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from xlprompt.data.languages import language
+from xlprompt.evaluation.scores.floors import TRIVIAL_ANSWER
 from xlprompt.evaluation.scores.metrics import Score
 from xlprompt.evaluation.scores.transfer_scores import LanguageResult, TransferReport
 
@@ -28,7 +31,7 @@ def score_table(report: TransferReport) -> Table:
     Returns:
         A table for `rich.console.Console.print`: the main metric and, where the task has one, a second one,
         each with its standard error; where there are labels, the majority baseline, the label predicted most
-        often, and a mark at a collapse.
+        often, and a mark at a collapse; where answers are parts of texts, the trivial baseline.
 
     Raises:
         DataError: A language code is not in the language table.
@@ -38,9 +41,10 @@ def score_table(report: TransferReport) -> Table:
         *(name for name in _METRIC_TITLES if name in report.metric_names and name != report.metric),
     ]
     labeled = any(result.top_predicted for result in report.results.values())
+    trivial = any(result.trivial_baseline is not None for result in report.results.values())
     table = Table(
         title=f"{report.task} · {report.split} · trained on {report.trained_on}",
-        caption=_legend(report, labeled=labeled),
+        caption=_legend(report, labeled=labeled, trivial=trivial),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -51,6 +55,8 @@ def score_table(report: TransferReport) -> Table:
     if labeled:
         table.add_column("majority", justify="right", no_wrap=True)
         table.add_column("most predicted", no_wrap=True)
+    if trivial:
+        table.add_column("trivial", justify="right", no_wrap=True)
 
     level = None
     for result in report.by_resources():
@@ -68,27 +74,32 @@ def score_table(report: TransferReport) -> Table:
             f" {row.name} ({result.language}){mark}",
             *(_with_error(result.scores[metric]) for metric in metrics),
             *((f"{result.majority:.1f}", _most_predicted(result)) if labeled else ()),
+            *((_trivial([result]),) if trivial else ()),
             style="red" if result.collapsed else "",
         )
     table.add_section()
     zero_shot = len(report.zero_shot_scored)
     summaries = (
-        (f"zero-shot mean ({zero_shot})", report.mean_zero_shot),
-        ("transfer gap", report.transfer_gap),
-        (f"mean ({len(report.scored_languages)})", report.mean),
+        (f"zero-shot mean ({zero_shot})", report.mean_zero_shot, report.zero_shot_scored),
+        ("transfer gap", report.transfer_gap, ()),
+        (f"mean ({len(report.scored_languages)})", report.mean, report.scored_languages),
     )
-    for title, summary in summaries:
-        table.add_row(title, *(_with_error(summary(metric)) for metric in metrics), style="bold")
+    for title, summary, codes in summaries:
+        beaten = (_trivial([report.results[code] for code in codes]),) if trivial and codes else ()
+        table.add_row(title, *(_with_error(summary(metric)) for metric in metrics), *beaten, style="bold")
     return table
 
 
-def _legend(report: TransferReport, *, labeled: bool) -> str:
+def _legend(report: TransferReport, *, labeled: bool, trivial: bool) -> str:
     lines = ["Percent ± standard error over test examples."]
     if report.train_language in report.results:
         whose = f"{language(report.train_language).name}'s" if report.also_trained_on else "its"
         lines.append(f"* trained on: not in the zero-shot mean; the gap is {whose} score minus that mean.")
     if labeled:
         lines.append("majority: accuracy of always giving the commonest true label.")
+    if trivial:
+        title = _METRIC_TITLES.get(report.metric, report.metric)
+        lines.append(f"trivial: {title} of answering with {TRIVIAL_ANSWER}.")
     if len(report.scored_languages) < len(report.results):
         lines.append("n/a: no entity in the test set, so no F1; such a language is in no mean.")
     if report.collapsed_languages:
@@ -102,6 +113,12 @@ def _with_error(result: Score | None) -> str:
     if not result.is_defined:
         return _UNDEFINED
     return f"{result.value:.1f} ± {_ABSENT if result.stderr is None else format(result.stderr, '.1f')}"
+
+
+def _trivial(results: Sequence[LanguageResult]) -> str:
+    """The mean trivial baseline of languages; a mean that lacks one is not shown."""
+    known = [result.trivial_baseline for result in results if result.trivial_baseline is not None]
+    return f"{sum(known) / len(known):.1f}" if known and len(known) == len(results) else _ABSENT
 
 
 def _most_predicted(result: LanguageResult) -> str:

@@ -33,6 +33,8 @@ class LanguageResult:
         top_predicted_share: Its share of the predictions in percent.
         collapsed: Whether the predictions fell onto one label, or clearly below the majority baseline, by the
             rule of metrics.label_shares.
+        trivial_baseline: Where answers are parts of texts, the main metric of what needs no model (see
+            scores.floors); else, and where nobody measured it, None.
     """
 
     language: str
@@ -43,9 +45,11 @@ class LanguageResult:
     top_predicted: str
     top_predicted_share: float
     collapsed: bool
+    trivial_baseline: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; bootstrap replicates are left out."""
+        trivial = self.trivial_baseline
         return {
             "language": self.language,
             "examples": self.examples,
@@ -55,10 +59,13 @@ class LanguageResult:
             "top_predicted": self.top_predicted,
             "top_predicted_share": self.top_predicted_share,
             "collapsed": self.collapsed,
+            **({} if trivial is None else {"trivial_baseline": trivial}),
         }
 
 
-def language_result(task: Task, language: str, gold: Labels, predicted: Labels) -> LanguageResult:
+def language_result(
+    task: Task, language: str, gold: Labels, predicted: Labels, *, trivial_baseline: float | None = None
+) -> LanguageResult:
     """Score one language's predictions (see metrics.score and metrics.label_shares for shapes and errors).
 
     Where the test set has no entity, F1, precision and recall are not defined.
@@ -76,6 +83,7 @@ def language_result(task: Task, language: str, gold: Labels, predicted: Labels) 
         top_predicted=shares.top_predicted,
         top_predicted_share=shares.top_predicted_share,
         collapsed=shares.collapsed,
+        trivial_baseline=trivial_baseline,
     )
 
 

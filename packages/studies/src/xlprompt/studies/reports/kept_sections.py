@@ -101,7 +101,7 @@ def find_granularity(store: Path, model: str) -> GranularityEffect | None:
     """What the fourth claim's verdict needs, where `xlprompt analyze granularity` has left it.
 
     A sweep that trained and scored on finer text comes before one that only scored on it. One in which both
-    methods fell to the majority baseline everywhere has none.
+    methods fell to what needs no model everywhere has none.
     """
     newest = _newest(store, model)
     for cut in ("both", "evaluation"):

@@ -115,7 +115,7 @@ _WRITTEN = {
 
 
 class _Language(Strict):
-    majority: _Percent
+    majority: _Percent  # Counts.floor, called so since there were labels alone
     examples: int = Field(ge=1, le=10**7)
     examples_digest: str
 
@@ -201,7 +201,7 @@ def write_published(path: Path, published: PublishedRuns) -> None:
                 "split": of_task.split,
                 "languages": {
                     code: {
-                        "majority": counts.majority,
+                        "majority": counts.floor,
                         "examples": counts.examples,
                         "examples_digest": counts.examples_digest,
                     }

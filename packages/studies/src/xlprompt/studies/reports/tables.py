@@ -11,6 +11,7 @@ from xlprompt.data.languages import in_study_order, language
 from xlprompt.evaluation.comparison.compared import Comparison, Difference
 from xlprompt.evaluation.comparison.failure_signs import Sign, TextLoss, fallen, training_language, zero_shot
 from xlprompt.evaluation.comparison.run_facts import Fertility
+from xlprompt.evaluation.scores.floors import TRIVIAL_ANSWER, has_trivial
 from xlprompt.studies.reports.page import Table
 from xlprompt.studies.reports.wording import ABSENT, difference, interval, mean_text, number_text
 
@@ -32,7 +33,7 @@ def failure_signs(signs: Sequence[Sign]) -> Table:
 
 
 def majority(comparisons: Mapping[str, Comparison]) -> Table:
-    """How many languages stand above the majority baseline, and which collapsed.
+    """How many languages stand above what needs no model, and which collapsed.
 
     Args:
         comparisons: By method, in the order in which they are shown: one that has its scores.
@@ -44,7 +45,7 @@ def majority(comparisons: Mapping[str, Comparison]) -> Table:
         if not scores:
             continue
         sure = [row for row in scores if row.skilled]
-        below = [row.language for row in scores if row.spread.mean <= row.majority]
+        below = [row.language for row in scores if row.spread.mean <= row.floor]
         between = sum(not row.skilled and row.language not in below for row in scores)
         collapsed = [f"{row.language} {row.collapsed}/{row.spread.seeds}" for row in scores if row.collapsed]
         rows.append(
@@ -57,13 +58,16 @@ def majority(comparisons: Mapping[str, Comparison]) -> Table:
                 ", ".join(collapsed) or "none",
             )
         )
+    note = (
+        f" Where answers are parts of texts the baseline is {TRIVIAL_ANSWER}." if has_trivial(tasks) else ""
+    )
     return Table(
         "Against always giving the commonest label",
         ("task", "method", "above", "unsure", "not above", "collapsed (seeds)"),
         tuple(rows),
         "Numbers of languages. Above: the score's 95 % interval over seeds and examples lies above the "
         "baseline. Unsure: the mean does, the interval does not. Collapsed: the predictions fell onto one "
-        "label, in so many of the seeds.",
+        f"label, in so many of the seeds.{note}",
     )
 
 

@@ -11,6 +11,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -34,6 +35,7 @@ from xlprompt.evaluation.answers.aligned import predict_with_maps
 from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.scores.alignment_table import alignment_table
 from xlprompt.evaluation.scores.fertility import TOKENS_PER_WORD, tokens_per_word
+from xlprompt.evaluation.scores.floors import trivial_baseline
 from xlprompt.evaluation.scores.metrics import has_main_metric, main_value
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.evaluation.waiting import counted
@@ -207,20 +209,19 @@ class _Scored:
     ) -> None:
         """Score one language's predictions, and keep their files."""
         task, gold, ids = setup.task, part.encoded.gold(), part.dataset["id"][:]
+        save = partial(save_predictions, task=task, language=language, split=split, ids=ids, gold=gold)
+        floor = trivial_baseline(part.encoded, language)
         for variant, each in predictions.items():
             name = self._folder(variant)
             path = folder / name / f"{language}.{split}.jsonl.gz"
-            save_predictions(
-                path, task=task, language=language, split=split, ids=ids, gold=gold, predicted=each.labels
-            )
+            save(path, predicted=each.labels, trivial_baseline=floor)
             tracker.log_artifact(path, name)
             if variant.kind != "none" and variant.place != self.last:
                 if has_main_metric(task, gold):
-                    self.swept.setdefault(variant, {})[language] = main_value(
-                        task, gold, each.labels, language=language
-                    )
+                    value = main_value(task, gold, each.labels, language=language)
+                    self.swept.setdefault(variant, {})[language] = value
                 continue
-            result = language_result(task, language, gold, each.labels)
+            result = language_result(task, language, gold, each.labels, trivial_baseline=floor)
             self.results.setdefault(variant, {})[language] = result
             score = result.scores[main_metric(task)]
             if score.is_defined:

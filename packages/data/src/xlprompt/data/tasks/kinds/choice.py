@@ -105,6 +105,9 @@ class Choice(OneLabelAnExample):
         """The number of the right option."""
         return [[int(labels.argmax())] for labels in encoded.by_example("labels")]
 
+    def trivial(self, encoded: Encodings, language: str) -> None:
+        """None: that is the commonest option."""
+
     def answers(self, encoded: Encodings, chosen: list[list[int]]) -> Answers:
         """The number of the chosen option."""
         return chosen

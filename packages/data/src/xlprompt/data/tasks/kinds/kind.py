@@ -173,6 +173,10 @@ class Kind(Protocol):
         """The right answers of each example."""
         ...
 
+    def trivial(self, encoded: Encodings, language: str) -> Answers | None:
+        """Answers that need no model; None where that is the commonest label, which the right ones tell."""
+        ...
+
     def answers(self, encoded: Encodings, chosen: list[list[int]]) -> Answers:
         """The answers of each example, by its part of `decode`."""
         ...

@@ -41,6 +41,9 @@ class OneLabelAReadout:
         """The labels themselves."""
         return [labels.tolist() for labels in encoded.by_example("labels")]
 
+    def trivial(self, encoded: Encodings, language: str) -> None:
+        """None: that is the commonest label."""
+
     def answers(self, encoded: Encodings, chosen: list[list[int]]) -> Answers:
         """The chosen labels themselves."""
         return chosen

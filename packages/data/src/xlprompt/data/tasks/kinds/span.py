@@ -14,7 +14,8 @@ from xlprompt.data.tasks.kinds.answer_text import exact_match, token_f1
 from xlprompt.data.tasks.kinds.encoded_rows import EncodedRows, Encoder
 from xlprompt.data.tasks.kinds.kind import Answers, Counts, Encodings, Example
 from xlprompt.data.tasks.kinds.layout import joints, leading_ids, windows
-from xlprompt.data.tasks.kinds.span_answers import best_span, checked_answers
+from xlprompt.data.tasks.kinds.overlap import closest_sentences
+from xlprompt.data.tasks.kinds.span_answers import answer_labels, best_span, checked_answers
 from xlprompt.data.tasks.kinds.texts import RunningTexts, checked_texts
 from xlprompt.data.tasks.rules import Skipped
 from xlprompt.data.tasks.task_type import Place, Task
@@ -23,9 +24,6 @@ from xlprompt.data.tokens.subtokens import tokenize_texts, tokens_in_place
 if TYPE_CHECKING:
     from datasets import Dataset
     from torch import Tensor
-
-FIRST, LAST = 1, 2
-"""Bits of a token's label: an answer begins with it, ends with it."""
 
 _EXAMPLES_AT_ONCE = 1_000  # contexts are long
 _METRICS: Mapping[str, Callable[[str, Sequence[str], str], float]] = {
@@ -95,7 +93,7 @@ class Span(RunningTexts):
                 rows.truncated += len(question) > room // 2
                 front = [*lead, *question[: room // 2], *separator]
                 ids, begins, ends = _finer(context, how, example)
-                labels = _labels(part["answers"][offset], begins, ends)
+                labels = answer_labels(part["answers"][offset], begins, ends)
                 left = how.settings.max_length - len(front)
                 for shown_from, first, stop in windows([1] * len(ids), left):
                     at = len(front) + first - shown_from
@@ -136,6 +134,11 @@ class Span(RunningTexts):
     def gold(self, encoded: Encodings) -> Answers:
         """The texts that are right."""
         return [[each["text"] for each in answers] for answers in encoded.table["answers"]]
+
+    def trivial(self, encoded: Encodings, language: str) -> Answers:
+        """The sentence of the context that shares most words with the question."""
+        contexts, questions = (encoded.table[name] for name in encoded.task.text_fields)
+        return [[each] for each in closest_sentences(contexts, questions, language)]
 
     def answers(self, encoded: Encodings, chosen: list[list[int]]) -> Answers:
         """The text from the first token to the last, without blanks around it."""
@@ -180,20 +183,6 @@ def _finer(
         begins += [begin] * len(parts)
         ends += [end] * len(parts)
     return ids, begins, ends
-
-
-def _labels(answers: Sequence[dict[str, Any]], begins: Sequence[int], ends: Sequence[int]) -> list[int]:
-    """Bits of each token for the first answer: those that hold its first and its last character."""
-    labels = [0] * len(begins)
-    for answer in answers[:1]:
-        start, stop = answer["start"], answer["start"] + len(answer["text"])
-        first = int(np.searchsorted(ends, start, side="right"))
-        last = int(np.searchsorted(begins, stop, side="left")) - 1
-        # A character that the tokenizer drops belongs to no token; its neighbor stands for it.
-        first, last = min(first, len(labels) - 1), min(max(last, 0), len(labels) - 1)
-        labels[min(first, last)] |= FIRST
-        labels[max(first, last)] |= LAST
-    return labels
 
 
 SPAN = Span()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from xlprompt.data.tasks.kinds.labels import json_type
 from xlprompt.data.tasks.task_type import Place
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+FIRST, LAST = 1, 2
+"""Bits of a token's label: an answer begins with it, ends with it."""
 
 LONGEST_ANSWER = 64
 """Most tokens of an answer that is given."""
@@ -74,6 +79,22 @@ def _checked(context: str, answer: Any, name: str, place: Place) -> dict[str, An
 
 def _short(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def answer_labels(
+    answers: Sequence[Mapping[str, Any]], begins: Sequence[int], ends: Sequence[int]
+) -> list[int]:
+    """Bits of each token for the first answer: those that hold its first and its last character."""
+    labels = [0] * len(begins)
+    for answer in answers[:1]:
+        start, stop = answer["start"], answer["start"] + len(answer["text"])
+        first = int(np.searchsorted(ends, start, side="right"))
+        last = int(np.searchsorted(begins, stop, side="left")) - 1
+        # A character that the tokenizer drops belongs to no token; its neighbor stands for it.
+        first, last = min(first, len(labels) - 1), min(max(last, 0), len(labels) - 1)
+        labels[min(first, last)] |= FIRST
+        labels[max(first, last)] |= LAST
+    return labels
 
 
 def best_span(scores: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -36,7 +36,7 @@ class ShareScore:
         method: Mean score of the method over seeds, in percent.
         baseline: Of the baseline.
         difference: Method minus baseline.
-        skilled: Whether the interval of one of the two lies above the majority baseline (for ALL its mean);
+        skilled: Whether the interval of one of the two lies above what needs no model (for ALL its mean);
             where it does not, the difference says nothing. None where there is no interval.
     """
 
@@ -79,8 +79,8 @@ class GranularityFindings:
         seeds: By task and method, the seeds that have all shares.
         scores: By task, language and share; ALL languages last.
         slopes: By task and language; ALL languages last, and ALL tasks at the end.
-        usable: By task, the languages that were cut more finely and in which one of the methods beats the
-            majority baseline at every share.
+        usable: By task, the languages that were cut more finely and in which one of the methods beats what
+            needs no model at every share.
         pooled: The slope of the difference over these alone, which is what says something about the claim:
             where both methods fall to the baseline, whatever difference there was is gone, and the slope is
             that loss; and a language whose tokens the cutter leaves alone, such as one of single
@@ -153,7 +153,7 @@ def compare_shares(
             groups[ALL] = tuple(examples)
         for group, codes in groups.items():
             least = min(examples[code] for code in codes)
-            majority = float(np.mean([of_task.languages[code].majority for code in codes]))
+            floor = float(np.mean([of_task.languages[code].floor for code in codes]))
             for place, share in enumerate(shares):
                 one = np.eye(len(shares))[place]
                 parts = {each: _part(cubes[each], codes, one) for each in cubes}
@@ -165,7 +165,7 @@ def compare_shares(
                         float(parts[method].values.mean()),
                         float(parts[baseline].values.mean()),
                         _difference(parts[method], parts[baseline], least),
-                        _skilled(parts.values(), least, majority),
+                        _skilled(parts.values(), least, floor),
                     )
                 )
             parts = {each: _part(cubes[each], codes, weights) for each in cubes}
@@ -234,9 +234,9 @@ def _part(cubes: Mapping[str, _Cube], codes: Sequence[str], weights: np.ndarray)
     return Part(1.0, values, replicates)
 
 
-def _skilled(parts: Iterable[Part], examples: int, majority: float) -> bool | None:
+def _skilled(parts: Iterable[Part], examples: int, floor: float) -> bool | None:
     lows = [low for part in parts if (low := estimate([part], examples).low) is not None]
-    return any(low > majority for low in lows) if lows else None
+    return any(low > floor for low in lows) if lows else None
 
 
 def _scaled(part: Part, weight: float) -> Part:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.statistics import Estimate
+from xlprompt.evaluation.scores.floors import floor_name
 from xlprompt.evaluation.style import COLORS, MARKERS, WIDTH, legend_above, letters, plain, svg_text
 from xlprompt.studies.analyses.granularity.findings import (
     ALL,
@@ -76,7 +77,8 @@ def _pooled(findings: GranularityFindings) -> Table:
         "Slopes of least-squares lines over the shares of words cut, mean over languages, in points from "
         f"none to all{reach}; in brackets 95 % intervals over seeds and examples. Difference: "
         f"{findings.method} minus {findings.baseline}. That finer cuts favor {findings.method} needs it "
-        "above 0. Where both fall to the majority baseline their difference is gone whatever the cause, and "
+        f"above 0. Where both fall to the {floor_name(findings.seeds)} their difference is gone whatever the "
+        "cause, and "
         "the slope is that loss; where the cutter finds little to cut (fewer than "
         f"{100 * (LEAST_FINER - 1):.0f} % more tokens) it says nothing. So the last row, which the verdict "
         "on the fourth claim rests on, has only the languages that were cut and in which one of the two "
@@ -107,7 +109,7 @@ def _by_share(findings: GranularityFindings, task: str) -> Table:
         f"{task}: {findings.method}/{findings.baseline} by share of words cut",
         ("language", *(f"{share:g}" for share in findings.shares)),
         tuple((_name(code), *map(_both, of_language)) for code, of_language in rows.items()),
-        "Mean scores over seeds, in percent. !: neither is shown to beat the majority baseline."
+        f"Mean scores over seeds, in percent. !: neither is shown to beat the {floor_name([task])}."
         if any(score.skilled is False for of_language in rows.values() for score in of_language)
         else "Mean scores over seeds, in percent.",
     )
@@ -190,8 +192,8 @@ def granularity_answer(findings: GranularityFindings) -> str:
     ours, theirs, pooled = findings.method, findings.baseline, findings.pooled
     if pooled is None:
         return (
-            f"Undecided: in no language that was cut more finely does {ours} or {theirs} beat the majority "
-            "at every share."
+            f"Undecided: in no language that was cut more finely does {ours} or {theirs} beat the "
+            f"{floor_name(findings.seeds)} at every share."
         )
     ruling = ruled(pooled, f"a finer cut favors {ours}", f"a finer cut favors {theirs}")
     return f"Cutting every word changes {ours} minus {theirs} by {points(pooled)}, {ruling}."
