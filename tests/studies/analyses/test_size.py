@@ -76,7 +76,14 @@ def test_a_size_at_which_both_guess_counts_in_no_slope():
     findings = compare_sizes({"xnli": scored(correct, majority=34.0)}, SIZES, ["prompt"])
     assert [row.usable for row in findings.differences] == [False, True, True, True]
     assert (only(findings).sizes, only(findings).slope.value) == (3, pytest.approx(3.0))
-    assert "(chance)" in size_section(findings).content[2].rows[0][-1]
+    scores = size_section(findings).content[2]
+    assert ["chance" in row[-1] for row in scores.rows][:3] == [True, False, False]
+    guesses = compare_sizes({"xnli": scored(correct, majority=99.0)}, SIZES, ["prompt"])
+    section = size_section(guesses)
+    assert (guesses.slopes, section.brief, len(section.content)) == ((), None, 3)
+    assert size_answers(guesses) == [
+        "prompt: no task has two sizes at which a method beats the majority baseline."
+    ]
 
 
 def test_tasks_are_corrected_by_holm_and_their_mean_is_a_test_of_its_own():
@@ -112,9 +119,9 @@ def test_the_section_has_slopes_a_figure_scores_costs_and_rows_in_brief(family):
         ("lora", "xnli", "3"),
     ]
     assert figure.svg.startswith("<?xml")
-    assert len(xnli.rows) == len(pos.rows) == 4
-    assert xnli.rows[3][5].startswith("+9.0 [")
-    assert (xnli.rows[3][3], xnli.rows[3][6]) == ("–", "–")  # LoRA with the largest
+    assert (len(xnli.rows), len(pos.rows)) == (11, 8)  # LoRA lacks the largest
+    assert xnli.rows[9][:2] == ("d", "prompt")
+    assert xnli.rows[9][4] == "+9.0"
     assert costs.note.startswith("Means over seeds and xnli, as measured")
     assert costs.rows[0] == ("a", "prompt", "0.5", "10", "0.50", "100", "1.00")
     brief = size_section(family).brief

@@ -49,6 +49,8 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     ledger = open_ledger(store, Settings.remedy)
     asked = settings.models or FAMILY
     compared = tuple(name for name in settings.methods or COMPARED if name != BASELINE)
+    if not compared:
+        raise StudyError(f"methods: name one to compare with {BASELINE}, such as {','.join(COMPARED)}")
     found = find_family(
         ledger,
         asked,

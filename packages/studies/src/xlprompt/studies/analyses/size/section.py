@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xlprompt.evaluation.comparison.statistics import CONFIDENCE, Spread
-from xlprompt.studies.analyses.size.figures import short_count, size_figure
+from xlprompt.evaluation.comparison.statistics import Spread
+from xlprompt.studies.analyses.size.figures import size_figure
 from xlprompt.studies.analyses.size.findings import ALL, SizeFindings, SizeSlope
 from xlprompt.studies.in_words import points
 from xlprompt.studies.reports.page import Image, Section, Table
@@ -18,7 +18,7 @@ _FORM = "+z.2f"  # a slope is small beside a difference
 def size_section(findings: SizeFindings) -> Section:
     """What comes of comparing methods along a family of models."""
     content: list[Table | Image] = [
-        _slopes(findings),
+        *([_slopes(findings)] if findings.slopes else []),
         Image("Difference of the zero-shot mean by parameters", size_figure(findings)),
         *(_scores(findings, task) for task in findings.metrics),
         _costs(findings),
@@ -88,35 +88,24 @@ def _task(row: SizeSlope) -> str:
 
 
 def _scores(findings: SizeFindings, task: str) -> Table:
-    cells = {(row.model, row.method): row for row in findings.scores if row.task == task}
     minus = {(row.model, row.method): row for row in findings.differences if row.task == task}
-    methods = (*findings.methods, findings.baseline)
     rows = []
-    for model, parameters in findings.models.items():
-        if not any((model, method) in cells for method in methods):
-            continue
-        row = [model, short_count(parameters)]
-        for method in methods:
-            score = cells.get((model, method))
-            row.append(ABSENT if score is None else f"{_text(score.trained)} / {score.zero_shot.text()}")
-        for method in findings.methods:
-            found = minus.get((model, method))
-            text = ABSENT if found is None else " ".join(difference(found.difference))
-            row.append(text if found is None or found.usable else f"{text} (chance)")
-        rows.append(tuple(row))
+    for score in findings.scores:
+        if score.task == task:
+            found = minus.get((score.model, score.method))
+            cells = (ABSENT, ABSENT) if found is None else difference(found.difference)
+            chance = " (chance)" if found is not None and not found.usable else ""
+            means = (_text(score.trained), score.zero_shot.text())
+            rows.append((score.model, score.method, *means, cells[0], cells[1] + chance))
+    base = findings.baseline
     return Table(
         f"{task} by size",
-        (
-            "model",
-            "parameters",
-            *methods,
-            *(f"{method} minus {findings.baseline}" for method in findings.methods),
-        ),
+        ("model", "method", "trained on", "zero-shot mean", f"minus {base}", "95 % interval"),
         tuple(rows),
-        f"{findings.metrics[task]} in percent: in the language trained on / zero-shot mean, ± standard "
-        f"deviation over seeds. The difference is that of the zero-shot mean, with its "
-        f"{100 * CONFIDENCE:.0f} % interval; chance: neither beats the majority baseline, and the size "
-        "counts in no slope.",
+        f"{findings.metrics[task]} in percent, ± standard deviation over seeds: in the language trained on, "
+        f"and mean over the others. The difference from {base} is that of this mean, uncertain over seeds "
+        "and examples. Chance: neither of the two beats the majority baseline, and the size counts in no "
+        "slope.",
     )
 
 
@@ -154,7 +143,9 @@ def _ratio(value: float | None, base: float | None) -> str:
     return ABSENT if value is None or not base else f"{value / base:.2f}"
 
 
-def _brief(findings: SizeFindings) -> Table:
+def _brief(findings: SizeFindings) -> Table | None:
+    if not findings.slopes:
+        return None
     by_task: dict[str, dict[str, SizeSlope]] = {}
     for row in findings.slopes:
         by_task.setdefault(_task(row), {})[row.method] = row
