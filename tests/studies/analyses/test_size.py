@@ -10,8 +10,8 @@ from xlprompt.evaluation import TaskRuns
 from xlprompt.evaluation.comparison.counts import Counts
 from xlprompt.evaluation.comparison.statistics import holm
 from xlprompt.studies.analyses.size.costs import RunCost
-from xlprompt.studies.analyses.size.family import find_family
-from xlprompt.studies.analyses.size.figures import short_count
+from xlprompt.studies.analyses.size.family import find_family, labels_of
+from xlprompt.studies.analyses.size.figures import in_units
 from xlprompt.studies.analyses.size.findings import ALL, compare_sizes
 from xlprompt.studies.analyses.size.scored import doubling_weights, method_with
 from xlprompt.studies.analyses.size.section import size_answers, size_section
@@ -136,14 +136,18 @@ def test_the_answers_say_what_doubling_changes(family):
     assert lora.startswith("xnli: with each doubling of the model lora minus finetune changes by -5.0 points")
 
 
-def test_parameters_are_told_in_few_digits():
-    assert [short_count(number) for number in (900, 20_000, 534_528, 3_907_584, 1_732_907_008)] == [
-        "0.90k",
-        "20.0k",
-        "0.53M",
-        "3.9M",
-        "1.7B",
-    ]
+def test_parameters_are_told_in_two_digits_of_a_unit():
+    assert in_units([534_528, 1_018_368, 7_902_720]) == (["0.53", "1", "7.9"], "million ")
+    assert in_units([564_463_616, 1_732_907_008]) == (["0.56", "1.7"], "billion ")
+    assert in_units([900, 20_000]) == (["900", "20,000"], "")
+
+
+def test_models_are_shown_without_folders_where_that_tells_them_apart():
+    assert labels_of(["facebook/xglm-564M", "a/tiny", "b/tiny"]) == {
+        "facebook/xglm-564M": "xglm-564M",
+        "a/tiny": "a/tiny",
+        "b/tiny": "b/tiny",
+    }
 
 
 class Store:

@@ -26,6 +26,14 @@ _DATA = ("data.", "data_fingerprint.")
 _Values = tuple[tuple[str, str], ...]
 
 
+def labels_of(models: Sequence[str]) -> dict[str, str]:
+    """Models by name as they are shown: without the folders before it, where that tells them apart."""
+    short = [short_name(name) for name in models]
+    return {
+        name: label if short.count(label) == 1 else name for name, label in zip(models, short, strict=True)
+    }
+
+
 @dataclass(eq=False)
 class _Study:
     """The seeds of one task, method and model, as one study has run them."""
@@ -70,8 +78,8 @@ def find_family(
             development score, mean over seeds.
 
     Returns:
-        By task and method, for tasks in which a method and the baseline share two sizes; models under their
-        short names.
+        By task and method, for tasks in which a method and the baseline share two sizes; models as
+        `labels_of` shows them.
     """
     studies = _studies(ledger, models, tasks, (*methods, baseline), best_rate)
     found: dict[tuple[str, str], Runs] = {}
@@ -96,7 +104,11 @@ def _studies(
     ledger: Ledger, models: Sequence[str], tasks: Sequence[str], methods: Sequence[str], best_rate: bool
 ) -> list[_Study]:
     """The newest first."""
-    names = {form: name for name in models for form in (name, absolute_name(name), canonical_name(name))}
+    names = {
+        form: label
+        for name, label in labels_of(models).items()
+        for form in (name, absolute_name(name), canonical_name(name))
+    }
     free = {*_FREE, _RATE} if best_rate else _FREE
     complete = ledger.finished_groups(tasks)
     studies: dict[str, _Study] = {}
@@ -112,7 +124,7 @@ def _studies(
             ]
             data = tuple(pair for pair in values if pair[0].startswith(_DATA))
             rest = tuple(pair for pair in values if not pair[0].startswith(_DATA))
-            study = _Study(task, method, short_name(model), data, rest, group in complete)
+            study = _Study(task, method, model, data, rest, group in complete)
             studies.setdefault(group, study).runs.setdefault(int(run.params["seed"]), run)
     return list(studies.values())
 

@@ -19,6 +19,8 @@ def size_figure(findings: SizeFindings) -> str:
 
     Bars are 95 % intervals over seeds and test examples. A size that counts in no slope has a pale marker.
     """
+    sizes = list(findings.models.values())
+    counts, unit = in_units(sizes)
     tasks = list(dict.fromkeys(row.task for row in findings.differences))
     columns = min(2, len(tasks))
     rows = -(-len(tasks) // columns)
@@ -31,8 +33,7 @@ def size_figure(findings: SizeFindings) -> str:
                 of_method = [row for row in findings.differences if (row.task, row.method) == (task, method)]
                 _line(axes, of_method, number, f"{method} minus {findings.baseline}")
             axes.set_xscale("log", base=2)
-            sizes = list(findings.models.values())
-            axes.set_xticks(sizes, [short_count(size) for size in sizes])
+            axes.set_xticks(sizes, counts)
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_title(task)
@@ -40,18 +41,17 @@ def size_figure(findings: SizeFindings) -> str:
             plain(axes, "y")
         for axes in list(panels.flat)[len(tasks) :]:
             axes.set_visible(False)
-        figure.supxlabel("parameters", fontsize="medium")
+        figure.supxlabel(f"{unit}parameters", fontsize="medium")
         figure.supylabel("points of the zero-shot mean", fontsize="medium")
         legend_above(figure, *panels.flat, columns=2)
         return svg_text(figure)
 
 
-def short_count(number: int) -> str:
-    """Parameters in three digits at most: 534,528 is `0.53M`."""
-    for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if number >= unit / 2:
-            return f"{number / unit:.{2 if number < unit else 1}f}{name}"
-    return str(number)
+def in_units(sizes: Sequence[int]) -> tuple[list[str], str]:
+    """Parameters in two digits, and what they are of: 534,528 and 3,907,584 are 0.53 and 3.9 `million `."""
+    units = ((10**9, "billion "), (10**6, "million "), (1, ""))
+    unit, name = next((unit, name) for unit, name in units if max(sizes) >= unit)
+    return [f"{size / unit:.2g}" if unit > 1 else f"{size:,}" for size in sizes], name
 
 
 def _line(axes: Axes, rows: Sequence[SizeDifference], number: int, label: str) -> None:

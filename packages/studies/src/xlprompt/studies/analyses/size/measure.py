@@ -12,12 +12,11 @@ from xlprompt.data import TASKS
 from xlprompt.evaluation import load_runs
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.evaluation.waiting import waiting
-from xlprompt.models import short_name
 from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.models.pretrained.known import NANO, NANO_SIZES
 from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.size.costs import RunCost
-from xlprompt.studies.analyses.size.family import Runs, find_family
+from xlprompt.studies.analyses.size.family import Runs, find_family, labels_of
 from xlprompt.studies.analyses.size.findings import compare_sizes
 from xlprompt.studies.analyses.size.scored import method_with
 from xlprompt.studies.analyses.size.section import size_answers, size_section
@@ -126,7 +125,7 @@ def _missing(
     """What was asked for and is in no comparison: models, and tasks and methods of the others."""
     said = []
     there = {model for of_models in found.values() for model in of_models}
-    for model in map(short_name, models):
+    for model in labels_of(models).values():
         lacking = [
             f"{task} {method}"
             for task in dict.fromkeys(task for task, _ in found)
