@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import special
 
 from xlprompt.evaluation import TaskRuns
 from xlprompt.evaluation.comparison.counts import Counts
-from xlprompt.evaluation.comparison.statistics import holm
+from xlprompt.evaluation.comparison.statistics import degrees_of_freedom, holm
 from xlprompt.studies.analyses.size.costs import RunCost
 from xlprompt.studies.analyses.size.family import find_family, labels_of
 from xlprompt.studies.analyses.size.figures import in_units
@@ -57,6 +58,19 @@ def test_a_slope_is_in_points_a_doubling_and_gains_or_loses_by_the_rule():
     assert [each.difference.value for each in rising.differences] == pytest.approx([0, 3, 6, 9])
     flat = only(compare_sizes({"xnli": scored(line(0))}, SIZES, ["prompt"]))
     assert (flat.slope.value, flat.ruling) == (pytest.approx(0), "undecided")
+
+
+@pytest.mark.parametrize("deviations", [(1, 1, 1, 1), (4, 3, 2, 1)])
+def test_intervals_of_a_slope_cover_what_they_should_with_three_seeds(deviations):
+    """Eight parts with seeds of their own, by statistics.py's degrees of freedom; 20,000 draws."""
+    weights = np.repeat(doubling_weights(list(SIZES.values())), 2) * np.tile([1, -1], 4)
+    seeds = np.random.default_rng(0).normal(size=(20_000, 8, 3)) * np.repeat(deviations, 2)[:, None]
+    own = weights**2 * seeds.var(axis=2, ddof=1) / 3
+    of_seeds = own.sum(axis=1)
+    df = degrees_of_freedom(1.0, of_seeds**2 / (own**2 / 2).sum(axis=1), 500)
+    half = special.stdtrit(df, 0.975) * np.sqrt(of_seeds)
+    covered = np.mean(abs(seeds.mean(axis=2) @ weights) < half)
+    assert 0.945 < covered < 0.965
 
 
 def test_what_one_model_decides_is_undecided():
