@@ -176,7 +176,7 @@ ablation: $(ready) ## Run the variants of experiments/ablations/NAME.yaml and co
 	@$(strip $(bin)/xlprompt study $(ablation) $(call option,--executor,$(EXECUTOR)) $(call option,--slurm,$(SLURM)) \
 	    $(call option,--workers,$(WORKERS)) $(call option,--engine,$(ENGINE)))
 	@test -n "$$(grep -Ls '^variants:' $(call quote,experiments/ablations/$(strip $(NAME)).yaml) || true)" || \
-	    $(strip $(bin)/xlprompt analyze ablation $(ablation))
+	    $(strip $(bin)/xlprompt analyze $(if $(filter size,$(NAME)),size $(ARGS),ablation $(ablation)))
 
 search: $(ready) ## Search learning rate, batch size and prompt length for TASK; METHOD=finetune TRIALS=12
 	@test -n $(call quote,$(strip $(TASK))) || { echo "Name the task: make search TASK=xnli" >&2; exit 1; }

@@ -154,12 +154,13 @@ def test_an_ablation_is_run_as_a_study_is_and_then_compared(ready):
     ]
 
 
-def test_an_ablation_without_variants_is_a_study_alone(ready):
+def test_an_ablation_without_variants_is_a_study_alone_and_sizes_have_an_analysis_of_their_own(ready):
     shutil.copytree(ROOT / "experiments" / "ablations", ready / "experiments" / "ablations")
-    for name in ("scheme", "curves"):
+    for name in ("scheme", "curves", "size"):
         done = make(ready, "ablation", f"NAME={name}")
         assert done.returncode == 0, done.stderr
-    assert [words[1] for words in calls(ready)] == ["study", "analyze", "study"]
+    assert [words[1] for words in calls(ready)] == ["study", "analyze", "study", "study", "analyze"]
+    assert calls(ready)[-1] == ["xlprompt", "analyze", "size"]
 
 
 def test_a_variable_given_empty_is_not_given(ready):

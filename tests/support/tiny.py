@@ -73,14 +73,14 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Pat
     return folder
 
 
-def make_xglm(folder: Path, *, seed: int = 0) -> Path:
-    """XGLM, 3 layers of width 32 with 4 heads."""
+def make_xglm(folder: Path, *, seed: int = 0, layers: int = 3) -> Path:
+    """XGLM, layers of width 32 with 4 heads."""
     tokenizer = xglm_tokenizer()
     torch.manual_seed(seed)
     config = XGLMConfig(
         vocab_size=len(tokenizer),
         d_model=32,
-        num_layers=3,
+        num_layers=layers,
         ffn_dim=64,
         attention_heads=4,
         max_position_embeddings=256,

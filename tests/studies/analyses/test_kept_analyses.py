@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 from small import write_data
 from studies import write_study
+from tiny import make_xglm
 
 from xlprompt.studies.analyses.alignment.measure import analyze_alignment
 from xlprompt.studies.analyses.alignment.recommended.rule import Setting
@@ -21,13 +22,15 @@ from xlprompt.studies.analyses.learning.settings import Settings as Learning
 from xlprompt.studies.analyses.signs.findings import SIGNS
 from xlprompt.studies.analyses.signs.measure import measure as measure_signs
 from xlprompt.studies.analyses.signs.settings import Settings as Signs
+from xlprompt.studies.analyses.size.measure import measure as measure_sizes
+from xlprompt.studies.analyses.size.settings import Settings as Sizes
 from xlprompt.studies.analyses.tokenization.measure import measure as measure_tokenization
 from xlprompt.studies.analyses.tokenization.settings import Settings as Tokenization
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.grid import load_grid
 from xlprompt.studies.grid.ledger import Ledger, open_ledger
 from xlprompt.studies.grid.study import run_study
-from xlprompt.studies.reports.kept_sections import find_granularity, log_section
+from xlprompt.studies.reports.kept_sections import find_granularity, log_section, stored_sections
 from xlprompt.studies.reports.page import Image, Section, Table
 from xlprompt.studies.reports.report import report_study
 from xlprompt.studies.reports.selection import find_runs
@@ -147,6 +150,7 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     assert "## Learning by language" in written
     assert "Languages fall during training while English rises" in written
     check_signs_pick_one_of_two_rates(tmp_path / "study" / "study.yaml", store)
+    check_sizes_are_compared_where_there_are_two(tmp_path / "study" / "study.yaml", store, model)
 
 
 def check_curves_tell_when_languages_are_learned(store):
@@ -176,6 +180,27 @@ def check_signs_pick_one_of_two_rates(grid, store):
     )
     assert {result.families for result in found.results} == {1}
     assert found.section().title == "Signs that pick a learning rate"
+
+
+def check_sizes_are_compared_where_there_are_two(grid, store, model):
+    larger = str(make_xglm(store.with_name("larger"), layers=4))
+    asked = Sizes(models=(model, larger))
+    with pytest.raises(StudyError, match="Run the study of sizes first: make ablation NAME=size"):
+        measure_sizes(asked, store=store)
+    other = {"model": larger, "evaluation.curve_every": None}
+    how = {"grid_overrides": {**HERE, "seeds": 1}, "recipe_overrides": other}
+    assert run_study(grid, store=store, console=console(), **how).finished
+    found = measure_sizes(asked, store=store)
+    assert found.values["seeds"] == {"xnli": [1, 2]}
+    assert [(row.method, row.model) for row in found.findings.costs] == [
+        (method, name) for name in found.findings.models for method in ("prompt", "finetune")
+    ]
+    assert "lora" in found.notes[0]
+    for name in (model, larger):
+        assert stored_sections(store, name)["size"].title == "Size of the model"
+        assert {run.tags["model"] for run in find_runs(open_ledger(store, ""), name).runs.values()} == {name}
+    with pytest.raises(StudyError, match="the store has studies of several models"):
+        find_runs(open_ledger(store, ""))
 
 
 def check_published_runs_give_the_same_correlations(found, store, asked, folder):

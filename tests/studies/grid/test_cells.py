@@ -8,6 +8,7 @@ import pytest
 from small import write_data
 from studies import write_study
 
+from xlprompt.models.errors import ModelError
 from xlprompt.studies.grid import cells
 from xlprompt.studies.grid.cells import make_groups
 from xlprompt.studies.grid.grid import load_grid
@@ -146,6 +147,12 @@ def test_variants_are_cells_of_their_own_and_one_that_changes_nothing_is_the_cel
     assert (same.name, other.cells[0].name) == ("xnli-prompt 4", "xnli-prompt 8 seed 0")
     assert {cell.fingerprint for cell in same.cells} == plain
     assert not {cell.fingerprint for cell in other.cells} & plain
+
+
+def test_a_variants_model_that_is_not_built_is_told_with_the_command_that_builds_it(study, monkeypatch):
+    monkeypatch.setenv("XLPROMPT_CACHE", str(study.parent / "cache"))
+    with pytest.raises(ModelError, match="xglm-nano-1m has not been built .* run: make nano SIZE=1m"):
+        fingerprints(study, variants={"here": {}, "1m": {"model": "xglm-nano-1m"}})
 
 
 def test_two_variants_that_come_to_the_same_are_refused(study):

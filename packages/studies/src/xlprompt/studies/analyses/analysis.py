@@ -101,5 +101,6 @@ ANALYSES = (
     Analysis("tokenization", "How finely a tokenizer cuts each language, and what goes with it."),
     Analysis("learning", "How fast and how steadily each language is learned, from curves."),
     Analysis("signs", "What picks a learning rate without labels of the target languages."),
+    Analysis("size", "How prompts and fine-tuning compare as a model grows."),
     Analysis("granularity", "Score both methods on text that is cut ever more finely."),
 )

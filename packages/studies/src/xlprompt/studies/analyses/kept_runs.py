@@ -10,8 +10,8 @@ from xlprompt.studies.grid.ledger import require_store
 from xlprompt.training.recipes.settings import Settings
 
 
-class OfKeptRuns(Settings):
-    """Which of a store's runs are looked at.
+class OfSomeRuns(Settings):
+    """Which of a store's runs are looked at, whatever model they are of.
 
     Attributes:
         remedy: What to do where the store has none; each analysis says its own.
@@ -25,8 +25,13 @@ class OfKeptRuns(Settings):
         names=("--tasks", "--task"),
     )
     methods: tuple[str, ...] = option((), "Some of the methods, such as prompt,finetune; likewise.")
-    model: str | None = option(None, "Backbone; default: all that the store has.")
 
     def check(self, store: Path) -> None:
         """Refuse a store that is not there before anything large is imported."""
         require_store(store, self.remedy)
+
+
+class OfKeptRuns(OfSomeRuns):
+    """Which of a store's runs are looked at, of one model or of each that it has."""
+
+    model: str | None = option(None, "Backbone; default: all that the store has.")

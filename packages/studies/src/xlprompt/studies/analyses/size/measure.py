@@ -1,0 +1,137 @@
+"""From a store's runs with models of one family to what size changes; nothing is trained or scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from xlprompt.data import TASKS
+from xlprompt.evaluation import load_runs
+from xlprompt.evaluation.terminal import open_console
+from xlprompt.evaluation.waiting import waiting
+from xlprompt.models.accounting.trained_share import share_of_run
+from xlprompt.models.pretrained.known import NANO, NANO_SIZES
+from xlprompt.studies.analyses.analysis import Outcome
+from xlprompt.studies.analyses.size.costs import RunCost
+from xlprompt.studies.analyses.size.family import Runs, find_family, labels_of
+from xlprompt.studies.analyses.size.findings import compare_sizes
+from xlprompt.studies.analyses.size.scored import method_with
+from xlprompt.studies.analyses.size.section import size_answers, size_section
+from xlprompt.studies.analyses.size.settings import Settings
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.ledger import CellRun, open_ledger
+from xlprompt.studies.grid.run_params import trained_on
+from xlprompt.studies.reports.kept_sections import log_section
+from xlprompt.studies.reports.selection import BASELINE, METHOD
+from xlprompt.training.store.metric_names import PEAK_MEMORY_MIB, TRAIN_SECONDS
+
+SECTION = "size"
+FAMILY = (NANO, *NANO_SIZES)
+COMPARED = (METHOD, "lora")
+
+
+def measure(settings: Settings, *, store: Path, console: Console | None = None) -> Outcome:
+    """Compare methods along a family of models; over all tasks and methods, that is kept for the reports.
+
+    Args:
+        settings: What is asked.
+        store: Folder of the MLflow store.
+        console: Is told nothing: it is done at once.
+
+    Raises:
+        StudyError: There is no store, or no task has a method and full fine-tuning with models of two sizes.
+        DataError: Runs were not scored on the same examples, or a file of predictions is damaged.
+    """
+    ledger = open_ledger(store, Settings.remedy)
+    asked = settings.models or FAMILY
+    compared = tuple(name for name in settings.methods or COMPARED if name != BASELINE)
+    if not compared:
+        raise StudyError(f"methods: name one to compare with {BASELINE}, such as {','.join(COMPARED)}")
+    found = find_family(
+        ledger,
+        asked,
+        list(settings.tasks) or list(TASKS),
+        compared,
+        BASELINE,
+        best_rate=settings.best_rate,
+    )
+    if not found:
+        raise StudyError(
+            f"{store}: no task has finished runs of studies by {BASELINE} and {' or '.join(compared)} that "
+            f"differ in model and seed alone, with two sizes of {', '.join(asked)}. {Settings.remedy}"
+        )
+    with waiting(console or open_console(quiet=True), "Comparing the sizes"):
+        runs = {
+            (task, method_with(method, model), seed): run
+            for (task, method), of_models in found.items()
+            for model, of_seeds in of_models.items()
+            for seed, run in of_seeds.items()
+        }
+        tags: dict[str, str] = {}
+        parameters: dict[str, int] = {}
+        for of_models in found.values():
+            for model, of_seeds in of_models.items():
+                first = next(iter(of_seeds.values()))
+                parameters[model], tags[model] = int(first.params["total_params"]), first.tags["model"]
+        findings = compare_sizes(
+            load_runs({key: ledger.predictions(run.run_id) for key, run in runs.items()}),
+            parameters,
+            compared,
+            baseline=BASELINE,
+            trained={key[0]: trained_on(run) for key, run in runs.items()},
+            costs=[
+                _cost(task, method, model, run)
+                for (task, method), of_models in found.items()
+                for model, of_seeds in of_models.items()
+                for run in of_seeds.values()
+            ],
+        )
+        section = size_section(findings)
+    missing = _missing(found, asked, (*compared, BASELINE))
+    run_id = ""
+    if not settings.tasks and not settings.methods:
+        params = {"runs": len(runs), "models": ", ".join(findings.models)}
+        for tag in tags.values():
+            run_id = log_section(store, SECTION, tag, section, params=params, findings=findings.to_dict())
+    notes = [f"Left out, with no such runs in the store: {'; '.join(missing)}. {Settings.remedy}"]
+    values: dict[str, Any] = {**findings.to_dict(), "missing": missing}
+    return Outcome(
+        findings,
+        values,
+        [section],
+        run_id,
+        notes=notes if missing else [],
+        answers=size_answers(findings),
+    )
+
+
+def _cost(task: str, method: str, model: str, run: CellRun) -> RunCost:
+    return RunCost(
+        task,
+        method,
+        model,
+        run.metrics.get(TRAIN_SECONDS),
+        run.metrics.get(PEAK_MEMORY_MIB),
+        share_of_run(run.params),
+    )
+
+
+def _missing(
+    found: Mapping[tuple[str, str], Runs], models: Sequence[str], methods: Sequence[str]
+) -> list[str]:
+    """What was asked for and is in no comparison: models, and tasks and methods of the others."""
+    said = []
+    there = {model for of_models in found.values() for model in of_models}
+    for model in labels_of(models).values():
+        lacking = [
+            f"{task} {method}"
+            for task in dict.fromkeys(task for task, _ in found)
+            for method in methods
+            if model not in found.get((task, method), {})
+        ]
+        if lacking:
+            said.append(f"{model} ({', '.join(lacking)})" if model in there else model)
+    return said
