@@ -30,7 +30,7 @@ from xlprompt.training.store.database import (
     store_exists,
 )
 from xlprompt.training.store.interrupted import remove_leftovers
-from xlprompt.training.store.labels import NOTE_TAG, run_params
+from xlprompt.training.store.labels import NOTE_TAG, PARENT_TAG, VARIANT_TAG, run_params
 from xlprompt.training.store.metric_names import SCORE, TOTAL_SECONDS
 from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.shared.fetched import is_local, local_path, run_folder
@@ -40,10 +40,8 @@ from xlprompt.training.store.training_state import saved_steps
 
 CELL_TAG = "cell_fingerprint"
 GROUP_TAG = "group_fingerprint"
-PARENT_TAG = "mlflow.parentRunId"  # by which MLflow shows a run under another
 RUN_TAG = "run_fingerprint"  # of a run that no study has begun: the fingerprint of the cell that it is
 SUPERSEDED_TAG = "superseded_cell"
-VARIANT_TAG = "variant"  # of a group that no study but an ablation has asked for
 PARENT_JOB = "study"
 KILLED = "the process was killed before it could say so"
 
