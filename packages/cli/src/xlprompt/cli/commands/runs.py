@@ -41,9 +41,9 @@ def command(
     Scores are of the test set in percent: of the language trained on, and the mean of the others. Runs of
     an ablation have their variant's name.
 
-    A run is named by what stands here: the first letters of its id (four or more), or task-method-model-seedN,
-    as in xnli-prompt-xglm-nano-seed0, which means the newest of several; "latest" is the newest that has
-    finished.
+    A run is named by what stands here: the first letters of its id (four or more), or
+    task-method-model-seedN, as in xnli-prompt-xglm-nano-seed0, which means the newest of several; "latest"
+    is the newest that has finished.
 
     \b
     Examples:
