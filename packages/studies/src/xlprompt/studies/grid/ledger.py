@@ -31,7 +31,7 @@ from xlprompt.training.store.database import (
 )
 from xlprompt.training.store.interrupted import remove_leftovers
 from xlprompt.training.store.labels import NOTE_TAG, PARENT_TAG, VARIANT_TAG, run_params
-from xlprompt.training.store.metric_names import SCORE, TOTAL_SECONDS
+from xlprompt.training.store.metric_names import SCORE, TOTAL_SECONDS, predictions_folder
 from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.shared.fetched import is_local, local_path, run_folder
 from xlprompt.training.store.shared.server import experiment_name, is_of_others, tracking_server
@@ -158,15 +158,18 @@ class Ledger:
         condition = f"attributes.status = 'FINISHED' and tags.job = '{PARENT_JOB}'"
         return {run.data.tags[GROUP_TAG] for run in self._search(tasks, condition)}
 
-    def predictions(self, run_id: str, alignment: str = "none") -> dict[str, Path]:
+    def predictions(
+        self, run_id: str, kind: str = "none", sentences: int | None = None, layer: int | None = None
+    ) -> dict[str, Path]:
         """Files of a run's test predictions by language; none where it kept none.
 
         Args:
             run_id: The run.
-            alignment: With which kind of alignment.
+            kind: With which kind of alignment; see `KeptPredictions` for this and the others.
+            sentences: Of how many sentences.
+            layer: At which decoder layer.
         """
-        name = "predictions" if alignment == "none" else f"predictions-{alignment}"
-        folder = self.artifacts(run_id) / name
+        folder = self.artifacts(run_id) / predictions_folder(kind, sentences, layer)
         return {path.name.split(".")[0]: path for path in sorted(folder.glob("*.test.jsonl.gz"))}
 
     def scored_runs(self, tasks: Sequence[str]) -> list[CellRun]:
