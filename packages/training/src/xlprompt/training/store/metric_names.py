@@ -90,24 +90,21 @@ class KeptPredictions(NamedTuple):
     layer: int | None = None
 
 
-PREDICTIONS = "predictions"
-"""How the names of folders of predictions begin."""
-
-_KEPT = re.compile(rf"{PREDICTIONS}-([a-z_]+)(?:-(head|[0-9]+)-([0-9]+))?")
+_KEPT = re.compile(r"predictions-([a-z_]+)(?:-(head|[0-9]+)-([0-9]+))?")
 
 
 def predictions_folder(kind: str, sentences: int | None = None, layer: int | None = None) -> str:
     """The folder of a run's predictions, by the fields of `KeptPredictions`; `kept_in` reads it."""
     if kind == "none":
-        return PREDICTIONS
+        return "predictions"
     if sentences is None:
-        return f"{PREDICTIONS}-{kind}"
-    return f"{PREDICTIONS}-{kind}-{'head' if layer is None else layer}-{sentences}"
+        return f"predictions-{kind}"
+    return f"predictions-{kind}-{'head' if layer is None else layer}-{sentences}"
 
 
 def kept_in(folder: str) -> KeptPredictions | None:
     """What a folder among a run's artifacts holds, by its name; None where that is no predictions."""
-    if folder == PREDICTIONS:
+    if folder == predictions_folder("none"):
         return KeptPredictions("none")
     match = _KEPT.fullmatch(folder)
     if match is None:

@@ -12,7 +12,7 @@ from xlprompt.studies.analyses.alignment.aligned_runs import KINDS, SWEPT_KEYS, 
 from xlprompt.studies.analyses.alignment.recommended.rule import Cell, Setting
 from xlprompt.studies.grid.ledger import CellRun, Ledger
 from xlprompt.studies.grid.run_params import train_languages_of
-from xlprompt.training.store.metric_names import PREDICTIONS, KeptPredictions, kept_in
+from xlprompt.training.store.metric_names import KeptPredictions, kept_in
 
 CellKey = tuple[str, str, str]  # task, model, method
 
@@ -77,7 +77,7 @@ def scored_settings(ledger: Ledger, run: CellRun) -> dict[Setting, KeptPredictio
     """The settings whose predictions a run kept, and what these are called there."""
     found = {}
     sentences, layer = (run.params.get(key, "") for key in SWEPT_KEYS)
-    for path in sorted(ledger.artifacts(run.run_id).glob(f"{PREDICTIONS}-*")):
+    for path in sorted(ledger.artifacts(run.run_id).glob("*")):
         kept = kept_in(path.name)
         if kept is None or kept.kind not in KINDS:
             continue
