@@ -19,6 +19,7 @@ from click.core import ParameterSource
 
 from xlprompt.cli.groups import Commands
 from xlprompt.cli.options import json_option
+from xlprompt.data.how_many import how_many
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -96,7 +97,7 @@ def _print_report(report: FolderReport) -> None:
         console.print(Text(f"{place}: {problem.message}. {problem.fix or ''}".rstrip(), style="red"))
     for warning in report.warnings:
         console.print(Text(f"Note: {warning}", style="yellow"))
-    console.print(f"{len(report.found)} data sets, {len(report.problems)} problems")
+    console.print(f"{how_many(len(report.found), 'data set')}, {how_many(len(report.problems), 'problem')}")
 
 
 @command.command("new", short_help="Write a first folder for a task of your own.")

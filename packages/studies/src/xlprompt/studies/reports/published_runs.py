@@ -20,6 +20,7 @@ from pydantic import Field, field_validator
 from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
 from xlprompt.data.files import read_lines, write_json_lines
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import language
 from xlprompt.data.strict_json import Strict, parse
 from xlprompt.data.tasks import register
@@ -287,7 +288,7 @@ def read_published(path: Path) -> PublishedRuns:
     if header is None:
         raise DataError("empty", file=path, fix=FIX)
     if len(runs) != header.runs:
-        problem = f"the first line announces {header.runs} runs, {len(runs)} are there"
+        problem = f"the first line announces {how_many(header.runs, 'run')}, {len(runs)} are there"
         raise DataError(problem, file=path, fix=FIX)
     if unanswered := header.tasks.keys() - {run.tags["task"] for run, _ in answers}:
         problem = f"the first line has the task {min(unanswered)}, and no run its answers"

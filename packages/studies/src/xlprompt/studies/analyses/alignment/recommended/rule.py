@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from xlprompt.data.how_many import how_many
 from xlprompt.evaluation.comparison.compared import LEVEL, Samples, TaskComparison
 from xlprompt.evaluation.comparison.statistics import Estimate, holm, without_infinity
 from xlprompt.models import ALIGNMENT_KINDS
@@ -44,7 +45,7 @@ class Setting:
     def name(self) -> str:
         """Such as `mean_scale, 20 sentences, head`."""
         where = "head" if self.layer is None else f"layer {self.layer}"
-        return f"{self.kind}, {self.sentences} sentences, {where}"
+        return f"{self.kind}, {how_many(self.sentences, 'sentence')}, {where}"
 
     @property
     def cost(self) -> tuple[bool, int, int]:
