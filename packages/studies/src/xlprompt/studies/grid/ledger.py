@@ -1,26 +1,25 @@
 """What the MLflow store knows about the cells of a study, and the runs that stand for whole groups.
 
-A cell's run carries the cell's and the group's fingerprint as tags, and is a child of the group's run. Who
-works on a cell or a group holds a lock in the store's folder, which the system takes back when a process
-dies; so a run that is called RUNNING and whose lock is free was killed, and is given its true state here.
+A cell's run carries the cell's and the group's fingerprint as tags, and is a child of the group's run. A run
+that is called RUNNING and whose lock is free was killed, and is given its true state here.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.cells import Cell, Group
 from xlprompt.studies.grid.over_seeds import as_metrics, summarize
 from xlprompt.studies.grid.own_tasks import learn_own_tasks
+from xlprompt.studies.locks import StudyLocks
 from xlprompt.training.machine.process_identity import this_process
 from xlprompt.training.store.database import (
     MAX_TAG,
@@ -103,6 +102,7 @@ class Ledger:
             writing: False opens one that must be there, and what writes is opened when it is needed.
         """
         self._store = store
+        self.locks = StudyLocks(store)
         if writing:
             _ = self._client  # which makes the store where there is none
         # Of a folder's own store sqlite itself reads: MLflow takes ten times as long for a thousand runs.
@@ -210,7 +210,7 @@ class Ledger:
                     continue
                 if self.is_of_others(run.info.run_id):
                     continue
-                lock = self._lock(kind, run.data.tags[tag])
+                lock = self.locks.of(kind, run.data.tags[tag])
                 try:
                     lock.acquire(timeout=0)
                 except Timeout:
@@ -327,51 +327,6 @@ class Ledger:
         """Take a tag away from a run that may have it."""
         if tag in self._client.get_run(run_id).data.tags:
             self._client.delete_tag(run_id, tag)
-
-    @contextmanager
-    def working_on_group(self, group: Group) -> Iterator[None]:
-        """Hold a group's lock.
-
-        Raises:
-            StudyError: Another process holds it.
-        """
-        lock = self._lock("group", group.fingerprint)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise StudyError(
-                f"{self._store}: another process is at work on {group.name} with these very values. Wait for "
-                "it to end, or stop it, and call again"
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-    @contextmanager
-    def working_on_cell(self, fingerprint: str, *, timeout: float) -> Iterator[None]:
-        """Hold a cell's lock, waiting for a process that is about to end.
-
-        Raises:
-            StudyError: Another process still held it after `timeout` seconds.
-        """
-        lock = self._lock("cell", fingerprint)
-        try:
-            lock.acquire(timeout=timeout)
-        except Timeout:
-            raise StudyError(
-                f"{self._store}: another process is at work on this cell and did not end within "
-                f"{timeout:.0f} seconds. Wait for it or stop it, and call again"
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _lock(self, kind: str, fingerprint: str) -> FileLock:
-        folder = self._store / "study-locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{kind}-{fingerprint[:24]}.lock")
 
     def _search(self, tasks: Sequence[str], condition: str) -> list[Any]:
         """Runs of the tasks' experiments, newest first; none where an experiment does not exist yet."""
