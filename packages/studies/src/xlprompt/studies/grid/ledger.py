@@ -44,6 +44,7 @@ SUPERSEDED_TAG = "superseded_cell"
 PARENT_JOB = "study"
 KILLED = "the process was killed before it could say so"
 
+_SHARE = "trainable_percent"  # a parameter that a run has when its model is there
 _PAGE = 500  # runs in one answer of the store
 
 
@@ -313,6 +314,9 @@ class Ledger:
             metrics = [Metric(name, value, now, step) for name, value in figures.items()]
             for first in range(0, len(metrics), _PAGE):
                 self._client.log_batch(run_id, metrics=metrics[first : first + _PAGE], synchronous=True)
+        shares = [run.params[_SHARE] for run in runs if _SHARE in run.params]  # they differ in the seed alone
+        if shares and _SHARE not in self._client.get_run(run_id).data.params:
+            self._client.log_param(run_id, _SHARE, shares[0])
         if state == "FINISHED":
             self.remove_tag(run_id, "error")  # what an earlier attempt ended by
         self.end(run_id, state, error)
