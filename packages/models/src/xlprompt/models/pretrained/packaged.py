@@ -203,9 +203,9 @@ def _unpack(name: str, gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    from xlprompt.models.pretrained.quiet import quietly, without_bars
+    from xlprompt.models.pretrained.quiet import quietly
 
-    with quietly(), without_bars():
+    with quietly():
         source = {"gguf_file": gguf.name, "local_files_only": True}
         quantized = AutoModelForCausalLM.from_pretrained(
             gguf.parent, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True), **source

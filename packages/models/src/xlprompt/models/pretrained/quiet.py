@@ -3,9 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partialmethod
 
-from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
 
@@ -33,14 +31,3 @@ def quietly() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if shows_progress:
             transformers_logging.enable_progress_bar()
-
-
-@contextmanager
-def without_bars() -> Iterator[None]:
-    """Within it, tqdm draws nothing, also where a library asks nobody, as transformers with a GGUF file."""
-    begin = tqdm.__init__
-    setattr(tqdm, "__init__", partialmethod(begin, disable=True))  # noqa: B010 - no method is assigned to
-    try:
-        yield
-    finally:
-        setattr(tqdm, "__init__", begin)  # noqa: B010
