@@ -37,6 +37,8 @@ add_module_names = False
 
 html_theme = "furo"
 html_title = "xlprompt"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 

@@ -24,6 +24,7 @@ LARGE = (
 
 MINI = Path(__file__).resolve().parents[2] / "experiments" / "mini"
 XNLI = MINI / "xnli-prompt.yaml"
+RUNS = MINI.parent / "results" / "mini" / "runs.jsonl.gz"
 
 WRONG = {
     "train nothere.yaml": "there is no such recipe",
@@ -53,6 +54,7 @@ WRONG = {
     "report": "there is no MLflow store",
     "report --runs nothere": "cannot be read",
     "publish out": "there is no MLflow store",
+    f"publish out --runs {RUNS}": "Write it, with the lines '<!-- out begin -->', '<!-- out end -->'",
     "analyze ablation nothere.yaml": "there is no such",
     "analyze alignment": "there is no MLflow store",
     "analyze granularity nothere.yaml": "there is no such recipe",

@@ -1,4 +1,5 @@
 import logging
+import os
 import subprocess
 import sys
 
@@ -33,6 +34,15 @@ def test_a_commands_help_has_an_example_and_explains_every_option(xlprompt, comm
         found = found.get_command(click.Context(found), name)
     options = [option for option in found.params if isinstance(option, click.Option)]
     assert [option.name for option in options if not option.help] == []
+
+
+def test_no_librarys_bar_comes_between_the_lines_of_a_command():
+    code = "import xlprompt.cli.main; from tqdm.auto import tqdm; print(len(list(tqdm(range(3)))))"
+    environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("3\n", "")
 
 
 def test_an_unknown_command_is_refused(xlprompt):

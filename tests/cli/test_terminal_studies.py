@@ -130,9 +130,9 @@ def test_a_report_says_its_answer_and_where_it_lies(shown):
     assert screen[-2:] == ["build/report/report.html", "build/report/report.md"]
 
 
-def test_runs_are_one_table_and_lead_to_their_mistakes(shown):
+def test_runs_are_told_apart_by_their_variants_and_lead_to_their_mistakes(shown):
     lines = [line.strip() for line in shown["runs"].screen]
     rows = [line for line in lines if re.match(r"[0-9a-f]{8} xnli prompt .* \d\d:\d\d$", line)]
-    assert len(rows) == 2
+    assert [row.split()[3] for row in rows] == list(reversed(VARIANTS))
     run = _offered(shown["runs"], "See where one errs")[-1]
     assert run[:8] == rows[0][:8]

@@ -8,37 +8,13 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
-from tiny import bpe_tokenizer, save
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
-    Qwen3Config,
-    Qwen3ForCausalLM,
     XGLMPreTrainedModel,
 )
 from transformers.modeling_layers import GenericForSequenceClassification
-
-_IDS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1}
-
-
-def make_qwen(folder: Path, *, seed: int = 0) -> Path:
-    """Qwen 3: norms of queries and keys, two key-value heads for four, heads wider than the hidden size."""
-    tokenizer = bpe_tokenizer()
-    torch.manual_seed(seed)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-        **_IDS,
-    )
-    return save(Qwen3ForCausalLM(config), tokenizer, folder)
 
 
 def with_window(base: Path, window: int, folder: Path) -> Path:

@@ -12,6 +12,8 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
     XGLMConfig,
     XGLMForCausalLM,
     XGLMTokenizer,
@@ -28,6 +30,15 @@ CORPUS = [
     "Mwanamke anasoma kitabu katika bustani.",
 ]
 VOCAB_SIZE = 400
+
+_USUAL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 256,
+}
+_IDS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1}
 
 
 def xglm_tokenizer() -> PreTrainedTokenizerFast:
@@ -94,16 +105,12 @@ def make_gemma(folder: Path, *, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     config = Gemma3TextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
         num_key_value_heads=1,
         head_dim=16,
         sliding_window=8,
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
         query_pre_attn_scalar=16,
-        max_position_embeddings=256,
+        **_USUAL,
     )
     return save(_scaled(Gemma3ForCausalLM(config)), tokenizer, folder)
 
@@ -112,20 +119,24 @@ def make_llama(folder: Path, *, seed: int = 0, scaled: bool = True) -> Path:
     """Llama with two key-value heads for four query heads; transformers' own weights if not scaled."""
     tokenizer = bpe_tokenizer()
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        pad_token_id=0,
-        bos_token_id=2,
-        eos_token_id=1,
-    )
+    config = LlamaConfig(vocab_size=len(tokenizer), num_key_value_heads=2, **_USUAL, **_IDS)
     model = LlamaForCausalLM(config)
     return save(_scaled(model) if scaled else model, tokenizer, folder)
+
+
+def make_qwen(folder: Path, *, seed: int = 0) -> Path:
+    """Qwen 3: norms of queries and keys, two key-value heads for four, heads wider than the hidden size."""
+    tokenizer = bpe_tokenizer()
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        num_key_value_heads=2,
+        head_dim=16,
+        tie_word_embeddings=True,
+        **_USUAL,
+        **_IDS,
+    )
+    return save(Qwen3ForCausalLM(config), tokenizer, folder)
 
 
 @torch.no_grad()

@@ -97,7 +97,7 @@ def test_an_export_to_json_lines_that_kept_the_marks_is_noted(tmp_path):
     assert [
         warning
         for warning in report.warnings
-        if "1 rows look quoted as in CSV" in warning and "n7" in warning
+        if "1 row looks quoted as in CSV" in warning and "n7" in warning
     ]
 
 

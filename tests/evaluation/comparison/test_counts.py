@@ -139,7 +139,7 @@ def test_the_line_of_a_differing_row_is_named(tmp_path: Path):
 
 def test_a_run_with_fewer_examples_is_refused():
     shorter = saved([[0]], gold=[[0]])
-    with pytest.raises(DataError, match="1 examples here, 4 in the run xnli, prompt, seed 0, de"):
+    with pytest.raises(DataError, match="1 example here, 4 in the run xnli, prompt, seed 0, de"):
         load_runs(two_runs(saved(), shorter))
 
 

@@ -13,8 +13,8 @@ from peft import (
     PromptEncoderConfig,
     PromptTuningConfig,
 )
-from peft_models import make_qwen, trained_by_peft
-from tiny import make_llama
+from peft_models import trained_by_peft
+from tiny import make_llama, make_qwen
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,

@@ -119,6 +119,7 @@ def test_every_cell_is_a_child_of_its_tasks_run_which_holds_the_aggregates(
         half = 12.706 * statistics.stdev(values) / 2**0.5  # Student's t with one degree of freedom
         assert logged["test/accuracy/de/ci_high"] == pytest.approx(statistics.fmean(values) + half, rel=1e-3)
         assert logged["seeds"] == 2
+        assert parent.data.params["trainable_percent"] == own[0].data.params["trainable_percent"]
         assert {run.data.metrics.keys() >= {"cost/total_seconds"} for run in own} == {True}
     (xnli,) = [each for each in result.results if each.group.task == "xnli"]
     assert xnli.trained_on.mean == pytest.approx(

@@ -6,8 +6,9 @@ import pytest
 from published_studies import SECTION, cell, study
 
 from xlprompt.data import DataError
-from xlprompt.studies.reports.published_runs import PublicationError, refuse_loss, write_published
-from xlprompt.studies.reports.summary import DocumentError, replace_sections
+from xlprompt.studies.reports.publication.document import DocumentError, replace_sections
+from xlprompt.studies.reports.publication.loss import PublicationError, refuse_loss
+from xlprompt.studies.reports.published_runs import write_published
 
 FILE = "runs.jsonl.gz"
 

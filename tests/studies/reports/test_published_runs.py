@@ -20,7 +20,8 @@ from xlprompt.evaluation.comparison.counts import Counts, TaskRuns
 from xlprompt.evaluation.comparison.learning import LanguageCurves
 from xlprompt.studies.grid.ledger import GROUP_TAG, Ledger
 from xlprompt.studies.grid.study import run_study
-from xlprompt.studies.reports.published_runs import PublicationError, read_published, write_published
+from xlprompt.studies.reports.publication.loss import PublicationError
+from xlprompt.studies.reports.published_runs import read_published, write_published
 from xlprompt.studies.reports.report import report_study
 from xlprompt.studies.reports.selection import find_runs
 from xlprompt.studies.reports.sources import RunSource

@@ -11,7 +11,8 @@ from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.studies.analyses.ablation.brief import brief_table
 from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.page import Section, Table
-from xlprompt.studies.reports.summary import DocumentError, publish, replace_sections, summary
+from xlprompt.studies.reports.publication.document import DocumentError, replace_sections
+from xlprompt.studies.reports.summary import publish, summary
 
 RUNS = [
     RunFacts(task, method, seed, "xglm-nano", 4_000_000, 5_000, 0.125, 60.0 + 60 * seed, 2048.0)

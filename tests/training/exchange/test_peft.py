@@ -9,9 +9,10 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from peft import LoraConfig, PrefixTuningConfig, TaskType, get_peft_config
-from peft_models import classifier_trained_by_peft, make_qwen, trained_by_peft, with_window
+from peft_models import classifier_trained_by_peft, trained_by_peft, with_window
 from rich.console import Console
 from small import tiny_recipe, write_data
+from tiny import make_qwen
 from torch.testing import assert_close
 from transformers import (
     AutoModel,

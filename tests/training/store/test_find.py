@@ -13,6 +13,7 @@ from xlprompt.training.errors import CheckpointError
 from xlprompt.training.store.database import open_client
 from xlprompt.training.store.find import find_place, find_run_id
 from xlprompt.training.store.interrupted import LATEST
+from xlprompt.training.store.labels import PARENT_TAG, VARIANT_TAG
 from xlprompt.training.store.listing import list_runs
 from xlprompt.training.store.sqlite_uri import sqlite_uri
 
@@ -25,12 +26,19 @@ def add(store):
     made = []
 
     def run(
-        task="xnli", method="prompt", state="FINISHED", job="train", name=None, scores=(), experiment=None
+        task="xnli",
+        method="prompt",
+        state="FINISHED",
+        job="train",
+        name=None,
+        scores=(),
+        experiment=None,
+        more=(),
     ):
         client, experiment = open_client(store), experiment or task
         found = client.get_experiment_by_name(experiment)
         experiment = found.experiment_id if found else client.create_experiment(experiment)
-        tags = {"job": job, "task": task, "method": method, "model": "bigscience/bloom-560m"}
+        tags = {"job": job, "task": task, "method": method, "model": "bigscience/bloom-560m", **dict(more)}
         begun = 1_700_000_000_000 + 1000 * len(made)
         new = client.create_run(
             experiment, start_time=begun, tags=tags, run_name=name or f"{task}-{method}-bloom-560m-seed0"
@@ -134,6 +142,15 @@ def test_runs_are_listed_newest_first_with_what_they_came_to(add, store):
         assert [run.run for run in list_runs(store, **asked)] == [first]
     assert [run.run for run in list_runs(store, model="bigscience/bloom-560m", limit=1)] == [unfinished.run]
     assert list_runs(store, model="xglm-nano") == list_runs(store, task="n'one") == []
+
+
+def test_runs_of_an_ablation_are_listed_with_the_name_of_their_variant(add, store):
+    add()
+    add(more={PARENT_TAG: add(job="study")})
+    add(more={PARENT_TAG: add(job="study", more={VARIANT_TAG: "two-positions"})})
+    listed = list_runs(store)
+    assert [run.variant for run in listed] == ["two-positions", "", ""]
+    assert listed[0].to_dict()["variant"] == "two-positions"
 
 
 def test_on_a_shared_server_other_peoples_runs_are_not_meant(add, store, tmp_path, monkeypatch):

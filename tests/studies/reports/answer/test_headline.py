@@ -81,9 +81,9 @@ def test_provenance_counts_what_differs_between_runs():
     runs = [run(1, **{commit: "a" * 40}), run(2, **{commit: "a" * 40}), run(3, python="3.11.9")]
     rows = dict(provenance(runs, "make report").rows)
     assert rows["date"] == "1970-01-02 to 1970-01-04 (UTC)"
-    assert rows["commit"] == "aaaaaaaaaa (2 runs), not recorded (1 runs)"
+    assert rows["commit"] == "aaaaaaaaaa (2 runs), not recorded (1 run)"
     assert rows["machine"] == "cpu"
-    assert rows["versions"] == "not recorded (2 runs), python 3.11.9 (1 runs)"
+    assert rows["versions"] == "not recorded (2 runs), python 3.11.9 (1 run)"
     assert rows["command"] == "make report"
     assert dict(provenance(runs[:1], "").rows)["date"] == "1970-01-02"
 

@@ -26,6 +26,9 @@ from xlprompt.training.store.shown.origin import working_for
 # Read by OpenMP when torch is imported: how long an idle thread spins before it sleeps. A moment is
 # as fast as forever and leaves the cores to others; not at all makes a small model's step a quarter slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+# Read when tqdm is imported: no library's bar comes between our own lines. Transformers draws one over a GGUF
+# file, which none of its settings takes away. Whether downloads have one, the hub's library decides.
+os.environ.setdefault("TQDM_DISABLE", "1")
 
 _ARGUMENTS = "xlprompt.arguments"
 _ESCAPED = "xlprompt-escaped"

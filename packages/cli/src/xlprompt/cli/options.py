@@ -60,32 +60,6 @@ def out_option(default: Path) -> Callable[[Command], Command]:
     )
 
 
-runs_option = click.option(
-    "--runs",
-    type=click.Path(path_type=Path, dir_okay=False),
-    multiple=True,
-    help="Also take in the published runs of this file, as if they were the store's, which may be empty; "
-    "several times for several.",
-)
-
-studied_model_option = click.option(
-    "--model", help="Backbone; needed only where the store has studies of several."
-)
-
-report_out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build/report"),
-    show_default=True,
-    help="Folder of the report.",
-)
-
-trained_on_option = click.option(
-    "--train-language",
-    metavar="CODE",
-    help="Of the runs trained on this language, or these (en+de); default: en, or what was trained on last.",
-)
-
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on standard output and nothing else."
 )

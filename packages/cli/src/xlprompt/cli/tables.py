@@ -24,7 +24,7 @@ def show_sections(console: Console, sections: Sequence[Section], folder: Path) -
     """
     from xlprompt.data.whole_files import write_whole
     from xlprompt.studies.reports.page import Table, html_page, markdown_page
-    from xlprompt.studies.reports.summary import DocumentError
+    from xlprompt.studies.reports.publication.document import DocumentError
 
     for section in sections:
         show_tables(console, [part for part in section.content if isinstance(part, Table)])

@@ -1,6 +1,6 @@
 """`xlprompt data`: check what a folder holds and what is wrong with it, show examples of a source.
 
-The reading is done by `xlprompt.data`; this file picks what to show, and prints.
+The reading is done by `xlprompt.data`, `xlprompt.cli.shown_examples` picks what to show; this file prints.
 """
 
 from __future__ import annotations
@@ -8,26 +8,22 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from xlprompt.cli.groups import Commands
 from xlprompt.cli.options import json_option
+from xlprompt.cli.shown_examples import Item, choose, find_parts, on_one_line
+from xlprompt.data.how_many import how_many
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
-    from datasets import Dataset
     from rich.console import Console
     from rich.text import Text
 
-    from xlprompt.data import Source, Task
     from xlprompt.data.sources.check import FolderReport
 
 EXIT_PROBLEMS = 1
@@ -96,7 +92,7 @@ def _print_report(report: FolderReport) -> None:
         console.print(Text(f"{place}: {problem.message}. {problem.fix or ''}".rstrip(), style="red"))
     for warning in report.warnings:
         console.print(Text(f"Note: {warning}", style="yellow"))
-    console.print(f"{len(report.found)} data sets, {len(report.problems)} problems")
+    console.print(f"{how_many(len(report.found), 'data set')}, {how_many(len(report.problems), 'problem')}")
 
 
 @command.command("new", short_help="Write a first folder for a task of your own.")
@@ -169,8 +165,8 @@ def show(
 
     opened = open_source(source)
     codes = list(dict.fromkeys((languages or "").replace(",", " ").split()))
-    parts = _parts(opened, task_name, codes, split, every_language=as_markdown)
-    items = [item for task, there in parts for item in _items(opened, task, there, split, examples)]
+    parts = find_parts(opened, task_name, codes, split, every_language=as_markdown)
+    items = [item for task, there in parts for item in choose(opened, task, there, split, examples)]
     if as_markdown:
         click.echo(_page(items, source=opened.name, split=split, made_by=_command_line(ctx)), nl=False)
     elif as_json:
@@ -180,140 +176,7 @@ def show(
         _print_items(items)
 
 
-@dataclass(frozen=True)
-class _Item:
-    """An example in one language, or in several that say the same.
-
-    Attributes:
-        task: Its task.
-        id: Its id in the source.
-        rows: Language -> its row there, in the columns of `xlprompt.data.sources.rows.schema`.
-    """
-
-    task: Task
-    id: str
-    rows: dict[str, dict[str, Any]]
-
-    @property
-    def label(self) -> str:
-        """Name of its label; empty where words have their own, or an answer is a text in each language."""
-        kind = self.task.kind
-        return "" if kind.by_word or not kind.labeled else self._names(next(iter(self.rows)))[0]
-
-    def _names(self, code: str) -> list[str]:
-        answer = self.rows[code][self.task.columns[-1]]
-        if not self.task.kind.labeled:
-            return [each["text"] for each in answer]
-        return [self.task.labels[each] for each in self.task.kind.from_json(answer)]
-
-    def lines(self, code: str) -> dict[str, list[tuple[str, str]]]:
-        """Lines by name, each of a text or of words, with the tags that are not O; last, answers in texts."""
-        texts = [self.rows[code][column] for column in self.task.columns[:-1]]
-        names = self._names(code)
-        shown = dict(self.task.kind.shown(self.task, texts, names))
-        if not self.task.kind.labeled:
-            shown[self.task.fields[-1]] = [(" / ".join(dict.fromkeys(names)), "")]
-        return {
-            name: [(_on_one_line(text), "" if tag == "O" else tag) for text, tag in line]
-            for name, line in shown.items()
-        }
-
-    def to_dicts(self, split: str) -> list[dict[str, Any]]:
-        """A row a language, with names for labels."""
-        found = []
-        for code, row in self.rows.items():
-            place = {"task": self.task.name, "split": split, "language": code}
-            found.append(place | row | {self.task.columns[-1]: self.task.kind.to_json(self._names(code))})
-        return found
-
-
-def _parts(
-    source: Source, task_name: str | None, codes: list[str], split: str, *, every_language: bool
-) -> list[tuple[Task, list[str]]]:
-    """The tasks to show, and in which languages.
-
-    Raises:
-        DataError: There is no such task or language, or nothing of it in the source.
-    """
-    from xlprompt.data import TASKS, DataError, language, task
-
-    for code in codes:
-        language(code)
-    parts = []
-    offered: dict[str, None] = {}
-    for one in [task(task_name)] if task_name else TASKS.values():
-        there = list(source.languages(one, split))
-        offered |= dict.fromkeys(there)
-        if codes:
-            # Of a task asked for by name everything has to be there; the source words best what is missing.
-            there = codes if task_name else [code for code in codes if code in there]
-        elif not every_language:
-            there = there[:1]
-        if there:
-            parts.append((one, there))
-    missing = [code for code in codes if not any(code in there for _, there in parts)]
-    if missing or not parts:
-        message = f"no {split} split of {task_name or 'any task'}"
-        raise DataError(
-            f"{message} for {', '.join(map(repr, missing))}" if missing else message,
-            file=source.name,
-            fix=f"It has {' '.join(offered)}."
-            if offered
-            else "See what it holds: xlprompt data check FOLDER.",
-        )
-    return parts
-
-
-def _items(source: Source, task: Task, codes: list[str], split: str, number: int) -> list[_Item]:
-    from xlprompt.data.sources import MiniSource
-
-    loaded = {code: source.load(task, code, split) for code in codes}
-    keys = {code: _keys(task, rows) for code, rows in loaded.items()}
-    groups = [[code] for code in codes]
-    # Benchmarks of texts are translated. Those of tagged sentences have other sentences in every language,
-    # also where ids agree; only the bundled benchmark says the same everywhere.
-    if (not task.kind.by_word or isinstance(source, MiniSource)) and set.intersection(
-        *map(set, keys.values())
-    ):
-        groups = [codes]
-    items = []
-    for group in groups:
-        first = group[0]
-        shared = set.intersection(*(set(keys[code]) for code in group))
-        places = [place for place, key in enumerate(keys[first]) if key in shared]
-        kinds = _kinds(task, loaded[first])
-        for chosen in _varied([kinds[place] for place in places], number):
-            key = keys[first][places[chosen]]
-            rows = {code: loaded[code][keys[code].index(key)] for code in group}
-            items.append(_Item(task, rows[first]["id"], rows))
-    return items
-
-
-def _keys(task: Task, rows: Dataset) -> list[Hashable]:
-    """What a row has in common with its translations: its id, and the label of a whole example."""
-    if task.kind.by_word or not task.kind.labeled:
-        return list(rows["id"])
-    return list(zip(rows["id"], rows[task.columns[-1]], strict=True))
-
-
-def _kinds(task: Task, rows: Dataset) -> list[Hashable]:
-    """The set of each row's labels; nothing where answers are texts."""
-    if not task.kind.labeled:
-        return [None] * len(rows)
-    return [frozenset(task.kind.from_json(each)) for each in rows[task.columns[-1]]]
-
-
-def _varied(kinds: Iterable[Hashable], number: int) -> list[int]:
-    """Places of the first row of every kind, then of the second of every kind and so on; sorted."""
-    before: Counter[Hashable] = Counter()
-    ranked = []
-    for place, kind in enumerate(kinds):
-        ranked.append((before[kind], place))
-        before[kind] += 1
-    return sorted(place for _, place in sorted(ranked)[:number])
-
-
-def _print_items(items: Sequence[_Item]) -> None:
+def _print_items(items: Sequence[Item]) -> None:
     from rich.text import Text
 
     from xlprompt.evaluation.terminal import open_console
@@ -322,7 +185,7 @@ def _print_items(items: Sequence[_Item]) -> None:
     for number, item in enumerate(items):
         if number:
             console.print()
-        head = (item.task.name, _on_one_line(item.id), item.label)
+        head = (item.task.name, on_one_line(item.id), item.label)
         console.print(Text("  ".join(filter(None, head)), style="bold"))
         for code in item.rows:
             for place, line in enumerate(item.lines(code).values()):
@@ -343,12 +206,6 @@ def _print_line(console: Console, code: str, text: Text) -> None:
         console.print(Text(margin if number == 0 else " " * len(margin)) + line, soft_wrap=True)
 
 
-def _on_one_line(text: str) -> str:
-    from xlprompt.data.printable import printable
-
-    return printable(" ".join(text.split()))
-
-
 def _command_line(ctx: click.Context) -> str:
     """The command as it was called, on one line and without options that were left at their default."""
     words = ["xlprompt", "data", "show", ctx.params["source"]]
@@ -357,12 +214,12 @@ def _command_line(ctx: click.Context) -> str:
             continue
         if ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
             words += [option.opts[0]] if option.is_flag else [option.opts[0], str(ctx.params[option.name])]
-    return _on_one_line(shlex.join(words))
+    return on_one_line(shlex.join(words))
 
 
-def _page(items: Sequence[_Item], *, source: str, split: str, made_by: str) -> str:
+def _page(items: Sequence[Item], *, source: str, split: str, made_by: str) -> str:
     lines = [
-        f"# Examples of {_on_one_line(source)}",
+        f"# Examples of {on_one_line(source)}",
         "",
         f"Printed by `{made_by}`; do not edit.",
         "",
@@ -378,14 +235,14 @@ def _page(items: Sequence[_Item], *, source: str, split: str, made_by: str) -> s
             lines += ["", f"## {task}"]
         lines += [
             "",
-            f"### {_escaped(_on_one_line(item.id))}" + (f": {item.label}" if item.label else ""),
+            f"### {_escaped(on_one_line(item.id))}" + (f": {item.label}" if item.label else ""),
             "",
         ]
         lines += _table(item)
     return "\n".join(lines) + "\n"
 
 
-def _table(item: _Item) -> list[str]:
+def _table(item: Item) -> list[str]:
     from xlprompt.data import language
 
     columns = item.lines(next(iter(item.rows)))

@@ -23,6 +23,7 @@ import click
 
 from xlprompt.cli.options import json_option, mlruns_option
 from xlprompt.cli.said import in_width, say, wait
+from xlprompt.data.how_many import how_many
 
 EXIT_MISSING = 1
 DISTRIBUTIONS = (
@@ -165,7 +166,10 @@ def check_device() -> Finding:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     model = _processor()
     return Finding(
-        "device", "ok", f"CPU, {cores} cores, {torch.get_num_threads()} threads{model and f', {model}'}"
+        "device",
+        "ok",
+        f"CPU, {how_many(cores or 1, 'core')}, {how_many(torch.get_num_threads(), 'thread')}"
+        f"{model and f', {model}'}",
     )
 
 

@@ -19,6 +19,7 @@ from xlprompt.cli.options import (
     refuse_unused,
 )
 from xlprompt.cli.said import command_in_width, say, wait
+from xlprompt.data.how_many import how_many
 
 PEFT = "peft"
 PREDICTIONS = ("xtreme", "conll", "ud")
@@ -144,7 +145,7 @@ def _export_predictions(
         }
         click.echo(json.dumps(said, indent=2, ensure_ascii=False))
         return
-    say(f"{len(exported.files)} files in {folder}. Score them with")
+    say(f"{how_many(len(exported.files), 'file')} in {folder}. Score them with")
     click.echo(command_in_width(f"  {exported.command}"))
     for note in exported.notes:
         say(f"Note: {note}")

@@ -1,23 +1,17 @@
 """`xlprompt publish`: a study's results in a repository, so that others can read them and add to them.
 
-The work is done by `xlprompt.studies.reports.report`; this file names its options and says where the files
-are.
+The work is done by `xlprompt.studies.reports.report`, which `xlprompt.cli.study_report` calls; this file says
+where it is published.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from xlprompt.cli.options import (
-    mlruns_option,
-    report_out_option,
-    runs_option,
-    studied_model_option,
-    trained_on_option,
-)
-from xlprompt.cli.said import wait
+from xlprompt.cli.study_report import Publication, study_report_options, write_report
 
 _PAGES = Path("docs/results")
 
@@ -36,21 +30,8 @@ _PAGES = Path("docs/results")
 @click.option(
     "--replace", is_flag=True, help="Also where the folder holds runs or sections that would be lost."
 )
-@studied_model_option
-@report_out_option
-@runs_option
-@trained_on_option
-@mlruns_option
-def command(
-    folder: Path,
-    page: Path | None,
-    replace: bool,
-    model: str | None,
-    out: Path,
-    runs: tuple[Path, ...],
-    train_language: str | None,
-    mlruns: Path,
-) -> None:
+@study_report_options
+def command(folder: Path, page: Path | None, replace: bool, **options: Any) -> None:
     """Write figures, report.md and the runs they were made from to FOLDER, and a summary into a page.
 
     All of it is written, or nothing. What was published before is replaced where the new results have
@@ -61,24 +42,7 @@ def command(
       xlprompt publish experiments/results/mini
       xlprompt publish experiments/results/mini --runs experiments/results/mini/runs.jsonl.gz
     """
-    from xlprompt.studies.reports.given import require_runs
-    from xlprompt.training.machine.imports import quick_imports
-
-    require_runs(mlruns, runs)
     document = page or _PAGES / f"{folder.resolve().name}.md"
-    with wait("Comparing the runs, drawing the page"):
-        with quick_imports():
-            from xlprompt.studies.reports.report import report_study  # which waits for matplotlib
-
-        report = report_study(
-            mlruns,
-            out,
-            model,
-            train_language=train_language,
-            publish_in=folder,
-            document=document,
-            replace=replace,
-            published=runs,
-        )
+    report = write_report(**options, publication=Publication(folder, document, replace))
     for path in (report.page, report.text, folder, document):
         click.echo(path)

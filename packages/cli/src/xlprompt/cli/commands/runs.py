@@ -38,9 +38,12 @@ def command(
 ) -> None:
     """List the training runs of the store, newest first.
 
-    Scores are of the test set in percent: of the language trained on, and the mean of the others. A run is
-    named by what stands here: the first letters of its id (four or more), or task-method-model-seedN, as in
-    xnli-prompt-xglm-nano-seed0, which means the newest of several; "latest" is the newest that has finished.
+    Scores are of the test set in percent: of the language trained on, and the mean of the others. Runs of
+    an ablation have their variant's name.
+
+    A run is named by what stands here: the first letters of its id (four or more), or
+    task-method-model-seedN, as in xnli-prompt-xglm-nano-seed0, which means the newest of several; "latest"
+    is the newest that has finished.
 
     \b
     Examples:
@@ -70,9 +73,10 @@ def _table(runs: Sequence[ListedRun]) -> Table:
     from rich import box
     from rich.table import Table
 
+    has_variants = any(run.variant for run in runs)
     all_finished = all(run.state == "FINISHED" for run in runs)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)  # so that it fits 80 columns
-    for name in ("id", "task", "method", "model"):
+    for name in ("id", "task", "method", *(["variant"] if has_variants else []), "model"):
         table.add_column(name)
     for name in ("seed", "trained\non", "score", "zero-\nshot", "trained\n(%)", "begun"):
         table.add_column(name, justify="right")
@@ -84,6 +88,7 @@ def _table(runs: Sequence[ListedRun]) -> Table:
             run.run[:letters],
             run.task,
             run.method,
+            *((run.variant,) if has_variants else ()),
             run.model,
             str(run.seed),
             run.trained_on,

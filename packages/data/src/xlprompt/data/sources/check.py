@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import in_study_order
 from xlprompt.data.printable import printable
 from xlprompt.data.sources.folder import ambiguous, empty
@@ -112,7 +113,10 @@ class _Problems:
     def finish(self) -> list[Problem]:
         more = [
             Problem(
-                file, None, f"{count - MOST_PROBLEMS_A_FILE} further problems", "Mend those listed first."
+                file,
+                None,
+                how_many(count - MOST_PROBLEMS_A_FILE, "further problem"),
+                "Mend those listed first.",
             )
             for file, count in self.by_file.items()
             if count > MOST_PROBLEMS_A_FILE
@@ -203,7 +207,7 @@ def _read(part: Part, inventory: Inventory, problems: _Problems) -> _Content:
     files = tuple(_relative(path, inventory.root) for path in part.files)
     found = Found(*part.key, part.format, count, files, dict(skipped))
     again = [
-        f"{' '.join(part.key)}: {times:,} {'row repeats' if times == 1 else 'rows repeat'} another's {what}"
+        f"{' '.join(part.key)}: {how_many(times, 'row repeats', 'rows repeat')} another's {what}"
         for counted, what in ((ids, "id"), (texts if ids else ids, "texts"))
         if (times := sum(counted.values()) - len(counted))
     ]
@@ -229,8 +233,8 @@ def _quoted(found: Found, ids: list[str]) -> list[str]:
     if not ids:
         return []
     return [
-        f"{', '.join(found.files)}: {len(ids)} rows look quoted as in CSV, with doubled quotation marks, "
-        f"the first with the id {printable(ids[0])}; they are read as they are"
+        f"{', '.join(found.files)}: {how_many(len(ids), 'row looks', 'rows look')} quoted as in CSV, with "
+        f"doubled quotation marks, the first with the id {printable(ids[0])}; they are read as they are"
     ]
 
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.files import read_lines, write_json_lines
+from xlprompt.data.how_many import how_many
 from xlprompt.data.strict_json import Strict, parse
 from xlprompt.data.tasks import KINDS
 from xlprompt.data.tasks.kinds.kind import Answers, Kind
@@ -209,7 +210,9 @@ def load_predictions(path: str | Path) -> SavedPredictions:
         raise DataError(f"not as it was written ({error})", file=path, line=line, fix=_AGAIN) from error
     if len(ids) != header.examples:
         raise DataError(
-            f"the header announces {header.examples} examples, {len(ids)} are there", file=path, fix=_AGAIN
+            f"the header announces {how_many(header.examples, 'example')}, {len(ids)} are there",
+            file=path,
+            fix=_AGAIN,
         )
     return SavedPredictions(
         task=header.task,

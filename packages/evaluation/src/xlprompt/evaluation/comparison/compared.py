@@ -188,6 +188,10 @@ class TaskComparison:
             return [Part(scale, ours[0] - theirs[0], ours[1] - theirs[1])]
         return [Part(scale, *ours), Part(-scale, *theirs)]
 
+    def by_seed(self) -> dict[str, np.ndarray]:
+        """The method minus the baseline by language, `[seeds]`, in points; of paired seeds."""
+        return {code: self.method.values[code] - self.baseline.values[code] for code in self.examples}
+
     def smallest(self, languages: Sequence[str]) -> int:
         """Number of examples of the language that has fewest."""
         return min(self.examples[code] for code in languages)

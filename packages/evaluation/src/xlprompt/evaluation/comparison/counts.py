@@ -17,6 +17,7 @@ import numpy as np
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.fingerprints import fingerprint_of
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import in_study_order
 from xlprompt.data.tasks import task as task_row
 from xlprompt.data.tasks.task_type import Task
@@ -346,7 +347,9 @@ def _check_same_examples(
         ("gold", saved.gold, reference.gold),
     )
     if len(saved.ids) != len(reference.ids):
-        problem = f"{len(saved.ids)} examples here, {len(reference.ids)} in {reference_place.name}"
+        problem = (
+            f"{how_many(len(saved.ids), 'example')} here, {len(reference.ids)} in {reference_place.name}"
+        )
         raise DataError(problem, file=place.name, fix=fix)
     for column, ours, theirs in columns:
         for example, (left, right) in enumerate(zip(ours, theirs, strict=True)):

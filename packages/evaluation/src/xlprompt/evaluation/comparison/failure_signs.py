@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.compared import LEVEL, Comparison, Difference, MethodScore
 from xlprompt.evaluation.comparison.learning import LanguageCurves, falls_of, noticeable
@@ -279,7 +280,7 @@ def _falling_in_training(comparison: Comparison, runs: Sequence[RunFacts]) -> It
         absent="",
     )
     seen = [
-        f"{name} {other} ({falls} of {seeds} seeds)"
+        f"{name} {other} ({falls} of {how_many(seeds, 'seed')})"
         for name, shares in lasting.items()
         for other, (falls, seeds) in shares.items()
         if falls >= 2 and 2 * falls > seeds

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from types import TracebackType
 from typing import IO, Self
 
+from xlprompt.data.how_many import how_many
 from xlprompt.studies.executors.executor import JobReport, Outcome, visible_gpus
 from xlprompt.studies.executors.fork_server import ForkServer, WorkerProcess, begun_from_nothing
 from xlprompt.studies.executors.settings import ExecutorSettings
@@ -53,8 +54,8 @@ class LocalExecutor:
     def description(self) -> str:
         """Such as `2 processes of 1 thread`."""
         workers, threads = self.workers, self._settings.threads
-        place = f" on {len(self._gpus)} GPU{'s' * (len(self._gpus) > 1)}" if self._gpus else ""
-        return f"{workers} process{'es' * (workers > 1)} of {threads} thread{'s' * (threads > 1)}{place}"
+        place = f" on {how_many(len(self._gpus), 'GPU')}" if self._gpus else ""
+        return f"{how_many(workers, 'process', 'processes')} of {how_many(threads, 'thread')}{place}"
 
     def __enter__(self) -> Self:
         """Nothing to get ready."""
@@ -137,7 +138,7 @@ class InProcessExecutor:
     @property
     def description(self) -> str:
         """That it is this process."""
-        return f"this process, {self._threads} thread{'s' * (self._threads > 1)}"
+        return f"this process, {how_many(self._threads, 'thread')}"
 
     def __enter__(self) -> Self:
         """Nothing to get ready."""

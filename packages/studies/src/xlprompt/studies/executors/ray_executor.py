@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from xlprompt.data.how_many import how_many
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.executors.executor import JobReport, Outcome, visible_gpus
 from xlprompt.studies.executors.local import Supervisor
@@ -103,8 +104,8 @@ class RayExecutor:
         if cells < 1:
             self._ray.shutdown()
             raise StudyError(
-                f"a cell takes {self._settings.threads} CPUs and {self._gpus:g} GPUs, and the cluster has "
-                f"{there.get('CPU', 0):g} and {there.get('GPU', 0):g}. Lower executor.threads or "
+                f"a cell takes {how_many(self._settings.threads, 'CPU')} and {self._gpus:g} GPUs, and the "
+                f"cluster has {there.get('CPU', 0):g} and {there.get('GPU', 0):g}. Lower executor.threads or "
                 "executor.gpus"
             )
         self.workers = cells

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from xlprompt.data.how_many import how_many
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.executors import slurm_queue
 from xlprompt.studies.executors.executor import JobReport, Outcome
@@ -268,8 +269,9 @@ class SlurmExecutor:
             sent.job,
             "failed",
             error=f"Slurm never begins the job ({state.reason}): its partition has no node of "
-            f"{self._cpus} CPUs, this memory, these GPUs or {self._settings.slurm.minutes} minutes. Lower "
-            "executor.slurm, or name another partition",
+            f"{how_many(self._cpus, 'CPU')}, this memory, these GPUs or "
+            f"{how_many(self._settings.slurm.minutes, 'minute')}. Lower executor.slurm, or name another "
+            "partition",
         )
 
     def _pass_on_stops(self) -> None:

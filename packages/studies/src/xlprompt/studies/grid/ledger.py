@@ -1,26 +1,25 @@
 """What the MLflow store knows about the cells of a study, and the runs that stand for whole groups.
 
-A cell's run carries the cell's and the group's fingerprint as tags, and is a child of the group's run. Who
-works on a cell or a group holds a lock in the store's folder, which the system takes back when a process
-dies; so a run that is called RUNNING and whose lock is free was killed, and is given its true state here.
+A cell's run carries the cell's and the group's fingerprint as tags, and is a child of the group's run. A run
+that is called RUNNING and whose lock is free was killed, and is given its true state here.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.cells import Cell, Group
 from xlprompt.studies.grid.over_seeds import as_metrics, summarize
 from xlprompt.studies.grid.own_tasks import learn_own_tasks
+from xlprompt.studies.locks import StudyLocks
 from xlprompt.training.machine.process_identity import this_process
 from xlprompt.training.store.database import (
     MAX_TAG,
@@ -30,8 +29,8 @@ from xlprompt.training.store.database import (
     store_exists,
 )
 from xlprompt.training.store.interrupted import remove_leftovers
-from xlprompt.training.store.labels import NOTE_TAG, run_params
-from xlprompt.training.store.metric_names import SCORE, TOTAL_SECONDS
+from xlprompt.training.store.labels import NOTE_TAG, PARENT_TAG, VARIANT_TAG, run_params
+from xlprompt.training.store.metric_names import SCORE, TOTAL_SECONDS, predictions_folder
 from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.shared.fetched import is_local, local_path, run_folder
 from xlprompt.training.store.shared.server import experiment_name, is_of_others, tracking_server
@@ -40,13 +39,12 @@ from xlprompt.training.store.training_state import saved_steps
 
 CELL_TAG = "cell_fingerprint"
 GROUP_TAG = "group_fingerprint"
-PARENT_TAG = "mlflow.parentRunId"  # by which MLflow shows a run under another
 RUN_TAG = "run_fingerprint"  # of a run that no study has begun: the fingerprint of the cell that it is
 SUPERSEDED_TAG = "superseded_cell"
-VARIANT_TAG = "variant"  # of a group that no study but an ablation has asked for
 PARENT_JOB = "study"
 KILLED = "the process was killed before it could say so"
 
+_SHARE = "trainable_percent"  # a parameter that a run has when its model is there
 _PAGE = 500  # runs in one answer of the store
 
 
@@ -105,6 +103,7 @@ class Ledger:
             writing: False opens one that must be there, and what writes is opened when it is needed.
         """
         self._store = store
+        self.locks = StudyLocks(store)
         if writing:
             _ = self._client  # which makes the store where there is none
         # Of a folder's own store sqlite itself reads: MLflow takes ten times as long for a thousand runs.
@@ -160,15 +159,18 @@ class Ledger:
         condition = f"attributes.status = 'FINISHED' and tags.job = '{PARENT_JOB}'"
         return {run.data.tags[GROUP_TAG] for run in self._search(tasks, condition)}
 
-    def predictions(self, run_id: str, alignment: str = "none") -> dict[str, Path]:
+    def predictions(
+        self, run_id: str, kind: str = "none", sentences: int | None = None, layer: int | None = None
+    ) -> dict[str, Path]:
         """Files of a run's test predictions by language; none where it kept none.
 
         Args:
             run_id: The run.
-            alignment: With which kind of alignment.
+            kind: With which kind of alignment; see `KeptPredictions` for this and the others.
+            sentences: Of how many sentences.
+            layer: At which decoder layer.
         """
-        name = "predictions" if alignment == "none" else f"predictions-{alignment}"
-        folder = self.artifacts(run_id) / name
+        folder = self.artifacts(run_id) / predictions_folder(kind, sentences, layer)
         return {path.name.split(".")[0]: path for path in sorted(folder.glob("*.test.jsonl.gz"))}
 
     def scored_runs(self, tasks: Sequence[str]) -> list[CellRun]:
@@ -209,7 +211,7 @@ class Ledger:
                     continue
                 if self.is_of_others(run.info.run_id):
                     continue
-                lock = self._lock(kind, run.data.tags[tag])
+                lock = self.locks.of(kind, run.data.tags[tag])
                 try:
                     lock.acquire(timeout=0)
                 except Timeout:
@@ -312,6 +314,9 @@ class Ledger:
             metrics = [Metric(name, value, now, step) for name, value in figures.items()]
             for first in range(0, len(metrics), _PAGE):
                 self._client.log_batch(run_id, metrics=metrics[first : first + _PAGE], synchronous=True)
+        shares = [run.params[_SHARE] for run in runs if _SHARE in run.params]  # they differ in the seed alone
+        if shares and _SHARE not in self._client.get_run(run_id).data.params:
+            self._client.log_param(run_id, _SHARE, shares[0])
         if state == "FINISHED":
             self.remove_tag(run_id, "error")  # what an earlier attempt ended by
         self.end(run_id, state, error)
@@ -326,51 +331,6 @@ class Ledger:
         """Take a tag away from a run that may have it."""
         if tag in self._client.get_run(run_id).data.tags:
             self._client.delete_tag(run_id, tag)
-
-    @contextmanager
-    def working_on_group(self, group: Group) -> Iterator[None]:
-        """Hold a group's lock.
-
-        Raises:
-            StudyError: Another process holds it.
-        """
-        lock = self._lock("group", group.fingerprint)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise StudyError(
-                f"{self._store}: another process is at work on {group.name} with these very values. Wait for "
-                "it to end, or stop it, and call again"
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-    @contextmanager
-    def working_on_cell(self, fingerprint: str, *, timeout: float) -> Iterator[None]:
-        """Hold a cell's lock, waiting for a process that is about to end.
-
-        Raises:
-            StudyError: Another process still held it after `timeout` seconds.
-        """
-        lock = self._lock("cell", fingerprint)
-        try:
-            lock.acquire(timeout=timeout)
-        except Timeout:
-            raise StudyError(
-                f"{self._store}: another process is at work on this cell and did not end within "
-                f"{timeout:.0f} seconds. Wait for it or stop it, and call again"
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _lock(self, kind: str, fingerprint: str) -> FileLock:
-        folder = self._store / "study-locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{kind}-{fingerprint[:24]}.lock")
 
     def _search(self, tasks: Sequence[str], condition: str) -> list[Any]:
         """Runs of the tasks' experiments, newest first; none where an experiment does not exist yet."""

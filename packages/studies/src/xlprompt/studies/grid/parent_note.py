@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import language, resource_order
 from xlprompt.evaluation.comparison.statistics import Spread
 from xlprompt.studies.grid.ledger import Ledger
@@ -42,7 +43,7 @@ def parent_note(result: GroupResult, results: Sequence[GroupResult]) -> str:
     variant = f", {result.group.variant}" if result.group.variant else ""
     about = (
         f"`{result.group.task}` by `{result.group.method}`{variant} on `{name}`: {len(result.seeds)} of "
-        f"{len(result.group.cells)} seeds, trained on {'+'.join(recipe.data.train_languages)}."
+        f"{how_many(len(result.group.cells), 'seed')}, trained on {'+'.join(recipe.data.train_languages)}."
     )
     figures = (
         (language(recipe.data.train_language).name, result.trained_on),

@@ -17,6 +17,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from xlprompt.data.how_many import how_many
 from xlprompt.studies.grid.cells import Cell, Group
 from xlprompt.studies.grid.ledger import CELL_TAG, GROUP_TAG, RUN_TAG, SUPERSEDED_TAG, CellRun
 from xlprompt.studies.grid.run_params import has_curve
@@ -190,7 +191,7 @@ def plan_table(plan: Plan) -> Table:
 def plan_line(plan: Plan, workers: int, where: str) -> str:
     """The plan in a sentence or two."""
     counts = (
-        f"{len(plan.cells)} {'cell' if len(plan.cells) == 1 else 'cells'}: {plan.count('done')} done, "
+        f"{how_many(len(plan.cells), 'cell')}: {plan.count('done')} done, "
         f"{plan.count('resume')} to resume, {plan.count('run')} to run"
     )
     if not plan.to_do:

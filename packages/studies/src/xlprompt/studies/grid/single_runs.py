@@ -111,6 +111,6 @@ def count_in_reports(recipe: Recipe, store: Path, run_id: str) -> None:
     cell = Cell(recipe.task, recipe.method, recipe.seed, recipe, path, shared, fingerprint)
     group = Group(recipe.task, recipe.method, recipe.model, shared, (cell,))
     ledger = Ledger(store)
-    with ledger.working_on_group(group):
+    with ledger.locks.working_on_group(group.fingerprint, group.name):
         ledger.take_in(ledger.get(run_id), cell, group)
         ledger.close_parent(group, "FINISHED")

@@ -139,7 +139,7 @@ def run_study(
                 group for group in groups if any(each.cell.group == group.fingerprint for each in plan.to_do)
             ]
             for group in busy:
-                locks.enter_context(ledger.working_on_group(group))
+                locks.enter_context(ledger.locks.working_on_group(group.fingerprint, group.name))
             executor = locks.enter_context(make_executor(grid.executor, address=address))
             _print_plan(plan, grid, executor.workers, executor.description, console)
             if force:
@@ -334,7 +334,7 @@ def _take_in_single_runs(plan: Plan, ledger: Ledger) -> None:
     for each in plan.cells:
         if each.state == "done" and each.run is not None and CELL_TAG not in each.run.tags:
             group = next(group for group in plan.groups if each.cell in group.cells)
-            with ledger.working_on_group(group):
+            with ledger.locks.working_on_group(group.fingerprint, group.name):
                 ledger.take_in(each.run, each.cell, group)
 
 

@@ -105,7 +105,7 @@ def run_job(job: CellJob, report: Report, console: Console) -> str:
         assert result is not None  # a cell is one process, so it is the first
         return result.run_id
 
-    with ledger.working_on_cell(job.fingerprint, timeout=LOCK_SECONDS):
+    with ledger.locks.working_on_cell(job.fingerprint, timeout=LOCK_SECONDS):
         all_runs = ledger.runs_of_cell(job.task, job.fingerprint)
         runs = [run for run in all_runs if has_curve(run, recipe)]
         finished = next((run for run in runs if run.status == "FINISHED"), None)

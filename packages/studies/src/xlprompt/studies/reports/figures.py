@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import in_study_order, language, resource_order
 from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.statistics import Spread
@@ -131,7 +132,7 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]],
                 mean,
                 **line_style(style),
                 markersize=4,
-                label=f"{method} ({len(scores)} seed{'s' if len(scores) > 1 else ''})",
+                label=f"{method} ({how_many(len(scores), 'seed')})",
             )
             if len(scores) > 1 and len(curves) <= _BANDS:
                 sd = scores.std(axis=0, ddof=1)

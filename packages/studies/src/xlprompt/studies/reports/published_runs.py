@@ -20,6 +20,7 @@ from pydantic import Field, field_validator
 from xlprompt.data import TASKS
 from xlprompt.data.errors import DataError
 from xlprompt.data.files import read_lines, write_json_lines
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import language
 from xlprompt.data.strict_json import Strict, parse
 from xlprompt.data.tasks import register
@@ -287,7 +288,7 @@ def read_published(path: Path) -> PublishedRuns:
     if header is None:
         raise DataError("empty", file=path, fix=FIX)
     if len(runs) != header.runs:
-        problem = f"the first line announces {header.runs} runs, {len(runs)} are there"
+        problem = f"the first line announces {how_many(header.runs, 'run')}, {len(runs)} are there"
         raise DataError(problem, file=path, fix=FIX)
     if unanswered := header.tasks.keys() - {run.tags["task"] for run, _ in answers}:
         problem = f"the first line has the task {min(unanswered)}, and no run its answers"
@@ -365,43 +366,3 @@ def _task_runs(
         for code, language in of_task.languages.items()
     }
     return TaskRuns(name, of_task.metric, of_task.split, tuple(_key(run) for run, _ in own), languages)
-
-
-class PublicationError(RuntimeError):
-    """Results that are not published, since others would be lost; the message says which, and what to do."""
-
-
-def refuse_loss(folder: Path, new: PublishedRuns) -> None:
-    """Raise where the folder holds runs, by task, method and seed, or sections that the new results have not.
-
-    Raises:
-        PublicationError: It does.
-        DataError: Its file of runs is damaged.
-    """
-    file = folder / RUNS
-    if not file.exists():
-        if not folder.exists() or not any(folder.iterdir()):
-            return
-        lost = ["a report without its runs"]
-    else:
-        old = read_published(file)
-        lost = [] if old.model == new.model else [f"results of {old.model}"]
-        kept = _seeds(new)
-        for cell, seeds in _seeds(old).items():
-            if gone := sorted(seeds - kept.get(cell, set())):
-                lost.append(f"{cell}, seed{'s' if len(gone) > 1 else ''} {', '.join(map(str, gone))}")
-        lost += [f"the section {name}" for name in old.sections if name not in new.sections]
-    if lost:
-        raise PublicationError(
-            f"{folder}: holds what these results have not: {'; '.join(lost)}. Take its runs in as well with "
-            f"--runs {file} (make: RUNS={file}), name another folder, or lose them with --replace (make: "
-            "ARGS=--replace)"
-        )
-
-
-def _seeds(published: PublishedRuns) -> dict[str, set[int]]:
-    """Seeds by task and method."""
-    seeds: dict[str, set[int]] = {}
-    for run in published.runs:
-        seeds.setdefault(f"{run.tags['task']} {run.tags['method']}", set()).add(int(run.params["seed"]))
-    return seeds

@@ -30,7 +30,9 @@ from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.given import REMEDY
 from xlprompt.studies.reports.mistakes.section import NAME as MISTAKES
 from xlprompt.studies.reports.mistakes.section import mistakes_section
-from xlprompt.studies.reports.published_runs import RUNS, PublishedRuns, refuse_loss, write_published
+from xlprompt.studies.reports.publication.document import DocumentError
+from xlprompt.studies.reports.publication.loss import refuse_loss
+from xlprompt.studies.reports.published_runs import RUNS, PublishedRuns, write_published
 from xlprompt.studies.reports.selection import (
     BASELINE,
     HEAD,
@@ -42,7 +44,7 @@ from xlprompt.studies.reports.selection import (
 )
 from xlprompt.studies.reports.sources import RunSource, open_runs
 from xlprompt.studies.reports.study_page import write_study_report
-from xlprompt.studies.reports.summary import DocumentError, publish
+from xlprompt.studies.reports.summary import publish
 from xlprompt.training.store.metric_names import (
     LOSS_AFTER,
     LOSS_BEFORE,

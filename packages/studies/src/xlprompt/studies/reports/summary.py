@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -26,14 +26,11 @@ from xlprompt.studies.reports.figures import heat_map
 from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.methods_section import SHARE_TITLE, share_figure
 from xlprompt.studies.reports.page import Section, Table, inline, markdown_table
+from xlprompt.studies.reports.publication.document import DocumentError, replace_sections
 from xlprompt.studies.reports.published_runs import RUNS
 from xlprompt.studies.reports.wording import difference, seed_numbers
 
 _FIGURE, _METHODS, _REPORT = "differences.svg", "methods.svg", "report.md"
-
-
-class DocumentError(ValueError):
-    """A document that has no place for the results, or cannot be written; the message says what to do."""
 
 
 def summary(findings: StudyFindings) -> str:
@@ -150,54 +147,6 @@ def _links(
         "from what the runs answered, without the store."
     )
     return "\n\n".join([*(f"![{title}]({path}/{name})" for name, (title, _) in pictures.items()), more])
-
-
-def replace_sections(
-    document: Path,
-    texts: Mapping[str, str],
-    *,
-    optional: Collection[str] = (),
-    at_once: Callable[[], None] = lambda: None,
-) -> None:
-    """Put each text between `<!-- NAME begin -->` and `<!-- NAME end -->`, all of them or none.
-
-    Args:
-        document: A Markdown file.
-        texts: By name.
-        optional: Names that the document need not have.
-        at_once: What is done when the new document is ready; where it fails, the old one stays.
-
-    Raises:
-        DocumentError: The document is missing, or the two comments of a name are not there once each, in this
-            order.
-    """
-    try:
-        content = document.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
-        required = [name for name in texts if name not in optional]
-        lines = ", ".join(f"'<!-- {name} {end} -->'" for name in required for end in ("begin", "end"))
-        fix = f". Write it, with the lines {lines}" if isinstance(error, FileNotFoundError) else ""
-        raise DocumentError(f"{document}: cannot be read ({reason}){fix}") from error
-    for name, text in texts.items():
-        begin, end = f"<!-- {name} begin -->\n", f"<!-- {name} end -->\n"
-        if name in optional and begin not in content and end not in content:
-            continue
-        before, first, rest = content.partition(begin)
-        _, second, after = rest.partition(end)
-        if not first or not second or begin in rest or end in before + after:
-            raise DocumentError(
-                f"{document}: has no place for these results. Write the lines '{begin.strip()}' and "
-                f"'{end.strip()}' where they should stand, once"
-            )
-        content = f"{before}{begin}{text}{end}{after}"
-    new = document.with_name(f".{document.name}.new")
-    try:
-        new.write_text(content, encoding="utf-8")
-        at_once()
-        new.replace(document)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _metrics(comparison: Comparison) -> str:

@@ -20,6 +20,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import language
 from xlprompt.data.whole_files import write_whole
 from xlprompt.evaluation.style import any_letter
@@ -55,7 +56,7 @@ def trials_table(trials: Sequence[Trial], metric: str, keys: Sequence[str]) -> T
         title="Trials",
         caption=f"Development {metric} in percent ± standard error over its examples, best evaluation of a "
         "trial. A trial that was cut short has the step in brackets."
-        + (f" {left_out} more are left out." if left_out > 0 else ""),
+        + (f" {how_many(left_out, 'more is', 'more are')} left out." if left_out > 0 else ""),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,

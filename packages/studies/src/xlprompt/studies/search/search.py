@@ -19,6 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
+from xlprompt.data.how_many import how_many
 from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.terminal import offer
 from xlprompt.studies.executors.choose import make_executor
@@ -203,8 +204,10 @@ def _say_outcome(
         write_best(best, search, found)
         offer(console, "Train it", f"xlprompt train {shlex.quote(str(best))}")
     elif running := sum(each.state == "running" for each in found):
-        are = "trials are" if running > 1 else "trial is"
-        console.print(f"{running} {are} still running elsewhere; whoever ends the last one sums up.")
+        console.print(
+            f"{how_many(running, 'trial is', 'trials are')} still running elsewhere; "
+            "whoever ends the last one sums up."
+        )
 
 
 def _close(
@@ -242,7 +245,7 @@ def plan_text(search: AskedSearch, trials: SearchTrials) -> str:
     left = trials.budget - len(known)
     steps = search.recipe.schedule.steps
     lines = [
-        f"Search {search.title}: {trials.budget} trials of {steps} steps at most; "
+        f"Search {search.title}: {how_many(trials.budget, 'trial')} of {how_many(steps, 'step')} at most; "
         f"{len(known) - running} done, "
         + (f"{running} running elsewhere, " if running else "")
         + f"{left} to run"
@@ -250,9 +253,7 @@ def plan_text(search: AskedSearch, trials: SearchTrials) -> str:
     if left:
         seconds = whole_seconds(known)
         executor = search.settings.executor
-        workers = (
-            f"{executor.workers or 1} at a time, {executor.threads} thread{'s' * (executor.threads > 1)} each"
-        )
+        workers = f"{executor.workers or 1} at a time, {how_many(executor.threads, 'thread')} each"
         lines[0] += f", {workers}"
         if seconds:
             whole = [statistics.median(seconds)] * left

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from xlprompt.data.encoding.batches import lengths_in_training, shared_rows, training_steps
 from xlprompt.data.encoding.encode import Encoded
+from xlprompt.data.how_many import how_many
 from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.processes import Processes
 from xlprompt.evaluation.waiting import waiting
@@ -107,10 +108,11 @@ def plan_table(run: TrainingRun, expected: CostEstimate, once: ReadOnce, a_point
         "trainable": _trainable(run.budget),
         "data": f"{setup.source.name}: {'+'.join(recipe.data.train_languages)}, "
         f"{run.train.record.examples:,} training and {developed:,} development examples",
-        "test": f"{len(run.languages)} languages: {' '.join(run.languages)}",
-        "training": f"{schedule.steps:,} steps of {schedule.batch_size} sequences ({_epochs(epochs)}), "
-        f"development score every {schedule.evaluate_every}",
-        "device": f"{environment.device} ({environment.cpu}, {environment.cores} cores), {recipe.precision}",
+        "test": f"{how_many(len(run.languages), 'language')}: {' '.join(run.languages)}",
+        "training": f"{how_many(schedule.steps, 'step')} of {how_many(schedule.batch_size, 'sequence')} "
+        f"({_epochs(epochs)}), development score every {schedule.evaluate_every}",
+        "device": f"{environment.device} ({environment.cpu}, {how_many(environment.cores, 'core')}), "
+        f"{recipe.precision}",
         "engine": f"{run.engine}; {_processes(setup.processes)}",
         "estimate": f"{duration(expected.train_seconds)} of training, "
         f"{duration(expected.development_seconds)} of development scores, "
@@ -124,8 +126,8 @@ def plan_table(run: TrainingRun, expected: CostEstimate, once: ReadOnce, a_point
     if run.alignment:
         aligned = run.alignment.languages
         rows["alignment"] = (
-            f"loss of weight {recipe.alignment_loss.weight:g}, unlabelled text of {len(aligned)} "
-            f"languages: {' '.join(aligned)}"
+            f"loss of weight {recipe.alignment_loss.weight:g}, unlabelled text of "
+            f"{how_many(len(aligned), 'language')}: {' '.join(aligned)}"
         )
     if run.curve and (every := recipe.evaluation.curve_every) is not None:
         points = len(curve_steps(schedule.steps, every))

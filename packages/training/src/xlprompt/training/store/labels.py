@@ -14,6 +14,12 @@ COMMIT_TAG = "mlflow.source.git.commit"
 NOTE_TAG = "mlflow.note.content"
 """By which MLflow shows a run's description."""
 
+PARENT_TAG = "mlflow.parentRunId"
+"""By which MLflow shows a run under another."""
+
+VARIANT_TAG = "variant"
+"""Of the run over seeds that no study but an ablation has asked for, how the ablation calls it."""
+
 TASK_DEFINITION_TAG = "task_definition"
 """Of runs of the user's own tasks, what the task is: a report needs no folder."""
 

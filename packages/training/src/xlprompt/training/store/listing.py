@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from xlprompt.models import absolute_name, short_name
 from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.training.store.database import open_reader, our_experiments, store_errors, store_exists
 from xlprompt.training.store.find import name_of
+from xlprompt.training.store.labels import PARENT_TAG, VARIANT_TAG
 from xlprompt.training.store.metric_names import BEST_STEP, MEAN_ZERO_SHOT, best_score, score_name
 from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.tracker import TrackingError
@@ -29,6 +30,7 @@ class ListedRun:
         state: MLflow's word: RUNNING, FINISHED, FAILED or KILLED.
         task: What it was trained for.
         method: What was trained.
+        variant: How the ablation that it belongs to calls it; empty for other runs.
         model: The backbone's name.
         seed: Its seed.
         trained_on: The language trained on.
@@ -44,6 +46,7 @@ class ListedRun:
     state: str
     task: str
     method: str
+    variant: str
     model: str
     seed: int
     trained_on: str
@@ -84,28 +87,40 @@ def list_runs(
         )
     client = open_reader(store)
     found: list[ListedRun] = []
+    parents: list[str] = []
+    # MLflow's filters have no way to write a quote, and no task or method has one.
+    wanted = {"job": "train", "task": task, "method": method}
+    tags = {key: value.replace("'", "") for key, value in wanted.items() if value}
+    condition = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
     with store_errors(store):
-        for run in _runs(client, store, {"task": task, "method": method}, limit):
+        experiments = list(our_experiments(client, store).values())
+        for run in _pages(client, experiments, condition, min(limit or _PAGE, _PAGE)):
             tags = run.data.tags
             if model is None or tags.get("model") in (model, absolute_name(model)) or _short(run) == model:
                 found.append(_listed(run))
+                parents.append(tags.get(PARENT_TAG, ""))
             if len(found) == limit:
                 break
-    return found
+        variants = _variants(client, experiments) if any(parents) else {}
+    return [
+        replace(run, variant=variants.get(parent, "")) for run, parent in zip(found, parents, strict=True)
+    ]
 
 
-def _runs(client: Reader, store: Path, wanted: dict[str, str | None], limit: int | None) -> Iterator[Any]:
-    """Training runs of all experiments, page by page."""
-    experiments = list(our_experiments(client, store).values())
-    # MLflow's filters have no way to write a quote, and no task or method has one.
-    tags = {"job": "train", **{key: value.replace("'", "") for key, value in wanted.items() if value}}
-    condition = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
+def _variants(client: Reader, experiments: list[str]) -> dict[str, str]:
+    """How ablations call the runs that stand for their variants, by id."""
+    found = _pages(client, experiments, f"tags.{VARIANT_TAG} LIKE '_%'", _PAGE)
+    return {run.info.run_id: run.data.tags[VARIANT_TAG] for run in found}
+
+
+def _pages(client: Reader, experiments: list[str], condition: str, size: int) -> Iterator[Any]:
+    """Runs of the experiments, newest first, page by page."""
     token: str | None = None
     while True:
         page = client.search_runs(
             experiments,
             condition,
-            max_results=min(limit or _PAGE, _PAGE),
+            max_results=size,
             order_by=["attributes.start_time DESC"],
             page_token=token,
         )
@@ -126,6 +141,7 @@ def _listed(run: Any) -> ListedRun:
         state=run.info.status,
         task=tags.get("task", ""),
         method=tags.get("method", ""),
+        variant="",  # which its parent knows
         model=_short(run),
         seed=int(params.get("seed", 0)),
         trained_on=trained,

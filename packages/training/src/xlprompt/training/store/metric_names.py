@@ -6,6 +6,9 @@ language; `score_name` is one of these, for who reads them.
 
 from __future__ import annotations
 
+import re
+from typing import NamedTuple
+
 TRAIN_LOSS = "train/loss"
 TRAIN_RATE = "train/learning_rate"
 TRAIN_SPEED = "train/tokens_per_second"
@@ -73,19 +76,43 @@ def swept_mean(metric: str, kind: str, swept: str, split: str = "test") -> str:
     return f"{split}-{kind}/{metric}/{MEAN_ZERO_SHOT}_by_{swept}"
 
 
-def predictions_folder(kind: str, sentences: int | None = None, layer: int | None = None) -> str:
-    """The folder of a run's predictions.
+class KeptPredictions(NamedTuple):
+    """Which of a run's predictions a folder holds.
 
-    Args:
+    Attributes:
         kind: Kind of alignment, or `none`.
         sentences: Of one of several alignments that were scored at once; None for the one that counts.
         layer: Its decoder layer; None for what the head reads.
     """
+
+    kind: str
+    sentences: int | None = None
+    layer: int | None = None
+
+
+_KEPT = re.compile(r"predictions-([a-z_]+)(?:-(head|[0-9]+)-([0-9]+))?")
+
+
+def predictions_folder(kind: str, sentences: int | None = None, layer: int | None = None) -> str:
+    """The folder of a run's predictions, by the fields of `KeptPredictions`; `kept_in` reads it."""
     if kind == "none":
         return "predictions"
     if sentences is None:
         return f"predictions-{kind}"
     return f"predictions-{kind}-{'head' if layer is None else layer}-{sentences}"
+
+
+def kept_in(folder: str) -> KeptPredictions | None:
+    """What a folder among a run's artifacts holds, by its name; None where that is no predictions."""
+    if folder == predictions_folder("none"):
+        return KeptPredictions("none")
+    match = _KEPT.fullmatch(folder)
+    if match is None:
+        return None
+    kind, place, sentences = match.groups()
+    if place is None:
+        return KeptPredictions(kind)
+    return KeptPredictions(kind, int(sentences), None if place == "head" else int(place))
 
 
 def curve_score(metric: str, what: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import copysign
 
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.statistics import Estimate, Spread
 from xlprompt.studies.analyses.ablation.brief import brief_table
@@ -168,7 +169,7 @@ def ablation_answer(ablation: Ablation) -> str:
     counts = ", ".join(f"{rulings.count(ruling)} {ruling}" for ruling in ("better", "worse", "undecided"))
     name, highest = max(known, key=lambda each: each[1].value)
     return (
-        f"{what}: of {len(known)} {'variant' if len(known) == 1 else 'variants'} beside {first.name}, "
+        f"{what}: of {how_many(len(known), 'variant')} beside {first.name}, "
         f"{counts} in the mean over other languages. "
         f"Highest: {compared(name, first.name, highest)}."
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xlprompt.data import TASKS
+from xlprompt.data.how_many import how_many
 from xlprompt.evaluation import main_metric
 from xlprompt.models import ALIGNMENT_KINDS, METHODS
 from xlprompt.studies.analyses.alignment.findings import Curve, Swept, curve_of
@@ -45,7 +46,9 @@ def find_aligned(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[dict[Key, C
         fullest = max(of_cell.values(), key=lambda group: sum(files for files, _ in group.values()))
         found |= {(*cell, seed): run for seed, (_, run) in fullest.items()}
     notes = [
-        f"{task} {method} with {name}: {len(of_cell) - 1} other settings with fewer predictions are left out."
+        f"{task} {method} with {name}: "
+        f"{how_many(len(of_cell) - 1, 'other setting has', 'other settings have')} fewer predictions, and "
+        f"{'is' if len(of_cell) == 2 else 'are'} left out."
         for (task, name, method), of_cell in sorted(groups.items())
         if len(of_cell) > 1
     ]

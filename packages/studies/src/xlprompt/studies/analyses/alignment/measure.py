@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from xlprompt.data import TASKS
+from xlprompt.data.how_many import how_many
 from xlprompt.evaluation import TaskRuns, Verdict, compare, judge, load_runs
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.models import absolute_name
@@ -188,7 +189,7 @@ def analyze_alignment(
         of_model = {key: run for key, run in runs.items() if key[1] == name}
         for method in in_order(key[2] for key in of_model):
             of_method = {key: run for key, run in of_model.items() if key[2] == method}
-            say(f"What alignment gains {method} with {name}, of {len(of_method)} runs")
+            say(f"What alignment gains {method} with {name}, of {how_many(len(of_method), 'run')}")
             gains += _gains(ledger, of_method, name, method)
         say(f"The claims with alignment, for {name}")
         verdicts |= _verdicts(ledger, of_model, name, store)

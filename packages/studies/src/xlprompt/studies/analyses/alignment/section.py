@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.statistics import spread
@@ -119,7 +120,7 @@ def _zero_shot(gains: Sequence[Gain], task: str) -> Table:
     seeds = {gain.method: len(gain.comparison.tasks[task].method_seeds) for gain in gains}
     counts = "; ".join(f"{method} has {number}" for method, number in seeds.items())
     return Table(
-        f"{task}: zero-shot mean over {others} languages by alignment",
+        f"{task}: zero-shot mean over {how_many(others, 'language')} by alignment",
         (
             "method",
             "alignment",
@@ -233,7 +234,7 @@ def alignment_answers(gains: Sequence[Gain]) -> list[str]:
         counts = ", ".join(f"{rulings.count(ruling)} {ruling}" for ruling in ("better", "worse", "undecided"))
         task, most = max(found, key=lambda each: abs(each[1].value))
         said.append(
-            f"{gain.method} with {gain.kind}: of {len(found)} task{'' if len(found) == 1 else 's'}, {counts} "
+            f"{gain.method} with {gain.kind}: of {how_many(len(found), 'task')}, {counts} "
             f"in the zero-shot mean. Largest change: {task}, {points(most)}."
         )
     return said

@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
+from xlprompt.data.how_many import how_many
 from xlprompt.data.tokens.cutter import GranularitySettings
 from xlprompt.evaluation import load_runs
 from xlprompt.evaluation.comparison.counts import RunKey
@@ -163,7 +164,7 @@ def _of_finished_study(sweep: Sweep, store: Path, console: Console) -> tuple[dic
         cells[key] = _Cell(run, recipe, _languages(sweep, recipe))
     if not cells:
         what = f"{', '.join(sweep.tasks or ())} of {study.model}".removeprefix(" of ")
-        gone = f"; the weights of {len(left_out)} runs cannot be read" if left_out else ""
+        gone = f"; the weights of {how_many(len(left_out), 'run')} cannot be read" if left_out else ""
         raise StudyError(f"{store}: no trained model of {what}{gone}. Train some first: make all-tasks")
     return cells, left_out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.statistics import Spread
 from xlprompt.studies.analyses.learning.figures import learning_figure
@@ -54,7 +55,7 @@ def learning_answers(learned: Sequence[Learning], contrasts: Sequence[Contrast])
         said.append(
             f"{each.task} {each.method}: {language(each.trained[0]).name} has 90 % of its last score at step "
             f"{trained:,.0f}, the mean over other languages at step {zero_shot:,.0f}; of "
-            f"{len(others) * len(each.seeds)} pairs of a run and another language, "
+            f"{how_many(len(others) * len(each.seeds), 'pair')} of a run and another language, "
             f"{sum(row.lasting for row in others)} end noticeably below an earlier score."
         )
     for row in contrasts:

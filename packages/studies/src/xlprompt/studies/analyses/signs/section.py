@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xlprompt.data.how_many import how_many
 from xlprompt.evaluation.comparison.statistics import spread
 from xlprompt.studies.analyses.signs.figures import rates_figure, regrets_figure
 from xlprompt.studies.analyses.signs.findings import ENGLISH, Family, SignResult
@@ -22,7 +23,8 @@ def signs_section(families: Sequence[Family], results: Sequence[SignResult]) -> 
         Image("Scores by learning rate", rates_figure(families)),
     ]
     counted = ", ".join(
-        f"{each.name} ({len(each.rates)} rates, {len(each.seeds)} seeds)" for each in families
+        f"{each.name} ({how_many(len(each.rates), 'rate')}, {how_many(len(each.seeds), 'seed')})"
+        for each in families
     )
     note = (
         "Can something that needs no labels of the target languages pick the learning rate that transfers "

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from xlprompt.data import TASKS, Task, task
+from xlprompt.data.how_many import how_many
 from xlprompt.data.sources import FolderSource, Source, open_source
 from xlprompt.data.tasks.own import OWN
 from xlprompt.evaluation import Comparison, compare
@@ -124,4 +125,7 @@ def _study(store: Path, model: str, published: Sequence[Path]) -> tuple[Comparis
             raise
         return None, f"No correlations with differences between methods: {error}."
     tasks = ", ".join(name for name in TASKS if name in comparison.tasks)
-    return comparison, f"Differences are {METHOD} minus {BASELINE} of {len(compared)} runs ({tasks})."
+    return (
+        comparison,
+        f"Differences are {METHOD} minus {BASELINE} of {how_many(len(compared), 'run')} ({tasks}).",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.run_facts import RunFacts
@@ -55,9 +56,9 @@ def lead(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
     trained = " and ".join(language(code).name for code in comparison.trained_languages)
     parts = [
         *([models] if models else []),
-        f"trained on {trained}, scored in {len(codes)} language{'s' if len(codes) > 1 else ''}",
+        f"trained on {trained}, scored in {how_many(len(codes), 'language')}",
         f"seeds: {seed_numbers(comparison)}",
-        *([f"{len(runs)} runs"] if runs else []),
+        *([how_many(len(runs), "run")] if runs else []),
     ]
     return " · ".join(parts)
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from xlprompt.data.how_many import how_many
 from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.studies.reports.page import Table
 from xlprompt.training.store.labels import COMMIT_TAG
@@ -73,5 +74,5 @@ def _counted(values: Sequence[str]) -> str:
     counts = Counter(value or "not recorded" for value in values).most_common()
     if len(counts) == 1:
         return counts[0][0]
-    named = ", ".join(f"{value} ({number} runs)" for value, number in counts[:_NAMED])
-    return f"{named} and {len(counts) - _NAMED} others" if len(counts) > _NAMED else named
+    named = ", ".join(f"{value} ({how_many(number, 'run')})" for value, number in counts[:_NAMED])
+    return f"{named} and {how_many(len(counts) - _NAMED, 'other')}" if len(counts) > _NAMED else named

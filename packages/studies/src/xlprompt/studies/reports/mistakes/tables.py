@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import language, resource_order
 from xlprompt.evaluation.mistakes.confusions import Confusion, Confusions
 from xlprompt.evaluation.mistakes.flips import Flips
@@ -147,8 +148,8 @@ def _flipped(first: str, second: str, found: Flips) -> str:
     parts = [f"{word} in {codes}" for word, codes in (("better", better), ("worse", worse)) if codes]
     where = f"It is significantly {' and '.join(parts)}." if parts else "Neither is better in any language."
     return (
-        f"Of {found.first + found.second} examples that one of the two alone answers right, {found.first} "
-        f"are {first}'s and {found.second} {second}'s. {where}"
+        f"One of the two alone answers {how_many(found.first + found.second, 'example')} right: {first} "
+        f"{found.first}, {second} {found.second}. {where}"
     )
 
 

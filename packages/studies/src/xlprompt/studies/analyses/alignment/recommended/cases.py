@@ -63,8 +63,8 @@ def _points(gain: Gain, task: str, seed: int) -> dict[str, float]:
     found = gain.comparison.tasks[task]
     place = found.method_seeds.index(seed)
     return {
-        code: float(found.method.values[code][place] - found.baseline.values[code][place])
-        for code in found.examples
+        code: float(gained[place])
+        for code, gained in found.by_seed().items()
         if code not in gain.comparison.trained_languages
     }
 

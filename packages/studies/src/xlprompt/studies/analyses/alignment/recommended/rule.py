@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from xlprompt.data.how_many import how_many
 from xlprompt.evaluation.comparison.compared import LEVEL, Samples, TaskComparison
 from xlprompt.evaluation.comparison.statistics import Estimate, holm, without_infinity
 from xlprompt.models import ALIGNMENT_KINDS
@@ -44,7 +45,7 @@ class Setting:
     def name(self) -> str:
         """Such as `mean_scale, 20 sentences, head`."""
         where = "head" if self.layer is None else f"layer {self.layer}"
-        return f"{self.kind}, {self.sentences} sentences, {where}"
+        return f"{self.kind}, {how_many(self.sentences, 'sentence')}, {where}"
 
     @property
     def cost(self) -> tuple[bool, int, int]:
@@ -78,11 +79,8 @@ class Cell:
 
     def points(self, setting: Setting) -> dict[str, float]:
         """What it gains by language, of those not trained on."""
-        found = self.gains[setting]
-        return {
-            code: float(np.mean(found.method.values[code] - found.baseline.values[code]))
-            for code in self.languages
-        }
+        gained = self.gains[setting].by_seed()
+        return {code: float(np.mean(gained[code])) for code in self.languages}
 
     def estimate(self, chosen: Mapping[str, Setting | None]) -> Estimate:
         """Mean gain where each language has a setting of its own; None leaves it as it is."""
@@ -304,9 +302,7 @@ def _result(setting: Setting, gains: Mapping[tuple[str, str], float], cells: Seq
         estimates = {code: found.contrast({code: 1.0}) for code in cell.languages}
         of_cells.append(_cell_gain(cell, setting, estimates))
         limits += [_limit(each, compared) for each in estimates.values()]
-        differences = {
-            code: found.method.values[code] - found.baseline.values[code] for code in found.examples
-        }
+        differences = found.by_seed()
         worst_run = max(worst_run, *(float(-differences[code].min()) for code in cell.languages))
         if (code := cell.trained[0]) in differences:
             trained = max(trained, float(np.abs(differences[code]).max()))

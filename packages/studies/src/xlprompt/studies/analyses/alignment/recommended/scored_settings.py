@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +12,9 @@ from xlprompt.studies.analyses.alignment.aligned_runs import KINDS, SWEPT_KEYS, 
 from xlprompt.studies.analyses.alignment.recommended.rule import Cell, Setting
 from xlprompt.studies.grid.ledger import CellRun, Ledger
 from xlprompt.studies.grid.run_params import train_languages_of
+from xlprompt.training.store.metric_names import KeptPredictions, kept_in
 
 CellKey = tuple[str, str, str]  # task, model, method
-_SWEPT = re.compile(rf"({'|'.join(KINDS)})-(head|[0-9]+)-([0-9]+)")
 
 
 def find_cells(
@@ -67,24 +66,25 @@ def _files(ledger: Ledger, runs: Sequence[CellRun], seeds: set[int]) -> _Files:
     settings: dict[Setting, dict[int, Mapping[str, Path]]] = {}
     for run in runs:
         seed = int(run.params["seed"])
-        for setting, folder in scored_settings(ledger, run).items():
+        for setting, kept in scored_settings(ledger, run).items():
             plain.setdefault(seed, ledger.predictions(run.run_id))
-            settings.setdefault(setting, {}).setdefault(seed, ledger.predictions(run.run_id, folder))
+            settings.setdefault(setting, {}).setdefault(seed, ledger.predictions(run.run_id, *kept))
     complete = {setting: of_seeds for setting, of_seeds in settings.items() if of_seeds.keys() == seeds}
     return _Files(plain, complete)
 
 
-def scored_settings(ledger: Ledger, run: CellRun) -> dict[Setting, str]:
-    """The settings whose predictions a run kept, and what their folder is called behind `predictions-`."""
+def scored_settings(ledger: Ledger, run: CellRun) -> dict[Setting, KeptPredictions]:
+    """The settings whose predictions a run kept, and what these are called there."""
     found = {}
     sentences, layer = (run.params.get(key, "") for key in SWEPT_KEYS)
-    for path in sorted(ledger.artifacts(run.run_id).glob("predictions-*")):
-        name = path.name.removeprefix("predictions-")
-        if match := _SWEPT.fullmatch(name):
-            kind, place, number = match.groups()
-            found[Setting(kind, int(number), None if place == "head" else int(place))] = name
-        elif name in KINDS and sentences.isdecimal():
-            found[Setting(name, int(sentences), int(layer) if layer.isdecimal() else None)] = name
+    for path in sorted(ledger.artifacts(run.run_id).glob("*")):
+        kept = kept_in(path.name)
+        if kept is None or kept.kind not in KINDS:
+            continue
+        if kept.sentences is not None:
+            found[Setting(kept.kind, kept.sentences, kept.layer)] = kept
+        elif sentences.isdecimal():
+            found[Setting(kept.kind, int(sentences), int(layer) if layer.isdecimal() else None)] = kept
     return found
 
 

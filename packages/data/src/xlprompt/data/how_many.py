@@ -1,0 +1,14 @@
+"""Numbers of things in sentences."""
+
+from __future__ import annotations
+
+
+def how_many(number: int, thing: str, things: str | None = None) -> str:
+    """A number and what it counts: `1 thread`, `12,000 rows`.
+
+    Args:
+        number: How many.
+        thing: One of them.
+        things: Several of them, where an s at the end does not do.
+    """
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"

@@ -1,0 +1,19 @@
+"""Numbers of things in sentences."""
+
+import pytest
+
+from xlprompt.data.how_many import how_many
+
+
+@pytest.mark.parametrize(
+    ("number", "things", "said"),
+    [
+        (1, ("thread",), "1 thread"),
+        (0, ("thread",), "0 threads"),
+        (12_000, ("row",), "12,000 rows"),
+        (1, ("process", "processes"), "1 process"),
+        (2, ("process", "processes"), "2 processes"),
+    ],
+)
+def test_one_thing_is_not_said_as_several_are(number, things, said):
+    assert how_many(number, *things) == said

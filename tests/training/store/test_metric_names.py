@@ -1,0 +1,26 @@
+"""What a run's figures and folders are called."""
+
+import pytest
+
+from xlprompt.training.store.metric_names import KeptPredictions, kept_in, predictions_folder
+
+
+@pytest.mark.parametrize(
+    ("kept", "folder"),
+    [
+        (KeptPredictions("none"), "predictions"),
+        (KeptPredictions("mean_scale"), "predictions-mean_scale"),
+        (KeptPredictions("mean", 20), "predictions-mean-head-20"),
+        (KeptPredictions("subspace", 500, 12), "predictions-subspace-12-500"),
+    ],
+)
+def test_a_folder_of_predictions_is_read_as_it_was_named(kept, folder):
+    assert predictions_folder(*kept) == folder
+    assert kept_in(folder) == kept
+
+
+@pytest.mark.parametrize(
+    "name", ["figures", "predictions-", "predictions-mean-20", "predictions-mean-last-5"]
+)
+def test_other_folders_hold_no_predictions(name):
+    assert kept_in(name) is None
