@@ -7,12 +7,12 @@ examples are uncertain. The models are as they are: each size was pretrained onc
 pretraining would change is in no interval. A line is a summary; the differences stand beside it.
 
 **The rule**, fixed before any run of another size was looked at. A size counts in a task where one of the two
-methods beats the majority baseline in the zero-shot mean: where neither does, the difference is that of two
-guesses. A method *gains* with size where its slope is above 0 and significant at 5 %, and stays above 0
-whichever size is left out, so that no single pretrained model decides; it *loses* where the same holds below
-0; anything else is *undecided*, and so are fewer than three sizes. Over tasks, p-values are Holm's, one
-family of tests for each method; they are those for far tails (`Estimate.p_far`). The mean over tasks is a
-test of its own, with the p-value of its interval.
+methods beats what needs no model (scores/floors.py) in the zero-shot mean: where neither does, the difference
+is that of two guesses. A method *gains* with size where its slope is above 0 and significant at 5 %, and
+stays above 0 whichever size is left out, so that no single pretrained model decides; it *loses* where the
+same holds below 0; anything else is *undecided*, and so are fewer than three sizes. Over tasks, p-values are
+Holm's, one family of tests for each method; they are those for far tails (`Estimate.p_far`). The mean over
+tasks is a test of its own, with the p-value of its interval.
 """
 
 from __future__ import annotations

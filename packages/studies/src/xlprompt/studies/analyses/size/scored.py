@@ -23,8 +23,7 @@ class SizeScore:
         parameters: The backbone's.
         trained: Score of the language trained on, over seeds, in percent; None where it was not scored.
         zero_shot: Mean over the other languages, over seeds, in percent.
-        skilled: Whether the interval of that mean lies above the majority baseline's; None where there is no
-            interval.
+        skilled: Whether the interval of that mean lies above what needs no model; None where there is none.
     """
 
     task: str
@@ -46,7 +45,7 @@ class SizeDifference:
         model: The backbone.
         parameters: The backbone's.
         difference: In points.
-        usable: Whether it counts in the slope: one of the two beats the majority baseline, or that cannot be
+        usable: Whether it counts in the slope: one of the two beats what needs no model, or that cannot be
             told.
     """
 
@@ -75,7 +74,7 @@ class TaskSizes:
         values: Zero-shot means in percent, `[runs]`.
         replicates: The same on resampled examples, `[samples, runs]`.
         examples: Of the language that has fewest.
-        majority: Zero-shot mean of the majority baseline.
+        floor: Zero-shot mean of what needs no model.
     """
 
     runs: TaskRuns
@@ -85,7 +84,7 @@ class TaskSizes:
     values: np.ndarray
     replicates: np.ndarray
     examples: int
-    majority: float
+    floor: float
 
     @classmethod
     def of(
@@ -118,7 +117,7 @@ class TaskSizes:
             np.mean([counts.scores for counts in others], axis=0),
             total / len(others),
             min(counts.examples for counts in others),
-            fmean(counts.majority for counts in others),
+            fmean(counts.floor for counts in others),
         )
 
     def part(self, method: str, model: str, weight: float = 1.0) -> Part:
@@ -140,9 +139,9 @@ class TaskSizes:
         return min(numbers), max(numbers)
 
     def skilled(self, method: str, model: str) -> bool | None:
-        """Whether a method beats the majority baseline with a model; None where there is no interval."""
+        """Whether a method beats what needs no model with a model; None where there is no interval."""
         low = estimate([self.part(method, model)], self.examples).low
-        return None if low is None else low > self.majority
+        return None if low is None else low > self.floor
 
     def scores(self) -> list[SizeScore]:
         """Of each model and method that there are runs of."""

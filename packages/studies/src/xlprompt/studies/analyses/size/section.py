@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xlprompt.evaluation.comparison.statistics import Spread
+from xlprompt.evaluation.scores.floors import floor_name
 from xlprompt.studies.analyses.size.figures import size_figure
 from xlprompt.studies.analyses.size.findings import ALL, SizeFindings, SizeSlope
 from xlprompt.studies.in_words import points
@@ -42,7 +43,9 @@ def size_answers(findings: SizeFindings) -> list[str]:
         slopes = [row for row in findings.slopes if row.method == method]
         of_tasks = [row for row in slopes if row.task != ALL]
         if not of_tasks:
-            said.append(f"{method}: no task has two sizes at which a method beats the majority baseline.")
+            said.append(
+                f"{method}: no task has two sizes at which a method beats the {floor_name(findings.metrics)}."
+            )
             continue
         last = slopes[-1]
         where = "Mean over tasks" if last.task == ALL else last.task
@@ -75,10 +78,10 @@ def _slopes(findings: SizeFindings) -> Table:
         tuple(rows),
         f"Slope of method minus {findings.baseline} in the zero-shot mean, in points for each doubling of "
         "the parameters: the least-squares line over log2 of them, uncertain over seeds and test examples. "
-        "Sizes count at which one of the two beats the majority baseline. The interval is of one task "
-        "alone, p is Holm's over a method's tasks, of their mean as it is. Without one size: least and "
-        "largest slope where any one model is left out. Gains: p up to 0.05, and above 0 in all of these; "
-        "loses: below. "
+        f"Sizes count at which one of the two beats the {floor_name(findings.metrics)}. The interval is of "
+        "one task alone, p is Holm's over a method's tasks, of their mean as it is. Without one size: least "
+        "and largest slope where any one model is left out. Gains: p up to 0.05, and above 0 in all of "
+        "these; loses: below. "
         "Anything else is undecided.",
     )
 
@@ -104,7 +107,7 @@ def _scores(findings: SizeFindings, task: str) -> Table:
         tuple(rows),
         f"{findings.metrics[task]} in percent, ± standard deviation over seeds: in the language trained on, "
         f"and mean over the others. The difference from {base} is that of this mean, uncertain over seeds "
-        "and examples. Chance: neither of the two beats the majority baseline, and the size counts in no "
+        f"and examples. Chance: neither of the two beats the {floor_name([task])}, and the size counts in no "
         "slope.",
     )
 
