@@ -1,5 +1,6 @@
 """What the C library does with freed memory, seen in a process of its own."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import sys
 import pytest
 
 from xlprompt.training.machine import allocator
+
+CAPACITY = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 
 PROGRAM = """
 import psutil
@@ -45,3 +48,17 @@ def test_it_is_given_back_after_many_batches_or_a_while(monkeypatch):
     for _ in freed.between(range(2)):  # large ones
         now[0] += 3
     assert len(given) == 4
+
+
+@pytest.mark.parametrize(("parameters", "kept"), [(None, "128"), (4_000_000, "512"), (270_000_000, "128")])
+def test_a_small_model_that_trains_has_more_products_kept(monkeypatch, parameters, kept):
+    monkeypatch.setenv(CAPACITY, "")
+    monkeypatch.delenv(CAPACITY)  # so that it is as before afterwards
+    allocator.keep_few_products(parameters)
+    assert os.environ[CAPACITY] == kept
+
+
+def test_what_the_user_says_of_products_stays(monkeypatch):
+    monkeypatch.setenv(CAPACITY, "7")
+    allocator.keep_few_products(4_000_000)
+    assert os.environ[CAPACITY] == "7"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.how_many import how_many
 from xlprompt.data.sources.formats import READERS
 from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.rows import Outcome
@@ -122,7 +123,7 @@ def as_in_english(
     count = sum(one is not other for one, other in zip(mended, outcomes, strict=True))
     if not count:
         return Reading(mended)
-    where = "1 row" if count == 1 else f"{count} rows"
+    where = how_many(count, "row")
     return Reading(mended, f"{fields} contradicts English in {where}; the English is taken")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.how_many import how_many
 from xlprompt.data.sources.formats import conllu, panx
 from xlprompt.data.sources.formats.jsonl import own_id, parse_object
 from xlprompt.data.sources.formats.tsv import cells_of, check_header
@@ -191,7 +192,7 @@ def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Sk
         cells = cells_of(text, style, path, line)
         if len(cells) != width:
             raise DataError(
-                f"{len(cells)} columns where "
+                f"{how_many(len(cells), 'column')} where "
                 + (
                     f"{task.name} takes {task.kind.typed_as(task)}"
                     if wanted is None

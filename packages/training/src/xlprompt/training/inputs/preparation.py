@@ -19,6 +19,7 @@ from xlprompt.data import Task
 from xlprompt.data.encoding.encode import Encoded, encode
 from xlprompt.data.encoding.mixture import draw_examples, examples_by_language, language_shares, mix
 from xlprompt.data.fingerprints import fingerprint_of
+from xlprompt.data.how_many import how_many
 from xlprompt.data.sources import Source
 from xlprompt.data.sources.kept import load_rows
 from xlprompt.evaluation.processes import Processes
@@ -309,7 +310,7 @@ def choose_device(name: str | None) -> torch.device:
     else:
         number = torch.cuda.device_count()
         if (device.index or 0) >= number:  # asked before torch is: without CUDA it has no way to say it
-            raise no_device(name, f"torch sees {number} GPUs here" + _built_for())
+            raise no_device(name, f"torch sees {how_many(number, 'GPU')} here" + _built_for())
     try:
         if device.type == "cuda" and device.index is not None:
             torch.cuda.set_device(device)

@@ -18,6 +18,8 @@ _M_MMAP_MAX = -4
 _BATCHES = 100  # after which freed memory is given back
 _SECONDS = 1.0  # what a batch takes, for it to be given back at once
 _PRODUCTS = 128  # of one shape each; a layer's forward and backward pass takes about twenty
+_PRODUCTS_OF_SMALL = 512
+_SMALL_MODEL = 50_000_000  # parameters
 
 
 def keep_freed_memory() -> bool:
@@ -39,14 +41,21 @@ def keep_freed_memory() -> bool:
     return bool(never_trim and never_map)
 
 
-def keep_few_products() -> None:
+def keep_few_products(parameters: int | None = None) -> None:
     """Have oneDNN keep fewer of the bfloat16 products that it compiles for their shapes.
 
     It keeps 1,024 for the process, some 0.6 MiB each, and each length of a batch needs its own
-    (`findings/torch-bfloat16-on-cpu-keeps-memory-for-every-length.sh`). What the user has set stays. It has
-    an effect before the first product only.
+    (`findings/torch-bfloat16-on-cpu-keeps-memory-for-every-length.sh`). Beside the products of a large model
+    compiling them again is nothing. Of a small one's step it is a fifth, and its lengths come to about 500
+    shapes: 600 steps of `make xnli-prompt` took 15 to 16 s with 128 products, 12 with 512 and 11 to 13 with
+    1,024, for 1.3, 1.4 and 1.6 GiB (`ONEDNN_PRIMITIVE_CACHE_CAPACITY=128 make xnli-prompt ARGS="--steps 600"`
+    on two cores). What the user has set stays. It has an effect before the first product only.
+
+    Args:
+        parameters: Of a model that is going to train; None for what only answers, which has fewer shapes.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_PRODUCTS))
+    small = parameters is not None and parameters < _SMALL_MODEL
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_PRODUCTS_OF_SMALL if small else _PRODUCTS))
 
 
 def give_back_freed_memory() -> None:

@@ -41,6 +41,7 @@ from xlprompt.training.inputs.preparation import (
     load_training_set,
     out_of_memory_explained,
 )
+from xlprompt.training.machine.allocator import keep_few_products
 from xlprompt.training.machine.environment import Environment, read_environment
 from xlprompt.training.machine.phases import Phase, Phases
 from xlprompt.training.recipes.recipe import Recipe, task_of
@@ -175,7 +176,7 @@ def open_training(
     The errors are those of `train`.
     """
     phases = Phases(began)
-    choice, target = choose_engine(recipe.method, engine, deepspeed_config), open_device(device)
+    choice, target = choose_engine(recipe.method, engine, deepspeed_config), open_device(device, trains=True)
     with launched_processes(target) as processes:
         if not processes.is_first:
             console = open_console(quiet=True)
@@ -189,7 +190,8 @@ def open_training(
             tracker = MlflowTracker(store) if processes.is_first else NullTracker()
             with processes.first_alone():  # what the first of them caches, the others find
                 # Refuses a backbone without a place for the method before text is encoded or weights read.
-                parameter_budget(recipe.model, num_labels=1, method=recipe.method_settings)
+                budget = parameter_budget(recipe.model, num_labels=1, method=recipe.method_settings)
+                keep_few_products(budget.total_params)
                 with phases.of(Phase.MODEL):
                     tokenizer = load_tokenizer(recipe.model)
                 setup = Setup(recipe, task, source, tokenizer, target, processes, phases)

@@ -29,9 +29,15 @@ def restored_model(
     return model
 
 
-def open_device(name: str | None) -> torch.device:
-    """The device that a run computes on, and its memory kept as runs need it; see `choose_device`."""
+def open_device(name: str | None, *, trains: bool = False) -> torch.device:
+    """The device that a run computes on, and its memory kept as runs need it; see `choose_device`.
+
+    Args:
+        name: See `choose_device`.
+        trains: Whether a model is going to train, by whose size the caller says what oneDNN keeps.
+    """
     target = choose_device(name)
     keep_freed_memory()
-    keep_few_products()
+    if not trains:
+        keep_few_products()
     return target

@@ -14,6 +14,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.how_many import how_many
 from xlprompt.data.sources.lines import numbered_lines
 from xlprompt.data.sources.parts import (
     SPLIT_PATTERN,
@@ -153,7 +154,7 @@ def _add_line(sentence: _Sentence, text: str | DataError, task: Task | None, pat
     cells = text.split("\t")
     if len(cells) != _COLUMNS:
         raise DataError(
-            f"{len(cells)} columns instead of {_COLUMNS}",
+            f"{how_many(len(cells), 'column')} instead of {_COLUMNS}",
             file=path,
             line=line,
             fix="CoNLL-U has ten tab-separated columns; get the file again.",

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.how_many import how_many
 from xlprompt.data.sources.lines import numbered_lines
 from xlprompt.data.sources.quoting import Style, has_doubled_marks, style_of_file, unquoted
 
@@ -70,7 +71,7 @@ def row_of(text: str, width: int, style: Style, path: Path, line: int) -> list[s
     cells = cells_of(text, style, path, line)
     if len(cells) != width:
         raise DataError(
-            f"{len(cells)} columns where the header has {width}",
+            f"{how_many(len(cells), 'column')} where the header has {width}",
             file=path,
             line=line,
             fix="The row is cut off or has a stray tab; get the file again.",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import code_of
 from xlprompt.data.sources.formats.jsonl import own_id
 from xlprompt.data.sources.own.tables import records
@@ -75,7 +76,7 @@ def _with_names(task: Task, record: Mapping[str, Any], place: Place) -> dict[str
         ]
     if isinstance(tokens, list) and isinstance(tags, list) and len(tokens) != len(tags):
         raise place.error(
-            f"{len(tokens)} words in {words!r} but {len(tags)} tags in {answer!r}",
+            f"{how_many(len(tokens), 'word')} in {words!r} but {how_many(len(tags), 'tag')} in {answer!r}",
             "Each word needs one tag; correct or delete the sentence.",
         )
     return {**record, words: tokens, answer: tags}

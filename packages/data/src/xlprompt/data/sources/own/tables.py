@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.how_many import how_many
 from xlprompt.data.sources.formats import jsonl, tsv
 from xlprompt.data.sources.lines import first_lines, numbered_lines
 from xlprompt.data.sources.quoting import unquoted
@@ -106,7 +107,7 @@ def _csv(path: Path, wanted: Sequence[str]) -> Records:
                 DataError("the header stands here again", file=path, line=begun, fix="Delete this line."),
             )
         elif len(cells) != len(header):
-            problem = f"{len(cells)} columns where the header has {len(header)}"
+            problem = f"{how_many(len(cells), 'column')} where the header has {len(header)}"
             yield begun, DataError(problem, file=path, line=begun, fix=_AGAIN)
         else:
             yield begun, dict(zip(header, cells, strict=True))
@@ -242,11 +243,11 @@ def _wrong_columns(
     cells: list[str], first: list[str], column: int, path: Path, line: int
 ) -> DataError | None:
     if len(cells) != len(first):
-        message = f"{len(cells)} columns where the sentence begins with {len(first)}"
+        message = f"{how_many(len(cells), 'column')} where the sentence begins with {len(first)}"
     elif len(cells) == 1:
         message = "a word without a tag"
     elif column >= len(cells):
-        message = f"{len(cells)} columns, and the tags are in column {column + 1}"
+        message = f"{how_many(len(cells), 'column')}, and the tags are in column {column + 1}"
     elif not cells[0].strip() or not cells[column].strip():
         message = "an empty word or tag"
     else:

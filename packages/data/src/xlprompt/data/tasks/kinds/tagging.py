@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.how_many import how_many
 from xlprompt.data.tasks.kinds.encoded_rows import (
     TEXTS_AT_ONCE,
     EncodedRows,
@@ -58,7 +59,7 @@ class Tagging(OneLabelAReadout):
             raise place.error("a sentence without words", "Delete it.")
         if len(tokens) != len(answer):
             raise place.error(
-                f"{len(tokens)} tokens but {len(answer)} tags",
+                f"{how_many(len(tokens), 'token')} but {how_many(len(answer), 'tag')}",
                 "Each token needs one tag; correct or delete the sentence.",
             )
         for number, token in enumerate(tokens, start=1):
@@ -106,7 +107,7 @@ class Tagging(OneLabelAReadout):
             for example, (words, tags) in enumerate(zip(pieces, part["tags"], strict=True), start):
                 if len(words) != len(tags):
                     raise DataError(
-                        f"row {example} has {len(words)} words and {len(tags)} tags",
+                        f"row {example} has {how_many(len(words), 'word')} and {how_many(len(tags), 'tag')}",
                         fix="Give each word one tag.",
                     )
                 check_labels(tags, task, example)
