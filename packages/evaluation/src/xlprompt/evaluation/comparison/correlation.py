@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import linalg, sparse, stats
@@ -133,17 +134,16 @@ class RankTest:
             permutations: How many; a p-value is at least one over their number.
             seed: Of the permutations.
         """
-        self._x = np.asarray(x, dtype=np.float64)
-        self._given = [] if given is None else [np.asarray(given, dtype=np.float64)]
         self._permuted: np.ndarray | None = None
-        if len(self._x) < 4 + len(self._given):
+        held = [] if given is None else [np.asarray(given, dtype=np.float64)]
+        if len(x) < 4 + len(held):
             return
-        left, _ = _residual_ranks(self._x, self._x, *self._given)
+        self._given = _orthogonal_ranks(held)
+        self._left = left = _without(_centered_ranks(np.asarray(x, dtype=np.float64)), self._given)
         if np.ptp(left) < 1e-9:
             return
-        permuted = np.random.default_rng([seed, len(left)]).permuted(np.tile(left, (permutations, 1)), axis=1)
-        for each in self._given:
-            ranks = stats.rankdata(each) - (len(each) + 1) / 2
+        permuted = left[_orders(seed, len(left), permutations)]
+        for ranks in self._given:
             if length := float(ranks @ ranks):
                 permuted = permuted - np.outer(permuted @ ranks, ranks) / length
         lengths = np.sqrt((permuted * permuted).sum(axis=1, keepdims=True))
@@ -154,13 +154,20 @@ class RankTest:
         column = np.asarray(y, dtype=np.float64)
         if self._permuted is None or np.ptp(column) == 0:
             return None, None
-        left, right = _residual_ranks(self._x, column, *self._given)
+        right = _without(_centered_ranks(column), self._given)
         if np.ptp(right) < 1e-9:
             return None, None
-        rho = float(_cosine(left, right, -1))
+        rho = float(_cosine(self._left, right, -1))
         chance = self._permuted @ (right / np.sqrt(right @ right))
         beyond = min(int((chance >= rho - 1e-12).sum()), int((chance <= rho + 1e-12).sum()))
         return rho, min(1.0, 2 * (1 + beyond) / (1 + len(chance)))
+
+
+@lru_cache(maxsize=8)
+def _orders(seed: int, number: int, permutations: int) -> np.ndarray:
+    """Orders of so many things, `[permutations, number]`; a simulation asks for the same ones again and again."""
+    places = np.tile(np.arange(number), (permutations, 1))
+    return np.random.default_rng([seed, number]).permuted(places, axis=1)
 
 
 def additive_effects(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -200,25 +207,31 @@ def _residual_ranks(
     x: np.ndarray, y: np.ndarray, *given: np.ndarray, axis: int = -1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Centered ranks of x and y along an axis, without what the ranks of `given` explain of them."""
+    others = _orthogonal_ranks(given, axis)
+    return _without(_centered_ranks(x, axis), others, axis), _without(_centered_ranks(y, axis), others, axis)
 
-    def centered(column: np.ndarray) -> np.ndarray:
-        ranks = stats.rankdata(column, axis=axis)
-        return np.asarray(ranks - ranks.mean(axis=axis, keepdims=True))
 
-    def without(column: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _orthogonal_ranks(columns: Sequence[np.ndarray], axis: int = -1) -> list[np.ndarray]:
+    """Centered ranks of each column without what those before it explain (Gram and Schmidt)."""
+    others: list[np.ndarray] = []
+    for each in columns:
+        others.append(_without(_centered_ranks(each, axis), others, axis))
+    return others
+
+
+def _centered_ranks(column: np.ndarray, axis: int = -1) -> np.ndarray:
+    ranks = stats.rankdata(column, axis=axis)
+    return np.asarray(ranks - ranks.mean(axis=axis, keepdims=True))
+
+
+def _without(column: np.ndarray, others: Sequence[np.ndarray], axis: int = -1) -> np.ndarray:
+    """What columns that are orthogonal to each other leave of another one."""
+    for other in others:
         length = (other * other).sum(axis=axis, keepdims=True)
         share = (column * other).sum(axis=axis, keepdims=True) / np.maximum(length, 1e-9)
         # Of what those before it explain wholly, as in some resamples, rounding is left.
-        return np.asarray(column - np.where(length > 1e-6, share, 0.0) * other)
-
-    left, right = centered(x), centered(y)
-    others: list[np.ndarray] = []  # orthogonal to each other (Gram and Schmidt)
-    for each in map(centered, given):
-        for other in others:
-            each = without(each, other)
-        others.append(each)
-        left, right = without(left, each), without(right, each)
-    return left, right
+        column = np.asarray(column - np.where(length > 1e-6, share, 0.0) * other)
+    return column
 
 
 def _cosine(left: np.ndarray, right: np.ndarray, axis: int) -> np.ndarray:
