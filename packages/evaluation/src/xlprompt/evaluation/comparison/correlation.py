@@ -165,7 +165,7 @@ class RankTest:
 
 @lru_cache(maxsize=8)
 def _orders(seed: int, number: int, permutations: int) -> np.ndarray:
-    """Orders of so many things, `[permutations, number]`; a simulation asks for the same ones again and again."""
+    """Orders of so many things, `[permutations, number]`; a simulation asks for the same ones each time."""
     places = np.tile(np.arange(number), (permutations, 1))
     return np.random.default_rng([seed, number]).permuted(places, axis=1)
 
