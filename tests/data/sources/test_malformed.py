@@ -77,11 +77,11 @@ CASES = {
         "ner/en.test.jsonl",
         TAGGED + '{"tokens": ["a", "b"], "tags": ["O"]}\n',
         2,
-        "2 tokens but 1 tags",
+        "2 tokens but 1 tag",
         "ner",
     ),
     "more tags than tokens": Case(
-        "ner/en.test.jsonl", '{"tokens": ["a"], "tags": ["O", "O"]}\n', 1, "1 tokens but 2 tags", "ner"
+        "ner/en.test.jsonl", '{"tokens": ["a"], "tags": ["O", "O"]}\n', 1, "1 token but 2 tags", "ner"
     ),
     "empty sentence": Case(
         "ner/en.test.jsonl", TAGGED + '{"tokens": [], "tags": []}\n', 2, "a sentence without words", "ner"

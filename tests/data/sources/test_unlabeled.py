@@ -93,7 +93,7 @@ def test_the_rows_have_the_schema_that_is_encoded():
 @pytest.mark.parametrize(
     ("task", "content", "message"),
     [
-        (XNLI, "A\tB\nA B\n", "text:2: 1 columns where xnli takes two texts. Put one tab"),
+        (XNLI, "A\tB\nA B\n", "text:2: 1 column where xnli takes two texts. Put one tab"),
         (XNLI, "premise\thypothesis\tid\nA\tB\n", "text:2: 2 columns where the header has 3"),
         (XNLI, "premise\thypothesis\n", "no row below the header"),
         (XNLI, "A\t \n", "text:1: hypothesis is blank"),

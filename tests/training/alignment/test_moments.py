@@ -356,4 +356,4 @@ def test_another_methods_parameters_which_earlier_versions_logged_as_well_tell_n
 def test_runs_that_differ_in_any_value_of_the_recipe_are_not_mixed(key):
     found, notes = find_lora_runs(key, "8", "8", "16")
     assert found == ["0-8", "1-8"]
-    assert "1 other settings" in notes[0]
+    assert "1 other setting has" in notes[0]

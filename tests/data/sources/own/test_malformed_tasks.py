@@ -119,7 +119,7 @@ CASES = {
     ),
     "fewer tags than words": Case(
         {"en.train.jsonl": SENTENCE + SENTENCE.replace(', "B-X"', ""), "en.dev.jsonl": SENTENCE},
-        "en.train.jsonl", 2, "2 words in 'tokens' but 1 tags in 'tags'",
+        "en.train.jsonl", 2, "2 words in 'tokens' but 1 tag in 'tags'",
     ),
     "a training row that the development set takes": Case(
         {"en.train.conll": TAGGED, "en.test.conll": TAGGED}, "en.train.conll", None,
@@ -127,7 +127,7 @@ CASES = {
     ),
     "a word without a tag": Case(
         train(TAGGED + "a O\nb\n", "en.train.conll"), "en.train.conll", 5,
-        "1 columns where the sentence begins with 2",
+        "1 column where the sentence begins with 2",
     ),
     "an unknown tag in the test": Case(
         {"en.train.conll": TAGGED + TAGGED, "en.test.conll": TAGGED + "c B-Y\n"}, "en.test.conll", 4,
@@ -174,7 +174,7 @@ CASES = {
         task("texts: [body]\n"), "en.train.csv", None, "missing column 'body'. The columns: text, label"
     ),
     "a task file with too few words for labels": Case(
-        task("label_words: [one]\n"), "task.yaml", None, "label_words: 1 words for 2 labels"
+        task("label_words: [one]\n"), "task.yaml", None, "label_words: 1 word for 2 labels"
     ),
 }  # fmt: skip
 

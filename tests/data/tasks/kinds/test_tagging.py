@@ -298,7 +298,7 @@ def test_a_sentence_without_words_has_no_rows_and_keeps_its_place() -> None:
 
 def test_as_many_tags_as_words_are_required() -> None:
     data = Dataset.from_dict({"tokens": [["A"], ["b", "c"]], "tags": [[1], [2]]})
-    with pytest.raises(DataError, match="row 1 has 2 words and 1 tags"):
+    with pytest.raises(DataError, match="row 1 has 2 words and 1 tag"):
         encode(data, POS, tiny.bpe_tokenizer(), EncodingSettings())
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from xlprompt.data.how_many import how_many
 from xlprompt.data.tasks.kinds.choice import CHOICE
 from xlprompt.data.tasks.kinds.classification import CLASSIFICATION
 from xlprompt.data.tasks.kinds.kind import Kind
@@ -80,7 +81,8 @@ class TaskDefinition(BaseModel):
             raise ValueError(problem)
         if self.label_words and len(self.label_words) != len(self.labels):
             raise ValueError(
-                f"label_words: {len(self.label_words)} words for {len(self.labels)} labels; give each one"
+                f"label_words: {how_many(len(self.label_words), 'word')} for {how_many(len(self.labels), 'label')}; "
+                "give each one"
             )
         if unknown := [name for name in self.metrics if name not in METRICS[self.kind]]:
             raise ValueError(
