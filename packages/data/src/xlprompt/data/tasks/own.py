@@ -80,10 +80,8 @@ class TaskDefinition(BaseModel):
         if problem := _problem_of_kind(OWN_KINDS[self.kind], self.fields[:-1], self.labels):
             raise ValueError(problem)
         if self.label_words and len(self.label_words) != len(self.labels):
-            raise ValueError(
-                f"label_words: {how_many(len(self.label_words), 'word')} for {how_many(len(self.labels), 'label')}; "
-                "give each one"
-            )
+            words, labels = how_many(len(self.label_words), "word"), how_many(len(self.labels), "label")
+            raise ValueError(f"label_words: {words} for {labels}; give each one")
         if unknown := [name for name in self.metrics if name not in METRICS[self.kind]]:
             raise ValueError(
                 f"metrics: {unknown[0]!r} is none of {self.kind}; give {' or '.join(METRICS[self.kind])}"
