@@ -19,7 +19,7 @@ from xlprompt.data import TASKS
 from xlprompt.evaluation.comparison.statistics import Spread, spread
 from xlprompt.evaluation.style import COLORS, LETTERS, MARKERS, legend_above, letters, plain, svg_text
 from xlprompt.models.accounting.trained_share import share_of_run
-from xlprompt.studies.reports.page import Section, Table, markdown_table
+from xlprompt.studies.reports.page import Image, Section, Table, markdown_table
 from xlprompt.studies.reports.published_runs import PublishedRuns, read_published
 from xlprompt.studies.reports.summary import replace_sections
 from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, score_name
@@ -30,7 +30,9 @@ RUNS = RESULTS / "gemma" / "runs.jsonl.gz"
 CURVES = RESULTS / "curves" / "runs.jsonl.gz"
 README = ROOT / "README.md"
 IMAGES = ROOT / "docs" / "images"
-FIGURE, LEARNING, SENTENCES = (IMAGES / f"{name}.svg" for name in ("overview", "learning", "sentences"))
+FIGURE, LEARNING, SENTENCES, RATES = (
+    IMAGES / f"{name}.svg" for name in ("overview", "learning", "sentences", "rates")
+)
 PLACE = "overview"
 
 METHODS = ("prompt", "lora", "head", "finetune")
@@ -185,11 +187,17 @@ def sentences_figure(section: Section) -> str:
         return svg_text(drawn)
 
 
+def image(section: Section, title: str) -> str:
+    """One of a chapter's figures, as it was published."""
+    return next(part.svg for part in section.content if isinstance(part, Image) and part.title == title)
+
+
 def main(readme: Path = README, picture: Path = FIGURE) -> None:
     """Write the figures, and the table between the README's comments."""
     curves = read_published(CURVES)
     LEARNING.write_text(learning_figure(curves), encoding="utf-8")
     SENTENCES.write_text(sentences_figure(curves.sections["alignment"]), encoding="utf-8")
+    RATES.write_text(image(curves.sections["signs"], "Scores by learning rate"), encoding="utf-8")
     runs = read_published(RUNS)
     scores, english = means(runs, MEAN_ZERO_SHOT), means(runs, "en")
     tasks = list(dict.fromkeys(task for task, _ in scores))
