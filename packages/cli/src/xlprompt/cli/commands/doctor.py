@@ -158,17 +158,18 @@ def check_device() -> Finding:
     """What torch computes on."""
     import torch
 
+    from xlprompt.training.machine.environment import usable_cores
+
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory
         return Finding(
             "device", "ok", f"{torch.cuda.get_device_name(0)}, {_size(memory)}, CUDA {torch.version.cuda}"
         )
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     model = _processor()
     return Finding(
         "device",
         "ok",
-        f"CPU, {how_many(cores or 1, 'core')}, {how_many(torch.get_num_threads(), 'thread')}"
+        f"CPU, {how_many(usable_cores(), 'core')}, {how_many(torch.get_num_threads(), 'thread')}"
         f"{model and f', {model}'}",
     )
 

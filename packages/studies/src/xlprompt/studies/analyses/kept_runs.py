@@ -26,6 +26,11 @@ class OfSomeRuns(Settings):
     )
     methods: tuple[str, ...] = option((), "Some of the methods, such as prompt,finetune; likewise.")
 
+    @property
+    def are_all(self) -> bool:
+        """Whether no task or method is left out, so that what comes out is kept for the report."""
+        return not self.tasks and not self.methods
+
     def check(self, store: Path) -> None:
         """Refuse a store that is not there before anything large is imported."""
         require_store(store, self.remedy)

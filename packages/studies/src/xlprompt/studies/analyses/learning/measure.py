@@ -78,7 +78,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
         )
     sections = [each.section() for each in found]
     run_id = ""
-    if not settings.tasks and not settings.methods:
+    if settings.are_all:
         for each, section in zip(found, sections, strict=True):
             params = {"runs": sum(len(learned.seeds) for learned in each.learned)}
             run_id = log_section(store, SECTION, each.model, section, params=params, findings=each.to_dict())

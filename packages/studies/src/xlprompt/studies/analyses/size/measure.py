@@ -92,7 +92,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
         section = size_section(findings)
     missing = _missing(found, asked, (*compared, BASELINE))
     run_id = ""
-    if not settings.tasks and not settings.methods:
+    if settings.are_all:
         params = {"runs": len(runs), "models": ", ".join(findings.models)}
         for tag in tags.values():
             run_id = log_section(store, SECTION, tag, section, params=params, findings=findings.to_dict())
