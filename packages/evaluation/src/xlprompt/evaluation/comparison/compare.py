@@ -32,11 +32,9 @@ from xlprompt.evaluation.comparison.compared import (
     Seeds,
     Tally,
     TaskComparison,
-    TokensCorrelation,
 )
-from xlprompt.evaluation.comparison.correlation import rank_correlation
 from xlprompt.evaluation.comparison.counts import TaskRuns
-from xlprompt.evaluation.comparison.statistics import SAMPLES, Part, estimate, holm, resample, spread
+from xlprompt.evaluation.comparison.statistics import SAMPLES, Part, estimate, holm, spread
 from xlprompt.evaluation.scores.metrics import BOOTSTRAP_SEED
 
 
@@ -94,8 +92,8 @@ def compare(
         tuple(differences),
         tuple(_tally(name, differences) for name in tasks),
         tuple(group for task in tasks.values() for group in _groups(task, trained)),
-        tuple(_tokens_correlation(name, differences, trained, seed) for name in tasks),
         tuple(also_trained_on),
+        seed,
     )
 
 
@@ -110,13 +108,11 @@ def _task_comparison(
             "independent."
         )
     values = {code: counts.scores for code, counts in runs.languages.items()}
-    replicates = _replicates(runs, samples, seed)
 
     def of(name: str) -> Samples:
         places = runs.of(name)
         return Samples(
-            {code: values[code][places] for code in values},
-            {code: replicates[code][:, places] for code in values},
+            {code: values[code][places] for code in values}, runs.replicates(name, samples=samples, seed=seed)
         )
 
     return TaskComparison(
@@ -130,25 +126,6 @@ def _task_comparison(
         of(method),
         of(baseline),
     )
-
-
-def _replicates(runs: TaskRuns, samples: int, seed: int) -> dict[str, np.ndarray]:
-    """Resampled scores by language, `[samples, runs]`; languages of one size share the draws and the work."""
-    by_size: dict[int, list[str]] = {}
-    for code, counts in runs.languages.items():
-        by_size.setdefault(counts.examples, []).append(code)
-    number = len(runs.runs)
-    replicates = {}
-    for codes in by_size.values():
-        together = resample(
-            np.concatenate([runs.languages[code].numerators for code in codes]),
-            np.concatenate([runs.languages[code].denominators for code in codes]),
-            samples=samples,
-            seed=seed,
-        )
-        for place, code in enumerate(codes):
-            replicates[code] = together[:, place * number : (place + 1) * number]
-    return replicates
 
 
 def _method_score(
@@ -210,15 +187,3 @@ def _groups(task: TaskComparison, trained: Sequence[str]) -> list[GroupDifferenc
         difference = task.contrast(dict.fromkeys(codes, 1 / len(codes)))
         rows.append(GroupDifference(task.task, grouping, group, tuple(codes), ours, theirs, difference))
     return rows
-
-
-def _tokens_correlation(
-    name: str, differences: Sequence[Difference], trained: Sequence[str], seed: int
-) -> TokensCorrelation:
-    rows = [
-        row
-        for row in differences
-        if row.task == name and row.language not in trained and language_row(row.language).tokens
-    ]
-    tokens = np.log([language_row(row.language).tokens for row in rows])
-    return TokensCorrelation(name, rank_correlation(tokens, [row.estimate.value for row in rows], seed=seed))

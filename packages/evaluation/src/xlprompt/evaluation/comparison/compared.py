@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from xlprompt.evaluation.comparison.correlation import RankCorrelation
+from xlprompt.data.languages import language as language_row
+from xlprompt.evaluation.comparison.correlation import RankCorrelation, rank_correlation
 from xlprompt.evaluation.comparison.rulings import LEVEL as LEVEL
 from xlprompt.evaluation.comparison.statistics import (
     CONFIDENCE,
@@ -21,6 +23,7 @@ from xlprompt.evaluation.comparison.statistics import (
     estimate,
     without_infinity,
 )
+from xlprompt.evaluation.scores.metrics import BOOTSTRAP_SEED
 
 Outcome = Literal["win", "tie", "loss"]
 Seeds = Literal["independent", "paired"]
@@ -215,7 +218,7 @@ class Comparison:
         differences: By task and language.
         tallies: By task.
         groups: By task, grouping and group.
-        correlations: By task.
+        seed: Of resamples and permutations.
     """
 
     method: str
@@ -226,13 +229,30 @@ class Comparison:
     differences: tuple[Difference, ...]
     tallies: tuple[Tally, ...]
     groups: tuple[GroupDifference, ...]
-    correlations: tuple[TokensCorrelation, ...]
     also_trained_on: tuple[str, ...] = ()
+    seed: int = BOOTSTRAP_SEED
 
     @property
     def trained_languages(self) -> tuple[str, ...]:
         """All languages trained on."""
         return (self.train_language, *self.also_trained_on)
+
+    @cached_property
+    def correlations(self) -> tuple[TokensCorrelation, ...]:
+        """By task the differences against pre-training tokens, computed where somebody asks."""
+        return tuple(self._correlation(name) for name in self.tasks)
+
+    def _correlation(self, task: str) -> TokensCorrelation:
+        rows = [
+            row
+            for row in self.differences
+            if row.task == task
+            and row.language not in self.trained_languages
+            and language_row(row.language).tokens
+        ]
+        tokens = np.log([language_row(row.language).tokens for row in rows])
+        values = [row.estimate.value for row in rows]
+        return TokensCorrelation(task, rank_correlation(tokens, values, seed=self.seed))
 
     def zero_shot(self, task: str) -> GroupDifference | None:
         """A task's mean over the languages that were not trained on; None where there is none."""

@@ -9,7 +9,7 @@ and never averaged.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from xlprompt.data.languages import in_study_order
 from xlprompt.data.tasks import task as task_row
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.evaluation.answers.predictions import SavedPredictions, load_predictions
+from xlprompt.evaluation.comparison.statistics import resample
 from xlprompt.evaluation.scores.metrics import (
     example_counts,
     has_main_metric,
@@ -94,6 +95,9 @@ class TaskRuns:
     split: str
     runs: tuple[tuple[str, int], ...]
     languages: Mapping[str, Counts]
+    _replicates: dict[tuple[str, int, int], dict[str, np.ndarray]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def seeds(self, method: str) -> tuple[int, ...]:
         """The method's seeds, in the order of the counts.
@@ -110,6 +114,37 @@ class TaskRuns:
     def of(self, method: str) -> list[int]:
         """Places of the method's runs on the counts' first axis."""
         return [place for place, (name, _) in enumerate(self.runs) if name == method]
+
+    def replicates(self, method: str, *, samples: int, seed: int) -> Mapping[str, np.ndarray]:
+        """A method's scores on resampled examples by language, `[samples, seeds]`, computed once.
+
+        Languages of one size share the draws.
+
+        Args:
+            method: The method.
+            samples: How many resamples.
+            seed: Of the draws.
+        """
+        key = (method, samples, seed)
+        if key not in self._replicates:
+            self._replicates[key] = self._resampled(self.of(method), samples, seed)
+        return self._replicates[key]
+
+    def _resampled(self, places: Sequence[int], samples: int, seed: int) -> dict[str, np.ndarray]:
+        by_size: dict[int, list[str]] = {}
+        for code, counts in self.languages.items():
+            by_size.setdefault(counts.examples, []).append(code)
+        replicates = {}
+        for codes in by_size.values():
+            together = resample(
+                np.concatenate([self.languages[code].numerators[places] for code in codes]),
+                np.concatenate([self.languages[code].denominators[places] for code in codes]),
+                samples=samples,
+                seed=seed,
+            )
+            for place, code in enumerate(codes):
+                replicates[code] = together[:, place * len(places) : (place + 1) * len(places)]
+        return replicates
 
     def only(self, names: Mapping[str, str]) -> TaskRuns:
         """The runs of some methods, under the names that these are given."""

@@ -44,8 +44,7 @@ def compare_others(
             continue
         found[method] = {
             reference: compare(
-                # The others' resamples would not be looked at.
-                {task: each.only({method: method, reference: reference}) for task, each in of_method.items()},
+                of_method,
                 method=method,
                 baseline=reference,
                 train_language=train_language,

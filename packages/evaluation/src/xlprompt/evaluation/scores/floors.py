@@ -9,10 +9,13 @@ with the predictions.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from xlprompt.data.encoding.encode import Encoded
 from xlprompt.data.tasks import task as task_row
 from xlprompt.evaluation.scores.metrics import main_value
+
+if TYPE_CHECKING:
+    from xlprompt.data.encoding.encode import Encoded
 
 TRIVIAL_ANSWER = "the context's sentence that shares most words with the question"
 """What always gives the trivial baseline, in the words of tables and rules."""
