@@ -59,8 +59,8 @@ class Encoded:
         settings: The settings it was encoded with.
         dataset: One row for each text, option or window, in the order of the examples, with the columns
             `input_ids` (list of int32), `readouts` (list of int32; the index in `input_ids` of every token
-            that is read), `labels` (list of int64) and `words` (list of int32; which word, option or token of
-            the example it is), both as long as `readouts`, and `example` (int64; which example the row
+            that is read), `labels` (list of int32) and `words` (list of int32; which word, option or token of
+            the example it is), both as long as `readouts`, and `example` (int32; which example the row
             belongs to). Where an answer is a part of a text, also `begins` and `ends` (lists of int32; where
             the token that is read stands in the text).
         table: The examples, as they were given.
@@ -112,7 +112,7 @@ class Encoded:
     @cached_property
     def examples(self) -> np.ndarray:
         """The example each row belongs to, int64 `[rows]`."""
-        return self._arrow("example").to_numpy(zero_copy_only=False)
+        return np.asarray(self._arrow("example"), np.int64)
 
     @cached_property
     def readouts_of_examples(self) -> np.ndarray:

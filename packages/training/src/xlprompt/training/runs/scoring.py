@@ -45,7 +45,7 @@ from xlprompt.models import AffineMap, AlignmentKind, AlignmentSettings, TaskMod
 from xlprompt.training.alignment.measure import measure_alignments
 from xlprompt.training.alignment.moments import Alignment
 from xlprompt.training.inputs.preparation import Setup, Split, load_split
-from xlprompt.training.machine.allocator import FreedMemory
+from xlprompt.training.machine.allocator import give_back_freed_memory
 from xlprompt.training.runs.known_figures import figure_key, keep_figure, known_figure
 from xlprompt.training.runs.opened import Run
 from xlprompt.training.store.labels import NOTE_TAG
@@ -112,7 +112,7 @@ def score_languages(
     alignments = measure_alignments(setup, run.model, languages, console, wanted, checkpoint)
     kinds = [kind for kind in wanted[-1].kinds if kind != "none"] if alignments else []
     with tempfile.TemporaryDirectory() as folder:
-        scored, freed = _Scored(alignments), FreedMemory()
+        scored = _Scored(alignments)
         with counted(console, f"scoring {split} sets", len(languages), in_logs=False) as done:
             for number, language in enumerate(languages, start=1):
                 with setup.processes.first_alone():
@@ -127,7 +127,7 @@ def score_languages(
                     f"{predictions[Variant()].tokens_per_second:,.0f} tokens/s",
                     highlight=False,
                 )
-                freed.stepped()
+                give_back_freed_memory()  # or batches of ever other shapes keep some 0.2 GiB more
                 done()
         trained, *more = run.recipe.data.train_languages
         reports = {

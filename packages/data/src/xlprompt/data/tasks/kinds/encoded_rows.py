@@ -105,20 +105,17 @@ class EncodedRows:
 
     def _put_away(self) -> None:
         """Turn the lists into a table, and begin new ones."""
-        columns = {
-            column: _list_array(lists, pa.int64() if column == "labels" else pa.int32())
-            for column, lists in self._lists.items()
-        }
-        self._parts.append(pa.table({**columns, "example": pa.array(self._examples, pa.int64())}))
+        columns = {column: _list_array(lists) for column, lists in self._lists.items()}
+        self._parts.append(pa.table({**columns, "example": pa.array(self._examples, pa.int32())}))
         self._examples = []
         self._lists = {column: [] for column in self._lists}
 
 
-def _list_array(lists: Sequence[Sequence[int]], kind: pa.DataType) -> pa.ListArray:
+def _list_array(lists: Sequence[Sequence[int]]) -> pa.ListArray:
     offsets = np.zeros(len(lists) + 1, np.int32)
     np.cumsum([len(items) for items in lists], out=offsets[1:])
-    values = np.fromiter(chain.from_iterable(lists), kind.to_pandas_dtype(), count=offsets[-1])
-    return pa.ListArray.from_arrays(offsets, pa.array(values, kind))
+    values = np.fromiter(chain.from_iterable(lists), np.int32, count=offsets[-1])
+    return pa.ListArray.from_arrays(offsets, pa.array(values))
 
 
 def check_labels(labels: Sequence[int], task: Task, example: int) -> None:
