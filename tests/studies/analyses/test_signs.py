@@ -107,9 +107,14 @@ def test_figures_of_predictions_need_no_label():
 
 def test_the_section_says_what_was_picked_and_what_it_cost(families, results):
     section = signs_section(families, list(results.values()))
-    regrets, picked = (part for part in section.content if hasattr(part, "rows"))
+    regrets, means, picked = (part for part in section.content if hasattr(part, "rows"))
     assert [row[-1] for row in regrets.rows] == ["–", results[COLLAPSE].finding, "worse", "better"]
-    assert all(row[2] == "0.003" for row in picked.rows)
+    assert all(row[1] == "0.003" for row in picked.rows)
+    assert [row[0] for row in means.rows] == [family.name for family in families]
+    best = means.columns.index("0.003")
+    for row, family in zip(means.rows, families, strict=True):
+        scores = family.zero_shot[list(family.rates).index(0.003)]
+        assert row[best].startswith(f"{np.mean(scores):.1f} ± ")
     assert [row[0] for row in section.brief.rows] == list(results)
 
 

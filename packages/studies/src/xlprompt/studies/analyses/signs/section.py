@@ -19,6 +19,7 @@ def signs_section(families: Sequence[Family], results: Sequence[SignResult]) -> 
     content: list[Table | Image] = [
         _regrets(results),
         Image("Points below the best rate, by the sign that picks", regrets_figure(results)),
+        _means(families),
         _picked(families),
         Image("Scores by learning rate", rates_figure(families)),
     ]
@@ -86,25 +87,36 @@ def _regrets(results: Sequence[SignResult]) -> Table:
     )
 
 
+def _means(families: Sequence[Family]) -> Table:
+    rates = sorted({rate for family in families for rate in family.rates})
+    rows = []
+    for family in families:
+        means = dict(zip(family.rates, (spread(row).text() for row in family.zero_shot), strict=True))
+        rows.append((family.name, *(means.get(rate, ABSENT) for rate in rates)))
+    return Table(
+        "Zero-shot mean by learning rate",
+        ("task and method", *(f"{rate:g}" for rate in rates)),
+        tuple(rows),
+        "In percent, ± standard deviation over seeds.",
+    )
+
+
 def _picked(families: Sequence[Family]) -> Table:
     signs = list(dict.fromkeys(sign for family in families for sign in family.signs))
     rows = []
     for family in families:
-        means = [spread(row) for row in family.zero_shot]
-        best = max(range(len(means)), key=lambda place: means[place].mean)
-        by_rate = "; ".join(
-            f"{rate:g}: {each.text()}" for rate, each in zip(family.rates, means, strict=True)
-        )
+        means = [spread(row).mean for row in family.zero_shot]
+        best = max(range(len(means)), key=means.__getitem__)
         picks = [
             " or ".join(f"{rate:g}" for rate in family.picks(sign)) if sign in family.signs else ABSENT
             for sign in signs
         ]
-        rows.append((family.name, by_rate, f"{family.rates[best]:g}", *picks))
+        rows.append((family.name, f"{family.rates[best]:g}", *picks))
     return Table(
         "What each sign picks",
-        ("task and method", "zero-shot mean by rate", "best", *signs),
+        ("task and method", "best", *signs),
         tuple(rows),
-        "Zero-shot mean in percent, ± standard deviation over seeds; the best rate, and what signs pick.",
+        "Best: the rate of the highest zero-shot mean.",
         cards=True,
     )
 
