@@ -190,9 +190,10 @@ def additive_effects(values: Mapping[str, Mapping[str, float]]) -> dict[str, flo
     design = np.zeros((len(cells), len(rows) + len(columns)))
     for place, (row, column, _) in enumerate(cells):
         design[place, row] = design[place, len(rows) + columns.index(column)] = 1
-    effects = np.linalg.lstsq(design, [value for *_, value in cells], rcond=None)[0][len(rows) :]
-    complete = len(cells) == len(rows) * len(columns)
-    group = np.zeros(len(columns)) if complete else _joined(design)[len(rows) :]
+    found, _, rank, _ = np.linalg.lstsq(design, [value for *_, value in cells], rcond=None)
+    effects = found[len(rows) :]
+    all_joined = rank == len(rows) + len(columns) - 1  # a table lacks one of full rank for each of its groups
+    group = np.zeros(len(columns)) if all_joined else _joined(design)[len(rows) :]
     for each in np.unique(group):
         effects[group == each] -= effects[group == each].mean()
     return dict(zip(columns, map(float, effects), strict=True))
