@@ -277,6 +277,7 @@ def test_a_model_gets_the_scores_that_a_killed_process_had_given_to_the_run_alon
     tracker, run_id = started
     model = tracker.log_model(tmp_path, name="model", params={}, step=1)
     scores = {"test/accuracy/de": 40.5, "test/accuracy/mean": float("nan")}
+    scores |= {f"test/entropy/{place}": float(place) for place in range(121)}  # 20 languages have as many
     with monkeypatch.context() as patch:
         patch.setattr(SqlAlchemyStore, "_log_model_metrics", lambda *_args, **_given: None)
         tracker.log_metrics(scores, step=20, model_id=model.model_id)
