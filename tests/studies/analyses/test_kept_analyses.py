@@ -12,6 +12,7 @@ from small import write_data
 from studies import write_study
 from tiny import make_xglm
 
+from xlprompt.data.errors import DataError
 from xlprompt.studies.analyses.alignment.measure import analyze_alignment
 from xlprompt.studies.analyses.alignment.recommended.rule import Setting
 from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, sweep_alignment
@@ -37,7 +38,7 @@ from xlprompt.studies.reports.selection import find_runs
 from xlprompt.training.errors import RecipeError
 from xlprompt.training.recipes.settings import load_settings
 from xlprompt.training.runs import scoring
-from xlprompt.training.store.database import find_model
+from xlprompt.training.store.database import create_store, find_model
 
 EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
 HERE = {"executor.workers": 0}
@@ -313,3 +314,12 @@ def test_a_sweep_of_runs_that_are_not_there_says_which_are(tmp_path):
 )
 def test_layers_and_sentences_are_swept_one_at_a_time(layers, parts):
     assert AlignmentSweep(sentences=(8, 4), layers=layers).parts() == parts
+
+
+def test_a_misspelt_task_or_method_is_told_and_not_passed_over(tmp_path):
+    create_store(tmp_path)
+    with pytest.raises(DataError, match="unknown task 'xnly'. Did you mean xnli"):
+        open_ledger(tmp_path, "", tasks=("pos", "xnly"))
+    with pytest.raises(StudyError, match="unknown method 'promt'. Did you mean prompt"):
+        open_ledger(tmp_path, "", methods=("lora", "promt"))
+    assert open_ledger(tmp_path, "", tasks=("pos",), methods=("lora",)).training_runs(["pos"]) == []

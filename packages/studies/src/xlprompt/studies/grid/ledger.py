@@ -9,12 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from filelock import Timeout
 
+from xlprompt.data.tasks import task as task_row
+from xlprompt.models import METHODS
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.cells import Cell, Group
 from xlprompt.studies.grid.over_seeds import as_metrics, summarize
@@ -76,14 +79,31 @@ class CellRun:
         return self.metrics.get(TOTAL_SECONDS)
 
 
-def open_ledger(store: Path, remedy: str) -> Ledger:
+def open_ledger(
+    store: Path, remedy: str, *, tasks: Sequence[str] = (), methods: Sequence[str] = ()
+) -> Ledger:
     """The ledger of a store that must be there already, for what only reads.
 
+    Args:
+        store: Folder of the MLflow store.
+        remedy: What to do where there is none.
+        tasks: Names that are asked for, which have to be tasks, the store's own among them.
+        methods: Names that are asked for, which have to be methods.
+
     Raises:
-        StudyError: There is none; the message ends with `remedy`.
+        StudyError: There is no store, and the message ends with `remedy`; or there is no such method.
+        DataError: There is no such task.
     """
     require_store(store, remedy)
-    return Ledger(store, writing=False)
+    ledger = Ledger(store, writing=False)
+    for name in tasks:
+        task_row(name)
+    for name in methods:
+        if name not in METHODS:
+            near = get_close_matches(name.lower(), METHODS, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]}?" if near else f"Methods: {', '.join(METHODS)}"
+            raise StudyError(f"unknown method {name!r}. {hint}")
+    return ledger
 
 
 def require_store(store: Path, remedy: str) -> None:

@@ -174,7 +174,7 @@ def analyze_alignment(
         StudyError: There is no store, or no run with aligned predictions in it.
         DataError: Runs of a task were not scored on the same examples.
     """
-    ledger = open_ledger(store, "Name the one that holds the runs")
+    ledger = open_ledger(store, "Name the one that holds the runs", tasks=tasks)
     scored = [run for run in ledger.scored_runs(list(tasks) or list(TASKS)) if _is_of(run, model)]
     runs, notes = find_aligned(ledger, scored)
     if not runs:

@@ -117,7 +117,8 @@ def sweep_alignment(
     """
     if unknown := [kind for kind in sweep.kinds if kind not in KINDS]:
         raise RecipeError(f"there is no alignment '{unknown[0]}'; the kinds are {', '.join(KINDS)}")
-    ledger = open_ledger(store, "Run a study first: make all-tasks")
+    remedy = "Run a study first: make all-tasks"
+    ledger = open_ledger(store, remedy, tasks=sweep.tasks, methods=sweep.methods)
     with waiting(console, "Reading the store"):
         newest = newest_runs(ledger, sweep.model)
     chosen = {key: run for key, run in newest.runs.items() if _is_wanted(key, sweep, newest.runs)}

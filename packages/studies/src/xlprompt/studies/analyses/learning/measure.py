@@ -64,7 +64,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     Raises:
         StudyError: There is no store, or no finished run of a study in it that has curves.
     """
-    ledger = open_ledger(store, Settings.remedy)
+    ledger = open_ledger(store, Settings.remedy, tasks=settings.tasks, methods=settings.methods)
     runs = _with_curves(ledger, settings)
     models = list(dict.fromkeys(run.tags["model"] for run in runs))
     found = [

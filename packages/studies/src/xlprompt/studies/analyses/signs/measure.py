@@ -89,7 +89,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
         StudyError: There is no store, or no two rates of one task and method in it.
         DataError: A file of predictions is damaged.
     """
-    ledger = open_ledger(store, Settings.remedy)
+    ledger = open_ledger(store, Settings.remedy, tasks=settings.tasks, methods=settings.methods)
     found: list[SignFindings] = []
     with open_console(stderr=True).status("Looking for learning rates") as status:
         for model, cells in _cells(ledger, settings).items():

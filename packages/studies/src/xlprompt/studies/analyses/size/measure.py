@@ -45,7 +45,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
         StudyError: There is no store, or no task has a method and full fine-tuning with models of two sizes.
         DataError: Runs were not scored on the same examples, or a file of predictions is damaged.
     """
-    ledger = open_ledger(store, Settings.remedy)
+    ledger = open_ledger(store, Settings.remedy, tasks=settings.tasks, methods=settings.methods)
     asked = settings.models or FAMILY
     compared = tuple(name for name in settings.methods or COMPARED if name != BASELINE)
     if not compared:
