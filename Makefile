@@ -77,6 +77,9 @@ ablation = $(call quote,experiments/ablations/$(strip $(NAME)).yaml) --recipe '.
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
     $(call option,--train-language,$(TRAIN_LANG)) $(ARGS)
 
+# Of what a study takes, the analysis of sizes has the store alone.
+its-store = $(shell printf '%s\n' $(call quote,$(ARGS)) | grep -oE -- '--mlruns[ =][^ ]+')
+
 nano = $(if $(call on,$(BALANCED)),-balanced)$(addprefix -,$(filter-out 4m,$(strip $(SIZE))))
 
 site = $(bin)/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going --quiet docs build/site
@@ -171,12 +174,14 @@ all-tasks: $(ready) ## Run every task, method and seed that has not been run, an
 	@$(call study)
 
 ablation: $(ready) ## Run the variants of experiments/ablations/NAME.yaml and compare them; NAME=scheme
-	@test -n $(call quote,$(strip $(NAME))) || { echo "Name the ablation: make ablation NAME=scheme. There are" \
+	@test -f $(call quote,experiments/ablations/$(strip $(NAME)).yaml) || { \
+	    echo "Name an ablation that is there: make ablation NAME=scheme. There are" \
 	    $(notdir $(basename $(wildcard experiments/ablations/*.yaml))) | fold -s -w 80 >&2; exit 1; }
 	@$(strip $(bin)/xlprompt study $(ablation) $(call option,--executor,$(EXECUTOR)) $(call option,--slurm,$(SLURM)) \
 	    $(call option,--workers,$(WORKERS)) $(call option,--engine,$(ENGINE)))
-	@test -n "$$(grep -Ls '^variants:' $(call quote,experiments/ablations/$(strip $(NAME)).yaml) || true)" || \
-	    $(strip $(bin)/xlprompt analyze $(if $(filter size,$(NAME)),size $(ARGS),ablation $(ablation)))
+	@test -n "$(findstring --dry-run,$(ARGS))$$(grep -Ls '^variants:' \
+	    $(call quote,experiments/ablations/$(strip $(NAME)).yaml) || true)" || \
+	    $(strip $(bin)/xlprompt analyze $(if $(filter size,$(NAME)),size $(its-store),ablation $(ablation)))
 
 search: $(ready) ## Search learning rate, batch size and prompt length for TASK; METHOD=finetune TRIALS=12
 	@test -n $(call quote,$(strip $(TASK))) || { echo "Name the task: make search TASK=xnli" >&2; exit 1; }

@@ -145,7 +145,15 @@ def test_variables_reach_the_command_as_they_were_given(ready):
     ]
 
 
-def test_an_ablation_is_run_as_a_study_is_and_then_compared(ready):
+@pytest.fixture
+def ablations(ready):
+    """A folder that is set up and has the ablations."""
+    shutil.copytree(ROOT / "experiments" / "ablations", ready / "experiments" / "ablations")
+    return ready
+
+
+def test_an_ablation_is_run_as_a_study_is_and_then_compared(ablations):
+    ready = ablations
     make(ready, "ablation", "NAME=scheme", "METHODS=finetune", "WORKERS=2", "ENGINE=torch")
     of_file = ("experiments/ablations/scheme.yaml", "--recipe", "../mini/{task}-{method}.yaml")
     assert calls(ready) == [
@@ -154,13 +162,24 @@ def test_an_ablation_is_run_as_a_study_is_and_then_compared(ready):
     ]
 
 
-def test_an_ablation_without_variants_is_a_study_alone_and_sizes_have_an_analysis_of_their_own(ready):
-    shutil.copytree(ROOT / "experiments" / "ablations", ready / "experiments" / "ablations")
+def test_an_ablation_without_variants_is_a_study_alone_and_sizes_have_an_analysis_of_their_own(ablations):
+    ready = ablations
     for name in ("scheme", "curves", "size"):
         done = make(ready, "ablation", f"NAME={name}")
         assert done.returncode == 0, done.stderr
     assert [words[1] for words in calls(ready)] == ["study", "analyze", "study", "study", "analyze"]
     assert calls(ready)[-1] == ["xlprompt", "analyze", "size"]
+    make(ready, "ablation", "NAME=size", "ARGS=--set schedule.steps=2 --mlruns there")
+    assert calls(ready)[-1] == ["xlprompt", "analyze", "size", "--mlruns", "there"]
+
+
+def test_a_plan_of_an_ablation_is_not_compared_and_one_that_is_not_there_is_told(ablations):
+    make(ablations, "ablation", "NAME=scheme", "ARGS=--dry-run")
+    assert [words[1] for words in calls(ablations)] == ["study"]
+    done = make(ablations, "ablation", "NAME=shceme")
+    assert done.returncode != 0
+    assert "There are" in done.stderr and "scheme size" in done.stderr
+    assert len(calls(ablations)) == 1
 
 
 def test_a_variable_given_empty_is_not_given(ready):
@@ -287,6 +306,7 @@ VALUES = {
     "RESUME": ("1", "--resume"),
     "BALANCED": ("1", "xglm-nano-balanced.yaml"),
     "SIZE": ("1m", "xglm-nano-1m.yaml"),
+    "NAME": ("length", "length.yaml"),
 }
 
 
@@ -296,7 +316,8 @@ def test_every_documented_variable_is_taken_by_a_target_and_none_else():
 
 
 @pytest.mark.parametrize("target", sorted(taken()))
-def test_a_target_uses_each_variable_that_it_takes(ready, target):
+def test_a_target_uses_each_variable_that_it_takes(ablations, target):
+    ready = ablations
     target_name = target.replace("TASK-METHOD", "pos-finetune")
     needed = {
         "ablation": ["NAME=scheme"],
