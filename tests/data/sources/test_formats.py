@@ -292,7 +292,7 @@ def test_of_several_treebanks_the_tables_choice_is_used_for_all_splits(tmp_path)
     source = open_source(str(tmp_path))
     assert source.load(task("pos"), "en", "test")["tokens"] == [["ewt"]]
     assert source.languages(task("pos"), "train") == (), "no training data of another treebank"
-    assert check_folder(tmp_path).warnings == ["pos en: en_ewt is used, en_gum, en_lines left out"]
+    assert check_folder(tmp_path).warnings[:1] == ["pos en: en_ewt is used, en_gum, en_lines left out"]
 
 
 def test_several_treebanks_of_which_none_is_the_tables_choice_are_ambiguous(tmp_path):

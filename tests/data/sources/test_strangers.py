@@ -60,7 +60,7 @@ def test_files_that_are_no_data_are_noted_and_documents_are_not(tmp_path):
     write(tmp_path / "xnli.test.de.tsv", "language\tgold_label\tsentence1\tsentence2\n")
     report = check_folder(tmp_path)
     assert report.problems == []
-    assert report.warnings == [
+    assert [note for note in report.warnings if "left out" in note] == [
         "left out, XNLI-MT's translation of a test set into English, by its name: xnli.test.de.tsv",
         "left out, not taken for data: eval.log, run.py, stats.xml",
     ]
@@ -75,7 +75,7 @@ def test_pipes_sockets_and_devices_are_noted_and_never_opened(tmp_path):
         one.bind(os.path.relpath(tmp_path / "socket"))
     report = check_folder(tmp_path)
     assert report.problems == []
-    assert report.warnings == [
+    assert [note for note in report.warnings if "left out" in note] == [
         "left out, a device is not read: zero.tsv",
         "left out, a pipe is not read: notes, xnli/de.test.jsonl",
         "left out, a socket is not read: socket",

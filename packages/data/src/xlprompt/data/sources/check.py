@@ -25,6 +25,12 @@ from xlprompt.data.splits import SPLITS
 from xlprompt.data.tasks import TASKS
 from xlprompt.data.tasks.rules import Skipped, withheld
 
+_WITHOUT = {
+    "train": "no training set in any language; runs can be scored on it, and none trained",
+    "validation": "no development set in any language; a run needs that of the language it trains on",
+    "test": "no test set in any language; a run would have nothing to be scored on",
+}
+
 MOST_PROBLEMS_A_FILE = 20
 """Further problems of a file are counted, not listed."""
 
@@ -166,6 +172,9 @@ def check_folder(path: str | Path) -> FolderReport:
                     if content.of_other_parts:
                         of_other_parts.setdefault(content.of_other_parts, []).append(f"{code} {split}")
             warnings += _repeats(task, code, texts)
+        if codes:
+            there = {split for name, _, split in inventory.parts if name == task}
+            warnings += [f"{task}: {_WITHOUT[split]}" for split in SPLITS if split not in there]
         warnings += [f"{task} {', '.join(there)}: {note}" for note, there in of_other_parts.items()]
     return FolderReport(printable(folder.as_posix()), found, problems.finish(), warnings)
 

@@ -34,6 +34,7 @@ _TABLES = {
     ".pickle": "a pickle",
     ".xml": "XML",
 }
+_OF_OWN_TASKS = (".csv", ".parquet")
 _SIDE_FILES = frozenset(
     {"stats.xml", "dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json"}
 )
@@ -66,7 +67,10 @@ def other_format(path: Path) -> DataError | None:
     kind = _TABLES.get(Path(name.removesuffix(".gz")).suffix)
     if kind is None or name in _SIDE_FILES:
         return None
-    return DataError(f"{kind} is not read", file=path, fix=JSON_LINES)
+    fix = JSON_LINES
+    if (ending := Path(name).suffix) in _OF_OWN_TASKS:
+        fix += f" In a task of your own it is, beside a training set <language>.train{ending}; none is here."
+    return DataError(f"{kind} is not read", file=path, fix=fix)
 
 
 def is_word_a_line(head: Sequence[str]) -> bool:

@@ -72,7 +72,7 @@ _log = logging.getLogger(__name__)
 # MLflow's own limits, below which nothing is lost silently.
 _MAX_PARAM = 6000
 # Params or metrics in one request. MLflow takes a thousand metrics, but leaves out those that a model has
-# only where they are a hundred at most (`findings/mlflow-logs-a-models-metrics-again-only-by-the-hundred.sh`).
+# only where they are a hundred at most: `findings/mlflow-logs-a-models-metrics-again-only-by-the-hundred.sh`.
 _MAX_BATCH = 100
 
 _FLUSH_SECONDS = 5.0
