@@ -178,7 +178,8 @@ def test_a_plan_of_an_ablation_is_not_compared_and_one_that_is_not_there_is_told
     assert [words[1] for words in calls(ablations)] == ["study"]
     done = make(ablations, "ablation", "NAME=shceme")
     assert done.returncode != 0
-    assert "There are" in done.stderr and "scheme size" in done.stderr
+    assert "There are" in done.stderr
+    assert "scheme size" in done.stderr
     assert len(calls(ablations)) == 1
 
 
