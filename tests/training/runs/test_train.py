@@ -407,6 +407,21 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line_and_leaves_no_half(
     assert not list((own_store / "artifacts").rglob("*.safetensors"))
 
 
+def test_who_stops_a_run_that_is_being_scored_is_told_that_it_need_not_be_trained_again(
+    data, own_store, console, tiny_xglm, monkeypatch, caplog
+):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    recipe = tiny_recipe("xnli", tiny_xglm, data, schedule={"steps": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr("xlprompt.training.runs.train.score_languages", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, store=own_store, console=console)
+    assert "Stopped after training. --resume (with make: RESUME=1) scores what was trained" in caplog.text
+    assert train(recipe, store=own_store, console=console, resume=LATEST).scores is not None
+
+
 def test_the_state_of_a_run_that_its_store_has_lost_is_gone_on_with_in_a_new_run(
     data, own_store, empty_store, console, tiny_xglm, monkeypatch
 ):

@@ -6,8 +6,10 @@ on there, is in `begin`.
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,8 @@ from xlprompt.training.store.labels import run_name
 from xlprompt.training.store.metric_names import BEST_STEP, best_score
 from xlprompt.training.store.pyfunc_files import MODEL_NAME, write_pyfunc_files
 from xlprompt.training.store.training_state import TrainingStates
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -154,18 +158,30 @@ def train(
             with phase(Phase.STORING), waiting(console, "Beginning in the MLflow store"):
                 states = begin(run, start, told.expected.to_metrics(), tags, parent_run_id)
             fitted = _fit(run, trainer, start, states, show)
-            with phase(Phase.STORING), waiting(console, "Keeping the trained model"):
-                kept = _keep(run, trainer, states, fitted)
-            with phase(Phase.TEST):
-                scores = _score(run, kept)
-            with phase(Phase.LOSSES_AFTER):
-                compare_losses(run, before, trainer, model_id=kept.model_id)
-            cost = _close(run, start, told, fitted, kept)
+            with _told_how_to_go_on(states):
+                with phase(Phase.STORING), waiting(console, "Keeping the trained model"):
+                    kept = _keep(run, trainer, states, fitted)
+                with phase(Phase.TEST):
+                    scores = _score(run, kept)
+                with phase(Phase.LOSSES_AFTER):
+                    compare_losses(run, before, trainer, model_id=kept.model_id)
+                cost = _close(run, start, told, fitted, kept)
         if states is None or states.identity.run_id is None or kept.directory is None:
             return None
         states.delete()  # after the store knows the run's end; until then it can be gone on with
         run_id, name = states.identity.run_id, run_name(recipe)
         return RunResult(run_id, name, kept.directory, run.budget, fitted, scores, told.expected, cost)
+
+
+@contextmanager
+def _told_how_to_go_on(states: TrainingStates | None) -> Iterator[None]:
+    """Tell whoever stops a run that has been trained that this need not be done again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if states is not None:
+            _log.warning("Stopped after training. --resume (with make: RESUME=1) scores what was trained")
+        raise
 
 
 @dataclass(frozen=True)
