@@ -62,11 +62,10 @@ def command(
         say("No such run in this store." if task or method or model else "No training run in this store.")
     else:
         show_table(open_console(), _table(found))
-        offer(
-            open_console(stderr=True),
-            "See where one errs",
-            f"xlprompt inspect {found[0].run}{in_store(mlruns)}",
-        )
+        finished = next((run.run for run in found if run.state == "FINISHED"), None)
+        if finished:
+            command = f"xlprompt inspect {finished}{in_store(mlruns)}"
+            offer(open_console(stderr=True), "See where one errs", command)
 
 
 def _table(runs: Sequence[ListedRun]) -> Table:
