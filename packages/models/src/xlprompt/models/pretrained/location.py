@@ -15,7 +15,6 @@ from xlprompt.models.pretrained.files import read_json, weight_files
 from xlprompt.models.pretrained.fingerprint import fingerprint_of
 from xlprompt.models.pretrained.known import (
     BUILT_HERE,
-    GEMMA,
     KNOWN_MODELS,
     NANO,
     PACKAGED,
@@ -170,7 +169,7 @@ def _on_hub(name: str) -> bool:
         return False
     raise ModelError(
         f"{name}: can't be loaded: {reason}{_near(name)}. Give a folder in transformers' format, a hub id, "
-        f"{NANO} or {GEMMA}; a path is relative to the folder that the command runs in"
+        f"{', '.join((NANO, *PACKAGED[:-1]))} or {PACKAGED[-1]}; a path is relative to the folder that the command runs in"
     )
 
 

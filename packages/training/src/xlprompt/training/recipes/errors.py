@@ -80,7 +80,7 @@ def _about(keys: tuple[str, ...], problems: Sequence[Any], kind: type[BaseModel]
     if first["type"] == "missing":
         if item:
             return f"{key}: {item}missing. Add it to {reprlib.repr(first['input'])}"
-        return f"{key}: is missing. Add it, or extend a base recipe that has it"
+        return f"{key}: is missing. Add it, or name a recipe that has it in `extends` or beside this one"
     if first["type"] in ("value_error", "assertion_error"):
         message = first["msg"].removeprefix("Value error, ")
     else:
