@@ -169,7 +169,8 @@ def _on_hub(name: str) -> bool:
         return False
     raise ModelError(
         f"{name}: can't be loaded: {reason}{_near(name)}. Give a folder in transformers' format, a hub id, "
-        f"{', '.join((NANO, *PACKAGED[:-1]))} or {PACKAGED[-1]}; a path is relative to the folder that the command runs in"
+        f"{', '.join((NANO, *PACKAGED[:-1]))} or {PACKAGED[-1]}; a path is relative to the folder that the "
+        "command runs in"
     )
 
 
