@@ -184,8 +184,8 @@ def test_columns_have_the_documented_types(xglm: PreTrainedTokenizerFast) -> Non
     assert types == {
         "input_ids": "int32",
         "readouts": "int32",
-        "labels": "int64",
-        "example": "int64",
+        "labels": "int32",
+        "example": "int32",
         "words": "int32",
     }
 
