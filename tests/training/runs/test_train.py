@@ -407,17 +407,24 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line_and_leaves_no_half(
     assert not list((own_store / "artifacts").rglob("*.safetensors"))
 
 
-def test_who_stops_a_run_that_is_being_scored_is_told_that_it_need_not_be_trained_again(
-    data, own_store, console, tiny_xglm, monkeypatch, caplog
-):
+def stop_while_scored(recipe, store, console, monkeypatch, before=lambda: None):
+    """Train, and be interrupted where the languages are to be scored."""
+
     def stop(*_, **__):
+        before()
         raise KeyboardInterrupt
 
-    recipe = tiny_recipe("xnli", tiny_xglm, data, schedule={"steps": 2})
     with monkeypatch.context() as patch:
         patch.setattr("xlprompt.training.runs.train.score_languages", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, store=own_store, console=console)
+            train(recipe, store=store, console=console)
+
+
+def test_who_stops_a_run_that_is_being_scored_is_told_that_it_need_not_be_trained_again(
+    data, own_store, console, tiny_xglm, monkeypatch, caplog
+):
+    recipe = tiny_recipe("xnli", tiny_xglm, data, schedule={"steps": 2})
+    stop_while_scored(recipe, own_store, console, monkeypatch)
     assert "Stopped after training. --resume (with make: RESUME=1) scores what was trained" in caplog.text
     assert train(recipe, store=own_store, console=console, resume=LATEST).scores is not None
 
@@ -425,15 +432,11 @@ def test_who_stops_a_run_that_is_being_scored_is_told_that_it_need_not_be_traine
 def test_the_state_of_a_run_that_its_store_has_lost_is_gone_on_with_in_a_new_run(
     data, own_store, empty_store, console, tiny_xglm, monkeypatch
 ):
-    def lost(*_, **__):
+    def lose():
         shutil.copyfile(empty_store / "mlflow.db", own_store / "mlflow.db")
-        raise KeyboardInterrupt
 
     recipe = tiny_recipe("xnli", tiny_xglm, data, schedule={"steps": 2})
-    with monkeypatch.context() as patch:
-        patch.setattr("xlprompt.training.runs.train.score_languages", lost)
-        with pytest.raises(KeyboardInterrupt):
-            train(recipe, store=own_store, console=console)
+    stop_while_scored(recipe, own_store, console, monkeypatch, before=lose)
     result = train(recipe, store=own_store, console=console, resume=LATEST)
     assert "Going on from step 2" in text_of(console)
     assert MlflowTracker(own_store).resume(result.run_id)
