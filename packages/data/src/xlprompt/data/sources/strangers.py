@@ -64,11 +64,12 @@ def other_format(path: Path) -> DataError | None:
     name = path.name.lower()
     if name.removesuffix(".gz").endswith(_PACKED):
         return DataError("an archive, or packed other than by gzip", file=path, fix="Unpack it.")
-    kind = _TABLES.get(Path(name.removesuffix(".gz")).suffix)
+    ending = Path(name.removesuffix(".gz")).suffix
+    kind = _TABLES.get(ending)
     if kind is None or name in _SIDE_FILES:
         return None
     fix = JSON_LINES
-    if (ending := Path(name).suffix) in _OF_OWN_TASKS:
+    if ending in _OF_OWN_TASKS:
         fix += f" In a task of your own it is, beside a training set <language>.train{ending}; none is here."
     return DataError(f"{kind} is not read", file=path, fix=fix)
 
