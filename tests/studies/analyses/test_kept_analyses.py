@@ -150,8 +150,8 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     assert "### xnli: zero-shot mean by number of unlabelled sentences" in written
     assert "## Learning by language" in written
     assert "Languages fall during training while English rises" in written
-    check_signs_pick_one_of_two_rates(tmp_path / "study" / "study.yaml", store)
     check_sizes_are_compared_where_there_are_two(tmp_path / "study" / "study.yaml", store, model)
+    check_signs_pick_one_of_two_rates(tmp_path / "study" / "study.yaml", store)
 
 
 def check_curves_tell_when_languages_are_learned(store):
@@ -202,6 +202,30 @@ def check_sizes_are_compared_where_there_are_two(grid, store, model):
         assert {run.tags["model"] for run in find_runs(open_ledger(store, ""), name).runs.values()} == {name}
     with pytest.raises(StudyError, match="the store has studies of several models"):
         find_runs(open_ledger(store, ""))
+    check_published_runs_give_the_same_sizes_and_curves(found.findings, store, asked)
+
+
+def check_published_runs_give_the_same_sizes_and_curves(sizes, store, asked):
+    """From files alone, and where one of the models is in the store, too."""
+    files = []
+    for place, name in enumerate(asked.models):
+        folder = store.with_name(f"size{place}")
+        page = folder.with_suffix(".md")
+        page.write_text(f"<!-- {folder.name} begin -->\n<!-- {folder.name} end -->\n")
+        report_study(store, folder / "out", name, publish_in=folder, document=page)
+        files.append(folder / "runs.jsonl.gz")
+    nowhere = store.with_name("nowhere")
+    of_files = asked.model_copy(update={"runs": tuple(files)})
+    assert measure_sizes(of_files, store=nowhere).findings == sizes
+    assert measure_sizes(asked.model_copy(update={"runs": (files[1],)}), store=store).findings == sizes
+    with pytest.raises(StudyError, match="no task has finished runs"):
+        measure_sizes(asked.model_copy(update={"runs": (files[0],)}), store=nowhere)
+    (learned,) = measure_learning(Learning(runs=(files[0],)), store=nowhere).findings
+    assert learned in measure_learning(Learning(), store=store).findings
+    with pytest.raises(StudyError, match="unknown method 'prompts'. Did you mean prompt?"):
+        measure_learning(Learning(runs=(files[0],), methods=("prompts",)), store=nowhere)
+    with pytest.raises(DataError, match="none.jsonl.gz"):
+        Learning(runs=(store / "none.jsonl.gz",)).check(store)
 
 
 def check_published_runs_give_the_same_correlations(found, store, asked, folder):

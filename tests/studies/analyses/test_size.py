@@ -165,10 +165,13 @@ def test_models_are_shown_without_folders_where_that_tells_them_apart():
 
 
 class Store:
-    """The two questions that a family asks of a ledger, over made-up runs."""
+    """The questions that a family asks of a store and published runs, over made-up ones."""
 
     def __init__(self, runs, unfinished=()):
         self.runs, self.unfinished = runs, unfinished
+
+    def is_published(self, run):
+        return run.published
 
     def training_runs(self, tasks):
         return [run for run in self.runs if run.tags["task"] in tasks]
@@ -189,7 +192,16 @@ def run(method, model, *, group="", rate="1e-3", seed=0, score=50.0, data="d", *
     tags = {"task": "xnli", "method": method, "model": model}
     tags["group_fingerprint"] = f"{method} {model} {rate} {data} {group}"
     metrics = {"test/accuracy/mean_zero_shot": score, "best/accuracy": score}
-    return SimpleNamespace(status="FINISHED", tags=tags, params=values | params, metrics=metrics)
+    return SimpleNamespace(
+        status="FINISHED", tags=tags, params=values | params, metrics=metrics, published=False
+    )
+
+
+def published(run):
+    """The run without some of its parameters, as files have it."""
+    kept = ("model", "seed", "total_params", "optimizer.learning_rate")
+    params = {key: run.params[key] for key in kept}
+    return SimpleNamespace(**{**vars(run), "params": params, "published": True})
 
 
 def found(runs, *, best_rate=False, unfinished=()):
@@ -219,6 +231,22 @@ def test_runs_of_a_family_differ_in_model_and_seed_alone():
     assert chosen["prompt"]["a"][2] is family[2]
     assert found([each for each in family if each.tags["method"] == "prompt"]) == {}
     assert found([each for each in family if each.tags["model"] == "a"]) == {}
+
+
+def test_published_runs_are_compared_by_the_parameters_that_they_have():
+    here = [
+        run(method, model, **{"prompt.length": "9"}) for method in ("prompt", "finetune") for model in "ab"
+    ]
+    there = [published(run(method, "c", **{"prompt.length": "9"})) for method in ("prompt", "finetune")]
+    other = [published(run("prompt", "d", rate="5e-2")), published(run("finetune", "d"))]
+    longer = run("prompt", "b", group="long", **{"prompt.length": "30"})
+    chosen = found([*other, longer, *there, *here])
+    assert sorted(chosen["prompt"]) == ["a", "b", "c"]
+    assert chosen["prompt"]["c"][0] is there[0]
+    assert (
+        chosen["prompt"]["b"][0] is here[1]
+    )  # `longer` has no other size of its recipe but the published one
+    assert sorted(chosen["finetune"]) == ["a", "b", "c", "d"]
 
 
 def test_of_a_model_the_newest_complete_study_counts():

@@ -302,7 +302,6 @@ def test_counts_of_some_runs_keep_what_is_known_of_their_test_set():
     assert (kept.numerators.tolist(), kept.collapsed, kept.examples_digest) == ([[0, 1]], (False,), "rows")
 
 
-@pytest.mark.integration
 def but_for_the_command(report):
     """A report's lines but the one that tells what makes it anew."""
     lines = report.read_text().splitlines()
@@ -311,6 +310,7 @@ def but_for_the_command(report):
     return others
 
 
+@pytest.mark.integration
 def test_a_report_is_made_anew_from_what_it_published_and_grows_by_another_stores_seeds(tmp_path, tiny_xglm):
     data = write_data(tmp_path / "data")
     console = Console(file=io.StringIO())

@@ -95,6 +95,15 @@ def option(default: Any, text: str, *, above: int | None = None, **how: Any) -> 
     return Field(default, description=text, ge=above, json_schema_extra=how)
 
 
+def published_option() -> Any:
+    """The field `runs` of an analysis that reads published runs, too."""
+    return option(
+        (),
+        "Also take in the published runs of this file, as if they were the store's, which may be empty; "
+        "several times for several.",
+    )
+
+
 ANALYSES = (
     Analysis("ablation", "Scores of a grid's variants, and their differences.", out=Path("build/ablations")),
     Analysis("alignment", "Gains by aligning languages without labels."),

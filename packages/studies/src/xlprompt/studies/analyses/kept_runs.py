@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from xlprompt.studies.analyses.analysis import option
+from xlprompt.studies.analyses.analysis import option, published_option
 from xlprompt.studies.grid.ledger import require_store
+from xlprompt.studies.reports.given import require_runs
 from xlprompt.training.recipes.settings import Settings
 
 
@@ -34,6 +35,16 @@ class OfSomeRuns(Settings):
     def check(self, store: Path) -> None:
         """Refuse a store that is not there before anything large is imported."""
         require_store(store, self.remedy)
+
+
+class OfPublishedRuns(OfSomeRuns):
+    """Which runs of a store and of published files are looked at."""
+
+    runs: tuple[Path, ...] = published_option()
+
+    def check(self, store: Path) -> None:
+        """Refuse a store that is not there, where no files are given, and files that are not there."""
+        require_runs(store, self.runs, self.remedy)
 
 
 class OfKeptRuns(OfSomeRuns):

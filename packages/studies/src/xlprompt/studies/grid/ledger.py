@@ -96,6 +96,17 @@ def open_ledger(
     """
     require_store(store, remedy)
     ledger = Ledger(store, writing=False)
+    require_names(tasks, methods)
+    return ledger
+
+
+def require_names(tasks: Sequence[str], methods: Sequence[str]) -> None:
+    """Refuse what is no task, own ones among them once their store has been opened, or no method.
+
+    Raises:
+        StudyError: There is no such method.
+        DataError: There is no such task.
+    """
     for name in tasks:
         task_row(name)
     for name in methods:
@@ -103,7 +114,6 @@ def open_ledger(
             near = get_close_matches(name.lower(), METHODS, n=1, cutoff=0.5)
             hint = f"Did you mean {near[0]}?" if near else f"Methods: {', '.join(METHODS)}"
             raise StudyError(f"unknown method {name!r}. {hint}")
-    return ledger
 
 
 def require_store(store: Path, remedy: str) -> None:

@@ -12,8 +12,13 @@ FIX = "Give a file that xlprompt publish wrote, or fetch it anew."
 REMEDY = "Run a study first (make all-tasks), name another, or give published runs (--runs)"
 
 
-def require_runs(store: Path, published: Sequence[Path]) -> None:
+def require_runs(store: Path, published: Sequence[Path], remedy: str = REMEDY) -> None:
     """Refuse a store that is not there where no published runs are given, and files of them that are not.
+
+    Args:
+        store: Folder of the MLflow store.
+        published: The files.
+        remedy: What to do where there is neither.
 
     Raises:
         StudyError: There is no store, and no file.
@@ -22,4 +27,4 @@ def require_runs(store: Path, published: Sequence[Path]) -> None:
     for path in published:
         next(read_lines(path, FIX), None)
     if not published:
-        require_store(store, REMEDY)
+        require_store(store, remedy)

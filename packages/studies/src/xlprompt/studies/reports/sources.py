@@ -11,22 +11,39 @@ from xlprompt.evaluation import TaskRuns, load_runs
 from xlprompt.evaluation.comparison.counts import RunKey, join_runs
 from xlprompt.evaluation.comparison.learning import LanguageCurves
 from xlprompt.evaluation.comparison.verdicts import GranularityEffect
-from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
+from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger, require_names
 from xlprompt.studies.grid.run_params import language_curves
 from xlprompt.studies.reports.kept_sections import find_granularity, stored_sections
 from xlprompt.studies.reports.page import Section
 from xlprompt.studies.reports.published_runs import Curve, PublishedRuns, read_published
+from xlprompt.training.store.metric_names import CURVE
 
 
-def open_runs(store: Path, published: Sequence[Path], remedy: str) -> RunSource:
+def open_runs(
+    store: Path,
+    published: Sequence[Path],
+    remedy: str,
+    *,
+    tasks: Sequence[str] = (),
+    methods: Sequence[str] = (),
+) -> RunSource:
     """The finished runs of a store and of files of published runs; with files there need be no store.
 
+    Args:
+        store: Folder of the MLflow store.
+        published: The files.
+        remedy: What to do where there is neither.
+        tasks: Names that are asked for, which have to be tasks.
+        methods: Names that are asked for, which have to be methods.
+
     Raises:
-        StudyError: There is neither; the message ends with `remedy`.
-        DataError: A file is not one of published runs, or is damaged.
+        StudyError: There is neither, and the message ends with `remedy`; or there is no such method.
+        DataError: A file is not one of published runs, or is damaged; or there is no such task.
     """
     taken_in = [read_published(path) for path in published]
-    return RunSource(store, Ledger(store) if taken_in else open_ledger(store, remedy), taken_in)
+    source = RunSource(store, Ledger(store) if taken_in else open_ledger(store, remedy), taken_in)
+    require_names(tasks, methods)
+    return source
 
 
 class RunSource:
@@ -50,9 +67,20 @@ class RunSource:
 
     def finished_cells(self, tasks: Sequence[str]) -> list[CellRun]:
         """As of a ledger: newest first."""
-        own = [run for run in self._ledger.finished_cells(tasks) if run.run_id not in self._taken_in]
+        return self._with_taken_in(self._ledger.finished_cells(tasks), tasks)
+
+    def training_runs(self, tasks: Sequence[str]) -> list[CellRun]:
+        """As of a ledger: newest first, those of ablations and outside studies too."""
+        return self._with_taken_in(self._ledger.training_runs(tasks), tasks)
+
+    def _with_taken_in(self, runs: Sequence[CellRun], tasks: Sequence[str]) -> list[CellRun]:
+        own = [run for run in runs if run.run_id not in self._taken_in]
         taken_in = [run for _, run in self._taken_in.values() if run.tags["task"] in tasks]
         return sorted([*own, *taken_in], key=lambda run: -run.started)
+
+    def is_published(self, run: CellRun) -> bool:
+        """Whether a run is taken from a file, which has some of its parameters alone."""
+        return run.run_id in self._taken_in
 
     def finished_groups(self, tasks: Sequence[str]) -> set[str]:
         """As of a ledger: fingerprints of groups of which every seed that was asked for has finished."""
@@ -92,6 +120,12 @@ class RunSource:
         if run.run_id in self._taken_in:
             return self._published[self._taken_in[run.run_id][0]].curves[run.run_id]
         return self._ledger.history(run.run_id, metric)
+
+    def has_language_curves(self, run: CellRun) -> bool:
+        """Whether a run scored samples of every language as it trained."""
+        if run.run_id in self._taken_in:
+            return run.run_id in self._published[self._taken_in[run.run_id][0]].language_curves
+        return any(name.startswith(CURVE) for name in run.metrics)
 
     def language_curves(self, run: CellRun, metric: str) -> LanguageCurves | None:
         """Scores of samples of every language by step; None where the run made none."""

@@ -1,4 +1,4 @@
-"""From a store's curves over languages to what they say of learning; nothing is trained or scored."""
+"""From runs' curves over languages to what they say of learning; nothing is trained or scored."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from xlprompt.studies.analyses.learning.findings import Contrast, Learning, cont
 from xlprompt.studies.analyses.learning.section import learning_answers, learning_section
 from xlprompt.studies.analyses.learning.settings import Settings
 from xlprompt.studies.errors import StudyError
-from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun, Ledger, open_ledger
-from xlprompt.studies.grid.run_params import language_curves, trained_on
+from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
+from xlprompt.studies.grid.run_params import trained_on
 from xlprompt.studies.reports.kept_sections import log_section
 from xlprompt.studies.reports.page import Section
 from xlprompt.studies.reports.selection import BASELINE, METHOD
-from xlprompt.training.store.metric_names import CURVE
+from xlprompt.studies.reports.sources import RunSource, open_runs
 
 SECTION = "learning"
 
@@ -62,13 +62,14 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
         console: Is told nothing: it is done at once.
 
     Raises:
-        StudyError: There is no store, or no finished run of a study in it that has curves.
+        StudyError: There is no store, or no finished run of a study that has curves.
+        DataError: A file of published runs is damaged.
     """
-    ledger = open_ledger(store, Settings.remedy, tasks=settings.tasks, methods=settings.methods)
-    runs = _with_curves(ledger, settings)
+    source = open_runs(store, settings.runs, Settings.remedy, tasks=settings.tasks, methods=settings.methods)
+    runs = _with_curves(source, settings)
     models = list(dict.fromkeys(run.tags["model"] for run in runs))
     found = [
-        _findings(ledger, model, [run for run in runs if run.tags["model"] == model]) for model in models
+        _findings(source, model, [run for run in runs if run.tags["model"] == model]) for model in models
     ]
     found = [each for each in found if each.learned]
     if not found:
@@ -86,21 +87,21 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     return Outcome(found, {"models": [each.to_dict() for each in found]}, sections, run_id, answers=answers)
 
 
-def _with_curves(ledger: Ledger, settings: Settings) -> list[CellRun]:
-    """Finished runs of studies, ablations among them, that have curves and are asked for; newest first."""
+def _with_curves(source: RunSource, settings: Settings) -> list[CellRun]:
+    """Finished and published runs, of ablations too, that have curves and are asked for; newest first."""
     names = (None, settings.model, settings.model and absolute_name(settings.model))
     return [
         run
-        for run in ledger.training_runs(list(settings.tasks) or list(TASKS))
+        for run in source.training_runs(list(settings.tasks) or list(TASKS))
         if run.status == "FINISHED"
         and GROUP_TAG in run.tags
-        and any(name.startswith(CURVE) for name in run.metrics)
+        and source.has_language_curves(run)
         and run.tags["method"] in (settings.methods or METHODS)
         and (settings.model is None or run.tags["model"] in names)
     ]
 
 
-def _findings(ledger: Ledger, model: str, runs: Sequence[CellRun]) -> LearningFindings:
+def _findings(source: RunSource, model: str, runs: Sequence[CellRun]) -> LearningFindings:
     """One model's: of each task and method the group that ran last."""
     groups: dict[tuple[str, str], str] = {}
     chosen: dict[tuple[str, str], dict[int, CellRun]] = {}
@@ -114,7 +115,7 @@ def _findings(ledger: Ledger, model: str, runs: Sequence[CellRun]) -> LearningFi
         metric = main_metric(TASKS[task])
         curves: dict[int, LanguageCurves] = {}
         for seed, run in chosen[task, method].items():
-            if (found := language_curves(ledger, run, metric)) is not None:
+            if (found := source.language_curves(run, metric)) is not None:
                 curves[seed] = found
         trained = trained_on(next(iter(chosen[task, method].values())))
         if curves and (each := learning_of(task, method, metric, trained, curves)) is not None:

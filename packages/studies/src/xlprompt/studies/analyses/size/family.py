@@ -1,4 +1,4 @@
-"""Which runs of a store are of one family: alike in all but the model and the seed."""
+"""Which runs are of one family: alike in all but the model and the seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from statistics import fmean
 from xlprompt.data import TASKS
 from xlprompt.evaluation import main_metric
 from xlprompt.models import absolute_name, canonical_name, short_name
-from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun, Ledger
+from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
+from xlprompt.studies.reports.sources import RunSource
 from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, best_score, score_name
 from xlprompt.training.store.training_state import FREE_KEYS
 
@@ -22,8 +23,6 @@ _FREE = {"model", "seed", "best_step", "processes", "backbone_fingerprint", *FRE
 # What is counted in a model.
 _COUNTS = ("_params", "_params_no_embeddings", "trainable_percent", "trainable_percent_no_embeddings")
 _DATA = ("data.", "data_fingerprint.")
-
-_Values = tuple[tuple[str, str], ...]
 
 
 def labels_of(models: Sequence[str]) -> dict[str, str]:
@@ -41,10 +40,26 @@ class _Study:
     task: str
     method: str
     model: str
-    data: _Values
-    rest: _Values
+    values: Mapping[str, str]
+    published: bool
     complete: bool
     runs: dict[int, CellRun] = field(default_factory=dict)
+
+    def has_data_of(self, other: _Study) -> bool:
+        """Whether it can stand beside `other`: with the same data, as far as its parameters tell."""
+        return self._is_like(other, of_data=True)
+
+    def has_recipe_of(self, other: _Study) -> bool:
+        """Whether all else but model and seed is as in `other`, likewise."""
+        return self._is_like(other, of_data=False)
+
+    def _is_like(self, other: _Study, *, of_data: bool) -> bool:
+        if other.published and not self.published:
+            return False  # a published run has some of its parameters alone, and would join what differs
+        keys = self.values.keys() if self.published else self.values.keys() | other.values.keys()
+        return all(
+            self.values.get(key) == other.values.get(key) for key in keys if key.startswith(_DATA) == of_data
+        )
 
     @property
     def development(self) -> float:
@@ -54,7 +69,7 @@ class _Study:
 
 
 def find_family(
-    ledger: Ledger,
+    source: RunSource,
     models: Sequence[str],
     tasks: Sequence[str],
     methods: Sequence[str],
@@ -62,14 +77,14 @@ def find_family(
     *,
     best_rate: bool = False,
 ) -> dict[tuple[str, str], Runs]:
-    """The finished runs of studies that can be compared along a family of models.
+    """The finished runs, of studies or published, that can be compared along a family of models.
 
     Of a task, all methods have the same data. Of a task and method, all models have the same recipe: the one
     with most models, then with most runs, then the newest. Of a model the newest study counts all of whose
     seeds have finished, else the newest one.
 
     Args:
-        ledger: The store.
+        source: The store, and published runs.
         models: Names, as recipes have them.
         tasks: Task names.
         methods: What is compared with the baseline.
@@ -81,16 +96,18 @@ def find_family(
         By task and method, for tasks in which a method and the baseline share two sizes; models as
         `labels_of` shows them.
     """
-    studies = _studies(ledger, models, tasks, (*methods, baseline), best_rate)
+    studies = _studies(source, models, tasks, (*methods, baseline), best_rate)
     found: dict[tuple[str, str], Runs] = {}
     for task in tasks:
         of_task = [each for each in studies if each.task == task]
         by_data = [
             {
-                method: _largest([each for each in of_task if (each.data, each.method) == (data, method)])
+                method: _largest(
+                    [each for each in of_task if each.method == method and each.has_data_of(one)]
+                )
                 for method in (*methods, baseline)
             }
-            for data in dict.fromkeys(each.data for each in of_task)
+            for one in of_task
         ]
         if by_data:
             chosen = max(by_data, key=lambda of_data: sum(map(len, of_data.values())))
@@ -101,7 +118,7 @@ def find_family(
 
 
 def _studies(
-    ledger: Ledger, models: Sequence[str], tasks: Sequence[str], methods: Sequence[str], best_rate: bool
+    source: RunSource, models: Sequence[str], tasks: Sequence[str], methods: Sequence[str], best_rate: bool
 ) -> list[_Study]:
     """The newest first."""
     names = {
@@ -110,21 +127,19 @@ def _studies(
         for form in (name, absolute_name(name), canonical_name(name))
     }
     free = {*_FREE, _RATE} if best_rate else _FREE
-    complete = ledger.finished_groups(tasks)
+    complete = source.finished_groups(tasks)
     studies: dict[str, _Study] = {}
-    for run in ledger.training_runs(tasks):
+    for run in source.training_runs(tasks):
         task, method, group = run.tags["task"], run.tags["method"], run.tags.get(GROUP_TAG)
         model = names.get(run.tags["model"])
         scored = score_name(main_metric(TASKS[task]), MEAN_ZERO_SHOT) in run.metrics
         if group and model and scored and method in methods and run.status == "FINISHED":
-            values = [
-                (key, value)
-                for key, value in sorted(run.params.items())
+            values = {
+                key: value
+                for key, value in run.params.items()
                 if key not in free and not key.endswith(_COUNTS)
-            ]
-            data = tuple(pair for pair in values if pair[0].startswith(_DATA))
-            rest = tuple(pair for pair in values if not pair[0].startswith(_DATA))
-            study = _Study(task, method, model, data, rest, group in complete)
+            }
+            study = _Study(task, method, model, values, source.is_published(run), group in complete)
             studies.setdefault(group, study).runs.setdefault(int(run.params["seed"]), run)
     return list(studies.values())
 
@@ -132,10 +147,10 @@ def _studies(
 def _largest(studies: Sequence[_Study]) -> Runs:
     """Of one task, method and data: the recipe that has most models, one study of each."""
     families: list[Runs] = []
-    for rest in dict.fromkeys(each.rest for each in studies):
+    for one in studies:
         by_model: dict[str, list[_Study]] = {}
         for each in studies:
-            if each.rest == rest:
+            if each.has_recipe_of(one):
                 by_model.setdefault(each.model, []).append(each)
         families.append({model: _one_of(of_model).runs for model, of_model in by_model.items()})
     return max(families, key=lambda runs: (len(runs), sum(map(len, runs.values()))), default={})

@@ -1,4 +1,4 @@
-"""From a store's runs with models of one family to what size changes; nothing is trained or scored."""
+"""From runs with models of one family to what size changes; nothing is trained or scored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from xlprompt.data import TASKS
-from xlprompt.evaluation import load_runs
+from xlprompt.evaluation import TaskRuns
+from xlprompt.evaluation.comparison.counts import RunKey, join_runs
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.evaluation.waiting import waiting
 from xlprompt.models.accounting.trained_share import share_of_run
@@ -22,10 +23,11 @@ from xlprompt.studies.analyses.size.scored import method_with
 from xlprompt.studies.analyses.size.section import size_answers, size_section
 from xlprompt.studies.analyses.size.settings import Settings
 from xlprompt.studies.errors import StudyError
-from xlprompt.studies.grid.ledger import CellRun, open_ledger
+from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.studies.grid.run_params import trained_on
 from xlprompt.studies.reports.kept_sections import log_section
 from xlprompt.studies.reports.selection import BASELINE, METHOD
+from xlprompt.studies.reports.sources import RunSource, open_runs
 from xlprompt.training.store.metric_names import PEAK_MEMORY_MIB, TRAIN_SECONDS
 
 SECTION = "size"
@@ -43,15 +45,16 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
 
     Raises:
         StudyError: There is no store, or no task has a method and full fine-tuning with models of two sizes.
-        DataError: Runs were not scored on the same examples, or a file of predictions is damaged.
+        DataError: Runs were not scored on the same examples, or a file of predictions or published runs is
+            damaged.
     """
-    ledger = open_ledger(store, Settings.remedy, tasks=settings.tasks, methods=settings.methods)
+    source = open_runs(store, settings.runs, Settings.remedy, tasks=settings.tasks, methods=settings.methods)
     asked = settings.models or FAMILY
     compared = tuple(name for name in settings.methods or COMPARED if name != BASELINE)
     if not compared:
         raise StudyError(f"methods: name one to compare with {BASELINE}, such as {','.join(COMPARED)}")
     found = find_family(
-        ledger,
+        source,
         asked,
         list(settings.tasks) or list(TASKS),
         compared,
@@ -64,24 +67,22 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
             f"differ in model and seed alone, with two sizes of {', '.join(asked)}. {Settings.remedy}"
         )
     with waiting(console or open_console(quiet=True), "Comparing the sizes"):
-        runs = {
-            (task, method_with(method, model), seed): run
-            for (task, method), of_models in found.items()
-            for model, of_seeds in of_models.items()
-            for seed, run in of_seeds.items()
-        }
         tags: dict[str, str] = {}
         parameters: dict[str, int] = {}
         for of_models in found.values():
             for model, of_seeds in of_models.items():
                 first = next(iter(of_seeds.values()))
                 parameters[model], tags[model] = int(first.params["total_params"]), first.tags["model"]
+        counts = {task: _counts(source, task, found) for task in dict.fromkeys(task for task, _ in found)}
         findings = compare_sizes(
-            load_runs({key: ledger.predictions(run.run_id) for key, run in runs.items()}),
+            counts,
             parameters,
             compared,
             baseline=BASELINE,
-            trained={key[0]: trained_on(run) for key, run in runs.items()},
+            trained={
+                task: trained_on(next(iter(next(iter(of_models.values())).values())))
+                for (task, _), of_models in found.items()
+            },
             costs=[
                 _cost(task, method, model, run)
                 for (task, method), of_models in found.items()
@@ -93,7 +94,10 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     missing = _missing(found, asked, (*compared, BASELINE))
     run_id = ""
     if settings.are_all:
-        params = {"runs": len(runs), "models": ", ".join(findings.models)}
+        params = {
+            "runs": sum(len(of_task.runs) for of_task in counts.values()),
+            "models": ", ".join(findings.models),
+        }
         for tag in tags.values():
             run_id = log_section(store, SECTION, tag, section, params=params, findings=findings.to_dict())
     notes = [f"Left out, with no such runs in the store: {'; '.join(missing)}. {Settings.remedy}"]
@@ -105,6 +109,22 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
         run_id,
         notes=notes if missing else [],
         answers=size_answers(findings),
+    )
+
+
+def _counts(source: RunSource, task: str, found: Mapping[tuple[str, str], Runs]) -> TaskRuns:
+    """How the runs of one task answered, methods named by `method_with`."""
+    by_model: dict[str, dict[RunKey, CellRun]] = {}
+    for (name, method), of_models in found.items():
+        for model, of_seeds in of_models.items() if name == task else ():
+            by_model.setdefault(model, {}).update(
+                {(task, method, seed): run for seed, run in of_seeds.items()}
+            )
+    return join_runs(
+        [
+            source.counts(runs).only({method: method_with(method, model) for _, method, _ in runs})
+            for model, runs in by_model.items()
+        ]
     )
 
 

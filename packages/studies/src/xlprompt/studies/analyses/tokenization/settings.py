@@ -8,7 +8,7 @@ from xlprompt.data.sources import open_source
 from xlprompt.data.tasks import BUNDLED
 from xlprompt.data.tasks.own import OWN
 from xlprompt.models import require_model
-from xlprompt.studies.analyses.analysis import option
+from xlprompt.studies.analyses.analysis import option, published_option
 from xlprompt.training.recipes.settings import Settings as AnySettings
 
 
@@ -40,11 +40,7 @@ class Settings(AnySettings):
         metavar="CODES",
     )
     limit: int | None = option(None, "Use at most this many examples of each language.", above=1)
-    runs: tuple[Path, ...] = option(
-        (),
-        "Also take in the published runs of this file, as if they were the store's, which may be empty; "
-        "several times for several.",
-    )
+    runs: tuple[Path, ...] = published_option()
 
     def check(self, store: Path) -> None:
         """Refuse data or a model that are not there before anything large is imported."""
