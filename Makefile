@@ -107,20 +107,27 @@ takes.params := MODEL ARGS
 takes.data-check := DATA ARGS
 $(foreach target,doctor docs screenshots test test-slow bench bench-methods,$(eval takes.$(target) := ARGS))
 
+helps := $(addprefix help-,$(filter-out start,$(shell awk -v topics=1 -f .ci/help.awk Makefile)) variables)
+targets := help $(helps) setup $(runs) train all-tasks ablation search report publish analyze granularity align nano ui \
+    params data-check doctor docs screenshots test test-slow lint format bench bench-methods lock clean
+
 goals := $(or $(MAKECMDGOALS),help)
 variables := $(sort PYTHON $(foreach v,$(filter takes.%,$(.VARIABLES)),$($v)))
 taken := $(sort PYTHON $(foreach goal,$(goals),$(takes.$(if $(filter $(goal),$(runs)),TASK-METHOD,$(goal)))))
 given := $(sort $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$(if $(strip $(value $v)),$v))))
 unused := $(filter-out $(taken) SHELL MAKE% MFLAGS GNUMAKEFLAGS .%,$(given))
 near = $(addprefix Did you mean ,$(addsuffix ?,$(shell $(python) -c 'import difflib, sys; \
-    print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' $(call quote,$(1)) $(variables) 2>/dev/null)))
+    word = sys.argv[1].upper() if sys.argv[2].isupper() else sys.argv[1]; \
+    print(*difflib.get_close_matches(word, sys.argv[2:], 1))' $(call quote,$(1)) $(2) 2>/dev/null)))
+lost := $(filter-out $(targets) $(ready),$(goals))
 unknown := $(filter-out $(variables),$(unused))
 # Lines of 80 columns, which make would not fold.
 define line
 
 
 endef
-$(if $(unknown),$(error $(foreach v,$(unknown),$(line)There is no variable $v. $(call near,$v))$(line)See: make \
+$(if $(lost),$(error $(foreach v,$(lost),$(line)There is no target $v. $(call near,$v,$(targets)))$(line)See: make help))
+$(if $(unknown),$(error $(foreach v,$(unknown),$(line)There is no variable $v. $(call near,$v,$(variables)))$(line)See: make \
     help-variables))
 in_dry_run := $(findstring n,$(firstword -$(MAKEFLAGS)))
 it_takes = It takes $(wordlist 1,8,$(taken))$(if $(word 9,$(taken)),$(line)$(wordlist 9,18,$(taken)))
@@ -131,13 +138,10 @@ $(if $(and $(filter RECIPE,$(given)),$(filter SCALE,$(given))),$(error SCALE cho
 $(if $(call on,$(BALANCED)),$(if $(filter SIZE,$(given)),$(error The control has one size. Leave out BALANCED or SIZE)))
 
 # `make help` is one screen: a line for each topic. The topics begin at the lines with ##@, and end at the next one.
-helps := $(addprefix help-,$(filter-out start,$(shell awk -v topics=1 -f .ci/help.awk Makefile)) variables)
 help = @awk -v tasks='$(tasks)' -v topic='$(1)' -v taken='$(2)' -f .ci/help.awk Makefile
 taken_by = $(foreach target,$(shell awk -v topic='$(1)' -v names=1 -f .ci/help.awk Makefile),$(takes.$(target)))
 
-.PHONY: help $(helps) setup $(runs) train all-tasks ablation search report publish analyze granularity align \
-    nano ui params data-check doctor docs screenshots \
-    test test-slow lint format bench bench-methods lock clean
+.PHONY: $(targets)
 
 ##@ start What to type first
 #> xnli-prompt   Train on English, score 20 languages: a minute or two

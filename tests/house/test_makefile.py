@@ -111,7 +111,8 @@ def test_help_lists_the_variables_with_their_defaults(ready):
 
 def test_every_target_is_phony():
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
-    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
+    assert re.search(r"^\.PHONY: \$\(targets\)$", makefile, flags=re.MULTILINE)
+    (phony,) = re.findall(r"^targets := (.*)$", makefile, flags=re.MULTILINE)
     assert sorted(phony.split()) == sorted([*targets(), "$(runs)", "$(helps)"])
 
 
@@ -362,6 +363,21 @@ def test_a_target_refuses_the_variables_that_it_would_pass_over(ready, target):
 )
 def test_a_variable_that_would_be_passed_over_is_named_and_nothing_runs(ready, arguments, message):
     result = make(ready, "xnli-prompt", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert not (ready / "log").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("xnli-promt", "There is no target xnli-promt. Did you mean xnli-prompt?\nSee: make help."),
+        ("lnit", "There is no target lnit. Did you mean lint?"),
+        ("it's", "There is no target it's. \n"),
+    ],
+)
+def test_a_target_that_is_not_there_is_told_with_the_one_that_is_meant(ready, target, message):
+    result = make(ready, target, "SEED=1")
     assert result.returncode == 2
     assert message in result.stderr
     assert not (ready / "log").exists()

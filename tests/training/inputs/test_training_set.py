@@ -4,7 +4,7 @@ import pytest
 import torch
 from small import tiny_recipe
 
-from xlprompt.data import TASKS
+from xlprompt.data import TASKS, DataError
 from xlprompt.evaluation import TransferReport
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import load_tokenizer
@@ -73,6 +73,8 @@ def test_languages_that_cannot_be_trained_on_together_are_refused(recipe, data, 
 
 
 def test_a_language_without_training_data_is_named(recipe):
+    with pytest.raises(DataError, match=r"unknown language 'german'. Did you mean de \(German\)\?"):
+        open_training_data(recipe(train_language="german"))
     with pytest.raises(RunError, match=r"no train set for pos in 'it' to train on.*data.also_train_on"):
         open_training_data(recipe(also_train_on=["de", "it"]))
 

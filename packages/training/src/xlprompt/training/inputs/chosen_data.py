@@ -100,6 +100,7 @@ def _require_language(source: Source, task: Task, split: str, language: str) -> 
     present = source.languages(task, split)
     if language in present:
         return
+    language_row(language)  # or it says which one is meant
     purpose = {"train": "to train on", "validation": "to choose the checkpoint by (a development set)"}[split]
     there = f"it has {', '.join(present)}" if present else "it has none in any language"
     raise RunError(
