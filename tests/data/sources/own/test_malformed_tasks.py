@@ -45,6 +45,10 @@ CASES = {
         BOTH | {"en.test.csv": TOPICS + "new,politics\n"}, "en.test.csv", 4,
         "unknown label 'politics' in label. The labels are food, sport",
     ),
+    "a number that is a class's place and no label": Case(
+        train("text,label\na,1\nb,2\n", **{"de.test.csv": "text,label\na,0\n"}), "de.test.csv", 2,
+        "unknown label '0' in label. The labels are 1, 2",
+    ),
     "a label with a fraction in CSV": Case(
         train("text,label\na,1.0\nb,2.5\n"), "en.train.csv", 2, "label is 1.0, a number with a fraction"
     ),
