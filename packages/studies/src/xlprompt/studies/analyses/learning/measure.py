@@ -18,10 +18,10 @@ from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.learning.findings import Contrast, Learning, contrast, learning_of
 from xlprompt.studies.analyses.learning.section import learning_answers, learning_section
 from xlprompt.studies.analyses.learning.settings import Settings
+from xlprompt.studies.analyses.of_models import outcome_of_models
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
 from xlprompt.studies.grid.run_params import trained_on
-from xlprompt.studies.reports.kept_sections import log_section
 from xlprompt.studies.reports.page import Section
 from xlprompt.studies.reports.selection import BASELINE, METHOD
 from xlprompt.studies.reports.sources import RunSource, open_runs
@@ -42,6 +42,15 @@ class LearningFindings:
     model: str
     learned: tuple[Learning, ...]
     contrasts: tuple[Contrast, ...]
+
+    @property
+    def number_of_runs(self) -> int:
+        """How many runs it rests on."""
+        return sum(len(each.seeds) for each in self.learned)
+
+    def answers(self) -> list[str]:
+        """What it says, in sentences."""
+        return learning_answers(self.learned, self.contrasts)
 
     def section(self) -> Section:
         """The same as the report shows it."""
@@ -77,14 +86,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
             f"{store}: no finished run of a study has two points of a curve over languages "
             f"(evaluation.curve_every). {Settings.remedy}"
         )
-    sections = [each.section() for each in found]
-    run_id = ""
-    if settings.are_all:
-        for each, section in zip(found, sections, strict=True):
-            params = {"runs": sum(len(learned.seeds) for learned in each.learned)}
-            run_id = log_section(store, SECTION, each.model, section, params=params, findings=each.to_dict())
-    answers = [answer for each in found for answer in learning_answers(each.learned, each.contrasts)]
-    return Outcome(found, {"models": [each.to_dict() for each in found]}, sections, run_id, answers=answers)
+    return outcome_of_models(SECTION, found, store, keep=settings.are_all)
 
 
 def _with_curves(source: RunSource, settings: Settings) -> list[CellRun]:

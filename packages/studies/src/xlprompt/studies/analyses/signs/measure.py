@@ -17,6 +17,7 @@ from xlprompt.evaluation import load_predictions, main_metric
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.models import METHODS, absolute_name
 from xlprompt.studies.analyses.analysis import Outcome
+from xlprompt.studies.analyses.of_models import outcome_of_models
 from xlprompt.studies.analyses.signs.findings import (
     AGREEMENT,
     COLLAPSE,
@@ -34,7 +35,6 @@ from xlprompt.studies.analyses.signs.settings import Settings
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
 from xlprompt.studies.grid.run_params import trained_on
-from xlprompt.studies.reports.kept_sections import log_section
 from xlprompt.studies.reports.page import Section
 from xlprompt.training.store.metric_names import ENTROPY, MEAN_ZERO_SHOT, best_score, score_name
 from xlprompt.training.store.training_state import FREE_KEYS
@@ -52,6 +52,15 @@ class SignFindings:
     model: str
     families: tuple[Family, ...]
     results: tuple[SignResult, ...]
+
+    @property
+    def number_of_runs(self) -> int:
+        """How many runs it rests on."""
+        return sum(each.zero_shot.size for each in self.families)
+
+    def answers(self) -> list[str]:
+        """What it says, in sentences."""
+        return signs_answers(self.results)
 
     def section(self) -> Section:
         """The same as the report shows it."""
@@ -104,14 +113,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
             f"{store}: no task and method has finished runs of two learning rates with a seed in common that "
             f"differ in nothing else. {Settings.remedy}"
         )
-    sections = [each.section() for each in found]
-    run_id = ""
-    if settings.are_all:
-        for each, section in zip(found, sections, strict=True):
-            params = {"runs": sum(family.zero_shot.size for family in each.families)}
-            run_id = log_section(store, SECTION, each.model, section, params=params, findings=each.to_dict())
-    answers = [answer for each in found for answer in signs_answers(each.results)]
-    return Outcome(found, {"models": [each.to_dict() for each in found]}, sections, run_id, answers=answers)
+    return outcome_of_models(SECTION, found, store, keep=settings.are_all)
 
 
 _Runs = dict[float, dict[int, CellRun]]
