@@ -28,10 +28,11 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
 RUNS = RESULTS / "gemma" / "runs.jsonl.gz"
 CURVES = RESULTS / "curves" / "runs.jsonl.gz"
+SMALLEST = RESULTS / "size-0.5m" / "runs.jsonl.gz"
 README = ROOT / "README.md"
 IMAGES = ROOT / "docs" / "images"
-FIGURE, LEARNING, SENTENCES, RATES = (
-    IMAGES / f"{name}.svg" for name in ("overview", "learning", "sentences", "rates")
+FIGURE, LEARNING, SENTENCES, RATES, SIZE = (
+    IMAGES / f"{name}.svg" for name in ("overview", "learning", "sentences", "rates", "size")
 )
 PLACE = "overview"
 
@@ -198,6 +199,8 @@ def main(readme: Path = README, picture: Path = FIGURE) -> None:
     LEARNING.write_text(learning_figure(curves), encoding="utf-8")
     SENTENCES.write_text(sentences_figure(curves.sections["alignment"]), encoding="utf-8")
     RATES.write_text(image(curves.sections["signs"], "Scores by learning rate"), encoding="utf-8")
+    size = read_published(SMALLEST).sections["size"]
+    SIZE.write_text(image(size, "Difference of the zero-shot mean by parameters"), encoding="utf-8")
     runs = read_published(RUNS)
     scores, english = means(runs, MEAN_ZERO_SHOT), means(runs, "en")
     tasks = list(dict.fromkeys(task for task, _ in scores))

@@ -44,6 +44,7 @@ class _Study:
     published: bool
     complete: bool
     runs: dict[int, CellRun] = field(default_factory=dict)
+    development: dict[int, float] = field(default_factory=dict)  # scores of the language trained on, by seed
 
     def has_data_of(self, other: _Study) -> bool:
         """Whether it can stand beside `other`: with the same data, as far as its parameters tell."""
@@ -60,12 +61,6 @@ class _Study:
         return all(
             self.values.get(key) == other.values.get(key) for key in keys if key.startswith(_DATA) == of_data
         )
-
-    @property
-    def development(self) -> float:
-        """Mean development score of the language trained on."""
-        metric = best_score(main_metric(TASKS[self.task]))
-        return fmean(run.metrics.get(metric, nan) for run in self.runs.values())
 
 
 def find_family(
@@ -140,8 +135,19 @@ def _studies(
                 if key not in free and not key.endswith(_COUNTS)
             }
             study = _Study(task, method, model, values, source.is_published(run), group in complete)
-            studies.setdefault(group, study).runs.setdefault(int(run.params["seed"]), run)
+            seed = int(run.params["seed"])
+            if seed not in studies.setdefault(group, study).runs:
+                studies[group].runs[seed] = run
+                if best_rate:
+                    studies[group].development[seed] = _development(source, run)
     return list(studies.values())
+
+
+def _development(source: RunSource, run: CellRun) -> float:
+    """The best development score; a published run has the curve of them."""
+    metric = best_score(main_metric(TASKS[run.tags["task"]]))
+    curve = source.curve(run, metric) if source.is_published(run) else ()
+    return run.metrics.get(metric, max((score for _, score in curve), default=nan))
 
 
 def _largest(studies: Sequence[_Study]) -> Runs:
@@ -163,7 +169,7 @@ def _one_of(studies: Sequence[_Study]) -> _Study:
         rate = next(iter(each.runs.values())).params.get(_RATE, "")
         by_rate.setdefault(rate, []).append(each)
     newest = [next((each for each in of_rate if each.complete), of_rate[0]) for of_rate in by_rate.values()]
-    return newest[0] if len(newest) == 1 else max(newest, key=lambda each: each.development)
+    return newest[0] if len(newest) == 1 else max(newest, key=lambda each: fmean(each.development.values()))
 
 
 def _sizes(ours: Runs, theirs: Mapping[str, dict[int, CellRun]]) -> int:
