@@ -89,7 +89,10 @@ _TABLE = {"kind": "table", "title": "t", "columns": ["a"], "rows": [["1", "2"]],
     [
         (lambda lines: lines[:-1], "announces 4 runs, 3 are there"),
         (lambda lines: [lines[0], b"{", *lines[2:]], "gz:2: Invalid JSON"),
-        (lambda lines: [_change(lines[0], version=9), *lines[1:]], "gz:1: version: Input should be 1 or 2"),
+        (
+            lambda lines: [_change(lines[0], version=9), *lines[1:]],
+            "gz:1: version: Input should be 1, 2 or 3",
+        ),
         (
             lambda lines: [_change(lines[0], format="x"), *lines[1:]],
             "gz:1: format: Input should be 'xlprompt",
@@ -207,7 +210,7 @@ def test_a_run_that_none_can_be_is_named(tmp_path, line, message):
     [
         ({"numerators": [2]}, "more right answers in de than there were questions"),
         ({"numerators": [-1]}, "answers.de.numerators.0: "),
-        ({"numerators": [0.5]}, "answers.de.numerators.0: "),
+        ({"numerators": [0.5]}, "answers in de that are right in part"),
         ({"numerators": [True]}, "answers.de.numerators.0: "),
         ({"numerators": [10**400]}, "answers.de.numerators.0: "),
         ({"denominators": [-1]}, "answers.de.denominators.0: "),
@@ -286,6 +289,31 @@ def test_runs_that_answered_other_examples_do_not_join(tmp_path):
         source = RunSource(tmp_path, Ledger(tmp_path), [study(), replace(other, counts={"xnli": changed})])
         with pytest.raises(DataError, match=message):
             source.counts(find_runs(source).runs)
+
+
+def of_questions(spans):
+    """The study as one of XQuAD, whose answers are right in part."""
+    counts = spans.counts["xnli"]
+    halves = {
+        code: replace(each, numerators=each.numerators * (2 / 3)) for code, each in counts.languages.items()
+    }
+    runs = tuple(replace(run, tags={**run.tags, "task": "xquad"}) for run in spans.runs)
+    questions = replace(counts, task="xquad", metric="f1", languages=halves)
+    return replace(spans, runs=runs, counts={"xquad": questions})
+
+
+def test_what_is_right_in_part_is_kept_and_older_files_that_lost_it_lose_its_runs(tmp_path, caplog):
+    path = tmp_path / "runs.jsonl.gz"
+    written = of_questions(study())
+    write_published(path, written)
+    read = read_published(path)
+    assert equal(read.counts["xquad"], written.counts["xquad"])
+    content = gzip.decompress(path.read_bytes()).replace(b'"version": 3', b'"version": 2')
+    path.write_bytes(gzip.compress(content))
+    older = read_published(path)
+    assert (older.runs, older.counts) == ((), {})
+    assert "the runs of xquad are left out" in caplog.text
+    assert "Publish them anew" in caplog.text
 
 
 def test_counts_of_some_runs_keep_what_is_known_of_their_test_set():

@@ -8,6 +8,7 @@ study, each other about a run. A report treats them like the store's: runs of se
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -38,7 +39,11 @@ from xlprompt.studies.reports.page import Section
 from xlprompt.training.store.labels import COMMIT_TAG, TASK_DEFINITION_TAG
 from xlprompt.training.store.metric_names import COST, LANGUAGE_MODEL, TEST
 
-_FORMAT, _VERSION = "xlprompt runs", 2  # of version 1 sections had no rows in brief
+# Of version 1 sections had no rows in brief; up to 2 what was right in part counted as wrong.
+_FORMAT, _VERSION = "xlprompt runs", 3
+_WITH_PARTS = 3
+
+_log = logging.getLogger(__name__)
 
 # What reports read, and what a reader would ask for; nothing that names a machine's folders.
 _TAGS = ("task", "method", "model", GROUP_TAG, "device", COMMIT_TAG, TASK_DEFINITION_TAG, *VERSION_TAGS)
@@ -99,6 +104,7 @@ class PublishedRuns:
 
 _Percent = Annotated[float, Field(ge=0, le=100)]
 _Count = Annotated[int, Field(ge=0, le=10**9)]
+_Right = Annotated[float, Field(ge=0, le=10**9)]
 _Figure = Annotated[float, Field(ge=-1e18, le=1e18)]
 
 _NUMBER = r"[0-9]{1,12}(\.[0-9]{1,20})?(e[-+]?[0-9]{1,2})?"
@@ -136,7 +142,7 @@ class _Task(Strict):
 
 class _Header(Strict):
     format: Literal["xlprompt runs"]
-    version: Literal[1, 2]
+    version: Literal[1, 2, 3]
     model: str = Field(min_length=1)
     runs: int = Field(ge=1)
     complete: list[str]
@@ -162,7 +168,7 @@ class _Header(Strict):
 
 
 class _Answers(Strict):
-    numerators: list[_Count]
+    numerators: list[_Right]
     denominators: list[_Count]
     collapsed: bool
 
@@ -238,7 +244,9 @@ def _answers(run: CellRun, published: PublishedRuns) -> dict[str, Any] | None:
     own = published.counts[run.tags["task"]].pick([_key(run)])
     return {
         code: {
-            "numerators": counts.numerators[0].astype(np.int64).tolist(),
+            "numerators": [
+                int(right) if right == int(right) else right for right in counts.numerators[0].tolist()
+            ],
             "denominators": counts.denominators[0].astype(np.int64).tolist(),
             "collapsed": bool(counts.collapsed and counts.collapsed[0]),
         }
@@ -263,6 +271,7 @@ def read_published(path: Path) -> PublishedRuns:
     answers: list[tuple[CellRun, Mapping[str, _Answers]]] = []
     curves: dict[str, Curve] = {}
     language_curves: dict[str, LanguageCurves] = {}
+    without_parts: set[str] = set()
     try:
         for number, row in read_lines(path, FIX):  # noqa: B007 - told where it went wrong
             if header is None:
@@ -273,7 +282,10 @@ def read_published(path: Path) -> PublishedRuns:
                 continue
             line = parse(_Run, row)
             run = _cell_run(line, header, runs)
-            if line.answers is not None:
+            lost = line.answers is not None and header.version < _WITH_PARTS and _in_part(run.tags["task"])
+            if lost:
+                without_parts.add(run.run_id)
+            elif line.answers is not None:
                 _check_answers(line.answers, run, header, answers)
                 answers.append((run, line.answers))
             runs.append(run)
@@ -287,23 +299,42 @@ def read_published(path: Path) -> PublishedRuns:
         raise DataError(str(error), file=path, line=number, fix=FIX) from error
     if header is None:
         raise DataError("empty", file=path, fix=FIX)
+    if without_parts:
+        tasks = sorted({run.tags["task"] for run in runs if run.run_id in without_parts})
+        _log.warning(
+            "%s: the runs of %s are left out: files of this version kept nothing of an answer that is right "
+            "in part. Publish them anew from the store",
+            path,
+            ", ".join(tasks),
+        )
     if len(runs) != header.runs:
         problem = f"the first line announces {how_many(header.runs, 'run')}, {len(runs)} are there"
         raise DataError(problem, file=path, fix=FIX)
-    if unanswered := header.tasks.keys() - {run.tags["task"] for run, _ in answers}:
+    kept = [run for run in runs if run.run_id not in without_parts]
+    lost_tasks = {run.tags["task"] for run in runs} - {run.tags["task"] for run in kept}
+    if unanswered := header.tasks.keys() - lost_tasks - {run.tags["task"] for run, _ in answers}:
         problem = f"the first line has the task {min(unanswered)}, and no run its answers"
         raise DataError(problem, file=path, fix=FIX)
     return PublishedRuns(
         header.model,
-        tuple(runs),
+        tuple(kept),
         frozenset(header.complete),
-        {name: _task_runs(name, of_task, answers) for name, of_task in header.tasks.items()},
+        {
+            name: _task_runs(name, of_task, answers)
+            for name, of_task in header.tasks.items()
+            if name not in lost_tasks
+        },
         curves,
         sections,
         header.granularity,
         {name: read_definition(values) for name, values in header.definitions.items()},
         language_curves,
     )
+
+
+def _in_part(task: str) -> bool:
+    """Whether an answer can be right in part, as the words of a span are."""
+    return not TASKS[task].kind.labeled
 
 
 def _cell_run(line: _Run, header: _Header, before: Sequence[CellRun]) -> CellRun:
@@ -343,6 +374,8 @@ def _check_answers(
         expected = of_task.languages[code].examples
         if not len(each.numerators) == len(each.denominators) == expected:
             raise ValueError(f"answers in {code} that are not {expected}")
+        if not _in_part(task) and not all(right.is_integer() for right in each.numerators):
+            raise ValueError(f"answers in {code} that are right in part")
         if any(right > total for right, total in zip(each.numerators, each.denominators, strict=True)):
             raise ValueError(f"more right answers in {code} than there were questions")
         if of_task.metric == "accuracy" and each.denominators != same[code].denominators:
