@@ -271,7 +271,6 @@ def read_published(path: Path) -> PublishedRuns:
     answers: list[tuple[CellRun, Mapping[str, _Answers]]] = []
     curves: dict[str, Curve] = {}
     language_curves: dict[str, LanguageCurves] = {}
-    without_parts: set[str] = set()
     try:
         for number, row in read_lines(path, FIX):  # noqa: B007 - told where it went wrong
             if header is None:
@@ -282,10 +281,7 @@ def read_published(path: Path) -> PublishedRuns:
                 continue
             line = parse(_Run, row)
             run = _cell_run(line, header, runs)
-            lost = line.answers is not None and header.version < _WITH_PARTS and _in_part(run.tags["task"])
-            if lost:
-                without_parts.add(run.run_id)
-            elif line.answers is not None:
+            if line.answers is not None:
                 _check_answers(line.answers, run, header, answers)
                 answers.append((run, line.answers))
             runs.append(run)
@@ -299,31 +295,25 @@ def read_published(path: Path) -> PublishedRuns:
         raise DataError(str(error), file=path, line=number, fix=FIX) from error
     if header is None:
         raise DataError("empty", file=path, fix=FIX)
-    if without_parts:
-        tasks = sorted({run.tags["task"] for run in runs if run.run_id in without_parts})
+    if len(runs) != header.runs:
+        problem = f"the first line announces {how_many(header.runs, 'run')}, {len(runs)} are there"
+        raise DataError(problem, file=path, fix=FIX)
+    if unanswered := header.tasks.keys() - {run.tags["task"] for run, _ in answers}:
+        problem = f"the first line has the task {min(unanswered)}, and no run its answers"
+        raise DataError(problem, file=path, fix=FIX)
+    if lost := [name for name in header.tasks if header.version < _WITH_PARTS and _in_part(name)]:
         _log.warning(
             "%s: the runs of %s are left out: files of this version kept nothing of an answer that is right "
             "in part. Publish them anew from the store",
             path,
-            ", ".join(tasks),
+            ", ".join(lost),
         )
-    if len(runs) != header.runs:
-        problem = f"the first line announces {how_many(header.runs, 'run')}, {len(runs)} are there"
-        raise DataError(problem, file=path, fix=FIX)
-    kept = [run for run in runs if run.run_id not in without_parts]
-    lost_tasks = {run.tags["task"] for run in runs} - {run.tags["task"] for run in kept}
-    if unanswered := header.tasks.keys() - lost_tasks - {run.tags["task"] for run, _ in answers}:
-        problem = f"the first line has the task {min(unanswered)}, and no run its answers"
-        raise DataError(problem, file=path, fix=FIX)
+    tasks = {name: of_task for name, of_task in header.tasks.items() if name not in lost}
     return PublishedRuns(
         header.model,
-        tuple(kept),
+        tuple(run for run in runs if run.tags["task"] not in lost),
         frozenset(header.complete),
-        {
-            name: _task_runs(name, of_task, answers)
-            for name, of_task in header.tasks.items()
-            if name not in lost_tasks
-        },
+        {name: _task_runs(name, of_task, answers) for name, of_task in tasks.items()},
         curves,
         sections,
         header.granularity,
