@@ -20,7 +20,7 @@ from xlprompt.training.store.database import (
 )
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.shared import patience
-from xlprompt.training.store.shared.patience import begin_work, hasty_until_at_work, in_haste
+from xlprompt.training.store.shared.patience import begin_work, in_haste, patient_at_work
 from xlprompt.training.store.shared.server import (
     experiment_name,
     is_of_others,
@@ -127,7 +127,7 @@ def test_a_client_is_hasty_until_there_is_work_to_lose():
         def get_run(self, run_id):
             return run_id, os.environ.get(RETRIES)
 
-    client = hasty_until_at_work(Client())
+    client = patient_at_work(Client(), Client.tracking_uri)
     assert client.tracking_uri == Client.tracking_uri
     assert client.get_run("one") == ("one", "1")
     begin_work()

@@ -24,7 +24,7 @@ from xlprompt.training.store.new_database import holds_nothing, make_database
 from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.reading.sqlite_reader import NotInStore, open_sqlite
 from xlprompt.training.store.shared.fetched import model_folder, run_folder
-from xlprompt.training.store.shared.patience import hasty_until_at_work, patience
+from xlprompt.training.store.shared.patience import patience, patient_at_work
 from xlprompt.training.store.shared.server import (
     PREFIX,
     VARIABLE,
@@ -162,10 +162,10 @@ def connect(mlruns: Path, *, writing: bool = True) -> mlflow.MlflowClient:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with store_errors(mlruns):
         mlruns.mkdir(parents=True, exist_ok=True)
-        if tracking_server(mlruns):
+        if server := tracking_server(mlruns):
             if reason := why_unusable(mlruns, WAIT_TO_START):
                 raise TrackingError(explained(mlruns, reason))
-            return hasty_until_at_work(mlflow.MlflowClient(tracking_uri=store_uri(mlruns)))
+            return patient_at_work(mlflow.MlflowClient(tracking_uri=server), server)
         may_create = writing or os.access(mlruns, os.W_OK)
         with store_lock(mlruns) if may_create else nullcontext():
             if not database_file(mlruns).exists():

@@ -238,7 +238,7 @@ class MlflowTracker(Tracker):
                 self._client.log_inputs(self._run, datasets=given)
             except mlflow.MlflowException as error:
                 # Two runs that bring a new data set at once both insert it. The second time it is found.
-                if "UNIQUE constraint" not in str(error) and "duplicate key" not in str(error):
+                if not _is_there(error):
                     raise
                 self._client.log_inputs(self._run, datasets=given)
 
@@ -273,12 +273,13 @@ class MlflowTracker(Tracker):
                 self._client.finalize_logged_model(model.model_id, "READY")
             outputs = self._client.get_run(self._run).outputs.model_outputs
             if model.model_id not in [output.model_id for output in outputs]:
-                self._client.log_outputs(self._run, [LoggedModelOutput(model.model_id, step)])
+                with _once():
+                    self._client.log_outputs(self._run, [LoggedModelOutput(model.model_id, step)])
         return StoredModel(model.model_id, keep_model_copy(model, self._mlruns, directory))
 
     def use_model(self, model_id: str) -> None:
         """Name a model of the store as an input of the run."""
-        with self._needed(WAIT_TO_FINISH):
+        with self._needed(WAIT_TO_FINISH), _once():
             self._client.log_inputs(self._run, models=[LoggedModelInput(model_id)])
 
     def end(self, state: EndState, error: str | None = None) -> None:
@@ -393,6 +394,21 @@ class MlflowTracker(Tracker):
             before = self._logged.get(metric.key)
             if before is None or before.step < metric.step:
                 self._logged[metric.key] = metric
+
+
+@contextmanager
+def _once() -> Iterator[None]:
+    """Link a model to a run, which MLflow refuses the second time: after an answer that broke off, say."""
+    try:
+        yield
+    except mlflow.MlflowException as error:
+        if not _is_there(error):
+            raise
+
+
+def _is_there(error: mlflow.MlflowException) -> bool:
+    """Whether what was to be inserted is in the database already, in sqlite's words or PostgreSQL's."""
+    return "UNIQUE constraint" in str(error) or "duplicate key" in str(error)
 
 
 def _as_text(value: Any) -> str:
