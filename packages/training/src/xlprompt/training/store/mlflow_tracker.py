@@ -273,13 +273,16 @@ class MlflowTracker(Tracker):
                 self._client.finalize_logged_model(model.model_id, "READY")
             outputs = self._client.get_run(self._run).outputs.model_outputs
             if model.model_id not in [output.model_id for output in outputs]:
-                with _once():
+                try:
                     self._client.log_outputs(self._run, [LoggedModelOutput(model.model_id, step)])
+                except mlflow.MlflowException as error:
+                    if not _is_there(error):  # as it is after an answer that broke off
+                        raise
         return StoredModel(model.model_id, keep_model_copy(model, self._mlruns, directory))
 
     def use_model(self, model_id: str) -> None:
         """Name a model of the store as an input of the run."""
-        with self._needed(WAIT_TO_FINISH), _once():
+        with self._needed(WAIT_TO_FINISH):
             self._client.log_inputs(self._run, models=[LoggedModelInput(model_id)])
 
     def end(self, state: EndState, error: str | None = None) -> None:
@@ -394,16 +397,6 @@ class MlflowTracker(Tracker):
             before = self._logged.get(metric.key)
             if before is None or before.step < metric.step:
                 self._logged[metric.key] = metric
-
-
-@contextmanager
-def _once() -> Iterator[None]:
-    """Link a model to a run, which MLflow refuses the second time: after an answer that broke off, say."""
-    try:
-        yield
-    except mlflow.MlflowException as error:
-        if not _is_there(error):
-            raise
 
 
 def _is_there(error: mlflow.MlflowException) -> bool:
