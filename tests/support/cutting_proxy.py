@@ -1,4 +1,4 @@
-"""What stands between a client and a server and breaks answers off, as a server does that is killed in the middle."""
+"""What stands before a server and breaks answers off, as one does that is killed in the middle of them."""
 
 import http.client
 import threading

@@ -51,7 +51,9 @@ def test_each_call_of_a_run_is_made_again_and_writes_nothing_twice(cuts, server,
     tracker = MlflowTracker(tmp_path / "mlruns")
     run_id = tracker.start(experiment="pos", run_name="one", params={"seed": 1}, tags={"job": "train"})
     tracker.log_metrics({"train/loss": 2.0}, step=1)
-    tracker.log_dataset(DatasetRecord("pos-en", "0123", "data/en", on_hub=False, examples=10, context="train"))
+    tracker.log_dataset(
+        DatasetRecord("pos-en", "0123", "data/en", on_hub=False, examples=10, context="train")
+    )
     tracker.log_artifact(tmp_path / "model" / "weights.txt", "texts")
     model = tracker.log_model(tmp_path / "model", name="prompt", params={}, step=1)
     tracker.use_model(model.model_id)
