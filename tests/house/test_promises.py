@@ -1,20 +1,16 @@
 """What is said to be one file is one: a task is added to a copy of the sources, and everything takes it."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from own_process import run_commands
 from small import WORDS, write_lines
 from studies import runs_of
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("data", "models", "evaluation", "training", "studies", "cli")
-
 pytestmark = pytest.mark.integration
 
 TOPIC = '''"""Topics of texts, as a test has them."""
@@ -37,7 +33,7 @@ TOPIC = Task(
 
 @pytest.fixture
 def changed_sources(tmp_path):
-    """Copies a package with a new file and an entry in one other; gives how to call the xlprompt with it."""
+    """Copies a package with a new file and an entry in one other; gives how to call an xlprompt with it."""
 
     def change(new: str, content: str, listed_in: str, *replacements: tuple[str, str]):
         package, copy = new.split("/")[0], tmp_path / "sources"
@@ -50,17 +46,10 @@ def changed_sources(tmp_path):
             assert text.count(old) == 1
             text = text.replace(old, with_name)
         file.write_text(text)
-        others = [ROOT / "packages" / each / "src" for each in PACKAGES if each != package]
-        path = os.pathsep.join(map(str, [copy, *others]))
-        environment = {**os.environ, "PYTHONPATH": path, "XLPROMPT_CACHE": str(tmp_path / "cache")}
+        cache = tmp_path / "cache"
 
-        def call(*arguments: object) -> str:
-            command = [sys.executable, "-m", "xlprompt.cli", *map(str, arguments)]
-            done = subprocess.run(
-                command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, done.stderr
-            return done.stdout
+        def call(*commands: tuple[object, ...]) -> list[str]:
+            return run_commands(commands, sources=[copy], folder=tmp_path, XLPROMPT_CACHE=str(cache))
 
         return call
 
@@ -93,11 +82,6 @@ def test_a_task_is_one_file_and_its_name_in_one_list(changed_sources, tiny_xglm,
         ),
     )
     data, store = write_topics(tmp_path / "folder"), tmp_path / "mlruns"
-    found = json.loads(xlprompt("data", "check", data, "--json"))["found"]
-    assert {(each["task"], each["count"]) for each in found} == {("topic", 40), ("topic", 20)}
-    assert "things" in xlprompt("data", "show", data)
-    xlprompt("data", "show", "mini", "--examples", 1)
-
     recipe = {
         "task": "topic",
         "model": str(tiny_xglm),
@@ -111,17 +95,28 @@ def test_a_task_is_one_file_and_its_name_in_one_list(changed_sources, tiny_xglm,
     for method in ("prompt", "finetune"):
         (tmp_path / f"topic-{method}.yaml").write_text(yaml.safe_dump({**recipe, "method": method}))
     grid = {"tasks": ["topic"], "methods": ["prompt", "finetune"], "seeds": 1}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump({**grid, "executor": {"threads": 1, "gpus": 0}}))
-    xlprompt("study", tmp_path / "study.yaml", "--mlruns", store)
-    xlprompt("report", "--mlruns", store, "--out", tmp_path / "report")
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({**grid, "executor": {"workers": 0, "threads": 1, "gpus": 0}}))
+    checked, shown, *_ = xlprompt(
+        ("data", "check", data, "--json"),
+        ("data", "show", data),
+        ("data", "show", "mini", "--examples", 1),
+        ("study", tmp_path / "study.yaml", "--mlruns", store),
+        ("report", "--mlruns", store, "--out", tmp_path / "report"),
+    )
+    found = json.loads(checked)["found"]
+    assert {(each["task"], each["count"]) for each in found} == {("topic", 40), ("topic", 20)}
+    assert "things" in shown
     assert "Tasks topic." in (tmp_path / "report" / "report.md").read_text()
 
     run = next(run for run in runs_of(store, "topic")[1] if run.data.tags["method"] == "prompt")
     assert {"test/accuracy/en", "test/accuracy/de", "test/accuracy/mean_zero_shot"} <= run.data.metrics.keys()
-    lines = xlprompt("predict", run.info.run_id, "Frau", "liest", "--mlruns", store, "--json").splitlines()
-    answers = [json.loads(line) for line in lines]
+    (tmp_path / "texts.txt").write_text("Frau\ntext without a header\n")
+    lines, of_file = xlprompt(
+        ("predict", run.info.run_id, "Frau", "liest", "--mlruns", store, "--json"),
+        ("predict", run.info.run_id, "--file", tmp_path / "texts.txt", "--mlruns", store),
+    )
+    answers = [json.loads(line) for line in lines.splitlines()]
     assert [answer["text"] for answer in answers] == ["Frau", "liest"]
     for answer in answers:
         assert answer["probabilities"][answer["topic"]] == max(answer["probabilities"].values())
-    (tmp_path / "texts.txt").write_text("Frau\ntext without a header\n")
-    assert "Frau" in xlprompt("predict", run.info.run_id, "--file", tmp_path / "texts.txt", "--mlruns", store)
+    assert "Frau" in of_file

@@ -1,14 +1,12 @@
 """The promise of `methods/`: another method is one file there and one entry of the registry, no more."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from own_process import run_commands
 from safetensors.torch import load_file
 from small import write_data
 
@@ -57,24 +55,9 @@ seeds: 1
 recipe: "{task}-{method}.yaml"
 executor: {workers: 0, engine: torch, threads: 1, gpus: 0}
 """
-RUN = """
-import json, sys
-from click.testing import CliRunner
-from xlprompt.cli.main import main
-
-checkpoint = ""
-for arguments in json.loads(sys.argv[1]):
-    done = CliRunner().invoke(main, [checkpoint if each == "CHECKPOINT" else each for each in arguments])
-    assert done.exit_code == 0, (arguments, done.output, done.exception)
-    print(json.dumps(done.stdout))
-    if arguments[0] == "train":
-        checkpoint = json.loads(done.stdout)["checkpoint"]
-"""
-
-
 @pytest.fixture
-def with_toy(tmp_path: Path) -> dict[str, str]:
-    """The environment of an xlprompt whose models package has one file and one entry more."""
+def with_toy(tmp_path: Path) -> Path:
+    """The folder of an xlprompt whose models package has one file and one entry more."""
     copy = tmp_path / "src" / "xlprompt" / "models"
     shutil.copytree(Path(xlprompt.models.__file__).parent, copy)
     (copy / "methods" / "toy.py").write_text(TOY)
@@ -82,13 +65,12 @@ def with_toy(tmp_path: Path) -> dict[str, str]:
     entry = registry.read_text().replace("    BitfitSettings,\n", "    BitfitSettings,\n    ToySettings,\n")
     imported = "from xlprompt.models.methods.toy import ToySettings\n\nREGISTRY"
     registry.write_text(entry.replace("\nREGISTRY", imported, 1))
-    path = os.pathsep.join((str(tmp_path / "src"), os.environ.get("PYTHONPATH", "")))
-    return {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
+    return tmp_path / "src"
 
 
 @pytest.mark.integration
 def test_a_method_that_is_one_file_and_one_entry_is_counted_trained_scored_and_reported(
-    with_toy: dict[str, str], tiny_llama: Path, tmp_path: Path
+    with_toy: Path, tiny_llama: Path, tmp_path: Path
 ) -> None:
     base = BASE.format(model=tiny_llama, data=write_data(tmp_path / "data"))
     (tmp_path / "xnli.yaml").write_text(base)
@@ -104,16 +86,8 @@ def test_a_method_that_is_one_file_and_one_entry_is_counted_trained_scored_and_r
         ["study", "study.yaml", "--json", *store],
         ["report", "--out", "report", *store],
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(commands)],
-        env=with_toy,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    counted, table, trained, again, *_ = map(json.loads, done.stdout.splitlines())
+    said = run_commands(commands, sources=[with_toy], folder=tmp_path)
+    counted, table, trained, again, *_ = said
 
     norms = 32 * (2 * 3 + 1)  # two a layer, and the last
     assert json.loads(counted)["methods"]["toy"]["finetuned_params"] == norms
