@@ -22,6 +22,7 @@ from simulated_studies import POS, by_resources, make_runs  # noqa: E402
 from xlprompt.data import tasks  # noqa: E402
 from xlprompt.evaluation import Comparison, compare  # noqa: E402
 from xlprompt.training import create_store  # noqa: E402
+from xlprompt.training.store import database  # noqa: E402
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that. Tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,6 +41,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests out of the user's cache; one cache serves a whole session."""
     monkeypatch.setenv("XLPROMPT_CACHE", str(tmp_path_factory.getbasetemp() / "xlprompt-cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stores_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Copy the first store that this process makes for the others: MLflow takes a second to make one."""
+    made, make = tmp_path_factory.mktemp("made") / "mlflow.db", database.make_database
+
+    def make_or_copy(path: Path) -> None:
+        if not made.exists():
+            make(path)
+            shutil.copyfile(path, made)
+        else:
+            shutil.copyfile(made, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "make_database", make_or_copy)
+        yield
 
 
 @pytest.fixture(autouse=True)

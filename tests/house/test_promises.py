@@ -95,7 +95,8 @@ def test_a_task_is_one_file_and_its_name_in_one_list(changed_sources, tiny_xglm,
     for method in ("prompt", "finetune"):
         (tmp_path / f"topic-{method}.yaml").write_text(yaml.safe_dump({**recipe, "method": method}))
     grid = {"tasks": ["topic"], "methods": ["prompt", "finetune"], "seeds": 1}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump({**grid, "executor": {"workers": 0, "threads": 1, "gpus": 0}}))
+    here = {"workers": 0, "threads": 1, "gpus": 0}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({**grid, "executor": here}))
     checked, shown, *_ = xlprompt(
         ("data", "check", data, "--json"),
         ("data", "show", data),

@@ -55,6 +55,8 @@ seeds: 1
 recipe: "{task}-{method}.yaml"
 executor: {workers: 0, engine: torch, threads: 1, gpus: 0}
 """
+
+
 @pytest.fixture
 def with_toy(tmp_path: Path) -> Path:
     """The folder of an xlprompt whose models package has one file and one entry more."""

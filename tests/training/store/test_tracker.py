@@ -22,6 +22,7 @@ import xlprompt.training.store.mlflow_tracker as tracker_module
 from xlprompt.training.store import database
 from xlprompt.training.store.database import create_store, find_model, store_lock, store_uri
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.new_database import make_database
 from xlprompt.training.store.stored_models import local_path
 from xlprompt.training.store.tracker import (
     DatasetRecord,
@@ -502,7 +503,8 @@ def killed_under_the_new_name(folder, _empty_store):
 
 
 @pytest.mark.parametrize("left", [half_made, old_schema, nothing, killed_under_the_new_name])
-def test_a_store_whose_making_was_interrupted_is_made_anew(left, empty_store, tmp_path):
+def test_a_store_whose_making_was_interrupted_is_made_anew(left, empty_store, tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "make_database", make_database)  # and none copied
     folder = tmp_path / "mlruns"
     left(folder, empty_store)
     run_id = start_with(folder)

@@ -1,7 +1,8 @@
 """The making of a store's database: it stands under its name with its whole schema, or not at all.
 
 MLflow makes a database by some hundred migrations, which take seconds and cannot be gone on with where one
-was interrupted. So they are done under another name beside it, and the file is renamed afterwards.
+was interrupted. So they are done under another name beside it, and the file is renamed afterwards. Only then
+it has to be on the disk, so sqlite does not wait for that after each migration.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from xlprompt.training.store.sqlite_uri import sqlite_uri
 
@@ -31,7 +34,8 @@ def make_database(database: Path) -> None:
     _remove(new)  # of a process that was killed
     try:
         new.touch()  # with the permissions that the umask leaves; sqlite would deny the group to write
-        store = SqlAlchemyStore(sqlite_uri(new), str(database.parent / "artifacts"))
+        with _unsynchronized(new):
+            store = SqlAlchemyStore(sqlite_uri(new), str(database.parent / "artifacts"))
         store.engine.dispose()  # or a connection of a pool would be used again for another file of this name
         with new.open("rb") as file:
             os.fsync(file.fileno())
@@ -42,6 +46,25 @@ def make_database(database: Path) -> None:
         new.replace(database)
     finally:
         _remove(new)
+
+
+@contextmanager
+def _unsynchronized(database: Path) -> Iterator[None]:
+    """Within it, connections to a database leave it to the system when their writes reach the disk."""
+    from sqlalchemy import Engine, event
+
+    def connected(connection: Any, _: Any) -> None:
+        if not isinstance(connection, sqlite3.Connection):
+            return  # of a server's database, which another thread is connecting to
+        files = [Path(file).resolve() for _, _, file in connection.execute("PRAGMA database_list")]
+        if database.resolve() in files:
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", connected)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", connected)
 
 
 def make_meanwhile(mlruns: Path) -> subprocess.Popen[bytes]:
