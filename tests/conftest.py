@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 # Before anything imports transformers or datasets: no test may reach for a hub.
@@ -43,23 +44,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("XLPROMPT_CACHE", str(tmp_path_factory.getbasetemp() / "xlprompt-cache"))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def stores_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Copy the first store that this process makes for the others: MLflow takes a second to make one."""
-    made, make = tmp_path_factory.mktemp("made") / "mlflow.db", database.make_database
-
-    def make_or_copy(path: Path) -> None:
-        if not made.exists():
-            make(path)
-            shutil.copyfile(path, made)
-        else:
-            shutil.copyfile(made, path)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "make_database", make_or_copy)
-        yield
-
-
 @pytest.fixture(autouse=True)
 def own_tasks_of_its_own() -> Iterator[None]:
     """Forget the own tasks that a test has met: which are known depends on no other test."""
@@ -95,12 +79,14 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.make_llama(tmp_path_factory.mktemp("llama"))
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without a run, to be copied."""
+@pytest.fixture(scope="session", autouse=True)
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store without a run, to be copied, as what this process makes is: MLflow takes a second for one."""
     folder = tmp_path_factory.mktemp("empty") / "mlruns"
     create_store(folder)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "make_database", partial(shutil.copyfile, database.database_file(folder)))
+        yield folder
 
 
 @pytest.fixture

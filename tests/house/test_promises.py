@@ -11,6 +11,7 @@ from small import WORDS, write_lines
 from studies import runs_of
 
 ROOT = Path(__file__).resolve().parents[2]
+
 pytestmark = pytest.mark.integration
 
 TOPIC = '''"""Topics of texts, as a test has them."""

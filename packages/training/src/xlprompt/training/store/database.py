@@ -24,7 +24,7 @@ from xlprompt.training.store.new_database import holds_nothing, make_database
 from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.reading.sqlite_reader import NotInStore, open_sqlite
 from xlprompt.training.store.shared.fetched import model_folder, run_folder
-from xlprompt.training.store.shared.patience import patience, patient_at_work
+from xlprompt.training.store.shared.patience import causes, patience, patient_at_work
 from xlprompt.training.store.shared.server import (
     PREFIX,
     VARIABLE,
@@ -247,12 +247,11 @@ def outage(error: BaseException | None) -> str | None:
     """What a database, the network or the file system reports, beneath MLflow's wrapping, if it is theirs."""
     import sqlalchemy
 
-    while error is not None:
-        if isinstance(error, sqlalchemy.exc.OperationalError) and error.orig is not None:
-            return str(error.orig).partition("\n")[0]
-        if isinstance(error, sqlite3.Error | OSError):
-            return str(error)
-        error = error.__cause__ or error.__context__
+    for each in causes(error):
+        if isinstance(each, sqlalchemy.exc.OperationalError) and each.orig is not None:
+            return str(each.orig).partition("\n")[0]
+        if isinstance(each, sqlite3.Error | OSError):
+            return str(each)
     return None
 
 

@@ -96,15 +96,20 @@ class _Patient:
         return call
 
 
-def _broke_off(error: BaseException | None) -> bool:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what is beneath it, as MLflow wraps what the network and the database say."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _broke_off(error: BaseException) -> bool:
     """Whether the connection to a server or database failed in the course of a call."""
     import requests
     import sqlalchemy
 
-    while error is not None:
-        if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-            return True
-        if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(
+        isinstance(each, requests.ConnectionError | requests.exceptions.ChunkedEncodingError)
+        or (isinstance(each, sqlalchemy.exc.DBAPIError) and each.connection_invalidated)
+        for each in causes(error)
+    )
