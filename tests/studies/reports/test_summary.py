@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from simulated_studies import make_runs
 
-from xlprompt.evaluation import judge
+from xlprompt.evaluation import compare, judge
 from xlprompt.evaluation.comparison.counts import join_runs
 from xlprompt.evaluation.comparison.other_methods import compare_others
 from xlprompt.evaluation.comparison.run_facts import RunFacts
@@ -13,6 +14,7 @@ from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.page import Section, Table
 from xlprompt.studies.reports.publication.document import DocumentError, replace_sections
 from xlprompt.studies.reports.summary import publish, summary
+from xlprompt.studies.reports.tables import languages
 
 RUNS = [
     RunFacts(task, method, seed, "xglm-nano", 4_000_000, 5_000, 0.125, 60.0 + 60 * seed, 2048.0)
@@ -47,6 +49,16 @@ def test_only_the_metrics_that_are_there_are_named(comparison, text):
     tasks = {**comparison.tasks, "pos": replace(comparison.tasks["pos"], metric="f1")}
     mixed = summary(StudyFindings(replace(comparison, tasks=tasks), judge(comparison), RUNS))
     assert "accuracy, entity F1 for pos. Bold" in mixed
+
+
+def test_scores_of_one_seed_are_not_called_means():
+    one = compare(make_runs(seeds=(4,)), samples=20)
+    text = summary(StudyFindings(one, judge(one), []))
+    assert "Percent, of one seed (4); accuracy. Bold" in text
+    assert "standard deviation" not in text
+    table = languages(one, "xnli")
+    assert table.note.startswith("Scores: accuracy in percent, of one seed (4); difference in points.")
+    assert "±" not in str(table.rows)
 
 
 def test_bold_is_what_won_after_correction_and_nothing_else(comparison, text):

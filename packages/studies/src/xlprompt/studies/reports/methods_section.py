@@ -11,7 +11,7 @@ from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.statistics import Spread
 from xlprompt.studies.reports.figures import share_against_score
 from xlprompt.studies.reports.page import Image, Section, Table
-from xlprompt.studies.reports.wording import ABSENT, difference
+from xlprompt.studies.reports.wording import ABSENT, difference, over_seeds
 
 SHARE_TITLE = "Zero-shot mean against what trains"
 
@@ -113,7 +113,8 @@ def _languages(task: str, results: Sequence[MethodResult], comparison: Compariso
         f"{task}: scores of all methods by language",
         ("language", "resources", *(row.method for row in results)),
         tuple(rows),
-        f"{comparison.tasks[task].metric.capitalize()} in percent, mean ± standard deviation over seeds.",
+        f"{comparison.tasks[task].metric.capitalize()} in percent, "
+        f"{over_seeds([row.seeds for row in results])}.",
     )
 
 

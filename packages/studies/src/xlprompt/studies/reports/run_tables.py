@@ -13,7 +13,7 @@ from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.statistics import spread
 from xlprompt.studies.reports.figures import shared_steps
 from xlprompt.studies.reports.page import Table
-from xlprompt.studies.reports.wording import ABSENT, mean_text, number_text
+from xlprompt.studies.reports.wording import ABSENT, number_text
 
 _NEAR_BEST = 1.0  # percentage points
 
@@ -79,9 +79,9 @@ def learning(comparison: Comparison, runs: Sequence[RunFacts]) -> Table:
                     method,
                     str(len(curves)),
                     f"{steps[0]:,} to {steps[-1]:,}",
-                    mean_text(spread(scores[:, 0])),
-                    mean_text(spread(scores[:, -1])),
-                    mean_text(spread(scores.max(axis=1))),
+                    spread(scores[:, 0]).text(),
+                    spread(scores[:, -1]).text(),
+                    spread(scores.max(axis=1)).text(),
                     f"{near:,}",
                 )
             )

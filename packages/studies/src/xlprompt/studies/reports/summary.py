@@ -28,7 +28,7 @@ from xlprompt.studies.reports.methods_section import SHARE_TITLE, share_figure
 from xlprompt.studies.reports.page import Section, Table, inline, markdown_table
 from xlprompt.studies.reports.publication.document import DocumentError, replace_sections
 from xlprompt.studies.reports.published_runs import RUNS
-from xlprompt.studies.reports.wording import difference, seed_numbers
+from xlprompt.studies.reports.wording import difference, over_seeds, seeds_of
 
 _FIGURE, _METHODS, _REPORT = "differences.svg", "methods.svg", "report.md"
 
@@ -38,10 +38,9 @@ def summary(findings: StudyFindings) -> str:
     comparison, runs = findings.comparison, findings.runs
     parts = [
         _scores(comparison),
-        f"Percent, mean ± standard deviation over seeds ({seed_numbers(comparison)}); "
-        f"{_metrics(comparison)}. Bold: better than the other method at 5 % after Holm's correction over the "
-        "task's languages, uncertain over seeds and test examples. Resources: by tokens of XGLM's "
-        "pre-training data.",
+        f"Percent, {over_seeds(seeds_of(comparison))}; {_metrics(comparison)}. Bold: better than the other "
+        "method at 5 % after Holm's correction over the task's languages, uncertain over seeds and test "
+        "examples. Resources: by tokens of XGLM's pre-training data.",
         _methods(comparison, runs, findings.others),
         f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Minus: that mean less "
         "the other method's, with its 95 % interval over seeds and test examples. "

@@ -13,7 +13,7 @@ from xlprompt.evaluation.comparison.failure_signs import Sign, TextLoss, fallen,
 from xlprompt.evaluation.comparison.run_facts import Fertility
 from xlprompt.evaluation.scores.floors import TRIVIAL_ANSWER, has_trivial
 from xlprompt.studies.reports.page import Table
-from xlprompt.studies.reports.wording import ABSENT, difference, interval, mean_text, number_text
+from xlprompt.studies.reports.wording import ABSENT, difference, interval, number_text, over_seeds
 
 _FINDINGS = {"seen": "✗", "not seen": "✓", "undecided": "?", "not checked": "–"}
 
@@ -179,6 +179,7 @@ def tallies(comparison: Comparison) -> Table:
 
 def languages(comparison: Comparison, task: str) -> Table:
     """One task's scores by language, the better method named where that is significant."""
+    of_task = comparison.tasks[task]
     spreads = {(row.language, row.method): row.spread for row in comparison.scores if row.task == task}
     rows = []
     for row in comparison.differences:
@@ -188,8 +189,8 @@ def languages(comparison: Comparison, task: str) -> Table:
             (
                 _name(row.language),
                 language(row.language).resource_level,
-                mean_text(spreads[row.language, comparison.method]),
-                mean_text(spreads[row.language, comparison.baseline]),
+                spreads[row.language, comparison.method].text(),
+                spreads[row.language, comparison.baseline].text(),
                 *difference(row.estimate),
                 number_text(row.p_adjusted, ".2g"),
                 _better(comparison, row),
@@ -209,7 +210,7 @@ def languages(comparison: Comparison, task: str) -> Table:
         f"{task}: scores by language",
         columns,
         tuple(rows),
-        f"Scores: {comparison.tasks[task].metric} in percent, mean ± standard deviation over seeds; "
+        f"Scores: {of_task.metric} in percent, {over_seeds([of_task.method_seeds, of_task.baseline_seeds])}; "
         "difference in points. The better method is named only where it is significant after Holm. "
         "Intervals are those of one language alone.",
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from xlprompt.evaluation.comparison.compared import Comparison
-from xlprompt.evaluation.comparison.statistics import Estimate, Spread
+from xlprompt.evaluation.comparison.statistics import Estimate
 
 ABSENT = "–"
 
@@ -23,16 +25,28 @@ def difference(estimate: Estimate) -> tuple[str, str]:
     return f"{estimate.value:+z.1f}", interval(estimate.low, estimate.high, "+z.1f")
 
 
-def mean_text(summary: Spread) -> str:
-    """Mean and deviation over seeds."""
-    return f"{summary.mean:.1f} ± {number_text(summary.deviation, '.1f')}"
+def seeds_of(comparison: Comparison) -> set[tuple[int, ...]]:
+    """The seeds of both methods in every task."""
+    tasks = comparison.tasks.values()
+    return {seeds for task in tasks for seeds in (task.method_seeds, task.baseline_seeds)}
 
 
-def seed_numbers(comparison: Comparison) -> str:
-    """The seeds of both methods, or how many where tasks differ."""
-    numbers = {task.method_seeds for task in comparison.tasks.values()}
-    numbers |= {task.baseline_seeds for task in comparison.tasks.values()}
-    if len(numbers) == 1:
-        return ", ".join(map(str, numbers.pop()))
-    counts = sorted({len(each) for each in numbers})
+def seed_numbers(seeds: Collection[tuple[int, ...]]) -> str:
+    """The seeds, given those of each method and task, or how many where they differ."""
+    different = set(seeds)
+    if len(different) == 1:
+        return ", ".join(map(str, different.pop()))
+    counts = sorted({len(each) for each in different})
     return f"{counts[0]} to {counts[-1]} of them" if len(counts) > 1 else f"{counts[0]} of them"
+
+
+def over_seeds(seeds: Collection[tuple[int, ...]]) -> str:
+    """What a table's scores are, given the seeds of each method and task.
+
+    Returns:
+        `mean ± standard deviation over seeds (0, 1, 2)`, or `of one seed (0)`.
+    """
+    what = "mean ± standard deviation over seeds"
+    if all(len(each) == 1 for each in seeds):
+        what = "of one seed"
+    return f"{what} ({seed_numbers(seeds)})"

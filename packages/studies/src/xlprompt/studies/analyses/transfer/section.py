@@ -13,7 +13,7 @@ from xlprompt.evaluation.style import WIDTH, is_dark, letters, svg_text
 from xlprompt.studies.analyses.ablation.brief import brief_table
 from xlprompt.studies.analyses.transfer.findings import TransferMatrix
 from xlprompt.studies.reports.page import Image, Section, Table
-from xlprompt.studies.reports.wording import ABSENT, interval, mean_text, number_text
+from xlprompt.studies.reports.wording import ABSENT, interval, number_text
 
 _SMALL = 7.0  # points
 
@@ -131,7 +131,7 @@ def transfer_answer(matrix: TransferMatrix) -> str:
     if not means:
         return f"{what}: no language was scored that was not trained on."
     best = max(means, key=lambda source: means[source].mean)
-    said = f"{what}: trained on {language(best).name} it scores highest elsewhere, {mean_text(means[best])}."
+    said = f"{what}: trained on {language(best).name} it scores highest elsewhere, {means[best].text()}."
     for kinship in matrix.kinship:
         if kinship.adjusted is not None and kinship.low is not None and kinship.high is not None:
             ruling = "decided" if kinship.low > 0 or kinship.high < 0 else "undecided"

@@ -9,7 +9,7 @@ from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.statistics import Estimate
-from xlprompt.studies.reports.wording import seed_numbers
+from xlprompt.studies.reports.wording import seed_numbers, seeds_of
 
 _NAMES = {"prompt": ("prompts", True), "finetune": ("fine-tuning", False)}  # in a sentence; whether plural
 _LISTED = 3  # tasks with a figure each; of more the smallest and the largest
@@ -57,7 +57,7 @@ def lead(comparison: Comparison, runs: Sequence[RunFacts]) -> str:
     parts = [
         *([models] if models else []),
         f"trained on {trained}, scored in {how_many(len(codes), 'language')}",
-        f"seeds: {seed_numbers(comparison)}",
+        f"seeds: {seed_numbers(seeds_of(comparison))}",
         *([how_many(len(runs), "run")] if runs else []),
     ]
     return " · ".join(parts)
