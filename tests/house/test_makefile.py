@@ -281,8 +281,9 @@ def test_other_targets_run_their_command(ready, arguments, call):
 
 
 def test_publishing_renews_the_page_and_then_the_readme(ready):
-    make(ready, "publish", "SCALE=gemma", "RUNS=my/runs.jsonl.gz", "ARGS=--replace")
-    published = ["publish", "experiments/results/gemma", "--runs", "my/runs.jsonl.gz", "--replace"]
+    make(ready, "publish", "SCALE=gemma", "TRAIN_LANG=de", "RUNS=my/runs.jsonl.gz", "ARGS=--replace")
+    published = ["publish", "experiments/results/gemma", "--train-language", "de"]
+    published += ["--runs", "my/runs.jsonl.gz", "--replace"]
     assert calls(ready) == [["xlprompt", *published], ["python", "docs/overview.py"]]
 
 

@@ -1,13 +1,17 @@
 """The report's section on alignment: what it says of gains, curves and verdicts whose truth is known."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from simulated_studies import by_resources, make_runs
 
 from xlprompt.evaluation import Verdict, compare, judge
 from xlprompt.studies.analyses.alignment.findings import HEAD, Gain, curve_of, leading_kind
+from xlprompt.studies.analyses.alignment.measure import _shared_kinds
 from xlprompt.studies.analyses.alignment.section import alignment_answers, alignment_section, changed_verdicts
+from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep
+from xlprompt.studies.errors import StudyError
 from xlprompt.studies.reports.page import Image, Section, Table, html_page
 
 
@@ -130,3 +134,20 @@ def test_the_answers_say_by_method_and_kind_in_how_many_tasks_it_helps(gains):
     assert len(said) == len(gains)
     assert said[1].startswith("prompt with mean_scale: of 1 task, 1 better, 0 worse, 0 undecided")
     assert "Largest change: xnli, +" in said[1]
+
+
+def test_kinds_are_shared_by_a_tasks_runs_and_not_by_all_tasks():
+    kept = {"a": {"mean", "subspace"}, "b": {"mean"}, "c": {"mean_scale"}}
+    ledger = SimpleNamespace(
+        predictions=lambda run_id, kind: {"en": "a file"} if kind in kept[run_id] else {}
+    )
+    runs = {
+        (task, "nano", "prompt", seed): SimpleNamespace(run_id=run_id)
+        for task, seed, run_id in (("xnli", 0, "a"), ("xnli", 1, "b"), ("pos", 0, "c"))
+    }
+    assert _shared_kinds(ledger, runs) == {"none": ["xnli", "pos"], "mean": ["xnli"], "mean_scale": ["pos"]}
+
+
+def test_a_sweep_of_no_seeds_is_refused():
+    with pytest.raises(StudyError, match="seeds: expected at least one, got 0"):
+        AlignmentSweep(seeds=0)

@@ -252,6 +252,12 @@ def check_a_run_without_weights_is_left_out(sweep, store):
     weights = find_model(store, run.run_id).directory
     aside = weights.rename(weights.with_name("aside"))
     found = run_sweep(sweep, store=store, console=heard)
+    other = find_model(store, find_runs(open_ledger(store, "")).runs["xnli", "finetune", 0].run_id).directory
+    gone = other.rename(other.with_name("aside too"))
+    with pytest.raises(StudyError, match="by both prompt and finetune; the weights of 2 runs cannot be read"):
+        run_sweep(sweep, store=store, console=heard)
+    assert "left out: xnli, of which no model of finetune can be read" in heard.file.getvalue()
+    gone.rename(other)
     aside.rename(weights)
     assert found.done == 0
     assert found.findings.seeds["xnli"] == {"prompt": (0, 1), "finetune": (0,)}

@@ -7,6 +7,7 @@ from matplotlib import rcParams
 from simulated_studies import make_runs
 
 from xlprompt.evaluation import compare
+from xlprompt.evaluation.comparison.other_methods import MethodResult
 from xlprompt.evaluation.comparison.statistics import spread
 from xlprompt.evaluation.style import is_dark, line_style
 from xlprompt.models import METHODS
@@ -19,6 +20,7 @@ from xlprompt.studies.reports.figures import (
     shared_steps,
     side_by_side,
 )
+from xlprompt.studies.reports.methods_section import share_figure
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +91,13 @@ def test_only_few_curves_have_bands():
 def test_letters_are_white_on_dark_colors_only():
     assert is_dark((0.2, 0.0, 0.3, 1.0))
     assert not is_dark((0.9, 0.9, 0.9, 1.0))
+
+
+def test_what_trains_nothing_stands_beside_what_does():
+    rows = [
+        MethodResult("xnli", name, (0,), share, {}, spread([50.0]), None)
+        for name, share in (("prompt", 0.1), ("zeroshot", 0.0), ("unknown", None))
+    ]
+    drawn = share_figure(rows)
+    assert "zeroshot" in drawn
+    assert "unknown" not in drawn

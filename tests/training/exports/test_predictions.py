@@ -11,7 +11,7 @@ from xlprompt.evaluation import load_predictions
 from xlprompt.training import evaluate, train
 from xlprompt.training.errors import RunError
 from xlprompt.training.exports.predictions import export_predictions
-from xlprompt.training.store.database import find_artifacts, open_existing
+from xlprompt.training.store.database import connect, find_artifacts
 from xlprompt.training.store.tracker import TrackingError
 
 pytestmark = pytest.mark.integration
@@ -51,7 +51,7 @@ def test_a_training_run_is_exported_with_the_words_of_its_test_sets(trained, fol
 def test_an_evaluation_is_exported_as_a_training_run_is(trained, tmp_path: Path):
     run_id, store = trained
     evaluate(run_id, store=store, console=Console(file=io.StringIO()), split="validation", limit=4)
-    client = open_existing(store)
+    client = connect(store, writing=False)
     experiment = client.get_experiment_by_name("pos")
     (evaluation,) = client.search_runs([experiment.experiment_id], "tags.job = 'evaluate'")
     exported = export_predictions(

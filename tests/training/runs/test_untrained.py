@@ -14,6 +14,7 @@ from xlprompt.training import RunResult, evaluate, train
 from xlprompt.training.errors import RecipeError
 from xlprompt.training.recipes.recipe import Recipe
 from xlprompt.training.runs.untrained import ENGLISH_TAG
+from xlprompt.training.store.listing import list_runs
 from xlprompt.training.store.tracker import TrackingError
 
 pytestmark = pytest.mark.integration
@@ -67,6 +68,10 @@ def test_the_store_has_scores_and_predictions_as_of_a_training_run(done: RunResu
     )
     assert run.seconds is not None
     assert set(Ledger(store).predictions(run.run_id)) == {"en", "de", "fi"}
+    (listed,) = list_runs(store)
+    assert listed.metric == "accuracy"
+    assert listed.score == run.metrics["test/accuracy/en"]
+    assert listed.zero_shot == run.metrics["test/accuracy/mean_zero_shot"]
 
 
 def test_languages_that_are_asked_in_english_are_told(done: RunResult, store: Path, told: io.StringIO):

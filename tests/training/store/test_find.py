@@ -73,7 +73,27 @@ def test_a_name_means_the_newest_finished_run_that_has_it_and_that_is_said(add, 
     add(state="FAILED")
     with caplog.at_level(logging.WARNING):
         assert find_run_id("xnli-prompt-bloom-560m-seed0", store) == newest
-    assert f"3 runs are called xnli-prompt-bloom-560m-seed0: {newest} is taken" in caplog.text
+    assert (
+        f"3 runs are called xnli-prompt-bloom-560m-seed0: {newest} is taken, the newest that has"
+        in caplog.text
+    )
+
+
+def test_of_unfinished_runs_of_a_name_the_newest_is_taken_and_that_none_has_finished_is_said(
+    add, store, caplog
+):
+    add(state="KILLED")
+    newest = add(state="FAILED")
+    with caplog.at_level(logging.WARNING):
+        assert find_run_id("xnli-prompt-bloom-560m-seed0", store) == newest
+    assert f"{newest} is taken, the newest; none has finished. Others" in caplog.text
+
+
+def test_a_name_with_and_in_it_is_a_name(add, store):
+    named = add(name="black and white")
+    assert find_run_id("black and white", store) == named
+    with pytest.raises(TrackingError, match="white and black"):
+        find_run_id("white and black", store)
 
 
 def test_a_run_that_an_earlier_version_named_without_its_task_is_found_by_the_whole_name(add, store):

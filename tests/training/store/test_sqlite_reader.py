@@ -19,15 +19,16 @@ CONDITIONS = (
     "attributes.status = 'FINISHED' and tags.job = 'train'",
     "attributes.run_name = 'second'",
     "tags.note LIKE '_%'",
+    "attributes.run_name = 'black and white' and tags.job = 'train'",
 )
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     store = tmp_path_factory.mktemp("mlruns")
-    for name, state in (("first", "FINISHED"), ("second", "FAILED"), ("third", "FINISHED")):
+    for name, state in (("first", "FINISHED"), ("second", "FAILED"), ("black and white", "FINISHED")):
         tracker = MlflowTracker(store)
-        tags = {"job": "train", **({"note": "seen"} if name == "third" else {})}
+        tags = {"job": "train", **({"note": "seen"} if name == "black and white" else {})}
         run = tracker.start(experiment="xnli", run_name=name, params={"seed": 1}, tags=tags)
         tracker.log_metrics({"score": 1.0}, step=1)
         tracker.log_metrics({"score": float("nan"), "other": 2.5}, step=2)
@@ -81,7 +82,7 @@ def test_pages_follow_each_other(store):
     experiments = [each.experiment_id for each in ours.search_experiments()]
     first = ours.search_runs(experiments, max_results=2)
     second = ours.search_runs(experiments, max_results=2, page_token=first.token)
-    assert [run.info.run_name for run in (*first, *second)] == ["third", "second", "first"]
+    assert [run.info.run_name for run in (*first, *second)] == ["black and white", "second", "first"]
     assert second.token is None
 
 

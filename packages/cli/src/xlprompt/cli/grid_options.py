@@ -19,11 +19,13 @@ def split_seeds(ctx: click.Context, parameter: click.Parameter, value: str | Non
         return None
     try:
         if "," not in value:
-            return int(value)
+            if (number := int(value)) < 1:
+                raise click.BadParameter(f"expected at least one seed, got '{value}' (seed 0 alone: 0,)")
+            return number
         seeds = [int(part) for part in value.strip().removesuffix(",").split(",")]
     except ValueError:
         seeds = []
-    if not seeds or len(set(seeds)) < len(seeds):
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise click.BadParameter(
             f"expected a number of seeds (3) or a list of them, each once (0,4,7; a single one: 4,), got "
             f"'{value}'"

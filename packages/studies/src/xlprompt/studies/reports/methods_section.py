@@ -23,7 +23,7 @@ def share_figure(results: Sequence[MethodResult]) -> str | None:
     points = [
         (row.task, row.method, row.trainable_percent, row.zero_shot)
         for row in results
-        if row.trainable_percent and row.zero_shot is not None
+        if row.trainable_percent is not None and row.zero_shot is not None
     ]
     return share_against_score(points) if points else None
 

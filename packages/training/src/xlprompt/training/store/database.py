@@ -116,16 +116,6 @@ def find_artifacts(mlruns: Path, run_id: str) -> Path:
         return run_folder(client, _known_run(client, mlruns, run_id), mlruns)
 
 
-def open_existing(mlruns: Path) -> mlflow.MlflowClient:
-    """MLflow's client of a store which has to be there, and is read only.
-
-    Raises:
-        TrackingError: There is no store.
-    """
-    _require_store(mlruns)
-    return connect(mlruns, writing=False)
-
-
 def open_reader(mlruns: Path) -> Reader:
     """What reads a store which has to be there: sqlite itself where it is a folder's own, MLflow where not.
 

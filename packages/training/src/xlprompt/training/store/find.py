@@ -136,10 +136,11 @@ def _newest(runs: Sequence[Any], name: str) -> str:
     chosen = (finished or runs)[0]
     if len(runs) > 1:
         _log.warning(
-            "%d runs are called %s: %s is taken, the newest that has finished. Others can be named by id",
+            "%d runs are called %s: %s is taken, the newest%s. Others can be named by id",
             len(runs),
             name,
             chosen.info.run_id,
+            " that has finished" if finished else "; none has finished",
         )
     return str(chosen.info.run_id)
 

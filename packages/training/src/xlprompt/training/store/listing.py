@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,14 @@ from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.training.store.database import open_reader, our_experiments, store_errors, store_exists
 from xlprompt.training.store.find import name_of
 from xlprompt.training.store.labels import PARENT_TAG, VARIANT_TAG
-from xlprompt.training.store.metric_names import BEST_STEP, MEAN_ZERO_SHOT, best_score, score_name
+from xlprompt.training.store.metric_names import (
+    BEST_STEP,
+    MEAN_ZERO_SHOT,
+    SCORE_TRAINED_ON,
+    SCORE_ZERO_SHOT,
+    best_score,
+    score_name,
+)
 from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.tracker import TrackingError
 
@@ -34,7 +41,7 @@ class ListedRun:
         model: The backbone's name.
         seed: Its seed.
         trained_on: The language trained on.
-        metric: What `score` and `zero_shot` are in percent of; None before it has finished.
+        metric: What `score` and `zero_shot` are in percent of; None before it has been scored.
         score: Test score of the language trained on; None where there is none.
         zero_shot: Mean test score of the others; None where there is none.
         trainable_percent: Trained parameters in percent of the backbone's.
@@ -132,9 +139,8 @@ def _pages(client: Reader, experiments: list[str], condition: str, size: int) ->
 
 def _listed(run: Any) -> ListedRun:
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
-    start, trained = best_score(""), params.get("data.train_language", "en")
-    best = (name.removeprefix(start) for name in metrics if name.startswith(start) and name != BEST_STEP)
-    metric = next(best, None)
+    trained = params.get("data.train_language", "en")
+    metric = _metric(metrics, trained)
     return ListedRun(
         run=run.info.run_id,
         name=name_of(run),
@@ -151,6 +157,21 @@ def _listed(run: Any) -> ListedRun:
         trainable_percent=share_of_run(params),
         started=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),
     )
+
+
+def _metric(metrics: Mapping[str, float], trained: str) -> str | None:
+    """Which metric chose the checkpoint; of a run that chose none, which one its main figures are of."""
+    start = best_score("")
+    for name in metrics:
+        if name.startswith(start) and name != BEST_STEP:
+            return name.removeprefix(start)
+    for figure, what in ((SCORE_TRAINED_ON, trained), (SCORE_ZERO_SHOT, MEAN_ZERO_SHOT)):
+        for name, value in metrics.items():
+            split, _, rest = name.partition("/")
+            metric, _, of = rest.partition("/")
+            if (split, of) == ("test", what) and round(value, 2) == metrics.get(figure):
+                return metric
+    return None
 
 
 def _short(run: Any) -> str:

@@ -107,7 +107,7 @@ def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
         StudyError: As of analyze_alignment and sweep_alignment; or what belongs to `sweep` was asked without.
         DataError: Runs of a task were not scored on the same examples, or the data of a run are not there.
     """
-    asked = {name: value for name, value in settings if value}
+    asked = {name: value for name, value in settings if value not in (None, ())}
     model, exit_code = settings.model, 0
     if settings.sweep:
         result = _sweep(settings, asked, store, console)
@@ -229,9 +229,14 @@ def _kinds(ledger: Ledger, run: CellRun) -> list[str]:
     return [kind for kind in KINDS if ledger.predictions(run.run_id, kind)]
 
 
-def _shared_kinds(ledger: Ledger, runs: Mapping[Key, CellRun]) -> list[str]:
-    of_runs = [_kinds(ledger, run) for run in runs.values()]
-    return [kind for kind in KINDS if all(kind in kinds for kinds in of_runs)]
+def _shared_kinds(ledger: Ledger, runs: Mapping[Key, CellRun]) -> dict[str, list[str]]:
+    """By kind the tasks of which all runs have it; `none` first, which all have."""
+    of_tasks: dict[str, set[str]] = {}
+    for (task, *_), run in runs.items():
+        kinds = set(_kinds(ledger, run))
+        of_tasks[task] = of_tasks.get(task, kinds) & kinds
+    there = {kind: [task for task, kinds in of_tasks.items() if kind in kinds] for kind in KINDS}
+    return {"none": list(of_tasks), **{kind: tasks for kind, tasks in there.items() if tasks}}
 
 
 def _gains(ledger: Ledger, runs: Mapping[Key, CellRun], model: str, method: str) -> list[Gain]:
@@ -245,10 +250,7 @@ def _gains(ledger: Ledger, runs: Mapping[Key, CellRun], model: str, method: str)
             method,
             kind,
             compare(
-                {
-                    task: of_task.only({name: name for name in (method, aligned)})
-                    for task, of_task in counts.items()
-                },
+                {task: counts[task].only({name: name for name in (method, aligned)}) for task in kinds[kind]},
                 method=aligned,
                 baseline=method,
                 train_language=trained,
@@ -257,17 +259,21 @@ def _gains(ledger: Ledger, runs: Mapping[Key, CellRun], model: str, method: str)
             ),
         )
         for kind in kinds
+        if kind != "none"
         for aligned in (_name(method, kind),)
     ]
 
 
-def _counts(ledger: Ledger, runs: Mapping[Key, CellRun], kinds: Sequence[str]) -> dict[str, TaskRuns]:
+def _counts(
+    ledger: Ledger, runs: Mapping[Key, CellRun], kinds: Mapping[str, Sequence[str]]
+) -> dict[str, TaskRuns]:
     """All predictions of the runs, with and without alignment, by task; each file is read once."""
     return load_runs(
         {
             (task, _name(method, kind), seed): ledger.predictions(run.run_id, kind)
             for (task, _, method, seed), run in runs.items()
-            for kind in ("none", *kinds)
+            for kind, tasks in kinds.items()
+            if task in tasks
         }
     )
 
@@ -291,12 +297,14 @@ def _verdicts(
     fertility = find_fertility(study)
     granularity = find_granularity(store, model)
     verdicts: dict[tuple[str, str], tuple[Verdict, ...]] = {}
-    kinds = _shared_kinds(ledger, both)
+    of_tasks = _shared_kinds(ledger, both)
+    every = of_tasks["none"]
+    kinds = {kind: tasks for kind, tasks in of_tasks.items() if tasks == every}  # a claim is on all tasks
     counts = _counts(ledger, both, kinds)
-    for kind in ("none", *kinds):
+    for kind, tasks in kinds.items():
         names = {_name(method, kind): method for method in (METHOD, BASELINE)}
         comparison = compare(
-            {task: of_task.only(names) for task, of_task in counts.items()},
+            {task: counts[task].only(names) for task in tasks},
             method=METHOD,
             baseline=BASELINE,
             train_language=trained,

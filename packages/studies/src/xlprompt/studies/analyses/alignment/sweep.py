@@ -64,6 +64,15 @@ class AlignmentSweep:
     languages: tuple[str, ...] = ()
     limit: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a number of seeds that is none.
+
+        Raises:
+            StudyError: It is below 1.
+        """
+        if isinstance(self.seeds, int) and self.seeds < 1:
+            raise StudyError(f"seeds: expected at least one, got {self.seeds}")
+
     def parts(self) -> list[tuple[tuple[int, ...], tuple[int | None, ...]]]:
         """Sentences and layers of each scoring: one scoring sweeps over one of the two."""
         numbers = tuple(sorted(set(self.sentences)))

@@ -162,10 +162,20 @@ def _of_finished_study(sweep: Sweep, store: Path, console: Console) -> tuple[dic
             continue
         recipe = recipe_from_dict(stored.metadata.recipe, origin=run.run_id)
         cells[key] = _Cell(run, recipe, _languages(sweep, recipe))
+    methods = {task: {key[1] for key in cells if key[0] == task} for task, *_ in cells}
+    for task, there in methods.items():
+        if missing := {METHOD, BASELINE} - there:
+            console.print(
+                f"  left out: {task}, of which no model of {missing.pop()} can be read", highlight=False
+            )
+    cells = {key: cell for key, cell in cells.items() if {METHOD, BASELINE} <= methods[key[0]]}
     if not cells:
         what = f"{', '.join(sweep.tasks or ())} of {study.model}".removeprefix(" of ")
         gone = f"; the weights of {how_many(len(left_out), 'run')} cannot be read" if left_out else ""
-        raise StudyError(f"{store}: no trained model of {what}{gone}. Train some first: make all-tasks")
+        raise StudyError(
+            f"{store}: no trained models of {what} by both {METHOD} and {BASELINE}{gone}. Train some first: "
+            "make all-tasks"
+        )
     return cells, left_out
 
 

@@ -22,7 +22,7 @@ SCHEMA = "dc11669786a5"
 _WAIT = 20.0  # seconds for a commit of another process, as MLflow's own sessions
 _WAIT_TO_OPEN = 1.0
 _AT_ONCE = 500  # runs in one question; sqlite takes some thousand values in one
-_CONDITION = re.compile(r"(attributes|tags)\.(\w+) (=|LIKE) '([^']*)'")
+_CONDITION = re.compile(r"(attributes|tags)\.(\w+) (=|LIKE) '([^']*)'(?: and (?=.)|$)")
 _ATTRIBUTES = {"status": "status", "run_id": "run_uuid", "run_name": "name"}
 _READY = {1: "PENDING", 2: "READY", 3: "FAILED"}
 
@@ -241,10 +241,12 @@ _RUNS = (
 def _where(condition: str) -> tuple[str, list[str]]:
     """SQL for a condition, with the values of its places."""
     clauses, values = "", []
-    for part in condition.split(" and ") if condition else []:
-        found = _CONDITION.fullmatch(part)
+    read = 0
+    while read < len(condition):
+        found = _CONDITION.match(condition, read)
         if found is None:
-            raise ValueError(f"no condition that is known here: {part}")
+            raise ValueError(f"no condition that is known here: {condition[read:]}")
+        read = found.end()
         kind, name, sign, value = found.groups()
         if kind == "attributes":
             clauses += f" AND {_ATTRIBUTES[name]} {sign} ?"
