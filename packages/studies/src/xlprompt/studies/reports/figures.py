@@ -34,6 +34,7 @@ from xlprompt.evaluation.style import (
     plain,
     svg_text,
 )
+from xlprompt.studies.reports.wording import error_bars
 
 _LEGEND = 4  # methods on a line of a legend
 _APART = 1.5  # shares less far from one another than this would have one mark on the other
@@ -101,7 +102,9 @@ def by_resources(comparison: Comparison, task: str) -> str:
         axes.set_ylim(len(codes) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         _mark_levels(axes, codes)
-        axes.set_xlabel(f"{comparison.tasks[task].metric} (%), ± sd over seeds")
+        axes.set_xlabel(
+            f"{comparison.tasks[task].metric} (%){error_bars(row.spread for row in scores.values())}"
+        )
         plain(axes, "x")
         legend_above(figure, axes, columns=2)
         return svg_text(figure)

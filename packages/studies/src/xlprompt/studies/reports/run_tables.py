@@ -91,8 +91,8 @@ def learning(comparison: Comparison, runs: Sequence[RunFacts]) -> Table:
         ("task", "method", "seeds", "steps", "first", "last", "best", "near best at"),
         tuple(rows),
         f"In percent on the {trained} development set, which chooses the checkpoint; mean ± standard "
-        "deviation over seeds, at the steps that all seeds have. Near best: first step at which the mean is "
-        f"within {_NEAR_BEST:g} point of its highest.",
+        "deviation over seeds where there are several, at the steps that all have. Near best: first step at "
+        f"which the mean is within {_NEAR_BEST:g} point of its highest.",
     )
 
 

@@ -11,6 +11,7 @@ from xlprompt.data.languages import in_study_order, language
 from xlprompt.evaluation.comparison.compared import Comparison, Difference
 from xlprompt.evaluation.comparison.failure_signs import Sign, TextLoss, fallen, training_language, zero_shot
 from xlprompt.evaluation.comparison.run_facts import Fertility
+from xlprompt.evaluation.comparison.statistics import Spread
 from xlprompt.evaluation.scores.floors import TRIVIAL_ANSWER, has_trivial
 from xlprompt.studies.reports.page import Table
 from xlprompt.studies.reports.wording import ABSENT, difference, interval, number_text, over_seeds
@@ -98,6 +99,10 @@ def head_only(heads: Mapping[str, Comparison]) -> Table:
     )
 
 
+def _deviation(change: Spread) -> str:
+    return "" if change.deviation is None else f" ± {change.deviation:.3f}"
+
+
 def text_loss(losses: Sequence[TextLoss]) -> Table:
     """Forgetting, as the change in the loss on held-out text."""
     rows = []
@@ -111,7 +116,7 @@ def text_loss(losses: Sequence[TextLoss]) -> Table:
                 str(row.change.seeds),
                 str(len(row.by_language)),
                 f"{row.before:.3f}",
-                f"{row.change.mean:+z.3f} ± {number_text(row.change.deviation, '.3f')}",
+                f"{row.change.mean:+z.3f}{_deviation(row.change)}",
                 interval(row.change.low, row.change.high, "+z.3f"),
                 ", ".join(f"{code} {row.by_language[code]:+z.3f}" for code in largest),
             )
@@ -120,9 +125,9 @@ def text_loss(losses: Sequence[TextLoss]) -> Table:
         "Language-model loss on the test sets' text",
         ("task", "method", "seeds", "languages", "before", "change", "95 % interval", "largest changes"),
         tuple(rows),
-        "Nats a token, mean over languages, ± standard deviation over seeds. Above 0 the text is harder to "
-        "predict now: with a prompt as long as it stands in front, with fine-tuned weights for good. The "
-        "interval is over seeds, for these texts.",
+        "Nats a token, mean over languages, ± standard deviation over seeds where there are several. Above 0 "
+        "the text is harder to predict now: with a prompt as long as it stands in front, with fine-tuned "
+        "weights for good. The interval is over seeds, for these texts.",
     )
 
 

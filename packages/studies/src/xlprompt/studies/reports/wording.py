@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from xlprompt.evaluation.comparison.compared import Comparison
-from xlprompt.evaluation.comparison.statistics import Estimate
+from xlprompt.evaluation.comparison.statistics import Estimate, Spread
 
 ABSENT = "–"
 
@@ -46,7 +46,11 @@ def over_seeds(seeds: Collection[tuple[int, ...]]) -> str:
     Returns:
         `mean ± standard deviation over seeds (0, 1, 2)`, or `of one seed (0)`.
     """
-    what = "mean ± standard deviation over seeds"
     if all(len(each) == 1 for each in seeds):
-        what = "of one seed"
-    return f"{what} ({seed_numbers(seeds)})"
+        return f"of one seed ({', '.join(map(str, sorted({seed for (seed,) in seeds})))})"
+    return f"mean ± standard deviation over seeds ({seed_numbers(seeds)})"
+
+
+def error_bars(spreads: Iterable[Spread | None]) -> str:
+    """What an axis says of its error bars, where a figure has any."""
+    return ", ± sd over seeds" if any(each and each.deviation is not None for each in spreads) else ""

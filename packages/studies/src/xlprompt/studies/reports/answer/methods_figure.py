@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from xlprompt.evaluation.comparison.other_methods import MethodResult
 from xlprompt.evaluation.style import COLORS, LETTERS, WIDTH, letters, line_style, literal, plain, svg_text
+from xlprompt.studies.reports.wording import error_bars
 
 _WIDE = 11.6  # inches, of which a browser shows 96 pixels each
 _ACROSS = 4  # panels beside each other on a phone
@@ -62,7 +63,7 @@ def methods_figure(results: Sequence[MethodResult], *, wide: bool) -> str | None
             plain(axes, "x")
         for axes in list(figure.axes)[len(tasks) :]:
             axes.set_visible(False)
-        figure.supxlabel("zero-shot mean (%), ± sd over seeds", fontsize=LETTERS)
+        figure.supxlabel(f"zero-shot mean (%){error_bars(row.zero_shot for row in known)}", fontsize=LETTERS)
         return svg_text(figure)
 
 

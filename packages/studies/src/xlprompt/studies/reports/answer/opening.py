@@ -9,6 +9,7 @@ from xlprompt.studies.reports.answer.headline import headline, lead
 from xlprompt.studies.reports.answer.methods_figure import described, methods_figure
 from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.page import Opening
+from xlprompt.studies.reports.wording import over_seeds, seeds_of
 
 
 def opening(findings: StudyFindings, *, figures: bool = True) -> Opening:
@@ -40,9 +41,14 @@ def answer_lines(findings: StudyFindings) -> tuple[str, ...]:
     )
 
 
+def _scores(comparison: Comparison) -> str:
+    of_seeds = seeds_of(comparison)
+    return over_seeds(of_seeds) if all(len(each) == 1 for each in of_seeds) else "means over seeds"
+
+
 def _reading(comparison: Comparison) -> str:
     return (
-        f"Tasks {', '.join(comparison.tasks)}. Scores are means over seeds; intervals "
+        f"Tasks {', '.join(comparison.tasks)}. Scores are {_scores(comparison)}; intervals "
         "allow for the draw of seeds and of test examples. Resource levels and pre-training tokens of "
         "languages are those of XGLM's data (CC100-XL) for every backbone; languages that XGLM did not see "
         "are in no correlation with them. The headline calls a method ahead where the 95 % interval of the "
