@@ -167,9 +167,8 @@ def _metric(metrics: Mapping[str, float], trained: str) -> str | None:
             return name.removeprefix(start)
     for figure, what in ((SCORE_TRAINED_ON, trained), (SCORE_ZERO_SHOT, MEAN_ZERO_SHOT)):
         for name, value in metrics.items():
-            split, _, rest = name.partition("/")
-            metric, _, of = rest.partition("/")
-            if (split, of) == ("test", what) and round(value, 2) == metrics.get(figure):
+            metric = name.partition("/")[2].partition("/")[0]
+            if name == score_name(metric, what) and round(value, 2) == metrics.get(figure):
                 return metric
     return None
 

@@ -166,7 +166,10 @@ def _of_finished_study(sweep: Sweep, store: Path, console: Console) -> tuple[dic
     for task, there in methods.items():
         if missing := {METHOD, BASELINE} - there:
             console.print(
-                f"  left out: {task}, of which no model of {missing.pop()} can be read", highlight=False
+                f"  left out: {task}, of which no model of {missing.pop()} can be read",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
             )
     cells = {key: cell for key, cell in cells.items() if {METHOD, BASELINE} <= methods[key[0]]}
     if not cells:
