@@ -127,6 +127,11 @@ def test_one_seed_has_a_gain_and_no_verdict_on_languages():
     found = table(alignment_section([Gain("nano", "prompt", "mean", comparison)], {}, ()), "xnli")
     assert "±" in found.rows[1][5]
     assert found.rows[1][6] == "–"
+    assert "in percent, of one seed (0). Gain" in found.note
+    (said,) = alignment_answers([Gain("nano", "prompt", "mean", comparison)])
+    assert re.search(
+        r"1 undecided .* points \(one seed: standard error \d\.\d over test examples alone\)", said
+    )
 
 
 def test_the_answers_say_by_method_and_kind_in_how_many_tasks_it_helps(gains):

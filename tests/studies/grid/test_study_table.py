@@ -10,10 +10,10 @@ from xlprompt.evaluation.comparison.statistics import spread
 from xlprompt.studies.grid.study_table import GroupResult, study_table
 
 
-def result(task, method, variant, metric):
+def result(task, method, variant, metric, of_seeds=(65.4, 65.6, 66.0)):
     recipe = SimpleNamespace(data=SimpleNamespace(train_language="en"))
     cells = [SimpleNamespace(recipe=recipe)] * 3
-    scores = spread([65.4, 65.6, 66.0])
+    scores = spread(of_seeds)
     group = SimpleNamespace(task=task, method=method, variant=variant, cells=cells)
     return GroupResult(
         group, None, (0, 1, 2), metric, scores, scores, scores, 0.858, spread([2000.0, 2010.0]), {}
@@ -38,3 +38,11 @@ def test_nothing_is_cut_off_at_80_columns(variants):
     assert shown.count("65.7 ± 0.3") == 12 * len(variants)
     for word in ("ner F1", *variants, "min"):
         assert word in shown
+
+
+@pytest.mark.parametrize(
+    ("of_seeds", "said"),
+    [((65.4,), "Percent, of one seed."), ((65.4, 66.0), "Percent, mean ± standard deviation over seeds.")],
+)
+def test_scores_of_one_seed_are_not_called_means(of_seeds, said):
+    assert study_table([result("xnli", "prompt", "", "accuracy", of_seeds)]).caption.startswith(said)

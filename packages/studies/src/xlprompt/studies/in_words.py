@@ -8,7 +8,9 @@ from xlprompt.evaluation.comparison.statistics import CONFIDENCE, Estimate
 def points(estimate: Estimate) -> str:
     """A difference in points with its interval, where there is one."""
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:+z.1f} points (one seed: no interval)"
+        error = estimate.example_stderr
+        known = "no interval" if error is None else f"standard error {error:.1f} over test examples alone"
+        return f"{estimate.value:+z.1f} points (one seed: {known})"
     interval = f"{100 * CONFIDENCE:.0f} % interval {estimate.low:+z.1f} to {estimate.high:+z.1f}"
     return f"{estimate.value:+z.1f} points ({interval})"
 

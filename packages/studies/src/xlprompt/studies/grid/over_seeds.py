@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,12 @@ def summarize(runs: Sequence[Mapping[str, float]], prefix: str = TEST) -> dict[s
     known = ({name for name in run if name.startswith(prefix) and not isnan(run[name])} for run in runs)
     shared = set.intersection(*known)
     return {name: spread([run[name] for run in runs]) for name in _shown(shared)}
+
+
+def means(summaries: Iterable[Spread | None]) -> str:
+    """What the scores of a table are: `mean ± standard deviation over seeds`, or `of one seed`."""
+    several = any(each is not None and each.seeds > 1 for each in summaries)
+    return "mean ± standard deviation over seeds" if several else "of one seed"
 
 
 def _shown(names: set[str]) -> list[str]:

@@ -10,6 +10,7 @@ from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import language, resource_order
 from xlprompt.evaluation.comparison.statistics import Spread
 from xlprompt.studies.grid.ledger import Ledger
+from xlprompt.studies.grid.over_seeds import means
 from xlprompt.studies.grid.study_table import GroupResult
 from xlprompt.training.store.metric_names import MEAN, MEAN_ZERO_SHOT, TRANSFER_GAP, score_name
 from xlprompt.training.store.shown.note import markdown_rows
@@ -56,7 +57,7 @@ def parent_note(result: GroupResult, results: Sequence[GroupResult]) -> str:
         about,
         "### The study",
         _study(results),
-        "Percent, mean ± standard deviation over seeds.",
+        f"Percent, {means(each for _, each in figures)}.",
     ]
     if languages := _languages(result):
         parts += ["### By language", languages]

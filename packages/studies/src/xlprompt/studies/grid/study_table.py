@@ -16,7 +16,7 @@ from xlprompt.evaluation.comparison.statistics import Spread, spread
 from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.studies.grid.cells import Group
 from xlprompt.studies.grid.ledger import CellRun
-from xlprompt.studies.grid.over_seeds import summarize
+from xlprompt.studies.grid.over_seeds import means, summarize
 from xlprompt.training.recipes.recipe import task_of
 from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, TRANSFER_GAP, score_name
 
@@ -94,10 +94,11 @@ def study_table(results: Sequence[GroupResult]) -> Table:
     trained = {result.group.cells[0].recipe.data.train_language for result in results}
     title = language(trained.pop()).name if len(trained) == 1 else "trained on"
     has_variants = any(result.group.variant for result in results)
+    scores = means(each for result in results for each in (result.trained_on, result.zero_shot))
     table = Table(
         title="Study",
-        caption="Percent, mean ± standard deviation over seeds. Zero-shot: mean over languages not "
-        "trained on. Share: what trains, in percent of the backbone. Min: minutes of one run.",
+        caption=f"Percent, {scores}. Zero-shot: mean over languages not trained on. Share: what trains, in "
+        "percent of the backbone. Min: minutes of one run.",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,

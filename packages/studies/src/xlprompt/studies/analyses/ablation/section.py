@@ -10,10 +10,11 @@ from xlprompt.data.languages import language
 from xlprompt.evaluation.comparison.statistics import Estimate, Spread
 from xlprompt.studies.analyses.ablation.brief import brief_table
 from xlprompt.studies.analyses.ablation.findings import Ablation, VariantResult
+from xlprompt.studies.grid.over_seeds import means
 from xlprompt.studies.in_words import compared, ruled
 from xlprompt.studies.reports.figures import scores_by_variant
 from xlprompt.studies.reports.page import Image, Section, Table
-from xlprompt.studies.reports.wording import ABSENT, interval, number_text
+from xlprompt.studies.reports.wording import ABSENT, error_bars, interval, number_text
 
 _LEVELS = ("high", "medium", "low", "extremely low", "unseen", "unknown")
 
@@ -28,8 +29,9 @@ def ablation_section(name: str, ablations: Sequence[Ablation]) -> Section:
         if any(row.zero_shot for row in each.variants):
             content.append(_zero_shot_table(each))
         points = [(row.name, row.trained_on, row.others) for row in each.variants]
+        known = [score for row in each.variants for score in (row.trained_on, row.others)]
         trained = language(each.train_language).name
-        figure = scores_by_variant(points, trained=trained, label=f"{each.metric} (%), ± sd over seeds")
+        figure = scores_by_variant(points, trained=trained, label=f"{each.metric} (%){error_bars(known)}")
         content.append(Image(f"{each.task} {each.method}: score by variant", figure))
     brief = brief_table(name, [_in_brief(each) for each in ablations])
     return Section(f"Ablation: {name}", tuple(content), brief=brief)
@@ -131,6 +133,7 @@ def _table(ablation: Ablation) -> Table:
     mean = "other languages" if several else "zero-shot mean"
     trained = language(ablation.train_language).name
     first = ablation.variants[0].name
+    known = [score for each in ablation.variants for score in (each.trained_on, each.others)]
     rows = []
     for each in ablation.variants:
         rows.append(
@@ -147,7 +150,7 @@ def _table(ablation: Ablation) -> Table:
         f"{ablation.task} {ablation.method}",
         ("variant", "trained (%)", trained, mean, f"minus {first}", "95 % interval", "better / worse"),
         tuple(rows),
-        f"{ablation.metric} in percent, mean ± standard deviation over seeds. "
+        f"{ablation.metric} in percent, {means(known)}. "
         + (f"Other languages: all but {trained}, trained on or not. " if several else "")
         + f"The difference is that of this mean from {first}, in points, uncertain over seeds and examples; "
         "better and worse count languages after Holm's correction over languages, not over variants.",

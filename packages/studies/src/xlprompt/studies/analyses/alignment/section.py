@@ -13,7 +13,7 @@ from xlprompt.studies.analyses.alignment.figures import curves_figure, gains_by_
 from xlprompt.studies.analyses.alignment.findings import Curve, Gain, is_head, leading_kind
 from xlprompt.studies.in_words import points, ruled
 from xlprompt.studies.reports.page import Image, Section, Table
-from xlprompt.studies.reports.wording import ABSENT, interval
+from xlprompt.studies.reports.wording import ABSENT, interval, over_seeds
 
 _SWEPT = {"sentences": "number of unlabelled sentences", "layer": "decoder layer"}
 
@@ -117,8 +117,7 @@ def _zero_shot(gains: Sequence[Gain], task: str) -> Table:
         ]
     comparison = gains[0].comparison
     others = sum(code not in comparison.trained_languages for code in comparison.tasks[task].examples)
-    seeds = {gain.method: len(gain.comparison.tasks[task].method_seeds) for gain in gains}
-    counts = "; ".join(f"{method} has {number}" for method, number in seeds.items())
+    seeds = {gain.method: gain.comparison.tasks[task].method_seeds for gain in gains}
     return Table(
         f"{task}: zero-shot mean over {how_many(others, 'language')} by alignment",
         (
@@ -132,11 +131,19 @@ def _zero_shot(gains: Sequence[Gain], task: str) -> Table:
         ),
         tuple(rows),
         f"{comparison.tasks[task].metric} on {_examples(comparison, task)} test examples a language, in "
-        f"percent, mean ± standard deviation over seeds ({counts}). Gain: of the zero-shot mean, with "
+        f"percent, {_over_seeds(seeds)}. Gain: of the zero-shot mean, with "
         "its interval over seeds and test examples; of one seed ± the standard error over examples. Better, "
         "worse: in how many languages, at 5 % after Holm's correction over the task's. Collapsed: languages "
         "that fall onto one label with some seed.",
     )
+
+
+def _over_seeds(seeds: Mapping[str, tuple[int, ...]]) -> str:
+    """What the scores are, with the seeds of each method."""
+    if len(set(seeds.values())) == 1:
+        return over_seeds(seeds.values())
+    listed = "; ".join(f"{method} {' '.join(map(str, of_method))}" for method, of_method in seeds.items())
+    return f"mean ± standard deviation over seeds ({listed})"
 
 
 def _examples(comparison: Comparison, task: str) -> str:
@@ -197,7 +204,7 @@ def _curve_table(title: str, curves: Sequence[Curve]) -> Table:
         for curve in curves
         for kind, points in curve.points.items()
     )
-    seeds = "; ".join(f"{curve.method} {' '.join(map(str, curve.seeds))}" for curve in curves)
+    seeds = {curve.method: curve.seeds for curve in curves}
     return Table(
         title,
         (
@@ -207,7 +214,7 @@ def _curve_table(title: str, curves: Sequence[Curve]) -> Table:
             *("head" if is_head(swept, value) else str(value) for value in values),
         ),
         rows,
-        f"{curves[0].metric}, percent, mean ± standard deviation over seeds ({seeds}). "
+        f"{curves[0].metric}, percent, {_over_seeds(seeds)}. "
         + (
             "Columns: sentences (or pairs) of a language at most; of the training language, of which there "
             "is plenty, always up to a thousand."

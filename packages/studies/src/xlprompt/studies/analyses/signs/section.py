@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xlprompt.data.how_many import how_many
-from xlprompt.evaluation.comparison.statistics import spread
+from xlprompt.evaluation.comparison.statistics import Spread, spread
 from xlprompt.studies.analyses.signs.figures import rates_figure, regrets_figure
 from xlprompt.studies.analyses.signs.findings import ENGLISH, Family, SignResult
+from xlprompt.studies.grid.over_seeds import means
 from xlprompt.studies.reports.page import Image, Section, Table
 from xlprompt.studies.reports.wording import ABSENT, interval
 
@@ -89,15 +90,17 @@ def _regrets(results: Sequence[SignResult]) -> Table:
 
 def _means(families: Sequence[Family]) -> Table:
     rates = sorted({rate for family in families for rate in family.rates})
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    known: list[Spread] = []
     for family in families:
-        means = dict(zip(family.rates, (spread(row).text() for row in family.zero_shot), strict=True))
-        rows.append((family.name, *(means.get(rate, ABSENT) for rate in rates)))
+        scores = dict(zip(family.rates, map(spread, family.zero_shot), strict=True))
+        known += scores.values()
+        rows.append((family.name, *(scores[rate].text() if rate in scores else ABSENT for rate in rates)))
     return Table(
         "Zero-shot mean by learning rate",
         ("task and method", *(f"{rate:g}" for rate in rates)),
         tuple(rows),
-        "In percent, ± standard deviation over seeds.",
+        f"In percent, {means(known)}.",
     )
 
 

@@ -8,6 +8,7 @@ from xlprompt.evaluation.comparison.statistics import Spread
 from xlprompt.evaluation.scores.floors import floor_name
 from xlprompt.studies.analyses.size.figures import size_figure
 from xlprompt.studies.analyses.size.findings import ALL, SizeFindings, SizeSlope
+from xlprompt.studies.grid.over_seeds import means
 from xlprompt.studies.in_words import points
 from xlprompt.studies.reports.page import Image, Section, Table
 from xlprompt.studies.reports.wording import ABSENT, difference, interval, number_text
@@ -98,14 +99,15 @@ def _scores(findings: SizeFindings, task: str) -> Table:
             found = minus.get((score.model, score.method))
             cells = (ABSENT, ABSENT) if found is None else difference(found.difference)
             chance = " (chance)" if found is not None and not found.usable else ""
-            means = (_text(score.trained), score.zero_shot.text())
-            rows.append((score.model, score.method, *means, cells[0], cells[1] + chance))
+            texts = (_text(score.trained), score.zero_shot.text())
+            rows.append((score.model, score.method, *texts, cells[0], cells[1] + chance))
     base = findings.baseline
+    known = [score.zero_shot for score in findings.scores if score.task == task]
     return Table(
         f"{task} by size",
         ("model", "method", "trained on", "zero-shot mean", f"minus {base}", "95 % interval"),
         tuple(rows),
-        f"{findings.metrics[task]} in percent, ± standard deviation over seeds: in the language trained on, "
+        f"{findings.metrics[task]} in percent, {means(known)}: in the language trained on, "
         f"and mean over the others. The difference from {base} is that of this mean, uncertain over seeds "
         f"and examples. Chance: neither of the two beats the {floor_name([task])}, and the size counts in no "
         "slope.",
