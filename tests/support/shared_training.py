@@ -27,7 +27,7 @@ from xlprompt.training.fitting.choose_engine import choose_engine, open_engine
 from xlprompt.training.recipes.recipe import OptimizerSettings
 
 CPU = torch.device("cpu")
-STEPS = 10
+STEPS = 6
 DEEPSPEED = Path(__file__).resolve().parents[2] / "experiments" / "deepspeed"
 
 
