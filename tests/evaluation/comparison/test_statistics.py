@@ -179,6 +179,21 @@ def test_where_seeds_do_not_differ_only_examples_count():
     assert result.p_far() == result.p_value
 
 
+def test_seeds_that_tie_by_chance_make_nothing_certain():
+    """Two seeds each, right on as many examples, though not on the same ones."""
+    right = np.zeros((4, 24))
+    for row, count in enumerate((5, 5, 7, 7)):
+        right[row, 3 * row : 3 * row + count] = 1
+    replicates = resample(right, np.ones_like(right))
+    scores = 100 * right.mean(axis=1)
+    parts = [Part(1.0, scores[:2], replicates[:, :2]), Part(-1.0, scores[2:], replicates[:, 2:])]
+    result = estimate(parts, 24)
+    assert (result.value, result.seed_stderr) == (pytest.approx(-100 * 2 / 24), 0)
+    assert result.stderr == result.example_stderr > 5
+    assert result.low < 0 < result.high
+    assert result.p_far() == result.p_value > 0.2
+
+
 def test_seeds_that_are_paired_lose_what_they_share():
     right = crossed(seeds=3, gap=0.0)
     shift = np.array([6.0, 0.0, -6.0])  # of both methods alike, by seed

@@ -1,5 +1,7 @@
 """Confusions, misses of answers in a text, and flips, on predictions whose outcome is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -144,6 +146,12 @@ def test_of_sentences_the_tags_that_flip_are_shown():
     theirs = saved("en", [[0, 1, 2]], [[0, 2, 0]], kind="tagging")
     (flip,) = flips([{"en": ours}], [{"en": theirs}]).examples
     assert (flip.right, flip.first, flip.second) == ("no", "no", "maybe")
+
+
+def test_runs_of_two_tasks_are_not_compared():
+    ours = saved("en", [0], [0])
+    with pytest.raises(DataError, match="are of different tasks, task and other"):
+        flips([{"en": ours}], [{"en": replace(ours, task="other")}])
 
 
 def test_runs_on_other_examples_are_not_compared():

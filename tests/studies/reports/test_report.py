@@ -71,6 +71,30 @@ def test_of_two_own_tasks_of_one_name_the_newest_is_taken_and_the_other_is_named
         find_runs(Store(new[0], old[1]))
 
 
+@pytest.mark.parametrize(
+    "origin", ["backbone_fingerprint", "data_fingerprint.train", "data_fingerprint.validation"]
+)
+def test_methods_are_compared_on_the_same_weights_and_training_data(origin):
+    def of(value, *runs):
+        return [replace(run, params={**run.params, origin: value}) for run in runs]
+
+    old = of("old", cell(group="old"), cell(method="finetune", group="old"), cell(method="lora"))
+    new = of("new", cell(), cell(method="finetune"))
+    study = find_runs(Store(*new, *old, cell(method="head")))  # of which nothing is known
+    assert ids(study) == ["xnli-prompt-0-new", "xnli-finetune-0-new", "xnli-head-0-new"]
+    others, older = study.notes
+    assert others.startswith("Runs are left out that began from other weights under the model's name, or")
+    assert others.endswith("than those compared: xnli lora. Train both methods on the same.")
+    assert older.endswith("are left out: xnli finetune, xnli prompt.")
+
+    # Until both methods have run on the new, it is the old that can be compared.
+    waiting = find_runs(Store(new[0], *old))
+    assert ids(waiting) == ["xnli-prompt-0-old", "xnli-finetune-0-old", "xnli-lora-0-new"]
+    assert waiting.notes[0].endswith("than those compared: xnli prompt. Train both methods on the same.")
+    with pytest.raises(StudyError, match=r"learned from other data: xnli finetune\)"):
+        find_runs(Store(new[0], old[1]))
+
+
 def test_a_report_is_on_runs_of_the_same_training_languages_english_unless_told_otherwise():
     def trained(on, more="[]"):
         params = {"seed": "0", "data.train_language": on, "data.also_train_on": more}

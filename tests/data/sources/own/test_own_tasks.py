@@ -163,6 +163,19 @@ def test_the_task_file_says_what_is_not_to_be_found_out(folder):
     assert read_definition(definition_of(own).as_text()).task("stars") == own
 
 
+def test_other_text_in_a_place_is_another_example_where_rows_have_no_ids(folder):
+    def ids(text):
+        table = f"text,label\nGood,a\n{text},b\n"
+        source = folder({"en.train.csv": table, "en.test.csv": table})
+        return list(source.load(source.own, "en", "test")["id"])
+
+    first, second = ids("Bad")
+    assert (first[:2], second[:2]) == ("0-", "1-")
+    assert ids("Bad") == [first, second]
+    assert ids("Worse")[0] == first
+    assert ids("Worse")[1] != second
+
+
 def test_numbers_are_places_where_labels_have_other_names(folder):
     table = "text,label\na,0\nb,1\n"
     source = folder(

@@ -27,7 +27,8 @@ where `V_examples` is the bootstrap variance of the figure and `V_both` what see
 (the bootstrap variance within the seeds' spread), which is in both terms and must not count twice. This is
 the variance of a mean in a crossed two-way layout (Searle, Casella and McCulloch 1992, Variance Components,
 chapter 4), and the same problem as few readers judging many cases in radiology (Obuchowski and Rockette 1995;
-Hillis 2007, Statistics in Medicine 26:596-619).
+Hillis 2007, Statistics in Medicine 26:596-619). Where each part's seeds happen to have one score, as two
+seeds on few examples may, the first term is 0 and holds nothing of `V_both`: V is then `V_examples`.
 
 **The interval** is `figure +- t(df) sqrt(V)`, with the seeds' own degrees of freedom by Welch and
 Satterthwaite, `df_S = (sum A)^2 / sum (A^2 / (S - 1))` for `A = w^2 s^2 / S`, joined with those of the
@@ -68,6 +69,9 @@ CONFIDENCE = 0.95
 
 SAMPLES = 2000
 """Resamples of the examples; a standard error then carries a relative noise of 1/sqrt(2 x 2000) = 1.6 %."""
+
+_NOTHING = 1e-18
+"""A variance up to this is rounding of scores that are all alike."""
 
 _SHARE_POWER = 1.25
 """See "The interval" above."""
@@ -266,7 +270,7 @@ def estimate(parts: Sequence[Part], examples: int) -> Estimate:
             unbiased * part.weight**2 * float(np.var(inside, axis=0, ddof=1).sum()) / (seeds - 1) / seeds
         )
         own.append(part.weight**2 * float(np.var(part.values, ddof=1)) / seeds)
-    common = max(of_examples - of_both, 0.0)
+    common = max(of_examples - of_both, 0.0) if sum(own) > _NOTHING else of_examples
     return joined(
         value,
         own,
@@ -300,7 +304,7 @@ def joined(
 
     of_seeds = float(sum(own))
     variance = of_seeds + common
-    if variance <= 1e-18:  # rounding of scores that are all alike
+    if variance <= _NOTHING:
         certain = float(abs(value) < 1e-9)
         return Estimate(value, value, value, certain, 0.0, np.inf, 0.0, np.inf, example_stderr)
     squares = sum(each**2 / (number - 1) for each, number in zip(own, seeds, strict=True))

@@ -162,7 +162,12 @@ def _flip(
 def _require_same(code: str, runs: Sequence[SavedPredictions]) -> None:
     known = runs[0]
     for each in runs[1:]:
-        if (each.task, each.labels, each.ids, each.gold) != (known.task, known.labels, known.ids, known.gold):
+        if each.task != known.task:
+            raise DataError(
+                f"the two runs are of different tasks, {known.task} and {each.task}",
+                fix="Name two runs of one task.",
+            )
+        if (each.labels, each.ids, each.gold) != (known.labels, known.ids, known.gold):
             raise DataError(
                 f"the two runs did not answer the same {known.split} examples of {known.task} in '{code}'",
                 fix="Score both on the same data: xlprompt evaluate RUN --data FOLDER.",

@@ -60,6 +60,9 @@ _PARAMS = (
     "total_params",
     "trainable_params",
     "trainable_percent",
+    "backbone_fingerprint",
+    "data_fingerprint.train",
+    "data_fingerprint.validation",
 )
 _METRICS = (TEST, COST, LANGUAGE_MODEL, "tokenization/")
 

@@ -20,6 +20,8 @@ METHOD, BASELINE, HEAD = "prompt", "finetune", "head"
 OTHERS = tuple(name for name in METHODS if name not in (METHOD, BASELINE))  # each compared with these two
 
 _PULLED = "alignment_loss.weight"
+_WEIGHTS = "backbone_fingerprint"
+_LEARNED_FROM = ("data_fingerprint.train", "data_fingerprint.validation")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class NewestRuns:
         trained_otherwise: What other runs of the model were trained on, which were left out.
         unfinished: Those of which newer runs were left out, because not all of their seeds have finished.
         defined_otherwise: Own tasks of which runs were left out that are of another task of the same name.
+        of_other_origin: Tasks and methods of which runs were left out that began from other weights under the
+            model's name, or learned from other data, than the two methods that are compared.
     """
 
     model: str
@@ -61,6 +65,7 @@ class NewestRuns:
     trained_otherwise: tuple[str, ...]
     unfinished: frozenset[tuple[str, str]]
     defined_otherwise: tuple[str, ...] = ()
+    of_other_origin: frozenset[tuple[str, str]] = frozenset()
 
 
 def newest_runs(
@@ -92,6 +97,7 @@ def newest_runs(
         trained = "en" if "en" in kinds else next(iter(kinds), "")
     of_model = [run for run in of_model if "+".join(trained_on(run)) == trained]
     of_model, others = _of_one_definition(of_model)
+    of_model, outdated, elsewhere = _of_one_origin(of_model)
     newest: dict[tuple[str, str], str] = {}
     groups: dict[tuple[str, str], str] = {}
     complete = ledger.finished_groups(list(TASKS))
@@ -101,7 +107,7 @@ def newest_runs(
             groups.setdefault(_cell(run), run.tags[GROUP_TAG])
     groups = newest | groups
     runs: dict[tuple[str, str, int], CellRun] = {}
-    older, newer = set(), set()
+    older, newer = set(outdated), set()
     for run in of_model:
         cell = _cell(run)
         if run.tags[GROUP_TAG] == groups[cell]:
@@ -115,7 +121,15 @@ def newest_runs(
     ordered = {key: runs[key] for name in TASKS for key in order if key[0] == name}
     otherwise = tuple(kind for kind in kinds if kind != trained)
     return NewestRuns(
-        chosen, tuple(models), ordered, frozenset(older), trained, otherwise, frozenset(newer), others
+        chosen,
+        tuple(models),
+        ordered,
+        frozenset(older),
+        trained,
+        otherwise,
+        frozenset(newer),
+        others,
+        frozenset(elsewhere),
     )
 
 
@@ -129,6 +143,48 @@ def _of_one_definition(runs: list[CellRun]) -> tuple[list[CellRun], tuple[str, .
     kept = {run.run_id for run in same}
     others = dict.fromkeys(run.tags["task"] for run in runs if run.run_id not in kept)
     return same, tuple(others)
+
+
+def _of_one_origin(
+    runs: list[CellRun],
+) -> tuple[list[CellRun], set[tuple[str, str]], set[tuple[str, str]]]:
+    """The runs that began from the same weights and, of each task, learned from the same data.
+
+    Args:
+        runs: Newest first.
+
+    Returns:
+        Them; the tasks and methods of which older ones than those were left out; and of which others were.
+    """
+    same = _alike(runs, _WEIGHTS)
+    for key in _LEARNED_FROM:
+        tasks = dict.fromkeys(run.tags["task"] for run in same)
+        same = [
+            run for task in tasks for run in _alike([each for each in same if each.tags["task"] == task], key)
+        ]
+    kept = {run.run_id for run in same}
+    seen: set[tuple[str, str]] = set()
+    older, others = set(), set()
+    for run in runs:
+        if run.run_id in kept:
+            seen.add(_cell(run))
+        else:
+            (older if _cell(run) in seen else others).add(_cell(run))
+    return [run for run in runs if run.run_id in kept], older, others
+
+
+def _alike(runs: list[CellRun], key: str) -> list[CellRun]:
+    """Those with the newest value of a parameter that both compared methods have, or else the newest.
+
+    What is not known, as of published runs of before, is taken for the same.
+    """
+    methods: dict[str, set[str]] = {}
+    for run in runs:
+        if key in run.params:
+            methods.setdefault(run.params[key], set()).add(run.tags["method"])
+    both = (value for value, of_value in methods.items() if {METHOD, BASELINE} <= of_value)
+    chosen = next(both, next(iter(methods), None))
+    return [run for run in runs if run.params.get(key, chosen) == chosen]
 
 
 def _definition(run: CellRun) -> str | None:
@@ -168,6 +224,11 @@ def find_runs(ledger: Ledger | RunSource, model: str | None = None, trained: str
             f"Runs of another task of the same name are left out: {', '.join(newest.defined_otherwise)}. Its "
             "labels, fields or metrics are others; give one of the two another name."
         )
+    if newest.of_other_origin:
+        notes.append(
+            "Runs are left out that began from other weights under the model's name, or learned from other "
+            f"data, than those compared: {_names(newest.of_other_origin)}. Train both methods on the same."
+        )
     if newest.older:
         notes.append(f"Older runs with another recipe, data or code are left out: {_names(newest.older)}.")
     both = [name for name in TASKS if {(name, METHOD), (name, BASELINE)} <= cells]
@@ -178,6 +239,11 @@ def find_runs(ledger: Ledger | RunSource, model: str | None = None, trained: str
     ]
     if not both:
         known = f" (models in the store: {', '.join(newest.models)})" if newest.models else ""
+        if newest.of_other_origin:
+            known += (
+                f" (left out, as they began from other weights under the model's name or learned from other "
+                f"data: {_names(newest.of_other_origin)})"
+            )
         if newest.trained_otherwise:
             others = ", ".join(newest.trained_otherwise)
             known += f" (trained on {newest.trained}; there are runs trained on {others})"

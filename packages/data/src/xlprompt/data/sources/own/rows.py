@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from xlprompt.data.sources.formats.jsonl import own_id
 from xlprompt.data.sources.own.tables import records
 from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.rows import Outcome, outcome
+from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.tasks.kinds.labels import json_type
 from xlprompt.data.tasks.task_type import Place, Task
 
@@ -35,9 +37,11 @@ def read(part: Part) -> Iterator[Outcome]:
                 continue
             place = Place(position, path, line, own_id(record))
             try:
-                yield task.example(_with_names(task, record, place), place)
+                row = task.example(_with_names(task, record, place), place)
             except DataError as problem:
                 yield problem
+            else:
+                yield _named(row) if isinstance(row, Example) and place.row_id is None else row
 
 
 def read_unlabeled(task: Task, path: Path, format_name: str) -> Iterator[Outcome]:
@@ -51,6 +55,15 @@ def read_unlabeled(task: Task, path: Path, format_name: str) -> Iterator[Outcome
             words = task.fields[0]
             record = {**record, words: as_list(record[words], words, place)}
         yield outcome(task, record, place)
+
+
+def _named(row: Example) -> Example:
+    """The row under its place and a digest of its texts: other texts in that place are another example.
+
+    Predictions are compared by ids and right answers, and know no texts.
+    """
+    digest = blake2b(repr(row.texts).encode(), digest_size=4).hexdigest()
+    return row._replace(id=f"{row.position}-{digest}")
 
 
 def _is_of(record: Mapping[str, Any], part: Part) -> bool:

@@ -28,7 +28,7 @@ class Example(NamedTuple):
 
     Attributes:
         position: Place among the file's rows of that language, those that are left out counted too.
-        id: Its own id, or else its position.
+        id: Its own id, or else its position, in an own task with a digest of its texts.
         texts: Its texts; of a tagged sentence the list of its words.
         answer: Number of its label; of a tagged sentence the list of its words' labels; of a span those texts
             that are right, each with where it starts.
