@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from xlprompt.training.serving.messages import TaskEntry
+from xlprompt.training.serving.shelf import load_shelf
+
 EXPERIMENTS = Path(__file__).parents[3] / "experiments" / "mini"
 GRANULARITY = EXPERIMENTS.parent / "granularity" / "mini.yaml"
 SHORT = ("--set", "schedule.steps=4", "--set", "schedule.evaluate_every=2", "--set", "encoding.max_length=64")
@@ -47,6 +50,8 @@ def test_a_task_of_three_labels_and_languages_comes_from_an_empty_folder_to_a_re
     predicted = xlprompt("predict", trained["run_id"], "some soup", "--json")
     assert predicted.exit_code == 0, predicted.output
     assert set(json.loads(predicted.stdout)["probabilities"]) == {"food", "sport", "weather"}
+    (served,) = load_shelf([trained["run_id"]], Path("mlruns"))
+    assert [each.code for each in TaskEntry.of(served).languages] == ["en", "de", "pl"]
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "ha.test.csv").write_text("text,label\nmiya,food\n")  # not all labels, no training
     scored = xlprompt("evaluate", trained["run_id"], "--data", "new", "--json")

@@ -138,6 +138,29 @@ def test_a_model_that_is_not_known_and_not_there_is_an_error_with_a_way_out(xlpr
     assert "no/such-model" in result.stderr
 
 
+def test_the_head_of_an_own_task_is_as_wide_as_its_folder_has_labels(xlprompt, tmp_path):
+    folder = tmp_path / "topics"
+    assert xlprompt("data", "new", folder).exit_code == 0
+    for name in ("own", "topics"):
+        told = xlprompt("params", "--task", name, "--data", folder, "--json")
+        assert json.loads(told.stdout)["head_params"] == 3 * 1024 + 3, told.output
+    assert "topics: what trains" in xlprompt("params", "--task", "own", "--data", folder).stdout
+
+
+def test_a_folder_and_the_task_that_it_is_go_together(xlprompt, tmp_path):
+    folder = tmp_path / "topics"
+    assert xlprompt("data", "new", folder).exit_code == 0
+    for options, message in (
+        (("--task", "own"), "--task own is the task that a data folder is. Give one with --data"),
+        (("--task", "own", "--data", "mini"), "mini is no folder of an own task"),
+        (("--data", folder), "leave it out, or add --task own"),
+        (("--task", "own", "--data", tmp_path / "nowhere"), "there is no such folder"),
+    ):
+        refused = xlprompt("params", *options)
+        assert refused.exit_code == 2
+        assert message in " ".join(refused.stderr.split())
+
+
 def test_a_prompt_in_some_layers_is_counted_as_such_and_one_that_cannot_be_is_explained(xlprompt):
     for layers, number in (("6", 6), ("[1,2]", 2)):
         budget = json.loads(xlprompt("params", "--prompt-layers", layers, "--json").stdout)

@@ -68,3 +68,10 @@ def test_an_error_says_file_line_message_and_fix_and_survives_pickling():
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert str(DataError("the message")) == "the message."
     assert str(DataError("the message", file="a")) == "a: the message."
+
+
+def test_the_word_for_a_folders_task_is_no_name_of_a_task():
+    with pytest.raises(
+        DataError, match=r"no task is called 'own'. It stands for the task that a data folder is"
+    ):
+        task("own")

@@ -86,6 +86,19 @@ def test_a_task_that_xtreme_does_not_have_is_refused(tmp_path: Path):
         xtreme.export({"en": labelled("sib200", "en")}, tmp_path)
 
 
+def test_xtreme_has_no_format_for_a_task_of_a_users_own(tmp_path: Path):
+    assert "drugs" not in TASKS
+    made = SavedPredictions("drugs", 1, "tagging", "pl", "test", ("O", "B-DRUG"), ["one"], [[0, 1]], [[0, 1]])
+    with pytest.raises(DataError, match=r"XTREME has no format for drugs\. It has one for ner, pawsx, pos"):
+        xtreme.export({"pl": made}, tmp_path)
+
+
+def test_predictions_with_other_labels_than_the_tasks_are_refused(tmp_path: Path):
+    made = labelled("xnli", "de")
+    with pytest.raises(DataError, match="'xnli' that this xlprompt does not know so"):
+        xtreme.export({"de": replace(made, labels=made.labels[:2])}, tmp_path)
+
+
 def test_xcopa_is_for_xtreme_r_alone(tmp_path: Path):
     assert xtreme.export({"et": labelled("xcopa", "et")}, tmp_path).command.endswith("xtreme-r")
 

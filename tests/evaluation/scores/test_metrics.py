@@ -239,6 +239,22 @@ def test_a_replicate_is_the_score_of_a_resample():
         assert score(NER, gold, predicted)[metric].replicates[0] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("metric", ["f1", "precision", "recall"])
+def test_the_bootstrap_of_few_examples_has_the_factor_of_the_formula(metric: str):
+    result = score(NER, *random_tags(NER, 5, right=0.6))[metric]
+    assert result.stderr == pytest.approx(np.sqrt(5 / 4) * np.std(result.replicates, ddof=1))
+
+
+def test_exact_match_and_accuracy_of_the_same_answers_have_one_standard_error():
+    right = [True, True, False, True, False]
+    of_texts = score(XNLI, pairs(*[0] * 5), pairs(*[0 if one else 1 for one in right]))["accuracy"]
+    answers = [["x" if one else "y"] for one in right]
+    of_spans = score(task("xquad"), [["x"]] * 5, answers, language="en")["exact_match"]
+    assert of_texts.stderr == pytest.approx(100 * np.sqrt(0.6 * 0.4 / 4))
+    # The bootstrap's relative noise is 2.2 %; without the factor of 5 / 4 it would be 11 % too small.
+    assert of_spans.stderr == pytest.approx(of_texts.stderr, rel=0.06)
+
+
 def test_the_same_predictions_give_the_same_standard_errors():
     gold, predicted = random_tags(NER, 50, right=0.6)
     assert score(NER, gold, predicted) == score(NER, gold, predicted)

@@ -139,6 +139,26 @@ def test_the_error_of_a_mean_over_parallel_test_sets_counts_their_correlation():
     assert by_language.transfer_gap().stderr == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "f1"])
+def test_the_mean_over_one_language_has_that_languages_standard_error(metric: str):
+    rng = np.random.default_rng(4)
+    gold = rng.integers(len(NER.labels), size=(24, 6))
+    predicted = np.where(rng.random((24, 6)) < 0.7, gold, 0)
+    row = language_result(NER, "en", gold.tolist(), predicted.tolist())
+    by_language = TransferReport("ner", "validation", "f1", "en", {"en": row})
+    assert by_language.mean(metric).stderr == pytest.approx(row.scores[metric].stderr, rel=1e-12)
+
+
+def test_each_language_of_a_mean_has_the_factor_of_its_own_examples():
+    rows = scored(language="en", examples=6, seed=1), scored(language="sw", examples=400, seed=2)
+    by_language = report(*rows)
+    few, many = (row.scores["accuracy"] for row in rows)
+    # The draws are independent; of their correlation the noise is left, 1 / sqrt(1000).
+    expected = np.hypot(few.stderr, many.stderr)
+    assert by_language.transfer_gap().stderr == pytest.approx(expected, rel=0.02)
+    assert by_language.mean().stderr == pytest.approx(expected / 2, rel=0.02)
+
+
 def test_a_language_without_standard_error_leaves_the_mean_without_one():
     rows = scored(language="en", examples=50, seed=1), scored(language="sw", examples=1, seed=2)
     assert report(*rows).mean().stderr is None

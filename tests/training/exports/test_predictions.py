@@ -61,6 +61,13 @@ def test_an_evaluation_is_exported_as_a_training_run_is(trained, tmp_path: Path)
     assert gold.read_text().count("# sent_id") == 4
 
 
+def test_the_command_that_scores_what_is_missing_names_the_store(trained, tmp_path: Path):
+    run_id, store = trained
+    with pytest.raises(RunError) as told:
+        export_predictions(run_id, "ud", tmp_path, store=store, split="validation")
+    assert f"xlprompt evaluate {run_id} --split validation --mlruns {store}, and" in str(told.value)
+
+
 def test_other_data_than_those_scored_are_refused(trained, folder: Path, tmp_path: Path):
     run_id, store = trained
     rows = [{"tokens": ["another"], "tags": ["NOUN"]}]

@@ -2,7 +2,12 @@
 
 import pytest
 
-from xlprompt.training.store.metric_names import KeptPredictions, kept_in, predictions_folder
+from xlprompt.training.store.metric_names import (
+    KeptPredictions,
+    kept_in,
+    predictions_folder,
+    scored_languages,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,3 +29,12 @@ def test_a_folder_of_predictions_is_read_as_it_was_named(kept, folder):
 )
 def test_other_folders_hold_no_predictions(name):
     assert kept_in(name) is None
+
+
+def test_languages_are_found_in_the_names_of_scores_and_of_nothing_else():
+    names = [
+        *("test/f1/sw", "test/f1/en", "test/accuracy/en", "test/f1/mean", "test/f1/mean_zero_shot"),
+        *("test/f1/transfer_gap", "test/collapsed_languages", "validation/f1/pl", "validation/loss"),
+        *("test-mean/f1/fr", "curve/f1/ru", "answers/entropy/hi", "train/loss", "score/gap"),
+    ]
+    assert scored_languages(names) == ("en", "sw", "pl")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
 from contextlib import AbstractContextManager
@@ -28,9 +27,9 @@ def say(text: str, *, err: bool = False, hanging: int = 0, **style: Any) -> None
 
 def in_store(mlruns: Path) -> str:
     """What a command that is offered ends with where the store is another than without it."""
-    from xlprompt.studies.grid.overrides import store_option
+    from xlprompt.training.store.store_option import in_store as as_option
 
-    return "".join(f" {shlex.quote(word)}" for word in store_option(mlruns))
+    return as_option(mlruns)
 
 
 def wait(what: str) -> AbstractContextManager[None]:

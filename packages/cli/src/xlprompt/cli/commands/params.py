@@ -15,6 +15,7 @@ from xlprompt.cli.options import json_option
 from xlprompt.cli.said import wait
 
 if TYPE_CHECKING:
+    from xlprompt.data import Task
     from xlprompt.models import HeadSettings, Method, ParameterBudget, PromptSettings, StateMemory
     from xlprompt.models.accounting.memory import EngineName, Offload
 
@@ -103,8 +104,10 @@ def _parse_processes(ctx: click.Context, parameter: click.Parameter, value: str)
     "task_name",
     default="xnli",
     show_default=True,
-    help="A task, such as xnli; its number of labels sets the size of the head.",
+    help="A task, such as xnli; its number of labels sets the size of the head. 'own' is the task that the "
+    "data folder is.",
 )
+@click.option("--data", metavar="FOLDER", help="Folder of a task of your own.")
 @click.option(
     "--prompt-length",
     type=click.IntRange(min=1),
@@ -161,6 +164,7 @@ def _parse_processes(ctx: click.Context, parameter: click.Parameter, value: str)
 def command(
     models: tuple[str, ...],
     task_name: str,
+    data: str | None,
     prompt_length: int,
     scheme: str,
     prompt_layers: str,
@@ -185,9 +189,9 @@ def command(
       xlprompt params
       xlprompt params --model facebook/xglm-564M --prompt-length 15 --task xnli --json
       xlprompt params --model gemma-3-270m --task pos --scheme all
+      xlprompt params --task own --data topics
       xlprompt params --model xglm-1.7B --model xglm-7.5B --processes 1,8,16
     """
-    from xlprompt.data import task
     from xlprompt.models import (
         KNOWN_MODELS,
         METHODS,
@@ -199,7 +203,8 @@ def command(
     )
     from xlprompt.training.recipes.files import parse_value
 
-    num_labels = (of := task(task_name)).kind.head_width(of)
+    of_task = _task(task_name, data)
+    num_labels = of_task.kind.head_width(of_task)
     prompts = []
     for name in SCHEMES if scheme == "all" else (scheme,):
         values = {"scheme": name, "length": prompt_length, "layers": parse_value(prompt_layers)}
@@ -232,10 +237,32 @@ def command(
                     {**budget.to_dict(), "methods": methods, "refused": counted.refused, "memory": memory}
                 )
         else:
-            _print_table(counted, task_name)
+            _print_table(counted, of_task.name)
             _print_memory(ways, processes, freeze_embeddings)
     if as_json:
         click.echo(json.dumps(found if len(found) > 1 else found[0], indent=2))
+
+
+def _task(name: str, folder: str | None) -> Task:
+    """The task that is meant: a bundled one, or the one that the folder is."""
+    from xlprompt.data import task
+    from xlprompt.data.sources import FolderSource, open_source
+    from xlprompt.data.tasks.own import OWN
+
+    if folder is None:
+        if name == OWN:
+            raise click.UsageError(f"--task {OWN} is the task that a data folder is. Give one with --data")
+        return task(name)
+    source = open_source(folder)
+    own = source.own if isinstance(source, FolderSource) else None
+    if own is not None and name in (OWN, own.name):
+        return own
+    if own is None and name == OWN:
+        raise click.UsageError(
+            f"--task {OWN} is the task that a data folder is, and {source.name} is no folder of an own task. "
+            "Give one with --data, or name the task"
+        )
+    raise click.UsageError(f"--data is the folder of a task of your own: leave it out, or add --task {OWN}")
 
 
 def _count(

@@ -17,7 +17,7 @@ from xlprompt.data.tasks.kinds.kind import Kind
 from xlprompt.data.tasks.kinds.span import SPAN
 from xlprompt.data.tasks.kinds.tagging import TAGGING
 from xlprompt.data.tasks.ner import NER
-from xlprompt.data.tasks.own import TaskDefinition, definition_of, name_problem
+from xlprompt.data.tasks.own import OWN, TaskDefinition, definition_of, name_problem
 from xlprompt.data.tasks.pawsx import PAWSX
 from xlprompt.data.tasks.pos import POS
 from xlprompt.data.tasks.sib200 import SIB200
@@ -56,6 +56,9 @@ def task(name: str) -> Task:
     found = TASKS.get(name)
     if found is not None:
         return found
+    if name == OWN:
+        fix = "It stands for the task that a data folder is, where --data names one. Name the task."
+        raise DataError(f"no task is called {name!r}", fix=fix)
     near = get_close_matches(name.lower(), TASKS, n=1, cutoff=0.5)
     fix = f"Did you mean {near[0]}?" if near else f"Tasks: {', '.join(TASKS)}."
     raise DataError(f"unknown task {name!r}", fix=fix)

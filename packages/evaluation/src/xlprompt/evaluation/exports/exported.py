@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.tasks import TASKS
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.data.whole_files import write_whole
 from xlprompt.evaluation.answers.predictions import SavedPredictions
@@ -31,17 +30,18 @@ class Exported:
     notes: tuple[str, ...] = ()
 
 
-def bundled_task(languages: Mapping[str, SavedPredictions]) -> Task:
-    """The one bundled task that predictions are of.
+def task_name(languages: Mapping[str, SavedPredictions]) -> str:
+    """The name of the one task that predictions are of.
 
     Raises:
-        DataError: There are none, they are of several tasks, or the task or its labels have changed since.
+        DataError: There are none, or they are of several tasks.
     """
-    task = TASKS.get(_name(languages))
-    if task is None:
-        raise _unknown(_name(languages))
-    require_task(languages, task)
-    return task
+    names = sorted({each.task for each in languages.values()})
+    if len(names) != 1:
+        raise DataError(
+            f"predictions of {', '.join(names) or 'no task'} to export", fix="Export one run of one task."
+        )
+    return names[0]
 
 
 def tagged_task(languages: Mapping[str, SavedPredictions], task: Task, form: str) -> Task:
@@ -66,7 +66,7 @@ def require_task(languages: Mapping[str, SavedPredictions], task: Task) -> None:
     Raises:
         DataError: They are.
     """
-    name = _name(languages)
+    name = task_name(languages)
     if name != task.name or any(each.labels != task.labels for each in languages.values()):
         raise _unknown(name)
 
@@ -82,15 +82,6 @@ def require_tags(task: Task, form: str) -> None:
             f"format {form!r} holds tagged words, and {task.name} has none",
             fix="Take a run of a task with tags, such as ner or pos, or --format xtreme.",
         )
-
-
-def _name(languages: Mapping[str, SavedPredictions]) -> str:
-    names = sorted({each.task for each in languages.values()})
-    if len(names) != 1:
-        raise DataError(
-            f"predictions of {', '.join(names) or 'no task'} to export", fix="Export one run of one task."
-        )
-    return names[0]
 
 
 def _unknown(name: str) -> DataError:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.tasks import BUNDLED
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.evaluation.answers.predictions import SavedPredictions
-from xlprompt.evaluation.exports.exported import Exported, bundled_task, write
+from xlprompt.evaluation.exports.exported import Exported, require_task, task_name, write
 
 _SHOWN = 12
 
@@ -52,14 +53,17 @@ def export(languages: Mapping[str, SavedPredictions], folder: Path) -> Exported:
         folder: Where the files go.
 
     Raises:
-        DataError: XTREME does not have the task, or a question stands there twice.
+        DataError: XTREME does not have the task, its labels have changed since, or a question stands there
+            twice.
     """
-    task = bundled_task(languages)
-    layout = LAYOUTS.get(task.name)
+    name = task_name(languages)
+    layout = LAYOUTS.get(name)
     if layout is None:
         raise DataError(
-            f"XTREME has no format for {task.name}", fix=f"It has one for {', '.join(sorted(LAYOUTS))}."
+            f"XTREME has no format for {name}", fix=f"It has one for {', '.join(sorted(LAYOUTS))}."
         )
+    task = BUNDLED[name]
+    require_task(languages, task)
     files = []
     for kind, text_of in (("predictions", layout.predicted), ("labels", layout.gold)):
         for language, each in languages.items():

@@ -40,7 +40,8 @@ class Score:
             two examples. It says nothing about the spread over training seeds.
         replicates: The score on BOOTSTRAP_SAMPLES resamples of the examples, `[samples]`; None as above. Test
             sets of equal size are resampled with the same draws, so that replicates of parallel test sets can
-            be combined one by one.
+            be combined one by one. Their deviation is not `stderr`: it lacks a factor (see score). Means over
+            languages have none.
     """
 
     value: float
@@ -97,7 +98,9 @@ def score(task: Task, gold: Labels, predicted: Labels, *, language: str | None =
     correction; but for the factor n / (n-1) it is the clustered standard error of Miller 2024 (arXiv
     2411.00640). For pairs (one word each) it is `sqrt(p (1-p) / (n-1))`; XNLI's three hypotheses of one
     premise are taken as independent. F1, precision and recall: the standard deviation over a bootstrap of
-    sentences (Efron and Tibshirani 1993, chapter 6).
+    sentences (Efron and Tibshirani 1993, chapter 6) times `sqrt(n / (n-1))`, as a bootstrap's variance is
+    (n-1) / n of the unbiased one (Rao and Wu 1988, Journal of the American Statistical Association
+    83:231-241; the formula for accuracy has the same factor).
 
     Args:
         task: The task, for its kind and labels.
@@ -117,7 +120,8 @@ def score(task: Task, gold: Labels, predicted: Labels, *, language: str | None =
     numerators = np.stack([ratios[name][0] for name in names], axis=1)  # [examples, metrics]
     denominators = np.stack([ratios[name][1] for name in names], axis=1)  # [examples, metrics]
     values = percent(numerators.sum(axis=0), denominators.sum(axis=0))  # [metrics]
-    if len(numerators) < 2:
+    examples = len(numerators)
+    if examples < 2:
         return {name: Score(float(value)) for name, value in zip(names, values, strict=True)}
 
     sums = _bootstrap_sums(np.concatenate([numerators, denominators], axis=1))  # [samples, 2 x metrics]
@@ -127,7 +131,7 @@ def score(task: Task, gold: Labels, predicted: Labels, *, language: str | None =
         if name == "accuracy":
             stderr = 100 * _ratio_stderr(*ratios[name])
         else:
-            stderr = float(replicates[:, column].std(ddof=1))
+            stderr = float(np.sqrt(examples / (examples - 1)) * replicates[:, column].std(ddof=1))
         scores[name] = Score(float(values[column]), stderr, replicates[:, column].copy())
     return scores
 

@@ -91,11 +91,17 @@ def language_result(
 class TransferReport:
     """One trained model's scores over languages.
 
-    Standard errors of means and of the gap come from the bootstrap replicates of the single scores. Test sets
-    of equal size are resampled together, so items that several languages share (XNLI) are counted with their
-    correlation; test sets of different sizes are taken as independent. Where parallel sets lost different
-    rows (PAWS-X), the standard error of a mean is therefore too small, a lower bound. It is the error of the
-    test sample, given these languages and this one run: other languages or seeds would add to it.
+    Standard errors of means and of the gap come from those of the single scores and from how their bootstrap
+    replicates go together: `sqrt(sum_ij w_i w_j r_ij se_i se_j)`, with `w` the languages' weights, `se` their
+    standard errors and `r` the correlations of their replicates. So each language has the factor n / (n-1)
+    of its own number of examples (see metrics.score; Rao and Wu 1988 have it for each stratum alike), and the
+    mean over one language has that language's standard error.
+
+    Test sets of equal size are resampled together, so items that several languages share (XNLI) are counted
+    with their correlation; test sets of different sizes are taken as independent. Where parallel sets lost
+    different rows (PAWS-X), the standard error of a mean is therefore too small, a lower bound. It is the
+    error of the test sample, given these languages and this one run: other languages or seeds would add to
+    it.
 
     Attributes:
         task: The task's name.
@@ -189,10 +195,8 @@ class TransferReport:
         if zero_shot is None or self.train_language not in self.scored_languages:
             return None
         trained = self.results[self.train_language].scores[metric]
-        replicates = None
-        if trained.replicates is not None and zero_shot.replicates is not None:
-            replicates = trained.replicates - zero_shot.replicates
-        return Score(trained.value - zero_shot.value, _spread(replicates), replicates)
+        weights = {self.train_language: 1.0, **_evenly(self.zero_shot_scored, -1.0)}
+        return Score(trained.value - zero_shot.value, self._stderr(weights, metric))
 
     def metrics(self) -> dict[str, float]:
         """Return finite numbers under flat names for the tracker.
@@ -241,15 +245,32 @@ class TransferReport:
     def _mean(self, languages: Sequence[str], metric: str) -> Score:
         if not languages:
             return Score(math.nan)
-        terms = [self.results[code].scores[metric] for code in languages]
-        value = float(np.mean([term.value for term in terms]))
-        columns = [term.replicates for term in terms if term.replicates is not None]
-        replicates = np.mean(columns, axis=0) if len(columns) == len(terms) else None
-        return Score(value, _spread(replicates), replicates)
+        value = float(np.mean([self.results[code].scores[metric].value for code in languages]))
+        return Score(value, self._stderr(_evenly(languages, 1.0), metric))
+
+    def _stderr(self, weights: Mapping[str, float], metric: str) -> float | None:
+        """Standard error of the languages' weighted sum; None where a language has none."""
+        total = np.zeros(())
+        for code, weight in weights.items():
+            deviations = _deviations(self.results[code].scores[metric])
+            if deviations is None:
+                return None
+            total = total + weight * deviations  # [samples]
+        return float(total.std(ddof=1))
 
 
-def _spread(replicates: np.ndarray | None) -> float | None:
-    return None if replicates is None else float(replicates.std(ddof=1))
+def _evenly(languages: Sequence[str], weight: float) -> dict[str, float]:
+    """The weight in equal parts."""
+    return dict.fromkeys(languages, weight / len(languages))
+
+
+def _deviations(result: Score) -> np.ndarray | None:
+    """The replicates around their mean, `[samples]`, brought to the score's own standard error."""
+    if result.stderr is None or result.replicates is None:
+        return None
+    around = result.replicates - result.replicates.mean()
+    own = float(around.std(ddof=1))
+    return around * (result.stderr / own) if own > 0 else around
 
 
 def _score_dict(result: Score) -> dict[str, float | None]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xlprompt.training.store.store_option import store_option
+
 GRID_KEYS = {"tasks": "tasks", "methods": "methods", "seeds": "seeds", "recipe": "recipe"}
 """Options of a command on a grid, and the keys of the grid file that they set."""
 
@@ -19,8 +21,6 @@ RECIPE_KEYS = {
     "train_language": "data.train_language",
 }
 """Further ones, and the keys of every recipe; all other keys of recipes have `--set`."""
-
-_STORE = Path("mlruns")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Overrides:
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
-def command_on_grid(command: str, grid_path: Path, overrides: Overrides, store: Path = _STORE) -> str:
+def command_on_grid(command: str, grid_path: Path, overrides: Overrides, store: Path) -> str:
     """A command on a grid file as it is typed, with the options that an earlier one was called with.
 
     Args:
@@ -56,11 +56,6 @@ def command_on_grid(command: str, grid_path: Path, overrides: Overrides, store: 
         else:
             words += setting(key, value)
     return shlex.join([*words, *store_option(store)])
-
-
-def store_option(store: Path) -> list[str]:
-    """The words by which a command takes a store; none for the one that it takes without them."""
-    return [] if store == _STORE else ["--mlruns", str(store)]
 
 
 def setting(key: str, value: Any) -> list[str]:

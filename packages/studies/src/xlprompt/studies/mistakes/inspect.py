@@ -20,6 +20,7 @@ from xlprompt.training.exports.stored import stored_predictions, stored_recipe, 
 from xlprompt.training.recipes.recipe import Recipe
 from xlprompt.training.store.database import find_artifacts, open_reader
 from xlprompt.training.store.find import find_run_id, name_of
+from xlprompt.training.store.store_option import in_store
 
 Texts = Mapping[tuple[str, int], tuple[Any, ...]]
 """Texts of examples by language and place."""
@@ -114,7 +115,7 @@ def read_run(
         with_it = [*languages, trained_on]
         there = (artifacts / "predictions" / f"{with_it[-1]}.{split}.jsonl.gz").is_file()
         wanted = with_it if there else languages
-    predictions = stored_predictions(artifacts, run_id, split, wanted)
+    predictions = stored_predictions(store, artifacts, run_id, split, wanted)
     recipe = None
     if (artifacts / "recipe.yaml").is_file() or source is not None:
         recipe = stored_recipe(artifacts, run_id, source)
@@ -174,7 +175,7 @@ def most_confident(
     if run.recipe is None:
         raise StudyError(
             f"run {run.name} does not say which data its answers are of. Score it (xlprompt evaluate "
-            f"{run.run_id} --data FOLDER)"
+            f"{run.run_id} --data FOLDER{in_store(store)})"
         )
     from xlprompt.data.sources.unlabeled import given_rows
     from xlprompt.evaluation.mistakes.pairs import answer_pairs

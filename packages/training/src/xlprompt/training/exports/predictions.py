@@ -45,7 +45,7 @@ def export_predictions(
         DataError: A file cannot be read, or the format does not have the task.
     """
     artifacts = find_artifacts(store, run_id)
-    found = stored_predictions(artifacts, run_id, split, languages)
+    found = stored_predictions(store, artifacts, run_id, split, languages)
     if form not in _TAGGED:
         return xtreme.export(found, folder)
     recipe = stored_recipe(artifacts, run_id, source)

@@ -13,12 +13,20 @@ from xlprompt.evaluation.answers.predictions import SavedPredictions, load_predi
 from xlprompt.training.errors import RunError
 from xlprompt.training.inputs.chosen_data import open_data
 from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, task_of
+from xlprompt.training.store.store_option import in_store
 
 
 def stored_predictions(
-    artifacts: Path, run_id: str, split: str, languages: Sequence[str] | None
+    store: Path, artifacts: Path, run_id: str, split: str, languages: Sequence[str] | None
 ) -> dict[str, SavedPredictions]:
     """The run's predictions by language, the languages in alphabetical order or as they are named.
+
+    Args:
+        store: Folder of the MLflow store.
+        artifacts: Folder of the run's artifacts.
+        run_id: The run.
+        split: `test` or `validation`.
+        languages: Those that are wanted; None for all that were scored.
 
     Raises:
         RunError: It has none of the split, or of a language.
@@ -31,7 +39,7 @@ def stored_predictions(
     if not files:
         raise RunError(
             f"run {run_id} has no predictions of a {split} set. Score it: xlprompt evaluate {run_id} "
-            f"--split {split}, and name the run that this makes"
+            f"--split {split}{in_store(store)}, and name the run that this makes"
         )
     missing = [code for code in languages or () if code not in files]
     if missing:

@@ -84,14 +84,14 @@ class TaskEntry(BaseModel):
     method: str
     backbone: str
     trained_on: str = Field(description="the language that counts where none is given")
-    languages: list[LanguageEntry] = Field(description="the task's; others are taken as well")
+    languages: list[LanguageEntry] = Field(
+        description="trained on, of the task, and scored; others are taken as well"
+    )
 
     @classmethod
     def of(cls, served: Served) -> TaskEntry:
         """What is told of a model."""
         predictor, task = served.predictor, served.predictor.task
-        trained_on = predictor.recipe.data.train_language
-        codes = dict.fromkeys((trained_on, *task.languages))
         return cls(
             name=served.name,
             run=served.run,
@@ -102,8 +102,8 @@ class TaskEntry(BaseModel):
             labels=list(task.labels) if task.kind.labeled else [],
             method=predictor.recipe.method,
             backbone=short_name(predictor.recipe.model),
-            trained_on=trained_on,
-            languages=[LanguageEntry(code=code, name=language_row(code).name) for code in codes],
+            trained_on=predictor.recipe.data.train_language,
+            languages=[LanguageEntry(code=code, name=language_row(code).name) for code in served.languages],
         )
 
 

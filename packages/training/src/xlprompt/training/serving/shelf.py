@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xlprompt.training.errors import RunError
@@ -16,9 +16,10 @@ from xlprompt.training.runs.predictor import (
     stands_beside_others,
 )
 from xlprompt.training.store.checkpoint import load_checkpoint
-from xlprompt.training.store.database import find_model
+from xlprompt.training.store.database import find_model, find_run, open_reader, store_errors
 from xlprompt.training.store.find import find_place
 from xlprompt.training.store.labels import run_name
+from xlprompt.training.store.metric_names import scored_languages
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,27 @@ class Served:
         name: The run's name, `xnli-prompt-xglm-nano-seed0`, with the start of its id where two have the same.
         run: The run's id, or the checkpoint's folder.
         predictor: It itself.
+        scored: Codes of the languages that the run was scored in; none of a folder, which does not say.
     """
 
     name: str
     run: str
     predictor: Predictor
+    scored: tuple[str, ...] = ()
 
     @property
     def task(self) -> str:
         """The task's name."""
         return self.predictor.task.name
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of those it is offered in: trained on, of the task (own ones name none), named, scored."""
+        data = self.predictor.recipe.data
+        chosen = data.languages if isinstance(data.languages, tuple) else ()
+        return tuple(
+            dict.fromkeys((*data.train_languages, *self.predictor.task.languages, *chosen, *self.scored))
+        )
 
 
 class Shelf(Sequence[Served]):
@@ -113,21 +125,27 @@ def load_shelf(
     for run in runs:
         place = find_place(run, store)
         folder = place if isinstance(place, Path) else find_model(store, place).directory
+        scored = () if isinstance(place, Path) else _scored(store, place)
         checkpoint = load_checkpoint(folder)
         on = next((each for each in backbones if each.carries(checkpoint)), None)
         if on is None and stands_beside_others(checkpoint):
             on = load_for_many(checkpoint, device=device, model=model)
             backbones.append(on)
         predictor = open_predictor(checkpoint, device=device, model=model, on=on)
-        models.append(Served(run_name(predictor.recipe), str(place), predictor))
+        models.append(Served(run_name(predictor.recipe), str(place), predictor, scored))
     return Shelf(_told_apart(models))
+
+
+def _scored(store: Path, run_id: str) -> tuple[str, ...]:
+    """The languages that a run of the store was scored in."""
+    client = open_reader(store)
+    with store_errors(store):
+        return scored_languages(find_run(client, run_id).data.metrics)
 
 
 def _told_apart(models: Sequence[Served]) -> list[Served]:
     names = Counter(each.name for each in models)
     return [
-        each
-        if names[each.name] == 1
-        else Served(f"{each.name}-{Path(each.run).name[:8]}", each.run, each.predictor)
+        each if names[each.name] == 1 else replace(each, name=f"{each.name}-{Path(each.run).name[:8]}")
         for each in models
     ]

@@ -36,6 +36,7 @@ from xlprompt.training.store.shared.server import (
     without_password,
 )
 from xlprompt.training.store.sqlite_uri import sqlite_uri
+from xlprompt.training.store.store_option import in_store
 from xlprompt.training.store.stored_models import keep_one_model, output_model
 from xlprompt.training.store.tracker import StoredModel, TrackingError
 
@@ -138,7 +139,9 @@ def _known_run(client: Reader, mlruns: Path, run_id: str) -> Any:
     run = find_run(client, run_id)
     if run is None:
         where = store_name(mlruns) if tracking_server(mlruns) else mlruns
-        raise TrackingError(f"{where}: no run '{run_id}' in this store. `xlprompt runs` lists the runs")
+        raise TrackingError(
+            f"{where}: no run '{run_id}' in this store. `xlprompt runs{in_store(mlruns)}` lists the runs"
+        )
     return run
 
 

@@ -17,6 +17,7 @@ from xlprompt.training.store.database import find_model, open_reader, our_experi
 from xlprompt.training.store.hub_folders import local_copy
 from xlprompt.training.store.interrupted import ID_PREFIX, LATEST
 from xlprompt.training.store.reading.reader import Reader
+from xlprompt.training.store.store_option import in_store
 from xlprompt.training.store.tracker import TrackingError
 
 _log = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ def _unknown(client: Reader, which: str, store: Path) -> str:
     there = f"{what}: {_listed(like)}. " if recent else "It has no training run. "
     return (
         f"{store}: no run '{which}' in this store. {there}Give latest, a run's name, four letters or more of "
-        "its id, or a checkpoint's folder; `xlprompt runs` lists the runs"
+        f"its id, or a checkpoint's folder; `xlprompt runs{in_store(store)}` lists the runs"
     )
 
 

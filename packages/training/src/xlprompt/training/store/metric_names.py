@@ -7,7 +7,10 @@ language; `score_name` is one of these, for who reads them.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
+
+from xlprompt.data.languages import in_study_order
 
 TRAIN_LOSS = "train/loss"
 TRAIN_RATE = "train/learning_rate"
@@ -69,6 +72,13 @@ TRANSFER_GAP = "transfer_gap"
 def score_name(metric: str, what: str, split: str = "test") -> str:
     """A score: of a language, or `MEAN`, `MEAN_ZERO_SHOT` or `TRANSFER_GAP`."""
     return f"{split}/{metric}/{what}"
+
+
+def scored_languages(names: Iterable[str]) -> tuple[str, ...]:
+    """The languages that a run has scores of, on test or development sets, by the names of its figures."""
+    parts = [name.split("/") for name in names]
+    found = {each[2] for each in parts if len(each) == 3 and each[0] in ("test", "validation")}
+    return in_study_order(found - {MEAN, MEAN_ZERO_SHOT, TRANSFER_GAP})
 
 
 def swept_mean(metric: str, kind: str, swept: str, split: str = "test") -> str:
