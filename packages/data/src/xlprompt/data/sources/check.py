@@ -16,6 +16,7 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import in_study_order
 from xlprompt.data.printable import printable
+from xlprompt.data.sources import NAMED
 from xlprompt.data.sources.folder import ambiguous, empty
 from xlprompt.data.sources.inventory import Inventory, expanded, take_inventory
 from xlprompt.data.sources.parts import Part
@@ -147,6 +148,11 @@ def check_folder(path: str | Path) -> FolderReport:
         DataError: There is no such folder, or it is no folder.
     """
     folder = expanded(path)
+    if folder.as_posix() in NAMED and not folder.exists():
+        raise DataError(
+            f"{folder} is a source that comes without a folder, and there is none of this name to check",
+            fix=f"`xlprompt data show {folder}` prints examples of it.",
+        )
     inventory = take_inventory(folder)
     problems = _Problems(inventory.root)
     for problem in inventory.problems:
