@@ -21,7 +21,7 @@ from xlprompt.data.sources.folder import ambiguous, empty
 from xlprompt.data.sources.inventory import Inventory, expanded, take_inventory
 from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.quoting import has_doubled_marks
-from xlprompt.data.sources.reading import read
+from xlprompt.data.sources.reading import read, texts_alone
 from xlprompt.data.splits import SPLITS
 from xlprompt.data.tasks import TASKS
 from xlprompt.data.tasks.rules import Skipped, withheld
@@ -31,6 +31,7 @@ _WITHOUT = {
     "validation": "no development set in any language; a run needs that of the language it trains on",
     "test": "no test set in any language; a run would have nothing to be scored on",
 }
+_UNLABELLED = "no labels; it serves alignment alone"
 
 MOST_PROBLEMS_A_FILE = 20
 """Further problems of a file are counted, not listed."""
@@ -163,6 +164,7 @@ def check_folder(path: str | Path) -> FolderReport:
     warnings = list(inventory.left_out)
     for task in TASKS:
         of_other_parts: dict[str, list[str]] = {}
+        labelled: set[str] = set()
         codes = {code for name, code, _ in inventory.parts if name == task}
         for code in in_study_order(codes):
             texts: dict[str, Counter[bytes]] = {}
@@ -171,16 +173,20 @@ def check_folder(path: str | Path) -> FolderReport:
                 if len(parts) > 1:
                     problems.add(ambiguous(parts, inventory.root))
                 for part in parts:
-                    content = _read(part, inventory, problems)
+                    bare = texts_alone(part, inventory.parts)
+                    content = _read(bare or part, inventory, problems)
                     texts[split] = content.texts
                     found.append(content.found)
                     warnings += content.notes
+                    if bare:
+                        warnings.append(f"{task} {code} {split}: {_UNLABELLED}")
+                    else:
+                        labelled.add(split)
                     if content.of_other_parts:
                         of_other_parts.setdefault(content.of_other_parts, []).append(f"{code} {split}")
             warnings += _repeats(task, code, texts)
         if codes:
-            there = {split for name, _, split in inventory.parts if name == task}
-            warnings += [f"{task}: {_WITHOUT[split]}" for split in SPLITS if split not in there]
+            warnings += [f"{task}: {_WITHOUT[split]}" for split in SPLITS if split not in labelled]
         warnings += [f"{task} {', '.join(there)}: {note}" for note, there in of_other_parts.items()]
     return FolderReport(printable(folder.as_posix()), found, problems.finish(), warnings)
 

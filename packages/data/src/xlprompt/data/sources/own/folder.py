@@ -75,11 +75,12 @@ def look_at(root: Path, candidates: Sequence[Candidate], task: Task | None = Non
             problems.append(problem)
     parts: list[Part] = []
     for file in files:  # also where the task is not known: whose language cannot be told is all the same
-        for found in _languages_of(file, said, task.fields if task else ()):
-            if isinstance(found, DataError):
-                problems.append(found)
+        fields = () if task is None else task.text_fields if file.split == "validation" else task.fields
+        for told in _languages_of(file, said, fields):
+            if isinstance(told, DataError):
+                problems.append(told)
             elif task is not None:
-                code, column = found
+                code, column = told
                 parts.append(Part(task, code, file.split, file.format, (file.path,), language_column=column))
     if task is None:
         return OwnFolder(None, (), tuple(problems), tuple(left_out), ())
