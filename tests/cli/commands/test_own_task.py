@@ -59,6 +59,32 @@ def test_a_task_of_three_labels_and_languages_comes_from_an_empty_folder_to_a_re
     assert '"ha"' in scored.stdout
 
 
+def test_a_language_is_aligned_by_text_that_has_no_labels(xlprompt, tiny_xglm, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert xlprompt("data", "new", "topics").exit_code == 0
+    model = ("--model", tiny_xglm, "--data", "topics", *SHORT)
+    trained = xlprompt("train", EXPERIMENTS / "own-prompt.yaml", *model, "--json")
+    run = json.loads(trained.stdout)["run_id"]
+    assert xlprompt("evaluate", run, "--align", "mean", "--languages", "en,de").exit_code == 0
+    predict = ("predict", run, "Am Abend gibt es Suppe.", "--align", "mean", "--language", "de")
+    refused = xlprompt(*predict)
+    assert refused.exit_code
+    advice = " ".join(refused.output.split())
+    assert "a development set of 'de', which needs no labels, and scores a test set, which does" in advice
+
+    texts = [line.split(",")[0] for line in Path("topics/de.test.csv").read_text().splitlines()[1:]]
+    Path("topics/de.dev.csv").write_text(
+        "text\n" + "".join(f"Ja, {text}\n".replace(",", "") for text in texts)
+    )
+    checked = xlprompt("data", "check", "topics")
+    assert checked.exit_code == 0, checked.output
+    assert "topics de validation: no labels; it serves alignment alone" in checked.stdout
+    scored = xlprompt("evaluate", run, "--align", "mean", "--languages", "de", "--json")
+    assert scored.exit_code == 0, scored.output
+    assert set(json.loads(scored.stdout)["aligned"]["mean"]["results"]) == {"de"}
+    assert xlprompt(*predict).exit_code == 0
+
+
 def test_a_tokenizer_is_asked_about_an_own_task_only_where_there_is_one(xlprompt):
     result = xlprompt("analyze", "tokenization", "--task", "own")
     assert result.exit_code

@@ -140,6 +140,18 @@ def test_the_report_is_json(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("name", ["mini", "mini-1", "hub"])
+def test_a_source_without_a_folder_cannot_be_checked_and_a_folder_of_its_name_can(
+    tmp_path, monkeypatch, name
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=f"{name} is a source that comes without a folder") as caught:
+        check_folder(name)
+    assert caught.value.fix == f"`xlprompt data show {name}` prints examples of it."
+    write(tmp_path / name / "xnli" / "de.test.jsonl", pair("a"))
+    assert [each.language for each in check_folder(name).found] == ["de"]
+
+
 def test_a_folder_that_does_not_exist_cannot_be_checked(tmp_path):
     with pytest.raises(DataError, match="there is no such folder"):
         check_folder(tmp_path / "nowhere")

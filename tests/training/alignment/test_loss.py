@@ -1,6 +1,7 @@
 """Alignment that is trained in: what it reads, that it pulls states together, that runs stay repeatable."""
 
 import io
+import shutil
 from dataclasses import replace
 
 import mlflow
@@ -71,6 +72,15 @@ def test_it_reads_what_has_no_labels_to_learn_from_and_never_a_test_set(tiny_gem
         ("pos-sw-train", "unlabelled-sw"),
     ]
     assert alignment_loss(setup_of(recipe_of(tiny_gemma, data, alignment_loss={"weight": 0})), SCORED) is None
+
+
+def test_it_reads_text_that_has_no_labels(tiny_gemma, data, tmp_path):
+    bare = tmp_path / "data"
+    shutil.copytree(data, bare)
+    write_lines(bare / "pos" / "de.validation.jsonl", [{"tokens": [word]} for word in WORDS["de"]])
+    loss = AlignmentLoss(setup_of(recipe_of(tiny_gemma, bare)), ["en", "de"])
+    assert loss.languages == ("de",)
+    assert len(loss.reads().lengths) == len(WORDS["de"])
 
 
 def test_a_steps_rows_depend_on_seed_and_step_alone(tiny_gemma, data):

@@ -13,7 +13,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 from small import TAGS, WORDS, tiny_recipe, write_data, write_lines
 
-from xlprompt.data import TASKS
+from xlprompt.data import TASKS, DataError
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import AlignmentSettings, load_tokenizer
 from xlprompt.studies.analyses.alignment.aligned_runs import find_aligned, find_curves
@@ -84,9 +84,9 @@ class Watched:
     def __init__(self, source):
         self.source, self.name, self.loaded = source, source.name, []
 
-    def load(self, task, language, split, limit=None):
+    def load(self, task, language, split, limit=None, **options):
         self.loaded.append((language, split, limit))
-        return self.source.load(task, language, split, limit=limit)
+        return self.source.load(task, language, split, limit=limit, **options)
 
     def __getattr__(self, name):
         return getattr(self.source, name)
@@ -186,6 +186,41 @@ def test_other_text_is_read_anew(trained, data, tmp_path):
     stored = load_alignment(result.checkpoint, 10, None)
     measure(setup, model, ["de", "sw"], recipe.evaluation.alignment, stored=stored)
     assert source.loaded == [("de", "validation", 10)]
+
+
+def without_tags(path):
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write_lines(path, [{"tokens": row["tokens"]} for row in rows])
+
+
+def test_text_without_labels_aligns_as_the_same_text_with_labels_does(
+    trained, new_store, console, data, tmp_path
+):
+    _, result = trained
+    shutil.copytree(data, tmp_path / "bare")
+    for name in ("en.validation", "de.validation", "sw.train"):
+        without_tags(tmp_path / "bare" / "pos" / f"{name}.jsonl")
+    found = []
+    for source in (data, tmp_path / "bare"):
+        checkpoint = shutil.copytree(result.checkpoint, tmp_path / f"checkpoint-{source.name}")
+        alignment_path(checkpoint, 10, None).unlink()
+        scores = evaluate(checkpoint, store=new_store, console=console, source=str(source), align=KINDS)
+        found.append({kind: each.metrics() for kind, each in scores.aligned.items()})
+        assert load_alignment(checkpoint, 10, None).texts.keys() == {"en", "de", "sw"}
+    assert found[0] == found[1]
+    assert found[0].keys() == {*KINDS}
+
+
+@pytest.mark.parametrize("name", ["en.train", "en.validation", "de.test"])
+def test_what_is_trained_on_chosen_by_or_scored_needs_labels(
+    trained, new_store, console, data, tmp_path, name
+):
+    recipe, _ = trained
+    shutil.copytree(data, tmp_path / "data")
+    without_tags(tmp_path / "data" / "pos" / f"{name}.jsonl")
+    changed = recipe.data.model_copy(update={"source": str(tmp_path / "data")})
+    with pytest.raises(DataError, match=rf"{name}\.jsonl:1: missing column 'tags'"):
+        train(recipe.model_copy(update={"data": changed}), store=new_store, console=console)
 
 
 def test_moments_are_refused_beside_another_checkpoint(trained, tmp_path):

@@ -229,3 +229,67 @@ def test_a_parquet_file_with_nested_columns_is_refused(folder):
     pq.write_table(pa.table({"text": ["a", "b"], "label": ["food", None]}), root / "pl.test.parquet")
     with pytest.raises(DataError, match=r"pl\.test\.parquet:2: label is not a label but null"):
         load_all(root)
+
+
+def found_and_wrong(root):
+    report = check_folder(root)
+    found = [(each.language, each.split, each.count) for each in report.found]
+    return found, [(each.file, each.line, each.message) for each in report.problems]
+
+
+def test_the_check_tells_every_file_whose_language_is_unknown_and_lists_the_others(folder):
+    files = dict.fromkeys(
+        ("en.train.csv", "en.dev.csv", "foo.test.csv", "sw.test.csv", "xx.test.csv"), TOPICS
+    )
+    found, wrong = found_and_wrong(folder(files))
+    assert found == [("en", "train", 2), ("en", "validation", 2), ("sw", "test", 2)]
+    assert wrong == [(f"{name}.test.csv", None, "cannot tell the language") for name in ("foo", "xx")]
+
+
+def test_the_check_tells_every_file_without_a_language_where_none_has_one(folder):
+    files = {"train.csv": TOPICS, "test.csv": TOPICS}
+    found, wrong = found_and_wrong(folder(files))
+    assert found == []
+    assert wrong == [(name, None, "cannot tell the language") for name in ("test.csv", "train.csv")]
+
+
+def test_the_check_tells_files_without_a_language_where_the_task_cannot_be_told_either(folder):
+    files = {"en.train.csv": "text,kind\na,x\n", "foo.test.csv": TOPICS}
+    found, wrong = found_and_wrong(folder(files))
+    assert found == []
+    assert wrong == [
+        ("en.train.csv", None, "cannot tell the column of labels among text, kind"),
+        ("foo.test.csv", None, "cannot tell the language"),
+    ]
+
+
+def test_the_check_tells_every_row_of_an_unknown_language_and_lists_the_known_ones(folder):
+    table = "text,label,language\na match,sport,en\nb,food,klingonese\nthe soup,food,pl\nd,food,zz\n"
+    files = {"train.csv": table, "dev.csv": table.replace("zz", "en"), "sw.test.csv": TOPICS}
+    found, wrong = found_and_wrong(folder(files))
+    assert found == [
+        ("en", "train", 1), ("en", "validation", 2), ("sw", "test", 2), ("pl", "train", 1),
+        ("pl", "validation", 1),
+    ]  # fmt: skip
+    assert wrong == [
+        ("dev.csv", 3, "unknown language 'klingonese' in language"),
+        ("train.csv", 3, "unknown language 'klingonese' in language"),
+        ("train.csv", 5, "unknown language 'zz' in language"),
+    ]
+
+
+def test_the_check_tells_the_faults_of_all_training_rows_once_and_goes_on(folder):
+    files = BOTH | {
+        "en.train.csv": TOPICS + "more,\nand more,\n",
+        "sw.train.csv": "text\na\n",
+        "de.test.csv": TOPICS + "new,politics\n",
+    }
+    found, wrong = found_and_wrong(folder(files))
+    assert ("en", "test", 2) in found
+    assert ("de", "test", 2) in found
+    assert wrong == [
+        ("de.test.csv", 4, "unknown label 'politics' in label"),
+        ("en.train.csv", 4, "label is empty"),
+        ("en.train.csv", 5, "label is empty"),
+        ("sw.train.csv", 1, "missing column 'label'"),
+    ]

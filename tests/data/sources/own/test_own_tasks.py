@@ -1,6 +1,7 @@
 """A folder of tables or words in columns is a task; what kind, fields, labels and languages is found out."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -272,3 +273,15 @@ def test_the_example_is_a_task_of_three_labels_and_languages_and_is_written_into
         write_example(tmp_path / "topics")
     with pytest.raises(DataError, match="'xnli' is a bundled task"):
         write_example(tmp_path / "xnli")
+
+
+@pytest.mark.parametrize("name", ["mini", "mini-1", "hub"])
+def test_the_example_is_not_written_into_a_folder_with_the_name_of_a_source(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path(name), Path(".", name)):
+        with pytest.raises(
+            DataError, match=f"'{name}' is the name of a source, and --data {name} would mean"
+        ):
+            write_example(folder)
+    assert list(tmp_path.iterdir()) == []
+    assert write_example(tmp_path / name), "a path says that the folder is meant"

@@ -34,8 +34,13 @@ class Source(Protocol):
         """Return the languages of a task and split, the study's first and in its order."""
         ...
 
-    def load(self, task: Task, language: str, split: str, limit: int | None = None) -> Dataset:
-        """Load a language and split, or a subset of `limit` rows that parallel files share."""
+    def load(
+        self, task: Task, language: str, split: str, limit: int | None = None, *, labeled: bool = True
+    ) -> Dataset:
+        """Load a language and split, or a subset of `limit` rows that parallel files share.
+
+        Where not `labeled`, rows without an answer count too, with one that means nothing.
+        """
         ...
 
     def fingerprint(self, task: Task, language: str, split: str) -> str:

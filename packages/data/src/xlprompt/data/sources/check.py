@@ -16,11 +16,12 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import in_study_order
 from xlprompt.data.printable import printable
+from xlprompt.data.sources import NAMED
 from xlprompt.data.sources.folder import ambiguous, empty
 from xlprompt.data.sources.inventory import Inventory, expanded, take_inventory
 from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.quoting import has_doubled_marks
-from xlprompt.data.sources.reading import read
+from xlprompt.data.sources.reading import read, texts_alone
 from xlprompt.data.splits import SPLITS
 from xlprompt.data.tasks import TASKS
 from xlprompt.data.tasks.rules import Skipped, withheld
@@ -30,6 +31,7 @@ _WITHOUT = {
     "validation": "no development set in any language; a run needs that of the language it trains on",
     "test": "no test set in any language; a run would have nothing to be scored on",
 }
+_UNLABELLED = "no labels; it serves alignment alone"
 
 MOST_PROBLEMS_A_FILE = 20
 """Further problems of a file are counted, not listed."""
@@ -147,6 +149,11 @@ def check_folder(path: str | Path) -> FolderReport:
         DataError: There is no such folder, or it is no folder.
     """
     folder = expanded(path)
+    if folder.as_posix() in NAMED and not folder.exists():
+        raise DataError(
+            f"{folder} is a source that comes without a folder, and there is none of this name to check",
+            fix=f"`xlprompt data show {folder}` prints examples of it.",
+        )
     inventory = take_inventory(folder)
     problems = _Problems(inventory.root)
     for problem in inventory.problems:
@@ -157,6 +164,7 @@ def check_folder(path: str | Path) -> FolderReport:
     warnings = list(inventory.left_out)
     for task in TASKS:
         of_other_parts: dict[str, list[str]] = {}
+        labelled: set[str] = set()
         codes = {code for name, code, _ in inventory.parts if name == task}
         for code in in_study_order(codes):
             texts: dict[str, Counter[bytes]] = {}
@@ -165,16 +173,20 @@ def check_folder(path: str | Path) -> FolderReport:
                 if len(parts) > 1:
                     problems.add(ambiguous(parts, inventory.root))
                 for part in parts:
-                    content = _read(part, inventory, problems)
+                    bare = texts_alone(part, inventory.parts)
+                    content = _read(bare or part, inventory, problems)
                     texts[split] = content.texts
                     found.append(content.found)
                     warnings += content.notes
+                    if bare:
+                        warnings.append(f"{task} {code} {split}: {_UNLABELLED}")
+                    else:
+                        labelled.add(split)
                     if content.of_other_parts:
                         of_other_parts.setdefault(content.of_other_parts, []).append(f"{code} {split}")
             warnings += _repeats(task, code, texts)
         if codes:
-            there = {split for name, _, split in inventory.parts if name == task}
-            warnings += [f"{task}: {_WITHOUT[split]}" for split in SPLITS if split not in there]
+            warnings += [f"{task}: {_WITHOUT[split]}" for split in SPLITS if split not in labelled]
         warnings += [f"{task} {', '.join(there)}: {note}" for note, there in of_other_parts.items()]
     return FolderReport(printable(folder.as_posix()), found, problems.finish(), warnings)
 

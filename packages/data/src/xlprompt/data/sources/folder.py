@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ class FolderSource:
         self._inventory: Inventory = take_inventory(folder, own)
         self.own = self._inventory.own
         self.left_out = self._inventory.left_out
-        self._loaded: dict[tuple[str, str, str, int | None, str], Dataset] = {}
+        self._loaded: dict[tuple[str, str, str, int | None, bool, str], Dataset] = {}
         problems = self._inventory.problems
         if self._inventory.is_own and problems:
             raise problems[0]
@@ -79,7 +80,9 @@ class FolderSource:
             {code for name, code, there in self._inventory.parts if (name, there) == (task.name, wanted)}
         )
 
-    def load(self, task: Task, language: str, split: str, limit: int | None = None) -> Dataset:
+    def load(
+        self, task: Task, language: str, split: str, limit: int | None = None, *, labeled: bool = True
+    ) -> Dataset:
         """Read one language and split.
 
         Args:
@@ -87,6 +90,7 @@ class FolderSource:
             language: Language code.
             split: "train", "validation" or "test".
             limit: At most so many rows: a random subset that files of equal length share, in file order.
+            labeled: Whether each row needs an answer; else those without have one that means nothing.
 
         Returns:
             Rows in the columns of `rows.schema`, in memory; asked for again, they are not read again.
@@ -95,9 +99,9 @@ class FolderSource:
             DataError: Missing, ambiguous or malformed data, or a limit below 1.
         """
         check_limit(limit)
-        part = self._part(task, language, split)
+        part = replace(self._part(task, language, split), unanswered=not labeled)
         parts = self._inventory.parts
-        key = (*part.key, limit, _fingerprint(part, parts))
+        key = (*part.key, limit, labeled, _fingerprint(part, parts))
         if key not in self._loaded:
             self._loaded[key] = to_dataset(task, _rows(part, parts), limit=limit, fingerprint=key[-1])
         return self._loaded[key]

@@ -45,7 +45,9 @@ class HubSource:
         codes = {*task.languages, *hub.more_languages}
         return in_study_order({code for code in codes if wanted in hub.of(code, wanted).splits(code)})
 
-    def load(self, task: Task, language: str, split: str, limit: int | None = None) -> Dataset:
+    def load(
+        self, task: Task, language: str, split: str, limit: int | None = None, *, labeled: bool = True
+    ) -> Dataset:
         """Load one language and split through the datasets library's cache.
 
         Args:
@@ -53,6 +55,7 @@ class HubSource:
             language: Language code.
             split: "train", "validation" or "test".
             limit: As in `FolderSource.load`.
+            labeled: Of no effect: each row has an answer.
 
         Returns:
             Rows in the columns of `rows.schema`, in memory.

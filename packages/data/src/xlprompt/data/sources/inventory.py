@@ -138,7 +138,9 @@ def _opened(folder: Path) -> Path:
         root = folder.resolve()
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise DataError(
-            "there is no such folder", file=folder, fix="Give DATA=<folder> that exists, or DATA=hub."
+            "there is no such folder",
+            file=folder,
+            fix="Give DATA=<folder> that exists. DATA=mini and DATA=hub need none.",
         ) from None
     except (OSError, RuntimeError) as error:
         raise _cannot_be_read(folder, error) from None

@@ -28,7 +28,14 @@ _MAKERS = (
 
 
 def load_rows(
-    source: Source, task: Task, language: str, split: str, *, limit: int | None, cache_dir: Path | None
+    source: Source,
+    task: Task,
+    language: str,
+    split: str,
+    *,
+    limit: int | None,
+    cache_dir: Path | None,
+    labeled: bool = True,
 ) -> Dataset:
     """What `source.load` gives, from the cache where it has been made before.
 
@@ -39,12 +46,13 @@ def load_rows(
         split: The split.
         limit: At most so many rows.
         cache_dir: Where rows are kept between runs; None does not keep them.
+        labeled: Whether each row needs an answer.
 
     Raises:
         DataError: As the source's `load`.
     """
     if cache_dir is None or not isinstance(source, MiniSource):
-        return source.load(task, language, split, limit=limit)
+        return source.load(task, language, split, limit=limit, labeled=labeled)
     made_from = [source.name, source.fingerprint(task, language, split), limit, code_fingerprint(*_MAKERS)]
     rows, _ = load_or_build(
         cache_dir,

@@ -42,7 +42,9 @@ class MiniSource:
         check_split(split)
         return STUDY_LANGUAGES if task.name in _MAKERS else ()
 
-    def load(self, task: Task, language: str, split: str, limit: int | None = None) -> Dataset:
+    def load(
+        self, task: Task, language: str, split: str, limit: int | None = None, *, labeled: bool = True
+    ) -> Dataset:
         """Make one language and split.
 
         Args:
@@ -50,6 +52,7 @@ class MiniSource:
             language: One of the study's languages.
             split: "train" (4,000 items), "validation" or "test" (500 each).
             limit: At most so many rows: a random subset, the same in every language.
+            labeled: Of no effect: each row has an answer.
 
         Returns:
             Rows in the columns of `rows.schema`, in memory.

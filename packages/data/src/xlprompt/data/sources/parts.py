@@ -48,6 +48,7 @@ class Part:
         language_column: Of an own task's file of several languages the column that tells them; else empty.
         cut: Which of an own task's training rows it is of where they give a development set: "train" or
             "validation"; empty for all.
+        unanswered: Whether rows without an answer count too, as for what reads their texts alone.
     """
 
     task: Task
@@ -58,6 +59,7 @@ class Part:
     treebank: str = ""
     language_column: str = ""
     cut: str = ""
+    unanswered: bool = False
 
     @property
     def key(self) -> tuple[str, str, str]:

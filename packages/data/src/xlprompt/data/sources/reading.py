@@ -7,6 +7,7 @@ contradicted by the English row, or it is a row to choose by and stands in the t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +53,9 @@ def read(part: Part, parts: Parts) -> Reading:
         Its rows. They come as they are read, but for those that are compared with the English ones first.
     """
     task = part.task
-    rows: Iterable[Outcome] = without_blind(task, READERS[part.format](part), part.files[0])
+    rows: Iterable[Outcome] = READERS[part.format](part)
+    if not part.unanswered:
+        rows = without_blind(task, rows, part.files[0])
     others = beside(part, parts)
     if task.test_in_validation and part.split == "validation":
         # Where rows have no ids of their own, their places stand for them and say nothing of other files.
@@ -62,6 +65,24 @@ def read(part: Part, parts: Parts) -> Reading:
         english = [list(sound(READERS[other.format](other))) for other in others]
         return as_in_english(task, rows, english[0] if english else None)
     return Reading(rows)
+
+
+def texts_alone(part: Part, parts: Parts) -> Part | None:
+    """The part as what reads texts alone takes it, where none of its rows has an answer; else None.
+
+    Alignment reads such a development set. Of a language with a training set it is wrong all the same:
+    whoever trains on that cannot choose by it.
+    """
+    if part.split != "validation" or (part.task.name, part.language, "train") in parts:
+        return None
+    if any(True for _ in sound(read(part, parts).outcomes)):
+        return None
+    bare, count = replace(part, unanswered=True), 0
+    for outcome in read(bare, parts).outcomes:
+        if isinstance(outcome, DataError):
+            return None
+        count += isinstance(outcome, Example)
+    return bare if count else None
 
 
 def beside(part: Part, parts: Parts) -> tuple[Part, ...]:

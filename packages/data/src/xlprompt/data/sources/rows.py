@@ -34,15 +34,38 @@ Outcome = Example | Skipped | DataError
 
 
 def outcome(
-    task: Task, record: Mapping[str, Any] | DataError, place: Place, names: tuple[str, ...] = ()
+    task: Task,
+    record: Mapping[str, Any] | DataError,
+    place: Place,
+    names: tuple[str, ...] = (),
+    *,
+    unanswered: bool = False,
 ) -> Outcome:
-    """What becomes of a record: as `Task.example`, but what is wrong is given back and not raised."""
+    """What becomes of a record: as `Task.example`, but what is wrong is given back and not raised.
+
+    Where `unanswered`, a record without an answer is taken for its texts.
+    """
     if isinstance(record, DataError):
         return record
+    if unanswered and not is_answered(task, record.get((names or task.fields)[-1])):
+        place = place._replace(labeled=False)
     try:
         return task.example(record, place, names)
     except DataError as problem:
         return problem
+
+
+def is_answered(task: Task, answer: Any) -> bool:
+    """Tell whether a row has an answer, be it a wrong one.
+
+    It has none where that is null, blank, a number that is none, or -1 as in the hub's data sets, unless that
+    is a label. A sentence has none where no word has, or each has the mark of one without.
+    """
+    if isinstance(answer, list):
+        return any(is_answered(task, each) and each != (task.no_label or None) for each in answer)
+    if answer is None or answer != answer:
+        return False
+    return not isinstance(answer, str | int) or str(answer).strip() not in {"", "-1"} - {*task.labels}
 
 
 def usable(outcomes: Iterable[Outcome], *, file: str | Path, language: str) -> Iterator[Example]:

@@ -1,7 +1,7 @@
 """Which text a language's hidden states are aligned by, and the maps that come of it.
 
-The text is a language's development set, or its training set where it has no development set; its labels are
-not looked at. A test set is never read for it: a language that has nothing else stays as it is.
+The text is a language's development set, or its training set where it has no development set; it needs no
+labels. A test set is never read for it: a language that has nothing else stays as it is.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def find_text(setup: Setup, language: str, sentences: int) -> Text | None:
 def read_text(setup: Setup, language: str, text: Text) -> Split:
     """The encoded text that `find_text` found; of several processes one encodes it for all."""
     with setup.processes.first_alone():
-        return load_split(setup, language, text.split, limit=text.sentences)
+        return load_split(setup, language, text.split, limit=text.sentences, labeled=False)
 
 
 def _states(setup: Setup, model: TaskModel, language: str, text: Text, layer: int | None) -> Tensor:

@@ -75,7 +75,9 @@ class Setup:
     device: torch.device
     processes: Processes
     phases: Phases = field(default_factory=Phases, repr=False, compare=False)
-    splits: dict[tuple[str, str, int | None], Split] = field(default_factory=dict, repr=False, compare=False)
+    splits: dict[tuple[str, str, int | None, bool], Split] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def pad_id(self) -> int:
@@ -119,8 +121,12 @@ def load_training_set(setup: Setup) -> Split:
     )
 
 
-def load_split(setup: Setup, language: str, split: str, *, limit: int | None = None) -> Split:
+def load_split(
+    setup: Setup, language: str, split: str, *, limit: int | None = None, labeled: bool = True
+) -> Split:
     """Read and encode a language's examples, once a run; as many as `limit` or the recipe's limits allow.
+
+    Where not `labeled`, rows without a label count too, with one that means nothing.
 
     Raises:
         DataError: They are not there or not as they should be.
@@ -128,18 +134,18 @@ def load_split(setup: Setup, language: str, split: str, *, limit: int | None = N
     """
     if limit is None:
         limit = setup.recipe.data.limit_of(split)
-    key = (language, split, limit)
+    key = (language, split, limit, labeled)
     if key not in setup.splits:
-        setup.splits[key] = _read_split(setup, language, split, limit)
+        setup.splits[key] = _read_split(setup, language, split, limit, labeled)
     return setup.splits[key]
 
 
-def _read_split(setup: Setup, language: str, split: str, limit: int | None) -> Split:
+def _read_split(setup: Setup, language: str, split: str, limit: int | None, labeled: bool) -> Split:
     recipe, task, source = setup.recipe, setup.task, setup.source
     cache = writable_cache_dir()
     kept = cache / "rows" if cache else None
     with setup.phases.of(Phase.DATA):
-        dataset = load_rows(source, task, language, split, limit=limit, cache_dir=kept)
+        dataset = load_rows(source, task, language, split, limit=limit, cache_dir=kept, labeled=labeled)
         content = data_fingerprint(source, task, language, split, limit)
     with setup.phases.of(Phase.ENCODING):
         encoded = encode(

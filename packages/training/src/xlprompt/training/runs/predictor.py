@@ -310,8 +310,9 @@ def _map(
         known = ", ".join(sorted(alignment.moments)) or "no other language"
         raise CheckpointError(
             f"{checkpoint.directory}: the moments beside the checkpoint are of {known}, not of '{code}'. "
-            "Make them from its unlabelled text: xlprompt evaluate CHECKPOINT --align "
-            f"{kind} --languages {code}, with --data <folder> where that text lies elsewhere"
+            f"Make them: xlprompt evaluate CHECKPOINT --align {kind} --languages {code}, with --data "
+            f"<folder> where its text lies elsewhere. That reads a development set of '{code}', which needs "
+            "no labels, and scores a test set, which does"
         )
     if move is None and not asked:
         raise CheckpointError(

@@ -95,7 +95,8 @@ def read(part: Part) -> Iterator[Outcome]:
     """Read the part's files sentence by sentence."""
     positions = count()
     for path in part.files:
-        yield from sentences(part.task, numbered_lines(path), path, positions)
+        lines = numbered_lines(path)
+        yield from sentences(part.task, lines, path, positions, unanswered=part.unanswered)
 
 
 def sentences(
@@ -105,8 +106,12 @@ def sentences(
     positions: Iterator[int],
     *,
     labeled: bool = True,
+    unanswered: bool = False,
 ) -> Iterator[Outcome]:
-    """Make sentences of lines; without labels, the tags are not looked at."""
+    """Make sentences of lines; without labels, the tags are not looked at.
+
+    Where `unanswered`, a sentence without a tag is taken for its words.
+    """
     sentence = _Sentence()
     # The last sentence may lack the blank line that ends it.
     for line, text in chain(lines, [(0, "")]):
@@ -116,7 +121,7 @@ def sentences(
                 if not sentence.damaged:
                     parts = dict(zip(task.fields, (sentence.tokens, sentence.tags), strict=True))
                     place = Place(position, path, sentence.first_line, sentence.sent_id, labeled)
-                    yield outcome(task, parts, place)
+                    yield outcome(task, parts, place, unanswered=unanswered)
             sentence = _Sentence()
             continue
         wrong = _other_columns(text, path, line)

@@ -67,7 +67,8 @@ def read(part: Part) -> Iterator[Outcome]:
     """Read the part's file row by row."""
     (path,) = part.files
     for position, (line, record) in enumerate(records(path)):
-        yield outcome(part.task, record, Place(position, path, line, own_id(record)))
+        place = Place(position, path, line, own_id(record))
+        yield outcome(part.task, record, place, unanswered=part.unanswered)
 
 
 def records(path: Path) -> Iterator[tuple[int, dict[str, Any] | DataError]]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.sources import NAMED
 from xlprompt.data.sources.own.task_file import TASK_FILE
 from xlprompt.data.tasks import BUNDLED
 from xlprompt.data.tasks.own import name_problem
@@ -80,8 +81,14 @@ def write_example(folder: Path) -> tuple[Path, ...]:
     """Write the files into a folder, which is made; returns them.
 
     Raises:
-        DataError: There is something in the folder, or it cannot be written.
+        DataError: The folder's name is that of a source, there is something in it, or it cannot be written.
     """
+    if folder.as_posix() in NAMED:
+        raise DataError(
+            f"{folder.as_posix()!r} is the name of a source, and --data {folder.as_posix()} would mean that",
+            file=folder,
+            fix="Name another folder.",
+        )
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise DataError("there is something here already", file=folder, fix="Name a new folder.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,13 +68,20 @@ def look_at(root: Path, candidates: Sequence[Candidate], task: Task | None = Non
             left_out.append((candidate.path, found.reason))
         elif isinstance(found, DataError):
             problems.append(found)
+    if task is None:
+        try:
+            task = find_task(root, said, files, problems)
+        except DataError as problem:
+            problems.append(problem)
     parts: list[Part] = []
-    try:
-        task = task or find_task(root, said, files)
-        for file in files:
-            parts += _parts_of(file, task, said)
-    except DataError as problem:
-        problems.append(problem)
+    for file in files:  # also where the task is not known: whose language cannot be told is all the same
+        fields = () if task is None else task.text_fields if file.split == "validation" else task.fields
+        for told in _languages_of(file, said, fields):
+            if isinstance(told, DataError):
+                problems.append(told)
+            elif task is not None:
+                code, column = told
+                parts.append(Part(task, code, file.split, file.format, (file.path,), language_column=column))
     if task is None:
         return OwnFolder(None, (), tuple(problems), tuple(left_out), ())
     whole = _join_shards(parts, files)
@@ -82,38 +89,48 @@ def look_at(root: Path, candidates: Sequence[Candidate], task: Task | None = Non
     return OwnFolder(task, cut, tuple(problems), tuple(left_out), (describe(task), *notes))
 
 
-def _parts_of(file: OwnFile, task: Task, said: TaskFile) -> list[Part]:
-    """The parts that a file is: one, or one a language of a column."""
+def _languages_of(
+    file: OwnFile, said: TaskFile, fields: Sequence[str]
+) -> Iterator[tuple[str, str] | DataError]:
+    """The languages of a file, each with the column that tells it, if one does; and what is wrong there."""
     if file.language:
-        return [Part(task, file.language, file.split, file.format, (file.path,))]
-    there = columns_of(file.path, file.format)
+        yield file.language, ""
+        return
+    try:
+        there = columns_of(file.path, file.format)
+    except DataError as problem:
+        yield problem
+        return
     column = next((name for name in there if name.lower() in LANGUAGE_COLUMNS), None)
-    if column is None and said.language is None:
-        raise DataError(
+    if column is not None:
+        yield from _languages_in(file, column, fields)
+    elif said.language is not None:
+        yield said.language, ""
+    else:
+        yield DataError(
             "cannot tell the language",
             file=file.path,
             fix="Name the file <language>.<split>, put it into a folder of the language's name, add a "
             f"column 'language', or say it in {TASK_FILE}, as in language: pl.",
         )
-    if column is None:
-        return [Part(task, said.language or "", file.split, file.format, (file.path,))]
+
+
+def _languages_in(file: OwnFile, column: str, fields: Sequence[str]) -> Iterator[tuple[str, str] | DataError]:
+    """The languages that a column tells, in the study's order, behind the rows that tell none."""
     codes: set[str] = set()
-    for line, record in records(file.path, file.format, (*task.fields, column)):
+    for line, record in records(file.path, file.format, (*fields, column)):
         if isinstance(record, DataError):
-            raise record
-        code = code_of(str(record[column]))
-        if code is None:
-            raise DataError(
+            yield record
+        elif (code := code_of(str(record[column]))) is None:
+            yield DataError(
                 f"unknown language {str(record[column])[:40]!r} in {column}",
                 file=file.path,
                 line=line,
                 fix="Give its ISO 639 code, such as pl.",
             )
-        codes.add(code)
-    return [
-        Part(task, code, file.split, file.format, (file.path,), language_column=column)
-        for code in in_study_order(codes)
-    ]
+        else:
+            codes.add(code)
+    yield from ((code, column) for code in in_study_order(codes))
 
 
 def _join_shards(parts: Sequence[Part], files: Sequence[OwnFile]) -> list[Part]:

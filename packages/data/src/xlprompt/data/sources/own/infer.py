@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,17 @@ _MOST_LABELS = 1000
 _FIX = f"Say it in {TASK_FILE}: "
 
 
-def find_task(root: Path, said: TaskFile, files: Sequence[OwnFile]) -> Task:
+def find_task(root: Path, said: TaskFile, files: Sequence[OwnFile], problems: list[DataError]) -> Task:
     """The task that a folder is.
 
     Args:
         root: The folder, after which the task is called where `said` does not.
         said: What `task.yaml` says.
         files: All that the folder holds.
+        problems: Takes up what is wrong with training rows whose labels are then not known.
 
     Raises:
-        DataError: It cannot be told, or a training file is not as it should be.
+        DataError: It cannot be told.
     """
     train = [file for file in files if file.split == "train"]
     if not files:
@@ -67,7 +68,7 @@ def find_task(root: Path, said: TaskFile, files: Sequence[OwnFile]) -> Task:
                 file=root,
                 fix=f"Add <language>.train.csv, or name the labels in {TASK_FILE}.",
             )
-        labels = said.labels or _labels(found, fields, train)
+        labels = said.labels or _labels(found, fields, train, problems)
     values: dict[str, Any] = {
         "kind": kind,
         "fields": fields,
@@ -187,27 +188,29 @@ def _texts(file: OwnFile, there: Sequence[str], label: str) -> tuple[str, ...]:
     )
 
 
-def _labels(kind: Kind, fields: Sequence[str], train: Sequence[OwnFile]) -> tuple[str, ...]:
+def _labels(
+    kind: Kind, fields: Sequence[str], train: Sequence[OwnFile], problems: list[DataError]
+) -> tuple[str, ...]:
     """All labels of the training files, in an order that does not hang on the rows'."""
     counts: Counter[str] = Counter()
+    wrong: list[DataError] = []
     for file in train:
-        for place, value in _answers(file, fields):
-            given = as_list(value, fields[-1], place) if kind.by_word else [value]
-            if not isinstance(given, list):
-                raise place.error(f"{fields[-1]} is no list of tags", "Give a tag for each word.")
-            for one in given:
-                name = label_name(one, fields[-1], None, place)
-                if not kind.by_word and _FRACTION.fullmatch(name):
-                    raise place.error(
-                        f"{fields[-1]} is {name}, a number with a fraction",
-                        "A label is a name or a whole number; correct it.",
-                    )
-                counts[name] += 1
-                if len(counts) > _MOST_LABELS:
-                    raise place.error(
-                        f"more than {_MOST_LABELS} labels in {fields[-1]!r}",
-                        f"{_FIX}label: names the column.",
-                    )
+        for line, record in records(file.path, file.format, fields):
+            try:
+                counts.update(_labels_of(kind, fields, record, Place(0, file.path, line)))
+            except DataError as problem:
+                wrong.append(problem)
+            if len(counts) > _MOST_LABELS:
+                raise DataError(
+                    f"more than {_MOST_LABELS} labels in {fields[-1]!r}",
+                    file=file.path,
+                    line=line,
+                    fix=f"{_FIX}label: names the column.",
+                )
+    if wrong and len(counts) < 2:
+        problems += wrong[:-1]
+        raise wrong[-1]
+    problems += wrong
     file_of_all = train[0].path
     if not counts:
         raise DataError("no rows", file=file_of_all, fix="Put rows with labels into it.")
@@ -231,11 +234,28 @@ def _labels(kind: Kind, fields: Sequence[str], train: Sequence[OwnFile]) -> tupl
     return _in_order(kind, counts)
 
 
-def _answers(file: OwnFile, fields: Sequence[str]) -> Iterator[tuple[Place, Any]]:
-    for line, record in records(file.path, file.format, fields):
-        if isinstance(record, DataError):
-            raise record
-        yield Place(0, file.path, line), record[fields[-1]]
+def _labels_of(
+    kind: Kind, fields: Sequence[str], record: Mapping[str, Any] | DataError, place: Place
+) -> list[str]:
+    """The labels of a training row, or of its words.
+
+    Raises:
+        DataError: It has none, or what stands there is no label.
+    """
+    if isinstance(record, DataError):
+        raise record
+    answer = fields[-1]
+    given = as_list(record[answer], answer, place) if kind.by_word else [record[answer]]
+    if not isinstance(given, list):
+        raise place.error(f"{answer} is no list of tags", "Give a tag for each word.")
+    names = [label_name(one, answer, None, place) for one in given]
+    for name in names:
+        if not kind.by_word and _FRACTION.fullmatch(name):
+            raise place.error(
+                f"{answer} is {name}, a number with a fraction",
+                "A label is a name or a whole number; correct it.",
+            )
+    return names
 
 
 def _in_order(kind: Kind, names: Iterable[str]) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import code_of
 from xlprompt.data.sources.formats.jsonl import own_id
-from xlprompt.data.sources.own.tables import records
+from xlprompt.data.sources.own.tables import records, texts
 from xlprompt.data.sources.parts import Part
-from xlprompt.data.sources.rows import Outcome, outcome
+from xlprompt.data.sources.rows import Outcome, is_answered
 from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.tasks.kinds.labels import json_type
 from xlprompt.data.tasks.task_type import Place, Task
@@ -26,7 +26,7 @@ def read(part: Part) -> Iterator[Outcome]:
     """Read the part's files row by row."""
     task, position = part.task, -1
     for path in part.files:
-        for line, record in records(path, part.format, task.fields):
+        for line, record in (texts if part.unanswered else records)(path, part.format, task.fields):
             if isinstance(record, DataError):
                 yield record
                 continue
@@ -35,9 +35,10 @@ def read(part: Part) -> Iterator[Outcome]:
             position += 1
             if part.cut and (position % CUT_EVERY == 0) != (part.cut == "validation"):
                 continue
-            place = Place(position, path, line, own_id(record))
+            labeled = not part.unanswered or is_answered(task, record.get(task.fields[-1]))
+            place = Place(position, path, line, own_id(record), labeled)
             try:
-                row = task.example(_with_names(task, record, place), place)
+                row = task.example((_with_names if labeled else _with_words)(task, record, place), place)
             except DataError as problem:
                 yield problem
             else:
@@ -51,10 +52,10 @@ def read_unlabeled(task: Task, path: Path, format_name: str) -> Iterator[Outcome
             yield record
             continue
         place = Place(position, path, line, own_id(record), labeled=False)
-        if task.kind.by_word:
-            words = task.fields[0]
-            record = {**record, words: as_list(record[words], words, place)}
-        yield outcome(task, record, place)
+        try:
+            yield task.example(_with_words(task, record, place), place)
+        except DataError as problem:
+            yield problem
 
 
 def _named(row: Example) -> Example:
@@ -69,6 +70,12 @@ def _named(row: Example) -> Example:
 def _is_of(record: Mapping[str, Any], part: Part) -> bool:
     """Whether a row of a file of several languages is the part's; unknown ones are told before."""
     return code_of(str(record.get(part.language_column))) == part.language
+
+
+def _with_words(task: Task, record: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    """The record without an answer, with a list for a sentence that is written as text."""
+    words = task.fields[0]
+    return {**record, words: as_list(record[words], words, place)} if task.kind.by_word else dict(record)
 
 
 def _with_names(task: Task, record: Mapping[str, Any], place: Place) -> dict[str, Any]:

@@ -70,6 +70,17 @@ def records(path: Path, format_name: str, wanted: Sequence[str]) -> Records:
         yield problem.line or 1, problem
 
 
+def texts(path: Path, format_name: str, fields: Sequence[str]) -> Records:
+    """Read a file as `records` does, the last of whose columns, with the answers, need not be there."""
+    if format_name != "own-columns":
+        yield from records(path, format_name, fields[:-1])
+        return
+    try:
+        yield from _columns(path, fields, untagged=True)
+    except DataError as problem:
+        yield problem.line or 1, problem
+
+
 def _csv(path: Path, wanted: Sequence[str]) -> Records:
     """Commas or semicolons between cells, which are quoted where they hold one, and may go over lines."""
 
@@ -214,8 +225,11 @@ def _named(value: Any, names: Sequence[str] | None) -> Any:
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
 
 
-def _columns(path: Path, wanted: Sequence[str]) -> Records:
-    """A word a line, first of its columns, and its tag, the last; blank lines end sentences."""
+def _columns(path: Path, wanted: Sequence[str], *, untagged: bool = False) -> Records:
+    """A word a line, first of its columns, and its tag, the last; blank lines end sentences.
+
+    Where `untagged`, a sentence in one column is words without tags.
+    """
     words, tags = wanted
     column = int(tags) - 1 if tags.isdigit() else -1
     rows: list[list[str]] = []
@@ -229,13 +243,15 @@ def _columns(path: Path, wanted: Sequence[str]) -> Records:
         if not text.strip() or cells[0] == "-DOCSTART-":
             if problem is not None:
                 yield problem.line or first_line, problem
+            elif rows and len(rows[0]) == 1:
+                yield first_line, {words: [row[0] for row in rows]}
             elif rows:
                 yield first_line, {words: [row[0] for row in rows], tags: [row[column] for row in rows]}
             rows, problem = [], None
             continue
         first_line = first_line if rows else line
         rows.append(cells)
-        if problem is None:
+        if problem is None and not (untagged and len(cells) == len(rows[0]) == 1):
             problem = _wrong_columns(cells, rows[0], column, path, line)
 
 
