@@ -164,7 +164,8 @@ def _of_one_origin(
         ]
     kept = {run.run_id for run in same}
     seen: set[tuple[str, str]] = set()
-    older, others = set(), set()
+    older: set[tuple[str, str]] = set()
+    others: set[tuple[str, str]] = set()
     for run in runs:
         if run.run_id in kept:
             seen.add(_cell(run))
@@ -174,16 +175,20 @@ def _of_one_origin(
 
 
 def _alike(runs: list[CellRun], key: str) -> list[CellRun]:
-    """Those with the newest value of a parameter that both compared methods have, or else the newest.
+    """Those with the newest value of a parameter that a task's both methods have, or else with the newest.
 
     What is not known, as of published runs of before, is taken for the same.
     """
-    methods: dict[str, set[str]] = {}
+    cells: dict[str, set[tuple[str, str]]] = {}
     for run in runs:
         if key in run.params:
-            methods.setdefault(run.params[key], set()).add(run.tags["method"])
-    both = (value for value, of_value in methods.items() if {METHOD, BASELINE} <= of_value)
-    chosen = next(both, next(iter(methods), None))
+            cells.setdefault(run.params[key], set()).add(_cell(run))
+    both = (
+        value
+        for value, of_value in cells.items()
+        if any({(task, METHOD), (task, BASELINE)} <= of_value for task, _ in of_value)
+    )
+    chosen = next(both, next(iter(cells), None))
     return [run for run in runs if run.params.get(key, chosen) == chosen]
 
 
