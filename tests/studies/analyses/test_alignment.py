@@ -8,7 +8,7 @@ from simulated_studies import by_resources, make_runs
 
 from xlprompt.evaluation import Verdict, compare, judge
 from xlprompt.studies.analyses.alignment.findings import HEAD, Gain, curve_of, leading_kind
-from xlprompt.studies.analyses.alignment.measure import _shared_kinds
+from xlprompt.studies.analyses.alignment.measure import _shared_kinds, training_of
 from xlprompt.studies.analyses.alignment.section import alignment_answers, alignment_section, changed_verdicts
 from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep
 from xlprompt.studies.errors import StudyError
@@ -151,6 +151,16 @@ def test_kinds_are_shared_by_a_tasks_runs_and_not_by_all_tasks():
         for task, seed, run_id in (("xnli", 0, "a"), ("xnli", 1, "b"), ("pos", 0, "c"))
     }
     assert _shared_kinds(ledger, runs) == {"none": ["xnli", "pos"], "mean": ["xnli"], "mean_scale": ["pos"]}
+
+
+def test_what_trains_is_known_of_the_run_that_trained_and_not_of_those_that_score_it_again():
+    trained = SimpleNamespace(run_id="t", tags={}, params={"trainable_percent": "0.06"})
+    again, alone = (
+        SimpleNamespace(run_id=name, tags=tags) for name, tags in (("e", {"trained_by": "t"}), ("x", {}))
+    )
+    ledger = SimpleNamespace(training_runs=lambda tasks: [trained])
+    runs = {("xnli", "nano", "prompt", seed): run for seed, run in enumerate((again, alone, trained))}
+    assert list(training_of(ledger, runs).values()) == [trained, alone, trained]
 
 
 def test_a_sweep_of_no_seeds_is_refused():

@@ -44,6 +44,7 @@ CELL_TAG = "cell_fingerprint"
 GROUP_TAG = "group_fingerprint"
 RUN_TAG = "run_fingerprint"  # of a run that no study has begun: the fingerprint of the cell that it is
 SUPERSEDED_TAG = "superseded_cell"
+TRAINED_BY_TAG = "trained_by"  # of a run that scores another's model again: the id of that
 PARENT_JOB = "study"
 KILLED = "the process was killed before it could say so"
 

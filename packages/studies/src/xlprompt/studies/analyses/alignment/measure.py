@@ -29,7 +29,7 @@ from xlprompt.studies.analyses.alignment.settings import Settings
 from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, SweepResult, sweep_alignment
 from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.errors import StudyError
-from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
+from xlprompt.studies.grid.ledger import TRAINED_BY_TAG, CellRun, Ledger, open_ledger
 from xlprompt.studies.grid.run_params import largest_shares, train_languages_of
 from xlprompt.studies.reports.kept_sections import find_granularity, log_section
 from xlprompt.studies.reports.page import Section
@@ -282,6 +282,12 @@ def _name(method: str, kind: str) -> str:
     return method if kind == "none" else f"{method}+{kind}"
 
 
+def training_of(ledger: Ledger, runs: Mapping[Key, CellRun]) -> dict[Key, CellRun]:
+    """The runs that trained what others scored again, as they know what was trained; else the run itself."""
+    trained = {run.run_id: run for run in ledger.training_runs(list(TASKS))}
+    return {key: trained.get(run.tags.get(TRAINED_BY_TAG, ""), run) for key, run in runs.items()}
+
+
 def _verdicts(
     ledger: Ledger, runs: Mapping[Key, CellRun], model: str, store: Path
 ) -> dict[tuple[str, str], tuple[Verdict, ...]]:
@@ -291,9 +297,11 @@ def _verdicts(
     both = {key: run for key, run in both.items() if key[2] in (METHOD, BASELINE)}
     if not both:
         return {}
-    shares = largest_shares(run for (_, _, method, _), run in both.items() if method == METHOD)
+    trained_by = training_of(ledger, both)
+    shares = largest_shares(run for (_, _, method, _), run in trained_by.items() if method == METHOD)
     trained, *more = train_languages_of(both.values())
-    study = StudyRuns(model, {(task, method, seed): run for (task, _, method, seed), run in both.items()}, ())
+    runs_by_seed = {(task, method, seed): run for (task, _, method, seed), run in trained_by.items()}
+    study = StudyRuns(model, runs_by_seed, ())
     fertility = find_fertility(study)
     granularity = find_granularity(store, model)
     verdicts: dict[tuple[str, str], tuple[Verdict, ...]] = {}

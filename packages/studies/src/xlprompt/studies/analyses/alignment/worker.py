@@ -73,7 +73,7 @@ class AlignmentJob:
 
     def run(self, report: Report, console: Console) -> str:
         """Score it; returns the MLflow run that holds the scores."""
-        from xlprompt.studies.grid.ledger import Ledger
+        from xlprompt.studies.grid.ledger import TRAINED_BY_TAG, Ledger
         from xlprompt.training.runs.evaluate import evaluate
 
         store = Path(self.store)
@@ -88,7 +88,7 @@ class AlignmentJob:
                 align=self.kinds,
                 align_sentences=self.sentences,
                 align_layers=self.layers,
-                tags={SWEEP_TAG: self.digest, "trained_by": self.run_id},
+                tags={SWEEP_TAG: self.digest, TRAINED_BY_TAG: self.run_id},
             )
         gc.collect()  # models hold references to themselves, and the next one needs the memory
         return Ledger(store).finished_runs(self.task, SWEEP_TAG, self.digest)[0].run_id

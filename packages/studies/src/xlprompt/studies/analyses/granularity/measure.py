@@ -32,7 +32,7 @@ from xlprompt.studies.analyses.granularity.section import granularity_answer, gr
 from xlprompt.studies.analyses.granularity.settings import Settings, Sweep
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.code_version import code_version
-from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
+from xlprompt.studies.grid.ledger import TRAINED_BY_TAG, CellRun, Ledger, open_ledger
 from xlprompt.studies.grid.study import run_study
 from xlprompt.studies.reports.kept_sections import log_section
 from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
@@ -234,7 +234,7 @@ def _score(
                     align=("none",),  # whatever the recipe scores with beside it
                     granularity=settings,
                     experiment=KIND,
-                    tags={"job": KIND, SCORING_TAG: digest, "trained_by": cell.run.run_id},
+                    tags={"job": KIND, SCORING_TAG: digest, TRAINED_BY_TAG: cell.run.run_id},
                 )
                 (run,) = ledger.finished_runs(KIND, SCORING_TAG, digest)[:1]
                 known[digest] = run.run_id
