@@ -71,6 +71,7 @@ def write_topics(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_task_is_one_file_and_its_name_in_one_list(changed_sources, tiny_xglm, tmp_path):
     xlprompt = changed_sources(
         "data/tasks/topic.py",

@@ -125,12 +125,10 @@ def undisturbed(tiny_xglm, data, tmp_path):
     return run
 
 
-def slow(method):
-    return pytest.param(method, marks=pytest.mark.slow)
-
-
-# DeepSpeed has more to lose than plain torch, which trains prompts; test-slow kills each method's runs often.
-@pytest.mark.parametrize("method", ["finetune", slow("prompt"), slow("finetune torch")])
+# Three processes each. `make test` has kills at the moments that matter (store/test_kills.py) and states of
+# DeepSpeed that go on bit for bit (fitting/test_deepspeed_engine.py).
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
 def test_a_run_that_was_killed_ends_as_one_that_was_not(method, undisturbed, tmp_path, own_cache):
     recipe, reference = undisturbed(*method.split())
     moment = random.Random(method).uniform(0.2, 1.0)
