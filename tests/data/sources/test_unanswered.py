@@ -27,18 +27,6 @@ def without(row, answer):
     return {name: row[name] for name in texts} | ({} if answer is MISSING else {last: answer})
 
 
-@pytest.fixture
-def folder(tmp_path):
-    def write(files):
-        for name, content in files.items():
-            path = tmp_path / "mine" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
-        return tmp_path / "mine"
-
-    return write
-
-
 def load(root, code, split="validation", name=None, **options):
     source = open_source(str(root))
     return source.load(source.own or task(name), code, split, **options)

@@ -183,18 +183,6 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def folder(tmp_path):
-    def write(files):
-        for name, content in files.items():
-            path = tmp_path / "mine" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return tmp_path / "mine"
-
-    return write
-
-
 def load_all(folder):
     source = open_source(str(folder))
     for split in ("train", "validation", "test"):

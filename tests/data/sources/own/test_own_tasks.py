@@ -22,17 +22,9 @@ MASAKHA = "Sannu O\nLagos B-LOC\n\nYa O\nje O\nKano B-LOC\nBirni I-LOC\n"
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(folder):
     """Writes files into a folder `mine`; gives it opened."""
-
-    def write(files: dict[str, str | bytes]):
-        for name, content in files.items():
-            path = tmp_path / "mine" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return open_source(str(tmp_path / "mine"))
-
-    return write
+    return lambda files: open_source(str(folder(files)))
 
 
 def labels_of(source, language, split):
