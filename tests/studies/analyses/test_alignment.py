@@ -9,7 +9,12 @@ from simulated_studies import by_resources, make_runs
 from xlprompt.evaluation import Verdict, compare, judge
 from xlprompt.studies.analyses.alignment.findings import HEAD, Gain, curve_of, leading_kind
 from xlprompt.studies.analyses.alignment.measure import _shared_kinds, training_of
-from xlprompt.studies.analyses.alignment.section import alignment_answers, alignment_section, changed_verdicts
+from xlprompt.studies.analyses.alignment.section import (
+    _over_seeds,
+    alignment_answers,
+    alignment_section,
+    changed_verdicts,
+)
 from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.reports.page import Image, Section, Table, html_page
@@ -132,6 +137,21 @@ def test_one_seed_has_a_gain_and_no_verdict_on_languages():
     assert re.search(
         r"1 undecided .* points \(one seed: standard error \d\.\d over test examples alone\)", said
     )
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        ({"prompt": (0,), "finetune": (1,)}, "of one seed (0, 1)"),
+        ({"prompt": (0, 1), "finetune": (0, 1)}, "mean ± standard deviation over seeds (0, 1)"),
+        (
+            {"prompt": (0, 1), "finetune": (0,)},
+            "mean ± standard deviation over seeds (prompt 0 1; finetune 0)",
+        ),
+    ],
+)
+def test_captions_name_the_seeds_of_each_method_where_they_differ(seeds, said):
+    assert _over_seeds(seeds) == said
 
 
 def test_the_answers_say_by_method_and_kind_in_how_many_tasks_it_helps(gains):

@@ -40,13 +40,18 @@ def seed_numbers(seeds: Collection[tuple[int, ...]]) -> str:
     return f"{counts[0]} to {counts[-1]} of them" if len(counts) > 1 else f"{counts[0]} of them"
 
 
+def of_one_seed(seeds: Collection[tuple[int, ...]]) -> bool:
+    """Tell whether each method and task has a single seed, given the seeds of each."""
+    return all(len(each) == 1 for each in seeds)
+
+
 def over_seeds(seeds: Collection[tuple[int, ...]]) -> str:
     """What a table's scores are, given the seeds of each method and task.
 
     Returns:
         `mean ± standard deviation over seeds (0, 1, 2)`, or `of one seed (0)`.
     """
-    if all(len(each) == 1 for each in seeds):
+    if of_one_seed(seeds):
         return f"of one seed ({', '.join(map(str, sorted({seed for (seed,) in seeds})))})"
     return f"mean ± standard deviation over seeds ({seed_numbers(seeds)})"
 

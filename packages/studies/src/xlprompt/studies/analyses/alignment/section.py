@@ -13,7 +13,7 @@ from xlprompt.studies.analyses.alignment.figures import curves_figure, gains_by_
 from xlprompt.studies.analyses.alignment.findings import Curve, Gain, is_head, leading_kind
 from xlprompt.studies.in_words import points, ruled
 from xlprompt.studies.reports.page import Image, Section, Table
-from xlprompt.studies.reports.wording import ABSENT, interval, over_seeds
+from xlprompt.studies.reports.wording import ABSENT, interval, of_one_seed, over_seeds
 
 _SWEPT = {"sentences": "number of unlabelled sentences", "layer": "decoder layer"}
 
@@ -140,7 +140,7 @@ def _zero_shot(gains: Sequence[Gain], task: str) -> Table:
 
 def _over_seeds(seeds: Mapping[str, tuple[int, ...]]) -> str:
     """What the scores are, with the seeds of each method."""
-    if len(set(seeds.values())) == 1:
+    if of_one_seed(seeds.values()) or len(set(seeds.values())) == 1:
         return over_seeds(seeds.values())
     listed = "; ".join(f"{method} {' '.join(map(str, of_method))}" for method, of_method in seeds.items())
     return f"mean ± standard deviation over seeds ({listed})"

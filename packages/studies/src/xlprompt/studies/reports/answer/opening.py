@@ -9,7 +9,7 @@ from xlprompt.studies.reports.answer.headline import headline, lead
 from xlprompt.studies.reports.answer.methods_figure import described, methods_figure
 from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.page import Opening
-from xlprompt.studies.reports.wording import over_seeds, seeds_of
+from xlprompt.studies.reports.wording import of_one_seed, over_seeds, seeds_of
 
 
 def opening(findings: StudyFindings, *, figures: bool = True) -> Opening:
@@ -43,7 +43,7 @@ def answer_lines(findings: StudyFindings) -> tuple[str, ...]:
 
 def _scores(comparison: Comparison) -> str:
     of_seeds = seeds_of(comparison)
-    return over_seeds(of_seeds) if all(len(each) == 1 for each in of_seeds) else "means over seeds"
+    return over_seeds(of_seeds) if of_one_seed(of_seeds) else "means over seeds"
 
 
 def _reading(comparison: Comparison) -> str:
