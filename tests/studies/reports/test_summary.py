@@ -70,6 +70,12 @@ def test_bold_is_what_won_after_correction_and_nothing_else(comparison, text):
     assert not german["pos prompt"].startswith("**")
 
 
+def test_what_all_runs_took_is_said_where_every_run_says_it(comparison, text):
+    assert "depend on the machine. 12 runs took 24 min in all.\n" in text
+    unfinished = [*RUNS[1:], replace(RUNS[0], seconds=None)]
+    assert " in all." not in summary(StudyFindings(comparison, judge(comparison), unfinished))
+
+
 def test_of_several_machines_it_is_said_which_runs_were_made_where(comparison, text):
     assert "peak memory depend on the machine." in text
     runs = [

@@ -1,5 +1,6 @@
 """A report's first sentence, and where its figures come from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.studies.reports.answer.headline import headline, lead
 from xlprompt.studies.reports.answer.methods_figure import described, methods_figure
 from xlprompt.studies.reports.answer.provenance import provenance, report_command
+from xlprompt.training.store.metric_names import TOTAL_SECONDS
 
 FEW = ("en", "de", "fi", "sw")
 
@@ -85,7 +87,15 @@ def test_provenance_counts_what_differs_between_runs():
     assert rows["machine"] == "cpu"
     assert rows["versions"] == "not recorded (2 runs), python 3.11.9 (1 run)"
     assert rows["command"] == "make report"
+    assert rows["time of all runs"] == "not recorded"
     assert dict(provenance(runs[:1], "").rows)["date"] == "1970-01-02"
+
+
+def test_provenance_sums_what_the_runs_took():
+    took = [replace(run(number), metrics={TOTAL_SECONDS: 3600.0 * number}) for number in (1, 2)]
+    assert dict(provenance(took, "").rows)["time of all runs"] == "3 h 00 min, scoring included"
+    rows = dict(provenance([*took, run(3)], "").rows)
+    assert rows["time of all runs"] == "3 h 00 min, scoring included (2 of 3 runs)"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import in_study_order, language
 from xlprompt.data.whole_files import replace_folder
 from xlprompt.evaluation.comparison.compared import Comparison
@@ -29,6 +30,7 @@ from xlprompt.studies.reports.page import Section, Table, inline, markdown_table
 from xlprompt.studies.reports.publication.document import DocumentError, replace_sections
 from xlprompt.studies.reports.published_runs import RUNS
 from xlprompt.studies.reports.wording import difference, over_seeds, seeds_of
+from xlprompt.training.fitting.progress import duration
 
 _FIGURE, _METHODS, _REPORT = "differences.svg", "methods.svg", "report.md"
 
@@ -44,7 +46,8 @@ def summary(findings: StudyFindings) -> str:
         _methods(comparison, runs, findings.others),
         f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Minus: that mean less "
         "the other method's, with its 95 % interval over seeds and test examples. "
-        f"Minutes of a run, scoring included, and peak memory depend on the machine{_machines(runs)}.",
+        f"Minutes of a run, scoring included, and peak memory depend on the machine{_machines(runs)}."
+        f"{_time(runs)}",
         _verdicts(findings.verdicts),
     ]
     return "\n\n".join(parts) + "\n"
@@ -208,6 +211,14 @@ def _minus(against: Comparison | None, task: str) -> str:
         return ""
     points, ends = difference(group.estimate)
     return points if group.estimate.low is None else f"{points} {ends}"
+
+
+def _time(runs: Sequence[RunFacts]) -> str:
+    """What all runs took, in a sentence; none where one of them does not say."""
+    seconds = [run.seconds for run in runs if run.seconds is not None]
+    if not seconds or len(seconds) < len(runs):
+        return ""
+    return f" {how_many(len(runs), 'run')} took {duration(sum(seconds))} in all."
 
 
 def _machines(runs: Sequence[RunFacts]) -> str:

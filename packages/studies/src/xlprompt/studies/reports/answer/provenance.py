@@ -12,6 +12,7 @@ from pathlib import Path
 from xlprompt.data.how_many import how_many
 from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.studies.reports.page import Table
+from xlprompt.training.fitting.progress import duration
 from xlprompt.training.store.labels import COMMIT_TAG
 
 VERSION_TAGS = (
@@ -46,6 +47,7 @@ def provenance(runs: Collection[CellRun], command: str) -> Table:
         ("date", when),
         ("commit", _counted(commits)),
         ("machine", _counted(machines)),
+        ("time of all runs", _time(runs)),
         ("versions", _counted(versions)),
         ("report by", f"xlprompt {version('xlprompt-studies')}"),
         ("command", command),
@@ -67,6 +69,15 @@ def report_command(
         *(part for path in published for part in ("--runs", str(path))),
     ]
     return shlex.join(["xlprompt", "report", *options])
+
+
+def _time(runs: Collection[CellRun]) -> str:
+    """What the runs took, one after the other; scoring and waiting for other work on the machine included."""
+    known = [run.seconds for run in runs if run.seconds is not None]
+    if not known:
+        return "not recorded"
+    took = f"{duration(sum(known))}, scoring included"
+    return took if len(known) == len(runs) else f"{took} ({len(known)} of {how_many(len(runs), 'run')})"
 
 
 def _counted(values: Sequence[str]) -> str:
