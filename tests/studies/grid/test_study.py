@@ -225,6 +225,7 @@ def test_a_grids_engine_is_that_of_full_fine_tuning_alone(call, store, tiny_xglm
     with pytest.raises(StudyError, match="no method here is finetune. Leave it out"):
         call(grid, grid_overrides={**HERE, "executor.engine": "deepspeed"})
     values = yaml.safe_load(grid.read_text())
+    call(grid, grid_overrides={**HERE, "executor.engine": "torch"}, dry_run=True)  # theirs anyway
     values.setdefault("executor", {})["engine"] = "deepspeed"
     grid.write_text(yaml.safe_dump(values))
     call(grid)

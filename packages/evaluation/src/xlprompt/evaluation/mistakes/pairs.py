@@ -11,7 +11,6 @@ EXACT = "exact"
 """Of an answer in a text: what it should be, and what it is where it is right."""
 
 EMPTY, TOO_LONG, TOO_SHORT, SHIFTED, ELSEWHERE = "empty", "too long", "too short", "shifted", "elsewhere"
-MISSES = (EMPTY, TOO_LONG, TOO_SHORT, SHIFTED, ELSEWHERE)
 """How a part of a text can miss the answer."""
 
 

@@ -176,11 +176,11 @@ def _read(
     if grid.executor.kind != "slurm" and any(key.startswith("executor.slurm.") for key in grid_overrides):
         raise StudyError("--slurm is of a Slurm cluster's jobs: give it with --executor slurm")
     groups = make_groups(grid, grid_path, recipe_overrides)
-    if "executor.engine" in grid_overrides and not any(
+    if grid_overrides.get("executor.engine") == "deepspeed" and not any(
         grid.executor.engine_of(group.cells[0].recipe.method) for group in groups
     ):
         raise StudyError(
-            "an engine is chosen for full fine-tuning, and no method here is finetune. Leave it out"
+            "deepspeed is the engine of full fine-tuning, and no method here is finetune. Leave it out"
         )
     return grid, groups
 
