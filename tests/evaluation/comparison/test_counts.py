@@ -186,3 +186,7 @@ def test_a_language_without_entities_is_in_no_comparison():
     assert list(found.languages) == ["de"]
     with pytest.raises(DataError, match="ner has no test set with entities, so there is no F1"):
         load_runs({("ner", "prompt", 0): {"sw": none}})
+    by_accuracy = load_runs({("ner", "prompt", 0): {"sw": none}}, metrics={"ner": "accuracy"})["ner"]
+    assert list(by_accuracy.languages) == ["sw"]
+    with pytest.raises(DataError, match="no test set with entities"):
+        load_runs({("ner", "prompt", 0): {"sw": none}}, metrics={"ner": "recall"})

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -220,6 +221,26 @@ def test_a_test_set_without_entities_has_no_f1_and_is_in_no_mean(without_entitie
     assert logged["test/accuracy/sw"] == (75 if found_in_swahili else 100)
     assert all(math.isfinite(value) for value in logged.values())
     assert report.to_dict()["results"]["sw"]["scores"]["f1"] == {"value": None, "stderr": None}
+
+
+def test_f1_beside_accuracy_is_in_no_mean_where_there_is_no_entity():
+    tagging = replace(NER, name="own-tags", metrics=("accuracy", "f1", "precision", "recall"))
+    person, outside = NER.labels.index("B-PER"), NER.labels.index("O")
+    some, none = [[person, outside], [outside, person]], [[outside, outside], [outside, outside]]
+    right = {"en": some, "de": some, "sw": none}
+    results = {code: language_result(tagging, code, gold, gold) for code, gold in right.items()}
+    report = TransferReport("own-tags", "test", "accuracy", "en", results)
+    assert report.zero_shot_scored == ("de", "sw")
+    logged = report.metrics()
+    assert logged["test/accuracy/mean_zero_shot"] == 100
+    assert not {f"test/{name}/sw" for name in ("f1", "precision", "recall")} & logged.keys()
+    assert logged["test/f1/mean"] == logged["test/f1/mean_zero_shot"] == 100
+    assert logged["test/f1/transfer_gap"] == 0
+    console = Console(file=io.StringIO(), width=120)
+    console.print(score_table(report))
+    assert "no entity in the test set, so no F1; such a language is in no mean of it." in " ".join(
+        console.file.getvalue().split()
+    )
 
 
 def test_the_table_says_that_there_is_no_f1(without_entities, tmp_path):

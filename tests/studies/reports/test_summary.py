@@ -49,6 +49,9 @@ def test_only_the_metrics_that_are_there_are_named(comparison, text):
     tasks = {**comparison.tasks, "pos": replace(comparison.tasks["pos"], metric="f1")}
     mixed = summary(StudyFindings(replace(comparison, tasks=tasks), judge(comparison), RUNS))
     assert "accuracy, entity F1 for pos. Bold" in mixed
+    questions = {"xnli": tasks["xnli"], "ner": tasks["pos"], "xquad": replace(tasks["pos"], task="xquad")}
+    three = summary(StudyFindings(replace(comparison, tasks=questions), judge(comparison), RUNS))
+    assert "accuracy, entity F1 for ner, token F1 for xquad. Bold" in three
 
 
 def test_scores_of_one_seed_are_not_called_means():

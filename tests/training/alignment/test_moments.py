@@ -188,6 +188,23 @@ def test_other_text_is_read_anew(trained, data, tmp_path):
     assert source.loaded == [("de", "validation", 10)]
 
 
+def test_moments_of_other_text_replace_those_beside_the_checkpoint(
+    trained, new_store, console, data, tmp_path
+):
+    """So that what is predicted from then on is aligned as the scores were."""
+    _, result = trained
+    checkpoint = shutil.copytree(result.checkpoint, tmp_path / "checkpoint")
+    before = load_alignment(checkpoint, 10, None)
+    shutil.copytree(data, tmp_path / "data")
+    sentence = {"tokens": ["Zug", "geht"], "tags": ["NOUN", "VERB"]}
+    write_lines(tmp_path / "data" / "pos" / "de.validation.jsonl", [sentence] * 5)
+    evaluate(checkpoint, store=new_store, console=console, source=str(tmp_path / "data"), align=KINDS)
+    after = load_alignment(checkpoint, 10, None)
+    changed = {code for code in after.texts if after.texts[code] != before.texts[code]}
+    assert changed == {"de"}
+    assert not torch.equal(after.moments["de"].mean, before.moments["de"].mean)
+
+
 def without_tags(path):
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     write_lines(path, [{"tokens": row["tokens"]} for row in rows])

@@ -25,7 +25,7 @@ from xlprompt.evaluation.answers.predictions import SavedPredictions, load_predi
 from xlprompt.evaluation.comparison.statistics import resample
 from xlprompt.evaluation.scores.metrics import (
     example_counts,
-    has_main_metric,
+    has_metric,
     label_shares,
     main_metric,
     percent,
@@ -322,7 +322,7 @@ def _load_language(
         collapsed.append(label_shares(task, saved.gold, saved.predicted).collapsed)
     if reference is None:
         raise ValueError(f"There are no runs of task {task.name!r}.")
-    if metric == main_metric(task) and not has_main_metric(task, reference.gold):
+    if not has_metric(task, metric, reference.gold):
         return None
     if metric == "accuracy":
         gold = np.fromiter(chain.from_iterable(reference.gold), dtype=np.int64)

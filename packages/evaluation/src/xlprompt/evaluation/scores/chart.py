@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from xlprompt.data.languages import language
+from xlprompt.evaluation.scores.metrics import metric_title
 from xlprompt.evaluation.scores.transfer_scores import LanguageResult, TransferReport
 from xlprompt.evaluation.style import COLORS, plain, save
 
@@ -31,8 +32,6 @@ _LEVEL_COLORS = {
     "unknown": "#cccccc",
 }
 _DASHED = (0, (3, 2))
-_METRIC_TITLES = {"accuracy": "accuracy", "f1": "entity F1"}
-_METRIC_TITLES_OF_TEXTS = {"f1": "token F1", "exact_match": "exact match"}
 
 
 def bar_chart(report: TransferReport, path: str | Path) -> Path:
@@ -134,8 +133,7 @@ def _label(axes: Axes, report: TransferReport, results: Sequence[LanguageResult]
     axes.tick_params(axis="x", labelsize=11)
     axes.tick_params(axis="y", length=0)
     labeled = any(result.top_predicted for result in results)
-    metric = (_METRIC_TITLES if labeled else _METRIC_TITLES_OF_TEXTS).get(report.metric, report.metric)
-    axes.set_xlabel(f"{metric} (%), ± 1 standard error", fontsize=11)
+    axes.set_xlabel(f"{metric_title(report.task, report.metric)} (%), ± 1 standard error", fontsize=11)
     axes.set_title(f"{report.task}, {report.split}, trained on {report.trained_on}", fontsize=13)
     axes.spines["left"].set_visible(False)
     plain(axes, "x", linewidth=0.8)

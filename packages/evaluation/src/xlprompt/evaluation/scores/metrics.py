@@ -13,6 +13,7 @@ from itertools import chain
 
 import numpy as np
 
+from xlprompt.data.tasks import TASKS
 from xlprompt.data.tasks.kinds.labels import sum_by_example
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.evaluation.answers.predictions import Labels
@@ -76,6 +77,17 @@ def main_metric(task: Task) -> str:
     return task.metrics[0]
 
 
+def metric_title(task: str, metric: str) -> str:
+    """What a metric is called for people: "entity F1" of tags, "token F1" of answers in texts.
+
+    Args:
+        task: Name of a task; of one that is not known here metrics keep their own names.
+        metric: One of its metrics.
+    """
+    known = TASKS.get(task)
+    return metric if known is None else known.kind.metric_titles.get(metric, metric)
+
+
 def score(task: Task, gold: Labels, predicted: Labels, *, language: str | None = None) -> dict[str, Score]:
     """Score predictions against the gold labels.
 
@@ -90,7 +102,7 @@ def score(task: Task, gold: Labels, predicted: Labels, *, language: str | None =
       conlleval and XTREME: an I- tag that continues nothing begins an entity. (Strict IOB2 would throw such
       gold spans away, and PAN-X holds some.) Also `accuracy` over every word, O included.
 
-    A ratio with nothing below the line is 0, as in seqeval; see has_main_metric for where that misleads.
+    A ratio with nothing below the line is 0, as in seqeval; see has_metric for where that misleads.
 
     Standard errors. Accuracy: the examples are a sample of clusters (sentences) with `n_i` words and `c_i`
     right ones; `se = sqrt(n / (n-1) * sum_i (c_i - p n_i)^2) / sum_i n_i`, the estimator for proportions in
@@ -136,9 +148,14 @@ def score(task: Task, gold: Labels, predicted: Labels, *, language: str | None =
     return scores
 
 
+def has_metric(task: Task, metric: str, gold: Labels) -> bool:
+    """Whether gold labels are ones that a metric is of: F1, precision and recall need entities."""
+    return task.kind.is_defined(task, metric, gold)
+
+
 def has_main_metric(task: Task, gold: Labels) -> bool:
-    """Whether gold labels are ones that the task's main metric is of: entity F1 needs entities."""
-    return task.kind.is_defined(task, main_metric(task), gold)
+    """Whether gold labels are ones that the task's main metric is of."""
+    return has_metric(task, main_metric(task), gold)
 
 
 def main_value(task: Task, gold: Labels, predicted: Labels, *, language: str | None = None) -> float:

@@ -100,8 +100,9 @@ def _legend(report: TransferReport, *, labeled: bool, trivial: bool) -> str:
     if trivial:
         title = _METRIC_TITLES.get(report.metric, report.metric)
         lines.append(f"trivial: {title} of answering with {TRIVIAL_ANSWER}.")
-    if len(report.scored_languages) < len(report.results):
-        lines.append("n/a: no entity in the test set, so no F1; such a language is in no mean.")
+    if any(not each.is_defined for result in report.results.values() for each in result.scores.values()):
+        of = "" if len(report.scored_languages) < len(report.results) else " of it"
+        lines.append(f"n/a: no entity in the test set, so no F1; such a language is in no mean{of}.")
     if report.collapsed_languages:
         lines.append("! collapsed: accuracy clearly below the majority, or one label for nearly all.")
     return "\n".join(lines)

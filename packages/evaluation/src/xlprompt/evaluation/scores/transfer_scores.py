@@ -16,7 +16,7 @@ from xlprompt.data.languages import language as language_row
 from xlprompt.data.languages import resource_order
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.evaluation.answers.predictions import Labels
-from xlprompt.evaluation.scores.metrics import Score, has_main_metric, label_shares, score
+from xlprompt.evaluation.scores.metrics import Score, has_metric, label_shares, score
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,9 @@ def language_result(
     """
     shares = label_shares(task, gold, predicted)
     scores = score(task, gold, predicted, language=language)
-    if not has_main_metric(task, gold):
-        scores = {name: each if name == "accuracy" else Score(math.nan) for name, each in scores.items()}
+    scores = {
+        name: each if has_metric(task, name, gold) else Score(math.nan) for name, each in scores.items()
+    }
     return LanguageResult(
         language=language,
         examples=len(gold),
@@ -144,7 +145,7 @@ class TransferReport:
     @property
     def scored_languages(self) -> tuple[str, ...]:
         """The evaluated languages in which the main metric is defined; means are over no others."""
-        return tuple(code for code, result in self.results.items() if result.scores[self.metric].is_defined)
+        return self._scored(self.metric)
 
     @property
     def zero_shot_languages(self) -> tuple[str, ...]:
@@ -154,7 +155,7 @@ class TransferReport:
     @property
     def zero_shot_scored(self) -> tuple[str, ...]:
         """Those of them in which the main metric is defined."""
-        return tuple(code for code in self.scored_languages if code not in self.trained_languages)
+        return self._zero_shot(self.metric)
 
     @property
     def trained_languages(self) -> tuple[str, ...]:
@@ -181,21 +182,27 @@ class TransferReport:
         return sorted(self.results.values(), key=lambda result: resource_order(result.language))
 
     def mean(self, metric: str | None = None) -> Score:
-        """Plain mean over all scored languages, the training language included, as in XTREME."""
-        return self._mean(self.scored_languages, metric or self.metric)
+        """Plain mean over all scored languages, the training language included, as in XTREME.
+
+        Of a metric that is not defined in one of them it is over the others.
+        """
+        metric = metric or self.metric
+        return self._mean(self._scored(metric), metric)
 
     def mean_zero_shot(self, metric: str | None = None) -> Score | None:
         """Mean over the languages not trained on; None if there are none."""
-        return self._mean(self.zero_shot_scored, metric or self.metric) if self.zero_shot_scored else None
+        metric = metric or self.metric
+        languages = self._zero_shot(metric)
+        return self._mean(languages, metric) if languages else None
 
     def transfer_gap(self, metric: str | None = None) -> Score | None:
         """Training language's score minus the zero-shot mean, in percentage points; None without both."""
         metric = metric or self.metric
         zero_shot = self.mean_zero_shot(metric)
-        if zero_shot is None or self.train_language not in self.scored_languages:
+        if zero_shot is None or self.train_language not in self._scored(metric):
             return None
         trained = self.results[self.train_language].scores[metric]
-        weights = {self.train_language: 1.0, **_evenly(self.zero_shot_scored, -1.0)}
+        weights = {self.train_language: 1.0, **_evenly(self._zero_shot(metric), -1.0)}
         return Score(trained.value - zero_shot.value, self._stderr(weights, metric))
 
     def metrics(self) -> dict[str, float]:
@@ -234,6 +241,18 @@ class TransferReport:
             },
             "results": {code: result.to_dict() for code, result in self.results.items()},
         }
+
+    def _scored(self, metric: str) -> tuple[str, ...]:
+        """The languages in which both the main metric and this one are defined."""
+        return tuple(
+            code
+            for code, result in self.results.items()
+            if result.scores[self.metric].is_defined and result.scores[metric].is_defined
+        )
+
+    def _zero_shot(self, metric: str) -> tuple[str, ...]:
+        """Those of them that were not trained on."""
+        return tuple(code for code in self._scored(metric) if code not in self.trained_languages)
 
     def _summaries(self, metric: str) -> dict[str, Score | None]:
         return {

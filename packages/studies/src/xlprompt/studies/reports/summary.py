@@ -23,6 +23,7 @@ from xlprompt.evaluation.comparison.compared import Comparison
 from xlprompt.evaluation.comparison.other_methods import OtherMethods, method_results
 from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.verdicts import Verdict
+from xlprompt.evaluation.scores.metrics import metric_title
 from xlprompt.studies.reports.figures import heat_map
 from xlprompt.studies.reports.findings import StudyFindings
 from xlprompt.studies.reports.methods_section import SHARE_TITLE, share_figure
@@ -152,11 +153,13 @@ def _links(
 
 
 def _metrics(comparison: Comparison) -> str:
-    by_f1 = [name for name, task in comparison.tasks.items() if task.metric == "f1"]
-    if not by_f1:
-        return "accuracy"
-    entity = f"entity F1 for {', '.join(by_f1)}"
-    return entity if len(by_f1) == len(comparison.tasks) else f"accuracy, {entity}"
+    """What the scores are: the tasks of each metric, but for those of accuracy where there are others."""
+    tasks: dict[str, list[str]] = {"accuracy": []}
+    for name, task in comparison.tasks.items():
+        tasks.setdefault(metric_title(name, task.metric), []).append(name)
+    by_accuracy = tasks.pop("accuracy")
+    others = [f"{title} for {', '.join(names)}" for title, names in tasks.items()]
+    return ", ".join((["accuracy"] if by_accuracy else []) + others)
 
 
 def _scores(comparison: Comparison) -> str:

@@ -56,7 +56,7 @@ def measure_alignments(
             )
             return ()
         measured.append(alignment)
-    if checkpoint and measured and (stored is None or stored.texts.keys() != measured[-1].texts.keys()):
+    if checkpoint and measured and (stored is None or stored.texts != measured[-1].texts):
         _keep(checkpoint, measured[-1], console)
     return tuple(measured)
 

@@ -82,6 +82,11 @@ class Kind(Protocol):
         ...
 
     @property
+    def metric_titles(self) -> Mapping[str, str]:
+        """What metrics are called for people, those that are called otherwise than in `Task.metrics`."""
+        ...
+
+    @property
     def json_type(self) -> Any:
         """What an example's answers are in JSON, with names for numbers."""
         ...

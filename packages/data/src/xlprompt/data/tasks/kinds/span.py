@@ -33,6 +33,8 @@ _METRICS: Mapping[str, Callable[[str, Sequence[str], str], float]] = {
     "squad_exact_match": partial(exact_match, rules="squad"),
 }
 
+_METRIC_TITLES: Mapping[str, str] = {"f1": "token F1", "exact_match": "exact match"}
+
 
 @dataclass(frozen=True)
 class Span(RunningTexts):
@@ -46,6 +48,7 @@ class Span(RunningTexts):
     name = "span"
     hub_task = "question-answering"
     read_at = "every token of the context"
+    metric_titles = _METRIC_TITLES
     json_type = list[str]
     labeled = False
     compares_readouts = True

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class Tagging(OneLabelAReadout):
     hub_task = "token-classification"
     read_at = "one subtoken of each word"
     by_word = True
+    metric_titles: ClassVar[Mapping[str, str]] = {"f1": "entity F1"}
     json_type = list[str]
 
     def features(self, task: Task) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.tasks.kinds.kind import Answers, Counts, Example, Shown
@@ -39,6 +39,7 @@ class RunningTexts:
     """The part of a kind whose examples are running texts, with metrics that say something of each."""
 
     by_word = False
+    metric_titles: ClassVar[Mapping[str, str]] = {}
 
     def typed(self, task: Task, texts: Sequence[str]) -> list[tuple[Any, ...]]:
         """The texts of one example; of a task with one text, any number of them."""
