@@ -122,6 +122,15 @@ def test_time_and_flops_grow_with_the_steps(tiny_xglm, clock):
 
 
 @pytest.mark.integration
+def test_processes_share_steps_and_scores_and_do_the_work_of_all_rows(tiny_xglm, clock):
+    model = task_model(tiny_xglm, finetune=False)
+    alone, shared = estimated(model), estimated(model, replace(WORKLOAD, processes=4))  # 4 rows each
+    assert shared.train_seconds == alone.train_seconds
+    assert shared.development_seconds == pytest.approx(alone.development_seconds / 4)
+    assert shared.flops == 4 * alone.flops
+
+
+@pytest.mark.integration
 def test_padding_costs_time_and_is_no_useful_work(tiny_xglm, clock):
     model = task_model(tiny_xglm, finetune=False)
     full = estimated(model)

@@ -13,7 +13,7 @@ from small import WORDS, tiny_recipe, write_lines
 from xlprompt.data import TASKS
 from xlprompt.data.encoding.encode import encode
 from xlprompt.data.sources import open_source
-from xlprompt.data.sources.unlabeled import read_rows
+from xlprompt.data.sources.unlabeled import read_rows, typed_rows
 from xlprompt.evaluation import load_predictions, main_metric
 from xlprompt.models import TRAINED_METHODS, load_tokenizer
 from xlprompt.studies.grid.ledger import Ledger
@@ -81,6 +81,7 @@ def test_every_method_trains_and_scores(task: str, method: str, tiny_xglm: Path,
     metrics = ledger.get(run_id).metrics
     assert curve.keys() == {1, 2}
     assert curve[2] == pytest.approx(metrics[f"test/{metric}/de"])
+    assert ledger.get(run_id).params["curve_rows"] == str(SIZES["test"])  # where 100 were asked for
     assert metrics["curve/entropy/de"] == pytest.approx(metrics["answers/entropy/de"], rel=1e-5)
 
 
@@ -138,6 +139,13 @@ def test_new_text_gets_the_answers_that_were_scored(
     for each in predicted.rows:
         (answer,) = each.answers
         assert 0 < answer.probability <= 1
+
+
+def test_a_question_that_was_cut_is_known_where_its_row_is_short(trained: dict[str, RunResult], store: Path):
+    checkpoint, _ = find_checkpoint(trained["xquad"].run_id, store)
+    texts = [("the man reads", "man " * 40), ("the man reads", "man"), ("man " * 90, "man")]
+    rows = [row for each in texts for row in typed_rows(TASKS["xquad"], each)]
+    assert [each.cut for each in predict(checkpoint, rows).rows] == [True, False, False]
 
 
 @pytest.mark.parametrize("task", KINDS)

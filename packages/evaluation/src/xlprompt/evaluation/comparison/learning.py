@@ -24,7 +24,7 @@ class LanguageCurves:
     Attributes:
         steps: Rising.
         scores: Language codes to scores in percent, one a step.
-        examples: Test examples of a language's sample, at most.
+        examples: Test examples of a language's sample; of the smallest, where they differ.
     """
 
     steps: tuple[int, ...]

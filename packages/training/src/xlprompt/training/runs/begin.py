@@ -14,7 +14,7 @@ import yaml
 from xlprompt.training.recipes.recipe import flatten, recipe_to_dict
 from xlprompt.training.runs.opened import TrainingRun
 from xlprompt.training.store.interrupted import LATEST, find_interrupted, remove_leftovers, states_folder
-from xlprompt.training.store.labels import run_name, run_params, run_tags
+from xlprompt.training.store.labels import CURVE_ROWS, run_name, run_params, run_tags
 from xlprompt.training.store.metric_names import HEADLINE
 from xlprompt.training.store.tracker import log_text
 from xlprompt.training.store.training_state import Identity, Snapshot, TrainingStates
@@ -93,6 +93,7 @@ def begin(
                 "backbone_fingerprint": run.model.backbone.fingerprint,
                 "data_fingerprint.train": run.train.fingerprint,
                 "data_fingerprint.validation": run.development.fingerprint,
+                **_curve_rows(run),
             },
             tags={**run_tags(recipe, run.environment), "job": "train", **tags()},
             parent_run_id=parent_run_id,
@@ -108,6 +109,12 @@ def begin(
         states.folder = states.folder.rename(folder)
     states.identity = replace(start.identity, run_id=run_id)
     return states
+
+
+def _curve_rows(run: TrainingRun) -> dict[str, int]:
+    """How many rows the smallest of the languages' samples has; nothing of a run without a curve."""
+    rows = [sample.encoded.num_examples for sample in run.curve]
+    return {CURVE_ROWS: min(rows)} if rows else {}
 
 
 def _states_to_go_on_from(run: TrainingRun, identity: Identity, resume: str | None) -> TrainingStates | None:

@@ -40,7 +40,7 @@ class Workload:
 
     Attributes:
         steps: Optimizer steps.
-        batch_size: Rows a step.
+        batch_size: Rows that a process reads in a step.
         lengths: Tokens of each training row.
         development_lengths: Tokens of each row that a development score reads.
         evaluations: How often the development set will be scored.
@@ -49,6 +49,7 @@ class Workload:
         read_lengths: Tokens of what is read for all of `lengths`, where rows that begin alike are read as
             one; None where each is read by itself.
         readouts: Read-outs of a training row, on average.
+        processes: How many share each step and each score.
     """
 
     steps: int
@@ -60,6 +61,7 @@ class Workload:
     once: ReadOnce = ReadOnce()
     read_lengths: Collection[int] | None = None
     readouts: float = 1.0
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class CostEstimate:
         development_seconds: All evaluations on the development set.
         peak_memory_bytes: Of the device, or of this process where the device is the CPU.
         activation_bytes: The part of it that a micro-batch's passes take.
-        flops: Model FLOPs of all steps; see `xlprompt.models.accounting.flops`.
+        flops: Model FLOPs of all steps, of all processes together; see `xlprompt.models.accounting.flops`.
         forward_seconds_per_token: A forward pass without gradients, for scaling to test sets.
     """
 
@@ -141,6 +143,7 @@ def estimate(
     mean_length = sum(map(int, workload.lengths)) / len(workload.lengths)
     real = sum(one.num_tokens for one in micro_batches) / sum(one.input_ids.numel() for one in micro_batches)
     rows = len(workload.lengths) if workload.once.train else workload.steps * workload.batch_size
+    rows_of_all = rows if workload.once.train else rows * workload.processes
     evaluations = 1 if workload.once.development else workload.evaluations
     fused = updates_at_once(model)
     params = sum(parameter.numel() for parameter in trained)
@@ -157,7 +160,10 @@ def estimate(
         train_seconds=pass_seconds / tokens * rows * mean_length / real
         + workload.steps * update_seconds
         + unlabelled_seconds,
-        development_seconds=forward_rate * sum(map(int, workload.development_lengths)) * evaluations,
+        development_seconds=forward_rate
+        * sum(map(int, workload.development_lengths))
+        / workload.processes
+        * evaluations,
         peak_memory_bytes=memory.before
         + workload.once.bytes
         + state.gradients
@@ -165,7 +171,7 @@ def estimate(
         + max(activations, _update_bytes(trained, device, fused=fused)),
         activation_bytes=activations,
         flops=training_flops(
-            model, workload.lengths, rows, readouts=workload.readouts, read=workload.read_lengths
+            model, workload.lengths, rows_of_all, readouts=workload.readouts, read=workload.read_lengths
         )
         + unlabelled,
         forward_seconds_per_token=forward_rate,

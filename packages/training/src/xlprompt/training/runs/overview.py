@@ -72,6 +72,7 @@ def tell_cost(run: TrainingRun) -> ToldCost:
         once=once,
         read_lengths=read,
         readouts=(readouts := run.train.encoded.num_readouts / len(lengths)),
+        processes=processes.size,
     )
     state = run.engine.memory(run.budget, recipe.precision, processes.size)
     with out_of_memory_explained(), waiting(run.console, "Measuring a step for the estimate"):
@@ -81,7 +82,7 @@ def tell_cost(run: TrainingRun) -> ToldCost:
     flops = one_epoch / len(lengths) * schedule.batch_size * rows_a_sequence
     flops += unlabelled_flops(run.model, aligned.reads(), steps=1, readouts=readouts) if aligned else 0
     tokens = sum(int(_read_in_scoring(run, sample.encoded).sum()) for sample in run.curve)
-    a_point = expected.forward_seconds_per_token * tokens
+    a_point = expected.forward_seconds_per_token * tokens / processes.size
     show_table(run.console, plan_table(run, expected, once, a_point))
     if once.train:
         return ToldCost(expected, peak, 0.0, one_epoch)

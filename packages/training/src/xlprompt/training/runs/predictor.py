@@ -208,11 +208,16 @@ class Predictor:
         return encoded
 
     def _cut_rows(self, dataset: Dataset, code: str, encoded: Encoded) -> set[int]:
-        """Which rows were cut: of those as long as a row may be, the ones that alone are cut, too."""
+        """Which rows were cut: the ones that alone are cut, too.
+
+        Where an example is one row, only those as long as a row may be are asked. A question is cut to half
+        of that, however short its context is.
+        """
         if not encoded.truncated:
             return set()
-        full = {int(each) for each in encoded.examples[encoded.lengths == self.recipe.encoding.max_length]}
-        return {each for each in full if self.encode(dataset.select([each]), code).truncated}
+        whole = encoded.lengths == self.recipe.encoding.max_length
+        asked = range(len(dataset)) if self.task.kind.compares_readouts else set(encoded.examples[whole])
+        return {int(each) for each in asked if self.encode(dataset.select([each]), code).truncated}
 
 
 def stands_beside_others(checkpoint: Checkpoint) -> bool:
