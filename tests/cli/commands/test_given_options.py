@@ -127,7 +127,15 @@ def test_what_a_training_would_pass_over_is_refused(xlprompt, recipe_file, tmp_p
             "Leave --device out",
         ),
         (
-            ("study", "experiments/mini/study.yaml", "--methods", "head", "--engine", "deepspeed", "--dry-run"),
+            (
+                "study",
+                "experiments/mini/study.yaml",
+                "--methods",
+                "head",
+                "--engine",
+                "deepspeed",
+                "--dry-run",
+            ),
             "no method here is finetune",
         ),
         (("study", "experiments/mini/study.yaml", "--address", "auto", "--dry-run"), "with --executor ray"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from architectures import make_architecture
 from peft import (
     IA3Config,
     LoraConfig,
@@ -130,7 +131,9 @@ def logits_of(model: TaskModel, states: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat([model.head(each)[0] for each in states])
 
 
-def assert_peft_computes_the_same(base: Path | str, method: Method, folder: Path) -> None:
+def assert_peft_computes_the_same(
+    base: Path | str, method: Method, folder: Path, *, tolerance: float = TOLERANCE
+) -> None:
     model, folder = exported(base, method, folder)
     rows = probe_rows(
         load_tokenizer(str(base)), vocabulary=model.backbone.vocab_size, longest=in_sight(model)
@@ -138,7 +141,7 @@ def assert_peft_computes_the_same(base: Path | str, method: Method, folder: Path
     theirs = states_of_peft(load_by_peft(plain_base(str(base)), folder), rows)
     ours = states_here(model.backbone, model.prompts, rows)
     expected = logits_of(model, theirs)
-    torch.testing.assert_close(logits_of(model, ours), expected, atol=TOLERANCE, rtol=TOLERANCE)
+    torch.testing.assert_close(logits_of(model, ours), expected, atol=tolerance, rtol=tolerance)
     plain = states_of_peft(plain_base(str(base)), rows)
     assert (logits_of(model, plain) - expected).abs().max() > 1e-3  # it has an effect to be equal in
 
@@ -161,12 +164,25 @@ def test_so_does_one_of_the_bundled_model(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", EXPORTED)
 def test_what_was_exported_comes_back_bit_for_bit(tiny_llama: Path, name: str, tmp_path: Path) -> None:
     model, folder = exported(tiny_llama, EXPORTED[name], tmp_path)
-    back = take_over(read_peft_folder(folder), plain_base(str(tiny_llama)), model.backbone.shape)
+    assert_comes_back(model, tiny_llama, folder)
+
+
+def assert_comes_back(model: TaskModel, base: Path, folder: Path) -> None:
+    back = take_over(read_peft_folder(folder), plain_base(str(base)), model.backbone.shape)
     state = {key: value for key, value in model.trainable_state().items() if not key.startswith("head.")}
     assert back.state.keys() == state.keys()
     assert all(torch.equal(back.state[key], state[key]) for key in state)
     if not isinstance(model.method, PromptSettings):  # whose start PEFT does not keep
         assert back.method == model.method
+
+
+@pytest.mark.parametrize("name", ["lora", "ia3"])
+@pytest.mark.parametrize("family", ["GPT-2", "GPT-NeoX", "Phi 3"])
+def test_other_projections_leave_and_come_back_too(family: str, name: str, tmp_path: Path) -> None:
+    """Matrices that make queries, keys and values at once, GPT-2's transposed ones, and two of one name."""
+    base, folder = make_architecture(family, tmp_path / "base"), tmp_path / "adapter"
+    assert_peft_computes_the_same(base, EXPORTED[name], folder, tolerance=1e-5)  # enlarged weights
+    assert_comes_back(task_model(base, EXPORTED[name]), base, folder)
 
 
 def taken_over(base: Path, folder: Path) -> tuple[TakenOver, TaskModel]:

@@ -132,7 +132,6 @@ def _label(axes: Axes, report: TransferReport, results: Sequence[LanguageResult]
     axes.set_xticks(range(0, 101, 20))
     axes.tick_params(axis="x", labelsize=11)
     axes.tick_params(axis="y", length=0)
-    labeled = any(result.top_predicted for result in results)
     axes.set_xlabel(f"{metric_title(report.task, report.metric)} (%), ± 1 standard error", fontsize=11)
     axes.set_title(f"{report.task}, {report.split}, trained on {report.trained_on}", fontsize=13)
     axes.spines["left"].set_visible(False)

@@ -48,6 +48,12 @@ def is_transposed(layer: nn.Module) -> bool:
     return not isinstance(layer, nn.Linear)
 
 
+def sizes_of(layer: nn.Linear | Conv1D) -> tuple[int, int]:
+    """Outputs and inputs of a linear layer."""
+    first, second = layer.weight.shape
+    return (second, first) if is_transposed(layer) else (first, second)
+
+
 def linear_layers(model: nn.Module) -> dict[str, nn.Linear | Conv1D]:
     """The backbone's own linear layers by path; of one that PEFT has wrapped, the path it had before."""
     return {
@@ -110,6 +116,14 @@ def leads_back(model: nn.Module) -> str:
         f"{type(model).__name__} has no linear layer called {', '.join(_LEADS_BACK[:-1])} or "
         f"{_LEADS_BACK[-1]}, where this method goes; take another backbone or another method"
     )
+
+
+def own_name(path: str) -> str:
+    """The name by which a method looks for a layer: that of what leads back, or else the last part.
+
+    GPT-2's `mlp.c_proj` leads back, and its `attn.c_proj` does not.
+    """
+    return next((name for name in _LEADS_BACK if is_called(path, name)), last_part(path))
 
 
 def last_part(path: str) -> str:

@@ -5,7 +5,7 @@ only or of several ranks are filled up with zeros, which change nothing.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,14 @@ from xlprompt.models.errors import ModelError
 from xlprompt.models.methods.ia3 import Ia3Settings
 from xlprompt.models.methods.lora import LoraSettings
 from xlprompt.models.methods.method import Method
-from xlprompt.models.methods.projections import last_part, leads_back, linear_layers
+from xlprompt.models.methods.projections import (
+    attention_inputs,
+    is_called,
+    last_part,
+    leads_back,
+    linear_layers,
+    sizes_of,
+)
 from xlprompt.models.methods.prompt import PromptSettings
 from xlprompt.models.peft_folders.applied import load_by_peft
 from xlprompt.models.peft_folders.reading import MERGE, PeftFolder
@@ -64,15 +71,17 @@ def take_over(found: PeftFolder, base: PreTrainedModel, shape: PromptShape) -> T
     if prompt is not None:
         method, state = _prompt(found, prompt, shape)
         return TakenOver(method, state, _loaded(found, base, {}, {PROMPT_TENSOR: prompt}))
-    sizes = {path: (one.out_features, one.in_features) for path, one in linear_layers(base).items()}
+    sizes = {path: sizes_of(one) for path, one in linear_layers(base).items()}
     places = _places(found, sizes)
     if found.kind == "IA3":
-        method, state = _ia3(found, places, sizes, leads_back(base))
+        inputs, back = attention_inputs(base, ("k_proj", "v_proj")), leads_back(base)
+        method, state = _ia3(found, places, sizes, inputs, back)
+    query_value = _query_value(base)
     tensors = {f"{THEIRS}{places[path]}.{name}": value for (path, name), value in found.tensors.items()}
     model = _loaded(found, base, places, tensors)
     if found.kind == "LORA":
         layers = {path: model.base_model.get_submodule(f"model.{path}") for path in places.values()}
-        method, state = _lora(found, layers, sizes)
+        method, state = _lora(found, layers, sizes, query_value)
     return TakenOver(method, state, model)
 
 
@@ -148,7 +157,17 @@ def _prompt(found: PeftFolder, prompt: Tensor, shape: PromptShape) -> tuple[Meth
     return _settings(PromptSettings, found, scheme="layers", length=slots), state
 
 
-def _lora(found: PeftFolder, layers: Mapping[str, Any], sizes: Sizes) -> tuple[Method, dict[str, Tensor]]:
+def _query_value(base: PreTrainedModel) -> set[str]:
+    """What LoRA's `query_value` changes in this base; nothing where it would be refused."""
+    try:
+        return set(attention_inputs(base, ("q_proj", "v_proj")))
+    except ModelError:
+        return set()
+
+
+def _lora(
+    found: PeftFolder, layers: Mapping[str, Any], sizes: Sizes, query_value: set[str]
+) -> tuple[Method, dict[str, Tensor]]:
     names = {last_part(path) for path in layers}
     chosen = [path for path in sizes if last_part(path) in names]
     ranks = {path: layer.r[ADAPTER] for path, layer in layers.items()}
@@ -156,7 +175,7 @@ def _lora(found: PeftFolder, layers: Mapping[str, Any], sizes: Sizes) -> tuple[M
     rank, alpha = max(ranks.values()), found.config.lora_alpha
     is_plain = isinstance(alpha, int) and alpha > 0 and set(scales.values()) == {alpha / rank}
     every = {last_part(path) for path in sizes}
-    targets = "query_value" if names == {"q_proj", "v_proj"} else "all" if names == every else sorted(names)
+    targets = "query_value" if names == query_value else "all" if names == every else sorted(names)
     dropout = found.config.lora_dropout
     method = _settings(
         LoraSettings, found, rank=rank, alpha=alpha if is_plain else rank, dropout=dropout, targets=targets
@@ -175,20 +194,24 @@ def _lora(found: PeftFolder, layers: Mapping[str, Any], sizes: Sizes) -> tuple[M
 
 
 def _ia3(
-    found: PeftFolder, places: Mapping[str, str], sizes: Sizes, back: str
+    found: PeftFolder, places: Mapping[str, str], sizes: Sizes, inputs: Sequence[str], back: str
 ) -> tuple[Method, dict[str, Tensor]]:
-    names = {last_part(path) for path in places.values()}
-    if others := sorted(names - {"k_proj", "v_proj", back}):
+    """Scales of attention's `inputs` and of what goes into `back`, as `Ia3Settings` has them."""
+    feed_forward = any(is_called(path, back) for path in places.values())
+    names = [*inputs, *([back] if feed_forward else [])]
+    others = {last_part(path) for path in places.values() if not any(is_called(path, name) for name in names)}
+    if others:
         raise ModelError(
-            f"{found.folder}: (IA)3 scales {', '.join(others)}; here it scales k_proj, v_proj and what goes "
-            f"into {back}. {MERGE}"
+            f"{found.folder}: (IA)3 scales {', '.join(sorted(others))}; here it scales "
+            f"{', '.join(inputs)} and what goes into {back}. {MERGE}"
         )
     scaled = {places[path]: value for (path, _), value in found.tensors.items()}
     state: dict[str, Tensor] = {}
-    for path, (outputs, inputs) in sizes.items():
-        if last_part(path) not in {"k_proj", "v_proj", *(names & {back})}:
+    for path, (outputs, width) in sizes.items():
+        name = next((name for name in names if is_called(path, name)), None)
+        if name is None:
             continue
-        size = (1, inputs) if last_part(path) == back else (outputs, 1)
+        size = (1, width) if name == back else (outputs, 1)
         value = scaled.get(path, torch.ones(size))
         if tuple(value.shape) != size:
             raise ModelError(
@@ -196,7 +219,7 @@ def _ia3(
                 f"{MERGE}"
             )
         state[f"{OURS}{path}.ia3_l.{ADAPTER}"] = value
-    return _settings(Ia3Settings, found, feed_forward=back in names), state
+    return _settings(Ia3Settings, found, feed_forward=feed_forward), state
 
 
 def _settings(kind: type[AnyMethod], found: PeftFolder, **values: Any) -> AnyMethod:

@@ -14,7 +14,7 @@ from xlprompt.models.errors import ModelError
 from xlprompt.models.methods.ia3 import Ia3Settings
 from xlprompt.models.methods.lora import LoraSettings
 from xlprompt.models.methods.method import Method
-from xlprompt.models.methods.projections import last_part
+from xlprompt.models.methods.projections import own_name
 from xlprompt.models.methods.prompt import PromptSettings
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _lora(method: LoraSettings, state: Mapping[str, Tensor], options: dict[str, 
     from peft import LoraConfig
 
     tensors = _renamed(state)
-    targets = {last_part(name.partition(".lora_")[0]) for name in tensors}
+    targets = {own_name(name.partition(".lora_")[0]) for name in tensors}
     config = LoraConfig(
         r=method.rank,
         lora_alpha=method.alpha,
@@ -118,7 +118,7 @@ def _ia3(method: Ia3Settings, state: Mapping[str, Tensor], options: dict[str, An
 
     tensors = _renamed(state)
     # A scale of what goes into a layer is a row, one of what comes out a column.
-    rows = {last_part(name.removesuffix(".ia3_l")): scale.shape[0] == 1 for name, scale in tensors.items()}
+    rows = {own_name(name.removesuffix(".ia3_l")): scale.shape[0] == 1 for name, scale in tensors.items()}
     config = IA3Config(
         target_modules=sorted(rows),
         feedforward_modules=sorted(name for name, is_row in rows.items() if is_row),
