@@ -3,7 +3,8 @@
 The same runs answer the same examples at each share. A slope is that of the least-squares line through the
 scores, in points for a share from 0 to 1. It is a weighted sum of scores, so its interval comes about as that
 of any figure (evaluation/comparison/statistics.py): seeds and examples are uncertain, the words that were cut
-are drawn anew with each seed. A line is a summary; the scores at each share are given beside it.
+are drawn anew with each seed (not where each share is trained anew: there `encoding.granularity.seed` is one
+for all, and their draw is left out). A line is a summary; the scores at each share are given beside it.
 """
 
 from __future__ import annotations
