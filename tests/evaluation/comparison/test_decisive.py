@@ -8,7 +8,7 @@ from xlprompt.evaluation import compare, judge
 from xlprompt.evaluation.comparison.correlation import RankTest, rank_correlation
 from xlprompt.evaluation.comparison.decisive import MOST_SEEDS, what_decides
 from xlprompt.evaluation.comparison.simulated import SeenStudy
-from xlprompt.evaluation.comparison.statistics import Estimate
+from xlprompt.evaluation.comparison.statistics import Estimate, joined
 from xlprompt.evaluation.comparison.verdicts import GranularityEffect
 
 SHARES = {"xnli": 0.1312}
@@ -98,6 +98,26 @@ def test_an_effect_at_the_rule_is_decided_by_no_number_of_seeds():
     first = needs(comparison, margin=at_the_rule)[0]
     assert first.seeds is None
     assert first.brief in ("more seeds alone would not decide it", f"not within {MOST_SEEDS} seeds")
+
+
+@pytest.mark.parametrize(
+    ("languages", "also"), [(("en",), ()), (("en", "de", "sw"), ("de", "sw"))], ids=["English", "all"]
+)
+def test_where_every_language_was_trained_on_more_of_them_are_not_asked_for(languages, also):
+    runs = make_runs(2.0, languages=languages, examples=300, deviation=0.5)
+    comparison = compare(runs, samples=100, also_trained_on=also)
+    found = what_decides(comparison, judge(comparison, trainable_percent=SHARES), simulations=10)
+    assert [each.brief for each in found[2:]] == ["needs other languages"] * 2
+
+
+def test_seeds_that_make_the_experiment_sure_decide_the_fourth_claim(noisy):
+    """The sweep's own seeds leave its slope open, and many more would not."""
+    slope = joined(-1.5, [4.0], [3], 0.05, 10**6)
+    experiment = GranularityEffect(slope, {"xnli": ("de", "es")}, (0.0, 1.0), 3, "both")
+    fertility = {code: 1.0 + 0.13 * (7 * place % len(XNLI)) for place, code in enumerate(XNLI)}
+    found = needs(noisy, fertility=fertility, granularity=experiment)[3]
+    assert 10 <= found.seeds <= MOST_SEEDS
+    assert found.likely == "not supported"
 
 
 def test_what_test_examples_leave_open_no_number_of_seeds_decides():

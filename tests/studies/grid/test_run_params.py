@@ -15,14 +15,14 @@ class History:
 
 
 @pytest.mark.parametrize(
-    ("params", "rows"),
+    ("params", "metrics", "rows"),
     [
-        ({"curve_rows": "40", "evaluation.curve_examples": "100"}, 40),
-        ({"evaluation.curve_examples": "100", "data.limit": "null", "data.test_limit": "null"}, 100),
-        ({"evaluation.curve_examples": "100", "data.limit": "50", "data.test_limit": "60"}, 50),
-        ({}, 1),
+        ({"evaluation.curve_examples": "100"}, {"curve_rows": 40.0}, 40),
+        ({"evaluation.curve_examples": "100", "data.limit": "null", "data.test_limit": "null"}, {}, 100),
+        ({"evaluation.curve_examples": "100", "data.limit": "50", "data.test_limit": "60"}, {}, 50),
+        ({}, {}, 1),
     ],
 )
-def test_a_curve_has_the_rows_that_were_there_and_not_those_that_were_asked_for(params, rows):
-    run = CellRun("a", "FINISHED", 0, params, {}, {"curve/accuracy/de": 50.0}, None)
+def test_a_curve_has_the_rows_that_were_there_and_not_those_that_were_asked_for(params, metrics, rows):
+    run = CellRun("a", "FINISHED", 0, params, {}, {"curve/accuracy/de": 50.0, **metrics}, None)
     assert language_curves(History(), run, "accuracy").examples == rows

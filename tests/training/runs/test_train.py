@@ -239,8 +239,8 @@ def test_the_same_recipe_gives_the_same_scores_again_with_a_curve_over_languages
     assert "5 test examples of each language every 3 steps, at 4 in all" in text_of(console)
     run = client.get_run(again.run_id).data
     assert "cost/seconds/curve" in run.metrics
-    assert run.params["curve_rows"] == "5"
-    assert "curve_rows" not in client.get_run(result.run_id).data.params
+    assert run.metrics["curve_rows"] == 5
+    assert "curve_rows" not in client.get_run(result.run_id).data.metrics
 
 
 def test_words_are_tagged_with_another_kind_of_backbone(tiny_gemma, data, store, console):

@@ -103,6 +103,11 @@ _ONE_SEED = Need(
     "are the least that decides anything.",
 )
 
+_NO_OTHER_LANGUAGE = Need(
+    *(None, None, None, None, "needs other languages"),
+    "No number of seeds would decide it, as every language that was scored was trained on, too.",
+)
+
 
 @dataclass(frozen=True)
 class _Found:
@@ -130,6 +135,8 @@ class _Search:
 
     def need(self, claim: str) -> Need:
         """What would decide one claim, which is a field of Rulings."""
+        if claim != "first" and not self._seen.languages:
+            return _NO_OTHER_LANGUAGE
         now = self._seen.seeds
         limit = getattr(self._seen.judged(self._seen.scores, endless=True, first=self._first), claim)
         seeds = None

@@ -163,6 +163,8 @@ class SeenStudy:
         of_cut = _with_fertility(cut, tuple(self._fertility[code] for code in cut))
         fewest = min(len(part) for both in scores.values() for part in both)
         slope = self._slope if rng is None else self._slope_with(fewest, rng)
+        if endless:
+            slope = self._slope_of_examples()
         fourth = tokenization_ruling(third, slope, *of_cut.of([effects[code] for code in cut]), self._margin)
         on_par = self._on_par(parts, means, skilled) if first else "undecided"
         return Rulings(on_par, third, fourth)
@@ -254,6 +256,13 @@ class SeenStudy:
         df = (slope.seed_df or 1.0) * (seeds - 1) / (had - 1)
         common = max(0.0, slope.stderr**2 - of_seeds)
         return joined(float(value), [of_seeds * had / seeds], [df + 1], common, _MANY)
+
+    def _slope_of_examples(self) -> Estimate | None:
+        """What the experiment gave, as if its seeds were endlessly many."""
+        slope = self._slope
+        if slope is None or slope.seed_stderr is None or slope.stderr is None:
+            return slope
+        return joined(slope.value, [0.0], [np.inf], max(0.0, slope.stderr**2 - slope.seed_stderr**2), _MANY)
 
 
 _MANY = 10**6  # examples, where their number makes no difference

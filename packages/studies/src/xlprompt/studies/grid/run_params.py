@@ -10,8 +10,7 @@ from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import CellRun, Ledger
 from xlprompt.training.recipes.recipe import Recipe
-from xlprompt.training.store.labels import CURVE_ROWS
-from xlprompt.training.store.metric_names import MEAN_ZERO_SHOT, curve_score
+from xlprompt.training.store.metric_names import CURVE_ROWS, MEAN_ZERO_SHOT, curve_score
 
 
 def trained_on(run: CellRun) -> tuple[str, ...]:
@@ -68,8 +67,8 @@ def language_curves(ledger: Ledger, run: CellRun, metric: str) -> LanguageCurves
 
 def _rows_of_curve(run: CellRun) -> int:
     """The rows of a language's sample: the smallest one's, or of runs that do not tell at most so many."""
-    if CURVE_ROWS in run.params:
-        return int(run.params[CURVE_ROWS])
+    if CURVE_ROWS in run.metrics:
+        return int(run.metrics[CURVE_ROWS])
     keys = ("evaluation.curve_examples", "data.limit", "data.test_limit")
     limits = [json.loads(run.params.get(key, "null")) for key in keys]
     return min((limit for limit in limits if limit is not None), default=1)

@@ -14,8 +14,8 @@ import yaml
 from xlprompt.training.recipes.recipe import flatten, recipe_to_dict
 from xlprompt.training.runs.opened import TrainingRun
 from xlprompt.training.store.interrupted import LATEST, find_interrupted, remove_leftovers, states_folder
-from xlprompt.training.store.labels import CURVE_ROWS, run_name, run_params, run_tags
-from xlprompt.training.store.metric_names import HEADLINE
+from xlprompt.training.store.labels import run_name, run_params, run_tags
+from xlprompt.training.store.metric_names import CURVE_ROWS, HEADLINE
 from xlprompt.training.store.tracker import log_text
 from xlprompt.training.store.training_state import Identity, Snapshot, TrainingStates
 
@@ -93,14 +93,13 @@ def begin(
                 "backbone_fingerprint": run.model.backbone.fingerprint,
                 "data_fingerprint.train": run.train.fingerprint,
                 "data_fingerprint.validation": run.development.fingerprint,
-                **_curve_rows(run),
             },
             tags={**run_tags(recipe, run.environment), "job": "train", **tags()},
             parent_run_id=parent_run_id,
         )
         _log_inputs_and_setting(run)
         # MLflow lists metrics as they were first logged, so the scores to come take the first places.
-        tracker.log_metrics(dict.fromkeys(HEADLINE, nan) | dict(expected))
+        tracker.log_metrics(dict.fromkeys(HEADLINE, nan) | dict(expected) | _curve_rows(run))
     if run_id is None or not run.setup.processes.is_first:
         return None
     folder = states_folder(run.store, run_name(recipe), run_id)
@@ -111,7 +110,7 @@ def begin(
     return states
 
 
-def _curve_rows(run: TrainingRun) -> dict[str, int]:
+def _curve_rows(run: TrainingRun) -> dict[str, float]:
     """How many rows the smallest of the languages' samples has; nothing of a run without a curve."""
     rows = [sample.encoded.num_examples for sample in run.curve]
     return {CURVE_ROWS: min(rows)} if rows else {}

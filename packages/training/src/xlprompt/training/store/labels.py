@@ -20,9 +20,6 @@ PARENT_TAG = "mlflow.parentRunId"
 VARIANT_TAG = "variant"
 """Of the run over seeds that no study but an ablation has asked for, how the ablation calls it."""
 
-CURVE_ROWS = "curve_rows"
-"""Parameter of runs that score samples of every language as they train: the rows of the smallest sample."""
-
 TASK_DEFINITION_TAG = "task_definition"
 """Of runs of the user's own tasks, what the task is: a report needs no folder."""
 

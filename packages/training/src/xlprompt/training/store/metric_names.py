@@ -21,6 +21,9 @@ VALIDATION_LOSS = "validation/loss"
 CURVE = "curve/"
 """Of a sample of every language, by step: `curve/<metric>/<language>`, and `curve/entropy/<language>`."""
 
+CURVE_ROWS = "curve_rows"
+"""How many rows the smallest of these samples has."""
+
 ENTROPY = "answers/entropy/"
 """By language, in nats: how unsure the test set's answers are; it needs no labels."""
 

@@ -27,7 +27,7 @@ def find_cells(
     """All settings of each task and method, by model.
 
     Of runs that differ in more than seed, sentences and layer those with the most settings count. A setting
-    counts that all seeds have.
+    counts that all seeds have, and a cell that was scored in other languages than it was trained on.
 
     Args:
         ledger: Of the store.
@@ -48,8 +48,9 @@ def find_cells(
         kept = [(_files(ledger, runs, seeds[task, model, method]), runs) for runs in of_cell.values()]
         files, runs = max(kept, key=lambda each: len(each[0].settings), default=(_Files({}, {}), []))
         if files.settings:
-            trained = train_languages_of(runs)
-            found.setdefault(model, []).append(_cell(task, method, trained, files))
+            cell = _cell(task, method, train_languages_of(runs), files)
+            if cell.languages:  # a run that was scored where it was trained alone has nothing to align
+                found.setdefault(model, []).append(cell)
     return found
 
 
