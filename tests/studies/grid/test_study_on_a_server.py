@@ -16,6 +16,7 @@ from studies import write_study
 
 from xlprompt.studies.grid.ledger import Ledger
 from xlprompt.studies.grid.study import run_study
+from xlprompt.training.exchange.run_facts import facts_of_model
 from xlprompt.training.store.find import find_checkpoint
 from xlprompt.training.store.training_state import saved_steps
 
@@ -76,8 +77,9 @@ def test_a_server_that_dies_and_comes_back_costs_a_study_nothing(
         assert run_study(study, store=store, console=console).plan.to_do == ()
         assert "View run" not in capfd.readouterr().out  # which MLflow prints for each run
         shutil.rmtree(store)  # another machine, which has nothing but the server
-        checkpoint, _ = find_checkpoint(first, store)
+        checkpoint, model_id = find_checkpoint(first, store)
         assert checkpoint.metadata.task == "xnli"
+        assert {"en", "de"} <= facts_of_model(store, model_id).report["results"].keys()
         predictions = Ledger(store).predictions(first)
         assert {"en", "de"} <= predictions.keys()
         assert all(path.is_file() for path in predictions.values())

@@ -318,6 +318,24 @@ def test_a_layer_that_is_not_there_ends_a_run_before_it_begins(trained, store, c
         train(recipe.model_copy(update={"evaluation": evaluation}), store=store, console=console)
 
 
+def test_every_layer_of_a_sweep_is_asked_for_before_it_begins(trained, store, console):
+    _, result = trained
+    client = mlflow.MlflowClient(store_uri(store))
+    everywhere = [each.experiment_id for each in client.search_experiments()]
+    before = len(client.search_runs(everywhere))
+    with pytest.raises(RunError, match="has 3 layers, and evaluation.alignment.layer is 4"):
+        evaluate(result.run_id, store=store, console=console, align=["mean"], align_layers=[4, 2])
+    assert len(client.search_runs(everywhere)) == before
+
+
+def test_runs_that_were_aligned_in_english_alone_stop_no_analysis(trained, data, new_store, console):
+    recipe, _ = trained
+    data_settings = recipe.data.model_copy(update={"languages": ("en",)})
+    train(recipe.model_copy(update={"data": data_settings}), store=new_store, console=console)
+    findings = analyze_alignment(new_store)
+    assert [each.advice for each in findings.recommended.values()] == [None]
+
+
 def test_gains_come_from_stored_predictions(trained, store):
     _, result = trained
     findings = analyze_alignment(store, tasks=["pos"])

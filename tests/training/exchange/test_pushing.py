@@ -24,10 +24,11 @@ from xlprompt.training import (
     train,
 )
 from xlprompt.training.alignment.files import kept_alignments
+from xlprompt.training.exchange import model_card as cards
 from xlprompt.training.exchange.model_card import model_card
 from xlprompt.training.exchange.pushing import goes_to_hub, push
 from xlprompt.training.exchange.run_facts import StoredFacts
-from xlprompt.training.recipes.recipe import recipe_from_dict
+from xlprompt.training.recipes.recipe import recipe_from_dict, task_of
 
 pytestmark = pytest.mark.integration
 
@@ -91,6 +92,22 @@ def test_the_cards_front_is_what_the_hub_reads(pushed, trained):
     scores = {each.dataset_config: each.metric_value for each in front.eval_results}
     expected = {code: result.scores["accuracy"].value for code, result in trained.report.results.items()}
     assert scores == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("task", "metrics"),
+    [
+        ("ner", {"f1": "f1", "precision": "precision", "recall": "recall", "accuracy": "accuracy"}),
+        ("xquad", {"f1": "f1", "exact_match": "exact_match", "squad_f1": "f1"}),
+    ],
+)
+def test_each_score_is_of_the_hubs_metric(trained, task, metrics):
+    metadata = load_checkpoint(trained.checkpoint).metadata
+    recipe = recipe_from_dict({**metadata.recipe, "task": task}, origin="test")
+    scores = {"scores": {name: {"value": 90.0, "stderr": 1.0} for name in metrics}}
+    facts = StoredFacts(report={"results": {"en": {**scores, "language": "en"}}, "summary": {}})
+    found = cards._front(task_of(recipe), recipe, facts, "t").eval_results
+    assert {each.metric_name: each.metric_type for each in found} == metrics
 
 
 def test_the_cards_text_has_scores_with_intervals_share_and_cost(pushed, trained):

@@ -108,6 +108,8 @@ def test_provenance_sums_what_the_runs_took():
             "make report RUNS=experiments/results/mini/runs.jsonl.gz",
         ),
         ((None, None, [], Path("/elsewhere/mini")), "make report RUNS=mini/runs.jsonl.gz"),
+        (("nano", "en", [], Path("mini")), "make report RUNS=mini/runs.jsonl.gz MODEL=nano"),
+        (("/models/nano", "de", [], Path("mini")), "make report RUNS=mini/runs.jsonl.gz TRAIN_LANG=de"),
     ],
 )
 def test_the_command_makes_the_report_anew_and_names_no_folder_of_this_machine(arguments, command):

@@ -12,8 +12,12 @@ import psutil
 
 from xlprompt.studies.executors.settings import ExecutorSettings
 from xlprompt.studies.executors.worker_process import Event, Job
+from xlprompt.training.machine.environment import usable_cores
 
 JobReport = Callable[[Job, Event], None]
+
+MANY = 10_000
+"""Stands for as many jobs at a time as there are."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,23 @@ def shared_memory(settings: ExecutorSettings) -> int | None:
     if settings.kind != "local" or (settings.gpus != 0 and visible_gpus()):
         return None
     return int(psutil.virtual_memory().available)
+
+
+def expected_workers(settings: ExecutorSettings) -> int:
+    """How many jobs an executor has at a time, as far as that is known before it starts.
+
+    A Ray cluster may have fewer, and Slurm grants what it has: there it is MANY without `workers`.
+    """
+    if settings.kind == "slurm":
+        return settings.workers or MANY
+    if settings.workers == 0 and settings.kind == "local":
+        return 1
+    if settings.workers:
+        return settings.workers
+    gpus = visible_gpus() if settings.kind == "local" and settings.gpus != 0 else []
+    if gpus:
+        return max(1, int(len(gpus) / (settings.gpus or 1.0)))
+    return max(1, usable_cores() // settings.threads)
 
 
 def visible_gpus() -> list[str]:

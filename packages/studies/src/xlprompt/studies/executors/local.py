@@ -14,17 +14,17 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import IO, Self
 
 from xlprompt.data.how_many import how_many
-from xlprompt.studies.executors.executor import JobReport, Outcome, visible_gpus
+from xlprompt.studies.executors.executor import JobReport, Outcome, expected_workers, visible_gpus
 from xlprompt.studies.executors.fork_server import ForkServer, WorkerProcess, begun_from_nothing
 from xlprompt.studies.executors.settings import ExecutorSettings
 from xlprompt.studies.executors.worker_process import Event, Job, Report
-from xlprompt.training.machine.environment import usable_cores
 
 # What a worker may take to end its step and write its training state before it is killed.
 STOP_SECONDS = 120.0
@@ -39,13 +39,7 @@ class LocalExecutor:
         """Share out cores and GPUs."""
         self._settings = settings
         self._gpus = visible_gpus() if settings.gpus != 0 else []
-        per_cell = settings.gpus or 1.0
-        by_default = (
-            max(1, int(len(self._gpus) / per_cell))
-            if self._gpus
-            else max(1, usable_cores() // settings.threads)
-        )
-        self.workers = settings.workers or by_default
+        self.workers = expected_workers(settings)
         self._supervisors: set[Supervisor] = set()
         self._forks = ForkServer()
         self._stopping = False
@@ -125,14 +119,28 @@ class LocalExecutor:
         return {"CUDA_VISIBLE_DEVICES": ",".join(dict.fromkeys(chosen))}
 
 
+@contextmanager
+def _without_gpus() -> Iterator[None]:
+    """Let torch see no GPU; it looks when it is first asked for one."""
+    known = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    try:
+        yield
+    finally:
+        if known is None:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = known
+
+
 class InProcessExecutor:
     """One cell after another in this very process, where a debugger sees them."""
 
     workers = 1
 
     def __init__(self, settings: ExecutorSettings) -> None:
-        """Take the number of threads."""
-        self._threads = settings.threads
+        """Take the number of threads, and whether a GPU may be used."""
+        self._threads, self._hides_gpus = settings.threads, settings.gpus == 0
         self._stopping = False
 
     @property
@@ -157,8 +165,9 @@ class InProcessExecutor:
         before = torch.get_num_threads()
         torch.set_num_threads(self._threads)
         try:
-            for job in jobs:
-                yield Outcome(job, "stopped") if self._stopping else self._one(job, report, Console)
+            with _without_gpus() if self._hides_gpus else nullcontext():
+                for job in jobs:
+                    yield Outcome(job, "stopped") if self._stopping else self._one(job, report, Console)
         finally:
             torch.set_num_threads(before)
 

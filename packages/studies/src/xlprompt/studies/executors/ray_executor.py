@@ -19,11 +19,10 @@ from typing import Any, Self
 
 from xlprompt.data.how_many import how_many
 from xlprompt.studies.errors import StudyError
-from xlprompt.studies.executors.executor import JobReport, Outcome, visible_gpus
+from xlprompt.studies.executors.executor import JobReport, Outcome, expected_workers, visible_gpus
 from xlprompt.studies.executors.local import Supervisor
 from xlprompt.studies.executors.settings import ExecutorSettings
 from xlprompt.studies.executors.worker_process import Event, Job
-from xlprompt.training.machine.environment import usable_cores
 
 _POLL_SECONDS = 0.5
 _OBJECT_STORE_BYTES = (
@@ -38,7 +37,8 @@ class RayExecutor:
         """Connect to nothing yet.
 
         Args:
-            settings: Threads and GPUs of a cell; workers, which sets the size of a local cluster.
+            settings: Threads and GPUs of a cell; workers, which sets the size of a local cluster and is the
+                most that is asked of a running one at a time.
             address: A running cluster's, such as `auto` or `ray://host:10001`; None starts a local one.
 
         Raises:
@@ -79,7 +79,7 @@ class RayExecutor:
         else:
             # Ray's monitor would kill the tasks, which are small, and not the processes that took the memory.
             os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
-            cells = self._settings.workers or max(1, usable_cores() // self._settings.threads)
+            cells = expected_workers(self._settings)
             gpus = len(visible_gpus()) if self._gpus != 0 else 0
             options |= {
                 "address": "local",
@@ -108,7 +108,7 @@ class RayExecutor:
                 f"cluster has {there.get('CPU', 0):g} and {there.get('GPU', 0):g}. Lower executor.threads or "
                 "executor.gpus"
             )
-        self.workers = cells
+        self.workers = min(cells, self._settings.workers or cells)
         return self
 
     def __exit__(
@@ -128,10 +128,19 @@ class RayExecutor:
             max_retries=self._settings.retries,
             max_calls=1,
         )(_supervise)
-        pending = {task.remote(job, mailbox, self._settings.retries, bool(self._gpus)): job for job in jobs}
+        waiting, at_a_time = deque(jobs), self._settings.workers or len(jobs)
+        pending: dict[Any, Job] = {}
         begun: set[str] = set()
         cancelled = False
-        while pending:
+        while waiting or pending:
+            if self._stops:
+                yield from (Outcome(job, "stopped") for job in waiting)
+                waiting.clear()
+                if not pending:
+                    return
+            while waiting and len(pending) < at_a_time:
+                job = waiting.popleft()
+                pending[task.remote(job, mailbox, self._settings.retries, bool(self._gpus))] = job
             ended, _ = ray.wait(list(pending), num_returns=1, timeout=_POLL_SECONDS)
             for name, event in ray.get(mailbox.take.remote(self._stops)):
                 begun.add(name)

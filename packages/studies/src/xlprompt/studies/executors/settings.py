@@ -56,7 +56,7 @@ class ExecutorSettings(Settings):
         ge=0,
         description="Cells at a time on this machine; memory grows with them. null: as many as there are "
         "cores for their threads, or GPUs where they take one. 0: one after another in this very process, "
-        "for debuggers. Of Slurm: jobs in its queue at a time; null or 0: all.",
+        "for debuggers. Of Slurm and of a Ray cluster: jobs in its queue at a time; null or 0: all.",
     )
     threads: int = Field(
         default=1,

@@ -26,7 +26,7 @@ from typing import Any, Self
 from xlprompt.data.how_many import how_many
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.executors import slurm_queue
-from xlprompt.studies.executors.executor import JobReport, Outcome
+from xlprompt.studies.executors.executor import JobReport, Outcome, expected_workers
 from xlprompt.studies.executors.settings import ExecutorSettings
 from xlprompt.studies.executors.slurm_job import ENDED, EVENTS_FILE, STOP_SIGNAL, supervise
 from xlprompt.studies.executors.slurm_queue import FORGOTTEN, JobState, SlurmError
@@ -96,7 +96,7 @@ class SlurmExecutor:
         self._stops_passed_on = 0
         self._sent: dict[str, _Sent] = {}  # by Slurm's number
         self._deaf_since: float | None = None  # while the controller does not answer
-        self.workers = settings.workers or 1
+        self.workers = expected_workers(settings)
 
     @property
     def description(self) -> str:

@@ -144,7 +144,7 @@ def make_plan(groups: Sequence[Group], runs: Sequence[CellRun], *, force: bool =
 
 def wall_seconds(seconds: Sequence[float], workers: int) -> float:
     """Time of cells that are handed out in this order to whichever worker is free first."""
-    busy = [0.0] * max(1, workers)
+    busy = [0.0] * max(1, min(workers, len(seconds)))
     for each in seconds:
         first = busy.index(min(busy))
         busy[first] += each

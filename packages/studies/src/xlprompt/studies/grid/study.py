@@ -20,7 +20,7 @@ from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.waiting import waiting
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.executors.choose import make_executor
-from xlprompt.studies.executors.executor import Executor, shared_memory
+from xlprompt.studies.executors.executor import Executor, expected_workers, shared_memory
 from xlprompt.studies.executors.worker_process import Event, Job
 from xlprompt.studies.grid.cells import Group, make_groups
 from xlprompt.studies.grid.grid import Grid, load_grid
@@ -296,7 +296,7 @@ class _Execution:
 
 def _only_planned(plan: Plan, grid: Grid, console: Console) -> StudyResult:
     # An executor is not started for this, and a Ray cluster's size not known without.
-    workers = grid.executor.workers or 1
+    workers = expected_workers(grid.executor)
     _print_plan(plan, grid, workers, f"{grid.executor.kind} workers (dry run: nothing was started)", console)
     results = tuple(
         group_result(

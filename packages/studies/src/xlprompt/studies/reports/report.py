@@ -111,12 +111,10 @@ def report_study(
     study = find_runs(source, model, train_language)
     counts, left_out = _load(study, source)
     granularity = source.granularity(study.model)
-    found = replace_fields(
-        _findings(study, counts, source, granularity, left_out),
-        provenance=provenance(
-            study.runs.values(), report_command(model, train_language, published, publish_in)
-        ),
-    )
+    found = _findings(study, counts, source, granularity, left_out)
+    trained = found.comparison.train_language if publish_in else train_language
+    command = report_command(study.model if publish_in else model, trained, published, publish_in)
+    found = replace_fields(found, provenance=provenance(study.runs.values(), command))
     kept = source.sections(study.model)
     if errs := mistakes_section(study.runs, source, (METHOD, BASELINE), found.comparison.train_language):
         kept[MISTAKES] = errs

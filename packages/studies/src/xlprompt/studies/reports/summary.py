@@ -97,7 +97,9 @@ def publish(
     folder = folder.resolve()
     sections = further or {}
     pictures = _pictures(findings)
-    text = f"{summary(findings)}\n{_links(folder, document, pictures, sections.values())}\n"
+    told = findings.provenance.rows if findings.provenance else ()
+    command = next((row[1] for row in told if row[0] == "command"), "")
+    text = f"{summary(findings)}\n{_links(folder, document, pictures, sections.values(), command)}\n"
     places = {f"{folder.name}-{kind}": table for kind, table in briefs(sections.values()).items()}
     new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
 
@@ -133,9 +135,16 @@ def _pictures(findings: StudyFindings) -> dict[str, tuple[str, str]]:
 
 
 def _links(
-    folder: Path, document: Path, pictures: Mapping[str, tuple[str, str]], sections: Iterable[Section]
+    folder: Path,
+    document: Path,
+    pictures: Mapping[str, tuple[str, str]],
+    sections: Iterable[Section],
+    command: str,
 ) -> str:
-    """The figures, and a sentence on what else there is in the folder, as seen from the document."""
+    """The figures, and a sentence on what else there is in the folder, as seen from the document.
+
+    The command makes the report anew; where it is not known it is told from where the folder stands.
+    """
     where = Path(os.path.relpath(folder, document.resolve().parent)).as_posix()
     path = quote(where)
     from_root = "/".join(part for part in Path(where).parts if part != "..")  # where make is called
@@ -145,9 +154,10 @@ def _links(
         titles.setdefault(inline(kind), []).append(inline(what))
     named = [f"{kind}: {', '.join(what)}" if what[0] else kind for kind, what in titles.items()]
     parts = "; ".join(("intervals, groups of languages, rules and costs", *named))
+    command = command or f"make report RUNS={from_root}/{RUNS}"
     more = (
-        f"[The whole report]({path}/{_REPORT}): {parts}. `make report RUNS={from_root}/{RUNS}` makes it anew "
-        "from what the runs answered, without the store."
+        f"[The whole report]({path}/{_REPORT}): {parts}. `{command}` "
+        "makes it anew from what the runs answered, and takes in what the store has of the same model."
     )
     return "\n\n".join([*(f"![{title}]({path}/{name})" for name, (title, _) in pictures.items()), more])
 

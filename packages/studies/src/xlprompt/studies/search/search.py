@@ -23,7 +23,7 @@ from xlprompt.data.how_many import how_many
 from xlprompt.evaluation.fitted_table import show_table
 from xlprompt.evaluation.terminal import offer
 from xlprompt.studies.executors.choose import make_executor
-from xlprompt.studies.executors.executor import Executor
+from xlprompt.studies.executors.executor import Executor, expected_workers
 from xlprompt.studies.executors.worker_process import Event, Job
 from xlprompt.studies.grid.plan import wall_seconds
 from xlprompt.studies.grid.study_progress import StudyProgress, study_progress
@@ -46,6 +46,7 @@ from xlprompt.studies.search.trials import SearchTrials, Trial, open_trials
 from xlprompt.studies.search.worker import SearchJob
 from xlprompt.training.fitting.progress import duration
 from xlprompt.training.machine.signals import handled
+from xlprompt.training.store.store_option import in_store
 
 __all__ = ["SearchError", "SearchResult", "run_search"]
 
@@ -144,7 +145,7 @@ def run_search(
     if not trials.are_complete or not run.is_finished:
         failures, stopped_by = _run_trials(run, search, trials, address, store, best, console)
     found = trials.trials()
-    _say_outcome(search, trials, found, best, console)
+    _say_outcome(search, trials, found, best, store, console)
     return SearchResult(
         study=search.name,
         task=search.recipe.task,
@@ -180,7 +181,7 @@ def _run_trials(
     stopped_by = None
     try:
         known = trials.trials()
-        if left := trials.budget - len(known):
+        if (left := trials.budget - len(known)) > 0:
             executor = make_executor(search.settings.executor)
             jobs = [
                 search.job(number, database=address, store=store, parent_run_id=parent)
@@ -195,14 +196,19 @@ def _run_trials(
 
 
 def _say_outcome(
-    search: AskedSearch, trials: SearchTrials, found: Sequence[Trial], best: Path, console: Console
+    search: AskedSearch,
+    trials: SearchTrials,
+    found: Sequence[Trial],
+    best: Path,
+    store: Path,
+    console: Console,
 ) -> None:
     """Show all trials and the verdict, and write the best recipe when the last trial has ended."""
     show_table(console, trials_table(found, search.metric, list(search.space)))
     console.print(verdict(found), highlight=False, markup=False, soft_wrap=True)
     if trials.are_complete and best_trial(found):
         write_best(best, search, found)
-        offer(console, "Train it", f"xlprompt train {shlex.quote(str(best))}")
+        offer(console, "Train it", f"xlprompt train {shlex.quote(str(best))}{in_store(store)}")
     elif running := sum(each.state == "running" for each in found):
         console.print(
             f"{how_many(running, 'trial is', 'trials are')} still running elsewhere; "
@@ -242,7 +248,7 @@ def plan_text(search: AskedSearch, trials: SearchTrials) -> str:
     """What is searched, and how much of it is left."""
     known = trials.trials()
     running = sum(each.state == "running" for each in known)
-    left = trials.budget - len(known)
+    left = max(0, trials.budget - len(known))
     steps = search.recipe.schedule.steps
     lines = [
         f"Search {search.title}: {how_many(trials.budget, 'trial')} of {how_many(steps, 'step')} at most; "
@@ -253,11 +259,11 @@ def plan_text(search: AskedSearch, trials: SearchTrials) -> str:
     if left:
         seconds = whole_seconds(known)
         executor = search.settings.executor
-        workers = f"{executor.workers or 1} at a time, {how_many(executor.threads, 'thread')} each"
-        lines[0] += f", {workers}"
+        workers = min(left, expected_workers(executor))
+        lines[0] += f", {workers} at a time, {how_many(executor.threads, 'thread')} each"
         if seconds:
             whole = [statistics.median(seconds)] * left
-            lines[0] += f"; about {duration(wall_seconds(whole, executor.workers or 1))}"
+            lines[0] += f"; about {duration(wall_seconds(whole, workers))}"
         shipped = trials.shipped
         width = max(map(len, shipped))
         for key, knob in search.space.items():

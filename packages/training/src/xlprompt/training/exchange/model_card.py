@@ -30,7 +30,7 @@ from xlprompt.training.store.metric_names import (
 )
 
 _Z = 1.96  # of a 95 % interval
-_METRIC_IDS = {"exact_match": "exact_match", "accuracy": "accuracy"}  # the hub's; any other is an F1
+_METRIC_IDS = {"squad_f1": "f1", "squad_exact_match": "exact_match"}  # the hub's; others are called as here
 
 _TEXT = """---
 {front}
@@ -116,7 +116,7 @@ def _front(task: Task, recipe: Recipe, facts: StoredFacts, title: str) -> ModelC
             dataset_name=f"{task.name} ({_place(recipe)})",
             dataset_config=code,
             dataset_split="test",
-            metric_type=_METRIC_IDS.get(metric, "f1"),
+            metric_type=_METRIC_IDS.get(metric, metric),
             metric_name=metric,
             metric_value=round(score["value"], 2),
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xlprompt.training.store.database import find_run, open_reader, store_errors
-from xlprompt.training.store.stored_models import local_path
+from xlprompt.training.store.shared.fetched import run_folder
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ def facts_of_model(store: Path, model_id: str | None) -> StoredFacts:
     client = open_reader(store)
     with store_errors(store):
         run = find_run(client, client.get_logged_model(model_id).source_run_id)
-    if run is None:
-        return StoredFacts()
-    path = local_path(run.info.artifact_uri) / "report.json"
+        if run is None:
+            return StoredFacts()
+        path = run_folder(client, run, store) / "report.json"
     report = json.loads(path.read_bytes()) if path.is_file() else None
     return StoredFacts(
         run.info.run_id, dict(run.data.metrics), dict(run.data.params), dict(run.data.tags), report

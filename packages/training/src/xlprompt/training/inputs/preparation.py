@@ -269,12 +269,7 @@ def build_model(
             device=device,
             gradient_checkpointing=recipe.gradient_checkpointing,
         )
-    layer = recipe.evaluation.alignment.layer
-    if layer is not None and layer > backbone.num_layers:
-        raise RunError(
-            f"{recipe.model} has {backbone.num_layers} layers, and evaluation.alignment.layer is {layer}. "
-            "Lower it, or set it to null for what the head reads"
-        )
+    require_layer(recipe.model, backbone, recipe.evaluation.alignment.layer)
     positions = getattr(backbone.config, "max_position_embeddings", None)
     taken = recipe.encoding.max_length + recipe.method_settings.shift
     if positions is not None and taken > positions:
@@ -291,6 +286,24 @@ def build_model(
         head=recipe.head,
         seed=recipe.seed,
     )
+
+
+def require_layer(model: str, backbone: Backbone, layer: int | None) -> None:
+    """Refuse a layer to be aligned that a backbone does not have.
+
+    Args:
+        model: What the backbone is called in the message.
+        backbone: The backbone.
+        layer: `evaluation.alignment.layer`; None for what the head reads.
+
+    Raises:
+        RunError: It has fewer layers.
+    """
+    if layer is not None and layer > backbone.num_layers:
+        raise RunError(
+            f"{model} has {backbone.num_layers} layers, and evaluation.alignment.layer is {layer}. "
+            "Lower it, or set it to null for what the head reads"
+        )
 
 
 def choose_device(name: str | None) -> torch.device:

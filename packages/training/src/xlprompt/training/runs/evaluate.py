@@ -92,12 +92,14 @@ def evaluate(
         waiting(console, "Loading torch and transformers"),
         quick_imports(),
     ):  # here: what is wrong is told without waiting for torch
-        from xlprompt.training.inputs.preparation import out_of_memory_explained
+        from xlprompt.training.inputs.preparation import out_of_memory_explained, require_layer
         from xlprompt.training.runs.opened import open_trained
         from xlprompt.training.runs.scoring import score_languages
 
     loaded = load_checkpoint(directory)
     run = open_trained(loaded, there, store=store, console=console, device=device, split=split)
+    for each in wanted:
+        require_layer(recipe.model, run.model.backbone, each.layer)
     with true_end_state(run.tracker), out_of_memory_explained():
         run.tracker.start(
             experiment=experiment or recipe.task,

@@ -24,7 +24,7 @@ class Settings(AnySettings):
       xlprompt analyze alignment
       xlprompt analyze alignment --task pos --json
       xlprompt analyze alignment --sweep
-      xlprompt analyze alignment --sweep --tasks pos --align mean_scale --align-layer 4,8,head --workers 2
+      xlprompt analyze alignment --sweep --tasks pos --align mean_scale --align-layer 2,3,head --workers 2
     """
 
     tasks: tuple[str, ...] = option(

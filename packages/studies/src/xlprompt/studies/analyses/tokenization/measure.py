@@ -16,7 +16,7 @@ from xlprompt.data.sources import FolderSource, Source, open_source
 from xlprompt.data.tasks.own import OWN
 from xlprompt.evaluation import Comparison, compare
 from xlprompt.evaluation.waiting import counted, waiting
-from xlprompt.models import load_tokenizer, short_name
+from xlprompt.models import absolute_name, load_tokenizer, short_name
 from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.tokenization.counts import count_tokens
 from xlprompt.studies.analyses.tokenization.findings import analyze
@@ -49,7 +49,8 @@ def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
         ModelError: There is no such model.
         StudyError: Files were given, and neither they nor the store have finished runs of the model.
     """
-    model, split, limit = settings.model, settings.split, settings.limit
+    # Runs, and so the report, know a folder by its whole path.
+    model, split, limit = absolute_name(settings.model), settings.split, settings.limit
     comparison, note = _study(store, model, settings.runs)
     opened = open_source(settings.data)
     of_task = _own_task(opened) if settings.task == OWN else task(settings.task)

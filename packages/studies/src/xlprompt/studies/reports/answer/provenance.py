@@ -58,11 +58,19 @@ def provenance(runs: Collection[CellRun], command: str) -> Table:
 def report_command(
     model: str | None, train_language: str | None, published: Sequence[Path], publish_in: Path | None = None
 ) -> str:
-    """The command that makes a report anew: from the file that is published with it, where there is one."""
+    """The command that makes a report anew: from the file that is published with it, where there is one.
+
+    It names model and language, as another store may have runs of others, but no folder of this machine.
+    """
     if publish_in is not None:
         whole, here = publish_in.resolve(), Path.cwd()
         where = whole.relative_to(here).as_posix() if whole.is_relative_to(here) else whole.name
-        return f"make report RUNS={shlex.quote(where)}/runs.jsonl.gz"
+        words = [f"make report RUNS={shlex.quote(where)}/runs.jsonl.gz"]
+        if model and not Path(model).is_absolute():
+            words.append(f"MODEL={shlex.quote(model)}")
+        if train_language not in (None, "en"):
+            words.append(f"TRAIN_LANG={train_language}")
+        return " ".join(words)
     options = [
         *(("--model", model) if model else ()),
         *(("--train-language", train_language) if train_language else ()),
