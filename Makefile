@@ -75,9 +75,11 @@ search = $(strip $(bin)/xlprompt search $(call quote,experiments/$(scale)/search
 ablation = $(call quote,experiments/ablations/$(strip $(NAME)).yaml) --recipe '../$(scale)/{task}-{method}.yaml' \
     $(call option,--tasks,$(TASKS)) $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) \
     $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--limit,$(LIMIT)) \
-    $(call option,--train-language,$(TRAIN_LANG)) $(ARGS)
+    $(call option,--train-language,$(TRAIN_LANG))
 
-# Of what a study takes, the analysis of sizes has the store alone.
+# How a study runs is nothing to the analysis after it. Of what a study takes, that of sizes has the store alone.
+not-how = $(shell printf '%s\n' $(call quote,$(ARGS)) | sed -E \
+    -e 's/(^| )--(threads|gpus|address|executor|slurm|workers|engine)[ =][^ ]+/ /g' -e 's/(^| )--(force|json)( |$$)/ /g')
 its-store = $(shell printf '%s\n' $(call quote,$(ARGS)) | grep -oE -- '--mlruns[ =][^ ]+')
 
 nano = $(if $(call on,$(BALANCED)),-balanced)$(addprefix -,$(filter-out 4m,$(strip $(SIZE))))
@@ -182,10 +184,11 @@ ablation: $(ready) ## Run the variants of experiments/ablations/NAME.yaml and co
 	    echo "Name an ablation that is there: make ablation NAME=scheme. There are" \
 	    $(notdir $(basename $(wildcard experiments/ablations/*.yaml))) | fold -s -w 80 >&2; exit 1; }
 	@$(strip $(bin)/xlprompt study $(ablation) $(call option,--executor,$(EXECUTOR)) $(call option,--slurm,$(SLURM)) \
-	    $(call option,--workers,$(WORKERS)) $(call option,--engine,$(ENGINE)))
+	    $(call option,--workers,$(WORKERS)) $(call option,--engine,$(ENGINE)) \
+	    $(if $(filter-out mini,$(scale)),--gpus any) $(ARGS))
 	@test -n "$(findstring --dry-run,$(ARGS))$$(grep -Ls '^variants:' \
 	    $(call quote,experiments/ablations/$(strip $(NAME)).yaml) || true)" || \
-	    $(strip $(bin)/xlprompt analyze $(if $(filter size,$(NAME)),size $(its-store),ablation $(ablation)))
+	    $(strip $(bin)/xlprompt analyze $(if $(filter size,$(NAME)),size $(its-store),ablation $(ablation) $(not-how)))
 
 search: $(ready) ## Search learning rate, batch size and prompt length for TASK; METHOD=finetune TRIALS=12
 	@test -n $(call quote,$(strip $(TASK))) || { echo "Name the task: make search TASK=xnli" >&2; exit 1; }

@@ -139,6 +139,8 @@ def test_what_a_training_would_pass_over_is_refused(xlprompt, recipe_file, tmp_p
             "no method here is finetune",
         ),
         (("study", "experiments/mini/study.yaml", "--address", "auto", "--dry-run"), "with --executor ray"),
+        (("study", "experiments/mini/study.yaml", "--gpus", "-1", "--dry-run"), "-1.0 is not in the range"),
+        (("study", "experiments/mini/study.yaml", "--gpus", "all", "--dry-run"), "'all' is not a valid"),
         (
             (
                 "study",

@@ -41,6 +41,15 @@ def _slurm_settings(ctx: click.Context, parameter: click.Parameter, value: str |
     return {keys.get(key, f"executor.slurm.extra.{key}"): given for key, given in settings.items()}
 
 
+def _gpus_of_a_cell(ctx: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, Any]:
+    """The grid key of `--gpus`, where it is given."""
+    if value is None:
+        return {}
+    if value == "any":
+        return {"executor.gpus": None}
+    return {"executor.gpus": click.FloatRange(min=0).convert(value, parameter, ctx)}
+
+
 @click.command("study", short_help="Run tasks x methods x seeds, and sum up.")
 @click.argument("grid", type=click.Path(path_type=Path))
 @grid_options
@@ -62,6 +71,13 @@ def _slurm_settings(ctx: click.Context, parameter: click.Parameter, value: str |
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a cell.")
 @click.option(
+    "--gpus",
+    callback=_gpus_of_a_cell,
+    metavar="N|any",
+    help="GPUs of a cell: 0 for none, below 1 cells share one; any: one where there is one. [default: the "
+    "grid's]",
+)
+@click.option(
     "--engine",
     type=click.Choice(["torch", "deepspeed"]),
     help="What full fine-tuning is trained by. [default: deepspeed]",
@@ -77,6 +93,7 @@ def command(
     grid: Path,
     address: str | None,
     slurm: dict[str, Any],
+    gpus: dict[str, Any],
     force: bool,
     dry_run: bool,
     mlruns: Path,
@@ -108,7 +125,7 @@ def command(
         grid,
         store=mlruns,
         console=console,
-        grid_overrides=grid_overrides(options) | given(EXECUTOR_KEYS, options) | slurm,
+        grid_overrides=grid_overrides(options) | given(EXECUTOR_KEYS, options) | gpus | slurm,
         recipe_overrides=recipe_overrides(options),
         address=address,
         force=force,
