@@ -14,7 +14,8 @@ from small import MINI_TASKS, tiny_recipe, write_data
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import xlprompt
-from xlprompt.studies import StudyError
+from xlprompt.studies import StudyError, api
+from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.training import Predictor, TrackingError
 from xlprompt.training.errors import CheckpointError, RecipeError
 from xlprompt.training.recipes.recipe import recipe_to_dict
@@ -97,6 +98,24 @@ def test_what_cannot_be_compared_is_said(scores, store):
         xlprompt.compare(scores.run[0], store=store)
     with pytest.raises(StudyError, match="make all-tasks"):
         xlprompt.compare(store=store)
+    both = list(dict.fromkeys(scores.run))
+    for given in ({"backbone": "xglm-nano"}, {"train_language": "sw"}, {"published": ["runs.jsonl.gz"]}):
+        with pytest.raises(StudyError, match=f"{next(iter(given))} chooses among the store's study"):
+            xlprompt.compare(*both, store=store, **given)
+
+
+def test_runs_of_several_models_or_of_three_methods_are_not_compared():
+    def run(model, method):
+        return CellRun("a", "FINISHED", 0, {}, {"model": model, "method": method}, {}, None)
+
+    several = [run("a", "prompt"), run("b", "finetune")]
+    with pytest.raises(StudyError, match="of several models: a, b"):
+        api._require_comparable(several, None, None, None, ())
+    three = [run("a", method) for method in ("prompt", "finetune", "lora")]
+    with pytest.raises(StudyError, match="of 3 methods: prompt, finetune, lora"):
+        api._require_comparable(three, None, None, None, ())
+    api._require_comparable(three, "finetune", None, None, ())
+    api._require_comparable(three[:2], None, None, None, ())
 
 
 def test_runs_are_a_frame_in_the_order_of_their_training(scores, store):

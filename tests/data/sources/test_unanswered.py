@@ -117,7 +117,7 @@ def test_a_label_that_is_minus_one_is_a_label(folder):
 
 def test_a_file_of_several_languages_may_have_labels_for_some(folder):
     table = "text,label,language\na match,sport,en\nein Spiel,,de\nthe soup,food,en\n"
-    bare = "text,language\nein Spiel,de\nun jeu,fr\n"
+    bare = "text,language\nun jeu,fr\n"
     root = folder({"en.train.csv": TOPICS, "dev.csv": table, "pl.test.csv": TOPICS, "fr/dev.csv": bare})
     assert load(root, "en")["first"] == ["a match", "the soup"]
     assert load(root, "de", labeled=False)["first"] == ["ein Spiel"]

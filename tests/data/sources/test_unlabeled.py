@@ -35,6 +35,19 @@ def test_pairs_come_from_columns_and_json_lines_alike(content):
     assert [row.id for row in rows] == ["0", "1"]
 
 
+@pytest.mark.parametrize("turn", range(3))
+def test_a_text_keeps_its_own_marks_whichever_comes_first(turn):
+    texts = ['"Wir gehen nach Hause."', "Es regnet.", '"Ja."']
+    turned = texts[turn:] + texts[:turn]
+    assert [row.texts for row in read(TASKS["sib200"], "\n".join(turned))] == [(text,) for text in turned]
+
+
+def test_a_treebank_may_begin_with_any_number_of_comments():
+    word = "1\tHaus\t_\tNOUN\t_\t_\t0\troot\t_\t_\n\n"
+    for comments in range(8):
+        assert read(POS, "# sent_id = 1\n" * comments + word)[0].texts == (["Haus"],)
+
+
 def test_sentences_are_words_between_spaces_or_tokens():
     plain = read(POS, "The man reads .\n\n { he  sleeps\n")
     assert [row.texts[0] for row in plain] == [["The", "man", "reads", "."], ["{", "he", "sleeps"]]

@@ -74,6 +74,22 @@ def test_every_question_has_an_answer_by_its_id_and_an_empty_one_stays(tmp_path:
     assert [[right["text"] for right in question["answers"]] for question in questions] == made.gold
 
 
+def test_a_folder_with_other_languages_of_an_earlier_export_is_refused(tmp_path: Path):
+    xtreme.export(of_task("xnli", ["de", "zh"]), tmp_path)
+    xtreme.export(of_task("xnli", ["de", "zh", "ru"]), tmp_path)  # with more of them it is renewed
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.tsv")}
+    with pytest.raises(DataError, match="earlier export in other languages: test-ru.tsv, test-zh.tsv"):
+        xtreme.export(of_task("xnli", ["de"]), tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.tsv")} == before
+    made = {code: tagged("pos", code) for code in ("de", "zh")}
+    for module, folder in ((conll, tmp_path / "conll"), (ud, tmp_path / "ud")):
+        words = {code: words_of(each) for code, each in made.items()}
+        module.export(made, words, TASKS["pos"], folder)
+        (folder / "notes.test.txt").write_text("mine")
+        with pytest.raises(DataError, match="earlier export in other languages: zh.test"):
+            module.export({"de": made["de"]}, words, TASKS["pos"], folder)
+
+
 def test_a_question_id_that_stands_there_twice_is_refused(tmp_path: Path):
     made = answered("ru")
     made.ids[3] = made.ids[0]

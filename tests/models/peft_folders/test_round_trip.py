@@ -185,6 +185,13 @@ def test_other_projections_leave_and_come_back_too(family: str, name: str, tmp_p
     assert_comes_back(task_model(base, EXPORTED[name]), base, folder)
 
 
+def test_a_prefix_that_peft_cannot_run_is_refused(tmp_path: Path) -> None:
+    base = make_architecture("Falcon, new architecture", tmp_path / "base")
+    _, folder = exported(base, EXPORTED["prefix tuning"], tmp_path / "adapter")
+    with pytest.raises(ModelError, match="PEFT's own model of this adapter cannot run"):
+        states_of_peft(load_by_peft(plain_base(str(base)), folder), [torch.tensor([[5, 6, 7]])])
+
+
 def taken_over(base: Path, folder: Path) -> tuple[TakenOver, TaskModel]:
     """A task model of ours with an adapter of PEFT's, and a head that starts anew."""
     backbone = load_backbone(str(base), dtype="float32")

@@ -145,6 +145,15 @@ def test_only_an_earlier_export_is_replaced(trained, exported, tmp_path):
     with pytest.raises(RunError, match="something else"):
         export_to_peft(checkpoint, tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.tex").exists()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):  # which PEFT writes, too
+        shutil.copy(exported.folder / name, tmp_path / "mine")
+    with pytest.raises(RunError, match=r"something else \(no xlprompt\.json in it\)"):
+        export_to_peft(checkpoint, tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+    repository = Path(shutil.copytree(exported.folder, tmp_path / "cloned"))
+    (repository / ".git").mkdir()
+    with pytest.raises(RunError, match="a git repository"):
+        export_to_peft(checkpoint, repository)
 
 
 def classifier(base, folder):
@@ -295,10 +304,28 @@ def test_text_beyond_peft_s_sight_is_told(tiny_gemma, data, tmp_path, store):
         export_to_peft(untrained(longer, tmp_path / "eight slots"), tmp_path / "other")
 
 
+def test_a_prefix_out_of_every_texts_sight_is_refused(tiny_gemma, tmp_path, store):
+    config = PrefixTuningConfig(num_virtual_tokens=8, task_type="CAUSAL_LM")  # the window is 8
+    _, folder = trained_by_peft(AutoModelForCausalLM, tiny_gemma, config, tmp_path / "adapter")
+    overrides = {"task": "xnli", "encoding.max_length": 64}
+    with pytest.raises(RunError, match="a sliding window no longer than the prefix"):
+        import_from_peft(folder, store=store, console=quiet(), overrides=overrides, device="cpu")
+
+
+ROWS_TOLD = {
+    "pos": "A row is the ids [2] and the words' tokens",
+    "xquad": "A row is [2] question [2, 2] context: ids around",
+    "xcopa": "An example is 2 rows: [2] premise [2, 2] question [2, 2] choice1 [2]; "
+    "[2] premise [2, 2] question [2, 2] choice2 [2]: ids around",
+}
+
+
 @pytest.mark.parametrize("task", ["pos", "xquad", "xcopa"])
 def test_every_kind_of_task_can_leave_and_come_back(task, tiny_xglm, tmp_path, store):
     recipe = tiny_recipe(task, tiny_xglm, tmp_path, method="ia3", data={"source": None})
     out = export_to_peft(untrained(recipe, tmp_path / "checkpoint"), tmp_path / "adapter")
-    assert TASKS[task].kind.read_at in (out.folder / "README.md").read_text()
+    text = (out.folder / "README.md").read_text()
+    assert TASKS[task].kind.read_at in text
+    assert ROWS_TOLD[task] in text
     back = import_from_peft(out.folder, store=store, console=quiet(), device="cpu")
     assert back.recipe == recipe

@@ -10,12 +10,14 @@ import pytest
 from fastapi.testclient import TestClient
 from served_examples import EXAMPLES
 
+from xlprompt.data.tokens.settings import EncodingSettings
 from xlprompt.training import find_checkpoint, open_predictor
 from xlprompt.training.errors import RunError
 from xlprompt.training.serving import app as app_module
+from xlprompt.training.serving import questions
 from xlprompt.training.serving.app import create_app
 from xlprompt.training.serving.limits import Limits
-from xlprompt.training.serving.shelf import Shelf, load_shelf
+from xlprompt.training.serving.shelf import Served, Shelf, _told_apart, load_shelf
 
 pytestmark = pytest.mark.integration
 HERE = "http://127.0.0.1"
@@ -189,6 +191,12 @@ def test_it_says_how_it_is_and_what_it_has(client):
     text = client.get("/metrics").text
     for line in ('xlprompt_requests_total{status="200",task="xquad"}', "xlprompt_backbones 2.0"):
         assert line in text
+    counted = 'xlprompt_requests_total{status="422",task=""} '
+    before = float(text.partition(counted)[2].partition("\n")[0] or 0)
+    client.post("/predict", json={"task": "xquad"})
+    client.post("/predict", content=b"{")
+    after = client.get("/metrics").text.partition(counted)[2].partition("\n")[0]
+    assert float(after) == before + 2
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {"/predict", "/tasks", "/health", "/metrics"}
     assert {"413", "422", "429", "503", "504"} <= set(document["paths"]["/predict"]["post"]["responses"])
@@ -202,6 +210,41 @@ def test_pages_load_nothing_from_elsewhere(client, path):
     own = answer.text.replace("http://127.0.0.1", "").replace("http://www.w3.org/2000/svg", "")
     assert "http://" not in own
     assert "https://" not in own
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.0, 1), (0.5, 2)])
+def test_requests_whose_words_are_cut_more_finely_are_encoded_apart(monkeypatch, share, passes):
+    """Which words are cut depends on a row's place, which must not be that among other people's rows."""
+    encoding = EncodingSettings(granularity={"share": share})
+    predictor = SimpleNamespace(
+        recipe=SimpleNamespace(encoding=encoding), device="cpu", predictions=lambda rows, found: tuple(rows)
+    )
+    read = []
+    monkeypatch.setattr(questions, "_question", lambda group: [row for each in group for row in each.rows])
+    monkeypatch.setattr(questions, "_part", lambda predictor, rows: rows)
+    monkeypatch.setattr(questions, "answer_together", lambda parts, device: read.extend(parts) or parts)
+    asked = [questions.Asked(predictor, (name,), "de") for name in ("a", "b")]
+    assert questions.answer_all(asked) == [("a",), ("b",)]
+    assert len(read) == passes
+
+
+def test_models_of_one_name_are_told_apart_by_run_or_folder():
+    places = [
+        "0123456789abcdef",
+        "fedcba9876543210",
+        "/s/models/m-aaaa/artifacts",
+        "/s/models/m-bbbb/artifacts",
+    ]
+    places += ["/x/checkpoint-a", "/x/checkpoint-b", "/y/checkpoint-b"]
+    found = _told_apart([Served("one", place, None) for place in places])
+    assert [each.name for each in found] == [
+        "one-01234567", "one-fedcba98", "one-m-aaaa", "one-m-bbbb",
+        "one-checkpoint-a", "one-checkpoint-b-1", "one-checkpoint-b-2",
+    ]  # fmt: skip
+    assert [each.name for each in _told_apart([Served("one", "a", None), Served("two", "b", None)])] == [
+        "one",
+        "two",
+    ]
 
 
 def test_a_shelf_without_models_or_with_one_twice_is_refused(trained):

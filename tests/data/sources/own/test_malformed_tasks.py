@@ -177,6 +177,21 @@ CASES = {
     "a task file with a column that is not there": Case(
         task("texts: [body]\n"), "en.train.csv", None, "missing column 'body'. The columns: text, label"
     ),
+    "a name that is a language by chance and a column of languages": Case(
+        {
+            "all.train.csv": "text,label,language\na match,sport,en\nthe soup,food,en\n",
+            "all.test.csv": "text,label,language\na match,sport,en\nthe soup,food,de\n",
+        },
+        "all.test.csv", None, "is named as Allar (all), and its column language tells en, de. Name the file",
+    ),
+    "a task file with a language that no file takes": Case(
+        {"my_train.csv": TOPICS, "my_test.csv": TOPICS, "task.yaml": "language: pl\n"}, "task.yaml", None,
+        "says language: pl, and no file takes it: by its name my_test.csv, for one, is Burmese (my)",
+    ),
+    "a name with a word behind a code": Case(
+        {"my-data.train.csv": TOPICS, "en.test.csv": TOPICS}, "my-data.train.csv", None,
+        "cannot tell the language",
+    ),
     "a task file with too few words for labels": Case(
         task("label_words: [one]\n"), "task.yaml", None, "label_words: 1 word for 2 labels"
     ),

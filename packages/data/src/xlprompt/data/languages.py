@@ -211,7 +211,7 @@ def code_of(word: str) -> str | None:
     code = word.strip().lower()
     if code in LANGUAGES:
         return code
-    code = _OF_A_REGION.sub("", code)
+    code = _without_region(code)
     if not _CODE.fullmatch(code):
         return None
     known = LANGUAGES.get(code)
@@ -223,6 +223,24 @@ def code_of(word: str) -> str | None:
 
     shorter = Tag.get(code).language or ""  # ISO 639-3 to 639-1, where there is such a code
     return shorter if shorter != code and (shorter in LANGUAGES or _of_library(shorter)) else None
+
+
+def _without_region(code: str) -> str:
+    """A code without what tells a region or script behind it; a word such as my_data has none.
+
+    Args:
+        code: In small letters.
+    """
+    if not _OF_A_REGION.search(code):
+        return code
+    from langcodes import Language as Tag
+
+    language, *others = re.split("[-_]", code)
+    for part in others:
+        made = Tag.make(script=part.title()) if len(part) == 4 else Tag.make(territory=part.upper())
+        if not made.is_valid():
+            return code
+    return language
 
 
 @lru_cache(maxsize=1024)
@@ -259,7 +277,7 @@ def _near(word: str) -> list[str]:
     for code, others in _ALSO_CALLED.items():
         names |= {name.replace("_", " "): code for name in [code, *others.split()]}
     typed_twice = wanted[:-1] if wanted[-2:-1] == wanted[-1:] and wanted not in _DOUBLED else ""
-    for known in (wanted, _OF_A_REGION.sub("", wanted), typed_twice):
+    for known in (wanted, _without_region(wanted), typed_twice):
         if known in names:
             return [names[known]]
     if len(wanted) < _SHORTEST_NAME:

@@ -231,6 +231,27 @@ def import_peft(
     )
 
 
+def _require_comparable(
+    named: Sequence[CellRun],
+    both: str | None,
+    backbone: str | None,
+    train_language: str | None,
+    published: Sequence[str | Path],
+) -> None:
+    """Refuse named runs of several models or of more than two methods, and what would be passed over."""
+    given = {"backbone": backbone, "train_language": train_language, "published": published}
+    if unused := [name for name, value in given.items() if value]:
+        raise StudyError(f"{unused[0]} chooses among the store's study, and runs are named. Leave it out")
+    models = sorted({run.tags["model"] for run in named})
+    if len(models) > 1:
+        raise StudyError(f"the runs are of several models: {', '.join(models)}. Name runs of one")
+    methods = list(dict.fromkeys(run.tags["method"] for run in named))
+    if len(methods) > 2 and not both:
+        raise StudyError(
+            f"the runs are of {len(methods)} methods: {', '.join(methods)}. Say which two: method, baseline"
+        )
+
+
 def compare(
     *run: str,
     method: str | None = None,
@@ -260,14 +281,17 @@ def compare(
         no interval.
 
     Raises:
-        StudyError: There are no such runs, or they are not of two methods.
+        StudyError: There are no such runs, or they are not of two methods and one model; runs are named, and
+            something is given that says which to take of the store's study.
         TrackingError: There is no such run.
         DataError: Runs of a task were not scored on the same examples.
     """
     if run:
         ledger = open_ledger(Path(store), _STUDY_FIRST)
         source = RunSource(Path(store), ledger)
-        runs = _by_cell([ledger.get(find_run_id(each, Path(store))) for each in run])
+        named = [ledger.get(find_run_id(each, Path(store))) for each in run]
+        _require_comparable(named, method and baseline, backbone, train_language, published)
+        runs = _by_cell(named)
         methods = list(dict.fromkeys(key[1] for key in runs))
     else:
         source = open_runs(Path(store), [Path(each) for each in published], _STUDY_FIRST)

@@ -47,7 +47,8 @@ def _gpus_of_a_cell(ctx: click.Context, parameter: click.Parameter, value: str |
         return {}
     if value == "any":
         return {"executor.gpus": None}
-    return {"executor.gpus": click.FloatRange(min=0).convert(value, parameter, ctx)}
+    number: Any = value  # which click turns into one
+    return {"executor.gpus": click.FloatRange(min=0).convert(number, parameter, ctx)}
 
 
 @click.command("study", short_help="Run tasks x methods x seeds, and sum up.")

@@ -32,11 +32,12 @@ def unquoted(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if is_quoted(cell) else cell
 
 
-def style_of(table: Iterable[Sequence[str]]) -> Style:
+def style_of(table: Iterable[Sequence[str]], *, header: bool = True) -> Style:
     """Tell how a table's cells are written.
 
     Args:
         table: Rows of cells, the header's first.
+        header: Whether there is one.
 
     Returns:
         "quoted" where a cell has doubled marks, or all of the header are quoted, and no mark stands alone;
@@ -45,7 +46,7 @@ def style_of(table: Iterable[Sequence[str]]) -> Style:
     """
     doubled = alone = 0
     for number, cells in enumerate(table):
-        doubled += number == 0 and all(map(is_quoted, cells))
+        doubled += header and number == 0 and all(map(is_quoted, cells))
         for cell in cells:
             if '"' in cell:
                 doubled += has_doubled_marks(cell)

@@ -177,10 +177,12 @@ def _from_json(task: Task, text: str, position: int, path: Path, line: int) -> E
 
 def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Skipped]:
     """Texts from lines of cells: under a header that names them among others, or of nothing else."""
-    style = style_of(text.split("\t") for _, text in lines)
     line, text = lines[0]
-    head = cells_of(text, style, path, line)
     known = (task.text_fields, *(names for names in _PUBLISHED if len(names) == len(task.text_fields)))
+    bare = {cell.strip('"') for cell in text.split("\t")}
+    has_header = any(set(names) <= bare for names in known)  # or the first line is a text, with its own marks
+    style = style_of((text.split("\t") for _, text in lines), header=has_header)
+    head = cells_of(text, style, path, line)
     wanted = next((names for names in known if set(names) <= set(head)), None)
     if wanted is None:
         width = len(task.text_fields)
@@ -209,7 +211,8 @@ def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Sk
 
 def _from_words(task: Task, lines: Lines, path: Path) -> Iterator[Outcome]:
     """Sentences from CoNLL-U, from PAN-X's lines, or one a line."""
-    head = [text for _, text in lines if text.strip()][:_HEAD]
+    filled = [text for _, text in lines if text.strip()]
+    head = [text for text in filled if not text.startswith("#")][:_HEAD] or filled[:_HEAD]
     if conllu.holds(head):
         yield from conllu.sentences(task, lines, path, count(), labeled=False)
     elif panx.holds(head):

@@ -16,6 +16,7 @@ from xlprompt.evaluation.exports.exported import (
     Exported,
     Words,
     named,
+    require_none_left,
     tagged_task,
     without_spaces,
     write,
@@ -40,6 +41,10 @@ def export(languages: Mapping[str, SavedPredictions], words: Words, task: Task, 
         ValueError: Words and tags do not match.
     """
     tagged_task(languages, task, "conll")
+    splits = {each.split for each in languages.values()}
+    paths = {language: folder / f"{language}.{each.split}.txt" for language, each in languages.items()}
+    for split in splits:
+        require_none_left(paths.values(), f"*.{split}.txt")
     files = []
     for language, each in languages.items():
         columns = zip(words[language], named(task, each.gold), named(task, each.predicted), strict=True)
@@ -47,8 +52,7 @@ def export(languages: Mapping[str, SavedPredictions], words: Words, task: Task, 
             "".join(f"{_column(word)} {right} {tag}\n" for word, right, tag in zip(*sentence, strict=True))
             for sentence in columns
         ]
-        path = folder / f"{language}.{each.split}.txt"
-        files.append(write(path, "".join(f"{block}\n" for block in blocks)))
+        files.append(write(paths[language], "".join(f"{block}\n" for block in blocks)))
     raw = () if _CHUNKED in task.labels else ("-r",)
     command = " ".join(("conlleval", *raw, "<", str(folder / "LANGUAGE.SPLIT.txt")))
     notes = ("With -r its accuracy is ours; its F1 takes every word for a chunk.",) if raw else ()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.languages import code_of
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.data.whole_files import write_whole
 from xlprompt.evaluation.answers.predictions import SavedPredictions
@@ -102,6 +103,28 @@ def without_spaces(word: str) -> str:
     Words of Vietnamese treebanks and French numbers hold spaces. A word of nothing else is one underscore.
     """
     return "_".join(word.split()) or "_"
+
+
+def require_none_left(paths: Collection[Path], pattern: str) -> None:
+    """Refuse folders in which files of an earlier export would stay, and be taken for this one's.
+
+    Args:
+        paths: What will be written.
+        pattern: What such files are called, with a star for the language.
+
+    Raises:
+        DataError: Some are there.
+    """
+    before, _, behind = pattern.partition("*")
+    for folder in dict.fromkeys(path.parent for path in paths):
+        left = {path.name for path in folder.glob(pattern)} - {path.name for path in paths}
+        left = {name for name in left if code_of(name.removeprefix(before).removesuffix(behind))}
+        if left:
+            raise DataError(
+                f"holds files of an earlier export in other languages: {', '.join(sorted(left))}",
+                file=folder,
+                fix="Name another folder, or delete them.",
+            )
 
 
 def write(path: Path, text: str) -> Path:

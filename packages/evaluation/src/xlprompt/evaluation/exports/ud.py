@@ -18,6 +18,7 @@ from xlprompt.evaluation.exports.exported import (
     Exported,
     Words,
     named,
+    require_none_left,
     tagged_task,
     without_spaces,
     write,
@@ -45,6 +46,10 @@ def export(languages: Mapping[str, SavedPredictions], words: Words, task: Task, 
             f"format 'ud' holds universal parts of speech, and {task.name} has other tags",
             fix="Take a run of pos, or --format conll.",
         )
+    kinds = ("gold", "system")
+    for split in {each.split for each in languages.values()}:
+        paths = [folder / kind / f"{language}.{split}.conllu" for kind in kinds for language in languages]
+        require_none_left(paths, f"*.{split}.conllu")
     files = []
     for language, each in languages.items():
         for kind, answers in (("gold", each.gold), ("system", each.predicted)):

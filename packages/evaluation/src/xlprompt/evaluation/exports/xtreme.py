@@ -19,7 +19,7 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.tasks import BUNDLED
 from xlprompt.data.tasks.task_type import Task
 from xlprompt.evaluation.answers.predictions import SavedPredictions
-from xlprompt.evaluation.exports.exported import Exported, require_task, task_name, write
+from xlprompt.evaluation.exports.exported import Exported, require_none_left, require_task, task_name, write
 
 _SHOWN = 12
 
@@ -64,11 +64,13 @@ def export(languages: Mapping[str, SavedPredictions], folder: Path) -> Exported:
         )
     task = BUNDLED[name]
     require_task(languages, task)
-    files = []
-    for kind, text_of in (("predictions", layout.predicted), ("labels", layout.gold)):
-        for language, each in languages.items():
-            path = folder / kind / layout.name / f"test-{language}.{layout.suffix}"
-            files.append(write(path, text_of(task, each)))
+    texts = {
+        folder / kind / layout.name / f"test-{language}.{layout.suffix}": (text_of, each)
+        for kind, text_of in (("predictions", layout.predicted), ("labels", layout.gold))
+        for language, each in languages.items()
+    }
+    require_none_left(texts, f"test-*.{layout.suffix}")
+    files = [write(path, text_of(task, each)) for path, (text_of, each) in texts.items()]
     command = (
         f"python evaluate.py --prediction_folder {folder}/predictions --label_folder {folder}/labels "
         f"--output_file scores.json"

@@ -72,10 +72,17 @@ def probe_rows(tokenizer: PreTrainedTokenizerFast, *, vocabulary: int, longest: 
 
 @torch.no_grad()
 def states_of_peft(model: "PeftModel | PreTrainedModel", rows: Sequence[Tensor]) -> list[Tensor]:
-    """The text's hidden states after the last norm, `[1, time, hidden]` of each row."""
+    """The text's hidden states after the last norm, `[1, time, hidden]` of each row.
+
+    Raises:
+        ModelError: PEFT's model cannot run, as with a prefix on Falcon's newer architecture.
+    """
     found = []
     for ids in rows:
-        output = model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        try:
+            output = model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        except RuntimeError as error:
+            raise ModelError(f"PEFT's own model of this adapter cannot run ({first_line(error)})") from error
         found.append(output.last_hidden_state[:, -ids.shape[1] :])
     return found
 

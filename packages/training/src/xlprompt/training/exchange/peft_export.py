@@ -22,11 +22,10 @@ from xlprompt.models.peft_folders.applied import (
     states_of_peft,
     text_in_sight,
 )
-from xlprompt.models.peft_folders.place import CONFIG_FILE
 from xlprompt.models.peft_folders.written import peft_parts, write_peft_files
 from xlprompt.models.pretrained.location import locate
 from xlprompt.training.errors import RunError
-from xlprompt.training.exchange.head_files import write_head
+from xlprompt.training.exchange.head_files import ABOUT_FILE, write_head
 from xlprompt.training.exchange.new_folders import new_folder
 from xlprompt.training.exchange.peft_readme import peft_readme
 from xlprompt.training.inputs.checks import at_its_place
@@ -79,7 +78,7 @@ def export_to_peft(checkpoint: Checkpoint, folder: Path, *, model: str | None = 
             "PEFT's prefix would be out of every text's sight. Train a shorter prompt, or the scheme input"
         )
     notes = _notes(recipe, base, sight)
-    with new_folder(folder, of_ours=CONFIG_FILE) as new:
+    with new_folder(folder, of_ours=(ABOUT_FILE,)) as new:
         write_peft_files(new, parts)
         write_head(new, _head(built), checkpoint.metadata)
         peft_readme(new, recipe, tokenizer, base, notes)

@@ -220,6 +220,12 @@ def _compared(
     notes, sight = [], None
     if _is_prefix(taken.method):
         sight = text_in_sight(model.backbone, recipe.method_settings.shift)
+        if sight is not None and sight < 1:
+            raise RunError(
+                f"{folder}: {recipe.model} has a sliding window no longer than the prefix "
+                f"({recipe.method_settings.shift} slots), which PEFT keeps out of every text's sight. There "
+                "is nothing to compare; train a shorter one"
+            )
         if sight is not None and recipe.encoding.max_length > sight:
             notes.append(
                 f"Rows of more than {sight} tokens are scored otherwise than by PEFT, whose prefix leaves "

@@ -71,11 +71,13 @@ def peft_readme(
 def _rows(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> str:
     """How texts become a row, by the ids that stand around them."""
     separator, end = joints(tokenizer, recipe.encoding)
-    lead, fields = leading_ids(tokenizer), task_of(recipe).text_fields
-    if task_of(recipe).kind.by_word:
+    lead, task = leading_ids(tokenizer), task_of(recipe)
+    if task.kind.by_word:
         return f"A row is the ids {lead} and the words' tokens without special ones."
-    texts = f" {separator} ".join(fields)
+    ends = [str(end)] if task.kind.ends_rows else []
+    rows = [" ".join([str(lead), f" {separator} ".join(names), *ends]) for names in task.kind.rows_of(task)]
+    what = "A row is" if len(rows) == 1 else f"An example is {len(rows)} rows:"
     return (
-        f"A row is {lead} {texts} {end}: ids around the tokens of each text, without special tokens of their "
+        f"{what} {'; '.join(rows)}: ids around the tokens of each text, without special tokens of their "
         f"own. At most {recipe.encoding.max_length} in all."
     )

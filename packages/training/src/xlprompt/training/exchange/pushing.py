@@ -28,6 +28,8 @@ from xlprompt.training.store.hub_folders import goes_to_hub
 
 _REPLACED = ["*.safetensors"]  # of an earlier push, which this one may not have
 
+RECIPE_FILE = "recipe.yaml"  # which a checkpoint of a store has not
+
 
 @dataclass(frozen=True)
 class Pushed:
@@ -64,7 +66,7 @@ def push(checkpoint: str | Path, destination: str, *, store: Path, public: bool 
         folder = Path(os.path.expanduser(destination)).absolute()
         if folder == found.directory.absolute():
             raise RunError(f"{folder}: is the checkpoint itself. Name another folder")
-        with new_folder(folder, of_ours=METADATA_FILE) as new:
+        with new_folder(folder, of_ours=(METADATA_FILE, RECIPE_FILE)) as new:
             _write(new, found, recipe, facts, place=folder.name)
         return Pushed(str(folder), notes)
     with tempfile.TemporaryDirectory() as temporary:
@@ -76,7 +78,7 @@ def _write(new: Path, checkpoint: Checkpoint, recipe: Recipe, facts: StoredFacts
     for path in _files(checkpoint, recipe):
         shutil.copyfile(path, new / path.name)
     values = yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True)
-    write_through(new / "recipe.yaml", values.encode())
+    write_through(new / RECIPE_FILE, values.encode())
     card = model_card(checkpoint.metadata, recipe, facts, place=place)
     write_through(new / "README.md", card.encode())
 

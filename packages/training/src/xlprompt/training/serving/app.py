@@ -7,7 +7,6 @@ JSON body with a reason and the field that it is about.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,7 +23,7 @@ from xlprompt.data.sources.unlabeled import given_rows
 from xlprompt.training.runs.predictions import Prediction
 from xlprompt.training.serving.batcher import Batcher, Closed, QueueIsFull
 from xlprompt.training.serving.body import LimitedBody, refusal
-from xlprompt.training.serving.figures import CONTENT_TYPE, Figures
+from xlprompt.training.serving.figures import CONTENT_TYPE, Counted, Figures
 from xlprompt.training.serving.limits import Limits
 from xlprompt.training.serving.messages import (
     Answer,
@@ -102,32 +101,24 @@ def create_app(shelf: Shelf, limits: Limits | None = None) -> FastAPI:
     )
     app.add_middleware(LimitedBody, most=limits.body_bytes, seconds=limits.seconds)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS))
+    app.add_middleware(Counted, path="/predict", figures=figures)  # the outermost: refusals count, too
     _add_handlers(app)
     refusals = {status: {**told, "model": Refusal} for status, told in _REFUSALS.items()}
 
     @app.post("/predict", responses=refusals)
-    async def predict(request: PredictRequest) -> PredictResponse:
+    async def predict(request: PredictRequest, http: Request) -> PredictResponse:
         """Label texts: those of requests that come at the same time, of all tasks, in one pass."""
-        start, status, task = time.perf_counter(), 500, ""
-        try:
-            served = _served(shelf, request.task)
-            task = served.task
-            asked = _asked(served, request, limits)
-            answers = await _answered(batcher, asked, limits)
-            status = 200
-            figures.texts.labels(task).inc(len(answers))
-            return PredictResponse(
-                task=task,
-                model=served.name,
-                language=asked.language,
-                predictions=[Answer.of(each) for each in answers],
-            )
-        except Refused as error:
-            status = error.status
-            raise
-        finally:
-            figures.requests.labels(task, str(status)).inc()
-            figures.seconds.observe(time.perf_counter() - start)
+        served = _served(shelf, request.task)
+        http.state.task = served.task  # for whoever counts
+        asked = _asked(served, request, limits)
+        answers = await _answered(batcher, asked, limits)
+        figures.texts.labels(served.task).inc(len(answers))
+        return PredictResponse(
+            task=served.task,
+            model=served.name,
+            language=asked.language,
+            predictions=[Answer.of(each) for each in answers],
+        )
 
     @app.get("/tasks")
     async def tasks() -> list[TaskEntry]:

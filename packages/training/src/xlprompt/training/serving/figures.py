@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -14,6 +15,9 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -56,3 +60,37 @@ class Figures:
     def text(self) -> bytes:
         """All figures now."""
         return generate_latest(self._registry)
+
+
+class Counted:
+    """ASGI middleware that counts the requests to a path with their status, whoever answers them."""
+
+    def __init__(self, app: ASGIApp, *, path: str, figures: Figures) -> None:
+        """Stand in front of an application.
+
+        Args:
+            app: It. It may leave the task of a request in the request's state.
+            path: Whose requests count.
+            figures: Where.
+        """
+        self._app, self._path, self._figures = app, path, figures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on, and look at what is answered."""
+        if scope["type"] != "http" or scope["path"] != self._path:
+            await self._app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), 500
+
+        async def seen(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, seen)
+        finally:
+            task = scope.get("state", {}).get("task", "")
+            self._figures.requests.labels(task, str(status)).inc()
+            self._figures.seconds.observe(time.perf_counter() - start)

@@ -38,10 +38,14 @@ def answer_all(asked: Sequence[Asked]) -> list[Answered]:
 
 
 def _together(asked: Sequence[Asked]) -> list[Answered]:
-    """Requests of the same model and language are encoded as one, as that costs most where rows are few."""
-    groups: dict[tuple[int, str], list[int]] = {}
+    """Requests of the same model and language are encoded as one, as that costs most where rows are few.
+
+    But not where words are cut more finely: which ones depends on the places of the rows.
+    """
+    groups: dict[tuple[int, str, int], list[int]] = {}
     for number, each in enumerate(asked):
-        groups.setdefault((id(each.predictor), each.language), []).append(number)
+        finer = each.predictor.recipe.encoding.granularity.applies_to(each.language, "test")
+        groups.setdefault((id(each.predictor), each.language, number if finer else -1), []).append(number)
     answers: dict[int, Answered] = {}
     for device in dict.fromkeys(each.predictor.device for each in asked):
         there = [numbers for numbers in groups.values() if asked[numbers[0]].predictor.device == device]

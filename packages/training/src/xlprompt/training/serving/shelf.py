@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xlprompt.training.errors import RunError
+from xlprompt.training.recipes.recipe import recipe_from_dict
 from xlprompt.training.runs.predictor import (
     LoadedBackbone,
     Predictor,
@@ -132,7 +133,8 @@ def load_shelf(
             on = load_for_many(checkpoint, device=device, model=model)
             backbones.append(on)
         predictor = open_predictor(checkpoint, device=device, model=model, on=on)
-        models.append(Served(run_name(predictor.recipe), str(place), predictor, scored))
+        name = run_name(recipe_from_dict(dict(checkpoint.metadata.recipe), origin=str(folder)))
+        models.append(Served(name, str(place), predictor, scored))
     return Shelf(_told_apart(models))
 
 
@@ -144,8 +146,23 @@ def _scored(store: Path, run_id: str) -> tuple[str, ...]:
 
 
 def _told_apart(models: Sequence[Served]) -> list[Served]:
-    names = Counter(each.name for each in models)
+    """With the beginning of the run's id behind a name that several have, or the name of the folder."""
+    several = Counter(each.name for each in models)
+    named = [f"{each.name}-{_place(each)}" if several[each.name] > 1 else each.name for each in models]
+    places: dict[str, list[str]] = {}  # by name; a place that is given twice is one
+    for name, each in zip(named, models, strict=True):
+        places.setdefault(name, [])
+        if each.run not in places[name]:
+            places[name].append(each.run)
     return [
-        each if names[each.name] == 1 else replace(each, name=f"{each.name}-{Path(each.run).name[:8]}")
-        for each in models
+        replace(each, name=name if len(at := places[name]) == 1 else f"{name}-{at.index(each.run) + 1}")
+        for name, each in zip(named, models, strict=True)
     ]
+
+
+def _place(model: Served) -> str:
+    """What tells a run or a folder from others; those of a store are `models/m-<id>/artifacts`."""
+    path = Path(model.run)
+    if path.name == "artifacts":
+        return path.parent.name[:10]
+    return path.name if path.is_absolute() or len(path.parts) > 1 else path.name[:8]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.languages import code_of, in_study_order
+from xlprompt.data.languages import code_of, in_study_order, language
 from xlprompt.data.sources.own.infer import LANGUAGE_COLUMNS, describe, find_task
 from xlprompt.data.sources.own.layout import OwnFile, place
 from xlprompt.data.sources.own.rows import CUT_EVERY
@@ -15,6 +15,8 @@ from xlprompt.data.sources.own.tables import columns_of, records
 from xlprompt.data.sources.own.task_file import TASK_FILE, TaskFile, read_task_file
 from xlprompt.data.sources.parts import Candidate, LeftOut, Part
 from xlprompt.data.tasks.task_type import Task
+
+_TOLD = 5  # languages of a column that a message names
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,16 @@ def look_at(root: Path, candidates: Sequence[Candidate], task: Task | None = Non
             elif task is not None:
                 code, column = told
                 parts.append(Part(task, code, file.split, file.format, (file.path,), language_column=column))
+    if said.language and files and all(file.language not in (None, said.language) for file in files):
+        first = files[0]
+        problems.append(
+            DataError(
+                f"says language: {said.language}, and no file takes it: by its name {first.path.name}, for "
+                f"one, is {language(first.language or '').name} ({first.language})",
+                file=root / TASK_FILE,
+                fix="Name the files otherwise, such as train.csv, or leave the language out.",
+            )
+        )
     if task is None:
         return OwnFolder(None, (), tuple(problems), tuple(left_out), ())
     whole = _join_shards(parts, files)
@@ -93,16 +105,18 @@ def _languages_of(
     file: OwnFile, said: TaskFile, fields: Sequence[str]
 ) -> Iterator[tuple[str, str] | DataError]:
     """The languages of a file, each with the column that tells it, if one does; and what is wrong there."""
-    if file.language:
-        yield file.language, ""
-        return
     try:
         there = columns_of(file.path, file.format)
     except DataError as problem:
-        yield problem
+        if file.language:  # which whoever reads its rows will say
+            yield file.language, ""
+        else:
+            yield problem
         return
     column = next((name for name in there if name.lower() in LANGUAGE_COLUMNS), None)
-    if column is not None:
+    if file.language:
+        yield _unless_told_otherwise(file, column, fields)
+    elif column is not None:
         yield from _languages_in(file, column, fields)
     elif said.language is not None:
         yield said.language, ""
@@ -113,6 +127,24 @@ def _languages_of(
             fix="Name the file <language>.<split>, put it into a folder of the language's name, add a "
             f"column 'language', or say it in {TASK_FILE}, as in language: pl.",
         )
+
+
+def _unless_told_otherwise(
+    file: OwnFile, column: str | None, fields: Sequence[str]
+) -> tuple[str, str] | DataError:
+    """The language of a file's name, or what is wrong where its column tells another one."""
+    assert file.language is not None
+    if column is not None:
+        told = [each[0] for each in _languages_in(file, column, fields) if not isinstance(each, DataError)]
+        if any(code != file.language for code in told):
+            return DataError(
+                f"is named as {language(file.language).name} ({file.language}), and its column {column} "
+                f"tells {', '.join(told[:_TOLD])}",
+                file=file.path,
+                fix="Name the file otherwise, such as train.csv, where the column is right; or rename the "
+                "column.",
+            )
+    return file.language, ""
 
 
 def _languages_in(file: OwnFile, column: str, fields: Sequence[str]) -> Iterator[tuple[str, str] | DataError]:

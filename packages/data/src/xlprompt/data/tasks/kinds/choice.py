@@ -37,6 +37,11 @@ class Choice(OneLabelAnExample):
     labeled = True
     compares_readouts = True
 
+    def rows_of(self, task: Task) -> list[tuple[str, ...]]:
+        """A row an option, behind the other texts."""
+        told = [name for name in task.text_fields if name not in task.labels]
+        return [(*told, option) for option in task.labels]
+
     def features(self, task: Task) -> dict[str, Any]:
         """A column a text, as the fields are called, then `label`."""
         from datasets import ClassLabel, Value

@@ -82,6 +82,15 @@ class Kind(Protocol):
         ...
 
     @property
+    def ends_rows(self) -> bool:
+        """Whether a row of texts ends with the ids of `encoding.end`."""
+        ...
+
+    def rows_of(self, task: Task) -> list[tuple[str, ...]]:
+        """The fields whose texts each row of an example holds, in their order."""
+        ...
+
+    @property
     def metric_titles(self) -> Mapping[str, str]:
         """What metrics are called for people, those that are called otherwise than in `Task.metrics`."""
         ...

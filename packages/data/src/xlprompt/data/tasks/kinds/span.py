@@ -52,6 +52,12 @@ class Span(RunningTexts):
     json_type = list[str]
     labeled = False
     compares_readouts = True
+    ends_rows = False
+
+    def rows_of(self, task: Task) -> list[tuple[str, ...]]:
+        """The question, and behind it the context or a window of it."""
+        context, question = task.text_fields
+        return [(question, context)]
 
     def features(self, task: Task) -> dict[str, Any]:
         """The columns of the texts, and `answers`: texts with where they start, in code points."""

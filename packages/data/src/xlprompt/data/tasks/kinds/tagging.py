@@ -37,8 +37,13 @@ class Tagging(OneLabelAReadout):
     hub_task = "token-classification"
     read_at = "one subtoken of each word"
     by_word = True
+    ends_rows = False
     metric_titles: ClassVar[Mapping[str, str]] = {"f1": "entity F1"}
     json_type = list[str]
+
+    def rows_of(self, task: Task) -> list[tuple[str, ...]]:
+        """One row of the words, or several of a long sentence."""
+        return [task.text_fields]
 
     def features(self, task: Task) -> dict[str, Any]:
         """The columns `tokens` and `tags`, lists of equal lengths."""

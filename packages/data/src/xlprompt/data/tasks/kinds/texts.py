@@ -39,7 +39,12 @@ class RunningTexts:
     """The part of a kind whose examples are running texts, with metrics that say something of each."""
 
     by_word = False
+    ends_rows = True
     metric_titles: ClassVar[Mapping[str, str]] = {}
+
+    def rows_of(self, task: Task) -> list[tuple[str, ...]]:
+        """One row of all texts."""
+        return [task.text_fields]
 
     def typed(self, task: Task, texts: Sequence[str]) -> list[tuple[Any, ...]]:
         """The texts of one example; of a task with one text, any number of them."""
