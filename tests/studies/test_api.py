@@ -138,6 +138,10 @@ def test_a_task_and_a_method_name_the_recipe_of_a_checkout(tmp_path, monkeypatch
     with pytest.raises(RecipeError, match="nothing says what to train"):
         xlprompt.train(store=tmp_path)
     assert "xnli" in MINI_TASKS
+    with pytest.raises(RecipeError, match="lora.rank"):  # which LoRA's recipe has, and takes no other name of
+        xlprompt.train(task="xnli", method="lora", set={"lora.rank": 0}, store=tmp_path)
+    with pytest.raises(RecipeError, match="xnli-lora.yaml"):
+        xlprompt.train(task="xnli", method="lora", scale="nowhere", store=tmp_path)
 
 
 def test_the_pages_ten_lines_lead_from_training_to_labels(tmp_path, monkeypatch, capsys):

@@ -228,6 +228,28 @@ def test_requests_whose_words_are_cut_more_finely_are_encoded_apart(monkeypatch,
     assert len(read) == passes
 
 
+def test_what_fails_fails_alone(monkeypatch):
+    def question(group):
+        if any(each.rows == ("bad",) for each in group):
+            raise ValueError("no such text")
+        return [row for each in group for row in each.rows]
+
+    recipe = SimpleNamespace(encoding=EncodingSettings())
+    predictor = SimpleNamespace(recipe=recipe, device="cpu", predictions=lambda rows, found: tuple(rows))
+    monkeypatch.setattr(questions, "_question", question)
+    monkeypatch.setattr(questions, "_part", lambda predictor, rows: rows)
+    monkeypatch.setattr(questions, "answer_together", lambda parts, device: parts)
+    asked = [questions.Asked(predictor, (name,), "de") for name in ("a", "bad", "c")]
+    first, failed, last = questions.answer_all(asked)
+    assert (first, str(failed), last) == (("a",), "no such text", ("c",))
+
+
+def test_a_text_that_was_cut_is_told(client):
+    texts = [("man " * 300, "man"), ("man", "man")]
+    answer = client.post("/predict", json={"task": "xnli", "texts": texts})
+    assert [each["cut"] for each in answer.json()["predictions"]] == [True, False]
+
+
 def test_models_of_one_name_are_told_apart_by_run_or_folder():
     places = [
         "0123456789abcdef",
