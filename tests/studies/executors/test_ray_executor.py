@@ -65,7 +65,7 @@ def test_ray_gives_the_same_figures_as_local_processes_and_a_killed_worker_loses
 
 
 def test_a_cell_that_is_larger_than_the_cluster_is_refused(study, tmp_path, console):
-    with pytest.raises(StudyError, match="a cell takes 1 CPUs and 4 GPUs, and the cluster has"):
+    with pytest.raises(StudyError, match="a cell takes 1 CPU and 4 GPUs, and the cluster has"):
         run_study(
             study, store=tmp_path / "mlruns", console=console, grid_overrides=RAY | {"executor.gpus": 4}
         )
