@@ -55,7 +55,7 @@ class SearchRun:
         """
         with FileLock(self._store / ".search.lock"):  # so that two processes do not make two
             known = self.run_id
-            if known and self._tracker.resume(known):
+            if known and self._tracker.resume(known, shared=True):
                 return known
             return self._tracker.start(
                 experiment=self._task,

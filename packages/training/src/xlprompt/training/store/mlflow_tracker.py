@@ -145,8 +145,12 @@ class MlflowTracker(Tracker):
         begin_work()
         return self._run
 
-    def resume(self, run_id: str) -> bool:
+    def resume(self, run_id: str, *, shared: bool = False) -> bool:
         """Go on in a run of the store that was interrupted; False where the store has no such run.
+
+        Args:
+            run_id: The run.
+            shared: Whether several processes may be at work on it, as on a search's.
 
         Raises:
             TrackingError: Another process of this machine is at work on it, or the store cannot be used.
@@ -155,7 +159,7 @@ class MlflowTracker(Tracker):
             run = find_run(self._client, run_id)
             if run is None:
                 return False
-            if is_at_work(run):
+            if not shared and is_at_work(run):
                 raise TrackingError(
                     f"run {run_id}: another process is at work on it ({run.data.tags[PROCESS_TAG]}: machine, "
                     "process, time). Wait for it to end, or stop it, and call again"
