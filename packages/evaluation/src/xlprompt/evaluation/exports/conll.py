@@ -41,9 +41,8 @@ def export(languages: Mapping[str, SavedPredictions], words: Words, task: Task, 
         ValueError: Words and tags do not match.
     """
     tagged_task(languages, task, "conll")
-    splits = {each.split for each in languages.values()}
     paths = {language: folder / f"{language}.{each.split}.txt" for language, each in languages.items()}
-    for split in splits:
+    for split in {each.split for each in languages.values()}:
         require_none_left(paths.values(), f"*.{split}.txt")
     files = []
     for language, each in languages.items():

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def _told(task: Task) -> list[str]:
+    """The fields that each option stands behind."""
+    return [name for name in task.text_fields if name not in task.labels]
+
+
 @dataclass(frozen=True)
 class Choice(OneLabelAnExample):
     """Texts and options, one of which is right; satisfies `xlprompt.data.tasks.kinds.kind.Kind`.
@@ -39,8 +44,7 @@ class Choice(OneLabelAnExample):
 
     def rows_of(self, task: Task) -> list[tuple[str, ...]]:
         """A row an option, behind the other texts."""
-        told = [name for name in task.text_fields if name not in task.labels]
-        return [(*told, option) for option in task.labels]
+        return [(*_told(task), option) for option in task.labels]
 
     def features(self, task: Task) -> dict[str, Any]:
         """A column a text, as the fields are called, then `label`."""
@@ -67,7 +71,7 @@ class Choice(OneLabelAnExample):
         The row is `lead A separator B separator option end`. What is over `max_length` is cut away as
         `Layout.row` says.
         """
-        told = [name for name in task.text_fields if name not in task.labels]
+        told = _told(task)
         layout = Layout.of(how, len(told) + 1, self.typed_as(task))
         rows = EncodedRows()
         for start in range(0, len(table), TEXTS_AT_ONCE):

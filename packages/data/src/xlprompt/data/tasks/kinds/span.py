@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -33,8 +33,6 @@ _METRICS: Mapping[str, Callable[[str, Sequence[str], str], float]] = {
     "squad_exact_match": partial(exact_match, rules="squad"),
 }
 
-_METRIC_TITLES: Mapping[str, str] = {"f1": "token F1", "exact_match": "exact match"}
-
 
 @dataclass(frozen=True)
 class Span(RunningTexts):
@@ -48,7 +46,7 @@ class Span(RunningTexts):
     name = "span"
     hub_task = "question-answering"
     read_at = "every token of the context"
-    metric_titles = _METRIC_TITLES
+    metric_titles: ClassVar[Mapping[str, str]] = {"f1": "token F1", "exact_match": "exact match"}
     json_type = list[str]
     labeled = False
     compares_readouts = True
