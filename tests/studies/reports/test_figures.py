@@ -43,6 +43,13 @@ def figures():
     return drawn
 
 
+def test_stars_are_explained_where_there_can_be_any(figures):
+    one_seed = heat_map(compare(make_runs(seeds=(0,)), samples=20))
+    assert "points; * significant" in figures["heat map"]
+    assert "prompt minus finetune, points" in one_seed
+    assert "significant" not in one_seed
+
+
 @pytest.mark.parametrize("name", ["heat map", "resources", "curves", "cost", "share"])
 def test_figures_are_as_wide_as_a_phone(figures, name):
     assert re.search(r'<svg [^>]*width="270pt"', figures[name])  # 360 CSS pixels

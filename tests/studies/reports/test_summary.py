@@ -57,10 +57,13 @@ def test_only_the_metrics_that_are_there_are_named(comparison, text):
 def test_scores_of_one_seed_are_not_called_means():
     one = compare(make_runs(seeds=(4,)), samples=20)
     text = summary(StudyFindings(one, judge(one), []))
-    assert "Percent, of one seed (4); accuracy. Bold" in text
+    assert "Percent, of one seed (4); accuracy. Resources" in text  # nothing is tested, and so nothing bold
     assert "standard deviation" not in text
     table = languages(one, "xnli")
-    assert table.note.startswith("Scores: accuracy in percent, of one seed (4); difference in points.")
+    assert table.note.startswith(
+        "Scores: accuracy in percent, of one seed (4); difference in points. With one"
+    )
+    assert table.note.endswith(" no language is tested.")
     assert "±" not in str(table.rows)
 
 

@@ -237,6 +237,11 @@ class Comparison:
         """All languages trained on."""
         return (self.train_language, *self.also_trained_on)
 
+    @property
+    def tests_languages(self) -> bool:
+        """Whether any language's difference has a p-value, which takes two seeds of both methods."""
+        return any(row.p_adjusted is not None for row in self.differences)
+
     @cached_property
     def correlations(self) -> tuple[TokensCorrelation, ...]:
         """By task the differences against pre-training tokens, computed where somebody asks."""

@@ -71,7 +71,8 @@ def heat_map(comparison: Comparison) -> str:
         axes.set_yticks(range(len(codes)), [f"{language(code).name}  {code}" for code in codes])
         axes.tick_params(length=0)
         axes.xaxis.tick_top()
-        label = f"{comparison.method} minus {comparison.baseline}, points; * significant"
+        star = "; * significant" if comparison.tests_languages else ""
+        label = f"{comparison.method} minus {comparison.baseline}, points{star}"
         figure.colorbar(image, ax=axes, label=label, location="bottom", fraction=0.04, pad=0.02)
         return svg_text(figure)
 

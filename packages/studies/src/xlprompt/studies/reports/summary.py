@@ -33,6 +33,10 @@ from xlprompt.studies.reports.published_runs import RUNS
 from xlprompt.studies.reports.wording import difference, over_seeds, seeds_of
 from xlprompt.training.fitting.progress import duration
 
+_BOLD = (
+    "Bold: better than the other method at 5 % after Holm's correction over the task's languages, uncertain "
+    "over seeds and test examples. "
+)
 _FIGURE, _METHODS, _REPORT = "differences.svg", "methods.svg", "report.md"
 
 
@@ -41,9 +45,9 @@ def summary(findings: StudyFindings) -> str:
     comparison, runs = findings.comparison, findings.runs
     parts = [
         _scores(comparison),
-        f"Percent, {over_seeds(seeds_of(comparison))}; {_metrics(comparison)}. Bold: better than the other "
-        "method at 5 % after Holm's correction over the task's languages, uncertain over seeds and test "
-        "examples. Resources: by tokens of XGLM's pre-training data.",
+        f"Percent, {over_seeds(seeds_of(comparison))}; {_metrics(comparison)}. "
+        f"{_BOLD if comparison.tests_languages else ''}"
+        "Resources: by tokens of XGLM's pre-training data.",
         _methods(comparison, runs, findings.others),
         f"Gap: {language(comparison.train_language).name} minus the zero-shot mean. Minus: that mean less "
         "the other method's, with its 95 % interval over seeds and test examples. "

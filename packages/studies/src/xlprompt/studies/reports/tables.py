@@ -201,6 +201,9 @@ def languages(comparison: Comparison, task: str) -> Table:
                 _better(comparison, row),
             )
         )
+    tested = "The better method is named only where it is significant after Holm. Intervals are those of one "
+    tested += "language alone."
+    untested = "With one seed of a method there are no intervals, and no language is tested."
     columns = (
         "language",
         "resources",
@@ -216,8 +219,7 @@ def languages(comparison: Comparison, task: str) -> Table:
         columns,
         tuple(rows),
         f"Scores: {of_task.metric} in percent, {over_seeds([of_task.method_seeds, of_task.baseline_seeds])}; "
-        "difference in points. The better method is named only where it is significant after Holm. "
-        "Intervals are those of one language alone.",
+        f"difference in points. {tested if comparison.tests_languages else untested}",
     )
 
 
