@@ -338,6 +338,25 @@ def test_lines_end_at_newlines_only_and_crlf_is_one(tmp_path):
     assert open_source(str(tmp_path)).load(task("xnli"), "en", "test")["first"] == ["a\u2028b\x85c"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "language"),
+    [
+        ("xnli/pt-BR", "pt"), ("xnli/zh_TW", "zh"), ("xnli/ko-KR", "ko"), ("xnli/es-AR", "es"),
+        ("xnli/hau_Latn", "ha"), ("xnli/pcm", "pcm"), ("xnli/aym", "ay"), ("xnli/wikiann-de", "de"),
+    ],
+)  # fmt: skip
+def test_a_folder_named_by_a_locale_is_of_its_language_and_not_of_the_regions(tmp_path, folder, language):
+    write(tmp_path / folder / "test.jsonl", '{"premise": "a", "hypothesis": "b", "label": 0}\n')
+    assert open_source(str(tmp_path)).languages(task("xnli"), "test") == (language,)
+
+
+@pytest.mark.parametrize("folder", ["xnli/en-de", "xnli/all", "ner"])
+def test_a_folder_that_may_be_of_two_languages_or_of_none_is_not_guessed(tmp_path, folder):
+    write(tmp_path / folder / "test.jsonl", '{"premise": "a", "hypothesis": "b", "label": 0}\n')
+    (problem,) = check_folder(tmp_path).problems
+    assert problem.message == f"cannot tell the language: {folder.split('/')[-1]!r} is no language code"
+
+
 def test_benchmarks_may_lie_side_by_side(tmp_path):
     write(tmp_path / "XNLI-1.0" / "xnli.test.tsv", "\n".join([XNLI_HEADER, xnli_line(*XNLI_ROWS[0])]))
     write(tmp_path / "x-final" / "en" / "test_2k.tsv", PAWSX_HEADER + "1\ta\tb\t0\n")

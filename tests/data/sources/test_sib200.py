@@ -93,6 +93,16 @@ def test_the_languages_are_xglms_and_the_codes_name_each_once():
     assert open_source("hub").languages(SIB200, "train") == open_source("hub").languages(SIB200, "test")
 
 
+def test_a_language_outside_the_table_counts_in_its_usual_script_alone(tmp_path):
+    for folder in ("pol_Latn", "zho_Hans", "zho_Hant", "kas_Deva"):
+        path = tmp_path / folder / "test.tsv"
+        path.parent.mkdir()
+        path.write_text("index_id\tcategory\ttext\n1\ttravel\ta\n")
+    report = check_folder(tmp_path)
+    assert [found.language for found in report.found] == ["zh", "pl"]
+    assert any("kas_Deva/test.tsv, zho_Hant/test.tsv" in note for note in report.warnings)
+
+
 @pytest.mark.integration
 def test_the_real_samples_are_parallel_in_every_language_and_split(benchmark_data):
     source = open_source(str(benchmark_data))

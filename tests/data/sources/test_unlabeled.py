@@ -76,9 +76,28 @@ def test_treebanks_and_panx_are_read_as_such_and_not_as_sentences():
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        "The\tDET\nman\tNOUN\n\nHe\tPRON\nreads\tVERB\n",
+        "-DOCSTART- O\n\nThe X B-PER\nman X O\n\nHe X O\nreads X O\n",
+    ],
+    ids=["the task's tags", "tags of another task"],
+)
+def test_lines_of_a_word_and_its_tag_are_sentences_whose_tags_are_not_looked_at(content):
+    assert [row.texts[0] for row in read(POS, content)] == [["The", "man"], ["He", "reads"]]
+
+
+def test_sentences_that_end_in_capitals_stay_sentences():
+    assert [row.texts[0] for row in read(POS, "We left the USA\nYou love the NBA\n")] == [
+        ["We", "left", "the", "USA"],
+        ["You", "love", "the", "NBA"],
+    ]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("text", "The\tDET\nman\tNOUN\n", "text:1: a line of columns"),
+        ("text", "The\tDET\nman\tthing\n", "text:1: a line of columns"),
         ("text", "-DOCSTART- -X- -X- O\n\nAnna NNP B-NP B-PER\n", "text:1: a line of columns"),
         ("text", "1\tThe\t_\tDET\t_\t_\t2\tdet\t_\t_\n3\tx\t_\tX\t_\t_\t2\tdet\t_\t_\n", "text:2: id 3"),
         ("a.csv", "The man\n", "a.csv: CSV is not read"),

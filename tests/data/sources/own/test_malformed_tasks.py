@@ -40,6 +40,22 @@ CASES = {
         train("text,label_text,label\na,b,x\n"), "en.train.csv", None,
         "cannot tell which columns are the texts: text, label_text. Say it in task.yaml: texts:",
     ),
+    "entities by tags that are none": Case(
+        train("a O\nb ORG\nc PER\n", "en.train.conll", **{"task.yaml": "metrics: [f1]\n"}), "task.yaml", None,
+        "metrics: f1 counts entities, whose tags are O, B-… and I-… (E-… and S-… too), and 'ORG' is none",
+    ),
+    "two scripts of a language in a column": Case(
+        {"train.csv": "text,label,language\na,x,zh-Hans\nb,y,zh-Hant\nc,x,en\n"}, "train.csv", None,
+        "language tells zh-Hans and zh-Hant, both Chinese (zh)",
+    ),
+    "spans in CSV": Case(
+        train("context,question,answers\na b,c,b\na b,c,b\n"), "en.train.csv", 3,
+        "answers is not a list but a string. An answer has a text and a start: give JSON Lines or Parquet",
+    ),
+    "columns of words named by no number": Case(
+        train(TAGGED, "en.train.conll", **{"task.yaml": "texts: word\n"}), "task.yaml", None,
+        "texts: is 'word', and a file of words in columns has no names for them",
+    ),
     "an empty label": Case(train(TOPICS + "more,\n"), "en.train.csv", 4, "label is empty"),
     "an unknown label in the test alone": Case(
         BOTH | {"en.test.csv": TOPICS + "new,politics\n"}, "en.test.csv", 4,

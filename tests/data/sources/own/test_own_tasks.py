@@ -42,6 +42,7 @@ def labels_of(source, language, split):
         ("train_en.csv", "valid_en.csv", "test_pl.csv"),
         ("en/train.csv", "en/validation.csv", "pl/test.csv"),
         ("train/en.csv", "dev/en.csv", "test/pl.csv"),
+        ("train_en.csv", "dev_en.csv", "test.pl-PL.csv"),
         ("data.eng.train.csv", "data.eng.dev.csv", "data.pol_Latn.test.csv"),
     ],
 )
@@ -55,6 +56,115 @@ def test_split_and_language_are_read_off_the_names(folder, names):
         ("pl",),
     ]
     assert labels_of(source, "pl", "test") == ["sport", "food", "weather"]
+
+
+def test_a_development_set_is_no_language_in_a_region(folder):
+    source = folder(dict.fromkeys(("train_de.csv", "dev_de.csv", "val_fr.csv", "test_de.csv"), TOPICS))
+    assert source.languages(source.own, "validation") == ("de", "fr")  # and not dev in Germany, val in France
+
+
+def test_numbers_are_places_in_labels_that_are_given_and_in_no_others(folder):
+    files = {"en.train.csv": TOPICS, "de.test.csv": "text,label\na,0\nb,2\n"}
+    source = folder(files)
+    with pytest.raises(DataError, match=r"unknown label '0' in label.* Numbers can mean them once labels:"):
+        source.load(source.own, "de", "test")
+    source = folder(files | {"task.yaml": "labels: [sport, food, weather]\n"})
+    assert labels_of(source, "de", "test") == ["sport", "weather"]
+
+
+def test_an_option_is_named_by_its_column_or_its_number_from_0(folder):
+    head = "question,choice1,choice2,label\n"
+    source = folder({"en.train.csv": f"{head}q,a,b,0\nq,a,b,choice2\n", "de.test.csv": f"{head}q,a,b,2\n"})
+    assert labels_of(source, "en", "train") == ["choice2"]  # the first row is the development set
+    with pytest.raises(DataError, match=r"'2' in label is no option.*number from 0: 0 is choice1"):
+        source.load(source.own, "de", "test")
+
+
+def test_options_and_a_text_that_may_be_read_or_not_are_not_guessed(folder):
+    head = "passage,question,choice1,choice2,label\n"
+    files = {"en.train.csv": f"{head}p,q,a,b,0\np,q,a,b,1\n"}
+    with pytest.raises(
+        DataError, match=r"made by passage too.*texts: \[passage, question, choice1, choice2\]"
+    ):
+        folder(files)
+    said = "kind: choice\nlabel: label\ntexts: [passage, question, choice1, choice2]\n"
+    assert folder(files | {"task.yaml": said}).own.text_fields == (
+        "passage",
+        "question",
+        "choice1",
+        "choice2",
+    )
+
+
+def test_a_choice_may_have_as_many_texts_as_a_task_can(folder):
+    head = "context,question,choice1,choice2,choice3,choice4,choice5,choice6,label\n"
+    task = folder({"en.train.csv": f"{head}c,q,1,2,3,4,5,6,0\nc,q,1,2,3,4,5,6,5\n"}).own
+    assert task.kind.typed_as(task) == "eight texts"
+
+
+def test_rows_without_a_gold_label_are_left_out_of_the_hubs_parquet(tmp_path):
+    names = ["entailment", "neutral", "contradiction"]
+    features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
+    table = Dataset.from_dict({"text": list("abcdefgh"), "label": [0, 1, 2, -1] * 2}, features=features)
+    table.to_parquet(tmp_path / "en.train.parquet")
+    report = check_folder(tmp_path)
+    assert any("3 labels (contradiction, entailment, neutral)" in note for note in report.warnings)
+    assert [(found.split, found.count, found.skipped) for found in report.found] == [
+        ("train", 5, {"no gold label": 2}),
+        ("validation", 1, {}),
+    ]
+    assert not report.problems
+
+
+def test_labels_that_are_hardly_labels_are_taken_where_the_column_is_named(folder):
+    rows = "".join(f"text {place},intent{place % 30}\n" for place in range(45))
+    with pytest.raises(DataError, match="'intent' is hardly the label"):
+        folder({"en.train.csv": f"utterance,intent\n{rows}"})
+    assert (
+        len(folder({"en.train.csv": f"utterance,intent\n{rows}", "task.yaml": "label: intent\n"}).own.labels)
+        == 30
+    )
+
+
+def test_a_tsv_with_a_header_in_capitals_is_a_table(folder):
+    task = folder({"en.train.tsv": "ID\tTEXT\tLABEL\n1\ta\tPOS\n2\tb\tNEG\n3\tc\tPOS\n"}).own
+    assert (definition_of(task).kind, task.labels) == ("classification", ("NEG", "POS"))
+
+
+@pytest.mark.parametrize("labels", ["[true, false]", '["true", "false"]'])
+def test_truth_values_are_labels(folder, labels):
+    rows = '{"text": "a", "label": true}\n{"text": "b", "label": false}\n{"text": "c", "label": false}\n'
+    source = folder({"en.train.jsonl": rows, "task.yaml": f"labels: {labels}\n"})
+    assert labels_of(source, "en", "train") == ["false", "false"]
+
+
+def test_spans_come_from_the_hubs_parquet(tmp_path):
+    answers = {"text": ["Rome"], "answer_start": [7]}
+    rows = [{"context": "I love Rome.", "question": "What?", "answers": answers}] * 2
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "en.train.parquet")
+    source = open_source(str(tmp_path))
+    assert source.load(source.own, "en", "train")["answers"][0] == [{"text": "Rome", "start": 7}]
+
+
+UNER = "# sent_id = 1\n# text = the paris\n1\tthe\tO\t-\t-\n2\tparis\tB-LOC\t-\t-\n\n"
+MULTICONER = "# id 7\tdomain=en\nthe _ _ O\nparis _ _ B-LOC\n\n"
+HASHTAGS = "#love O\n#paris B-LOC\n\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "words"),
+    [
+        (UNER, "texts: 2\nlabel: 3\n", ["the", "paris"]),
+        (MULTICONER, "", ["the", "paris"]),
+        (HASHTAGS, "", ["#love", "#paris"]),
+    ],
+    ids=["Universal NER", "MultiCoNER", "hashtags"],
+)
+def test_comments_before_a_sentence_of_columns_are_no_words(folder, content, said, words):
+    files = {"en-train.iob2": content * 2} | ({"task.yaml": said} if said else {})
+    source = folder(files)
+    assert source.own.labels == ("O", "B-LOC", "I-LOC")
+    assert source.load(source.own, "en", "train")["tokens"][0] == words
 
 
 @pytest.mark.parametrize(
@@ -277,3 +387,16 @@ def test_the_example_is_not_written_into_a_folder_with_the_name_of_a_source(tmp_
             write_example(folder)
     assert list(tmp_path.iterdir()) == []
     assert write_example(tmp_path / name), "a path says that the folder is meant"
+
+
+@pytest.mark.parametrize("name", ["2024", "1e5", "true", "0x10"])
+def test_the_example_can_be_read_whatever_its_folder_is_called(tmp_path, name):
+    write_example(tmp_path / name)
+    assert open_source(str(tmp_path / name)).own.name == name
+
+
+def test_what_keys_alone_call_a_benchmark_is_told(tmp_path):
+    rows = '{"sentence1": "a", "sentence2": "b", "label": 0}\n'
+    (tmp_path / "en.train.jsonl").write_text(rows)
+    (note,) = [note for note in check_folder(tmp_path).warnings if "keys alone" in note]
+    assert note.startswith("pawsx: known by keys alone: en.train.jsonl. A task.yaml in the folder makes it")

@@ -225,6 +225,17 @@ def code_of(word: str) -> str | None:
     return shorter if shorter != code and (shorter in LANGUAGES or _of_library(shorter)) else None
 
 
+def usual_script(code: str) -> str | None:
+    """The code of the script that a language is usually written in, such as ``Cyrl``, by CLDR.
+
+    Args:
+        code: Of ISO 639, such as "sr".
+    """
+    from langcodes import Language as Tag
+
+    return Tag.make(language=code).maximize().script
+
+
 def _without_region(code: str) -> str:
     """A code without what tells a region or script behind it; a word such as my_data has none.
 

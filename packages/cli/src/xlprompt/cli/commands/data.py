@@ -151,7 +151,7 @@ def show(
     """Print some examples of SOURCE: 'mini' (the bundled benchmark), 'hub', or a folder.
 
     They are the first of every label, then the second of every label and so on; of tagged sentences, of
-    every set of tags. Where languages are parallel, all show the same examples, one below the other.
+    every set of tags. Where languages share ids, all show the same examples, one below the other.
 
     \b
     Examples:

@@ -19,6 +19,7 @@ from xlprompt.data.printable import printable
 from xlprompt.data.sources import NAMED
 from xlprompt.data.sources.folder import ambiguous, empty
 from xlprompt.data.sources.inventory import Inventory, expanded, take_inventory
+from xlprompt.data.sources.own.task_file import TASK_FILE
 from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.quoting import has_doubled_marks
 from xlprompt.data.sources.reading import read, texts_alone
@@ -34,6 +35,7 @@ _WITHOUT = {
 _UNLABELLED = "no labels; it serves alignment alone"
 
 MOST_PROBLEMS_A_FILE = 20
+_MOST_NAMED = 5
 """Further problems of a file are counted, not listed."""
 
 
@@ -185,6 +187,7 @@ def check_folder(path: str | Path) -> FolderReport:
                     if content.of_other_parts:
                         of_other_parts.setdefault(content.of_other_parts, []).append(f"{code} {split}")
             warnings += _repeats(task, code, texts)
+        warnings += _by_keys(task, inventory.known_by_keys(task))
         if codes:
             warnings += [f"{task}: {_WITHOUT[split]}" for split in SPLITS if split not in labelled]
         warnings += [f"{task} {', '.join(there)}: {note}" for note, there in of_other_parts.items()]
@@ -237,6 +240,17 @@ def _read(part: Part, inventory: Inventory, problems: _Problems) -> _Content:
 
 def _key(value: object) -> bytes:
     return blake2b(repr(value).encode(), digest_size=12).digest()
+
+
+def _by_keys(task: str, files: list[str]) -> list[str]:
+    """Note files that somebody may have meant as a task of their own."""
+    if not files:
+        return []
+    more = f" and {len(files) - _MOST_NAMED} more" if len(files) > _MOST_NAMED else ""
+    return [
+        f"{task}: known by keys alone: {', '.join(files[:_MOST_NAMED])}{more}. A {TASK_FILE} in the folder "
+        "makes it a task of yours"
+    ]
 
 
 def _repeats(task: str, code: str, texts: dict[str, Counter[bytes]]) -> list[str]:

@@ -51,6 +51,12 @@ class Inventory:
     own: Task | None = None
     is_own: bool = False
 
+    def known_by_keys(self, task: str) -> list[str]:
+        """The JSON Lines that nothing but their keys, or values of labels, call the task's."""
+        parts = [part for key, found in self.parts.items() if key[0] == task for part in found]
+        files = {part.files[0] for part in parts if part.format == "jsonl" and not _is_named(part)}
+        return sorted(printable(file.relative_to(self.root).as_posix()) for file in files)
+
 
 def take_inventory(folder: Path, own: Task | None = None) -> Inventory:
     """Look through a folder and the folders in it.

@@ -15,6 +15,7 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.languages import LANGUAGES, code_of, language
 from xlprompt.data.sources.quoting import unquoted
 from xlprompt.data.splits import Split
+from xlprompt.data.tasks import BUNDLED
 from xlprompt.data.tasks.task_type import Task
 
 SPLIT_WORDS: dict[str, Split] = {
@@ -48,6 +49,7 @@ class Part:
         language_column: Of an own task's file of several languages the column that tells them; else empty.
         cut: Which of an own task's training rows it is of where they give a development set: "train" or
             "validation"; empty for all.
+        numbered: Whether the user gave an own task's labels in an order, so that numbers can be places in it.
         unanswered: Whether rows without an answer count too, as for what reads their texts alone.
     """
 
@@ -59,6 +61,7 @@ class Part:
     treebank: str = ""
     language_column: str = ""
     cut: str = ""
+    numbered: bool = False
     unanswered: bool = False
 
     @property
@@ -115,12 +118,21 @@ def words_of(name: str) -> list[str]:
 
 
 def language_in_folder(folders: Sequence[str]) -> str | None:
-    """Find the language that a file's own folder is named after, as in ``en`` or ``wikiann-en``.
+    """Find the language that a file's own folder is named after, as in ``en``, ``pt-BR`` or ``wikiann-en``.
 
-    Of languages outside the table only codes of two letters: ``pos`` and ``ner`` are codes, too.
+    Of languages outside the table only codes of two letters, or of three with a script or right in a task's
+    folder: ``pos`` and ``ner`` are codes, too. ``en-de`` may be either language, and is none.
     """
-    word = words_of(folders[-1])[-1]
-    return word if word in LANGUAGES or (len(word) == 2 and code_of(word) == word) else None
+    name = folders[-1]
+    first, *others = words_of(name)
+    last = others[-1] if others else first
+    whole = None if name.lower() == "all" else code_of(name)
+    if whole is not None and (
+        len(first) == 2 or len(last) == 4 or not BUNDLED.keys().isdisjoint(folders[-2:-1])
+    ):
+        is_pair = bool(others) and last in LANGUAGES and name.endswith(last)
+        return None if is_pair else whole
+    return last if last in LANGUAGES or (len(last) == 2 and code_of(last) == last) else None
 
 
 def known_language(code: str, file: Path, line: int | None = None) -> str:

@@ -63,6 +63,8 @@ def is_answered(task: Task, answer: Any) -> bool:
     """
     if isinstance(answer, list):
         return any(is_answered(task, each) and each != (task.no_label or None) for each in answer)
+    if isinstance(answer, Mapping):  # of spans, with a text or several
+        return is_answered(task, answer.get("text"))
     if answer is None or answer != answer:
         return False
     return not isinstance(answer, str | int) or str(answer).strip() not in {"", "-1"} - {*task.labels}

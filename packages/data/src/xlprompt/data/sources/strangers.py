@@ -42,6 +42,7 @@ _PACKED = (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst", ".lz4")
 _LFS_POINTER = "version https://git-lfs.github.com/spec/"
 # The last column of files with a word a line: a tag of spans, or a part of speech in capitals.
 _TAG = re.compile(r"O|[BIESLU]-\S+|[A-Z]{1,5}")
+_HEADS = frozenset({"label", "labels", "class", "topic", "tag", "tags"})  # what such a column is called
 
 
 def data_suffix(name: str) -> str:
@@ -77,9 +78,9 @@ def other_format(path: Path) -> DataError | None:
 def is_word_a_line(head: Sequence[str]) -> bool:
     """Tell whether a file's first lines hold a word and its tag each, as CoNLL-2003's and MasakhaNER's do."""
     rows = [line.split() for line in head]
-    return bool(rows) and (
-        rows[0][0] == "-DOCSTART-" or all(len(row) > 1 and _TAG.fullmatch(row[-1]) for row in rows)
-    )
+    if not rows or rows[0][-1].lower() in _HEADS:
+        return False
+    return rows[0][0] == "-DOCSTART-" or all(len(row) > 1 and _TAG.fullmatch(row[-1]) for row in rows)
 
 
 def is_document(path: Path) -> bool:

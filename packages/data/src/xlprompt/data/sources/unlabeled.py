@@ -9,6 +9,7 @@ typed or given, refused.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -21,6 +22,7 @@ from xlprompt.data.sources.formats.jsonl import own_id, parse_object
 from xlprompt.data.sources.formats.tsv import cells_of, check_header
 from xlprompt.data.sources.lines import numbered_lines
 from xlprompt.data.sources.own.rows import read_unlabeled
+from xlprompt.data.sources.own.tables import in_columns
 from xlprompt.data.sources.quoting import style_of
 from xlprompt.data.sources.rows import Outcome, to_dataset, usable
 from xlprompt.data.sources.strangers import other_format
@@ -37,6 +39,7 @@ _PUBLISHED = (("sentence1", "sentence2"), ("premise", "hypo"))
 _ARGUMENTS = Path("arguments")
 _GIVEN = Path("texts")
 _TABLES = {".csv": "own-csv", ".parquet": "own-parquet"}
+_SPAN_TAG = re.compile(r"O|[BIESLU]-\S+")
 
 Lines = Sequence[tuple[int, str]]
 
@@ -112,7 +115,7 @@ def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Ex
     Raises:
         DataError: The file or a row is not as it should be, or there is no row at all.
     """
-    table = _TABLES.get(path.suffix.lower()) if stream is None else None
+    table = _TABLES.get(Path(path.name.lower().removesuffix(".gz")).suffix) if stream is None else None
     if table is not None:
         return _kept_rows(read_unlabeled(task, path, table), path)
     other = other_format(path)
@@ -217,6 +220,11 @@ def _from_words(task: Task, lines: Lines, path: Path) -> Iterator[Outcome]:
         yield from conllu.sentences(task, lines, path, count(), labeled=False)
     elif panx.holds(head):
         yield from panx.sentences(task, "", lines, path, labeled=False)
+    elif _are_columns(task, filled):
+        for position, (line, record) in enumerate(in_columns(lines, path, ("words", "tags"))):
+            if isinstance(record, DataError):
+                raise record
+            yield _example(task, (record["words"],), position, path, line)
     else:
         for position, (line, text) in enumerate((line, text) for line, text in lines if text.strip()):
             if "\t" in text or text.startswith("-DOCSTART-"):
@@ -224,9 +232,19 @@ def _from_words(task: Task, lines: Lines, path: Path) -> Iterator[Outcome]:
                     "a line of columns where a sentence is words with spaces between them",
                     file=path,
                     line=line,
-                    fix="Give sentences, JSON Lines, CoNLL-U, or lines of <language>:<word><TAB><tag>.",
+                    fix="Give sentences, JSON Lines, CoNLL-U, lines of <language>:<word><TAB><tag>, or all "
+                    "lines of a word and its tag.",
                 )
             yield _example(task, (text.split(),), position, path, line)
+
+
+def _are_columns(task: Task, filled: Sequence[str]) -> bool:
+    """Whether all lines are a word and its tag, with other columns between them or none."""
+    rows = [text.split() for text in filled if not text.startswith(("#", "-DOCSTART-"))]
+    return len(rows) > 1 and all(
+        len(row) == len(rows[0]) > 1 and (row[-1] in task.labels or _SPAN_TAG.fullmatch(row[-1]))
+        for row in rows
+    )
 
 
 def _example(

@@ -5,9 +5,10 @@ pandas wrote the files, so a text with quotation marks stands in quotation marks
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.languages import usual_script
 from xlprompt.data.sources.formats.jsonl import own_id
 from xlprompt.data.sources.formats.tsv import records
 from xlprompt.data.sources.parts import (
@@ -36,7 +37,7 @@ def recognize(candidate: Candidate) -> Recognition:
     path = candidate.path
     if not set(_COLUMNS) <= set(candidate.columns):
         return None
-    language = _LANGUAGES.get(candidate.folders[-1]) or language_in_folder(candidate.folders)
+    language = _LANGUAGES.get(candidate.folders[-1]) or _in_its_script(candidate.folders)
     if language is None:
         return [
             LeftOut("SIB-200 in a language, or in a script of one, that is not in the table of languages")
@@ -49,6 +50,13 @@ def recognize(candidate: Candidate) -> Recognition:
             fix="Name it as published: train.tsv, dev.tsv or test.tsv.",
         )
     return [Part(SIB200, language, split, "sib200-tsv", (path,))]
+
+
+def _in_its_script(folders: Sequence[str]) -> str | None:
+    """The language of a folder such as ``pol_Latn``; None of one in another script than is usual."""
+    language = language_in_folder(folders)
+    script = folders[-1].partition("_")[2]
+    return None if language and len(script) == 4 and script != usual_script(language) else language
 
 
 def read(part: Part) -> Iterator[Outcome]:

@@ -64,7 +64,7 @@ _TASK = """\
 # xlprompt data check {folder}
 # xlprompt train experiments/mini/own-prompt.yaml --data {folder}
 
-name: {name} # in the store and in reports; not the name of a bundled task
+name: "{name}" # in the store and in reports; not the name of a bundled task
 kind: classification # one to four texts with a label; or tagging (a tag a word), choice, span
 texts: [text] # columns with the texts, at most four; of tagging the one with the words
 label: label # column with the answer

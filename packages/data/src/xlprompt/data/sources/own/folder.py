@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,7 +84,8 @@ def look_at(root: Path, candidates: Sequence[Candidate], task: Task | None = Non
                 problems.append(told)
             elif task is not None:
                 code, column = told
-                parts.append(Part(task, code, file.split, file.format, (file.path,), language_column=column))
+                part = Part(task, code, file.split, file.format, (file.path,), language_column=column)
+                parts.append(replace(part, numbered=said.labels is not None))
     if said.language and files and all(file.language not in (None, said.language) for file in files):
         first = files[0]
         problems.append(
@@ -149,7 +151,7 @@ def _unless_told_otherwise(
 
 def _languages_in(file: OwnFile, column: str, fields: Sequence[str]) -> Iterator[tuple[str, str] | DataError]:
     """The languages that a column tells, in the study's order, behind the rows that tell none."""
-    codes: set[str] = set()
+    spelt: dict[str, dict[str, str]] = {}  # by code and script or region, as it stands there
     for line, record in records(file.path, file.format, (*fields, column)):
         if isinstance(record, DataError):
             yield record
@@ -161,8 +163,17 @@ def _languages_in(file: OwnFile, column: str, fields: Sequence[str]) -> Iterator
                 fix="Give its ISO 639 code, such as pl.",
             )
         else:
-            codes.add(code)
-    yield from ((code, column) for code in in_study_order(codes))
+            said = str(record[column]).strip()
+            variety = re.split("[-_]", said.lower(), maxsplit=1)[1:]
+            spelt.setdefault(code, {}).setdefault("".join(variety), said)
+    for code, varieties in spelt.items():
+        if len(several := sorted(name for variety, name in varieties.items() if variety)) > 1:
+            yield DataError(
+                f"{column} tells {' and '.join(several[:_TOLD])}, both {language(code).name} ({code})",
+                file=file.path,
+                fix="Scores are by language: give what belongs together one code, and leave out the rest.",
+            )
+    yield from ((code, column) for code in in_study_order(set(spelt)))
 
 
 def _join_shards(parts: Sequence[Part], files: Sequence[OwnFile]) -> list[Part]:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from xlprompt.data.errors import DataError
 from xlprompt.data.sources.own.layout import OwnFile
 from xlprompt.data.sources.own.rows import as_list, label_name
-from xlprompt.data.sources.own.tables import columns_of, records
+from xlprompt.data.sources.own.tables import Unnamed, columns_of, records
 from xlprompt.data.sources.own.task_file import TASK_FILE, TaskFile
 from xlprompt.data.tasks import BUNDLED, register
 from xlprompt.data.tasks.kinds.kind import Kind
@@ -33,6 +33,7 @@ _TOLD, _OPTION = ("context", "premise", "question"), re.compile(r"(choice|option
 _SPAN = ("context", "question", "answers")
 _FRACTION = re.compile(r"[-+]?\d*[.,]\d+|nan", re.IGNORECASE)
 _ENTITY = re.compile(r"[BI]-(?P<type>.+)")
+_ENTITY_TAG = re.compile(r"O|[BIES]-.+")
 _MOST_LABELS = 1000
 _FIX = f"Say it in {TASK_FILE}: "
 
@@ -68,7 +69,7 @@ def find_task(root: Path, said: TaskFile, files: Sequence[OwnFile], problems: li
                 file=root,
                 fix=f"Add <language>.train.csv, or name the labels in {TASK_FILE}.",
             )
-        labels = said.labels or _labels(found, fields, train, problems)
+        labels = said.labels or _labels(found, fields, train, problems, said.label is not None)
     values: dict[str, Any] = {
         "kind": kind,
         "fields": fields,
@@ -82,7 +83,25 @@ def find_task(root: Path, said: TaskFile, files: Sequence[OwnFile], problems: li
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise DataError(problem, file=_where(root)) from None
+    _check_metrics(definition, _where(root))
     return register(definition.task(said.name or _name(root)))
+
+
+def _check_metrics(definition: TaskDefinition, where: Path) -> None:
+    """Refuse figures of entities for tags that are none: seqeval goes by first letters, O of ORG for one.
+
+    Raises:
+        DataError: Such a figure is asked for.
+    """
+    strange = [name for name in definition.labels if not _ENTITY_TAG.fullmatch(name)]
+    asked = [name for name in definition.metrics if name != "accuracy"]
+    if OWN_KINDS[definition.kind].by_word and asked and strange:
+        raise DataError(
+            f"metrics: {asked[0]} counts entities, whose tags are O, B-… and I-… (E-… and S-… too), and "
+            f"{strange[0]!r} is none",
+            file=where,
+            fix="Write the tags so, or give accuracy alone.",
+        )
 
 
 def _where(root: Path) -> Path:
@@ -115,17 +134,10 @@ def _fields(said: TaskFile, file: OwnFile) -> tuple[str, tuple[str, ...]]:
             raise DataError(
                 f"words in columns are for tagging, and {TASK_FILE} says {said.kind}", file=file.path
             )
-        label = said.label or "tags"
-        if said.label is not None and not (label.isdecimal() and int(label) > 1):
-            raise DataError(
-                f"label: is {label!r}, and a file of words in columns has no names for them",
-                file=file.path.parent / TASK_FILE,
-                fix="Give the tags' column as a number, the words' being 1, or leave it out for the last.",
-            )
-        return "tagging", ("tokens", label)
+        return "tagging", _numbered_columns(said, file)
     if not there:
         raise DataError("the file is empty", file=file.path, fix="Put a header and rows into it.")
-    if said.texts is None and said.label is None and (known := _by_names(said.kind, there)) is not None:
+    if said.texts is None and said.label is None and (known := _by_names(said.kind, file, there)) is not None:
         return known
     words = _first_of(there, _WORDS)
     kind = said.kind or "classification"
@@ -146,14 +158,46 @@ def _fields(said: TaskFile, file: OwnFile) -> tuple[str, tuple[str, ...]]:
     return kind, (*texts, answer)
 
 
-def _by_names(kind: str | None, there: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
-    """Kind and columns where the names tell: words and tags, options, or a context and a question."""
+def _numbered_columns(said: TaskFile, file: OwnFile) -> tuple[str, str]:
+    """The columns of words and tags where they have no names: the first and the last if none are said.
+
+    Raises:
+        DataError: One is not said by its number.
+    """
+    words, tags = (said.texts or ("tokens",))[0], said.label or "tags"
+    for key, value, is_said in (
+        ("texts", words, said.texts is not None),
+        ("label", tags, said.label is not None),
+    ):
+        if is_said and not (value.isdecimal() and int(value) > 0):
+            raise DataError(
+                f"{key}: is {value!r}, and a file of words in columns has no names for them",
+                file=file.path.parent / TASK_FILE,
+                fix="Give the column's number from 1, or leave it out: words are the first, tags the last.",
+            )
+    return words, tags
+
+
+def _by_names(kind: str | None, file: OwnFile, there: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
+    """Kind and columns where the names tell: words and tags, options, or a context and a question.
+
+    Raises:
+        DataError: There are options, and a text beside them of which nothing says whether it is read.
+    """
     words, tags, label = (_first_of(there, names) for names in (_WORDS, _TAGS, _LABELS))
     if words and tags and kind in (None, "tagging"):
         return "tagging", (words, tags)
     options = [name for name in there if _OPTION.fullmatch(name)]
     if len(options) > 1 and label and kind in (None, "choice"):
         told = [name for name in _TOLD if name in there]
+        others = [name for name in _could_be_texts(file, there, label) if name not in (*told, *options)]
+        if others:
+            raise DataError(
+                f"cannot tell whether a choice is made by {', '.join(others)[:300]} too",
+                file=file.path,
+                fix=f"{_FIX}kind: choice, label: {label}, and "
+                f"texts: [{', '.join((*others, *told, *options))[:300]}] without those that are not read.",
+            )
         return "choice", (*told, *options, label)
     if set(_SPAN) <= set(there) and kind in (None, "span"):
         return "span", _SPAN
@@ -168,13 +212,7 @@ def _first_of(there: Sequence[str], known: Sequence[str]) -> str | None:
 
 def _texts(file: OwnFile, there: Sequence[str], label: str) -> tuple[str, ...]:
     """The columns of texts: the only ones that can be, or a known pair."""
-    _, record = next(records(file.path, file.format, ()), (0, {}))
-    values = {} if isinstance(record, DataError) else record
-    could_be = [
-        name
-        for name in there
-        if name != label and name.lower() not in _NO_TEXT and isinstance(values.get(name, ""), str)
-    ]
+    could_be = _could_be_texts(file, there, label)
     if len(could_be) == 1:
         return (could_be[0],)
     if tuple(could_be) in _PAIRS:
@@ -188,10 +226,25 @@ def _texts(file: OwnFile, there: Sequence[str], label: str) -> tuple[str, ...]:
     )
 
 
+def _could_be_texts(file: OwnFile, there: Sequence[str], label: str) -> list[str]:
+    """The columns that may hold texts, by their names and the first row."""
+    _, record = next(records(file.path, file.format, ()), (0, {}))
+    values = {} if isinstance(record, DataError) else record
+    return [
+        name
+        for name in there
+        if name != label and name.lower() not in _NO_TEXT and isinstance(values.get(name, ""), str)
+    ]
+
+
 def _labels(
-    kind: Kind, fields: Sequence[str], train: Sequence[OwnFile], problems: list[DataError]
+    kind: Kind, fields: Sequence[str], train: Sequence[OwnFile], problems: list[DataError], is_named: bool
 ) -> tuple[str, ...]:
-    """All labels of the training files, in an order that does not hang on the rows'."""
+    """All labels of the training files, in an order that does not hang on the rows'.
+
+    Where the user has not named the column, one with hardly a label twice is not taken for it.
+    """
+    named = "the column holds other than labels" if is_named else f"{_FIX}label: names the column"
     counts: Counter[str] = Counter()
     wrong: list[DataError] = []
     for file in train:
@@ -205,7 +258,7 @@ def _labels(
                     f"more than {_MOST_LABELS} labels in {fields[-1]!r}",
                     file=file.path,
                     line=line,
-                    fix=f"{_FIX}label: names the column.",
+                    fix=f"{named}.",
                 )
     if wrong and len(counts) < 2:
         problems += wrong[:-1]
@@ -214,11 +267,11 @@ def _labels(
     file_of_all = train[0].path
     if not counts:
         raise DataError("no rows", file=file_of_all, fix="Put rows with labels into it.")
-    if not kind.by_word and len(counts) > 20 and 2 * len(counts) > counts.total():
+    if not is_named and not kind.by_word and len(counts) > 20 and 2 * len(counts) > counts.total():
         raise DataError(
             f"{len(counts)} labels in {counts.total()} rows: {fields[-1]!r} is hardly the label",
             file=file_of_all,
-            fix=f"{_FIX}label: names the column.",
+            fix=f"{named}.",
         )
     alike = Counter(name.strip().casefold() for name in counts)
     if twice := sorted(name for name in counts if not kind.by_word and alike[name.strip().casefold()] > 1):
@@ -245,6 +298,8 @@ def _labels_of(
     if isinstance(record, DataError):
         raise record
     answer = fields[-1]
+    if isinstance(record[answer], Unnamed):
+        return []
     given = as_list(record[answer], answer, place) if kind.by_word else [record[answer]]
     if not isinstance(given, list):
         raise place.error(f"{answer} is no list of tags", "Give a tag for each word.")
@@ -273,5 +328,5 @@ def _in_order(kind: Kind, names: Iterable[str]) -> tuple[str, ...]:
 def _metrics(kind: str, labels: Sequence[str]) -> tuple[str, ...]:
     if not OWN_KINDS[kind].by_word:
         return METRICS[kind]
-    spans = "O" in labels and all(label == "O" or label[1:2] == "-" for label in labels)
-    return ("f1", "precision", "recall", "accuracy") if spans else ("accuracy",)
+    entities = "O" in labels and all(map(_ENTITY_TAG.fullmatch, labels))
+    return ("f1", "precision", "recall", "accuracy") if entities else ("accuracy",)

@@ -94,7 +94,8 @@ def _split(stem: str, candidate: Candidate) -> Split | None:
 def _language(stem: str, candidate: Candidate) -> str | None:
     """The language that the name says, between dots or as its only other word; or else a folder's name."""
     for part in stem.split("."):
-        if part not in _SPLITS and (code := code_of(part)):
+        # dev and val are codes of languages as well, and dev_de one of them in Germany.
+        if words_of(part)[0] not in _SPLITS and (code := code_of(part)):
             return code
     words = [word for word in words_of(stem) if word not in _SPLITS and not word.isdigit()]
     if len(words) == 1 and (code := code_of(words[0])):

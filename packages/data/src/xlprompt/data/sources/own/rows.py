@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -11,12 +12,15 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import code_of
 from xlprompt.data.sources.formats.jsonl import own_id
-from xlprompt.data.sources.own.tables import records, texts
+from xlprompt.data.sources.own.tables import Unnamed, records, texts
 from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.rows import Outcome, is_answered
 from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.tasks.kinds.labels import json_type
+from xlprompt.data.tasks.rules import NO_LABEL, Skipped
 from xlprompt.data.tasks.task_type import Place, Task
+
+_LIST = re.compile(r"""\s*\[\s*(['"].*|-?\d+(\s*,.*)?)?\]\s*""", re.DOTALL)  # and not [laughs] Thanks
 
 CUT_EVERY = 10
 """Where there is no development set, each so many training rows give one to it, the first of them."""
@@ -37,8 +41,16 @@ def read(part: Part) -> Iterator[Outcome]:
                 continue
             labeled = not part.unanswered or is_answered(task, record.get(task.fields[-1]))
             place = Place(position, path, line, own_id(record), labeled)
+            if labeled and isinstance(record[task.fields[-1]], Unnamed):
+                yield Skipped(NO_LABEL)
+                continue
             try:
-                row = task.example((_with_names if labeled else _with_words)(task, record, place), place)
+                record = (
+                    _with_names(task, record, place, part.numbered)
+                    if labeled
+                    else _with_words(task, record, place)
+                )
+                row = task.example(record, place)
             except DataError as problem:
                 yield problem
             else:
@@ -78,20 +90,25 @@ def _with_words(task: Task, record: Mapping[str, Any], place: Place) -> dict[str
     return {**record, words: as_list(record[words], words, place)} if task.kind.by_word else dict(record)
 
 
-def _with_names(task: Task, record: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """The record with names for labels, and with lists for sentences that are written as texts."""
+def _with_names(task: Task, record: Mapping[str, Any], place: Place, numbered: bool) -> dict[str, Any]:
+    """The record with names for labels, and with lists for sentences that are written as texts.
+
+    Where labels are not `numbered`, a number is only a name. Options always are, from 0.
+    """
     answer = task.fields[-1]
     given = record[answer]
     if not task.kind.labeled:
         return dict(record)
     if not task.kind.by_word:
-        return {**record, answer: label_name(given, answer, task.labels, place)}
+        if task.kind.compares_readouts:
+            return {**record, answer: _option(given, answer, task.labels, place)}
+        return {**record, answer: label_name(given, answer, task.labels, place, numbered=numbered)}
     words = task.fields[0]
     tokens = as_list(record[words], words, place)
     tags = as_list(given, answer, place)
     if isinstance(tags, list):
         tags = [
-            label_name(tag, f"{answer}, word {number}", task.labels, place)
+            label_name(tag, f"{answer}, word {number}", task.labels, place, numbered=numbered)
             for number, tag in enumerate(tags, 1)
         ]
     if isinstance(tokens, list) and isinstance(tags, list) and len(tokens) != len(tags):
@@ -106,14 +123,16 @@ def as_list(value: Any, name: str, place: Place) -> Any:
     """A list of words, also of a text with spaces between them."""
     if not isinstance(value, str):
         return value
-    if value.lstrip().startswith("["):
+    if _LIST.fullmatch(value):
         raise place.error(
             f"{name} is a list written as text", "Give words with spaces between them, or JSON Lines."
         )
     return value.split()
 
 
-def label_name(value: Any, field: str, labels: tuple[str, ...] | None, place: Place) -> str:
+def label_name(
+    value: Any, field: str, labels: tuple[str, ...] | None, place: Place, *, numbered: bool = False
+) -> str:
     """Name a label as the task does.
 
     Args:
@@ -121,6 +140,7 @@ def label_name(value: Any, field: str, labels: tuple[str, ...] | None, place: Pl
         field: For the message.
         labels: The task's; None where they are to be found out.
         place: For the message.
+        numbered: Whether a number can be a place: somebody has given the labels in an order.
 
     Raises:
         DataError: It is no label.
@@ -141,10 +161,29 @@ def label_name(value: Any, field: str, labels: tuple[str, ...] | None, place: Pl
         raise place.error(f"{field} is empty", "Give a label, or delete the row.")
     if labels is None or name in labels:
         return name
-    if name.isdecimal() and int(name) < len(labels) and not any(map(str.isdecimal, labels)):
+    is_place = name.isdecimal() and int(name) < len(labels) and not any(map(str.isdecimal, labels))
+    if is_place and numbered:
         return labels[int(name)]
     raise place.error(
         f"unknown label {name[:80]!r} in {field}",
         f"The labels are {', '.join(labels)[:400]}: those of the training sets, or of labels: in task.yaml. "
-        "Correct the row, or name all labels there.",
+        + (
+            "Numbers can mean them once labels: gives their order."
+            if is_place
+            else "Correct the row, or name all labels there."
+        ),
     )
+
+
+def _option(value: Any, field: str, options: tuple[str, ...], place: Place) -> str:
+    """The column of the option that is the answer, given by its name or its number from 0."""
+    try:
+        return label_name(value, field, options, place, numbered=True)
+    except DataError as problem:
+        if not problem.message.startswith("unknown label"):
+            raise
+        raise place.error(
+            f"{str(value)[:80]!r} in {field} is no option",
+            f"Give the option's column ({', '.join(options)}) or its number from 0: 0 is {options[0]}. "
+            "Where the file counts from 1, all its rows have to be changed.",
+        ) from None

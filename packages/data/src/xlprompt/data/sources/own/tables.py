@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +24,11 @@ from xlprompt.data.sources.lines import first_lines, numbered_lines
 from xlprompt.data.sources.quoting import unquoted
 
 Records = Iterator[tuple[int, dict[str, Any] | DataError]]
+
+
+class Unnamed(int):
+    """A label's number that has no name beside the others', such as the hub's -1 of rows without a label."""
+
 
 _AGAIN = "The row is cut off or has a stray separator; correct it."
 _ROWS_AT_ONCE = 4096
@@ -199,7 +204,12 @@ def _parquet(path: Path, wanted: Sequence[str]) -> Records:
 def _is_plain(kind: pa.DataType) -> bool:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         kind = kind.value_type
-    return not pa.types.is_nested(kind)
+    return not pa.types.is_nested(kind) or _are_answers(kind)
+
+
+def _are_answers(kind: pa.DataType) -> bool:
+    """Whether values are of spans: texts with their places, as in SQuAD on the hub."""
+    return pa.types.is_struct(kind) and kind.get_field_index("text") >= 0
 
 
 def _label_names(schema: pa.Schema) -> dict[str, Sequence[str]]:
@@ -222,54 +232,98 @@ def _named(value: Any, names: Sequence[str] | None) -> Any:
         return value
     if isinstance(value, list):
         return [_named(each, names) for each in value]
-    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
+    if not isinstance(value, int):
+        return value
+    return names[value] if 0 <= value < len(names) else Unnamed(value)
 
 
 def _columns(path: Path, wanted: Sequence[str], *, untagged: bool = False) -> Records:
-    """A word a line, first of its columns, and its tag, the last; blank lines end sentences.
+    yield from in_columns(numbered_lines(path), path, wanted, untagged=untagged)
 
-    Where `untagged`, a sentence in one column is words without tags.
+
+class _Line(NamedTuple):
+    """A line of columns: its number, its cells, and whether tabs part them."""
+
+    number: int
+    cells: list[str]
+    has_tabs: bool
+
+    @property
+    def form(self) -> tuple[int, bool]:
+        """What lines of words have in common."""
+        return len(self.cells), self.has_tabs
+
+
+def in_columns(
+    lines: Iterable[tuple[int, str | DataError]], path: Path, wanted: Sequence[str], *, untagged: bool = False
+) -> Records:
+    """Sentences of a word a line with its tag, the last of its columns; blank lines end them.
+
+    Lines in front of a sentence that begin with # and have other columns than its words are comments, as in
+    MultiCoNER and Universal NER.
+
+    Args:
+        lines: Numbers and texts, or what is wrong with a line.
+        path: For messages.
+        wanted: The names for the words, which are the first column, and for the tags. One that is a number is
+            the column itself, from 1.
+        untagged: Whether a sentence in one column is words without tags.
     """
-    words, tags = wanted
-    column = int(tags) - 1 if tags.isdigit() else -1
-    rows: list[list[str]] = []
-    first_line = 0
-    problem: DataError | None = None
-    for line, text in chain(numbered_lines(path), [(0, "")]):
+    word, tag = (
+        int(name) - 1 if name.isdigit() else place for name, place in zip(wanted, (0, -1), strict=True)
+    )
+    sentence: list[_Line] = []
+    for number, text in chain(lines, [(0, "")]):
         if isinstance(text, DataError):
-            yield line, text
+            yield number, text
             return
-        cells = text.split("\t") if "\t" in text else text.split()
-        if not text.strip() or cells[0] == "-DOCSTART-":
-            if problem is not None:
-                yield problem.line or first_line, problem
-            elif rows and len(rows[0]) == 1:
-                yield first_line, {words: [row[0] for row in rows]}
-            elif rows:
-                yield first_line, {words: [row[0] for row in rows], tags: [row[column] for row in rows]}
-            rows, problem = [], None
+        line = _Line(number, text.split("\t") if "\t" in text else text.split(), "\t" in text)
+        if text.strip() and line.cells[0] != "-DOCSTART-":
+            sentence.append(line)
             continue
-        first_line = first_line if rows else line
-        rows.append(cells)
-        if problem is None and not (untagged and len(cells) == len(rows[0]) == 1):
-            problem = _wrong_columns(cells, rows[0], column, path, line)
+        rows = _without_comments(sentence)
+        sentence = []
+        if not rows:
+            continue
+        if untagged and all(len(row.cells) == 1 for row in rows):
+            yield rows[0].number, {wanted[0]: [row.cells[0] for row in rows]}
+            continue
+        problem = next(filter(None, (_wrong_columns(row, rows[0], (word, tag), path) for row in rows)), None)
+        if problem is not None:
+            yield problem.line or rows[0].number, problem
+        else:
+            columns = zip(wanted, (word, tag), strict=True)
+            yield rows[0].number, {name: [row.cells[column] for row in rows] for name, column in columns}
 
 
-def _wrong_columns(
-    cells: list[str], first: list[str], column: int, path: Path, line: int
-) -> DataError | None:
-    if len(cells) != len(first):
-        message = f"{how_many(len(cells), 'column')} where the sentence begins with {len(first)}"
+def _without_comments(sentence: Sequence[_Line]) -> Sequence[_Line]:
+    """The lines of words: from the first that does not begin with #, and those before it in its form."""
+    begins = next((at for at, line in enumerate(sentence) if not line.cells[0].startswith("#")), None)
+    if begins is None:  # hashtags alone, or comments
+        return [] if all(line.cells[0].split()[0] == "#" for line in sentence) else sentence
+    while begins and sentence[begins - 1].form == sentence[begins].form:
+        begins -= 1
+    return sentence[begins:]
+
+
+def _wrong_columns(row: _Line, first: _Line, wanted: tuple[int, int], path: Path) -> DataError | None:
+    (word, column), cells = wanted, row.cells
+    if len(cells) != len(first.cells):
+        message = f"{how_many(len(cells), 'column')} where the sentence begins with {len(first.cells)}"
     elif len(cells) == 1:
         message = "a word without a tag"
-    elif column >= len(cells):
-        message = f"{how_many(len(cells), 'column')}, and the tags are in column {column + 1}"
-    elif not cells[0].strip() or not cells[column].strip():
+    elif max(word, column) >= len(cells):
+        what = "tags" if column >= len(cells) else "words"
+        message = f"{how_many(len(cells), 'column')}, and the {what} are in column {max(word, column) + 1}"
+    elif not cells[word].strip() or not cells[column].strip():
         message = "an empty word or tag"
     else:
         return None
     return DataError(
-        message, file=path, line=line, fix="A line is a word and its tag, the same columns in all; mend it."
+        message,
+        file=path,
+        line=row.number,
+        fix="A line is a word and its tag, the same columns in all; mend it.",
     )
 
 

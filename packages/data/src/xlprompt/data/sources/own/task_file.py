@@ -54,18 +54,20 @@ class TaskFile(BaseModel):
             raise ValueError(problem)
         return value
 
-    @field_validator("label", "labels", mode="before")
-    @classmethod
-    def _whole_numbers_are_names(cls, value: Any) -> Any:
-        def named(one: Any) -> Any:
-            return str(one) if isinstance(one, int) else one
-
-        return [named(one) for one in value] if isinstance(value, list) else named(value)
-
     @field_validator("texts", mode="before")
     @classmethod
     def _one_text_is_a_list_of_one(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("texts", "label", "labels", mode="before")  # which comes first of the two
+    @classmethod
+    def _whole_numbers_are_names(cls, value: Any) -> Any:
+        def named(one: Any) -> Any:
+            if isinstance(one, bool):  # as rows of JSON have it
+                return str(one).lower()
+            return str(one) if isinstance(one, int) else one
+
+        return [named(one) for one in value] if isinstance(value, list) else named(value)
 
     @field_validator("texts", "labels")
     @classmethod

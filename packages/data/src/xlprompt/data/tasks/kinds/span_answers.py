@@ -41,7 +41,10 @@ def checked_answers(context: str, answers: Any, name: str, place: Place) -> list
     if isinstance(answers, Mapping):
         answers = _rows(answers, name, place)
     if not isinstance(answers, list):
-        raise place.error(f"{name} is not a list but {json_type(answers)}")
+        raise place.error(
+            f"{name} is not a list but {json_type(answers)}",
+            "An answer has a text and a start: give JSON Lines or Parquet, as a cell of CSV holds no list.",
+        )
     if not answers:
         raise place.error(f"{name} is empty: a question without an answer", "Delete the row.")
     return [

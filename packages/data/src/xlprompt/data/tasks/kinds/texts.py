@@ -11,7 +11,7 @@ from xlprompt.data.tasks.kinds.labels import json_type, label_number, right_answ
 from xlprompt.data.tasks.rules import NO_LABEL, NOT_TRANSLATED, Skipped, untranslated
 from xlprompt.data.tasks.task_type import Place, Task
 
-_TYPED = ("a text", "two texts", "three texts", "four texts", "five texts", "six texts")
+_NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight")
 
 
 def checked_texts(task: Task, texts: Sequence[Any], names: Sequence[str], place: Place) -> Skipped | None:
@@ -61,7 +61,8 @@ class RunningTexts:
 
     def typed_as(self, task: Task) -> str:
         """As many texts as the task has."""
-        return _TYPED[len(task.text_fields) - 1]
+        number = len(task.text_fields)
+        return "a text" if number == 1 else f"{_NUMBERS[number - 2]} texts"
 
     def shown(self, task: Task, texts: Sequence[Any], answers: Sequence[str]) -> Shown:
         """A line a text; an answer goes with all of them."""
