@@ -249,11 +249,21 @@ def test_published_runs_join_and_the_same_run_counts_once(tmp_path):
     ours, theirs = first.counts["xnli"].languages["sw"], second.counts["xnli"].languages["sw"]
     assert np.array_equal(counts.languages["sw"].numerators[:2], ours.numerators[:2])
     assert np.array_equal(counts.languages["sw"].numerators[2], theirs.numerators[1])
-    assert source.sections("nano") == {"ablation": SECTION}
+    shown = {run.run_id for run in found.runs.values()}
+    assert source.sections("nano", shown) == {"ablation": SECTION}
     assert source.granularity("nano") == SLOPE
     assert source.granularity("other") is None
     assert source.finished_groups(["xnli"]) == {"prompt"}
     assert source.curve(found.runs["xnli", "prompt", 2], "validation/accuracy/en") == ((10, 40.0), (20, 50.0))
+
+
+def test_sections_that_tell_of_runs_leave_with_them(tmp_path):
+    file = replace(study((0, 1)), sections={"ablation": SECTION, "mistakes": SECTION, "size": SECTION})
+    source = RunSource(tmp_path, Ledger(tmp_path), [file])
+    shown = {run.run_id for run in file.runs}
+    assert set(source.sections("nano", shown)) == {"ablation", "mistakes", "size"}
+    others = {*shown, "another"} - {file.runs[0].run_id}  # for which a run of the store stands
+    assert set(source.sections("nano", others)) == {"ablation"}
 
 
 def test_a_run_is_taken_from_the_file_that_has_its_answers(tmp_path):

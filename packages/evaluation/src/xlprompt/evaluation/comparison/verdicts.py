@@ -35,6 +35,7 @@ OVER_PERCENT = 0.135
 
 LOW_RESOURCE = ("low", "extremely low")
 HIGH_RESOURCE = ("high",)
+_NAMED = 5  # languages that a reason lists
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ def _on_par_everywhere(comparison: Comparison, margin: float) -> Verdict:
     )
     worse, on_par = [rows[place] for place in below], [rows[place] for place in shown]
     if worse:
-        reason = f"clearly worse in {len(worse)} of {len(rows)}"
+        named = ", ".join(_names(worse)[:_NAMED])
+        more = f" and {len(worse) - _NAMED} more" if len(worse) > _NAMED else ""
+        reason = f"clearly worse in {len(worse)} of {len(rows)}: {named}{more}"
     elif ruling == "supported":
         reason = f"on par or better in all {len(rows)}"
     elif all(row.estimate.low is None for row in rows):

@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 Kept = TypeVar("Kept")
 
 EXPERIMENT = "analysis"
+WITH_RUNS_OF_THEIR_OWN = ("ablation", "granularity")
+"""How sections are called that do not tell of the study's runs."""
+
 _FILE, _FINDINGS = "section.json", "findings.json"
 
 

@@ -115,7 +115,7 @@ def report_study(
     trained = found.comparison.train_language if publish_in else train_language
     command = report_command(study.model if publish_in else model, trained, published, publish_in)
     found = replace_fields(found, provenance=provenance(study.runs.values(), command))
-    kept = source.sections(study.model)
+    kept = source.sections(study.model, {run.run_id for run in study.runs.values()})
     if errs := mistakes_section(study.runs, source, (METHOD, BASELINE), found.comparison.train_language):
         kept[MISTAKES] = errs
     sections = dict(sorted(kept.items()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from xlprompt.data import TASKS
@@ -13,7 +13,11 @@ from xlprompt.evaluation.comparison.learning import LanguageCurves
 from xlprompt.evaluation.comparison.verdicts import GranularityEffect
 from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger, require_names
 from xlprompt.studies.grid.run_params import language_curves
-from xlprompt.studies.reports.kept_sections import find_granularity, stored_sections
+from xlprompt.studies.reports.kept_sections import (
+    WITH_RUNS_OF_THEIR_OWN,
+    find_granularity,
+    stored_sections,
+)
 from xlprompt.studies.reports.page import Section
 from xlprompt.studies.reports.published_runs import Curve, PublishedRuns, read_published
 from xlprompt.training.store.metric_names import CURVE
@@ -133,11 +137,23 @@ class RunSource:
             return self._published[self._taken_in[run.run_id][0]].language_curves.get(run.run_id)
         return language_curves(self._ledger, run, metric)
 
-    def sections(self, model: str) -> dict[str, Section]:
-        """Sections of other analyses by name; the store's before those of the files, first to last."""
+    def sections(self, model: str, shown: Collection[str]) -> dict[str, Section]:
+        """Sections of other analyses by name; the store's before those of the files, first to last.
+
+        Of a file some of whose runs others stand in for, sections that tell of its runs are left out.
+
+        Args:
+            model: The backbone.
+            shown: Ids of the runs that the report is of.
+        """
         sections: dict[str, Section] = {}
         for each in reversed(self._of_model(model)):
-            sections |= each.sections
+            is_whole = {run.run_id for run in each.runs} <= set(shown)
+            sections |= {
+                name: section
+                for name, section in each.sections.items()
+                if is_whole or name.startswith(WITH_RUNS_OF_THEIR_OWN)
+            }
         return sections | stored_sections(self._store, model)
 
     def granularity(self, model: str) -> GranularityEffect | None:
