@@ -79,7 +79,7 @@ ablation = $(call quote,experiments/ablations/$(strip $(NAME)).yaml) --recipe '.
 
 # How a study runs is nothing to the analysis after it. Of what a study takes, that of sizes has the store alone.
 not-how = $(shell printf '%s\n' $(call quote,$(ARGS)) | sed -E \
-    -e 's/(^| )--(threads|gpus|address|executor|slurm|workers|engine)[ =][^ ]+/ /g' -e 's/(^| )--(force|json)( |$$)/ /g')
+    -e 's/(^| )--(threads|gpus|address|executor|slurm|workers|engine)[ =][^ ]+/ /g' -e ':a; s/(^| )--(force|json)( |$$)/ /; ta')
 its-store = $(shell printf '%s\n' $(call quote,$(ARGS)) | grep -oE -- '--mlruns[ =][^ ]+')
 
 nano = $(if $(call on,$(BALANCED)),-balanced)$(addprefix -,$(filter-out 4m,$(strip $(SIZE))))

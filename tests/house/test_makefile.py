@@ -166,7 +166,7 @@ def test_an_ablation_is_run_as_a_study_is_and_then_compared(ablations):
 def test_how_an_ablation_runs_is_nothing_to_its_analysis(ablations):
     """On a GPU machine the larger scales use the GPU; --force and the like are the study's alone."""
     ready = ablations
-    how = "--force --threads 2 --gpus 0.5 --address auto"
+    how = "--force --json --threads 2 --gpus 0.5 --address auto"
     make(ready, "ablation", "NAME=scheme", "SCALE=paper", f"ARGS={how} --mlruns runs")
     of_file = ("experiments/ablations/scheme.yaml", "--recipe", "../paper/{task}-{method}.yaml")
     assert calls(ready) == [

@@ -10,6 +10,8 @@ import pytest
 from rich.console import Console
 
 from xlprompt.data import LANGUAGES, task
+from xlprompt.data.tasks import register
+from xlprompt.data.tasks.own import METRICS, TaskDefinition
 from xlprompt.evaluation import LanguageResult, Score, TransferReport, bar_chart, score_table
 from xlprompt.evaluation.scores.floors import TRIVIAL_ANSWER
 
@@ -52,11 +54,29 @@ def line_of(lines: list[str], start: str) -> str:
     return line
 
 
+@pytest.mark.parametrize(
+    ("kind", "metric"), [(kind, metric) for kind, names in METRICS.items() for metric in names]
+)
+def test_whatever_may_judge_an_own_task_has_a_column(kind, metric):
+    fields = ("context", "question", "answers") if kind == "span" else ("words", "tags")
+    options = ("words", "tags") if kind == "choice" else ("O", "B-X")
+    values = {
+        "kind": kind,
+        "fields": (*options, "label") if kind == "choice" else fields,
+        "labels": () if kind == "span" else options,
+        "metrics": (metric,),
+    }
+    own = register(TaskDefinition.model_validate(values).task(f"judged-{kind}-by-{metric}"))
+    result = LanguageResult("en", 9, 9, {metric: Score(80.0, 1.0)}, 50.0, "", 0.0, collapsed=False)
+    report = TransferReport(own.name, "test", metric, "en", {"en": result})
+    assert " ".join(line_of(printed(report), "English").split()).startswith("English (en) * 80.0 ± 1.0")
+
+
 def test_answers_that_are_texts_have_exact_match_beside_f1_and_no_labels():
     scores = {"f1": Score(80.0, 1.0), "exact_match": Score(70.0, 1.2), "squad_f1": Score(79.0, 1.0)}
     result = LanguageResult("en", 500, 500, scores, 0.0, "", 0.0, collapsed=False)
     lines = printed(TransferReport("xquad", "test", "f1", "en", {"en": result}))
-    assert line_of(lines, "language").split() == ["language", "F1", "exact", "match"]
+    assert line_of(lines, "language").split() == ["language", "token", "F1", "exact", "match"]
     assert " ".join(line_of(lines, "English").split()) == "English (en) * 80.0 ± 1.0 70.0 ± 1.2"
     assert not any("majority" in line or "trivial" in line for line in lines)
 
@@ -77,7 +97,7 @@ def test_answers_that_are_texts_stand_beside_what_needs_no_model():
     means = [line_of(lines, start).split()[-1] for start in ("zero-shot mean", "mean", "transfer gap")]
     assert means == ["19.5", "18.1", "–"]
     legend = " ".join(" ".join(lines).split())
-    assert f"trivial: F1 of answering with {TRIVIAL_ANSWER}." in legend
+    assert f"trivial: token F1 of answering with {TRIVIAL_ANSWER}." in legend
     assert report.to_dict()["results"]["th"]["trivial_baseline"] == 25.0
     assert "trivial_baseline" not in make_report(["en"]).to_dict()["results"]["en"]
 

@@ -71,6 +71,12 @@ def test_a_value_of_the_recipe_makes_other_cells(study):
     assert not set(before) & set(fingerprints(study, {"data.limit": 10}))
 
 
+def test_a_value_of_one_method_leaves_the_others_cells(tmp_path, tiny_xglm, data):
+    path = write_study(tmp_path / "two", tiny_xglm, data, methods=("prompt", "head"))
+    pairs = zip(fingerprints(path), fingerprints(path, {"prompt.length": 3}), strict=True)
+    assert [before == after for before, after in pairs] == [False, False, True, True]
+
+
 def test_what_decides_nothing_does_not(study):
     before = fingerprints(study)
     assert fingerprints(study, {"schedule.checkpoint_every": 3, "evaluation.token_budget": 600}) == before

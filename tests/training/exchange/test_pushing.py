@@ -187,12 +187,34 @@ def test_the_hub_gets_the_same_files_privately(trained, runs, pushed, monkeypatc
     def upload_folder(self, *, folder_path, **options):
         calls.append((sorted(path.name for path in Path(folder_path).iterdir()), options))
 
+    there = [".gitattributes", "README.md"]
     monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", create_repo)
     monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", upload_folder)
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda self, repo_id: there)
     assert push(trained.run_id, HUB_ID, store=runs).place == f"https://hub.example/{HUB_ID}"
     (made, made_how), (files, _) = calls
     assert (made, made_how["private"]) == (HUB_ID, True)
     assert files == sorted(path.name for path in pushed[1].iterdir())
+
+    there += ["checkpoint.json", "recipe.yaml", "config.json"]  # an earlier push, of a fine-tuned model
+    push(trained.run_id, HUB_ID, store=runs)
+    assert calls[-1][1]["delete_patterns"] == ["checkpoint.json", "config.json", "recipe.yaml"]
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        ["model-00001-of-00002.safetensors", "config.json"],
+        ["checkpoint.json", "recipe.yaml", "lora/weights.bin"],
+    ],
+    ids=["another model", "more beside a push"],
+)
+def test_a_repository_with_something_else_is_left_alone(trained, runs, monkeypatch, there):
+    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", lambda self, repo_id, **options: "address")
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda self, repo_id: there)
+    monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", lambda *_, **__: pytest.fail("uploaded"))
+    with pytest.raises(RunError, match="there is something else in it .*Name another repository"):
+        push(trained.run_id, HUB_ID, store=runs)
 
 
 def test_a_hub_that_does_not_answer_is_told_with_the_way_out(trained, runs):

@@ -6,7 +6,9 @@ import pytest
 
 from xlprompt.training.errors import CheckpointError
 from xlprompt.training.recipes.recipe import flatten
-from xlprompt.training.store.interrupted import find_interrupted, states_folder
+from xlprompt.training.store.database import open_client
+from xlprompt.training.store.interrupted import LATEST, find_interrupted, remove_leftovers, states_folder
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.training_state import Identity, LoopState, TrainingStates
 
 FIRST, ANOTHER, SECOND, THIRD = (start.ljust(32, "0") for start in ("1a2b3", "1a2b4", "1a2c", "9999"))
@@ -29,6 +31,22 @@ def asked(tmp_path, recipe):
 )
 def test_a_run_is_named_by_its_id_the_start_of_it_or_its_name(asked, which, meant):
     assert asked(which) == meant
+
+
+def test_a_run_that_was_deleted_is_not_gone_on_with_and_its_states_go(tmp_path, recipe):
+    tracker = MlflowTracker(tmp_path)
+    run_id = tracker.start(experiment="xnli", run_name="xnli-prompt", params={}, tags={})
+    tracker.end("FAILED")
+    identity = Identity(run_id, flatten(recipe()), data="d" * 64, backbone="b" * 64)
+    folder = states_folder(tmp_path, "xnli-prompt", run_id)
+    TrainingStates(folder, identity).save(LoopState(step=3), {}, {})
+    assert find_interrupted(tmp_path, recipe(), LATEST).identity.run_id == run_id
+    remove_leftovers(tmp_path)
+    assert folder.exists()
+    open_client(tmp_path).delete_run(run_id)
+    assert find_interrupted(tmp_path, recipe(), LATEST) is None
+    remove_leftovers(tmp_path)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

@@ -344,6 +344,19 @@ def test_a_run_without_a_checkpoint_is_explained(started, store):
         find_model(store, run_id)
 
 
+def test_a_checkpoint_that_was_deleted_is_told_as_such(started, store, client, tmp_path):
+    tracker, run_id = started
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "a.txt").write_text("a")
+    model = tracker.log_model(tmp_path / "weights", name="prompt-tiny", params={}, step=1)
+    tracker.end("FINISHED")
+    client.delete_logged_model(model.model_id)
+    with pytest.raises(
+        TrackingError, match=r"\(FINISHED\) has no checkpoint: it was deleted\. Its scores remain"
+    ):
+        find_model(store, run_id)
+
+
 def test_looking_for_a_run_where_there_is_no_store_creates_none(tmp_path):
     with pytest.raises(TrackingError, match="no MLflow store here"):
         find_model(tmp_path / "mlruns", "0" * 32)

@@ -107,6 +107,11 @@ def command(
         model=model,
         device=device,
     )
+    if in_reports and imported.scores is None:
+        raise click.ClickException(
+            f"run {imported.run_name} is in the store, and in no report: these go by scores, and nothing was "
+            "scored. Import it again with --data"
+        )
     if in_reports:
         count_in_reports(imported.recipe, mlruns, imported.run_id)
     for note in imported.notes:

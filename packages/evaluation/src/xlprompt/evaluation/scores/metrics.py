@@ -73,7 +73,7 @@ class LabelShares:
 
 
 def main_metric(task: Task) -> str:
-    """Return the key in `score`'s answer that the task is judged by: "accuracy" or, for entities, "f1"."""
+    """Return the key in `score`'s answer that the task is judged by, such as "accuracy"."""
     return task.metrics[0]
 
 

@@ -14,10 +14,10 @@ from rich.text import Text
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.scores.floors import TRIVIAL_ANSWER
-from xlprompt.evaluation.scores.metrics import Score
+from xlprompt.evaluation.scores.metrics import Score, metric_title
 from xlprompt.evaluation.scores.transfer_scores import LanguageResult, TransferReport
 
-_METRIC_TITLES = {"accuracy": "accuracy", "f1": "F1", "exact_match": "exact match"}
+_BESIDE = ("accuracy", "f1", "exact_match")  # metrics that have a column where they do not judge
 _ABSENT = "–"
 _UNDEFINED = "n/a"
 
@@ -38,7 +38,7 @@ def score_table(report: TransferReport) -> Table:
     """
     metrics = [
         report.metric,
-        *(name for name in _METRIC_TITLES if name in report.metric_names and name != report.metric),
+        *(name for name in _BESIDE if name in report.metric_names and name != report.metric),
     ]
     labeled = any(result.top_predicted for result in report.results.values())
     trivial = any(result.trivial_baseline is not None for result in report.results.values())
@@ -51,7 +51,7 @@ def score_table(report: TransferReport) -> Table:
     )
     table.add_column("language", no_wrap=True)
     for metric in metrics:
-        table.add_column(_METRIC_TITLES[metric], justify="right", no_wrap=True)
+        table.add_column(metric_title(report.task, metric), justify="right", no_wrap=True)
     if labeled:
         table.add_column("majority", justify="right", no_wrap=True)
         table.add_column("most predicted", no_wrap=True)
@@ -98,7 +98,7 @@ def _legend(report: TransferReport, *, labeled: bool, trivial: bool) -> str:
     if labeled:
         lines.append("majority: accuracy of always giving the commonest true label.")
     if trivial:
-        title = _METRIC_TITLES.get(report.metric, report.metric)
+        title = metric_title(report.task, report.metric)
         lines.append(f"trivial: {title} of answering with {TRIVIAL_ANSWER}.")
     if any(not each.is_defined for result in report.results.values() for each in result.scores.values()):
         of = "" if len(report.scored_languages) < len(report.results) else " of it"

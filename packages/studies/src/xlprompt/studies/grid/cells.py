@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xlprompt.models import backbone_fingerprint, short_name
+from xlprompt.models import REGISTRY, backbone_fingerprint, short_name
 from xlprompt.studies.grid.code_version import ENTRY, code_version
 from xlprompt.studies.grid.grid import Grid, load_grid_recipe
 from xlprompt.training.errors import RecipeError
@@ -196,7 +196,7 @@ def result_parts(
         backbone: The fingerprint of its weights.
         entry: The module that runs it.
     """
-    values = recipe_to_dict(recipe)
+    values = _without_other_methods(recipe)
     del values["seed"]
     if backbone:  # tells models apart; a folder that was moved is the same one
         values["model"] = short_name(recipe.model)
@@ -204,6 +204,18 @@ def result_parts(
         section, name = key.split(".")
         values[section].pop(name, None)
     return {"recipe": values, "data": dict(data), "backbone": backbone, "code": code_version(entry)}
+
+
+def _without_other_methods(recipe: Recipe) -> dict[str, Any]:
+    """The recipe with the defaults of the other methods' sections, which its run does not read.
+
+    Left out, they would change the digest of every cell.
+    """
+    values = recipe_to_dict(recipe)
+    for method in REGISTRY:
+        if method.model_fields and method.name != recipe.method:
+            values[method.name] = method().model_dump(mode="json")
+    return values
 
 
 def digest(parts: Mapping[str, Any]) -> str:

@@ -208,6 +208,13 @@ def _say_outcome(
     console.print(verdict(found), highlight=False, markup=False, soft_wrap=True)
     if trials.are_complete and best_trial(found):
         write_best(best, search, found)
+        if search.recipe.data.limit is not None:
+            console.print(
+                f"Trials had at most {search.recipe.data.limit} examples of a split, and so has the recipe: "
+                "take data.limit out of it to train on all.",
+                highlight=False,
+                soft_wrap=True,
+            )
         offer(console, "Train it", f"xlprompt train {shlex.quote(str(best))}{in_store(store)}")
     elif running := sum(each.state == "running" for each in found):
         console.print(

@@ -26,7 +26,8 @@ from xlprompt.training.store.checkpoint import HEAD_FILE, METADATA_FILE, WEIGHTS
 from xlprompt.training.store.find import find_checkpoint
 from xlprompt.training.store.hub_folders import goes_to_hub
 
-_REPLACED = ["*.safetensors"]  # of an earlier push, which this one may not have
+_OF_US = (METADATA_FILE, "recipe.yaml")  # what only a push of ours leaves
+_OF_THE_HUB = frozenset({".gitattributes", "README.md"})  # what a repository is made with
 
 RECIPE_FILE = "recipe.yaml"  # which a checkpoint of a store has not
 
@@ -50,13 +51,13 @@ def push(checkpoint: str | Path, destination: str, *, store: Path, public: bool 
     Args:
         checkpoint: As `find_checkpoint` takes it.
         destination: A folder, replaced if it was pushed to before; or a hub id, whose repository is made
-            where there is none.
+            where there is none, and whose files are replaced where an earlier push left them.
         store: Folder of the MLflow store.
         public: Whether a repository that is made is for everyone.
 
     Raises:
         CheckpointError, TrackingError: The checkpoint cannot be found or used.
-        RunError: Something else is in the folder's place, or the hub refuses.
+        RunError: Something else is in the folder's or repository's place, or the hub refuses.
     """
     found, model_id = find_checkpoint(checkpoint, store)
     recipe = recipe_from_dict(dict(found.metadata.recipe), origin=str(found.directory))
@@ -109,16 +110,24 @@ def _uploaded(folder: Path, repository: str, *, public: bool) -> str:
     client = HfApi()
     try:
         address = client.create_repo(repository, private=not public, exist_ok=True)
-        client.upload_folder(
-            repo_id=repository,
-            folder_path=folder,
-            commit_message="Checkpoint, recipe and card by xlprompt",
-            delete_patterns=_REPLACED,
-        )
+        there = {path for path in client.list_repo_files(repository) if path not in _OF_THE_HUB}
+        foreign = there if not there.issuperset(_OF_US) else {path for path in there if "/" in path}
+        if not foreign:
+            client.upload_folder(
+                repo_id=repository,
+                folder_path=folder,
+                commit_message="Checkpoint, recipe and card by xlprompt",
+                delete_patterns=sorted(there),  # of an earlier push, which this one may not have
+            )
     except Exception as error:  # the hub's client, its HTTP library and the resolver each raise their own
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RunError(
             f"{repository}: the hub did not take it ({said}). Log in with the right to write there (hf auth "
             "login), or push to a folder (./NAME) and bring that to the hub later (hf upload)"
         ) from error
+    if foreign:
+        raise RunError(
+            f"{repository}: there is something else in it ({', '.join(sorted(foreign)[:3])}). Name another "
+            "repository"
+        )
     return str(address)

@@ -95,14 +95,14 @@ def find_model(mlruns: Path, run_id: str) -> StoredModel:
         run = _known_run(client, mlruns, run_id)
         model = output_model(client, run)
         if model is None:
-            raise TrackingError(
-                f"run {run_id} ({run.info.status}) has no checkpoint: "
-                + (
-                    "it trained nothing, and its scores are all there is"
-                    if run.info.status == "FINISHED"
-                    else "it ended before training did. Train again"
-                )
-            )
+            had_one = bool(run.outputs and run.outputs.model_outputs)
+            if had_one:
+                why = "it was deleted. Its scores remain; train again for a checkpoint"
+            elif run.info.status == "FINISHED":
+                why = "it trained nothing, and its scores are all there is"
+            else:
+                why = "it ended before training did. Train again"
+            raise TrackingError(f"run {run_id} ({run.info.status}) has no checkpoint: {why}")
         return StoredModel(model.model_id, model_folder(client, model, mlruns))
 
 
@@ -287,6 +287,11 @@ def is_at_work(run: Any) -> bool:
     """Whether another process of this machine works on a run."""
     process = run.data.tags.get(PROCESS_TAG, "")
     return run.info.status == "RUNNING" and process != this_process() and is_there(process)
+
+
+def is_deleted(run: Any) -> bool:
+    """Whether a run was deleted, as in MLflow's UI; the store keeps it until `mlflow gc`."""
+    return run.info.lifecycle_stage == "deleted"
 
 
 def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str, mlruns: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from xlprompt.training.errors import CheckpointError
 from xlprompt.training.recipes.recipe import Recipe, flatten
-from xlprompt.training.store.database import find_run, is_at_work, open_reader, store_exists
+from xlprompt.training.store.database import find_run, is_at_work, is_deleted, open_reader, store_exists
 from xlprompt.training.store.training_state import FREE_KEYS, Identity, read_identity, saved_steps
 
 LATEST = "latest"
@@ -52,7 +52,7 @@ def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | N
         if which != LATEST and _is_called(which, folder, identity.run_id or ""):
             named.append(Interrupted(folder, identity))
         same = all(identity.recipe.get(key) == value for key, value in wanted.items())
-        if which == LATEST and same and not (run and is_at_work(run)):
+        if which == LATEST and same and not (run and (is_at_work(run) or is_deleted(run))):
             found.append(Interrupted(folder, identity))
     if len(named) > 1:
         raise CheckpointError(
@@ -81,13 +81,17 @@ def _is_called(which: str, folder: Path, run_id: str) -> bool:
 
 
 def remove_leftovers(store: Path) -> None:
-    """Remove what nobody goes on from: states of runs that have finished, folders that never got a state.
+    """Remove what nobody goes on from: states of runs that finished or were deleted, folders without one.
 
     Their processes were killed before they could do so themselves.
     """
     for folder, run in _folders_and_runs(store):
         status = run.info.status if run else None
-        if status == "FINISHED" or (status != "RUNNING" and not saved_steps(folder)):
+        if (
+            status == "FINISHED"
+            or (run and is_deleted(run))
+            or (status != "RUNNING" and not saved_steps(folder))
+        ):
             shutil.rmtree(folder, ignore_errors=True)
 
 

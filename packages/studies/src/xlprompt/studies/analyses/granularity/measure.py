@@ -36,7 +36,7 @@ from xlprompt.studies.grid.ledger import TRAINED_BY_TAG, CellRun, Ledger, open_l
 from xlprompt.studies.grid.study import run_study
 from xlprompt.studies.reports.kept_sections import log_section
 from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
-from xlprompt.training.errors import CheckpointError, RecipeError
+from xlprompt.training.errors import CheckpointError, RecipeError, TrackingError
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
 from xlprompt.training.inputs.preparation import Setup, choose_device, load_split
 from xlprompt.training.recipes.data_settings import LIMITS
@@ -152,9 +152,8 @@ def _of_finished_study(sweep: Sweep, store: Path, console: Console) -> tuple[dic
             continue
         try:
             stored = load_checkpoint(find_model(store, run.run_id).directory)
-        except (
-            CheckpointError
-        ) as error:  # scores outlive weights, which someone may have deleted for their size
+        except (CheckpointError, TrackingError) as error:
+            # Scores outlive weights, which someone may have deleted for their size.
             left_out.append(f"{method} seed {seed} of {task}")
             console.print(
                 f"  left out: {left_out[-1]}. {error}", highlight=False, markup=False, soft_wrap=True
