@@ -59,8 +59,9 @@ def compare(
         also_trained_on: Further languages trained on.
         seeds: How runs of the same seed number belong together. "independent": the effect of seed 1 on
             prompts says nothing about its effect on fine-tuning. Runs of one number share the order of the
-            data; what that makes them share makes these intervals too wide, never too narrow, and with few
-            seeds they are still the shorter ones, having twice the degrees of freedom. "paired": differences
+            data; what that makes them share makes these intervals too wide where it moves both alike, too
+            narrow where it moves them apart. With few seeds they are still the shorter ones, having twice the
+            degrees of freedom. "paired": differences
             are taken seed by seed, which is exact for any dependence; it needs the same seed numbers.
         samples: Resamples of the examples.
         seed: Of the resamples; the same runs give the same figures.
