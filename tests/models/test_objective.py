@@ -39,6 +39,15 @@ def test_probabilities_of_a_group_add_up_to_one_in_each_column():
     assert torch.allclose(sums, torch.ones(3, 2), atol=1e-6)
 
 
+def test_large_logits_overflow_nowhere():
+    logits, groups = grouped()
+    ours = log_probabilities(logits * 1000, groups)
+    assert torch.isfinite(ours).all()
+    for group in range(3):
+        theirs = functional.log_softmax(logits[groups == group] * 1000, dim=0)
+        assert torch.allclose(ours[groups == group], theirs, rtol=1e-6)
+
+
 def test_the_gradient_is_that_of_torch():
     logits, groups = grouped(1)
     labels = torch.tensor([1, 0, 1, 1, 0, 0, 0, 0])

@@ -104,7 +104,11 @@ def test_entropy_is_that_of_what_the_softmax_compares_and_needs_no_label():
     assert float(summed_entropy(logits)) == pytest.approx(3 * math.log(2), abs=1e-6)
     # Options of two examples: one of two, and one of two that is certain.
     options = torch.tensor([[1.0], [1.0], [90.0], [0.0]])
-    assert float(summed_entropy(options, torch.tensor([0, 0, 1, 1]))) == pytest.approx(math.log(2), abs=1e-6)
+    groups = torch.tensor([0, 0, 1, 1])
+    assert float(summed_entropy(options, groups)) == pytest.approx(math.log(2), abs=1e-6)
+    # Begins and ends of answers in the same texts: the mean over both columns.
+    both = torch.cat([options, torch.tensor([[90.0], [0.0], [90.0], [0.0]])], dim=1)
+    assert float(summed_entropy(both, groups)) == pytest.approx(math.log(2) / 2, abs=1e-6)
 
 
 def test_the_loss_is_the_mean_cross_entropy_of_a_readout():

@@ -43,6 +43,7 @@ def curved(drops, examples=100):
         ((30, 30, 0), "seen"),
         ((0, 5, 0), "not seen"),  # five points are noise
         ((30, 0, 0), "undecided"),
+        ((30, 30, 0, 0, 0), "undecided"),  # two, and not most of five
         ((0,), "undecided"),
     ],
 )
@@ -101,7 +102,12 @@ def test_a_collapsed_seed_is_seen_above_the_majority_too():
 
 @pytest.mark.parametrize(
     ("gap", "finding"),
-    [(10.0, "not seen"), (-10.0, "seen"), (lambda code: 10.0 if code == "en" else -5.0, "seen")],
+    [
+        (10.0, "not seen"),
+        (-10.0, "seen"),
+        (lambda code: 10.0 if code == "en" else -5.0, "seen"),
+        (lambda code: -10.0 if code == "en" else 10.0, "seen"),
+    ],
 )
 def test_gain_over_the_head_needs_english_and_zero_shot(comparison, gap, finding):
     assert signs(comparison, heads=against_head(gap))["head"].finding == finding
@@ -141,6 +147,18 @@ def test_languages_fall_only_where_english_rises(comparison):
     assert signs(comparison, heads=rising)["falling"].finding == "seen"
     assert signs(comparison, heads=falling)["falling"].finding == "undecided"
     assert signs(comparison, heads=against_head(15.0))["falling"].finding == "not seen"
+
+
+@pytest.mark.parametrize(
+    ("english", "others", "finding"),
+    [(15.0, -1.0, "undecided"), (0.0, 15.0, "undecided"), (15.0, 2.0, "not seen")],  # 2.0 [-0.2, 4.2]
+    ids=["others a little lower", "English no higher", "others within a point"],
+)
+def test_that_no_language_falls_needs_english_higher_and_the_others_no_lower(
+    comparison, english, others, finding
+):
+    heads = against_head(lambda code: english if code == "en" else others)
+    assert signs(comparison, heads=heads)["falling"].finding == finding
 
 
 def test_equal_changes_of_the_loss_are_told_in_the_studys_order():
