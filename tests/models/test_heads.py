@@ -1,5 +1,7 @@
 """Heads at read-out positions."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,25 @@ def test_the_verbalizer_trains_nothing_and_equals_rows_of_the_language_model_hea
         ours = model(ids, torch.tensor([0]), torch.tensor([5]))[0]
         theirs = AutoModelForCausalLM.from_pretrained(tiny_gemma, dtype=torch.float32)(ids).logits[0, 5]
     torch.testing.assert_close(ours, theirs[label_word_ids(tokenizer, words)], atol=1e-5, rtol=0)
+
+
+def test_the_verbalizer_needs_a_language_model_head_that_is_the_embedding(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    untied = tmp_path / "untied"
+    shutil.copytree(tiny_llama, untied)
+    config = json.loads((untied / "config.json").read_text()) | {"tie_word_embeddings": False}
+    (untied / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="head is not its input embedding.*Take head.kind=linear"):
+        build_task_model(
+            load_backbone(str(untied)),
+            load_tokenizer(str(untied)),
+            num_labels=2,
+            label_words=("woman", "book"),
+            method=HeadOnly(),
+            head=HeadSettings(kind="verbalizer"),
+            seed=0,
+        )
 
 
 def test_label_words_that_start_alike_are_refused(tiny_llama: Path) -> None:

@@ -135,6 +135,8 @@ def test_a_task_and_a_method_name_the_recipe_of_a_checkout(tmp_path, monkeypatch
         xlprompt.train(task="xnli", set={"schedule.stepps": 3}, store=tmp_path)
     with pytest.raises(RecipeError, match="lora"):
         xlprompt.train(task="xnli", set={"lora.rank": 3}, store=tmp_path)
+    with pytest.raises(RecipeError, match="method: names a recipe where no file is given, and a.yaml is"):
+        xlprompt.train("a.yaml", method="lora")
     with pytest.raises(RecipeError, match="nothing says what to train"):
         xlprompt.train(store=tmp_path)
     assert "xnli" in MINI_TASKS

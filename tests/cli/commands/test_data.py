@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,19 +108,23 @@ def test_show_escapes_what_would_steer_the_terminal(xlprompt, odd_folder):
 @pytest.mark.integration
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_standard_output_of_any_encoding_takes_every_table_and_json_stays_json(odd_folder, encoding):
-    def call(*arguments):
-        command = [sys.executable, "-m", "xlprompt.cli", "data", *arguments]
-        environment = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"}
-        return subprocess.run(command, capture_output=True, env=environment, check=False)
-
-    for arguments in (["check", odd_folder], ["show", odd_folder, "--languages", "en"]):
-        done = call(*arguments)
-        assert b"Traceback" not in done.stderr
-        assert done.returncode == (1 if arguments[0] == "check" else 0)
-        shown = json.loads(
-            call(*arguments, "--json").stdout.decode(encoding if encoding != "ascii" else "utf-8")
-        )
-        assert "😀" in json.dumps(shown, ensure_ascii=False) or arguments[0] == "check"
+    """All calls in one process: most of what one costs is its start."""
+    check, show = ["data", "check", str(odd_folder)], ["data", "show", str(odd_folder), "--languages", "en"]
+    calls = [check, show, [*check, "--json"], [*show, "--json"]]
+    program = (
+        "import json, sys\nfrom xlprompt.cli.main import main\n"
+        "for sys.argv[1:] in json.loads(sys.argv[1]):\n"
+        "    try: main()\n    except SystemExit as end: print('ended with', end.code or 0, flush=True)\n"
+    )
+    command = [sys.executable, "-c", program, json.dumps(calls)]
+    environment = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"}
+    done = subprocess.run(command, capture_output=True, env=environment, check=True)
+    assert b"Traceback" not in done.stderr
+    output = done.stdout.decode("utf-8" if encoding == "ascii" else encoding)  # as JSON always is there
+    said = re.split("^ended with ([01])\n", output, flags=re.MULTILINE)
+    assert said[1::2] == ["1", "0", "1", "0"]  # there is something wrong with the folder
+    assert "problems" in json.loads(said[4])
+    assert "😀" in json.dumps(json.loads(said[6]), ensure_ascii=False)
 
 
 def test_check_shows_what_was_left_out(xlprompt, tmp_path):

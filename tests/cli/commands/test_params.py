@@ -1,28 +1,14 @@
 import json
-import os
 import re
-import subprocess
-import sys
-
-import pytest
 
 from xlprompt.models import METHODS
 
 RUN = "from xlprompt.cli.main import main; main()"
 
 
-@pytest.mark.integration
-def test_the_studys_budget_is_told_offline():
+def test_the_studys_budget_is_told_offline(xlprompt):
     command_line = "params --model facebook/xglm-564M --prompt-length 15 --task xnli --json"
-    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, *command_line.split()],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=offline,
-    )
-    budget = json.loads(done.stdout)
+    budget = json.loads(xlprompt(*command_line.split()).stdout)
     assert budget["prompt_params"] == 2 * 24 * 15 * 1024 == 737280
     assert budget["head_params"] == 3 * 1024 + 3 == 3075
     assert budget["total_params"] == 564463616

@@ -4,10 +4,11 @@ import gzip
 import io
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from xlprompt.data import TASKS, DataError
-from xlprompt.data.sources.unlabeled import read_rows, typed_rows, unlabeled_dataset
+from xlprompt.data.sources.unlabeled import given_rows, read_rows, typed_rows, unlabeled_dataset
 
 XNLI, PAWSX, POS = TASKS["xnli"], TASKS["pawsx"], TASKS["pos"]
 PAIRS = [("A man sleeps.", "Nobody sleeps."), ('"Quoted', "text.")]
@@ -147,3 +148,10 @@ def test_a_pair_is_two_texts_and_a_sentence_has_words():
         typed_rows(XNLI, ["A"])
     with pytest.raises(DataError, match="arguments:2: a sentence without words"):
         typed_rows(POS, ["a", "  "])
+
+
+def test_a_data_frame_is_read_by_its_rows():
+    pairs = pd.DataFrame({"premise": ["A", "B"], "hypothesis": ["C", "D"]})
+    assert [row.texts for row in given_rows(XNLI, pairs)] == [("A", "C"), ("B", "D")]
+    with pytest.raises(DataError, match="missing column 'hypothesis'"):
+        given_rows(XNLI, pairs[["premise"]])

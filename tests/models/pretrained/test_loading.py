@@ -302,3 +302,16 @@ def test_a_model_saved_without_its_head_is_the_same(copy: Path) -> None:
     LlamaForCausalLM.from_pretrained(copy).model.save_pretrained(copy)
     assert not any(name.startswith("model.") for name in load_file(copy / "model.safetensors"))
     assert load_backbone(str(copy)).fingerprint == before
+
+
+@pytest.mark.parametrize("family", ["tiny_gemma", "tiny_llama"])
+def test_rotary_frequencies_keep_their_precision(family: str, request: pytest.FixtureRequest) -> None:
+    """A position times a rounded frequency is another angle."""
+    folder = request.getfixturevalue(family)
+    ours = dict(load_backbone(str(folder)).model.named_buffers())
+    theirs = dict(AutoModel.from_pretrained(folder, dtype=torch.bfloat16).named_buffers())
+    names = [name for name in theirs if name.endswith("inv_freq")]
+    assert names
+    for name in names:
+        assert ours[name].dtype == torch.float32
+        assert torch.equal(ours[name], theirs[name])

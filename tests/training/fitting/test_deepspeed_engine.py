@@ -9,7 +9,7 @@ from small import small_model, small_steps
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import FinetuneSettings
 from xlprompt.training.fitting.choose_engine import choose_engine, open_engine
-from xlprompt.training.fitting.deepspeed_config import EngineError, read_deepspeed_config
+from xlprompt.training.fitting.deepspeed_config import EngineError, is_offloaded, read_deepspeed_config
 from xlprompt.training.recipes.recipe import OptimizerSettings
 
 pytest.importorskip("deepspeed", reason="full fine-tuning's engine is not installed")
@@ -135,6 +135,14 @@ def test_every_file_of_the_experiments_is_read(experiments):
         ('{"zero_optimization": {"stage": 4}}', "expected 0, 1, 2 or 3"),
         ('{"zero_optimization": {"stage": "two"}}', "expected 0, 1, 2 or 3"),
         ('{"zero_optimization": 2}', "expected 0, 1, 2 or 3"),
+        (
+            '{"zero_optimization": {"offload_optimizer": {"device": "cpu"}}}',
+            "offload_optimizer: needs a stage of at least 1, and there it is 0",
+        ),
+        (
+            '{"zero_optimization": {"stage": 2, "offload_param": {"device": "cpu"}}}',
+            "offload_param: needs a stage of at least 3, and there it is 2",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_with_its_name(tmp_path, content, message):
@@ -143,6 +151,15 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_name(tmp_path, content, 
         file.write_text(content)
     with pytest.raises(EngineError, match=rf"(?s)deepspeed\.json: .*{message}"):
         read_deepspeed_config(file)
+
+
+def test_what_is_offloaded_to_no_device_is_not_offloaded(tmp_path):
+    file = tmp_path / "deepspeed.json"
+    stage = {"stage": 1, "offload_optimizer": {"device": "none"}}
+    file.write_text(json.dumps({"zero_optimization": stage}))
+    assert not is_offloaded(read_deepspeed_config(file), "offload_optimizer")
+    stage["offload_optimizer"] = {"device": "cpu"}
+    assert is_offloaded({"zero_optimization": stage}, "offload_optimizer")
 
 
 def test_what_deepspeed_itself_refuses_is_told(tiny_xglm, tmp_path):

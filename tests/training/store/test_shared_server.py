@@ -58,6 +58,17 @@ def test_a_folders_own_database_is_no_server(tmp_path, monkeypatch):
     assert not store_exists(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "address", ["sqlite:///mlflow.db", "sqlite:////{}/mlflow.db", "sqlite+pysqlite:///./mlflow.db"]
+)
+def test_the_folders_own_database_is_no_server_however_it_is_written(tmp_path, monkeypatch, address):
+    """As it stands in the variable after `mlflow.set_tracking_uri`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address.format(str(tmp_path).lstrip("/")))
+    assert tracking_server(tmp_path) is None
+    assert tracking_server(tmp_path / "another") is not None
+
+
 def test_on_a_server_experiments_have_a_room_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org/")
     assert tracking_server(tmp_path) == "https://mlflow.example.org"

@@ -242,9 +242,19 @@ def build_task_model(
     else:
         if label_words is None or len(label_words) != num_labels:
             raise ModelError(f"the verbalizer needs one label word for each of the {num_labels} labels")
+        _require_tied(backbone)
         ids = torch.tensor(label_word_ids(tokenizer, label_words), device=backbone.device)
         head_module = VerbalizerHead(backbone.embedding.weight[ids])
     return TaskModel(backbone, method, prompts, head_module, generator).to(backbone.device)
+
+
+def _require_tied(backbone: Backbone) -> None:
+    """Refuse the verbalizer where a word's embedding is not what predicts the word."""
+    if not backbone.has_token_logits:
+        raise ModelError(
+            f"{backbone.name}: its language-model head is not its input embedding, so the verbalizer's words "
+            "cannot be predicted by it. Take head.kind=linear"
+        )
 
 
 def weightless_task_model(

@@ -73,8 +73,8 @@ def load(
 def train(
     *recipe: str | Path,
     task: str | None = None,
-    method: str = "prompt",
-    scale: str = "mini",
+    method: str | None = None,
+    scale: str | None = None,
     model: str | None = None,
     data: str | Path | None = None,
     seed: int | None = None,
@@ -91,8 +91,8 @@ def train(
         recipe: Files, of which later ones win; `experiments/mini/xnli-prompt.yaml` also stands for two. None
             for the one of `experiments/` below this folder that `task`, `method` and `scale` name.
         task: A task of the recipes, where no file is given; None with `data` for the task that the data are.
-        method: A method, where no file is given.
-        scale: A folder of recipes, where no file is given.
+        method: A method, where no file is given; None for prompts.
+        scale: A folder of recipes, where no file is given; None for mini.
         model: The backbone, instead of the recipe's.
         data: `mini`, `hub` or a folder, instead of the recipe's.
         seed: The seed, instead of the recipe's.
@@ -110,7 +110,12 @@ def train(
         RecipeError: The recipe, or a value given for it, is not as it should be.
         RunError, DataError, ModelError, EngineError: See `xlprompt.training.train`.
     """
-    files = list(recipe) or [_recipe_named(task, method, scale, data)]
+    named = {"task": task, "method": method, "scale": scale}
+    if recipe and (passed_over := [name for name, value in named.items() if value is not None]):
+        raise RecipeError(
+            f"{passed_over[0]}: names a recipe where no file is given, and {recipe[0]} is. Leave one out"
+        )
+    files = list(recipe) or [_recipe_named(task, method or "prompt", scale or "mini", data)]
     given = {"model": model, "data.source": None if data is None else str(data), "seed": seed}
     overrides = {**{key: value for key, value in given.items() if value is not None}, **(set or {})}
     loaded = load_recipe(files, overrides)

@@ -67,11 +67,16 @@ def given_rows(task: Task, texts: Iterable[str | Sequence[str] | Mapping[str, An
     Args:
         task: What the rows are for.
         texts: Strings where the task takes one text; tuples of its texts, or dictionaries by its fields; of a
-            sentence the list of its words, or a string with spaces between them.
+            sentence the list of its words, or a string with spaces between them. Or a data frame whose
+            columns are the task's fields.
 
     Raises:
         DataError: A value is none of these, or a text is blank or cannot be encoded.
     """
+    if hasattr(texts, "to_dict") and hasattr(
+        texts, "columns"
+    ):  # pandas', which would give its columns' names
+        texts = texts.to_dict("records")
     if isinstance(texts, str | Mapping):
         raise DataError("one example where a list is expected", file=_GIVEN, fix="Put it into a list.")
     rows = []

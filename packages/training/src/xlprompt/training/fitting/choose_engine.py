@@ -12,6 +12,7 @@ from xlprompt.models import method_of
 from xlprompt.training.fitting.deepspeed_config import (
     DEFAULT_CONFIG,
     EngineError,
+    is_offloaded,
     read_deepspeed_config,
     zero_stage,
 )
@@ -48,7 +49,6 @@ class EngineChoice:
 
         if self.config is None:
             return state_memory(budget, precision=precision, processes=processes)
-        section = self.config.get("zero_optimization", {})
         return state_memory(
             budget,
             engine="deepspeed",
@@ -56,9 +56,9 @@ class EngineChoice:
             stage=zero_stage(self.config),
             offload=(
                 "optimizer and parameters"
-                if "offload_param" in section
+                if is_offloaded(self.config, "offload_param")
                 else "optimizer"
-                if "offload_optimizer" in section
+                if is_offloaded(self.config, "offload_optimizer")
                 else "none"
             ),
             processes=processes,

@@ -57,9 +57,22 @@ def read_deepspeed_config(path: Path) -> dict[str, Any]:
             raise EngineError(
                 f"{path}: {key}: is decided by the recipe ({_OF_THE_RECIPE[key]}). Remove it here"
             )
-    if zero_stage(config) not in (0, 1, 2, 3):
+    stage = zero_stage(config)
+    if stage not in (0, 1, 2, 3):
         raise EngineError(f"{path}: zero_optimization.stage: expected 0, 1, 2 or 3")
+    for section, first in (("offload_optimizer", 1), ("offload_param", 3)):
+        if is_offloaded(config, section) and stage < first:
+            raise EngineError(
+                f"{path}: zero_optimization.{section}: needs a stage of at least {first}, and there it is "
+                f"{stage}"
+            )
     return config
+
+
+def is_offloaded(config: Mapping[str, Any], section: str) -> bool:
+    """Whether `offload_optimizer` or `offload_param` moves something to another place."""
+    offload = config.get("zero_optimization", {}).get(section)
+    return isinstance(offload, Mapping) and offload.get("device", "none") != "none"
 
 
 def zero_stage(config: Mapping[str, Any]) -> int:

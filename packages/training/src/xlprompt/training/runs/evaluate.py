@@ -79,6 +79,8 @@ def evaluate(
         RunError: The source lacks the split or a language, or memory ran out.
     """
     directory, model_id = find_directory(checkpoint, store)
+    if isinstance(align, str):
+        align = (align,)
     alignment = _asked_alignment(align, align_sentences, align_layers)
     recipe = _recipe_for_evaluation(
         read_metadata(directory), directory, source, languages, limit, alignment, granularity
@@ -118,13 +120,17 @@ def evaluate(
         )
         if model_id:
             run.tracker.use_model(model_id)
-        return score_languages(
+        scores = score_languages(
             run,
             split,
             wanted,
             model_id=model_id,
             checkpoint=loaded.directory,
         )
+        if (place := run.tracker.place()) is not None:
+            name = f"evaluate-{run_name(recipe)}"
+            console.print(f"Run {name}, id {place.run_id}", highlight=False, markup=False, soft_wrap=True)
+        return scores
 
 
 def _require_place(source: str | None, *, given: bool) -> None:

@@ -35,7 +35,7 @@ def tracking_server(mlruns: Path) -> str | None:
         TrackingError: The variable names neither.
     """
     uri = os.environ.get(VARIABLE, "").strip().rstrip("/")
-    if not uri or uri == sqlite_uri(mlruns / "mlflow.db"):
+    if not uri or _is_file(uri, mlruns / "mlflow.db"):
         return None
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme not in ("http", "https", *_DATABASES):
@@ -44,6 +44,24 @@ def tracking_server(mlruns: Path) -> str | None:
             "http://127.0.0.1:5000 or postgresql://user@host/mlflow, or unset it for the folder's own store"
         )
     return uri
+
+
+def _is_file(uri: str, database: Path) -> bool:
+    """Whether an address is of a sqlite database's file, however that is written.
+
+    MLflow's `set_tracking_uri` puts into the variable what it is given, such as `sqlite:///mlruns/mlflow.db`.
+    """
+    if uri == sqlite_uri(database):
+        return True
+    if not uri.startswith("sqlite"):
+        return False
+    import sqlalchemy
+
+    try:
+        named = sqlalchemy.make_url(uri).database
+    except sqlalchemy.exc.ArgumentError:
+        return False
+    return bool(named) and Path(str(named)).resolve() == database.resolve()
 
 
 def is_http(uri: str) -> bool:
