@@ -36,7 +36,7 @@ from xlprompt.studies.grid.ledger import TRAINED_BY_TAG, CellRun, Ledger, open_l
 from xlprompt.studies.grid.study import run_study
 from xlprompt.studies.reports.kept_sections import log_section
 from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
-from xlprompt.training.errors import CheckpointError, RecipeError, TrackingError
+from xlprompt.training.errors import CheckpointError, RecipeError
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
 from xlprompt.training.inputs.preparation import Setup, choose_device, load_split
 from xlprompt.training.recipes.data_settings import LIMITS
@@ -46,6 +46,7 @@ from xlprompt.training.runs.evaluate import evaluate
 from xlprompt.training.store.checkpoint import load_checkpoint
 from xlprompt.training.store.database import find_model, store_exists
 from xlprompt.training.store.labels import run_name
+from xlprompt.training.store.tracker import TrackingError
 
 KIND = "granularity"
 SCORING_TAG = "granularity_scoring"
