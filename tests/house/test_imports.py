@@ -53,6 +53,8 @@ def test_the_repository_keeps_the_import_direction():
         ("models.backbone", "models.methods"),
         ("training.store", "training.runs"),
         ("studies.grid", "studies.reports"),
+        ("evaluation.answers", "evaluation.exports"),
+        ("training.exports", "training.serving"),
     ],
 )
 def test_an_import_against_the_direction_is_found(copy, importer, imported):

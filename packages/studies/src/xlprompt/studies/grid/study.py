@@ -371,7 +371,7 @@ def _answers(results: Sequence[GroupResult], ledger: Ledger) -> tuple[str, ...]:
     """What the methods come to; the variants of an ablation are `xlprompt analyze ablation`'s to compare."""
     if any(result.group.variant for result in results):
         return ()
-    from xlprompt.studies.answers import study_answers  # which waits for scipy
+    from xlprompt.studies.grid.answers import study_answers  # which waits for scipy
 
     runs = {
         (result.group.task, result.group.method, seed): run

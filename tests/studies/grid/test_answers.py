@@ -4,7 +4,7 @@ import re
 
 from simulated_studies import make_runs
 
-from xlprompt.studies.answers import task_answers
+from xlprompt.studies.grid.answers import task_answers
 
 METHODS = ("prompt", "finetune")
 
