@@ -27,6 +27,9 @@ BOOTSTRAP_SEED = 20231114
 COLLAPSE_EXCESS = 2 / 3
 """Share of the other labels' items that one label may take before it is a collapse (see label_shares)."""
 
+COLLAPSED = "accuracy clearly below the majority, or one label takes two thirds of the others' items"
+"""The rule in words, as tables and cards give it."""
+
 COLLAPSE_MARGIN = 2
 """Standard errors below the majority baseline from which on it is no accident (see label_shares)."""
 

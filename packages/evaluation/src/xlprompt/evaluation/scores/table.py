@@ -14,7 +14,7 @@ from rich.text import Text
 
 from xlprompt.data.languages import language
 from xlprompt.evaluation.scores.floors import TRIVIAL_ANSWER
-from xlprompt.evaluation.scores.metrics import Score, metric_title
+from xlprompt.evaluation.scores.metrics import COLLAPSED, Score, metric_title
 from xlprompt.evaluation.scores.transfer_scores import LanguageResult, TransferReport
 
 _BESIDE = ("accuracy", "f1", "exact_match")  # metrics that have a column where they do not judge
@@ -91,7 +91,7 @@ def score_table(report: TransferReport) -> Table:
 
 
 def _legend(report: TransferReport, *, labeled: bool, trivial: bool) -> str:
-    lines = ["Percent ± standard error over test examples."]
+    lines = [f"Percent ± standard error over the {report.split.partition('-')[0]} examples."]
     if report.train_language in report.results:
         whose = f"{language(report.train_language).name}'s" if report.also_trained_on else "its"
         lines.append(f"* trained on: not in the zero-shot mean; the gap is {whose} score minus that mean.")
@@ -104,7 +104,7 @@ def _legend(report: TransferReport, *, labeled: bool, trivial: bool) -> str:
         of = "" if len(report.scored_languages) < len(report.results) else " of it"
         lines.append(f"n/a: no entity in the test set, so no F1; such a language is in no mean{of}.")
     if report.collapsed_languages:
-        lines.append("! collapsed: accuracy clearly below the majority, or one label for nearly all.")
+        lines.append(f"! collapsed: {COLLAPSED}.")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from xlprompt.data import Task
 from xlprompt.data.languages import language as language_row
 from xlprompt.data.sources import NAMED
+from xlprompt.evaluation.scores.metrics import COLLAPSED
 from xlprompt.models import canonical_name, short_name
 from xlprompt.models.accounting.trained_share import trained_share
 from xlprompt.models.pretrained.known import BUILT_HERE
@@ -161,7 +162,7 @@ def _scores(facts: StoredFacts) -> str:
         "not in the zero-shot mean; the gap is its score minus that mean."
     )
     if any(result["collapsed"] for result in report["results"].values()):
-        note += " ! collapsed: clearly below the majority, or one label for nearly all."
+        note += f" ! collapsed: {COLLAPSED}."
     return "\n".join([*lines, "", note])
 
 

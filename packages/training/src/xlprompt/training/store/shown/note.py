@@ -45,7 +45,7 @@ def scores_note(about: str, report: TransferReport, place: RunPlace, *, has_mode
     known = [f"{name} **{each.value:.1f}**" for each, name in summary if each and each.is_defined]
     figures = f"{' · '.join(known)} ({report.metric}, %)"
     table = markdown_rows(("language", f"{report.metric}, {report.split} (%)"), rows)
-    legend = "Percent ± standard error over test examples."
+    legend = f"Percent ± standard error over the {report.split.partition('-')[0]} examples."
     return "\n\n".join([figures, about, _next(place, has_model), table, legend])
 
 
