@@ -253,7 +253,7 @@ def _require_tied(backbone: Backbone) -> None:
     if not backbone.has_token_logits:
         raise ModelError(
             f"{backbone.name}: its language-model head is not its input embedding, so the verbalizer's words "
-            "cannot be predicted by it. Take head.kind=linear"
+            "cannot be predicted by it. Train a classifier (head.kind=linear; with PEFT, task_type SEQ_CLS)"
         )
 
 

@@ -178,12 +178,6 @@ def _head_state(
     if not expected:  # the backbone's own embedding
         if labels:
             raise RunError(f"{folder}: has no head whose labels could be in an order. Leave --labels out")
-        if not model.backbone.has_token_logits:
-            raise RunError(
-                f"{folder}: has no classifier, and {model.backbone.name}'s language-model head is not its "
-                "input embedding, so that label words can't be predicted. Train one with it (task_type "
-                "SEQ_CLS)"
-            )
         return {}
     width = expected["weight"][0]
     given = {"bias": torch.zeros(len(head["weight"])), **head}
