@@ -2,7 +2,7 @@
 
 import pytest
 
-from xlprompt.data.how_many import how_many
+from xlprompt.data.how_many import first_of, how_many
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,8 @@ from xlprompt.data.how_many import how_many
 )
 def test_one_thing_is_not_said_as_several_are(number, things, said):
     assert how_many(number, *things) == said
+
+
+def test_of_many_names_the_first_stand_and_how_many_more():
+    assert first_of(["a", "b"], 2) == "a, b"
+    assert first_of(["a", "b", "c", "d"], 2) == "a, b and 2 more"

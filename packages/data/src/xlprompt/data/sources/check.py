@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.how_many import how_many
+from xlprompt.data.how_many import first_of, how_many
 from xlprompt.data.languages import in_study_order
 from xlprompt.data.printable import printable
 from xlprompt.data.sources import NAMED
@@ -246,10 +246,9 @@ def _by_keys(task: str, files: list[str]) -> list[str]:
     """Note files that somebody may have meant as a task of their own."""
     if not files:
         return []
-    more = f" and {len(files) - _MOST_NAMED} more" if len(files) > _MOST_NAMED else ""
     return [
-        f"{task}: known by keys alone: {', '.join(files[:_MOST_NAMED])}{more}. A {TASK_FILE} in the folder "
-        "makes it a task of yours"
+        f"{task}: known by keys alone: {first_of(files, _MOST_NAMED)}. A {TASK_FILE} in the folder makes "
+        "it a task of yours"
     ]
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xlprompt.data.errors import DataError
+from xlprompt.data.how_many import first_of
 from xlprompt.data.printable import printable
 from xlprompt.data.sources.formats import RECOGNIZERS
 from xlprompt.data.sources.formats.conllu import is_piece
@@ -194,8 +195,7 @@ def _look_at(path: Path, root: Path, refused: list[Path]) -> Sequence[Part | Dat
 
 def _sentences(notes: dict[str, list[str]]) -> Iterator[str]:
     for reason, names in sorted(notes.items()):
-        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        yield printable(f"left out, {reason}: {', '.join(names[:_MOST_NAMED])}{more}")
+        yield printable(f"left out, {reason}: {first_of(names, _MOST_NAMED)}")
 
 
 def _files(root: Path, problems: list[DataError]) -> Iterator[Path]:

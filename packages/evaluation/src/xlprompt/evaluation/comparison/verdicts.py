@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from xlprompt.data.how_many import first_of
 from xlprompt.data.languages import language as language_row
 from xlprompt.evaluation.comparison.compared import Comparison, Difference, differences_by_task
 from xlprompt.evaluation.comparison.correlation import RankCorrelation, additive_effects, rank_correlation
@@ -108,9 +109,7 @@ def _on_par_everywhere(comparison: Comparison, margin: float) -> Verdict:
     )
     worse, on_par = [rows[place] for place in below], [rows[place] for place in shown]
     if worse:
-        named = ", ".join(_names(worse)[:_NAMED])
-        more = f" and {len(worse) - _NAMED} more" if len(worse) > _NAMED else ""
-        reason = f"clearly worse in {len(worse)} of {len(rows)}: {named}{more}"
+        reason = f"clearly worse in {len(worse)} of {len(rows)}: {first_of(_names(worse), _NAMED)}"
     elif ruling == "supported":
         reason = f"on par or better in all {len(rows)}"
     elif all(row.estimate.low is None for row in rows):

@@ -201,8 +201,10 @@ def languages(comparison: Comparison, task: str) -> Table:
                 _better(comparison, row),
             )
         )
-    tested = "The better method is named only where it is significant after Holm. Intervals are those of one "
-    tested += "language alone."
+    tested = (
+        "The better method is named only where it is significant after Holm. Intervals are those of one "
+        "language alone."
+    )
     untested = "With one seed of a method there are no intervals, and no language is tested."
     columns = (
         "language",

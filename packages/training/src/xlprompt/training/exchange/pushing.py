@@ -26,10 +26,10 @@ from xlprompt.training.store.checkpoint import HEAD_FILE, METADATA_FILE, WEIGHTS
 from xlprompt.training.store.find import find_checkpoint
 from xlprompt.training.store.hub_folders import goes_to_hub
 
-_OF_US = (METADATA_FILE, "recipe.yaml")  # what only a push of ours leaves
-_OF_THE_HUB = frozenset({".gitattributes", "README.md"})  # what a repository is made with
-
 RECIPE_FILE = "recipe.yaml"  # which a checkpoint of a store has not
+
+_OF_OURS = (METADATA_FILE, RECIPE_FILE)  # what only a push of ours leaves
+_OF_THE_HUB = frozenset({".gitattributes", "README.md"})  # what a repository is made with
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def push(checkpoint: str | Path, destination: str, *, store: Path, public: bool 
         folder = Path(os.path.expanduser(destination)).absolute()
         if folder == found.directory.absolute():
             raise RunError(f"{folder}: is the checkpoint itself. Name another folder")
-        with new_folder(folder, of_ours=(METADATA_FILE, RECIPE_FILE)) as new:
+        with new_folder(folder, of_ours=_OF_OURS) as new:
             _write(new, found, recipe, facts, place=folder.name)
         return Pushed(str(folder), notes)
     with tempfile.TemporaryDirectory() as temporary:
@@ -111,7 +111,7 @@ def _uploaded(folder: Path, repository: str, *, public: bool) -> str:
     try:
         address = client.create_repo(repository, private=not public, exist_ok=True)
         there = {path for path in client.list_repo_files(repository) if path not in _OF_THE_HUB}
-        foreign = there if not there.issuperset(_OF_US) else {path for path in there if "/" in path}
+        foreign = there if not there.issuperset(_OF_OURS) else {path for path in there if "/" in path}
         if not foreign:
             client.upload_folder(
                 repo_id=repository,

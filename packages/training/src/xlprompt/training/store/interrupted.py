@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xlprompt.data.how_many import first_of
 from xlprompt.training.errors import CheckpointError
 from xlprompt.training.recipes.recipe import Recipe, flatten
 from xlprompt.training.store.database import find_run, is_at_work, is_deleted, open_reader, store_exists
@@ -72,8 +73,8 @@ def find_interrupted(store: Path, recipe: Recipe, which: str) -> Interrupted | N
 def _listed(runs: Sequence[Interrupted]) -> str:
     """The ids of the newest first, with their names."""
     newest = sorted(runs, key=lambda run: run.folder.stat().st_mtime, reverse=True)
-    some = [f"{each.identity.run_id} ({each.folder.name.rpartition('-')[0]})" for each in newest[:_SHOWN]]
-    return ", ".join(some) + (f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else "")
+    named = [f"{each.identity.run_id} ({each.folder.name.rpartition('-')[0]})" for each in newest]
+    return first_of(named, _SHOWN)
 
 
 def _is_called(which: str, folder: Path, run_id: str) -> bool:
