@@ -237,6 +237,51 @@ def _through_tokenization(
         "can tell tokenization from resources. The permutations are of languages and take the seeds as they "
         "are; so where a task has one seed of a method the correlation decides nothing."
     )
+    cut = _by_cut(comparison, effects, fertility)
+    slope = None if granularity is None else granularity.slope
+    ruling = tokenization_ruling(third.verdict, slope, cut.partial.rho, cut.p_value, margin)
+    evidence = {
+        "reason": _why_tokenization(ruling, third, cut, granularity, margin),
+        "third_claim": third.verdict,
+        "partial_rank_correlation_with_fertility": asdict(cut.partial),
+        "granularity_experiment": None if granularity is None else asdict(granularity),
+    }
+    claim = "It does because finer tokenization leaves subwords that act as implicit discrete prompts"
+    return Verdict(claim, ruling, rule, evidence)
+
+
+@dataclass(frozen=True)
+class _ByCut:
+    """How the difference goes with subtokens a word over languages, pre-training tokens held fixed.
+
+    Attributes:
+        partial: Their partial rank correlation.
+        single: Tasks and methods of one seed; where there are any the correlation decides nothing.
+    """
+
+    partial: RankCorrelation
+    single: Sequence[str]
+
+    @property
+    def p_value(self) -> float | None:
+        """The correlation's p-value; None where it decides nothing."""
+        return None if self.single else self.partial.p_value
+
+    def goes(self, sign: int) -> bool:
+        """Whether the correlation is beyond noise and of this sign."""
+        return self.p_value is not None and self.p_value <= LEVEL and sign * (self.partial.rho or 0) > 0
+
+    def in_words(self) -> str:
+        """Return the figures in brackets, after a space; nothing where there are none."""
+        of = self.partial
+        if of.rho is None or of.p_value is None:
+            return ""
+        return f" (rho {of.rho:+.2f}, p = {of.p_value:.2g}, {of.languages} languages)"
+
+
+def _by_cut(
+    comparison: Comparison, effects: Mapping[str, float], fertility: Mapping[str, float] | None
+) -> _ByCut:
     known = [code for code in effects if fertility and code in fertility and language_row(code).tokens]
     partial = RankCorrelation(None, None, None, None, len(known))
     if fertility and known:
@@ -245,53 +290,37 @@ def _through_tokenization(
             [effects[code] for code in known],
             given=_log_tokens(known),
         )
-    single = _of_one_seed(comparison, comparison.tasks)
-    sure = not single and partial.p_value is not None and partial.p_value <= LEVEL
-    rises, falls = sure and (partial.rho or 0) > 0, sure and (partial.rho or 0) < 0
+    return _ByCut(partial, _of_one_seed(comparison, comparison.tasks))
+
+
+def _why_tokenization(
+    ruling: Ruling, third: Verdict, cut: _ByCut, granularity: GranularityEffect | None, margin: float
+) -> str:
+    """What decided the fourth claim, or what is missing for a decision."""
     slope = None if granularity is None else granularity.slope
     experiment = ""
-    if granularity is not None and slope is not None and slope.low is not None and slope.high is not None:
-        experiment = (
-            f" ({slope.value:+.2f} points [{slope.low:+.2f}, {slope.high:+.2f}], {granularity.where})"
-        )
-    correlation = ""
-    if partial.rho is not None and partial.p_value is not None:
-        correlation = f" (rho {partial.rho:+.2f}, p = {partial.p_value:.2g}, {partial.languages} languages)"
-    ruling = tokenization_ruling(
-        third.verdict, slope, partial.rho, None if single else partial.p_value, margin
-    )
+    if granularity is not None and granularity.slope.low is not None and granularity.slope.high is not None:
+        of = granularity.slope
+        experiment = f" ({of.value:+.2f} points [{of.low:+.2f}, {of.high:+.2f}], {granularity.where})"
     if third.verdict == "not supported":
-        reason = "there is no advantage of low-resource languages to explain"
-    elif slope is not None and slope.high is not None and slope.high < margin:
-        rising = slope.low is not None and slope.low > 0
-        less = (
-            f"raises the difference by less than {_points(margin)}"
-            if rising
-            else "does not raise the difference"
-        )
-        reason = f"a finer cut {less}{experiment}"
-    elif falls:
-        reason = f"a finer cut goes with a smaller difference{correlation}"
-    elif ruling == "supported":
-        reason = f"correlation{correlation} and experiment{experiment} agree"
-    else:
-        missing = [] if third.verdict == "supported" else ["the third claim is undecided"]
-        if not rises:
-            what = f"one seed of {' and '.join(single)}" if single else f"not shown{correlation}"
-            missing.append(f"the correlation: {what}")
-        if slope is None or slope.low is None:
-            missing.append("the experiment on token granularity has not been done, or has no usable result")
-        elif slope.low <= 0:
-            missing.append(f"the experiment does not decide{experiment}")
-        reason = "; ".join(missing)
-    evidence = {
-        "reason": reason,
-        "third_claim": third.verdict,
-        "partial_rank_correlation_with_fertility": asdict(partial),
-        "granularity_experiment": None if granularity is None else asdict(granularity),
-    }
-    claim = "It does because finer tokenization leaves subwords that act as implicit discrete prompts"
-    return Verdict(claim, ruling, rule, evidence)
+        return "there is no advantage of low-resource languages to explain"
+    if slope is not None and slope.high is not None and slope.high < margin:
+        if slope.low is not None and slope.low > 0:
+            return f"a finer cut raises the difference by less than {_points(margin)}{experiment}"
+        return f"a finer cut does not raise the difference{experiment}"
+    if cut.goes(-1):
+        return f"a finer cut goes with a smaller difference{cut.in_words()}"
+    if ruling == "supported":
+        return f"correlation{cut.in_words()} and experiment{experiment} agree"
+    missing = [] if third.verdict == "supported" else ["the third claim is undecided"]
+    if not cut.goes(1):
+        what = f"one seed of {' and '.join(cut.single)}" if cut.single else f"not shown{cut.in_words()}"
+        missing.append(f"the correlation: {what}")
+    if slope is None or slope.low is None:
+        missing.append("the experiment on token granularity has not been done, or has no usable result")
+    elif slope.low <= 0:
+        missing.append(f"the experiment does not decide{experiment}")
+    return "; ".join(missing)
 
 
 def _points(margin: float) -> str:

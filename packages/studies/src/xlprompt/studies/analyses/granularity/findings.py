@@ -10,7 +10,7 @@ for all, and their draw is left out). A line is a summary; the scores at each sh
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -137,58 +137,25 @@ def compare_shares(
     shares = tuple(sorted(set(shares)))
     if not runs or len(shares) < 2:
         raise ValueError("A slope needs runs at two shares or more.")
+    sweeps = {name: _TaskSweep(of_task, shares, method, baseline) for name, of_task in runs.items()}
+    least = min(sweep.least(sweep.languages) for sweep in sweeps.values())
+    scores = tuple(score for sweep in sweeps.values() for score in sweep.scores())
     weights = slope_weights(shares)
-    seeds: dict[str, dict[str, tuple[int, ...]]] = {}
-    scores: list[ShareScore] = []
-    slopes: list[Slope] = []
-    pooled: list[dict[str, Part]] = []
-    smallest = []
-    usable: dict[str, tuple[str, ...]] = {}
-    usable_parts: list[dict[str, Part]] = []
-    for name, of_task in runs.items():
-        seeds[name] = {each: _common_seeds(of_task, each, shares) for each in (method, baseline)}
-        cubes = {each: _cubes(of_task, each, seeds[name][each], shares) for each in (method, baseline)}
-        examples = {code: counts.examples for code, counts in of_task.languages.items()}
-        groups: dict[str, tuple[str, ...]] = {code: (code,) for code in examples}
-        if len(groups) > 1:
-            groups[ALL] = tuple(examples)
-        for group, codes in groups.items():
-            least = min(examples[code] for code in codes)
-            floor = float(np.mean([of_task.languages[code].floor for code in codes]))
-            for place, share in enumerate(shares):
-                one = np.eye(len(shares))[place]
-                parts = {each: _part(cubes[each], codes, one) for each in cubes}
-                scores.append(
-                    ShareScore(
-                        name,
-                        group,
-                        share,
-                        float(parts[method].values.mean()),
-                        float(parts[baseline].values.mean()),
-                        _difference(parts[method], parts[baseline], least),
-                        _skilled(parts.values(), least, floor),
-                    )
-                )
-            parts = {each: _part(cubes[each], codes, weights) for each in cubes}
-            slopes.append(
-                Slope(
-                    name,
-                    group,
-                    estimate([parts[method]], least),
-                    estimate([parts[baseline]], least),
-                    _difference(parts[method], parts[baseline], least),
-                )
-            )
-        pooled.append({each: _part(cubes[each], tuple(examples), weights) for each in cubes})
-        smallest.append(min(examples.values()))
-        low = {row.language for row in scores if row.task == name and not row.skilled}
-        finer = {code: (tokens or {}).get((name, code), math.inf) for code in examples}
-        usable[name] = tuple(code for code in examples if code not in low and finer[code] >= LEAST_FINER)
-        if usable[name]:
-            usable_parts.append({each: _part(cubes[each], usable[name], weights) for each in cubes})
-    slopes.append(_over_tasks(pooled, method, baseline, min(smallest)))
-    sure = _over_tasks(usable_parts, method, baseline, min(smallest)).difference if usable_parts else None
-    return GranularityFindings(method, baseline, shares, seeds, tuple(scores), tuple(slopes), usable, sure)
+    slopes = [slope for sweep in sweeps.values() for slope in sweep.slopes(weights)]
+    slopes.append(_over_tasks([sweep.parts(sweep.languages, weights) for sweep in sweeps.values()], least))
+    low = {(score.task, score.language) for score in scores if not score.skilled}
+    usable = {
+        name: tuple(
+            code
+            for code in sweep.languages
+            if (name, code) not in low and (tokens or {}).get((name, code), math.inf) >= LEAST_FINER
+        )
+        for name, sweep in sweeps.items()
+    }
+    of_usable = [sweeps[name].parts(codes, weights) for name, codes in usable.items() if codes]
+    pooled = _over_tasks(of_usable, least).difference if of_usable else None
+    seeds = {name: sweep.seeds for name, sweep in sweeps.items()}
+    return GranularityFindings(method, baseline, shares, seeds, scores, tuple(slopes), usable, pooled)
 
 
 def slope_weights(shares: Sequence[float]) -> np.ndarray:
@@ -208,6 +175,58 @@ class _Cube:
 
     values: np.ndarray
     replicates: np.ndarray
+
+
+class _TaskSweep:
+    """The runs of one task at all shares, of which scores and slopes are weighted sums."""
+
+    def __init__(self, runs: TaskRuns, shares: Sequence[float], method: str, baseline: str) -> None:
+        """Take both methods' seeds that have all shares.
+
+        Raises:
+            ValueError: No seed of a method has them all.
+        """
+        self._runs = runs
+        self._shares = shares
+        self._methods = method, baseline
+        self.seeds = {each: _common_seeds(runs, each, shares) for each in self._methods}
+        self._cubes = {each: _cubes(runs, each, self.seeds[each], shares) for each in self._methods}
+        self.languages = tuple(runs.languages)
+
+    def least(self, codes: Iterable[str]) -> int:
+        """The number of examples of the language that has fewest."""
+        return min(self._runs.languages[code].examples for code in codes)
+
+    def parts(self, codes: Sequence[str], weights: np.ndarray) -> tuple[Part, Part]:
+        """The mean over languages of a weighted sum over shares, by seed: the method's and the baseline's."""
+        ours, theirs = (_part(self._cubes[each], codes, weights) for each in self._methods)
+        return ours, theirs
+
+    def scores(self) -> Iterator[ShareScore]:
+        """Yield both methods at each share, by language, all of them last."""
+        for group, codes in self._groups():
+            least = self.least(codes)
+            floor = float(np.mean([self._runs.languages[code].floor for code in codes]))
+            for share, only in zip(self._shares, np.eye(len(self._shares)), strict=True):
+                ours, theirs = self.parts(codes, only)
+                means = float(ours.values.mean()), float(theirs.values.mean())
+                skilled = _skilled((ours, theirs), least, floor)
+                difference = _difference(ours, theirs, least)
+                yield ShareScore(self._runs.task, group, share, *means, difference, skilled)
+
+    def slopes(self, weights: np.ndarray) -> Iterator[Slope]:
+        """Yield what each method's line rises by, by language, all of them last."""
+        for group, codes in self._groups():
+            least = self.least(codes)
+            ours, theirs = self.parts(codes, weights)
+            slopes = estimate([ours], least), estimate([theirs], least), _difference(ours, theirs, least)
+            yield Slope(self._runs.task, group, *slopes)
+
+    def _groups(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for code in self.languages:
+            yield code, (code,)
+        if len(self.languages) > 1:
+            yield ALL, self.languages
 
 
 def _common_seeds(runs: TaskRuns, method: str, shares: Sequence[float]) -> tuple[int, ...]:
@@ -248,15 +267,12 @@ def _difference(ours: Part, theirs: Part, examples: int) -> Estimate:
     return estimate([ours, _scaled(theirs, -1.0)], examples)
 
 
-def _over_tasks(pooled: Sequence[Mapping[str, Part]], method: str, baseline: str, examples: int) -> Slope:
+def _over_tasks(pooled: Sequence[tuple[Part, Part]], examples: int) -> Slope:
     """Means over tasks, which have runs of their own."""
     each = 1 / len(pooled)
-    ours = [_scaled(parts[method], each) for parts in pooled]
-    theirs = [_scaled(parts[baseline], -each) for parts in pooled]
+    ours = [_scaled(part, each) for part, _ in pooled]
+    theirs = [_scaled(part, each) for _, part in pooled]
+    differences = [*ours, *(_scaled(part, -each) for _, part in pooled)]
     return Slope(
-        ALL,
-        ALL,
-        estimate(ours, examples),
-        estimate([_scaled(part, each) for part in theirs], examples),
-        estimate([*ours, *theirs], examples),
+        ALL, ALL, estimate(ours, examples), estimate(theirs, examples), estimate(differences, examples)
     )
