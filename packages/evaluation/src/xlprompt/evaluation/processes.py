@@ -7,16 +7,20 @@ process, every method does nothing and no process group is made.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
 
 # Process 0 may convert a model or score alone while the others wait.
 _PATIENCE = timedelta(hours=2)
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,16 @@ class Processes:
     def is_first(self) -> bool:
         """Whether this is process 0."""
         return self.rank == 0
+
+    def share(self, items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
+        """Yield this process's items, each with True; with False one that only keeps it in step with others.
+
+        A sharded model computes in all processes or in none, so all of them go through as many batches.
+        """
+        iterator = iter(items)
+        while group := list(islice(iterator, self.size)):
+            is_own = self.rank < len(group)
+            yield group[self.rank if is_own else 0], is_own
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor, in place, by its sum over the processes."""

@@ -44,6 +44,7 @@ from .peft_folders.place import require_adapter as require_adapter
 from .pretrained.cache import cache_dir as cache_dir
 from .pretrained.cache import writable_cache_dir as writable_cache_dir
 from .pretrained.examination import examine as examine
+from .pretrained.fingerprint import backbone_fingerprint as backbone_fingerprint
 from .pretrained.known import (
     GEMMA as GEMMA,
 )
@@ -58,7 +59,6 @@ from .pretrained.known import (
 )
 from .pretrained.loading import load_backbone as load_backbone
 from .pretrained.location import absolute_name as absolute_name
-from .pretrained.location import backbone_fingerprint as backbone_fingerprint
 from .pretrained.location import require_model as require_model
 from .pretrained.reading import load_config as load_config
 from .pretrained.reading import load_tokenizer as load_tokenizer

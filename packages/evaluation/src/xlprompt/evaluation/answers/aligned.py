@@ -17,13 +17,8 @@ from torch import Tensor
 
 from xlprompt.data.encoding.batches import Batch, evaluation_batches
 from xlprompt.data.encoding.encode import Encoded
-from xlprompt.evaluation.answers.inference import (
-    Predictions,
-    evaluation_mode,
-    predict,
-    predict_aligned,
-    share,
-)
+from xlprompt.evaluation.answers.inference import Predictions, predict, predict_aligned
+from xlprompt.evaluation.evaluation_mode import evaluation_mode
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models.backbone.layer_states import changed_layer
 
@@ -75,7 +70,7 @@ def collect_states(
             pad_id=pad_id,
             share=layer is None and model.reads_trees,  # else each text's own tokens are collected
         )
-        for batch, is_own in share(batches, processes):
+        for batch, is_own in processes.share(batches):
             moved = batch.to(device)
             states, place = (
                 _read_by_head(model, moved) if layer is None else _out_of_layer(model, moved, layer)

@@ -7,26 +7,23 @@ are returned in the order of the examples and their words. Scoring is scores/met
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
 
 from xlprompt.data.encoding.batches import Batch, evaluation_batches
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.answers.collected import collector
+from xlprompt.evaluation.answers.known_states import KnownStates
+from xlprompt.evaluation.evaluation_mode import evaluation_mode
 from xlprompt.evaluation.processes import Processes
 
 if TYPE_CHECKING:  # for the annotation only: predictions can be scored where transformers is not loaded
-    from xlprompt.evaluation.answers.known_states import KnownStates
     from xlprompt.models import AffineMap, TaskModel
 
-Item = TypeVar("Item")
 Variant = TypeVar("Variant")
 
 
@@ -160,7 +157,7 @@ def _predict(
         batches = evaluation_batches(
             encoded, token_budget=token_budget, pad_id=pad_id, share=model.reads_trees
         )
-        for batch, is_own in share(batches, processes):
+        for batch, is_own in processes.share(batches):
             moved = batch.to(device)
             logits = torch.stack(read(moved)).float()  # [variants, readouts, width]
             if is_own:
@@ -182,36 +179,3 @@ def _predict(
         Predictions(answers, loss, entropy / collected.decisions, int(all_tokens), seconds)
         for answers, loss, entropy in zip(collected.answers, losses, collected.entropies, strict=True)
     ]
-
-
-def share(batches: Iterable[Item], processes: Processes) -> Iterator[tuple[Item, bool]]:
-    """This process's batches, each with True; with False one that only keeps it in step with the others.
-
-    A sharded model computes in all processes or in none, so all of them go through as many batches.
-    """
-    for group in _groups(batches, processes.size):
-        is_own = processes.rank < len(group)
-        yield group[processes.rank if is_own else 0], is_own
-
-
-def _groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Groups of `size` items, the last one smaller where they do not divide."""
-    iterator = iter(items)
-    while group := list(islice(iterator, size)):
-        yield group
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put every module in evaluation mode, and afterwards exactly those back that were in training mode.
-
-    `model.train()` alone would also switch on the dropout of a frozen backbone that is kept in evaluation
-    mode.
-    """
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -14,7 +14,7 @@ from torch import Tensor
 from xlprompt.data.encoding.batches import Batch, evaluation_batches
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.answers.collected import in_order
-from xlprompt.evaluation.answers.inference import evaluation_mode, share
+from xlprompt.evaluation.evaluation_mode import evaluation_mode
 from xlprompt.evaluation.processes import Processes
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class KnownStates:
         parts, places = [nothing], [torch.empty(0, 2, dtype=torch.int64, device=device)]
         with evaluation_mode(model), torch.no_grad():
             batches = evaluation_batches(encoded, token_budget=token_budget, pad_id=pad_id)
-            for batch, is_own in share(batches, processes):
+            for batch, is_own in processes.share(batches):
                 moved = batch.to(device)
                 states = model.readout_states(moved.input_ids, moved.rows, moved.columns)
                 if is_own:

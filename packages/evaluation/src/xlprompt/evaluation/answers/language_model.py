@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from xlprompt.data.encoding.encode import Encoded
-from xlprompt.evaluation.answers.inference import evaluation_mode, share
+from xlprompt.evaluation.evaluation_mode import evaluation_mode
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models.objective import summed_loss
 
@@ -59,7 +59,7 @@ def language_model_loss(
     total = torch.zeros(2, dtype=torch.float64, device=device)  # loss, predicted tokens
     with evaluation_mode(model), torch.no_grad():
         prompt = model.prompts(backbone.dtype) if prompted and model.prompts is not None else None
-        for texts, is_own in share(_batches(encoded, rows, token_budget), processes):
+        for texts, is_own in processes.share(_batches(encoded, rows, token_budget)):
             lengths = torch.tensor([len(text) for text in texts])
             input_ids = pad_sequence(texts, batch_first=True)  # a causal model does not see what comes after
             hidden = backbone(input_ids.to(device), prompt)

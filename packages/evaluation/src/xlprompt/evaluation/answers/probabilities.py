@@ -15,7 +15,7 @@ from xlprompt.data.encoding.batches import evaluation_batches
 from xlprompt.data.encoding.encode import Encoded
 from xlprompt.evaluation.answers.aligned import moved_layer
 from xlprompt.evaluation.answers.collected import AllLogits
-from xlprompt.evaluation.answers.inference import evaluation_mode
+from xlprompt.evaluation.evaluation_mode import evaluation_mode
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models.objective import log_probabilities
 

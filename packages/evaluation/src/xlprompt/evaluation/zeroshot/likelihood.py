@@ -19,7 +19,8 @@ from torch import Tensor
 from xlprompt.data.encoding.batches import Batch, Texts
 from xlprompt.data.encoding.encode import Ragged
 from xlprompt.data.errors import DataError
-from xlprompt.evaluation.answers.inference import Predictions, evaluation_mode, share
+from xlprompt.evaluation.answers.inference import Predictions
+from xlprompt.evaluation.evaluation_mode import evaluation_mode
 from xlprompt.evaluation.processes import Processes
 from xlprompt.evaluation.zeroshot.templates import Question
 from xlprompt.models.backbone.text_tree import TextTree
@@ -139,7 +140,7 @@ def log_likelihoods(
     longest = int(np.diff(texts.input_ids.offsets).max(initial=0))
     batches = texts.batches(max(token_budget, longest), pad_id=0, share=backbone.reads_trees)
     with evaluation_mode(backbone):
-        for batch, is_own in share(batches, processes):
+        for batch, is_own in processes.share(batches):
             found = _log_probabilities(backbone, moved := batch.to(device))
             if is_own:
                 sums.index_add_(0, moved.examples, found)

@@ -8,6 +8,7 @@ all languages of the study.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from xlprompt.models.errors import ModelError
 from xlprompt.models.pretrained.cache import recall, remember
 from xlprompt.models.pretrained.files import opened_weights, tokenizer_files, weight_files
+from xlprompt.models.pretrained.known import PACKAGED
+from xlprompt.models.pretrained.location import local_folder, locate
 from xlprompt.models.pretrained.probe_text import PROBE_PAIR, PROBE_TEXTS
 
 if TYPE_CHECKING:
@@ -51,6 +54,26 @@ _COSMETIC = frozenset(
         "eos_token_id",
     }
 )
+
+
+def backbone_fingerprint(name: str) -> str | None:
+    """A backbone's fingerprint without loading it; None where its files are not on this machine yet.
+
+    Raises:
+        ModelError: A folder is named, and no model lies there, or it is damaged.
+    """
+    if name in PACKAGED:
+        from xlprompt.models.pretrained.packaged import is_converted
+
+        if not is_converted(name):
+            return None
+    location = locate(name)
+    if os.path.isdir(location):
+        return fingerprint_of(Path(location))
+    try:
+        return fingerprint_of(local_folder(location))
+    except ModelError:  # never downloaded, or not all of it
+        return None
 
 
 def fingerprint_of(folder: Path) -> str:

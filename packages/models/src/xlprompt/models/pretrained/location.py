@@ -1,6 +1,6 @@
-"""Where a model lies: what a name stands for, and the fingerprint of the model there.
+"""Where a model lies: what a name stands for.
 
-Both are told without loading the model. One that is built on this machine is built at its first use.
+It is told without loading the model. One that is built on this machine is built at its first use.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 
 from xlprompt.models.errors import ModelError
 from xlprompt.models.pretrained.files import read_json, weight_files
-from xlprompt.models.pretrained.fingerprint import fingerprint_of
 from xlprompt.models.pretrained.known import (
     BUILT_HERE,
     KNOWN_MODELS,
@@ -101,26 +100,6 @@ def local_folder(location: str, revision: str | None = None) -> Path:
         return Path(snapshot_download(location, revision=revision, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError) as error:
         raise ModelError(f"{location}: is not on this machine") from error
-
-
-def backbone_fingerprint(name: str) -> str | None:
-    """A backbone's fingerprint without loading it; None where its files are not on this machine yet.
-
-    Raises:
-        ModelError: A folder is named, and no model lies there, or it is damaged.
-    """
-    if name in PACKAGED:
-        from xlprompt.models.pretrained.packaged import is_converted
-
-        if not is_converted(name):
-            return None
-    location = locate(name)
-    if os.path.isdir(location):
-        return fingerprint_of(Path(location))
-    try:
-        return fingerprint_of(local_folder(location))
-    except ModelError:  # never downloaded, or not all of it
-        return None
 
 
 def local_only(location: str) -> bool:
