@@ -46,4 +46,4 @@ class AdapterSettings(Method):
         from xlprompt.models.methods.bottleneck import put_adapters
 
         backbone.freeze()
-        return put_adapters(backbone, self, generator)
+        return put_adapters(backbone, self.width, self.non_linearity, generator)

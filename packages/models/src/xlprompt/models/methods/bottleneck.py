@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xlprompt.models.errors import ModelError
-from xlprompt.models.methods.adapter import AdapterSettings
 from xlprompt.models.methods.projections import is_called, leads_back, linear_layers
 
 if TYPE_CHECKING:
@@ -28,15 +27,15 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class BottleneckAdapter(nn.Module):
     """`hidden + up(f(down(hidden)))`; its parameters are float32 and cast once a forward pass."""
 
-    def __init__(self, hidden_size: int, settings: AdapterSettings, generator: torch.Generator) -> None:
+    def __init__(self, hidden_size: int, width: int, non_linearity: str, generator: torch.Generator) -> None:
         """Draw `down` uniformly within 1 / sqrt(hidden size); `up` is zero, so nothing changes at first."""
         super().__init__()
         bound = hidden_size**-0.5
-        down = torch.empty(settings.width, hidden_size).uniform_(-bound, bound, generator=generator)
-        self.down_weight, self.down_bias = nn.Parameter(down), nn.Parameter(torch.zeros(settings.width))
-        self.up_weight = nn.Parameter(torch.zeros(hidden_size, settings.width))
+        down = torch.empty(width, hidden_size).uniform_(-bound, bound, generator=generator)
+        self.down_weight, self.down_bias = nn.Parameter(down), nn.Parameter(torch.zeros(width))
+        self.up_weight = nn.Parameter(torch.zeros(hidden_size, width))
         self.up_bias = nn.Parameter(torch.zeros(hidden_size))
-        self.non_linearity = settings.non_linearity
+        self.non_linearity = non_linearity
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`[batch, time, hidden]` to the same."""
@@ -50,8 +49,14 @@ class BottleneckAdapter(nn.Module):
         return hidden + functional.linear(inner, up_weight, up_bias)
 
 
-def put_adapters(backbone: Backbone, settings: AdapterSettings, generator: torch.Generator) -> nn.Module:
+def put_adapters(backbone: Backbone, width: int, non_linearity: str, generator: torch.Generator) -> nn.Module:
     """Put an adapter behind each feed-forward, by a hook.
+
+    Args:
+        backbone: Whose layers get them.
+        width: Inner states of each.
+        non_linearity: One of `relu`, `gelu`, `silu`, `tanh`.
+        generator: For first weights.
 
     Returns:
         The adapters.
@@ -61,7 +66,7 @@ def put_adapters(backbone: Backbone, settings: AdapterSettings, generator: torch
     """
     adapters = nn.ModuleList()
     for place in feed_forwards(backbone):
-        adapter = BottleneckAdapter(backbone.layer_width, settings, generator)
+        adapter = BottleneckAdapter(backbone.layer_width, width, non_linearity, generator)
         adapters.append(adapter)
         place.register_forward_hook(functools.partial(_adapted, adapter))
     return nn.ModuleDict({"layers": adapters})
