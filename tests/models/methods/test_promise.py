@@ -70,6 +70,7 @@ def with_toy(tmp_path: Path) -> Path:
     return tmp_path / "src"
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_a_method_that_is_one_file_and_one_entry_is_counted_trained_scored_and_reported(
     with_toy: Path, tiny_llama: Path, tmp_path: Path
