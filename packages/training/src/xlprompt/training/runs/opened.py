@@ -33,16 +33,10 @@ from xlprompt.training.inputs.chosen_data import (
     read_test_sets,
 )
 from xlprompt.training.inputs.curve_samples import CurveSample, curve_samples, curve_steps
-from xlprompt.training.inputs.preparation import (
-    Setup,
-    Split,
-    build_model,
-    load_split,
-    load_training_set,
-    out_of_memory_explained,
-)
+from xlprompt.training.inputs.preparation import Setup, Split, build_model, load_split, load_training_set
 from xlprompt.training.machine.allocator import keep_few_products
 from xlprompt.training.machine.environment import Environment, read_environment
+from xlprompt.training.machine.out_of_memory import out_of_memory_explained
 from xlprompt.training.machine.phases import Phase, Phases
 from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.runs.restored import open_device, restored_model
