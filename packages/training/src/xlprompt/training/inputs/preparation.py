@@ -270,13 +270,7 @@ def build_model(
             gradient_checkpointing=recipe.gradient_checkpointing,
         )
     require_layer(recipe.model, backbone, recipe.evaluation.alignment.layer)
-    positions = getattr(backbone.config, "max_position_embeddings", None)
-    taken = recipe.encoding.max_length + recipe.method_settings.shift
-    if positions is not None and taken > positions:
-        raise RunError(
-            f"{recipe.model} has {positions} positions, and encoding.max_length with the prompt takes "
-            f"{taken}. Lower encoding.max_length by {taken - positions}"
-        )
+    _require_positions(recipe, getattr(backbone.config, "max_position_embeddings", None))
     return build_task_model(
         backbone,
         tokenizer,
@@ -286,6 +280,18 @@ def build_model(
         head=recipe.head,
         seed=recipe.seed,
     )
+
+
+def _require_positions(recipe: Recipe, positions: int | None) -> None:
+    """Refuse texts that, with the prompt where it takes positions, are longer than the backbone."""
+    shift = recipe.method_settings.shift
+    taken = recipe.encoding.max_length + shift
+    if positions is not None and taken > positions:
+        with_prompt = f" with the prompt's {shift}" if shift else ""
+        raise RunError(
+            f"{recipe.model} has {positions} positions, and encoding.max_length{with_prompt} takes {taken}. "
+            f"Lower encoding.max_length by {taken - positions}" + (", or prompt.length" if shift else "")
+        )
 
 
 def require_layer(model: str, backbone: Backbone, layer: int | None) -> None:
