@@ -183,8 +183,10 @@ def open_training(
                     read_test_sets(source, task, recipe.data, languages)
             tracker = MlflowTracker(store) if processes.is_first else NullTracker()
             with processes.first_alone():  # what the first of them caches, the others find
-                # Refuses a backbone without a place for the method before text is encoded or weights read.
-                budget = parameter_budget(recipe.model, num_labels=1, method=recipe.method_settings)
+                # Refuses a backbone without a place for method or head before text is encoded, weights read.
+                budget = parameter_budget(
+                    recipe.model, num_labels=1, method=recipe.method_settings, head=recipe.head
+                )
                 keep_few_products(budget.total_params)
                 with phases.of(Phase.MODEL):
                     tokenizer = load_tokenizer(recipe.model)
