@@ -14,6 +14,7 @@ from xlprompt.models import (
     build_task_model,
     load_backbone,
     load_tokenizer,
+    parameter_budget,
 )
 from xlprompt.models.heads import label_word_ids
 
@@ -61,16 +62,22 @@ def test_the_verbalizer_needs_a_language_model_head_that_is_the_embedding(
     shutil.copytree(tiny_llama, untied)
     config = json.loads((untied / "config.json").read_text()) | {"tie_word_embeddings": False}
     (untied / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match=r"is not its input embedding.*a classifier \(head.kind=linear"):
+    head = HeadSettings(kind="verbalizer")
+    with pytest.raises(
+        ModelError, match=r"is not its input embedding.*a classifier \(head.kind=linear"
+    ) as no:
         build_task_model(
             load_backbone(str(untied)),
             load_tokenizer(str(untied)),
             num_labels=2,
             label_words=("woman", "book"),
             method=HeadOnly(),
-            head=HeadSettings(kind="verbalizer"),
+            head=head,
             seed=0,
         )
+    with pytest.raises(ModelError) as planned:  # before weights are read
+        parameter_budget(str(untied), num_labels=2, method=HeadOnly(), head=head)
+    assert str(planned.value) == str(no.value)
 
 
 def test_label_words_that_start_alike_are_refused(tiny_llama: Path) -> None:

@@ -14,6 +14,7 @@ from small import MINI_TASKS, tiny_recipe, write_data
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import xlprompt
+from xlprompt.data import DataError
 from xlprompt.studies import StudyError, api
 from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.training import Predictor, TrackingError
@@ -98,6 +99,8 @@ def test_what_cannot_be_compared_is_said(scores, store):
         xlprompt.compare(scores.run[0], store=store)
     with pytest.raises(StudyError, match="make all-tasks"):
         xlprompt.compare(store=store)
+    with pytest.raises(DataError, match=r"none\.jsonl\.gz"):  # a lone file, as a list of one
+        xlprompt.compare(published="none.jsonl.gz", store=store)
     both = list(dict.fromkeys(scores.run))
     for given in ({"backbone": "xglm-nano"}, {"train_language": "sw"}, {"published": ["runs.jsonl.gz"]}):
         with pytest.raises(StudyError, match=f"{next(iter(given))} chooses among the store's study"):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import MixtralConfig
 
 from xlprompt.models import (
     AdapterSettings,
@@ -101,6 +102,24 @@ def test_a_forward_pass_takes_two_flops_a_parameter_and_token_and_the_products_o
     assert flops_of("xglm-564M", HeadOnly()).forward([10]) == 2 * matrices * 10 + 24 * 4 * 10 * 10 * 1024
     prompted = flops_of("xglm-564M", PromptSettings(length=15)).forward([10])
     assert prompted == 2 * matrices * 10 + 24 * 4 * 10 * 25 * 1024
+
+
+def test_of_a_mixture_the_experts_count_that_work_on_a_token(tmp_path):
+    width, inner, experts, working = 64, 32, 8, 2
+    MixtralConfig(
+        vocab_size=64,
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        num_local_experts=experts,
+        num_experts_per_tok=working,
+    ).save_pretrained(tmp_path)
+    matrices = 2 * (4 * width**2 + experts * width + working * 3 * width * inner)
+    forward = 2 * matrices * 10 + 2 * 4 * 10 * 10 * width
+    assert flops_of(str(tmp_path), HeadOnly()).forward([10]) == forward
+    assert flops_of(str(tmp_path), FinetuneSettings()).step([10]) == 3 * forward
 
 
 def test_rows_add_up_so_that_padding_is_no_work():

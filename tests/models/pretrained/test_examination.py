@@ -12,6 +12,7 @@ from transformers import (
     DogeConfig,
     EuroBertConfig,
     Gemma2Config,
+    Gemma3Config,
     Gemma3TextConfig,
     GraniteConfig,
     JetMoeConfig,
@@ -50,6 +51,11 @@ SIZE = {
     "pad_token_id": 0,
 }
 ENCODER = {key: value for key, value in SIZE.items() if key != "num_key_value_heads"}
+VISION = {key: ENCODER[key] for key in ("hidden_size", "intermediate_size", "num_hidden_layers")} | {
+    "num_attention_heads": 4,
+    "image_size": 28,
+    "patch_size": 14,
+}
 BOTH_WAYS = "reads its text in both directions; prompts here are made for causal decoders"
 REFUSED = {
     "ModernBERT": (ModernBertConfig(**ENCODER), BOTH_WAYS),
@@ -63,6 +69,10 @@ REFUSED = {
     "Doge": (DogeConfig(**SIZE), "mask of its own"),
     "PhiMoE": (PhimoeConfig(**SIZE, sliding_window=4, num_local_experts=2), "sliding window of 4"),
     "heads that don't fit": (LlamaConfig(**SIZE | {"num_key_value_heads": 3}), "no working model"),
+    "Gemma 3 4B": (
+        Gemma3Config(text_config=SIZE | {"head_dim": 8}, vision_config=VISION),
+        r"a multimodal checkpoint \(text, vision\).*of Gemma 3: 270M and 1B",
+    ),
     "quantized": (LlamaConfig(**SIZE, quantization_config={"quant_method": "gptq"}), r"quantized \(gptq\)"),
 }
 
@@ -77,6 +87,12 @@ def test_planning_and_loading_refuse_the_same_models_in_the_same_words(kind: str
         load_backbone(str(tmp_path))
     assert str(loaded.value) == str(planned.value)
     assert "\n" not in str(planned.value)
+
+
+def test_the_decoder_of_a_multimodal_checkpoint_can_be_saved_as_its_refusal_says(tmp_path: Path) -> None:
+    AutoModel.from_config(REFUSED["Gemma 3 4B"][0]).save_pretrained(tmp_path / "whole")
+    AutoModel.from_pretrained(tmp_path / "whole").get_decoder().save_pretrained(tmp_path / "text")
+    assert load_backbone(str(tmp_path / "text")).num_layers == SIZE["num_hidden_layers"]
 
 
 @pytest.mark.parametrize("value", [0, -1, "many", None, [], 1e300])

@@ -304,14 +304,18 @@ def test_a_model_saved_without_its_head_is_the_same(copy: Path) -> None:
     assert load_backbone(str(copy)).fingerprint == before
 
 
-@pytest.mark.parametrize("family", ["tiny_gemma", "tiny_llama"])
-def test_rotary_frequencies_keep_their_precision(family: str, request: pytest.FixtureRequest) -> None:
-    """A position times a rounded frequency is another angle."""
+@pytest.mark.parametrize("family", ["tiny_gemma", "tiny_llama", "tiny_xglm"])
+def test_all_is_held_in_the_precision_but_rotary_frequencies(
+    family: str, request: pytest.FixtureRequest
+) -> None:
+    """A position times a rounded frequency is another angle. XGLM has a table of positions instead."""
     folder = request.getfixturevalue(family)
-    ours = dict(load_backbone(str(folder)).model.named_buffers())
+    model = load_backbone(str(folder)).model
     theirs = dict(AutoModel.from_pretrained(folder, dtype=torch.bfloat16).named_buffers())
-    names = [name for name in theirs if name.endswith("inv_freq")]
-    assert names
-    for name in names:
-        assert ours[name].dtype == torch.float32
-        assert torch.equal(ours[name], theirs[name])
+    exact = {name: each for name, each in model.named_buffers() if name.endswith("inv_freq")}
+    assert bool(exact) == (family != "tiny_xglm")
+    for name, frequencies in exact.items():
+        assert frequencies.dtype == torch.float32
+        assert torch.equal(frequencies, theirs[name])
+    held = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    assert {each.dtype for name, each in held.items() if name not in exact} == {torch.bfloat16}

@@ -229,10 +229,9 @@ def test_labels_in_another_order_are_put_into_the_tasks(tiny_qwen, data, store, 
         assert imported.scores is None  # without data
         found[order] = probabilities(load_checkpoint(imported.checkpoint))
     assert_close(found[LABELS], found[LABELS[::-1]].flip(1))
-    with pytest.raises(RunError, match="name each label of xnli once"):
-        import_from_peft(
-            folder, store=store, console=quiet(), overrides={"task": "xnli"}, labels=("yes", "no")
-        )
+    for wrong, said in ((("yes", "no"), "yes,no"), ("yes", "yes")):
+        with pytest.raises(RunError, match=f"--labels {said}: name each label of xnli once"):
+            import_from_peft(folder, store=store, console=quiet(), overrides={"task": "xnli"}, labels=wrong)
 
 
 def test_a_classifier_without_its_head_is_refused(tiny_xglm, tmp_path, store):

@@ -16,6 +16,7 @@ from xlprompt.models.pretrained.known import BUILT_HERE
 from xlprompt.training import RecipeError, store_uri
 from xlprompt.training.fitting.listeners import Listener, Step
 from xlprompt.training.pretraining import loss, text
+from xlprompt.training.pretraining import pretrain as pretraining
 from xlprompt.training.pretraining.loss import next_token_loss
 from xlprompt.training.pretraining.pretrain import (
     PretrainingError,
@@ -56,6 +57,16 @@ class Interrupting(Listener):
             raise KeyboardInterrupt
 
 
+class Hearing(Listener):
+    """Keeps what is announced of each step."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def stepped(self, step: Step) -> None:
+        self.steps.append(step)
+
+
 def build(folder: Path, progress: Listener | None = None):
     return pretrain(
         TOY,
@@ -80,12 +91,14 @@ def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XLPROMPT_CACHE", str(folder / "cache"))
-        return folder, build(folder)
+        patch.setattr(pretraining, "_MEANS_EVERY", 4)
+        heard = Hearing()
+        return folder, build(folder, heard), heard.steps
 
 
 @pytest.mark.integration
 def test_a_build_is_a_model_that_loads_by_its_folder(uninterrupted, own_cache):
-    folder, result = uninterrupted
+    folder, result, _ = uninterrupted
     backbone = load_backbone(str(folder / "model"))
     assert (backbone.num_layers, backbone.hidden_size) == (2, 32)
     tokenizer = load_tokenizer(str(folder / "model"))
@@ -104,13 +117,24 @@ def test_a_build_is_a_model_that_loads_by_its_folder(uninterrupted, own_cache):
 
 @pytest.mark.integration
 def test_the_run_is_in_mlflow_with_recipe_shares_and_held_out_losses(uninterrupted):
-    folder, result = uninterrupted
+    folder, result, _ = uninterrupted
     run = mlflow.MlflowClient(tracking_uri=store_uri(folder / "mlruns")).get_run(result.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params["vocabulary"] == "1500"
     assert float(run.data.params["share_en"]) > float(run.data.params["share_eu"])
     assert run.data.metrics["held_out/loss/sw"] == pytest.approx(result.loss["sw"])
     assert run.data.metrics["fertility/te"] > 1
+
+
+@pytest.mark.integration
+def test_means_are_over_all_steps_since_the_last(uninterrupted):
+    *_, steps = uninterrupted
+    assert [step.number for step in steps if step.means] == [4, 8]
+    for window, last in ((steps[:4], steps[3]), (steps[4:], steps[7])):
+        speeds = [step.tokens_per_second for step in window]
+        assert min(speeds) < last.means.tokens_per_second < max(speeds)
+        assert last.means.tokens_per_second != last.tokens_per_second
+        assert last.means.loss == pytest.approx(sum(step.loss for step in window) / 4)
 
 
 @pytest.mark.integration

@@ -333,11 +333,19 @@ def test_study_languages_are_those_that_the_source_has(tiny_xglm, data, store, c
     assert list(train(recipe, store=store, console=console).report.results) == ["en", "de", "sw"]
 
 
-def test_a_prompt_and_text_longer_than_the_backbone_are_refused(tiny_xglm, data, store, console):
-    recipe = tiny_recipe(
-        "xnli", tiny_xglm, data, encoding={"max_length": 254}, schedule={"token_budget": 512}
-    )
-    with pytest.raises(RunError, match="has 256 positions.*takes 258. Lower encoding.max_length by 2"):
+@pytest.mark.parametrize(
+    ("method", "length", "said"),
+    [
+        ("prompt", 254, "with the prompt's 4 takes 258. Lower encoding.max_length by 2, or prompt.length$"),
+        ("lora", 257, "encoding.max_length takes 257. Lower encoding.max_length by 1$"),
+    ],
+)
+def test_a_text_longer_than_the_backbone_is_refused_with_its_prompt(
+    tiny_xglm, data, store, console, method, length, said
+):
+    sizes = {"encoding": {"max_length": length}, "schedule": {"token_budget": 2 * length}}
+    recipe = tiny_recipe("xnli", tiny_xglm, data, method=method, **sizes)
+    with pytest.raises(RunError, match=f"has 256 positions, and .*{said}"):
         train(recipe, store=store, console=console)
 
 

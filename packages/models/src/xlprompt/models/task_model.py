@@ -270,7 +270,7 @@ def weightless_task_model(
 
     Raises:
         ModelError: Training would refuse the model too, in the same words: the configuration can't be read,
-            prompts can't be put into this decoder, or it has no place for the method.
+            prompts can't be put into this decoder, or it has no place for the method or the head.
     """
     backbone, generator = examine(model), torch.Generator()
     prompts = method.prompts(backbone, generator)
@@ -280,6 +280,7 @@ def weightless_task_model(
     elif head is None or head.kind != "verbalizer":
         head_module = LinearHead(backbone.hidden_size, num_labels, generator)
     else:
+        _require_tied(backbone)
         head_module = VerbalizerHead(torch.empty(num_labels, backbone.hidden_size))
     return TaskModel(backbone, method, prompts, head_module, generator).to(backbone.device)
 

@@ -263,7 +263,7 @@ def compare(
     baseline: str | None = None,
     backbone: str | None = None,
     train_language: str | None = None,
-    published: Sequence[str | Path] = (),
+    published: str | Path | Sequence[str | Path] = (),
     store: str | Path = _STORE,
 ) -> pd.DataFrame:
     """Compare two methods by language, over the seeds and the test examples of their runs.
@@ -275,7 +275,7 @@ def compare(
         baseline: The method it is compared with; None for the other run's, or fine-tuning.
         backbone: Of the runs on this one; needed only where the store has studies of several.
         train_language: Of the runs trained on this language, or these (`en+de`).
-        published: Files of published runs, which count as if they were the store's study.
+        published: A file of published runs, or several, which count as if they were the store's study.
         store: Folder of the MLflow store.
 
     Returns:
@@ -291,6 +291,8 @@ def compare(
         TrackingError: There is no such run.
         DataError: Runs of a task were not scored on the same examples.
     """
+    if isinstance(published, str | Path):
+        published = (published,)
     if run:
         ledger = open_ledger(Path(store), _STUDY_FIRST)
         source = RunSource(Path(store), ledger)

@@ -11,9 +11,11 @@ the task's head.
   utilization. Nor does the update of the weights, which is no matrix product.
 - Of the last layer what a decoder computes counts: read-outs alone where few are read (see
   `xlprompt.models.backbone.readouts`), keys and values of all positions, and by most decoders their queries.
+- Of a mixture those experts count that work on a token, and the router.
 - What is frozen and lies below all that trains has no gradient, and a frozen matrix none of its own.
 """
 
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,15 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 _LENGTHS = (2, 3, 4)
+
+
+def _grouped_flops(rows: torch.Size, matrices: torch.Size, *_: Any, **__: Any) -> int:
+    """Of the product of each row with its expert's matrix, forward, and of a gradient of either."""
+    return 2 * math.prod(rows) * matrices[-1]
+
+
+_OF_EXPERTS = {getattr(torch.ops.aten, "_grouped_mm", None): _grouped_flops}
+"""What transformers computes experts by. torch 2.13 has no formula for it, and an older one not even it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,11 @@ def _count(model: nn.Module, length: int, device: torch.device, dense: bool) -> 
     trained = [tensor for tensor in state.values() if tensor.requires_grad]
     columns = torch.arange(length if dense else 1, device=device)
     ids, rows = torch.zeros(1, length, dtype=torch.long, device=device), torch.zeros_like(columns)
-    with _evaluating(model), FlopCounterMode(display=False) as counter, torch.enable_grad():
+    with (
+        _evaluating(model),
+        FlopCounterMode(display=False, custom_mapping=_OF_EXPERTS) as counter,
+        torch.enable_grad(),
+    ):
         # With ties a module of two names, such as a backbone's layers, would keep our tensors (torch 2.13).
         states: Tensor = functional_call(
             model, state, (ids, rows, columns), {"only_states": True}, tie_weights=False

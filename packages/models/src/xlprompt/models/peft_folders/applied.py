@@ -15,7 +15,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from xlprompt.models.backbone.attention import KeyValueRecorder
 from xlprompt.models.backbone.backbone import Backbone
-from xlprompt.models.errors import ModelError
+from xlprompt.models.errors import ModelError, ran_out_of_memory
 from xlprompt.models.methods.prompt_module import Prompts
 from xlprompt.models.pretrained.files import first_line
 from xlprompt.models.pretrained.location import locate
@@ -82,6 +82,8 @@ def states_of_peft(model: "PeftModel | PreTrainedModel", rows: Sequence[Tensor])
         try:
             output = model(input_ids=ids, attention_mask=torch.ones_like(ids))
         except RuntimeError as error:
+            if ran_out_of_memory(error):
+                raise
             raise ModelError(f"PEFT's own model of this adapter cannot run ({first_line(error)})") from error
         found.append(output.last_hidden_state[:, -ids.shape[1] :])
     return found

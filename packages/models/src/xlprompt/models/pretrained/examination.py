@@ -40,6 +40,7 @@ def examine_config(config: PreTrainedConfig, *, name: str) -> Backbone:
     Raises:
         ModelError: As `examine`.
     """
+    _require_text_alone(config, name)
     _require_readable_order(config, name)
     model = weightless_model(config, name=name)
     _require_causal_modules(model, name)
@@ -80,6 +81,18 @@ def weightless_model(config: PreTrainedConfig, *, name: str) -> PreTrainedModel:
         raise ModelError(
             f"{name}: its configuration makes no model ({first_line(error)}). {INSTEAD}"
         ) from error
+
+
+def _require_text_alone(config: PreTrainedConfig, name: str) -> None:
+    """Refuse a checkpoint of several models, of which one reads text."""
+    if config.get_text_config() is not config:
+        parts = ", ".join(sorted(key.removesuffix("_config") for key in config.sub_configs))
+        raise ModelError(
+            f"{name}: a multimodal checkpoint ({parts}), and prompts here go into a decoder of text alone. "
+            "Take one of its family, where there is one (of Gemma 3: 270M and 1B). Or save its decoder by "
+            f"itself, AutoModel.from_pretrained({name!r}).get_decoder().save_pretrained(FOLDER), and beside "
+            f"it its tokenizer, AutoTokenizer.from_pretrained({name!r}).save_pretrained(FOLDER)"
+        )
 
 
 def _require_readable_order(config: PreTrainedConfig, name: str) -> None:

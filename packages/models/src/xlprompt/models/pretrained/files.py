@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xlprompt.models.errors import ModelError
+from xlprompt.models.errors import ModelError, ran_out_of_memory
 
 if TYPE_CHECKING:  # whether files are there is told without torch
     from torch import Tensor
@@ -129,9 +129,9 @@ def opened_weights(path: Path) -> Iterator[Weights]:
                 state = torch.load(path, map_location="cpu", weights_only=True)
                 tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
                 found = Weights(tuple(tensors), tensors.__getitem__)
-        except MemoryError:
-            raise
         except Exception as error:  # safetensors', pickle's, zip's and torch's each have their own
+            if ran_out_of_memory(error):
+                raise
             raise ModelError(
                 f"{path} can't be loaded: it is cut off or damaged ({first_line(error)}); {_AGAIN}"
             ) from error

@@ -57,7 +57,7 @@ def load_backbone(
         AutoModel.from_pretrained,
         location,
         config=config,
-        dtype=getattr(torch, dtype),
+        dtype=getattr(torch, dtype),  # all but what transformers keeps exact, such as rotary frequencies
         attn_implementation="eager",  # ours takes its place; a name in config.json could stand for code
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are told apart below, in one line
@@ -69,7 +69,6 @@ def load_backbone(
         fingerprint = fingerprint_of(folder)
     tied = _is_tied(folder, model, loaded)
     try:
-        _cast(model, getattr(torch, dtype))
         model = model.to(device=device)
         backbone = Backbone(model, name=name, fingerprint=fingerprint, tied=tied)
     except Exception as error:
@@ -79,20 +78,6 @@ def load_backbone(
     if gradient_checkpointing:
         backbone.enable_gradient_checkpointing()
     return backbone
-
-
-def _cast(model: PreTrainedModel, dtype: torch.dtype) -> None:
-    """Give the precision to buffers too, such as XGLM's table of positions, but not to rotary frequencies.
-
-    `from_pretrained` casts parameters alone. A frequency is multiplied by a position: rounded to bfloat16 it
-    turns a pair of numbers by up to 0.7 radians too far or too little over 512 tokens.
-    """
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(dtype)
-    for module in model.modules():
-        for name, buffer in module.named_buffers(recurse=False):
-            if buffer.is_floating_point() and not name.endswith("inv_freq"):
-                buffer.data = buffer.data.to(dtype)
 
 
 def _require_loaded(name: str, folder: Path, model: PreTrainedModel, loaded: Mapping[str, Any]) -> None:

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
-from xlprompt.models.errors import ModelError
+from xlprompt.models.errors import ModelError, ran_out_of_memory
 from xlprompt.models.pretrained.files import first_line, read_json, require_whole, tokenizer_files
 from xlprompt.models.pretrained.known import GEMMA
 from xlprompt.models.pretrained.location import local_only, locate
@@ -89,5 +88,4 @@ def is_about_the_model(error: BaseException) -> bool:
     """
     if type(error).__name__ == "PanicException":
         return True
-    ours = ModelError, MemoryError, torch.OutOfMemoryError
-    return isinstance(error, Exception) and not isinstance(error, ours)
+    return isinstance(error, Exception) and not (isinstance(error, ModelError) or ran_out_of_memory(error))

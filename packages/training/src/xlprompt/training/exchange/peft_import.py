@@ -109,6 +109,8 @@ def import_from_peft(
         RunError: No backbone is named; the head does not fit the task; the data lack a language.
         CheckpointError: The head's file is damaged.
     """
+    if isinstance(labels, str):
+        labels = (labels,)
     found, own = read_peft_folder(folder), read_head(folder)
     about, head = own if own is not None else (None, _classifier(found))
     name = model or (str(about.recipe["model"]) if about else None) or found.base

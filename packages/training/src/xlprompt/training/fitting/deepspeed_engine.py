@@ -24,6 +24,7 @@ from torch import Tensor, distributed, nn
 from xlprompt.data.encoding.batches import TrainingStep
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
+from xlprompt.models.errors import ran_out_of_memory
 from xlprompt.training.fitting.deepspeed_config import DEFAULT_CONFIG, EngineError, zero_stage
 from xlprompt.training.fitting.engine import (
     Penalty,
@@ -83,9 +84,9 @@ class DeepSpeedEngine:
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # it prints its use of memory
                 self._engine, *_ = deepspeed.initialize(model=model, optimizer=self._optimizer, config=whole)
-        except torch.OutOfMemoryError:
-            raise
         except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+            if ran_out_of_memory(error):
+                raise
             raise EngineError(f"DeepSpeed refuses this configuration: {error}") from error
         self._make_optimizer_state()
 

@@ -34,6 +34,30 @@ class Means:
     distance: float | None
 
 
+@dataclass
+class Window:
+    """Sums over the steps since the last means."""
+
+    steps: int = 0
+    loss: float = 0.0
+    tokens: int = 0
+    seconds: float = 0.0
+    distance: float = 0.0
+
+    def add(self, loss: float, tokens: int, seconds: float, distance: float = 0.0) -> None:
+        """Take in a step."""
+        self.steps += 1
+        self.loss += loss
+        self.tokens += tokens
+        self.seconds += seconds
+        self.distance += distance
+
+    def means(self, *, with_distance: bool = False) -> Means:
+        """Over its steps; the speed is that of all of them."""
+        distance = self.distance / self.steps if with_distance else None
+        return Means(self.loss / self.steps, self.tokens / self.seconds, distance)
+
+
 @dataclass(frozen=True)
 class Step:
     """One optimizer step that is done.

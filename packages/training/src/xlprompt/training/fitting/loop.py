@@ -26,7 +26,7 @@ from xlprompt.evaluation.answers.known_states import KnownStates
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import TaskModel
 from xlprompt.training.fitting.engine import Engine, TorchEngine
-from xlprompt.training.fitting.listeners import Development, Listener, Means, Step
+from xlprompt.training.fitting.listeners import Development, Listener, Step, Window
 from xlprompt.training.fitting.read_once import what_is_read_once
 from xlprompt.training.machine.phases import Phase, Phases
 from xlprompt.training.machine.signals import handled
@@ -164,7 +164,7 @@ class _Fit:
         self.best_score: float | None = None
         self.best_state: dict[str, Tensor] = {}
         self.curve: list[tuple[int, float]] = []
-        self.window = _Window()
+        self.window = Window()
         self.development_states: KnownStates | None = None
 
     def read_what_is_read_once(self) -> None:
@@ -198,7 +198,7 @@ class _Fit:
         self.best_step, self.best_score, self.best_state = loop.best_step, loop.best_score, dict(start.best)
         self.without_gain, self.curve = loop.without_gain, list(loop.curve)
         self.seconds_before = loop.total_seconds
-        self.window = _Window(**loop.window)  # type: ignore[arg-type]
+        self.window = Window(**loop.window)  # type: ignore[arg-type]
         restore_random_state(start.random, self.device, self.processes)
 
     def is_over(self) -> bool:
@@ -254,7 +254,7 @@ class _Fit:
         self.window.add(loss, tokens, elapsed, sum(distance))
         means = None
         if self.step % _MEANS_EVERY == 0 or self.step in (1, schedule.steps):
-            means, self.window = self.window.means(with_distance=bool(distance)), _Window()
+            means, self.window = self.window.means(with_distance=bool(distance)), Window()
         for each in self.listeners:
             each.stepped(Step(self.step, loss, rate, tokens / elapsed, means))
         if self.step % schedule.evaluate_every == 0 or self.step == schedule.steps:
@@ -316,28 +316,6 @@ def rate_factor(done: int, steps: int, warmup_share: float) -> float:
     if done < warmup:
         return (done + 1) / warmup
     return (steps - done) / max(1, steps - warmup)
-
-
-@dataclass
-class _Window:
-    """Sums over the steps since the last means."""
-
-    steps: int = 0
-    loss: float = 0.0
-    tokens: int = 0
-    seconds: float = 0.0
-    distance: float = 0.0
-
-    def add(self, loss: float, tokens: int, seconds: float, distance: float) -> None:
-        self.steps += 1
-        self.loss += loss
-        self.tokens += tokens
-        self.seconds += seconds
-        self.distance += distance
-
-    def means(self, *, with_distance: bool) -> Means:
-        distance = self.distance / self.steps if with_distance else None
-        return Means(self.loss / self.steps, self.tokens / self.seconds, distance)
 
 
 def _what_to_try(step: int, loss: float, norm: float, rate: float, recipe: Recipe) -> str:

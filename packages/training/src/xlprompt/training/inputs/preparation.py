@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,15 +29,16 @@ from xlprompt.models import (
     load_config,
     writable_cache_dir,
 )
+from xlprompt.models.errors import ran_out_of_memory
 from xlprompt.training.errors import RunError
 from xlprompt.training.inputs.checks import no_device
+from xlprompt.training.machine.out_of_memory import FEWER_AT_A_TIME, LOADING, out_of_memory_explained
 from xlprompt.training.machine.phases import Phase, Phases
 from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.store.tracker import DatasetRecord
 
 _log = logging.getLogger(__name__)
 _MANY_UNKNOWN = 0.05  # of a text's tokens; rare signs come to less
-_SHARED = "Where runs share the GPU, let fewer do so at a time (--workers)"
 
 
 def pad_id_of(tokenizer: PreTrainedTokenizerFast, embedding_rows: int) -> int:
@@ -241,6 +240,7 @@ def dataset_record(
     )
 
 
+@out_of_memory_explained(LOADING)
 def build_model(
     recipe: Recipe,
     tokenizer: PreTrainedTokenizerFast,
@@ -256,8 +256,8 @@ def build_model(
         backbone: One that is loaded already, by the recipe's settings; None loads it.
 
     Raises:
-        RunError: The longest text and the prompt together have more positions than the backbone, or states
-            are to be aligned in a layer that it does not have.
+        RunError: The longest text and the prompt together have more positions than the backbone, states are
+            to be aligned in a layer that it does not have, or its weights do not fit into memory.
         ModelError: The backbone cannot be loaded or is not made for the recipe's settings.
     """
     task = task_of(recipe)
@@ -270,13 +270,7 @@ def build_model(
             gradient_checkpointing=recipe.gradient_checkpointing,
         )
     require_layer(recipe.model, backbone, recipe.evaluation.alignment.layer)
-    positions = getattr(backbone.config, "max_position_embeddings", None)
-    taken = recipe.encoding.max_length + recipe.method_settings.shift
-    if positions is not None and taken > positions:
-        raise RunError(
-            f"{recipe.model} has {positions} positions, and encoding.max_length with the prompt takes "
-            f"{taken}. Lower encoding.max_length by {taken - positions}"
-        )
+    _require_positions(recipe, getattr(backbone.config, "max_position_embeddings", None))
     return build_task_model(
         backbone,
         tokenizer,
@@ -286,6 +280,18 @@ def build_model(
         head=recipe.head,
         seed=recipe.seed,
     )
+
+
+def _require_positions(recipe: Recipe, positions: int | None) -> None:
+    """Refuse texts that, with the prompt where it takes positions, are longer than the backbone."""
+    shift = recipe.method_settings.shift
+    taken = recipe.encoding.max_length + shift
+    if positions is not None and taken > positions:
+        with_prompt = f" with the prompt's {shift}" if shift else ""
+        raise RunError(
+            f"{recipe.model} has {positions} positions, and encoding.max_length{with_prompt} takes {taken}. "
+            f"Lower encoding.max_length by {taken - positions}" + (", or prompt.length" if shift else "")
+        )
 
 
 def require_layer(model: str, backbone: Backbone, layer: int | None) -> None:
@@ -335,28 +341,13 @@ def choose_device(name: str | None) -> torch.device:
             torch.cuda.set_device(device)
         torch.empty(0, device=device)
     except RuntimeError as error:
-        if "out of memory" in str(error):
-            raise RunError(f"device '{name}' has no memory left for this process. {_SHARED}") from error
+        if ran_out_of_memory(error):
+            raise RunError(
+                f"device '{name}' has no memory left for this process. {FEWER_AT_A_TIME}"
+            ) from error
         raise no_device(name, str(error).splitlines()[0]) from error
     return device
 
 
 def _built_for() -> str:
     return "" if torch.version.cuda else ", and is built for the CPU alone"
-
-
-@contextlib.contextmanager
-def out_of_memory_explained() -> Iterator[None]:
-    """Turn a GPU's lack of memory into advice.
-
-    Raises:
-        RunError: The GPU's memory ran out.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise RunError(
-            f"the GPU's memory ran out ({str(error).splitlines()[0]}). Lower schedule.token_budget (if that "
-            "was in training) or evaluation.token_budget: the result stays the same. Or set "
-            f"gradient_checkpointing. {_SHARED}"
-        ) from error

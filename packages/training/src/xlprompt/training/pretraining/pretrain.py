@@ -29,7 +29,7 @@ from xlprompt.data import STUDY_LANGUAGES
 from xlprompt.data.mini.corpus import language_shares
 from xlprompt.data.whole_files import previous_folder, replace_folder
 from xlprompt.models import cache_dir
-from xlprompt.training.fitting.listeners import Curves, Listener, Means, Step
+from xlprompt.training.fitting.listeners import Curves, Listener, Step, Window
 from xlprompt.training.machine.allocator import FreedMemory, keep_freed_memory
 from xlprompt.training.machine.environment import Environment, read_environment
 from xlprompt.training.pretraining.loss import held_out_fertility, held_out_loss, next_token_loss
@@ -205,7 +205,7 @@ class _Training:
     ) -> None:
         """Train from where the state stands to the last step."""
         recipe = self.recipe
-        window: list[float] = []
+        window = Window()
         freed = FreedMemory()
         # Writing and tokenizing text takes a core a fifth of the time: a process of its own does it ahead.
         text = Text(recipe, tokenizer, shares, state.chunk, state.batch)
@@ -218,11 +218,10 @@ class _Training:
             elapsed = time.perf_counter() - started
             state.step, state.chunk, state.batch = state.step + 1, chunk, number + 1
             state.seconds += elapsed
-            window.append(loss)
+            window.add(loss, tokens, elapsed)
             means = None
             if state.step % _MEANS_EVERY == 0:
-                means = Means(sum(window) / len(window), tokens / elapsed, None)
-                window.clear()
+                means, window = window.means(), Window()
             for each in listeners:
                 each.stepped(Step(state.step, loss, rate, tokens / elapsed, means))
             freed.stepped()

@@ -182,7 +182,7 @@ class Recipe(Settings):
         description="What trains beside the head: "
         + ", ".join(f"'{method.name}' ({method.trains})" for method in REGISTRY)
         + ". Fine-tuning takes 18 bytes of memory for each trained parameter; a head alone needs no backward "
-        "pass through the backbone and takes half of a prompt's time; the others take about a prompt's.",
+        "pass through the backbone, and reads its training set only once where the states have room.",
     )
     model: str = Field(
         description="Backbone: a known name, a hub id or a folder. Time and memory grow with its size."
@@ -197,13 +197,14 @@ class Recipe(Settings):
     precision: Literal["bfloat16", "float32"] = Field(
         default="bfloat16",
         description="The backbone's weights and activations. float32 doubles their memory and is slower "
-        "where the device computes bfloat16. Prompt, head, optimizer state and the masters of fine-tuned "
-        "weights are float32 either way.",
+        "where the device computes bfloat16. Prompt, adapters, head, optimizer state and the masters of "
+        "fine-tuned weights are float32 either way. DeepSpeed holds the head as it does the backbone, "
+        "beside a master.",
     )
     backbone_dropout: Literal["off", "pretrained"] = Field(
         default="off",
-        description="Dropout inside the backbone while training. 'pretrained' adds about a quarter to the "
-        "time of a step on a CPU.",
+        description="Dropout inside the backbone while training. 'pretrained' adds a few percent to the time "
+        "of a step on a CPU; with it a head's training set is read anew for each epoch.",
     )
     gradient_checkpointing: bool = Field(
         default=False, description="Recompute activations in the backward pass: less memory, a third slower."

@@ -94,7 +94,8 @@ def evaluate(
         waiting(console, "Loading torch and transformers"),
         quick_imports(),
     ):  # here: what is wrong is told without waiting for torch
-        from xlprompt.training.inputs.preparation import out_of_memory_explained, require_layer
+        from xlprompt.training.inputs.preparation import require_layer
+        from xlprompt.training.machine.out_of_memory import out_of_memory_explained
         from xlprompt.training.runs.opened import open_trained
         from xlprompt.training.runs.scoring import score_languages
 

@@ -15,8 +15,9 @@ from xlprompt.evaluation.answers.language_model import language_model_loss
 from xlprompt.evaluation.processes import Processes
 from xlprompt.evaluation.waiting import counted
 from xlprompt.training.fitting.engine import Engine
-from xlprompt.training.inputs.preparation import load_split, out_of_memory_explained
+from xlprompt.training.inputs.preparation import load_split
 from xlprompt.training.machine.allocator import FreedMemory
+from xlprompt.training.machine.out_of_memory import out_of_memory_explained
 from xlprompt.training.runs.known_figures import figure_key, keep_figure, known_figure
 from xlprompt.training.runs.opened import Run
 from xlprompt.training.store.metric_names import LOSS_AFTER, LOSS_BEFORE, LOSS_CHANGE, MEAN, MEAN_ZERO_SHOT

@@ -33,16 +33,10 @@ from xlprompt.training.inputs.chosen_data import (
     read_test_sets,
 )
 from xlprompt.training.inputs.curve_samples import CurveSample, curve_samples, curve_steps
-from xlprompt.training.inputs.preparation import (
-    Setup,
-    Split,
-    build_model,
-    load_split,
-    load_training_set,
-    out_of_memory_explained,
-)
+from xlprompt.training.inputs.preparation import Setup, Split, build_model, load_split, load_training_set
 from xlprompt.training.machine.allocator import keep_few_products
 from xlprompt.training.machine.environment import Environment, read_environment
+from xlprompt.training.machine.out_of_memory import out_of_memory_explained
 from xlprompt.training.machine.phases import Phase, Phases
 from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.runs.restored import open_device, restored_model
@@ -189,8 +183,10 @@ def open_training(
                     read_test_sets(source, task, recipe.data, languages)
             tracker = MlflowTracker(store) if processes.is_first else NullTracker()
             with processes.first_alone():  # what the first of them caches, the others find
-                # Refuses a backbone without a place for the method before text is encoded or weights read.
-                budget = parameter_budget(recipe.model, num_labels=1, method=recipe.method_settings)
+                # Refuses a backbone without a place for method or head before text is encoded, weights read.
+                budget = parameter_budget(
+                    recipe.model, num_labels=1, method=recipe.method_settings, head=recipe.head
+                )
                 keep_few_products(budget.total_params)
                 with phases.of(Phase.MODEL):
                     tokenizer = load_tokenizer(recipe.model)

@@ -18,7 +18,7 @@ from xlprompt.models import ParameterBudget
 from xlprompt.training.fitting.progress import duration
 from xlprompt.training.fitting.read_once import ReadOnce, what_is_read_once
 from xlprompt.training.inputs.curve_samples import curve_steps
-from xlprompt.training.inputs.preparation import out_of_memory_explained
+from xlprompt.training.machine.out_of_memory import out_of_memory_explained
 from xlprompt.training.machine.speed import PeakRate, device_peak_flops
 from xlprompt.training.runs.cost import training_flops, unlabelled_flops
 from xlprompt.training.runs.estimate import CostEstimate, Workload, estimate

@@ -26,11 +26,8 @@ from xlprompt.training.alignment.files import kept_alignments, load_alignment
 from xlprompt.training.alignment.moments import Alignment
 from xlprompt.training.errors import CheckpointError
 from xlprompt.training.inputs.checks import at_its_place
-from xlprompt.training.inputs.preparation import (
-    out_of_memory_explained,
-    pad_id_of,
-    require_known_ids,
-)
+from xlprompt.training.inputs.preparation import pad_id_of, require_known_ids
+from xlprompt.training.machine.out_of_memory import LOADING, out_of_memory_explained
 from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, task_of
 from xlprompt.training.runs.predictions import Answer, Predicted, Prediction
 from xlprompt.training.runs.restored import open_device, restored_model
@@ -225,6 +222,7 @@ def stands_beside_others(checkpoint: Checkpoint) -> bool:
     return not _recipe_of(checkpoint).method_settings.changes_backbone
 
 
+@out_of_memory_explained(LOADING)
 def load_for_many(
     checkpoint: Checkpoint, *, device: str | None = None, model: str | None = None
 ) -> LoadedBackbone:

@@ -23,8 +23,9 @@ from xlprompt.evaluation.zeroshot.templates import template_language
 from xlprompt.models import ParameterBudget, load_tokenizer
 from xlprompt.training.errors import RunError
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data, read_test_sets
-from xlprompt.training.inputs.preparation import Setup, build_model, out_of_memory_explained
+from xlprompt.training.inputs.preparation import Setup, build_model
 from xlprompt.training.machine.environment import peak_memory_bytes, read_environment
+from xlprompt.training.machine.out_of_memory import out_of_memory_explained
 from xlprompt.training.machine.phases import Phase, Phases
 from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict, task_of
 from xlprompt.training.runs.cost import RunCost

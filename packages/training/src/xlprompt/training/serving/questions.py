@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.evaluation.answers.together import Part, answer_together
-from xlprompt.training.inputs.preparation import out_of_memory_explained
+from xlprompt.training.machine.out_of_memory import out_of_memory_explained
 from xlprompt.training.runs.predictions import Prediction
 from xlprompt.training.runs.predictor import Predictor, Question
 
