@@ -35,7 +35,7 @@ from xlprompt.studies.reports.kept_sections import find_granularity, log_section
 from xlprompt.studies.reports.page import Image, Section, Table
 from xlprompt.studies.reports.report import report_study
 from xlprompt.studies.reports.selection import find_runs
-from xlprompt.training.errors import RecipeError
+from xlprompt.training.errors import RecipeError, RunError
 from xlprompt.training.recipes.settings import load_settings
 from xlprompt.training.runs import scoring
 from xlprompt.training.store.database import create_store, find_model
@@ -134,8 +134,7 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     check_share_0_is_the_studys_own(ledger, scorings)
     check_a_run_without_weights_is_left_out(sweep, store)
 
-    swept = sweep_alignment(ALIGNMENT, store=store, console=console(), device="cpu")
-    assert (swept.known, swept.done, swept.failures) == (0, 2, {})
+    check_data_that_moved_can_be_named(sweep, store, data)
     again = sweep_alignment(ALIGNMENT, store=store, console=console(), device="cpu")
     assert (again.known, again.done) == (2, 0)
     check_a_sweep_that_is_told_to_stop_says_so(store, monkeypatch)
@@ -152,6 +151,19 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     assert "Languages fall during training while English rises" in written
     check_sizes_are_compared_where_there_are_two(tmp_path / "study" / "study.yaml", store, model)
     check_signs_pick_one_of_two_rates(tmp_path / "study" / "study.yaml", store)
+
+
+def check_data_that_moved_can_be_named(sweep, store, data):
+    moved = str(data.rename(data.with_name("moved")))
+    with pytest.raises(RunError, match="Say where the data lie now: --data FOLDER"):
+        sweep_alignment(ALIGNMENT, store=store, console=console(), device="cpu")
+    with pytest.raises(RunError, match="Say where the data lie now: --data FOLDER"):
+        run_sweep(sweep, store=store, console=console())
+    assert run_sweep(sweep, store=store, console=console(), data=moved).done == 0
+    there = replace(ALIGNMENT, data=moved)
+    swept = sweep_alignment(there, store=store, console=console(), device="cpu")
+    assert (swept.known, swept.done, swept.failures) == (0, 2, {})
+    Path(moved).rename(data)
 
 
 def check_curves_tell_when_languages_are_learned(store):

@@ -92,6 +92,9 @@ class Settings(AnySettings):
     shares: tuple[float, ...] | None = option(None, "Shares of the words, such as 0,0.5,1.")
     model: str | None = option(None, "Backbone; needed only where the store has studies of several.")
     limit: int | None = option(None, "Use at most this many examples of each language.", above=1)
+    data: str | None = option(
+        None, "Where the data lie now, if not where they lay in training: 'mini', 'hub' or a folder."
+    )
     train: str | None = option(
         None,
         "Train anew for each share, on finer text, and score on text as it is (train) or on finer (both).",
