@@ -119,7 +119,7 @@ def run_search(
         method: A method of the search file.
         store: Folder of the MLflow store, made where it does not exist.
         console: Where the plan, the progress and the table go.
-        out: Folder of the recipe with the best trial.
+        out: Folder of the recipe with the best trial, whose file is named after task, method and model.
         database: URL of an Optuna database, which workers on other machines may share; None for a file beside
             the MLflow store.
         search_overrides: Values by dotted key that win over the search file's (`"trials"`).
@@ -138,7 +138,7 @@ def run_search(
     console.print(
         f"Kept in {hidden(address)} as {search.name}", highlight=False, markup=False, soft_wrap=True
     )
-    best = out / f"{task}-{method}.yaml"
+    best = out / search.recipe_name
     run = SearchRun(store, search.name, search.recipe.task)
     failures: tuple[str, ...] = ()
     stopped_by = None
