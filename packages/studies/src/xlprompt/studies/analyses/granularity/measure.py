@@ -27,14 +27,20 @@ from xlprompt.evaluation.terminal import open_console
 from xlprompt.evaluation.waiting import counted, waiting
 from xlprompt.models import load_tokenizer
 from xlprompt.studies.analyses.analysis import Outcome
-from xlprompt.studies.analyses.granularity.findings import GranularityFindings, compare_shares, keys_at
+from xlprompt.studies.analyses.granularity.findings import (
+    KIND,
+    GranularityFindings,
+    compare_shares,
+    figures,
+    keys_at,
+)
 from xlprompt.studies.analyses.granularity.section import granularity_answer, granularity_section
-from xlprompt.studies.analyses.granularity.settings import Settings, Sweep
+from xlprompt.studies.analyses.granularity.settings import Settings, Sweep, part_of
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.code_version import code_version
 from xlprompt.studies.grid.ledger import TRAINED_BY_TAG, CellRun, Ledger, open_ledger
 from xlprompt.studies.grid.study import run_study
-from xlprompt.studies.reports.kept_sections import log_section
+from xlprompt.studies.reports.kept_sections import log_section, part_notes
 from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
 from xlprompt.training.errors import CheckpointError, RecipeError
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data, with_data_at
@@ -48,7 +54,6 @@ from xlprompt.training.store.database import find_model, store_exists
 from xlprompt.training.store.labels import run_name
 from xlprompt.training.store.tracker import TrackingError
 
-KIND = "granularity"
 SCORING_TAG = "granularity_scoring"
 
 
@@ -98,6 +103,7 @@ def run_sweep(
     if store_exists(store):
         Ledger(store)  # which learns the own tasks that the sweep may name
     sweep = load_settings(path, Sweep, overrides)
+    part = part_of(sweep, Path(path), grid_overrides or {})
     left_out: list[str] = []
     if sweep.train is None:
         if given := [*(grid_overrides or {}), *(recipe_overrides or {})]:
@@ -128,10 +134,13 @@ def run_sweep(
             section,
             findings=findings.to_dict(),
             params={**sweep.model_dump(mode="json"), "model": model},
-            metrics=_metrics(findings, tokens),
+            metrics=figures(findings, tokens),
+            part=part,
         )
     answers = [granularity_answer(findings)]
-    return Outcome(findings, findings.to_dict(), [section], run_id, done, answers=answers)
+    return Outcome(
+        findings, findings.to_dict(), [section], run_id, done, notes=part_notes(part), answers=answers
+    )
 
 
 _WHERE = {None: "in evaluation", "train": "in training", "both": "in training and evaluation"}
@@ -382,20 +391,3 @@ def _notes(
         listed = ", ".join(f"{number} of {name}" for name, number in longest.items())
         notes.append(f"In the longest rows text was cut away (examples of a language, at most: {listed}).")
     return notes
-
-
-def _metrics(findings: GranularityFindings, tokens: Mapping[tuple[str, str], float]) -> dict[str, float]:
-    metrics = {f"{KIND}/tokens/{name}/{code}": ratio for (name, code), ratio in tokens.items()}
-    if findings.pooled is not None:
-        metrics[f"{KIND}/slope/above_majority"] = findings.pooled.value
-    for row in findings.slopes:
-        parts: Sequence[tuple[str, Any]] = (
-            ("difference", row.difference),
-            (findings.method, row.method),
-            (findings.baseline, row.baseline),
-        )
-        for name, found in parts:
-            for suffix, value in (("", found.value), ("_low", found.low), ("_high", found.high)):
-                if value is not None:
-                    metrics[f"{KIND}/slope/{name}{suffix}/{row.task}/{row.language}"] = value
-    return metrics
