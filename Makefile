@@ -101,8 +101,8 @@ takes.search := SCALE TASK METHOD TRIALS SEED WORKERS DATABASE $(of_recipes)
 takes.report := MODEL TRAIN_LANG RUNS ARGS
 takes.publish := SCALE MODEL TRAIN_LANG RUNS ARGS
 takes.analyze := MODEL DATA LIMIT RUNS ARGS
-takes.granularity := SCALE MODEL TASKS LIMIT ARGS
-takes.align := MODEL TASKS METHODS SEEDS LIMIT WORKERS ARGS
+takes.granularity := SCALE MODEL DATA TASKS LIMIT ARGS
+takes.align := MODEL DATA TASKS METHODS SEEDS LIMIT WORKERS ARGS
 takes.nano := BALANCED SIZE ARGS
 takes.ui := PORT ARGS
 takes.params := MODEL ARGS
@@ -210,11 +210,11 @@ analyze: $(ready) ## Say how finely MODEL's tokenizer cuts each language of DATA
 
 granularity: $(ready) ## Score a study's models on text that is cut ever more finely
 	@$(strip $(bin)/xlprompt analyze granularity $(call quote,experiments/granularity/$(scale).yaml) \
-	    $(call option,--model,$(MODEL)) $(call option,--tasks,$(TASKS)) $(call option,--limit,$(LIMIT)) $(ARGS))
+	    $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) $(call option,--tasks,$(TASKS)) $(call option,--limit,$(LIMIT)) $(ARGS))
 
 align: $(ready) ## Score a study's models with languages aligned by unlabelled sentences, 5 to 200 of them
-	@$(strip $(bin)/xlprompt analyze alignment --sweep $(call option,--model,$(MODEL)) $(call option,--tasks,$(TASKS)) \
-	    $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) $(call option,--limit,$(LIMIT)) \
+	@$(strip $(bin)/xlprompt analyze alignment --sweep $(call option,--model,$(MODEL)) $(call option,--data,$(DATA)) \
+	    $(call option,--tasks,$(TASKS)) $(call option,--methods,$(METHODS)) $(call option,--seeds,$(SEEDS)) $(call option,--limit,$(LIMIT)) \
 	    $(call option,--workers,$(WORKERS)) $(ARGS))
 
 ##@ look Runs, models, data, machine

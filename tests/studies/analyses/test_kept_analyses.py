@@ -13,11 +13,12 @@ from studies import write_study
 from tiny import make_xglm
 
 from xlprompt.data.errors import DataError
+from xlprompt.studies.analyses.ablation.settings import Settings as Ablation
 from xlprompt.studies.analyses.alignment.measure import analyze_alignment
 from xlprompt.studies.analyses.alignment.recommended.rule import Setting
 from xlprompt.studies.analyses.alignment.sweep import AlignmentSweep, sweep_alignment
 from xlprompt.studies.analyses.granularity.measure import KIND, run_sweep
-from xlprompt.studies.analyses.granularity.settings import Sweep
+from xlprompt.studies.analyses.granularity.settings import Sweep, part_of
 from xlprompt.studies.analyses.learning.measure import measure as measure_learning
 from xlprompt.studies.analyses.learning.settings import Settings as Learning
 from xlprompt.studies.analyses.signs.findings import SIGNS
@@ -30,12 +31,13 @@ from xlprompt.studies.analyses.tokenization.settings import Settings as Tokeniza
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.grid import load_grid
 from xlprompt.studies.grid.ledger import Ledger, open_ledger
+from xlprompt.studies.grid.overrides import Overrides
 from xlprompt.studies.grid.study import run_study
 from xlprompt.studies.reports.kept_sections import find_granularity, log_section, stored_sections
 from xlprompt.studies.reports.page import Image, Section, Table
 from xlprompt.studies.reports.report import report_study
 from xlprompt.studies.reports.selection import find_runs
-from xlprompt.training.errors import RecipeError
+from xlprompt.training.errors import RecipeError, RunError
 from xlprompt.training.recipes.settings import load_settings
 from xlprompt.training.runs import scoring
 from xlprompt.training.store.database import create_store, find_model
@@ -73,6 +75,37 @@ def test_the_verdict_takes_the_sweep_that_trained_on_finer_text_before_one_that_
     found = find_granularity(tmp_path, "nano")
     assert (found.slope.value, found.seeds, found.cut) == (2.0, 2, "both")
     assert found.where == "xnli in 2 languages; up to 40 % of words cut in training and test text; seeds: 2"
+
+
+def test_a_part_takes_the_place_of_no_whole_analysis(tmp_path):
+    section = Section("title", (), "note.")
+    log_section(tmp_path, "tokenization", "nano", section, part="limit 5")
+    assert stored_sections(tmp_path, "nano")["tokenization"].note == "note. Of a part alone: limit 5."
+    log_section(tmp_path, "tokenization", "nano", section)
+    log_section(tmp_path, "tokenization", "nano", section, part="limit 50")
+    assert stored_sections(tmp_path, "nano") == {"tokenization": section}
+
+
+def test_what_is_less_than_a_sweeps_file_says_is_a_part_of_it():
+    path = EXPERIMENTS / "granularity" / "mini.yaml"
+
+    def part(grid=None, **values):
+        return part_of(load_settings(path, Sweep, values), path, grid or {})
+
+    assert part() == part(limit=None) == part(shares=[0, 0.1, 0.25, 0.5, 0.75, 1]) == ""
+    assert part(tasks=["xnli"], languages=["en", "de"]) == "tasks xnli; languages en, de"
+    assert part(shares=[0, 1], limit=5) == "shares 0.0, 1.0; limit 5"
+    assert part({"seeds": 2}, train="both") == "seeds 0, 1"
+    assert part({"seeds": 9}, train="both") == ""
+
+
+def test_what_is_less_than_a_grid_is_a_part_of_its_ablation():
+    def part(grid=None, recipe=None):
+        overrides = Overrides(grid=grid or {}, recipe=recipe or {})
+        return Ablation(grid=EXPERIMENTS / "ablations" / "scheme.yaml", overrides=overrides).part()
+
+    assert part() == part({"seeds": 9}, {"schedule.steps": 5, "model": "gemma-3-270m"}) == ""
+    assert part({"seeds": [0]}, {"data.limit": 50}) == "seeds 0; data.limit 50"
 
 
 def small_study(folder, model):
@@ -134,8 +167,7 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     check_share_0_is_the_studys_own(ledger, scorings)
     check_a_run_without_weights_is_left_out(sweep, store)
 
-    swept = sweep_alignment(ALIGNMENT, store=store, console=console(), device="cpu")
-    assert (swept.known, swept.done, swept.failures) == (0, 2, {})
+    check_data_that_moved_can_be_named(sweep, store, data)
     again = sweep_alignment(ALIGNMENT, store=store, console=console(), device="cpu")
     assert (again.known, again.done) == (2, 0)
     check_a_sweep_that_is_told_to_stop_says_so(store, monkeypatch)
@@ -152,6 +184,19 @@ def test_a_studys_analyses_are_kept_resumed_and_shown_in_its_report(tmp_path, ti
     assert "Languages fall during training while English rises" in written
     check_sizes_are_compared_where_there_are_two(tmp_path / "study" / "study.yaml", store, model)
     check_signs_pick_one_of_two_rates(tmp_path / "study" / "study.yaml", store)
+
+
+def check_data_that_moved_can_be_named(sweep, store, data):
+    moved = str(data.rename(data.with_name("moved")))
+    with pytest.raises(RunError, match="Say where the data lie now: --data FOLDER"):
+        sweep_alignment(ALIGNMENT, store=store, console=console(), device="cpu")
+    with pytest.raises(RunError, match="Say where the data lie now: --data FOLDER"):
+        run_sweep(sweep, store=store, console=console())
+    assert run_sweep(sweep, store=store, console=console(), data=moved).done == 0
+    there = replace(ALIGNMENT, data=moved)
+    swept = sweep_alignment(there, store=store, console=console(), device="cpu")
+    assert (swept.known, swept.done, swept.failures) == (0, 2, {})
+    Path(moved).rename(data)
 
 
 def check_curves_tell_when_languages_are_learned(store):

@@ -9,6 +9,7 @@ from xlprompt.evaluation.comparison.learning import (
     noticeable,
     steps_to,
 )
+from xlprompt.studies.analyses.learning import measure
 from xlprompt.studies.analyses.learning.findings import (
     FALLS,
     STEPS_TRAINED,
@@ -18,6 +19,9 @@ from xlprompt.studies.analyses.learning.findings import (
     learning_of,
 )
 from xlprompt.studies.analyses.learning.section import learning_answers, learning_section
+from xlprompt.studies.analyses.learning.settings import Settings
+from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
 
 STEPS = (1, 10, 100, 200, 300)
 
@@ -106,6 +110,48 @@ def test_the_section_has_a_table_a_figure_for_each_task_and_rows_in_brief(learne
     assert figure.svg.startswith("<?xml")
     assert [row[0] for row in languages.rows] == ["English en", "German de", "Swahili sw"]
     assert section.brief.rows[0][0] == "xnli prompt"
+
+
+class _Curves:
+    """A store of runs whose curves are known."""
+
+    def training_runs(self, tasks):
+        trainings = [("prompt", "de"), ("prompt", "de"), ("finetune", "en"), ("prompt", "en")]
+        return [
+            CellRun(
+                f"{method}-{place}",
+                "FINISHED",
+                -place,
+                {"seed": str(place), "data.train_language": language},
+                {"task": "pos", "method": method, "model": "nano", GROUP_TAG: f"{method} {language}"},
+                {},
+                None,
+            )
+            for place, (method, language) in enumerate(trainings)
+        ]
+
+    def has_language_curves(self, run):
+        return True
+
+    def language_curves(self, run, metric):
+        return curves()
+
+
+def test_methods_are_compared_that_were_trained_on_the_same_language(monkeypatch, tmp_path):
+    monkeypatch.setattr(measure, "open_runs", lambda *_, **__: _Curves())
+
+    def looked_at(**asked):
+        outcome = measure.measure(Settings(tasks=("pos",), **asked), store=tmp_path)
+        (found,) = outcome.findings
+        return [(each.method, each.trained, each.seeds) for each in found.learned], list(outcome.notes)
+
+    learned, notes = looked_at()
+    assert learned == [("prompt", ("en",), (3,)), ("finetune", ("en",), (2,))]
+    assert notes == ["Runs of nano trained on de are left out; name them with --train-language."]
+    assert looked_at(train_language="de")[0] == [("prompt", ("de",), (0, 1))]
+    with pytest.raises(StudyError, match="no finished run of a study trained on sw has two points"):
+        looked_at(train_language="sw")
+    assert not Settings(train_language="de").are_all
 
 
 def test_seeds_without_a_language_or_a_second_point_are_no_learning():

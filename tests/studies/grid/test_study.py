@@ -37,6 +37,7 @@ from xlprompt.studies.grid.study import run_study
 from xlprompt.studies.reports.kept_sections import stored_sections
 from xlprompt.training import load_recipe, train
 from xlprompt.training.store.database import store_uri
+from xlprompt.training.store.listing import list_runs
 from xlprompt.training.store.training_state import saved_steps
 
 pytestmark = pytest.mark.integration
@@ -74,13 +75,17 @@ def test_an_ablation_stays_out_of_reports_until_a_study_asks_for_what_it_ran(
     assert {run.info.run_name for run in parents} == {f"{name}-4", f"{name}-8"}
     assert "variant" in console.file.getvalue()
     assert Ledger(store).finished_cells(["xnli"]) == []
+    assert {run.variant for run in list_runs(store)} == {"4", "8"}
+    delete(store, *parents)
+    assert Ledger(store).finished_cells(["xnli"]) == []
 
     result = call(grid, grid_overrides={**HERE, "seeds": 1})
     assert result.plan.count("done") == 1  # nothing was run twice
     (cell,) = Ledger(store).finished_cells(["xnli"])
     assert cell.params["prompt.length"] == "4"
-    parents, _ = runs_of(store)
-    assert {run.info.run_name for run in parents} == {name, f"{name}-8"}
+    ((parent,), _) = runs_of(store)
+    assert parent.info.run_name == name
+    assert {run.variant for run in list_runs(store)} == {"", "8"}
 
     def compared(changes):
         return ablation.measure(Settings(grid=grid, overrides=Overrides(grid=changes)), store=store)
@@ -147,6 +152,26 @@ def test_a_second_call_runs_nothing_and_more_seeds_run_only_those(call, store, t
     check_all_finished(store, 3)
     ((parent,), _) = runs_of(store)
     assert parent.data.metrics["seeds"] == 3
+
+
+def delete(store, *runs):
+    """What MLflow's UI does."""
+    for run in runs:
+        mlflow.MlflowClient(tracking_uri=store_uri(store)).delete_run(run.info.run_id)
+
+
+def test_the_run_over_seeds_that_was_deleted_is_made_again(call, store, tiny_xglm, data, tmp_path):
+    grid, one = write_study(tmp_path / "study", tiny_xglm, data), HERE | {"seeds": 1}
+    call(grid, grid_overrides=one)
+    ((old,), _) = runs_of(store)
+    delete(store, old)
+    (result,) = call(grid, grid_overrides=one).results
+    check_all_finished(store, 1)
+    ((new,), (child,)) = runs_of(store)
+    assert new.info.run_id == result.parent_run_id != old.info.run_id
+    assert new.data.metrics == old.data.metrics
+    assert child.data.tags["mlflow.parentRunId"] == new.info.run_id
+    assert "### The study" in new.data.tags["mlflow.note.content"]
 
 
 def single_run(grid, store, console, seed, **changes):

@@ -131,7 +131,9 @@ def runs_of(store):
 
 
 @pytest.mark.integration
-def test_a_search_leaves_a_run_with_its_trials_below_and_the_best_as_a_recipe(call, store, file, tmp_path):
+def test_a_search_leaves_a_run_with_its_trials_below_and_the_best_as_a_recipe(
+    call, store, file, tiny_xglm, tmp_path
+):
     result, shown = call()
     assert result.finished
     assert "3 trials of 8 steps at most; 0 done, 3 to run" in shown
@@ -144,7 +146,7 @@ def test_a_search_leaves_a_run_with_its_trials_below_and_the_best_as_a_recipe(ca
     assert parent.data.metrics["best/accuracy"] == result.best.score >= result.shipped.score
     files = {each.path for each in client.list_artifacts(parent.info.run_id)}
     assert files >= {"history.png", "steps.png", "slices.png", "trials.txt", "trials.json", "search.yaml"}
-    assert "xnli-prompt.yaml" in files
+    assert f"xnli-prompt-{tiny_xglm.name}.yaml" in files
 
     for run in trials:
         assert run.info.status == "FINISHED"
@@ -154,7 +156,7 @@ def test_a_search_leaves_a_run_with_its_trials_below_and_the_best_as_a_recipe(ca
     assert Ledger(store).training_runs(["xnli"]) == []
     assert not list(store.glob("training-states/*"))
 
-    assert result.recipe == tmp_path / "best" / "xnli-prompt.yaml"
+    assert result.recipe == tmp_path / "best" / f"xnli-prompt-{tiny_xglm.name}.yaml"
     best = flatten(load_recipe(result.recipe))
     assert {key: best[key] for key in result.best.values} == result.best.values
     shipped = flatten(load_recipe(file.parent / "xnli-prompt.yaml"))

@@ -2,13 +2,15 @@
 
 import math
 import platform
+import sqlite3
 import threading
+from contextlib import closing
 
 import optuna
 import pytest
 
 from xlprompt.evaluation import Score
-from xlprompt.studies.search.database import hidden
+from xlprompt.studies.search.database import hidden, open_database
 from xlprompt.studies.search.space import PruningSettings, Range, SearchError
 from xlprompt.studies.search.trial import Pruned
 from xlprompt.studies.search.trials import SearchTrials
@@ -183,6 +185,37 @@ def test_the_trial_of_a_process_that_is_gone_is_replaced_and_that_of_a_living_on
     found = run_all(trials)
     assert [trial.state for trial in found] == ["complete", "running", "complete"]
     assert not trials.are_complete
+
+
+def test_the_trial_of_a_machine_that_gives_no_sign_of_life_is_replaced(open_trials, database):
+    trials = open_trials(trials=2)
+    dead = trials.study.ask(trials._space)
+    dead.set_user_attr("process", "node17 4242 1.00")
+    storage = open_database(database)
+    storage.record_heartbeat(dead._trial_id)
+    trials.give_up_dead()
+    assert [trial.machine for trial in trials.trials()] == ["node17"]
+    fall_silent(database)
+    assert [trial.state for trial in run_all(trials)] == ["complete", "complete"]
+
+
+def fall_silent(database):
+    with closing(sqlite3.connect(database.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-181 seconds')")
+
+
+def test_who_was_asleep_and_finds_its_trial_given_up_goes_on_with_another(open_trials, database):
+    trials, other = open_trials(trials=1), open_trials(trials=1)
+
+    def sleep(draw):
+        while other.trials():  # its first sign of life may come later than this
+            fall_silent(database)
+            other.give_up_dead()
+        return pretend(draw)
+
+    assert trials.run_next(sleep)
+    assert trials.trials() == ()
+    assert len(run_all(trials)) == 1
 
 
 def test_a_search_that_lost_the_recipes_own_trial_runs_it_again(open_trials):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from small import TAGS, WORDS, tiny_recipe, write_data, write_lines
 
 from xlprompt.data import TASKS, DataError
+from xlprompt.evaluation.answers.predictions import save_predictions
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import AlignmentSettings, load_tokenizer
 from xlprompt.studies.analyses.alignment.aligned_runs import find_aligned, find_curves
@@ -414,6 +415,32 @@ def find_lora_runs(key, *values):
 
     found, notes = find_aligned(Store(), [run(seed, value) for seed, value in enumerate(values)])
     return [each.run_id for each in found.values()], notes
+
+
+def test_where_the_data_lay_tells_no_runs_apart_but_which_examples_were_scored(tmp_path):
+    gold = {"a": [[0]], "moved": [[0]], "other": [[1]]}
+    for name, answers in gold.items():
+        save_predictions(
+            tmp_path / f"{name}.jsonl.gz",
+            task=TASKS["xnli"],
+            language="de",
+            split="test",
+            ids=["1"],
+            gold=answers,
+            predicted=[[0]],
+        )
+
+    def run(seed, name):
+        tags = {"task": "xnli", "model": "m", "method": "prompt"}
+        return CellRun(name, "FINISHED", 0, {"seed": str(seed), "data.source": f"/{name}"}, tags, {}, None)
+
+    class Store:
+        def predictions(self, run_id, kind="none"):
+            return {"de": tmp_path / f"{run_id}.jsonl.gz"} if kind in ("none", "mean") else {}
+
+    found, notes = find_aligned(Store(), [run(seed, name) for seed, name in enumerate(gold)])
+    assert [each.run_id for each in found.values()] == ["a", "moved"]
+    assert "1 other setting has" in notes[0]
 
 
 def test_another_methods_parameters_which_earlier_versions_logged_as_well_tell_no_runs_apart():

@@ -32,7 +32,9 @@ class OfModel(Protocol):
         """Return what JSON can hold."""
 
 
-def outcome_of_models(name: str, found: Sequence[OfModel], store: Path, *, keep: bool) -> Outcome:
+def outcome_of_models(
+    name: str, found: Sequence[OfModel], store: Path, *, keep: bool, notes: Sequence[str] = ()
+) -> Outcome:
     """What an analysis has come to.
 
     Args:
@@ -40,6 +42,7 @@ def outcome_of_models(name: str, found: Sequence[OfModel], store: Path, *, keep:
         found: What was found, by model.
         store: Folder of the MLflow store.
         keep: Whether each section is kept there, for the reports on its model.
+        notes: What was left out, in sentences.
     """
     sections = [each.section() for each in found]
     run_id = ""
@@ -48,5 +51,10 @@ def outcome_of_models(name: str, found: Sequence[OfModel], store: Path, *, keep:
         run_id = log_section(store, name, each.model, section, params=params, findings=each.to_dict())
     values = {"models": [each.to_dict() for each in found]}
     return Outcome(
-        found, values, sections, run_id, answers=[line for each in found for line in each.answers()]
+        found,
+        values,
+        sections,
+        run_id,
+        notes=notes,
+        answers=[line for each in found for line in each.answers()],
     )

@@ -9,18 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from filelock import Timeout
 
-from xlprompt.data.tasks import task as task_row
-from xlprompt.models import METHODS
 from xlprompt.studies.errors import StudyError
+from xlprompt.studies.grid.asked_names import require_names
 from xlprompt.studies.grid.cells import Cell, Group
-from xlprompt.studies.grid.over_seeds import as_metrics, summarize
+from xlprompt.studies.grid.over_seeds import group_metrics
 from xlprompt.studies.grid.own_tasks import learn_own_tasks
 from xlprompt.studies.locks import StudyLocks
 from xlprompt.training.machine.process_identity import this_process
@@ -33,7 +31,7 @@ from xlprompt.training.store.database import (
 )
 from xlprompt.training.store.interrupted import remove_leftovers
 from xlprompt.training.store.labels import NOTE_TAG, PARENT_TAG, VARIANT_TAG, run_params
-from xlprompt.training.store.metric_names import SCORE, TOTAL_SECONDS, predictions_folder
+from xlprompt.training.store.metric_names import TOTAL_SECONDS, predictions_folder
 from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.shared.fetched import is_local, local_path, run_folder
 from xlprompt.training.store.shared.server import experiment_name, is_of_others, tracking_server
@@ -101,22 +99,6 @@ def open_ledger(
     return ledger
 
 
-def require_names(tasks: Sequence[str], methods: Sequence[str]) -> None:
-    """Refuse what is no task, own ones among them once their store has been opened, or no method.
-
-    Raises:
-        StudyError: There is no such method.
-        DataError: There is no such task.
-    """
-    for name in tasks:
-        task_row(name)
-    for name in methods:
-        if name not in METHODS:
-            near = get_close_matches(name.lower(), METHODS, n=1, cutoff=0.5)
-            hint = f"Did you mean {near[0]}?" if near else f"Methods: {', '.join(METHODS)}"
-            raise StudyError(f"unknown method {name!r}. {hint}")
-
-
 def require_store(store: Path, remedy: str) -> None:
     """Refuse a store that is not there; the error is `open_ledger`'s."""
     if not store_exists(store):
@@ -182,7 +164,9 @@ class Ledger:
         return [
             run
             for run in runs
-            if GROUP_TAG in run.tags and run.tags.get(PARENT_TAG, "") not in ablations | {""}
+            if GROUP_TAG in run.tags
+            and VARIANT_TAG not in run.tags  # as runs of earlier versions, whose parents alone have it
+            and run.tags.get(PARENT_TAG, "") not in ablations | {""}
         ]
 
     def finished_groups(self, tasks: Sequence[str]) -> set[str]:
@@ -270,14 +254,14 @@ class Ledger:
         """Take the runs of a cell out of the study: they stay in the store, as runs of their own."""
         for run in self.runs_like(cell.task, cell.fingerprint):
             self._client.set_tag(run.run_id, SUPERSEDED_TAG, cell.fingerprint)
-            for tag in (CELL_TAG, GROUP_TAG, PARENT_TAG):
+            for tag in (CELL_TAG, GROUP_TAG, PARENT_TAG, VARIANT_TAG):
                 if tag in run.tags:
                     self._client.delete_tag(run.run_id, tag)
 
     def take_in(self, run: CellRun, cell: Cell, group: Group) -> None:
         """Make a finished run from outside the studies, which equals a cell, that cell."""
         parent = self.open_parent(group)  # which is ended again with the run among its aggregates
-        self._client.set_tag(run.run_id, PARENT_TAG, parent)
+        self._make_child(run.run_id, parent)
         self._client.set_tag(run.run_id, GROUP_TAG, group.fingerprint)
         self._client.set_tag(run.run_id, CELL_TAG, cell.fingerprint)  # last: a run that has it counts as in
 
@@ -299,7 +283,7 @@ class Ledger:
         from xlprompt.training.store.mlflow_tracker import MlflowTracker
 
         recipe = group.cells[0].recipe
-        return MlflowTracker(self._store).start(
+        parent = MlflowTracker(self._store).start(
             experiment=group.task,
             run_name="-".join(part for part in (group.method, group.model_name, group.variant) if part),
             params={key: value for key, value in run_params(recipe).items() if key != "seed"},
@@ -312,6 +296,19 @@ class Ledger:
                 **({VARIANT_TAG: group.variant} if group.variant else {}),
             },
         )
+        condition = f"tags.{GROUP_TAG} = '{group.fingerprint}' and tags.job = 'train'"
+        for run in self._search([group.task], condition):  # whose own parent was deleted
+            self._make_child(run.info.run_id, parent)
+        return parent
+
+    def _make_child(self, run_id: str, parent: str) -> None:
+        for tag, value in self.tags_of_child(parent).items():
+            self._client.set_tag(run_id, tag, value)
+
+    def tags_of_child(self, parent: str) -> dict[str, str]:
+        """By which MLflow shows a run under a group's, and which variant it is of."""
+        variant = self._reader.get_run(parent).data.tags.get(VARIANT_TAG)
+        return {PARENT_TAG: parent, **({VARIANT_TAG: variant} if variant else {})}
 
     def adopt(self, group: Group) -> None:
         """Make a group that an ablation has run, and that a study now asks for as it is, one of studies."""
@@ -320,7 +317,8 @@ class Ledger:
         own = f"tags.{GROUP_TAG} = '{group.fingerprint}' and tags.{VARIANT_TAG} LIKE '_%'"
         for run in self._search([group.task], own):
             self._client.delete_tag(run.info.run_id, VARIANT_TAG)
-            self._client.update_run(run.info.run_id, name=f"{group.method}-{group.model_name}")
+            if run.data.tags.get("job") == PARENT_JOB:
+                self._client.update_run(run.info.run_id, name=f"{group.method}-{group.model_name}")
 
     def close_parent(self, group: Group, state: EndState, error: str | None = None) -> None:
         """End a group's run with the aggregates over the seeds that have finished."""
@@ -329,14 +327,8 @@ class Ledger:
             return
         run_id, _ = known
         runs = self.runs_of_group(group)
-        metrics_of_runs = [run.metrics for run in runs]
-        summaries = summarize(
-            metrics_of_runs, SCORE
-        )  # first, as MLflow lists what is logged first at the top
-        summaries |= summarize(metrics_of_runs) | summarize(metrics_of_runs, "test-")  # with alignment
-        if summaries:
+        if figures := group_metrics([run.metrics for run in runs]):
             now = int(time.time() * 1000)
-            figures = as_metrics(summaries) | {"seeds": float(len(runs))}
             from mlflow.entities import Metric
 
             # Without a step, as MLflow draws what has one as a line, unless an earlier version gave it one.

@@ -23,6 +23,13 @@ def summarize(runs: Sequence[Mapping[str, float]], prefix: str = TEST) -> dict[s
     return {name: spread([run[name] for run in runs]) for name in _shown(shared)}
 
 
+def group_metrics(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What the tracker is told of a group: its runs' metrics over seeds and how many there are, in order."""
+    summaries = summarize(runs, SCORE)  # first, as MLflow lists what is logged first at the top
+    summaries |= summarize(runs) | summarize(runs, "test-")  # with alignment
+    return as_metrics(summaries) | {"seeds": float(len(runs))} if summaries else {}
+
+
 def means(summaries: Iterable[Spread | None]) -> str:
     """What the scores of a table are: `mean ± standard deviation over seeds`, or `of one seed`."""
     several = any(each is not None and each.seeds > 1 for each in summaries)

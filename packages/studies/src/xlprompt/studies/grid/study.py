@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import statistics
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,9 +151,9 @@ def run_study(
     with waiting(console, "Summing up"):
         for group in groups:
             ledger.adopt(group)
-        _close_complete_parents(groups, ledger)
+        closed = _close_complete_parents(groups, ledger)
         results = _results(groups, ledger)
-        if plan.to_do:
+        if plan.to_do or closed:
             describe_parents(ledger, results)
     show_table(console, study_table(results))
     with waiting(console, "Comparing the methods"):
@@ -338,15 +338,25 @@ def _take_in_single_runs(plan: Plan, ledger: Ledger) -> None:
                 ledger.take_in(each.run, each.cell, group)
 
 
-def _close_complete_parents(groups: Sequence[Group], ledger: Ledger) -> None:
-    """End the runs of groups that are complete but were not ended: a study was killed just then."""
+def _close_complete_parents(groups: Sequence[Group], ledger: Ledger) -> bool:
+    """End the runs of complete groups that were not ended, as a study was killed, or that were deleted.
+
+    Returns:
+        Whether there were any.
+    """
+    closed = False
     for group in groups:
         known = ledger.parent(group)
-        if known is None or known[1] == "FINISHED":
+        if known and known[1] == "FINISHED":
             continue
         finished = {run.tags[CELL_TAG] for run in ledger.runs_of_group(group)}
         if finished >= {cell.fingerprint for cell in group.cells}:
-            ledger.close_parent(group, "FINISHED")
+            with suppress(StudyError):  # another process is at work on it, which ends it
+                with ledger.locks.working_on_group(group.fingerprint, group.name):
+                    ledger.open_parent(group)
+                    ledger.close_parent(group, "FINISHED")
+                closed = True
+    return closed
 
 
 def _results(groups: Sequence[Group], ledger: Ledger) -> tuple[GroupResult, ...]:

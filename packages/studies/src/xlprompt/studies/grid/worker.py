@@ -99,7 +99,12 @@ def run_job(job: CellJob, report: Report, console: Console) -> str:
             engine=job.engine,
             resume=resume,
             parent_run_id=job.parent_run_id,
-            tags=lambda: {CELL_TAG: job.fingerprint, GROUP_TAG: job.group, "threads": str(job.threads)},
+            tags=lambda: {
+                **ledger.tags_of_child(job.parent_run_id),
+                CELL_TAG: job.fingerprint,
+                GROUP_TAG: job.group,
+                "threads": str(job.threads),
+            },
             show=shown_as_events(report),
         )
         assert result is not None  # a cell is one process, so it is the first

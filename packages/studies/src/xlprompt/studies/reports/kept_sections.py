@@ -1,7 +1,8 @@
 """Sections of a report that commands of their own have made, such as ablations, kept in the store for it.
 
 Each is a run of the experiment `analysis` with the section as an artifact, its figures and tables also as
-files that the MLflow UI shows. Of several with one name, the newest counts.
+files that the MLflow UI shows. Of several with one name, the newest counts, one of a part only where there is
+no whole one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +35,7 @@ EXPERIMENT = "analysis"
 WITH_RUNS_OF_THEIR_OWN = ("ablation", "granularity")
 """How sections are called that do not tell of the study's runs."""
 
+_PART = "part"  # tag: what alone a section is of
 _FILE, _FINDINGS = "section.json", "findings.json"
 
 
@@ -46,6 +49,7 @@ def log_section(
     metrics: Mapping[str, float] | None = None,
     datasets: Sequence[DatasetRecord] = (),
     findings: Mapping[str, Any] | None = None,
+    part: str = "",
 ) -> str:
     """Keep a section for the reports on a model.
 
@@ -58,17 +62,21 @@ def log_section(
         metrics: Its figures.
         datasets: The data it is about.
         findings: All that it rests on, as JSON holds it.
+        part: What alone it is of, where less was asked for than there is, such as `limit 50`. In reports it
+            takes the place of no whole one.
 
     Returns:
         The MLflow run.
     """
+    if part:
+        section = replace(section, note=f"{section.note} Of a part alone: {part}.".strip())
     tracker = MlflowTracker(store)
     with true_end_state(tracker):
         run_id = tracker.start(
             experiment=EXPERIMENT,
             run_name=f"{name}-{short_name(model)}",
             params={"model": model, **(params or {})},
-            tags={"job": EXPERIMENT, "model": model, "section": name},
+            tags={"job": EXPERIMENT, "model": model, "section": name, **({_PART: part} if part else {})},
         )
         for record in datasets:
             tracker.log_dataset(record)
@@ -81,6 +89,13 @@ def log_section(
         for number, image in enumerate(images, start=1):
             log_text(tracker, f"figure-{number}.svg", image.svg)
     return run_id
+
+
+def part_notes(part: str) -> list[str]:
+    """What whoever asked for a part of an analysis is told; nothing of a whole one."""
+    return (
+        [f"Of a part alone: {part}. Reports show the whole analysis where the store has it."] if part else []
+    )
 
 
 def stored_sections(store: Path, model: str) -> dict[str, Section]:
@@ -132,15 +147,16 @@ def _read(path: Path, kind: type[Kept]) -> Kept | None:
 
 
 def _newest(store: Path, model: str) -> dict[str, Path]:
-    """Artifact folders of the newest finished run of each section's name."""
+    """Artifact folders of the newest finished run of each section's name, a whole one before a part's."""
     client = open_client(store)
     experiment = client.get_experiment_by_name(experiment_name(EXPERIMENT, store))
     if experiment is None:
         return {}
     newest: dict[str, Path] = {}
-    for run in client.search_runs(
+    found = client.search_runs(
         [experiment.experiment_id], "attributes.status = 'FINISHED'", order_by=["attributes.start_time DESC"]
-    ):
+    )
+    for run in sorted(found, key=lambda run: _PART in run.data.tags):
         section = run.data.tags.get("section")
         if run.data.tags.get("model") == model and section and section not in newest:
             newest[section] = run_folder(client, run, store)

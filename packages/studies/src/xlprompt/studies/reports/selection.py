@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from xlprompt.data import TASKS
@@ -93,8 +93,7 @@ def newest_runs(
         chosen = next((each for each in models if each in (model, absolute_name(model))), model)
     of_model = [run for run in found if run.tags["model"] == chosen]  # newest first
     kinds = list(dict.fromkeys("+".join(trained_on(run)) for run in of_model))
-    if trained is None:
-        trained = "en" if "en" in kinds else next(iter(kinds), "")
+    trained = trained or told_of(kinds)
     of_model = [run for run in of_model if "+".join(trained_on(run)) == trained]
     of_model, others = _of_one_definition(of_model)
     of_model, outdated, elsewhere = _of_one_origin(of_model)
@@ -131,6 +130,15 @@ def newest_runs(
         others,
         frozenset(elsewhere),
     )
+
+
+def told_of(kinds: Sequence[str]) -> str:
+    """What the runs that are told of were trained on, where nobody says: English alone, or as the newest was.
+
+    Args:
+        kinds: What runs were trained on, such as `de` or `en+de`, newest first.
+    """
+    return "en" if "en" in kinds else next(iter(kinds), "")
 
 
 def _of_one_definition(runs: list[CellRun]) -> tuple[list[CellRun], tuple[str, ...]]:

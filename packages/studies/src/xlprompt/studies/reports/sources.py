@@ -11,7 +11,8 @@ from xlprompt.evaluation import TaskRuns, load_runs
 from xlprompt.evaluation.comparison.counts import RunKey, join_runs
 from xlprompt.evaluation.comparison.learning import LanguageCurves
 from xlprompt.evaluation.comparison.verdicts import GranularityEffect
-from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger, require_names
+from xlprompt.studies.grid.asked_names import require_names
+from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
 from xlprompt.studies.grid.run_params import language_curves
 from xlprompt.studies.reports.kept_sections import (
     WITH_RUNS_OF_THEIR_OWN,

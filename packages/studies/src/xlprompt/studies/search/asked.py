@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from xlprompt.models import backbone_fingerprint, short_name
+from xlprompt.models.pretrained.known import NANO
 from xlprompt.studies.grid.cells import data_fingerprints, digest, result_parts
 from xlprompt.studies.grid.grid import find_recipe, load_found_recipe
 from xlprompt.studies.grid.overrides import setting
@@ -50,6 +51,12 @@ class AskedSearch:
     def title(self) -> str:
         """Such as `xnli · prompt · xglm-nano`."""
         return f"{self.recipe.task} · {self.method} · {short_name(self.recipe.model)}"
+
+    @property
+    def recipe_name(self) -> str:
+        """The file of the best trial, such as `xnli-prompt.yaml`; another model than the bundled is named."""
+        model = short_name(self.recipe.model)
+        return "-".join((self.recipe.task, self.method, *([] if model == NANO else [model]))) + ".yaml"
 
     @property
     def metric(self) -> str:

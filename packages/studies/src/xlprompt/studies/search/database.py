@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from sqlalchemy.engine import make_url
@@ -20,7 +21,9 @@ except ModuleNotFoundError as absent:
     ) from absent
 
 _WAIT = 60  # seconds that sqlite waits for another process's write
-_BEAT, _GRACE = 30, 180  # seconds between signs of life, and until a trial without one is given up
+_BEAT = 30  # seconds between a trial's signs of life
+GRACE = 180
+"""Seconds after its last sign of life until a trial is given up: other machines' processes cannot be seen."""
 
 
 def database_beside(store: Path) -> str:
@@ -55,18 +58,18 @@ def open_database(database: str) -> optuna.storages.RDBStorage:
 def _open(database: str) -> optuna.storages.RDBStorage:
     url = make_url(database)
     if url.get_backend_name() != "sqlite":
-        with warnings.catch_warnings():
-            # On other machines nobody can see whether a process is still there.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.RDBStorage(
-                database,
-                engine_kwargs={"pool_pre_ping": True},
-                heartbeat_interval=_BEAT,
-                grace_period=_GRACE,
-            )
+        return _storage(database, pool_pre_ping=True)
     if not url.database or url.database == ":memory:":
         raise ValueError("a database in memory is this process's alone")
     file = Path(url.database)
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{file}.lock"):  # of several processes one makes the tables
-        return optuna.storages.RDBStorage(database, engine_kwargs={"connect_args": {"timeout": _WAIT}})
+        return _storage(database, connect_args={"timeout": _WAIT})
+
+
+def _storage(database: str, **engine: Any) -> optuna.storages.RDBStorage:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.storages.RDBStorage(
+            database, engine_kwargs=engine, heartbeat_interval=_BEAT, grace_period=GRACE
+        )

@@ -28,7 +28,7 @@ from xlprompt.studies.executors.worker_process import Event, Job
 from xlprompt.studies.grid.plan import wall_seconds
 from xlprompt.studies.grid.study_progress import StudyProgress, study_progress
 from xlprompt.studies.search.asked import AskedSearch, ask_search
-from xlprompt.studies.search.database import database_beside, hidden
+from xlprompt.studies.search.database import GRACE, database_beside, hidden
 from xlprompt.studies.search.outcome import (
     best_trial,
     draw_trials,
@@ -119,7 +119,7 @@ def run_search(
         method: A method of the search file.
         store: Folder of the MLflow store, made where it does not exist.
         console: Where the plan, the progress and the table go.
-        out: Folder of the recipe with the best trial.
+        out: Folder of the recipe with the best trial, whose file is named after task, method and model.
         database: URL of an Optuna database, which workers on other machines may share; None for a file beside
             the MLflow store.
         search_overrides: Values by dotted key that win over the search file's (`"trials"`).
@@ -138,7 +138,7 @@ def run_search(
     console.print(
         f"Kept in {hidden(address)} as {search.name}", highlight=False, markup=False, soft_wrap=True
     )
-    best = out / f"{task}-{method}.yaml"
+    best = out / search.recipe_name
     run = SearchRun(store, search.name, search.recipe.task)
     failures: tuple[str, ...] = ()
     stopped_by = None
@@ -216,11 +216,18 @@ def _say_outcome(
                 soft_wrap=True,
             )
         offer(console, "Train it", f"xlprompt train {shlex.quote(str(best))}{in_store(store)}")
-    elif running := sum(each.state == "running" for each in found):
-        console.print(
-            f"{how_many(running, 'trial is', 'trials are')} still running elsewhere; "
-            "whoever ends the last one sums up."
-        )
+    elif running := [each for each in found if each.state == "running"]:
+        console.print(_still_running(running), highlight=False, markup=False, soft_wrap=True)
+
+
+def _still_running(trials: Sequence[Trial]) -> str:
+    """Which trials a search waits for, and for how long."""
+    named = [f"{each.number} on {each.machine}" if each.machine else str(each.number) for each in trials]
+    return (
+        f"{how_many(len(trials), 'trial is', 'trials are')} still running elsewhere ({', '.join(named)}); "
+        "whoever ends the last one sums up. A trial whose process died is given up "
+        f"{GRACE // 60} minutes after its last sign of life: then the same command runs another in its place."
+    )
 
 
 def _close(

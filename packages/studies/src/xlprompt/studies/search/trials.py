@@ -65,6 +65,7 @@ class Trial:
         step: Step of its last score.
         seconds: What it took, or has taken by now.
         run_id: Its MLflow run.
+        machine: The one that runs it, or has; None where it has not said so yet.
     """
 
     number: int
@@ -76,6 +77,7 @@ class Trial:
     step: int | None
     seconds: float | None
     run_id: str | None
+    machine: str | None = None
 
 
 def open_trials(database: str, name: str, search: SearchFile, method: str, recipe: Recipe) -> SearchTrials:
@@ -261,8 +263,10 @@ class SearchTrials:
             except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
                 # SQLite locks no row, so two workers that ask at once may get the same waiting trial. They
                 # run the same values from the same seed; who ends second finds it ended. An error of this
-                # one's own would have ended it as failed.
-                if self._drawn not in {each.number for each in self._counting(*_WITH_RESULT)}:
+                # one's own would have ended it as failed. Who gave no sign of life for long, as on a machine
+                # that was asleep, finds its trial given up, and another takes its place.
+                ended = self._counting(*_WITH_RESULT, TrialState.FAIL)
+                if self._drawn not in {each.number for each in ended if not _failed_by_itself(each)}:
                     raise
             except _Stopped as stopped:
                 raise stopped.by from None
@@ -322,6 +326,7 @@ class SearchTrials:
             step=trial.last_step,
             seconds=known.get("seconds", _age(trial)),
             run_id=known.get("run_id"),
+            machine=str(known.get("process", "")).partition(" ")[0] or None,
         )
 
 
@@ -374,6 +379,11 @@ def _number_of_values(knob: Knob) -> float:
     if not isinstance(knob, Range):
         return len(knob)
     return knob.high - knob.low + 1 if knob.is_whole else math.inf
+
+
+def _failed_by_itself(trial: FrozenTrial) -> bool:
+    """Whether a trial's own process ended it: it says last what it took."""
+    return trial.state == TrialState.FAIL and "seconds" in trial.user_attrs
 
 
 def _age(trial: FrozenTrial) -> float:

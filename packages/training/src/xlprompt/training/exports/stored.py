@@ -11,7 +11,7 @@ import yaml
 from xlprompt.data import Task
 from xlprompt.evaluation.answers.predictions import SavedPredictions, load_predictions
 from xlprompt.training.errors import RunError
-from xlprompt.training.inputs.chosen_data import open_data
+from xlprompt.training.inputs.chosen_data import open_data, with_data_at
 from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, task_of
 from xlprompt.training.store.store_option import in_store
 
@@ -62,9 +62,7 @@ def stored_recipe(artifacts: Path, run_id: str, source: str | None) -> Recipe:
             "the trained run again, and name the run that this makes"
         )
     recipe = recipe_from_dict(yaml.safe_load(path.read_text(encoding="utf-8")), origin=str(path))
-    if source is None:
-        return recipe
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": source})})
+    return recipe if source is None else with_data_at(recipe, source)
 
 
 def texts_again(recipe: Recipe, each: SavedPredictions) -> list[tuple[Any, ...]]:

@@ -5,11 +5,12 @@ Nothing is kept or encoded here; what is missing is said before anything heavy s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from xlprompt.data import STUDY_LANGUAGES, Task
 from xlprompt.data import language as language_row
-from xlprompt.data.sources import FolderSource, Source, open_source
+from xlprompt.data.sources import NAMED, FolderSource, Source, open_source
 from xlprompt.training.errors import RunError
 from xlprompt.training.recipes.data_settings import DataSettings
 from xlprompt.training.recipes.recipe import Recipe, task_of
@@ -29,6 +30,25 @@ def open_data(recipe: Recipe) -> Source:
         )
     own = None if recipe.task_definition is None else task_of(recipe)
     return open_source(recipe.data.source, own)
+
+
+def with_data_at(recipe: Recipe, source: str | None) -> Recipe:
+    """A stored run's recipe with its data where they lie now: None for where they lay.
+
+    Raises:
+        RunError: They are not there any more; where a relative path was recorded, the message says of what.
+    """
+    if source is not None:
+        data = DataSettings.model_validate({**recipe.data.model_dump(), "source": source})
+        return recipe.model_copy(update={"data": data})
+    before = recipe.data.source
+    if before in (None, *NAMED) or os.path.exists(os.path.expanduser(before)):
+        return recipe
+    relative = "" if os.path.isabs(before) else ", as seen from the folder that the training ran in"
+    raise RunError(
+        f"{before}: the run was trained on this folder{relative}, and it is not there. Say where the "
+        "data lie now: --data FOLDER"
+    )
 
 
 def open_training_data(recipe: Recipe) -> Source:

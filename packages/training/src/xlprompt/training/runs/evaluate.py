@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from rich.console import Console
 
-from xlprompt.data.sources import NAMED
 from xlprompt.data.tokens.cutter import GranularitySettings
 from xlprompt.evaluation.waiting import waiting
 from xlprompt.models import AlignmentSettings
-from xlprompt.training.errors import RecipeError, RunError
+from xlprompt.training.errors import RecipeError
 from xlprompt.training.inputs.checks import at_its_place, check_device, check_scoring
-from xlprompt.training.inputs.chosen_data import open_data
+from xlprompt.training.inputs.chosen_data import open_data, with_data_at
 from xlprompt.training.machine.imports import quick_imports
 from xlprompt.training.recipes.data_settings import LIMITS
 from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, recipe_to_dict
@@ -86,9 +84,9 @@ def evaluate(
         read_metadata(directory), directory, source, languages, limit, alignment, granularity
     )
     wanted = _swept(recipe.evaluation.alignment, align_sentences, align_layers)
-    _require_place(recipe.data.source, given=source is not None)
+    there = with_data_at(recipe, source)
     check_device(device)
-    there = at_its_place(recipe, model)
+    there = at_its_place(there, model)
     check_scoring(there, open_data(there), split=split)
     with (
         waiting(console, "Loading torch and transformers"),
@@ -132,21 +130,6 @@ def evaluate(
             name = f"evaluate-{run_name(recipe)}"
             console.print(f"Run {name}, id {place.run_id}", highlight=False, markup=False, soft_wrap=True)
         return scores
-
-
-def _require_place(source: str | None, *, given: bool) -> None:
-    """Refuse a run's data folder that has moved.
-
-    Raises:
-        RunError: It is not there; where it was recorded as a relative path, the message says of what.
-    """
-    if given or source in (None, *NAMED) or os.path.exists(os.path.expanduser(source)):
-        return
-    relative = "" if os.path.isabs(source) else ", as seen from the folder that the training ran in"
-    raise RunError(
-        f"{source}: the run was trained on this folder{relative}, and it is not there. Say where the "
-        "data lie now: --data FOLDER"
-    )
 
 
 def _asked_alignment(

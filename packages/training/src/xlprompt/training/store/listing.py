@@ -110,13 +110,14 @@ def list_runs(
                 break
         variants = _variants(client, experiments) if any(parents) else {}
     return [
-        replace(run, variant=variants.get(parent, "")) for run, parent in zip(found, parents, strict=True)
+        replace(run, variant=run.variant or variants.get(parent, ""))
+        for run, parent in zip(found, parents, strict=True)
     ]
 
 
 def _variants(client: Reader, experiments: list[str]) -> dict[str, str]:
-    """How ablations call the runs that stand for their variants, by id."""
-    found = _pages(client, experiments, f"tags.{VARIANT_TAG} LIKE '_%'", _PAGE)
+    """How ablations call the runs that stand for their variants, by id: once they alone knew."""
+    found = _pages(client, experiments, f"tags.{VARIANT_TAG} LIKE '_%' and tags.job = 'study'", _PAGE)
     return {run.info.run_id: run.data.tags[VARIANT_TAG] for run in found}
 
 
@@ -147,7 +148,7 @@ def _listed(run: Any) -> ListedRun:
         state=run.info.status,
         task=tags.get("task", ""),
         method=tags.get("method", ""),
-        variant="",  # which its parent knows
+        variant=tags.get(VARIANT_TAG, ""),
         model=_short(run),
         seed=int(params.get("seed", 0)),
         trained_on=trained,

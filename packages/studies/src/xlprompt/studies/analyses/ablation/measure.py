@@ -25,7 +25,7 @@ from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.cells import Group, make_groups
 from xlprompt.studies.grid.grid import load_grid
 from xlprompt.studies.grid.ledger import CELL_TAG, CellRun, Ledger, open_ledger
-from xlprompt.studies.reports.kept_sections import log_section
+from xlprompt.studies.reports.kept_sections import log_section, part_notes
 
 
 def measure(settings: Settings, *, store: Path, console: Console | None = None) -> Outcome:
@@ -34,7 +34,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     Args:
         settings: The grid file, and what the study was called with.
         store: Folder of the MLflow store.
-        console: Is told nothing: it is done at once.
+        console: Where progress goes; None for nowhere.
 
     Raises:
         RecipeError: The grid file or a recipe is wrong.
@@ -66,11 +66,12 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
             ablations = tuple(_compare(chosen, ledger, missing, remedy) for chosen in ways)
             section = ablation_section(grid_path.stem, ablations)
             answers = [ablation_answer(each) for each in ablations]
-    run_id = log_section(
-        store, name, groups[0].model, section, params={"grid": grid_path.name, "seeds": len(grid.seeds)}
-    )
+    part = settings.part()
+    params = {"grid": grid_path.name, "seeds": len(grid.seeds)}
+    run_id = log_section(store, name, groups[0].model, section, params=params, part=part)
     values = {"ablations": [asdict(each) for each in ablations], "missing": missing}
     notes = [f"Not finished and left out: {', '.join(missing)}"] if missing else []
+    notes += part_notes(part)
     return Outcome(ablations, values, [section], run_id, notes=notes, out=grid_path.stem, answers=answers)
 
 

@@ -8,7 +8,11 @@ from xlprompt.studies.analyses.analysis import option
 from xlprompt.studies.grid.grid import load_grid
 from xlprompt.studies.grid.ledger import require_store
 from xlprompt.studies.grid.overrides import Overrides, command_on_grid
+from xlprompt.training.errors import RecipeError
+from xlprompt.training.recipes.data_settings import LIMITS
 from xlprompt.training.recipes.settings import Settings as AnySettings
+
+_LIMITS = {f"data.{key}" for key in (*LIMITS, "languages")}
 
 
 class Settings(AnySettings):
@@ -29,6 +33,21 @@ class Settings(AnySettings):
         """Refuse a wrong grid, or a store that is not there, before anything large is imported."""
         load_grid(self.grid, self.overrides.grid)
         require_store(store, self.remedy(store))
+
+    def part(self) -> str:
+        """What alone was asked for, where that is less than the file's grid; empty where it is not."""
+        asked = load_grid(self.grid, self.overrides.grid)
+        try:
+            whole = load_grid(self.grid)
+        except RecipeError:  # it is one by what the command line adds
+            whole = asked
+        limits = [f"{key} {value}" for key, value in self.overrides.recipe.items() if key in _LIMITS]
+        fewer = [
+            f"{key} {', '.join(map(str, getattr(asked, key)))}"
+            for key in ("tasks", "methods", "seeds", "variants")
+            if not set(getattr(whole, key)) <= set(getattr(asked, key))
+        ]
+        return "; ".join([*fewer, *limits])
 
     def remedy(self, store: Path) -> str:
         """What to do where runs are missing."""

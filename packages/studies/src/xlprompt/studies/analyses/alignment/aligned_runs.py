@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from xlprompt.data import TASKS
 from xlprompt.data.how_many import how_many
 from xlprompt.evaluation import main_metric
+from xlprompt.evaluation.answers.predictions import load_predictions
 from xlprompt.models import ALIGNMENT_KINDS, METHODS
 from xlprompt.studies.analyses.alignment.findings import Curve, Swept, curve_of
 from xlprompt.studies.grid.ledger import CellRun, Ledger
@@ -33,11 +35,11 @@ Key = tuple[str, str, str, int]  # task, model, method, seed
 def find_aligned(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[dict[Key, CellRun], tuple[str, ...]]:
     """Those of the scored runs, newest first, that count, and what was left out."""
     groups: dict[tuple[str, str, str], dict[str, dict[int, tuple[int, CellRun]]]] = {}
-    for run in scored:
-        files = sum(len(ledger.predictions(run.run_id, kind)) for kind in KINDS)
-        if not files:
-            continue
-        group = groups.setdefault(cell_of(run), {}).setdefault(settings_of(run), {})
+    counted = [(run, sum(len(ledger.predictions(run.run_id, kind)) for kind in KINDS)) for run in scored]
+    aligned = [(run, files) for run, files in counted if files]
+    settings = settings_of(ledger, [run for run, _ in aligned])
+    for run, files in aligned:
+        group = groups.setdefault(cell_of(run), {}).setdefault(settings[run.run_id], {})
         seed = int(run.params["seed"])
         if seed not in group or files > group[seed][0]:
             group[seed] = (files, run)
@@ -67,15 +69,17 @@ def find_curves(ledger: Ledger, scored: Sequence[CellRun]) -> tuple[Curve, ...]:
         scored: Runs, newest first.
     """
     sweeps: dict[tuple[str, str, str, Swept], dict[str, _Sweeps]] = {}
+    settings = {swept: settings_of(ledger, scored, own) for swept, own in _SWEPT_BY.items()}
     for run in scored:
         metric = main_metric(TASKS[run.tags["task"]])
         without = run.metrics.get(score_name(metric, MEAN_ZERO_SHOT))
-        for swept, own in _SWEPT_BY.items():
+        for swept in _SWEPT_BY:
             names = {kind: swept_mean(metric, kind, swept) for kind in KINDS}
             names = {kind: name for kind, name in names.items() if name in run.metrics}
             if not names or without is None:
                 continue
-            group = sweeps.setdefault((*cell_of(run), swept), {}).setdefault(settings_of(run, own), _Sweeps())
+            of_cell = sweeps.setdefault((*cell_of(run), swept), {})
+            group = of_cell.setdefault(settings[swept][run.run_id], _Sweeps())
             group.add(
                 int(run.params["seed"]),
                 without,
@@ -120,8 +124,31 @@ def cell_of(run: CellRun) -> tuple[str, str, str]:
     return run.tags["task"], run.tags["model"], run.tags["method"]
 
 
-def settings_of(run: CellRun, *without: str) -> str:
-    """What runs must share to stand in one table, as text; but for the keys `without`."""
+def settings_of(ledger: Ledger, runs: Sequence[CellRun], *without: str) -> dict[str, str]:
+    """By run, what it must share with others of its cell to stand in one table; but for the keys `without`.
+
+    Where the data lay is no part of it, as they may have moved: it is which examples were scored.
+    """
+    settings = {run.run_id: _settings(run, "data.source", *without) for run in runs}
+    places: dict[tuple[object, str], set[str | None]] = {}
+    for run in runs:
+        places.setdefault((cell_of(run), settings[run.run_id]), set()).add(run.params.get("data.source"))
+    for run in runs:
+        if len(places[cell_of(run), settings[run.run_id]]) > 1:
+            settings[run.run_id] += _examples(ledger, run)
+    return settings
+
+
+def _examples(ledger: Ledger, run: CellRun) -> str:
+    """A digest of the examples that a run has answered; of one that kept none, where its data lay."""
+    files = ledger.predictions(run.run_id)
+    if not files:
+        return run.params.get("data.source", "")
+    first = load_predictions(files[min(files)])
+    return hashlib.sha256(json.dumps([sorted(files), first.ids, first.gold]).encode()).hexdigest()
+
+
+def _settings(run: CellRun, *without: str) -> str:
     # Earlier runs have the sections of all methods among their parameters, later ones their own alone.
     others = other_sections(run.tags["method"])
     return json.dumps(

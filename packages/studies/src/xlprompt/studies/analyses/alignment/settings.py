@@ -61,6 +61,9 @@ class Settings(AnySettings):
         metavar="CODES",
     )
     limit: int | None = option(None, "Score at most this many test examples of each language.", above=1)
+    data: str | None = option(
+        None, "Where the data lie now, if not where they lay in training: 'mini', 'hub' or a folder."
+    )
     device: str | None = option(None, "cpu or cuda; default: a GPU where there is one.")
     workers: int | None = option(
         None, "Runs to score at a time; they share the cores and the GPU. [default: 1]", above=1

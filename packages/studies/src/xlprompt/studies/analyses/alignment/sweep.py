@@ -28,7 +28,7 @@ from xlprompt.studies.grid.code_version import code_version
 from xlprompt.studies.grid.ledger import CellRun, Ledger, open_ledger
 from xlprompt.studies.reports.selection import newest_runs
 from xlprompt.training.errors import RecipeError
-from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
+from xlprompt.training.inputs.chosen_data import languages_to_score, open_data, with_data_at
 from xlprompt.training.machine.environment import usable_cores
 from xlprompt.training.machine.signals import handled
 from xlprompt.training.recipes.recipe import Recipe, load_recipe, task_of
@@ -52,6 +52,7 @@ class AlignmentSweep:
         seeds: Seeds; likewise. A number is that of the first ones.
         languages: Languages; none for the recipes' choice.
         limit: At most this many test examples of each language; None for the recipes' limits.
+        data: Where the data lie now; None for where they lay in training.
     """
 
     kinds: tuple[str, ...] = KINDS
@@ -63,6 +64,7 @@ class AlignmentSweep:
     seeds: int | tuple[int, ...] | None = None
     languages: tuple[str, ...] = ()
     limit: int | None = None
+    data: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a number of seeds that is none.
@@ -122,7 +124,7 @@ def sweep_alignment(
         RecipeError: There is no such kind of alignment.
         StudyError: The store has no finished study, or none with these tasks, methods and seeds, or studies
             of several models and none is named.
-        DataError: The data of a run are not there.
+        DataError, RunError: The data of a run are not there.
     """
     if unknown := [kind for kind in sweep.kinds if kind not in KINDS]:
         raise RecipeError(f"there is no alignment '{unknown[0]}'; the kinds are {', '.join(KINDS)}")
@@ -178,7 +180,7 @@ def _jobs(
     jobs = []
     contents: dict[tuple[str, str], dict[str, str]] = {}
     for (task, _, _), run in runs.items():
-        recipe = load_recipe(ledger.artifacts(run.run_id) / "recipe.yaml")
+        recipe = with_data_at(load_recipe(ledger.artifacts(run.run_id) / "recipe.yaml"), sweep.data)
         source = open_data(recipe)
         languages = _languages(sweep, source, recipe)
         where = (task, json.dumps(recipe.data.model_dump(mode="json"), sort_keys=True))
@@ -205,6 +207,7 @@ def _jobs(
                     layers=layers,
                     languages=languages if sweep.languages else None,
                     limit=sweep.limit,
+                    data=recipe.data.source,
                     device=device,
                     store=str(store.absolute()),
                     threads=threads,

@@ -37,6 +37,7 @@ class AlignmentJob:
         layers: Decoder layers, None for what the head reads.
         languages: What is scored; None for the recipe's choice.
         limit: At most this many test examples of each language.
+        data: Where the data are.
         device: As in `train`.
         store: Folder of the MLflow store.
         threads: CPU threads.
@@ -52,6 +53,7 @@ class AlignmentJob:
     layers: tuple[int | None, ...]
     languages: tuple[str, ...] | None
     limit: int | None
+    data: str | None
     device: str | None
     store: str
     threads: int
@@ -82,6 +84,7 @@ class AlignmentJob:
                 self.run_id,
                 store=store,
                 console=console,
+                source=self.data,
                 languages=self.languages,
                 limit=self.limit,
                 device=self.device,

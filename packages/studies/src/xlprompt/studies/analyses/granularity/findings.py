@@ -19,6 +19,9 @@ import numpy as np
 from xlprompt.evaluation.comparison.counts import RunKey, TaskRuns
 from xlprompt.evaluation.comparison.statistics import Estimate, Part, estimate, resample, without_infinity
 
+KIND = "granularity"
+"""How all is called that a sweep leaves in the store."""
+
 LEAST_FINER = 1.05
 """Tokens at the largest share for one at the smallest, below which a language was not cut more finely."""
 
@@ -276,3 +279,26 @@ def _over_tasks(pooled: Sequence[tuple[Part, Part]], examples: int) -> Slope:
     return Slope(
         ALL, ALL, estimate(ours, examples), estimate(theirs, examples), estimate(differences, examples)
     )
+
+
+def figures(findings: GranularityFindings, tokens: Mapping[tuple[str, str], float]) -> dict[str, float]:
+    """What the tracker is told, by name.
+
+    Args:
+        findings: Of a sweep.
+        tokens: Tokens at the largest share for one at the smallest, by task and language.
+    """
+    metrics = {f"{KIND}/tokens/{name}/{code}": ratio for (name, code), ratio in tokens.items()}
+    if findings.pooled is not None:
+        metrics[f"{KIND}/slope/above_majority"] = findings.pooled.value
+    for row in findings.slopes:
+        parts: Sequence[tuple[str, Any]] = (
+            ("difference", row.difference),
+            (findings.method, row.method),
+            (findings.baseline, row.baseline),
+        )
+        for name, found in parts:
+            for suffix, value in (("", found.value), ("_low", found.low), ("_high", found.high)):
+                if value is not None:
+                    metrics[f"{KIND}/slope/{name}{suffix}/{row.task}/{row.language}"] = value
+    return metrics

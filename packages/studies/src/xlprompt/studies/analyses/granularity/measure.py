@@ -27,17 +27,23 @@ from xlprompt.evaluation.terminal import open_console
 from xlprompt.evaluation.waiting import counted, waiting
 from xlprompt.models import load_tokenizer
 from xlprompt.studies.analyses.analysis import Outcome
-from xlprompt.studies.analyses.granularity.findings import GranularityFindings, compare_shares, keys_at
+from xlprompt.studies.analyses.granularity.findings import (
+    KIND,
+    GranularityFindings,
+    compare_shares,
+    figures,
+    keys_at,
+)
 from xlprompt.studies.analyses.granularity.section import granularity_answer, granularity_section
-from xlprompt.studies.analyses.granularity.settings import Settings, Sweep
+from xlprompt.studies.analyses.granularity.settings import Settings, Sweep, part_of
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.code_version import code_version
 from xlprompt.studies.grid.ledger import TRAINED_BY_TAG, CellRun, Ledger, open_ledger
 from xlprompt.studies.grid.study import run_study
-from xlprompt.studies.reports.kept_sections import log_section
+from xlprompt.studies.reports.kept_sections import log_section, part_notes
 from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
 from xlprompt.training.errors import CheckpointError, RecipeError
-from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
+from xlprompt.training.inputs.chosen_data import languages_to_score, open_data, with_data_at
 from xlprompt.training.inputs.preparation import Setup, choose_device, load_split
 from xlprompt.training.recipes.data_settings import LIMITS
 from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, task_of
@@ -48,7 +54,6 @@ from xlprompt.training.store.database import find_model, store_exists
 from xlprompt.training.store.labels import run_name
 from xlprompt.training.store.tracker import TrackingError
 
-KIND = "granularity"
 SCORING_TAG = "granularity_scoring"
 
 
@@ -62,6 +67,7 @@ def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
         overrides=settings.of_sweep(),
         grid_overrides={} if seeds is None else {"seeds": seeds if isinstance(seeds, int) else list(seeds)},
         recipe_overrides=settings.recipe,
+        data=settings.data,
         device=settings.device,
     )
 
@@ -74,6 +80,7 @@ def run_sweep(
     overrides: Mapping[str, Any] | None = None,
     grid_overrides: Mapping[str, Any] | None = None,
     recipe_overrides: Mapping[str, Any] | None = None,
+    data: str | None = None,
     device: str | None = None,
 ) -> Outcome:
     """Score (or train) both methods at every share, and keep what came out.
@@ -85,6 +92,7 @@ def run_sweep(
         overrides: Values by dotted key that win over the sweep's file.
         grid_overrides: Of a sweep that trains: values that win over the grid file's.
         recipe_overrides: Of a sweep that trains: values that win over every recipe's.
+        data: Where the data lie now; None for where they lay in training, or where the recipes say.
         device: As in `train`.
 
     Raises:
@@ -95,18 +103,20 @@ def run_sweep(
     if store_exists(store):
         Ledger(store)  # which learns the own tasks that the sweep may name
     sweep = load_settings(path, Sweep, overrides)
+    part = part_of(sweep, Path(path), grid_overrides or {})
     left_out: list[str] = []
     if sweep.train is None:
         if given := [*(grid_overrides or {}), *(recipe_overrides or {})]:
             raise RecipeError(f"the command line: {given[0]}: is of training. Add --train, or leave it out")
         with waiting(console, "Reading the study's models"):
-            cells, left_out = _of_finished_study(sweep, store, console)
+            cells, left_out = _of_finished_study(sweep, store, console, data)
         ledger = Ledger(store)
         found, done = _score(cells, sweep, store, ledger, console, device)
     else:
         if device is not None:
             raise RecipeError(f"{path}: trains, on what its study's executor names. Leave --device out")
-        cells, found, done = _train(sweep, Path(path), store, console, grid_overrides, recipe_overrides)
+        changes = {**(recipe_overrides or {}), **({} if data is None else {"data.source": data})}
+        cells, found, done = _train(sweep, Path(path), store, console, grid_overrides, changes)
     model = next(iter(cells.values())).recipe.model
     with waiting(console, "Comparing the shares"):
         tokens, cut_away = _tokens(cells, sweep)
@@ -124,10 +134,13 @@ def run_sweep(
             section,
             findings=findings.to_dict(),
             params={**sweep.model_dump(mode="json"), "model": model},
-            metrics=_metrics(findings, tokens),
+            metrics=figures(findings, tokens),
+            part=part,
         )
     answers = [granularity_answer(findings)]
-    return Outcome(findings, findings.to_dict(), [section], run_id, done, answers=answers)
+    return Outcome(
+        findings, findings.to_dict(), [section], run_id, done, notes=part_notes(part), answers=answers
+    )
 
 
 _WHERE = {None: "in evaluation", "train": "in training", "both": "in training and evaluation"}
@@ -142,7 +155,9 @@ class _Cell:
     languages: tuple[str, ...]
 
 
-def _of_finished_study(sweep: Sweep, store: Path, console: Console) -> tuple[dict[RunKey, _Cell], list[str]]:
+def _of_finished_study(
+    sweep: Sweep, store: Path, console: Console, data: str | None
+) -> tuple[dict[RunKey, _Cell], list[str]]:
     """Trained models by task, method and seed; and, in words, the runs whose weights cannot be read."""
     study = find_runs(open_ledger(store, "Run a study first: make all-tasks"), sweep.model)
     cells: dict[RunKey, _Cell] = {}
@@ -160,7 +175,7 @@ def _of_finished_study(sweep: Sweep, store: Path, console: Console) -> tuple[dic
                 f"  left out: {left_out[-1]}. {error}", highlight=False, markup=False, soft_wrap=True
             )
             continue
-        recipe = recipe_from_dict(stored.metadata.recipe, origin=run.run_id)
+        recipe = with_data_at(recipe_from_dict(stored.metadata.recipe, origin=run.run_id), data)
         cells[key] = _Cell(run, recipe, _languages(sweep, recipe))
     methods = {task: {key[1] for key in cells if key[0] == task} for task, *_ in cells}
     for task, there in methods.items():
@@ -228,6 +243,7 @@ def _score(
                     cell.run.run_id,
                     store=store,
                     console=open_console(file=io.StringIO()),  # its table is not what was asked for
+                    source=cell.recipe.data.source,
                     languages=cell.languages,
                     limit=sweep.limit,
                     device=device,
@@ -271,7 +287,7 @@ def _train(
     store: Path,
     console: Console,
     grid_overrides: Mapping[str, Any] | None,
-    recipe_overrides: Mapping[str, Any] | None,
+    recipe_overrides: Mapping[str, Any],
 ) -> tuple[dict[RunKey, _Cell], dict[RunKey, dict[str, Path]], int]:
     """Run the sweep's study with a variant for each share."""
     if sweep.study is None:
@@ -296,7 +312,7 @@ def _train(
         store=store,
         console=console,
         grid_overrides=given,
-        recipe_overrides={**models, **limits, **(recipe_overrides or {})},
+        recipe_overrides={**models, **limits, **recipe_overrides},
     )
     if not result.finished:
         reasons = "; ".join(f"{name}: {error}" for name, error in result.failures.items())
@@ -375,20 +391,3 @@ def _notes(
         listed = ", ".join(f"{number} of {name}" for name, number in longest.items())
         notes.append(f"In the longest rows text was cut away (examples of a language, at most: {listed}).")
     return notes
-
-
-def _metrics(findings: GranularityFindings, tokens: Mapping[tuple[str, str], float]) -> dict[str, float]:
-    metrics = {f"{KIND}/tokens/{name}/{code}": ratio for (name, code), ratio in tokens.items()}
-    if findings.pooled is not None:
-        metrics[f"{KIND}/slope/above_majority"] = findings.pooled.value
-    for row in findings.slopes:
-        parts: Sequence[tuple[str, Any]] = (
-            ("difference", row.difference),
-            (findings.method, row.method),
-            (findings.baseline, row.baseline),
-        )
-        for name, found in parts:
-            for suffix, value in (("", found.value), ("_low", found.low), ("_high", found.high)):
-                if value is not None:
-                    metrics[f"{KIND}/slope/{name}{suffix}/{row.task}/{row.language}"] = value
-    return metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field, field_validator
 
 from xlprompt.data import LANGUAGES, TASKS
 from xlprompt.studies.analyses.analysis import option
+from xlprompt.studies.grid.grid import load_grid
 from xlprompt.studies.grid.ledger import Ledger
 from xlprompt.training.recipes.settings import Settings as AnySettings
 from xlprompt.training.recipes.settings import load_settings
@@ -71,6 +73,29 @@ class Sweep(AnySettings):
         return tuple(self.languages)
 
 
+def part_of(sweep: Sweep, path: Path, grid_overrides: Mapping[str, Any]) -> str:
+    """What alone was asked for, where that is less than the sweep's file says; empty where it is not.
+
+    Args:
+        sweep: What was asked for.
+        path: The sweep's file.
+        grid_overrides: Of a sweep that trains: values that win over the grid file's.
+    """
+    whole = load_settings(path, Sweep)
+    is_limited = sweep.limit is not None and (whole.limit is None or sweep.limit < whole.limit)
+    fewer: list[tuple[str, bool, Sequence[Any]]] = [
+        ("tasks", not set(whole.tasks or TASKS) <= set(sweep.tasks or TASKS), sweep.tasks or ()),
+        ("languages", not set(whole.codes()) <= set(sweep.codes()), sweep.codes()),
+        ("shares", not set(whole.shares) <= set(sweep.shares), sweep.shares),
+        ("limit", is_limited, (sweep.limit,)),
+    ]
+    if sweep.train and sweep.study and "seeds" in grid_overrides:
+        grid = path.parent / sweep.study
+        seeds = load_grid(grid, grid_overrides).seeds
+        fewer.append(("seeds", not set(load_grid(grid).seeds) <= set(seeds), seeds))
+    return "; ".join(f"{key} {', '.join(map(str, values))}" for key, is_less, values in fewer if is_less)
+
+
 class Settings(AnySettings):
     """Score a finished study's models on text of which a growing share of words is cut more finely.
 
@@ -92,6 +117,9 @@ class Settings(AnySettings):
     shares: tuple[float, ...] | None = option(None, "Shares of the words, such as 0,0.5,1.")
     model: str | None = option(None, "Backbone; needed only where the store has studies of several.")
     limit: int | None = option(None, "Use at most this many examples of each language.", above=1)
+    data: str | None = option(
+        None, "Where the data lie now, if not where they lay in training: 'mini', 'hub' or a folder."
+    )
     train: str | None = option(
         None,
         "Train anew for each share, on finer text, and score on text as it is (train) or on finer (both).",

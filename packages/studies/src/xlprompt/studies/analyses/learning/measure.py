@@ -13,7 +13,7 @@ from xlprompt.data import TASKS
 from xlprompt.evaluation import main_metric
 from xlprompt.evaluation.comparison.learning import LanguageCurves
 from xlprompt.evaluation.comparison.statistics import without_infinity
-from xlprompt.models import METHODS, absolute_name
+from xlprompt.models import METHODS, absolute_name, short_name
 from xlprompt.studies.analyses.analysis import Outcome
 from xlprompt.studies.analyses.learning.findings import Contrast, Learning, contrast, learning_of
 from xlprompt.studies.analyses.learning.section import learning_answers, learning_section
@@ -23,7 +23,7 @@ from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import GROUP_TAG, CellRun
 from xlprompt.studies.grid.run_params import trained_on
 from xlprompt.studies.reports.page import Section
-from xlprompt.studies.reports.selection import BASELINE, METHOD
+from xlprompt.studies.reports.selection import BASELINE, METHOD, told_of
 from xlprompt.studies.reports.sources import RunSource, open_runs
 
 SECTION = "learning"
@@ -37,11 +37,13 @@ class LearningFindings:
         model: The backbone.
         learned: By task and method.
         contrasts: Prompt tuning minus full fine-tuning, where a task has both.
+        trained_otherwise: What other runs with curves were trained on, which were left out.
     """
 
     model: str
     learned: tuple[Learning, ...]
     contrasts: tuple[Contrast, ...]
+    trained_otherwise: tuple[str, ...] = ()
 
     @property
     def number_of_runs(self) -> int:
@@ -68,7 +70,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     Args:
         settings: What is asked.
         store: Folder of the MLflow store.
-        console: Is told nothing: it is done at once.
+        console: Not used: it is done at once.
 
     Raises:
         StudyError: There is no store, or no finished run of a study that has curves.
@@ -78,15 +80,23 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     runs = _with_curves(source, settings)
     models = list(dict.fromkeys(run.tags["model"] for run in runs))
     found = [
-        _findings(source, model, [run for run in runs if run.tags["model"] == model]) for model in models
+        _findings(source, model, [run for run in runs if run.tags["model"] == model], settings.train_language)
+        for model in models
     ]
-    found = [each for each in found if each.learned]
-    if not found:
+    learned = [each for each in found if each.learned]
+    if not learned:
+        trained = f" trained on {settings.train_language}" if settings.train_language else ""
         raise StudyError(
-            f"{store}: no finished run of a study has two points of a curve over languages "
+            f"{store}: no finished run of a study{trained} has two points of a curve over languages "
             f"(evaluation.curve_every). {Settings.remedy}"
         )
-    return outcome_of_models(SECTION, found, store, keep=settings.are_all)
+    notes = [
+        f"Runs of {short_name(each.model)} trained on {', '.join(each.trained_otherwise)} are left out; name "
+        "them with --train-language."
+        for each in learned
+        if each.trained_otherwise
+    ]
+    return outcome_of_models(SECTION, learned, store, keep=settings.are_all, notes=notes)
 
 
 def _with_curves(source: RunSource, settings: Settings) -> list[CellRun]:
@@ -103,8 +113,13 @@ def _with_curves(source: RunSource, settings: Settings) -> list[CellRun]:
     ]
 
 
-def _findings(source: RunSource, model: str, runs: Sequence[CellRun]) -> LearningFindings:
-    """One model's: of each task and method the group that ran last."""
+def _findings(
+    source: RunSource, model: str, runs: Sequence[CellRun], train_language: str | None
+) -> LearningFindings:
+    """One model's: of each task and method the group that ran last, all trained on the same."""
+    kinds = list(dict.fromkeys("+".join(trained_on(run)) for run in runs))
+    told = train_language or told_of(kinds)
+    runs = [run for run in runs if "+".join(trained_on(run)) == told]
     groups: dict[tuple[str, str], str] = {}
     chosen: dict[tuple[str, str], dict[int, CellRun]] = {}
     for run in runs:
@@ -128,4 +143,5 @@ def _findings(source: RunSource, model: str, runs: Sequence[CellRun]) -> Learnin
         if (task, METHOD) in learned and (task, BASELINE) in learned
         for row in contrast(learned[task, METHOD], learned[task, BASELINE])
     ]
-    return LearningFindings(model, tuple(learned.values()), tuple(contrasts))
+    otherwise = tuple(kind for kind in kinds if kind != told)
+    return LearningFindings(model, tuple(learned.values()), tuple(contrasts), otherwise)

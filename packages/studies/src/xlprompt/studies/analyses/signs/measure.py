@@ -92,7 +92,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     Args:
         settings: What is asked.
         store: Folder of the MLflow store.
-        console: Is told nothing; a terminal sees what is read.
+        console: Not used: a terminal sees progress on standard error.
 
     Raises:
         StudyError: There is no store, or no two rates of one task and method in it.

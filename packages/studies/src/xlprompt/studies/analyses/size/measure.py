@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from xlprompt.studies.analyses.size.settings import Settings
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.studies.grid.run_params import trained_on
-from xlprompt.studies.reports.kept_sections import log_section
+from xlprompt.studies.reports.kept_sections import log_section, part_notes
 from xlprompt.studies.reports.selection import BASELINE, METHOD
 from xlprompt.studies.reports.sources import RunSource, open_runs
 from xlprompt.training.store.metric_names import PEAK_MEMORY_MIB, TRAIN_SECONDS
@@ -41,7 +42,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
     Args:
         settings: What is asked.
         store: Folder of the MLflow store.
-        console: Is told nothing: it is done at once.
+        console: Where progress goes; None for nowhere.
 
     Raises:
         StudyError: There is no store, or no task has a method and full fine-tuning with models of two sizes.
@@ -91,6 +92,9 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
             ],
         )
         section = size_section(findings)
+        if settings.best_rate:
+            section = replace(section, title=f"{section.title}, each at its best learning rate")
+    part = _part(settings)
     missing = _missing(found, asked, (*compared, BASELINE))
     run_id = ""
     if settings.are_all:
@@ -98,18 +102,27 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
             "runs": sum(len(of_task.runs) for of_task in counts.values()),
             "models": ", ".join(findings.models),
         }
+        name = f"{SECTION}-best-rate" if settings.best_rate else SECTION
         for tag in tags.values():
-            run_id = log_section(store, SECTION, tag, section, params=params, findings=findings.to_dict())
-    notes = [f"Left out, with no such runs in the store: {'; '.join(missing)}. {Settings.remedy}"]
+            run_id = log_section(
+                store, name, tag, section, params=params, findings=findings.to_dict(), part=part
+            )
+    left_out = f"Left out, with no such runs in the store: {'; '.join(missing)}. {Settings.remedy}"
     values: dict[str, Any] = {**findings.to_dict(), "missing": missing}
     return Outcome(
         findings,
         values,
         [section],
         run_id,
-        notes=notes if missing else [],
+        notes=[*([left_out] if missing else []), *(part_notes(part) if settings.are_all else [])],
         answers=size_answers(findings),
     )
+
+
+def _part(settings: Settings) -> str:
+    """Which of the bundled family alone were asked for; empty for all of them, and of other families."""
+    models = list(labels_of(settings.models).values())
+    return f"models {', '.join(models)}" if set(models) < set(FAMILY) and models else ""
 
 
 def _counts(source: RunSource, task: str, found: Mapping[tuple[str, str], Runs]) -> TaskRuns:

@@ -24,7 +24,7 @@ from xlprompt.studies.analyses.tokenization.section import tokenization_answers,
 from xlprompt.studies.analyses.tokenization.settings import Settings
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.run_params import train_languages_of
-from xlprompt.studies.reports.kept_sections import log_section
+from xlprompt.studies.reports.kept_sections import log_section, part_notes
 from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
 from xlprompt.studies.reports.sources import open_runs
 from xlprompt.training.inputs.chosen_data import languages_to_score
@@ -89,9 +89,12 @@ def measure(settings: Settings, *, store: Path, console: Console) -> Outcome:
             params={"task": of_task.name, "source": settings.data, "split": split, "limit": limit},
             metrics=metrics,
             datasets=records,
+            part=settings.part,
         )
     answers = tokenization_answers(analysis, model=short_name(model))
-    return Outcome(analysis, analysis.to_dict(), [section], run_id, answers=answers)
+    return Outcome(
+        analysis, analysis.to_dict(), [section], run_id, notes=part_notes(settings.part), answers=answers
+    )
 
 
 def _own_task(opened: Source) -> Task:

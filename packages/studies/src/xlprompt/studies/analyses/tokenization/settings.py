@@ -42,6 +42,12 @@ class Settings(AnySettings):
     limit: int | None = option(None, "Use at most this many examples of each language.", above=1)
     runs: tuple[Path, ...] = published_option()
 
+    @property
+    def part(self) -> str:
+        """What alone was asked for; empty where nothing is left out."""
+        languages = [f"languages {', '.join(self.languages)}"] if self.languages else []
+        return "; ".join([*languages, *([f"limit {self.limit}"] if self.limit else [])])
+
     def check(self, store: Path) -> None:
         """Refuse data or a model that are not there before anything large is imported."""
         open_source(self.data)

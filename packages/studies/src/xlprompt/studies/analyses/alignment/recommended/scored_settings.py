@@ -39,9 +39,10 @@ def find_cells(
         DataError: Runs of a task were not scored on the same examples.
     """
     groups: dict[CellKey, dict[str, list[CellRun]]] = {key: {} for key in seeds}
-    for run in scored:
-        if int(run.params["seed"]) in seeds.get(cell_of(run), ()):
-            groups[cell_of(run)].setdefault(settings_of(run, *SWEPT_KEYS), []).append(run)
+    runs_of_seeds = [run for run in scored if int(run.params["seed"]) in seeds.get(cell_of(run), ())]
+    settings = settings_of(ledger, runs_of_seeds, *SWEPT_KEYS)
+    for run in runs_of_seeds:
+        groups[cell_of(run)].setdefault(settings[run.run_id], []).append(run)
     found: dict[str, list[Cell]] = {}
     for (task, model, method), of_cell in groups.items():
         say(f"All settings of {task} {method} with {model}")
