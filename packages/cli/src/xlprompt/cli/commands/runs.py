@@ -43,7 +43,7 @@ def command(
 
     A run is named by what stands here: the first letters of its id (four or more), or
     task-method-model-seedN, as in xnli-prompt-xglm-nano-seed0, which means the newest of several; "latest"
-    is the newest that has finished.
+    is the newest that has finished, of those with a checkpoint where a command needs one.
 
     \b
     Examples:
