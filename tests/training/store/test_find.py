@@ -1,6 +1,7 @@
 """Runs by what people call them: latest, names, beginnings of ids; and the table of a store's runs."""
 
 import logging
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -192,7 +193,14 @@ def test_runs_are_listed_newest_first_with_what_they_came_to(add, store):
     for asked in ({"task": "ner"}, {"method": "lora"}, {"task": "ner", "model": "bloom-560m"}):
         assert [run.run for run in list_runs(store, **asked)] == [first]
     assert [run.run for run in list_runs(store, model="bigscience/bloom-560m", limit=1)] == [unfinished.run]
-    assert list_runs(store, model="xglm-nano") == list_runs(store, task="n'one") == []
+    assert list_runs(store, model="xglm-nano") == list_runs(store, task="pos", method="lora") == []
+    for asked, near in (
+        ({"task": "nerr"}, "no task is called 'nerr'. Did you mean ner?"),
+        ({"method": "loar"}, "Did you mean lora? Runs are of: prompt, lora"),
+        ({"model": "facebook/xglm-564m"}, "Did you mean xglm-564M? Runs are of: bloom-560m"),
+    ):
+        with pytest.raises(TrackingError, match=re.escape(near)):
+            list_runs(store, **asked)
 
 
 def test_runs_of_an_ablation_are_listed_with_the_name_of_their_variant(add, store):
