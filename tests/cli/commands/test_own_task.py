@@ -50,6 +50,8 @@ def test_a_task_of_three_labels_and_languages_comes_from_an_empty_folder_to_a_re
     predicted = xlprompt("predict", trained["run_id"], "some soup", "--json")
     assert predicted.exit_code == 0, predicted.output
     assert set(json.loads(predicted.stdout)["probabilities"]) == {"food", "sport", "weather"}
+    refused = xlprompt("predict", trained["run_id"], "--premise", "some soup")
+    assert "the model is for topics: give a text without them" in " ".join(refused.stderr.split())
     (served,) = load_shelf([trained["run_id"]], Path("mlruns"))
     assert [each.code for each in TaskEntry.of(served).languages] == ["en", "de", "pl"]
     (tmp_path / "new").mkdir()
