@@ -7,9 +7,10 @@ from pathlib import Path
 
 from xlprompt.evaluation.exports import conll, ud, xtreme
 from xlprompt.evaluation.exports.exported import Exported, tagged_task
-from xlprompt.training.exports.stored import stored_predictions, stored_recipe, texts_again
+from xlprompt.training.exports.stored import stored_predictions, texts_again
 from xlprompt.training.recipes.recipe import task_of
 from xlprompt.training.store.database import find_artifacts
+from xlprompt.training.store.recipe_file import stored_recipe
 
 _TAGGED = {"conll": conll.export, "ud": ud.export}
 FORMATS = ("xtreme", *_TAGGED)

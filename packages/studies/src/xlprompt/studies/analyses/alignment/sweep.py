@@ -31,8 +31,9 @@ from xlprompt.training.errors import RecipeError
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data
 from xlprompt.training.machine.environment import usable_cores
 from xlprompt.training.machine.signals import handled
-from xlprompt.training.recipes.recipe import Recipe, load_recipe, task_of
+from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.store.labels import run_name
+from xlprompt.training.store.recipe_file import stored_recipe
 
 SENTENCES = (5, 10, 20, 50, 100, 200)
 
@@ -178,7 +179,7 @@ def _jobs(
     jobs = []
     contents: dict[tuple[str, str], dict[str, str]] = {}
     for (task, _, _), run in runs.items():
-        recipe = load_recipe(ledger.artifacts(run.run_id) / "recipe.yaml")
+        recipe = stored_recipe(ledger.artifacts(run.run_id), run.run_id)
         source = open_data(recipe)
         languages = _languages(sweep, source, recipe)
         where = (task, json.dumps(recipe.data.model_dump(mode="json"), sort_keys=True))
