@@ -51,13 +51,18 @@ def test_an_unknown_command_is_refused(xlprompt):
     assert "No such command 'trian'" in result.stderr
 
 
-def test_a_note_on_the_data_is_said_once_and_a_warning_every_time():
+def test_notes_on_the_data_and_on_the_run_are_said_once_and_a_warning_every_time():
     said = main_module._SaidOnce()
-    note, warning = (
-        logging.LogRecord("xlprompt.data.sources.folder", level, "", 0, "%s: left out", ("a.txt",), None)
-        for level in (logging.INFO, logging.WARNING)
+    note, warning, run = (
+        logging.LogRecord(name, level, "", 0, "%s: left out", (what,), None)
+        for name, level, what in (
+            ("xlprompt.data.sources.folder", logging.INFO, "a.txt"),
+            ("xlprompt.data.sources.folder", logging.WARNING, "a.txt"),
+            ("xlprompt.training.store.find", logging.WARNING, "another run"),
+        )
     )
-    assert [said.filter(record) for record in (note, note, warning, warning)] == [True, False, True, True]
+    asked = (note, note, warning, warning, run, run)
+    assert [said.filter(record) for record in asked] == [True, False, True, True, True, False]
 
 
 def test_lines_of_the_log_are_shown_as_they_are_and_handlers_of_others_stay(xlprompt, monkeypatch):

@@ -88,6 +88,12 @@ def test_a_list_names_each_once_and_something(xlprompt, arguments, message):
             ("--set", "encoding.granularity.seed=4"),
             "encoding.granularity.seed: needs an encoding.granularity.",
         ),
+        (
+            ("--set", "method=zeroshot", "--learning-rate", "0.1"),
+            "optimizer.learning_rate: is of training, and zeroshot trains nothing",
+        ),
+        (("--set", "method=zeroshot", "--set", "evaluation.curve_every=2"), "curve_every: is of training"),
+        (("--set", "method=zeroshot", "--resume", "abcd"), "none of its runs can be gone on with"),
         (("--num-gpus", "2"), "--num-gpus and --hostfile need --launcher"),
         (("--launcher", "torchrun"), "--launcher needs --num-gpus"),
         (("--resume-step", "2"), "--resume-step needs --resume"),

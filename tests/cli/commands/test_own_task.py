@@ -50,6 +50,8 @@ def test_a_task_of_three_labels_and_languages_comes_from_an_empty_folder_to_a_re
     predicted = xlprompt("predict", trained["run_id"], "some soup", "--json")
     assert predicted.exit_code == 0, predicted.output
     assert set(json.loads(predicted.stdout)["probabilities"]) == {"food", "sport", "weather"}
+    refused = xlprompt("predict", trained["run_id"], "--premise", "some soup")
+    assert "the model is for topics: give a text without them" in " ".join(refused.stderr.split())
     (served,) = load_shelf([trained["run_id"]], Path("mlruns"))
     assert [each.code for each in TaskEntry.of(served).languages] == ["en", "de", "pl"]
     (tmp_path / "new").mkdir()
@@ -104,3 +106,21 @@ def test_the_task_that_a_folder_is_needs_a_folder_that_is_one(xlprompt, xnli_fol
         result = xlprompt("train", recipe, *data, "--mlruns", tmp_path / "mlruns")
         assert result.exit_code
         assert message in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", EXPERIMENTS / "xnli-prompt.yaml"),
+        ("train", EXPERIMENTS / "xnli-zeroshot.yaml"),
+        ("study", EXPERIMENTS / "study.yaml", "--tasks", "xnli", "--dry-run"),
+    ],
+)
+def test_where_the_folder_is_a_task_of_ones_own_and_another_is_asked_for_that_is_said(
+    xlprompt, tmp_path, monkeypatch, command
+):
+    monkeypatch.chdir(tmp_path)
+    assert xlprompt("data", "new", "topics").exit_code == 0
+    refused = xlprompt(*command, "--data", "topics")
+    assert refused.exit_code == 2
+    assert "is a task of your own, 'topics', and no xnli. Take the task own (recipe own-" in refused.stderr

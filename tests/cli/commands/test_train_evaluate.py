@@ -244,3 +244,20 @@ def test_the_table_of_runs_is_whole_on_a_narrow_terminal(xlprompt, trained, stor
     assert "See where one errs: xlprompt inspect " in result.stderr
     none = xlprompt("runs", "--mlruns", store, "--task", "pos")
     assert (none.exit_code, none.output) == (0, "No such run in this store.\n")
+
+
+def test_runs_of_a_misspelled_task_are_no_empty_table_and_runs_that_are_not_listed_are_told(
+    xlprompt, trained, store
+):
+    refused = xlprompt("runs", "--mlruns", store, "--task", "xnlli")
+    assert refused.exit_code == 2
+    assert "no task is called 'xnlli'. Did you mean xnli? Runs are of: " in refused.stderr
+    from xlprompt.training.store.database import open_client
+
+    client = open_client(store)
+    experiment = client.get_run(trained["run_id"]).info.experiment_id
+    assert "lists more" not in xlprompt("runs", "--mlruns", store).stderr
+    another = client.create_run(experiment, tags={"job": "train", "task": "xnli"})
+    cut = xlprompt("runs", "--mlruns", store, "--limit", "1")
+    client.delete_run(another.info.run_id)
+    assert "Older runs are not listed: --limit 5 lists more." in cut.stderr

@@ -128,6 +128,7 @@ def test_the_rows_have_the_schema_that_is_encoded():
     [
         (XNLI, "A\tB\nA B\n", "text:2: 1 column where xnli takes two texts. Put one tab"),
         (XNLI, "premise\thypothesis\tid\nA\tB\n", "text:2: 2 columns where the header has 3"),
+        (TASKS["sib200"], "A\tB\n", "text:1: 2 columns where sib200 takes a text. Put no tab into a text"),
         (XNLI, "premise\thypothesis\n", "no row below the header"),
         (XNLI, "A\t \n", "text:1: hypothesis is blank"),
         (XNLI, '{"premise": "A"}', "text:1: missing column 'hypothesis'. The row's columns: premise"),

@@ -40,7 +40,8 @@ from xlprompt.training.exchange.peft_import import import_from_peft
 from xlprompt.training.inputs.preparation import build_model
 from xlprompt.training.recipes.recipe import recipe_from_dict, recipe_to_dict
 from xlprompt.training.store.checkpoint import CheckpointMetadata, save_checkpoint
-from xlprompt.training.store.database import find_model
+from xlprompt.training.store.database import find_artifacts, find_model
+from xlprompt.training.store.recipe_file import stored_recipe
 
 pytestmark = pytest.mark.integration
 
@@ -215,6 +216,9 @@ def test_an_imported_run_is_one_like_any_other(tiny_qwen, data, tmp_path, store)
     assert run.data.params["seed"] == "7"
     assert {"test/accuracy/en", "test/accuracy/mean_zero_shot", "best/accuracy"} <= run.data.metrics.keys()
     assert (find_model(store, imported.run_id).directory / "MLmodel").is_file()  # MLflow can serve it, too
+    assert stored_recipe(find_artifacts(store, imported.run_id), imported.run_id) == imported.recipe
+    with pytest.raises(RunError, match="does not say which data its predictions are of"):
+        stored_recipe(tmp_path, imported.run_id)
     again = evaluate(imported.run_id, store=store, console=quiet(), device="cpu")
     assert again.report.metrics() == imported.scores.report.metrics()
 

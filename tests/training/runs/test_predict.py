@@ -100,7 +100,12 @@ def test_the_rows_that_were_cut_are_known(trained, store):
 @pytest.mark.parametrize(
     ("task", "language", "error", "message"),
     [
-        ("xnli", "de", CheckpointError, "no moments lie beside the checkpoint.*xlprompt evaluate CHECKPOINT"),
+        (
+            "xnli",
+            "de",
+            CheckpointError,
+            "no moments lie beside the checkpoint.*xlprompt evaluate RUN --align",
+        ),
         ("pos", "sw", CheckpointError, "are of de, not of 'sw'.*--align mean --languages sw"),
         ("pos", None, CheckpointError, "counts as 'en'.*--language de"),
         ("pos", "xx", DataError, "xx"),

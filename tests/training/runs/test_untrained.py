@@ -76,6 +76,8 @@ def test_the_store_has_scores_and_predictions_as_of_a_training_run(done: RunResu
 
 def test_languages_that_are_asked_in_english_are_told(done: RunResult, store: Path, told: io.StringIO):
     assert "Asked in English words, for there are no others: fi" in told.getvalue()
+    assert "xnli · test · without training" in told.getvalue()
+    assert "* trained on by other methods: not in the zero-shot mean" in told.getvalue()
     assert Ledger(store).get(done.run_id).tags[ENGLISH_TAG] == "fi"
 
 

@@ -1,6 +1,7 @@
 """Runs by what people call them: latest, names, beginnings of ids; and the table of a store's runs."""
 
 import logging
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from xlprompt.training.store.find import find_place, find_run_id
 from xlprompt.training.store.interrupted import LATEST
 from xlprompt.training.store.labels import PARENT_TAG, VARIANT_TAG
 from xlprompt.training.store.listing import list_runs
+from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.sqlite_uri import sqlite_uri
 
 IDS = ("abcd" + "0" * 28, "abcd" + "1" * 28, "ef01" + "2" * 28)
@@ -62,6 +64,28 @@ def test_latest_is_the_newest_training_run_that_has_finished(add, store):
     add(state="KILLED")
     add(job="evaluate")
     assert find_run_id(LATEST, store) == newest
+
+
+def test_latest_is_of_those_with_a_checkpoint_where_one_is_needed_and_that_is_said(
+    add, store, tmp_path, caplog
+):
+    add(method="zeroshot")
+    with pytest.raises(TrackingError, match="no finished run of this store has a checkpoint, as xnli-zero"):
+        find_place(LATEST, store)
+    tracker = MlflowTracker(store)
+    trained = tracker.start(
+        experiment="xnli", run_name="lora", params={}, tags={"job": "train", "task": "xnli"}
+    )
+    (tmp_path / "weights").mkdir()
+    tracker.log_model(tmp_path / "weights", name="lora", params={}, step=1)
+    tracker.end("FINISHED")
+    assert find_place(LATEST, store) == trained
+    assert not caplog.records
+    with closing(sqlite3.connect(store / "mlflow.db")) as database, database:
+        database.execute("UPDATE runs SET start_time = 1 WHERE run_uuid = ?", (trained,))
+    assert find_place(LATEST, store) == trained
+    assert f"{trained} (xnli-lora) is taken, the newest with a checkpoint: xnli-zeroshot" in caplog.text
+    assert find_run_id(LATEST, store) != trained
 
 
 def test_a_name_means_the_newest_finished_run_that_has_it_and_that_is_said(add, store, caplog):
@@ -116,6 +140,14 @@ def test_the_beginning_of_an_id_is_enough_and_more_of_it_is_asked_for_where_seve
         find_run_id("abcd", store)
     with pytest.raises(TrackingError, match="no run 'ef0'"):
         find_run_id("ef0", store)
+    evaluation = add(job="evaluate", name="evaluate-xnli")
+    assert find_run_id(evaluation[:8], store) == find_run_id("evaluate-xnli", store) == evaluation
+    with pytest.raises(TrackingError, match="no checkpoint: it scored one that is not in this store"):
+        find_checkpoint(evaluation[:8], store)
+    with pytest.raises(TrackingError, match="no checkpoint: it is no training run"):
+        find_checkpoint(add(job="study"), store)
+    with pytest.raises(TrackingError, match="it trained nothing"):
+        find_checkpoint(IDS[2], store)
 
 
 def test_an_unknown_run_is_answered_with_those_that_may_be_meant(add, store):
@@ -161,7 +193,14 @@ def test_runs_are_listed_newest_first_with_what_they_came_to(add, store):
     for asked in ({"task": "ner"}, {"method": "lora"}, {"task": "ner", "model": "bloom-560m"}):
         assert [run.run for run in list_runs(store, **asked)] == [first]
     assert [run.run for run in list_runs(store, model="bigscience/bloom-560m", limit=1)] == [unfinished.run]
-    assert list_runs(store, model="xglm-nano") == list_runs(store, task="n'one") == []
+    assert list_runs(store, model="xglm-nano") == list_runs(store, task="pos", method="lora") == []
+    for asked, near in (
+        ({"task": "nerr"}, "no task is called 'nerr'. Did you mean ner?"),
+        ({"method": "loar"}, "Did you mean lora? Runs are of: prompt, lora"),
+        ({"model": "facebook/xglm-564m"}, "Did you mean xglm-564M? Runs are of: bloom-560m"),
+    ):
+        with pytest.raises(TrackingError, match=re.escape(near)):
+            list_runs(store, **asked)
 
 
 def test_runs_of_an_ablation_are_listed_with_the_name_of_their_variant(add, store):

@@ -10,6 +10,7 @@ from mlflow.store.db.utils import _get_latest_schema_revision
 from xlprompt.training.store.database import connect, database_file, find_experiment, open_reader
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.reading.sqlite_reader import SCHEMA, NotInStore, SqliteReader, open_sqlite
+from xlprompt.training.store.stored_models import models_of
 
 pytestmark = pytest.mark.integration
 
@@ -35,10 +36,14 @@ def store(tmp_path_factory):
         files = store / "files"
         files.mkdir(exist_ok=True)
         (files / "weights").write_bytes(name.encode())
-        tracker.log_model(files, name="model", params={}, step=2)
+        model = tracker.log_model(files, name="model", params={}, step=2)
         tracker.end(state)
         if name == "second":
             deleted = run
+    evaluation = MlflowTracker(store)
+    evaluation.start(experiment="xnli", run_name="evaluate-second", params={}, tags={"job": "evaluate"})
+    evaluation.use_model(model.model_id)
+    evaluation.end("FINISHED")
     client = connect(store)
     experiment = find_experiment(client, "xnli", store)
     gone = client.create_run(experiment)
@@ -80,9 +85,10 @@ def test_runs_are_found_as_mlflow_finds_them(store, condition):
 def test_pages_follow_each_other(store):
     ours = open_reader(store)
     experiments = [each.experiment_id for each in ours.search_experiments()]
-    first = ours.search_runs(experiments, max_results=2)
-    second = ours.search_runs(experiments, max_results=2, page_token=first.token)
-    assert [run.info.run_name for run in (*first, *second)] == ["black and white", "second", "first"]
+    first = ours.search_runs(experiments, max_results=3)
+    second = ours.search_runs(experiments, max_results=3, page_token=first.token)
+    names = [run.info.run_name for run in (*first, *second)]
+    assert names == ["evaluate-second", "black and white", "second", "first"]
     assert second.token is None
 
 
@@ -91,7 +97,7 @@ def test_a_run_its_history_and_its_model_are_as_mlflow_has_them(store):
     experiment = theirs.get_experiment_by_name("xnli")
     assert ours.get_experiment_by_name("xnli").experiment_id == experiment.experiment_id
     assert ours.get_experiment_by_name("none") is None
-    run = theirs.search_runs([experiment.experiment_id])[0]
+    run = theirs.search_runs([experiment.experiment_id], "tags.job = 'train'")[0]
     assert told(ours.get_run(run.info.run_id)) == told(theirs.get_run(run.info.run_id))
     (points, expected) = (each.get_metric_history(run.info.run_id, "score") for each in (ours, theirs))
     assert [(repr(p.value), p.timestamp, p.step) for p in points] == [
@@ -102,6 +108,14 @@ def test_a_run_its_history_and_its_model_are_as_mlflow_has_them(store):
     assert model.artifact_location == expected_model.artifact_location
     assert model.source_run_id == run.info.run_id
     assert model.status == str(expected_model.status)
+
+
+def test_the_model_that_an_evaluation_has_scored_is_the_one_that_mlflow_has(store):
+    ours, theirs = open_reader(store), connect(store)
+    (evaluation,) = ours.search_runs(["1"], "tags.job = 'evaluate'")
+    (model,) = models_of(theirs.get_run(evaluation.info.run_id))
+    assert models_of(evaluation) == [model]
+    assert ours.get_run(ours.get_logged_model(model).source_run_id).info.run_name == "black and white"
 
 
 def test_what_is_not_there_is_told(store):

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from small import tiny_recipe, write_data
 
-from xlprompt.training import evaluate, train
+from xlprompt.training import evaluate, find_directory, train
 from xlprompt.training.recipes.recipe import flatten
 from xlprompt.training.store.database import store_uri
 from xlprompt.training.store.labels import run_params
@@ -77,4 +77,8 @@ def test_a_run_and_its_evaluation_carry_headline_figures_and_a_note(tiny_xglm, t
         other.data.metrics["test/accuracy/de"], abs=0.005
     )
     assert "score/trained_on" not in other.data.metrics
-    assert "| German (de) |" in other.data.tags["mlflow.note.content"]
+    note = other.data.tags["mlflow.note.content"]
+    for part in ("| German (de) |", f"inspect {other.info.run_id}", f"xlprompt export {result.run_id}"):
+        assert part in note
+    for which in (other.info.run_id[:8], other.info.run_name):  # an evaluation stands for what it scored
+        assert find_directory(which, store) == find_directory(result.run_id, store)

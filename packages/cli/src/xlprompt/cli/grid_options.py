@@ -38,7 +38,7 @@ _OPTIONS = (
         "--tasks",
         callback=split_names,
         metavar="NAMES",
-        help="Tasks instead of the grid's, as in xnli,sib200; or all.",
+        help="Tasks instead of the grid's, as in xnli,sib200; or all; or own, the task that --data is.",
     ),
     click.option(
         "--methods", callback=split_names, metavar="NAMES", help="Methods, such as prompt,head,lora."

@@ -112,14 +112,15 @@ codecs.register_error(_ESCAPED, _escape)
 
 
 class _SaidOnce(logging.Filter):
-    """Lets each note on data through once: a study opens the same folder for every method and task."""
+    """Lets each note on data and on which run is meant through once: both are looked up several times."""
 
     def __init__(self) -> None:
         super().__init__()
         self._said: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno > logging.INFO or not record.name.startswith("xlprompt.data"):
+        is_note = record.levelno <= logging.INFO and record.name.startswith("xlprompt.data")
+        if not is_note and record.name != "xlprompt.training.store.find":
             return True
         text = record.getMessage()
         is_new = text not in self._said

@@ -20,9 +20,9 @@ from xlprompt.cli.options import (
 )
 
 
-@click.command("evaluate", short_help="Score a trained prompt on every language.")
+@click.command("evaluate", short_help="Score a trained model on every language.")
 @click.argument("checkpoint", metavar="RUN")
-@click.option("--data", help="A folder, or 'hub'; default: the data that it was trained on.")
+@click.option("--data", help="'mini', 'hub' or a folder; default: the data that it was trained on.")
 @languages_option
 @click.option(
     "--split",

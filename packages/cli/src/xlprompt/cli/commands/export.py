@@ -13,10 +13,10 @@ import click
 
 from xlprompt.cli.options import (
     json_option,
-    languages_option,
     mlruns_option,
     model_place_option,
     refuse_unused,
+    split_names,
 )
 from xlprompt.cli.said import command_in_width, say, wait
 from xlprompt.data.how_many import how_many
@@ -48,7 +48,12 @@ PREDICTIONS = ("xtreme", "conll", "ud")
     help="Of predictions: of which set. [default: test]",
 )
 @click.option("--data", help="Of predictions: where the data lie now, if not where they lay.")
-@languages_option
+@click.option(
+    "--languages",
+    callback=split_names,
+    metavar="CODES",
+    help="Of predictions: these languages only, such as en,de,sw. [default: all that were scored]",
+)
 @model_place_option
 @mlruns_option
 @json_option

@@ -113,7 +113,7 @@ def _parse_processes(ctx: click.Context, parameter: click.Parameter, value: str)
     type=click.IntRange(min=1),
     default=15,
     show_default=True,
-    help="Positions of the prompt.",
+    help="Positions of the prompt: 15 as in experiments/paper; those of mini and gemma have 16.",
 )
 @click.option(
     "--scheme",

@@ -99,11 +99,16 @@ def command(
         raise click.UsageError(
             "Give text as arguments, as --premise and --hypothesis, or by --file: one of them."
         )
-    if len(pair) == 1:
-        raise click.UsageError("--premise and --hypothesis belong together: give both.")
     directory, _ = find_directory(checkpoint, mlruns)
     task = read_metadata(directory).known_task
     assert task is not None  # or it would not have been read
+    if pair and len(task.text_fields) != 2:
+        raise click.UsageError(
+            f"--premise and --hypothesis are the texts of a pair, and the model is for {task.name}: give "
+            f"{task.kind.typed_as(task)} without them, or --file."
+        )
+    if len(pair) == 1:
+        raise click.UsageError("--premise and --hypothesis belong together: give both.")
     rows = _rows(task, texts or pair, source)
     check_device(device)
     if language is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from xlprompt.cli.options import json_option, mlruns_option, parse_settings, set_option
+from xlprompt.cli.options import json_option, mlruns_option, parse_settings
 from xlprompt.cli.said import wait
 
 if TYPE_CHECKING:
@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the finished model. [default: where models of this name are looked for]",
 )
-@set_option
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A key of the recipe, such as steps=100. May be given more than once.",
+)
 @mlruns_option
 @json_option
 def command(recipe: Path, out: Path | None, settings: tuple[str, ...], mlruns: Path, as_json: bool) -> None:

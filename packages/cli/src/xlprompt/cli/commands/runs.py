@@ -43,7 +43,7 @@ def command(
 
     A run is named by what stands here: the first letters of its id (four or more), or
     task-method-model-seedN, as in xnli-prompt-xglm-nano-seed0, which means the newest of several; "latest"
-    is the newest that has finished.
+    is the newest that has finished, of those with a checkpoint where a command needs one.
 
     \b
     Examples:
@@ -55,13 +55,16 @@ def command(
     from xlprompt.evaluation.terminal import offer, open_console
     from xlprompt.training.store.listing import list_runs
 
-    found = list_runs(mlruns, task=task, method=method, model=model, limit=limit)
+    asked = list_runs(mlruns, task=task, method=method, model=model, limit=limit + 1)
+    found = asked[:limit]
     if as_json:
         click.echo(json.dumps([run.to_dict() for run in found], indent=2, ensure_ascii=False))
     elif not found:
         say("No such run in this store." if task or method or model else "No training run in this store.")
     else:
         show_table(open_console(), _table(found))
+        if len(asked) > limit:
+            say(f"Older runs are not listed: --limit {5 * limit} lists more.", err=True)
         finished = next((run.run for run in found if run.state == "FINISHED"), None)
         if finished:
             command = f"xlprompt inspect {finished}{in_store(mlruns)}"

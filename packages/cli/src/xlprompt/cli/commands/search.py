@@ -36,7 +36,7 @@ RECIPE_KEYS = {
 
 @click.command("search", short_help="Search learning rate, prompt length and more.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--task", required=True, help="A task, such as xnli.")
+@click.option("--task", required=True, help="A task, such as xnli; or own, the task that --data is.")
 @click.option("--method", default="prompt", show_default=True, help="A method of the search file.")
 @click.option("--trials", type=click.IntRange(min=1), help="Trials in all, those of earlier calls included.")
 @set_option

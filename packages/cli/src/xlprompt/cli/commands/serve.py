@@ -66,9 +66,9 @@ def command(
 ) -> None:
     """Serve the models of RUNs on 127.0.0.1, until Ctrl-C: a page at /, POST /predict, and what /docs lists.
 
-    A RUN is a run's name, the first letters of its id, latest, or a checkpoint's folder. Prompts and heads
-    stand on one backbone in memory, however many they are; requests that come at the same time are answered
-    together. A model that changes its backbone (LoRA, fine-tuning) has one of its own.
+    A RUN is a run's name, the first letters of its id, latest, a checkpoint's folder, or the hub id of one.
+    Prompts and heads stand on one backbone in memory, however many they are; requests that come at the same
+    time are answered together. A model that changes its backbone (LoRA, fine-tuning) has one of its own.
 
     \b
     Examples:

@@ -210,7 +210,10 @@ def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Sk
                 ),
                 file=path,
                 line=line,
-                fix="Put one tab between texts and none into them, or give JSON Lines.",
+                fix=(
+                    "Put one tab between texts and none into them" if width > 1 else "Put no tab into a text"
+                )
+                + ", or give JSON Lines.",
             )
         yield _example(task, [cells[place] for place in columns], position, path, line)
     if not lines:

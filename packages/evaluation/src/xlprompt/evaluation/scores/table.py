@@ -22,11 +22,13 @@ _ABSENT = "–"
 _UNDEFINED = "n/a"
 
 
-def score_table(report: TransferReport) -> Table:
+def score_table(report: TransferReport, *, trained: bool = True) -> Table:
     """Lay out a report by resource level, most pre-training tokens first, with the means and the gap below.
 
     Args:
         report: The scores of one model.
+        trained: Whether anything was trained. If not, the language that other methods train on stays out of
+            the zero-shot mean, too.
 
     Returns:
         A table for `rich.console.Console.print`: the main metric and, where the task has one, a second one,
@@ -43,8 +45,9 @@ def score_table(report: TransferReport) -> Table:
     labeled = any(result.top_predicted for result in report.results.values())
     trivial = any(result.trivial_baseline is not None for result in report.results.values())
     table = Table(
-        title=f"{report.task} · {report.split} · trained on {report.trained_on}",
-        caption=_legend(report, labeled=labeled, trivial=trivial),
+        title=f"{report.task} · {report.split} · "
+        + (f"trained on {report.trained_on}" if trained else "without training"),
+        caption=_legend(report, trained=trained, labeled=labeled, trivial=trivial),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -90,11 +93,12 @@ def score_table(report: TransferReport) -> Table:
     return table
 
 
-def _legend(report: TransferReport, *, labeled: bool, trivial: bool) -> str:
+def _legend(report: TransferReport, *, trained: bool, labeled: bool, trivial: bool) -> str:
     lines = [f"Percent ± standard error over the {report.split.partition('-')[0]} examples."]
     if report.train_language in report.results:
         whose = f"{language(report.train_language).name}'s" if report.also_trained_on else "its"
-        lines.append(f"* trained on: not in the zero-shot mean; the gap is {whose} score minus that mean.")
+        mark = "trained on" if trained else "trained on by other methods"
+        lines.append(f"* {mark}: not in the zero-shot mean; the gap is {whose} score minus that mean.")
     if labeled:
         lines.append("majority: accuracy of always giving the commonest true label.")
     if trivial:

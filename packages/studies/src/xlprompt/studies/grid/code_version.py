@@ -39,6 +39,7 @@ WITHOUT_INFLUENCE = frozenset(
         "curve_samples",
         "curve_steps",
         "explain",
+        "log_recipe",
         "log_text",
         "open_console",
         "open_reader",

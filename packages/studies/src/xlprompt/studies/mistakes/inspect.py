@@ -16,11 +16,12 @@ from xlprompt.evaluation.mistakes.confusions import Confusions, confusions
 from xlprompt.evaluation.mistakes.flips import Flips, flips
 from xlprompt.studies.errors import StudyError
 from xlprompt.training.errors import RunError
-from xlprompt.training.exports.stored import stored_predictions, stored_recipe, texts_again
+from xlprompt.training.exports.stored import stored_predictions, texts_again
+from xlprompt.training.inputs.chosen_data import with_data_at
 from xlprompt.training.recipes.recipe import Recipe
 from xlprompt.training.store.database import find_artifacts, open_reader
 from xlprompt.training.store.find import find_run_id, name_of
-from xlprompt.training.store.store_option import in_store
+from xlprompt.training.store.recipe_file import RECIPE_FILE, no_recipe, stored_recipe
 
 Texts = Mapping[tuple[str, int], tuple[Any, ...]]
 """Texts of examples by language and place."""
@@ -34,7 +35,7 @@ class StoredRun:
         run_id: Its id.
         name: Its name, or of an evaluation that and the beginning of its id.
         trained_on: Code of the language that it was trained on.
-        recipe: What it was done by; None of an imported run, which does not say.
+        recipe: What it was done by; None of a run that does not say, as those imported by earlier versions.
         predictions: By language.
     """
 
@@ -117,8 +118,10 @@ def read_run(
         wanted = with_it if there else languages
     predictions = stored_predictions(store, artifacts, run_id, split, wanted)
     recipe = None
-    if (artifacts / "recipe.yaml").is_file() or source is not None:
-        recipe = stored_recipe(artifacts, run_id, source)
+    if (artifacts / RECIPE_FILE).is_file() or source is not None:
+        recipe = stored_recipe(artifacts, run_id)
+        if source is not None:
+            recipe = with_data_at(recipe, source)
     name = name_of(run) if run.data.tags.get("job") == "train" else f"{run.info.run_name} ({run_id[:8]})"
     return StoredRun(run_id, name, trained_on, recipe, predictions)
 
@@ -140,12 +143,9 @@ def texts_of(run: StoredRun, wanted: Mapping[str, Sequence[int]]) -> tuple[Texts
     Data that are not there any more, or are others, are no error: what was counted stays true.
     """
     texts: dict[tuple[str, int], tuple[Any, ...]] = {}
-    if wanted and run.recipe is None:
-        return {}, "Texts are not shown: the run does not say which data its answers are of."
     for code, places in wanted.items():
         try:
-            assert run.recipe is not None
-            rows = texts_again(run.recipe, run.predictions[code])
+            rows = texts_again(_recipe_of(run), run.predictions[code])
         except (RunError, ValueError, OSError) as error:  # a DataError is a ValueError
             return texts, f"Texts are not shown: {error}"
         texts.update({(code, place): rows[place] for place in places})
@@ -167,16 +167,12 @@ def most_confident(
     Raises:
         StudyError: Its sentences have an answer a word, which no single probability is of, or it is not
             trained.
-        RunError, DataError: Its data are not there any more.
+        RunError, DataError: It does not say which data its answers are of, or they are not there any more.
     """
     some = next(iter(run.predictions.values()))
     if any(len(row) > 1 for row in some.predicted):
         raise StudyError(f"run {run.name} answers word by word: --confident is of one answer a text")
-    if run.recipe is None:
-        raise StudyError(
-            f"run {run.name} does not say which data its answers are of. Score it (xlprompt evaluate "
-            f"{run.run_id} --data FOLDER{in_store(store)})"
-        )
+    recipe = _recipe_of(run)
     from xlprompt.data.sources.unlabeled import given_rows
     from xlprompt.evaluation.mistakes.pairs import answer_pairs
     from xlprompt.training.runs.predictor import open_predictor
@@ -190,10 +186,16 @@ def most_confident(
         places = [place for place, (right, given) in enumerate(pairs) if right != given]
         if not places:
             continue
-        texts = texts_again(run.recipe, saved)
+        texts = texts_again(recipe, saved)
         asked = [texts[place][0] if len(texts[place]) == 1 else texts[place] for place in places]
         answers = predictor.answer(given_rows(predictor.task, asked), language=code).rows
         for place, each in zip(places, answers, strict=True):
             right, given = pairs[place]
             found.append(ConfidentMistake(code, place, saved.ids[place], right, given, each.probability))
     return tuple(sorted(found, key=lambda each: -each.probability)[:number])
+
+
+def _recipe_of(run: StoredRun) -> Recipe:
+    if run.recipe is None:
+        raise no_recipe(run.run_id)
+    return run.recipe

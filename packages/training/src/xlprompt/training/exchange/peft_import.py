@@ -46,6 +46,7 @@ from xlprompt.training.store.labels import run_name, run_params, run_tags
 from xlprompt.training.store.metric_names import best_score
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
 from xlprompt.training.store.pyfunc_files import MODEL_NAME, write_pyfunc_files
+from xlprompt.training.store.recipe_file import log_recipe
 from xlprompt.training.store.tracker import StoredModel, Tracker, true_end_state
 
 ORIGIN_TAG, ORIGIN = "origin", "peft"
@@ -282,6 +283,7 @@ def _stored(
                 "imported_from": str(folder.absolute()),
             },
         )
+        log_recipe(tracker, recipe)
         stored = _kept(tracker, model, metadata, task_of(recipe))
         scores = None
         if run:

@@ -12,8 +12,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from xlprompt.data.whole_files import write_through
 from xlprompt.models.pretrained.files import tokenizer_files
 from xlprompt.training.alignment.files import alignment_path, kept_alignments
@@ -21,12 +19,11 @@ from xlprompt.training.errors import RunError
 from xlprompt.training.exchange.model_card import model_card
 from xlprompt.training.exchange.new_folders import new_folder
 from xlprompt.training.exchange.run_facts import StoredFacts, facts_of_model
-from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, recipe_to_dict
+from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict
 from xlprompt.training.store.checkpoint import HEAD_FILE, METADATA_FILE, WEIGHTS_FILE, Checkpoint
 from xlprompt.training.store.find import find_checkpoint
 from xlprompt.training.store.hub_folders import goes_to_hub
-
-RECIPE_FILE = "recipe.yaml"  # which a checkpoint of a store has not
+from xlprompt.training.store.recipe_file import RECIPE_FILE, as_yaml
 
 _OF_OURS = (METADATA_FILE, RECIPE_FILE)  # what only a push of ours leaves
 _OF_THE_HUB = frozenset({".gitattributes", "README.md"})  # what a repository is made with
@@ -78,8 +75,7 @@ def push(checkpoint: str | Path, destination: str, *, store: Path, public: bool 
 def _write(new: Path, checkpoint: Checkpoint, recipe: Recipe, facts: StoredFacts, *, place: str) -> None:
     for path in _files(checkpoint, recipe):
         shutil.copyfile(path, new / path.name)
-    values = yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True)
-    write_through(new / RECIPE_FILE, values.encode())
+    write_through(new / RECIPE_FILE, as_yaml(recipe).encode())
     card = model_card(checkpoint.metadata, recipe, facts, place=place)
     write_through(new / "README.md", card.encode())
 

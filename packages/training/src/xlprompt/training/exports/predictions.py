@@ -7,9 +7,11 @@ from pathlib import Path
 
 from xlprompt.evaluation.exports import conll, ud, xtreme
 from xlprompt.evaluation.exports.exported import Exported, tagged_task
-from xlprompt.training.exports.stored import stored_predictions, stored_recipe, texts_again
+from xlprompt.training.exports.stored import stored_predictions, texts_again
+from xlprompt.training.inputs.chosen_data import with_data_at
 from xlprompt.training.recipes.recipe import task_of
 from xlprompt.training.store.database import find_artifacts
+from xlprompt.training.store.recipe_file import stored_recipe
 
 _TAGGED = {"conll": conll.export, "ud": ud.export}
 FORMATS = ("xtreme", *_TAGGED)
@@ -48,7 +50,7 @@ def export_predictions(
     found = stored_predictions(store, artifacts, run_id, split, languages)
     if form not in _TAGGED:
         return xtreme.export(found, folder)
-    recipe = stored_recipe(artifacts, run_id, source)
+    recipe = with_data_at(stored_recipe(artifacts, run_id), source)
     task = tagged_task(found, task_of(recipe), form)
     words = {
         language: [list(words) for (words,) in texts_again(recipe, each)] for language, each in found.items()

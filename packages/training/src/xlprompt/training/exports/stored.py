@@ -1,4 +1,4 @@
-"""What a run has stored of a split: predictions, its recipe, and the texts that they are of, read again."""
+"""What a run has stored of a split: predictions, and the texts that they are of, read again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from xlprompt.data import Task
 from xlprompt.evaluation.answers.predictions import SavedPredictions, load_predictions
 from xlprompt.training.errors import RunError
-from xlprompt.training.inputs.chosen_data import open_data, with_data_at
-from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, task_of
+from xlprompt.training.inputs.chosen_data import open_data
+from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.store.store_option import in_store
 
 
@@ -47,22 +45,6 @@ def stored_predictions(
             f"run {run_id} has no {split} predictions of {', '.join(missing)}; it has {', '.join(files)}"
         )
     return {code: load_predictions(files[code]) for code in languages or files}
-
-
-def stored_recipe(artifacts: Path, run_id: str, source: str | None) -> Recipe:
-    """What the run was done by, with its data where they lie now.
-
-    Raises:
-        RunError: The run does not say.
-    """
-    path = artifacts / "recipe.yaml"
-    if not path.is_file():
-        raise RunError(
-            f"run {run_id} does not say which data its predictions are of (recipe.yaml is missing). Evaluate "
-            "the trained run again, and name the run that this makes"
-        )
-    recipe = recipe_from_dict(yaml.safe_load(path.read_text(encoding="utf-8")), origin=str(path))
-    return recipe if source is None else with_data_at(recipe, source)
 
 
 def texts_again(recipe: Recipe, each: SavedPredictions) -> list[tuple[Any, ...]]:

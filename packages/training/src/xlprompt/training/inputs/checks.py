@@ -25,7 +25,12 @@ def check_training(
     """
     check_device(device)
     trains = recipe.method_settings.is_trained
-    if trains and resume not in (None, LATEST):
+    if resume not in (None, LATEST):
+        if not trains:
+            raise RunError(
+                f"method '{recipe.method}' trains nothing, so none of its runs can be gone on with. Leave "
+                "--resume out"
+            )
         find_interrupted(store, recipe, str(resume))
     source = open_training_data(recipe) if trains else open_data(recipe)
     check_scoring(recipe, source, split="test")

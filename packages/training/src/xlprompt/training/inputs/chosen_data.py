@@ -76,6 +76,7 @@ def languages_to_score(
     """
     present = source.languages(task, split)
     if not present:
+        _refuse_another_task(source, task)
         raise RunError(
             f"{settings.source}: has no {split} set for {task.name} in any language. "
             "`xlprompt data check` lists what a folder holds"
@@ -116,10 +117,25 @@ def unlabelled_split(source: Source, task: Task, language: str) -> str | None:
     return next((split for split in splits if language in source.languages(task, split)), None)
 
 
+def _refuse_another_task(source: Source, task: Task) -> None:
+    """Refuse a folder that is a task of the user's own, where another task is asked for.
+
+    Raises:
+        RunError: It is one.
+    """
+    own = source.own if isinstance(source, FolderSource) else None
+    if own is not None and own.name != task.name:
+        raise RunError(
+            f"{source.name}: is a task of your own, '{own.name}', and no {task.name}. Take the task own "
+            f"(recipe own-METHOD.yaml, --task own, TASKS=own), or a folder with {task.name}"
+        )
+
+
 def _require_language(source: Source, task: Task, split: str, language: str) -> None:
     present = source.languages(task, split)
     if language in present:
         return
+    _refuse_another_task(source, task)
     language_row(language)  # or it says which one is meant
     purpose = {"train": "to train on", "validation": "to choose the checkpoint by (a development set)"}[split]
     there = f"it has {', '.join(present)}" if present else "it has none in any language"

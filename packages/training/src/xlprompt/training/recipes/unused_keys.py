@@ -35,9 +35,6 @@ _CONDITIONS: dict[str, _Condition] = {
         for method in REGISTRY
         for key, needed in method.needed_for.items()
     },
-    "evaluation.curve_every": _Condition(
-        lambda recipe: recipe.method_settings.is_trained, "a method that trains something"
-    ),
     "evaluation.curve_examples": _Condition(
         lambda recipe: recipe.evaluation.curve_every is not None, "evaluation.curve_every=100"
     ),
@@ -62,6 +59,21 @@ _CONDITIONS: dict[str, _Condition] = {
     },
 }
 
+_OF_TRAINING = frozenset(
+    {
+        "schedule",
+        "optimizer",
+        "alignment_loss",
+        "backbone_dropout",
+        "gradient_checkpointing",
+        "data.development_limit",
+        "evaluation.curve_every",
+        "evaluation.curve_examples",
+        "evaluation.language_model_rows",
+    }
+)
+"""Keys, and sections of them, that say nothing to a method that trains nothing."""
+
 
 def refuse_unused(keys: Iterable[str], recipes: Sequence[Recipe]) -> None:
     """Make sure that each given key changes at least one of the recipes.
@@ -71,16 +83,23 @@ def refuse_unused(keys: Iterable[str], recipes: Sequence[Recipe]) -> None:
         recipes: The recipes with their values.
 
     Raises:
-        RecipeError: A key is another method's, or waits for a value of another key.
+        RecipeError: A key is another method's, is of training where nothing trains, or waits for a value of
+            another key.
     """
     methods = list(dict.fromkeys(recipe.method for recipe in recipes))
     sections = [method.name for method in REGISTRY if method.model_fields]
+    trains = any(recipe.method_settings.is_trained for recipe in recipes)
     for key in keys:
         section = key.partition(".")[0]
         if section in sections and section not in methods:
             raise RecipeError(
                 f"the command line: {key}: is of method {section}, and here is {', '.join(methods)}. "
                 "Leave it out, or take that method"
+            )
+        if not trains and not _OF_TRAINING.isdisjoint((key, section)):
+            raise RecipeError(
+                f"the command line: {key}: is of training, and {', '.join(methods)} trains nothing. Leave it "
+                "out, or take another method"
             )
         condition = _CONDITIONS.get(key)
         if condition and not any(condition.is_met(recipe) for recipe in recipes):

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 
-import yaml
-
-from xlprompt.training.recipes.recipe import flatten, recipe_to_dict
+from xlprompt.training.recipes.recipe import flatten
 from xlprompt.training.runs.opened import TrainingRun
 from xlprompt.training.store.interrupted import LATEST, find_interrupted, remove_leftovers, states_folder
 from xlprompt.training.store.labels import run_name, run_params, run_tags
 from xlprompt.training.store.metric_names import CURVE_ROWS, HEADLINE
+from xlprompt.training.store.recipe_file import log_recipe
 from xlprompt.training.store.tracker import log_text
 from xlprompt.training.store.training_state import Identity, Snapshot, TrainingStates
 
@@ -146,8 +145,7 @@ def _log_inputs_and_setting(run: TrainingRun) -> None:
     tracker = run.tracker
     tracker.log_dataset(run.train.record)
     tracker.log_dataset(run.development.record)
-    recipe = yaml.safe_dump(recipe_to_dict(run.recipe), sort_keys=False, allow_unicode=True)
-    log_text(tracker, "recipe.yaml", recipe)
+    log_recipe(tracker, run.recipe)
     environment = json.dumps(run.environment.to_dict(), indent=2, ensure_ascii=False)
     log_text(tracker, "environment.json", environment)
     if run.engine.config is not None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from rich.console import Console
 
 from xlprompt.data.tokens.cutter import GranularitySettings
@@ -21,7 +20,8 @@ from xlprompt.training.recipes.recipe import Recipe, recipe_from_dict, recipe_to
 from xlprompt.training.store.checkpoint import CheckpointMetadata, load_checkpoint, read_metadata
 from xlprompt.training.store.find import find_directory
 from xlprompt.training.store.labels import run_name, run_params, run_tags
-from xlprompt.training.store.tracker import log_text, true_end_state
+from xlprompt.training.store.recipe_file import log_recipe
+from xlprompt.training.store.tracker import true_end_state
 
 if TYPE_CHECKING:
     from xlprompt.training.runs.scoring import Scores
@@ -112,11 +112,7 @@ def evaluate(
             },
             tags={**run_tags(recipe, run.environment), "job": "evaluate", **(tags or {})},
         )
-        log_text(
-            run.tracker,
-            "recipe.yaml",
-            yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True),
-        )
+        log_recipe(run.tracker, recipe)
         if model_id:
             run.tracker.use_model(model_id)
         scores = score_languages(

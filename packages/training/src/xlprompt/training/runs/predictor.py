@@ -300,7 +300,7 @@ def _kept_alignment(checkpoint: Checkpoint, recipe: Recipe) -> Alignment:
             return found
     raise CheckpointError(
         f"{checkpoint.directory}: no moments lie beside the checkpoint, and an alignment needs them. "
-        "Make them first: xlprompt evaluate CHECKPOINT --align mean"
+        "Make them first: xlprompt evaluate RUN --align mean"
     )
 
 
@@ -313,7 +313,7 @@ def _map(
         known = ", ".join(sorted(alignment.moments)) or "no other language"
         raise CheckpointError(
             f"{checkpoint.directory}: the moments beside the checkpoint are of {known}, not of '{code}'. "
-            f"Make them: xlprompt evaluate CHECKPOINT --align {kind} --languages {code}, with --data "
+            f"Make them: xlprompt evaluate RUN --align {kind} --languages {code}, with --data "
             f"<folder> where its text lies elsewhere. That reads a development set of '{code}', which needs "
             "no labels, and scores a test set, which does"
         )

@@ -143,7 +143,7 @@ def score_languages(
             for variant, results in scored.results.items()
         }
         report = reports[Variant()]
-        table = score_table(report)
+        table = score_table(report, trained=run.model.method.is_trained)
         show_table(console, table)
         if setup.processes.is_first:
             _log_report(tracker, report, table, Path(folder))

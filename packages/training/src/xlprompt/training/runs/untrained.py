@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 
 from xlprompt.evaluation.processes import launched_processes
@@ -27,7 +26,7 @@ from xlprompt.training.inputs.preparation import Setup, build_model
 from xlprompt.training.machine.environment import peak_memory_bytes, read_environment
 from xlprompt.training.machine.out_of_memory import out_of_memory_explained
 from xlprompt.training.machine.phases import Phase, Phases
-from xlprompt.training.recipes.recipe import Recipe, recipe_to_dict, task_of
+from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.runs.cost import RunCost
 from xlprompt.training.runs.opened import Run
 from xlprompt.training.runs.restored import open_device
@@ -35,6 +34,7 @@ from xlprompt.training.runs.scoring import Scores, score_languages
 from xlprompt.training.store.labels import run_name, run_params, run_tags
 from xlprompt.training.store.metric_names import PEAK_MEMORY_MIB, PHASE_SECONDS, TOTAL_SECONDS
 from xlprompt.training.store.mlflow_tracker import MlflowTracker
+from xlprompt.training.store.recipe_file import log_recipe
 from xlprompt.training.store.tracker import NullTracker, log_text, true_end_state
 
 ENGLISH_TAG = "asked_in_english"
@@ -91,8 +91,7 @@ def score_untrained(
             },
             parent_run_id=parent_run_id,
         )
-        written = yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True)
-        log_text(run.tracker, "recipe.yaml", written)
+        log_recipe(run.tracker, recipe)
         environment = json.dumps(run.environment.to_dict(), indent=2, ensure_ascii=False)
         log_text(run.tracker, "environment.json", environment)
         if in_english:

@@ -37,7 +37,7 @@ from xlprompt.training.store.shared.server import (
 )
 from xlprompt.training.store.sqlite_uri import sqlite_uri
 from xlprompt.training.store.store_option import in_store
-from xlprompt.training.store.stored_models import keep_one_model, output_model
+from xlprompt.training.store.stored_models import keep_one_model, model_of, models_of
 from xlprompt.training.store.tracker import StoredModel, TrackingError
 
 if TYPE_CHECKING:  # importing it takes longer than most questions to a store
@@ -85,25 +85,32 @@ def create_store(mlruns: Path) -> None:
 
 
 def find_model(mlruns: Path, run_id: str) -> StoredModel:
-    """The checkpoint that a training run of the store has produced.
+    """The checkpoint that a training run of the store has produced, or that an evaluation has scored.
 
     Raises:
-        TrackingError: There is no store, no such run, or the run produced no complete checkpoint.
+        TrackingError: There is no store, no such run, or the run has no complete checkpoint.
     """
     client = open_reader(mlruns)
     with store_errors(mlruns):
         run = _known_run(client, mlruns, run_id)
-        model = output_model(client, run)
+        model = model_of(client, run)
         if model is None:
-            had_one = bool(run.outputs and run.outputs.model_outputs)
-            if had_one:
-                why = "it was deleted. Its scores remain; train again for a checkpoint"
-            elif run.info.status == "FINISHED":
-                why = "it trained nothing, and its scores are all there is"
-            else:
-                why = "it ended before training did. Train again"
+            why = _why_no_model(run, mlruns)
             raise TrackingError(f"run {run_id} ({run.info.status}) has no checkpoint: {why}")
         return StoredModel(model.model_id, model_folder(client, model, mlruns))
+
+
+def _why_no_model(run: Any, mlruns: Path) -> str:
+    if models_of(run):
+        return "it was deleted. Its scores remain; train again for a checkpoint"
+    job = run.data.tags.get("job")
+    if job == "evaluate":
+        return "it scored one that is not in this store. Give the folder of that"
+    if job != "train":
+        return f"it is no training run. `xlprompt runs{in_store(mlruns)}` lists those"
+    if run.info.status == "FINISHED":
+        return "it trained nothing, and its scores are all there is. Give a run that trained"
+    return "it ended before training did. Train again"
 
 
 def find_artifacts(mlruns: Path, run_id: str) -> Path:

@@ -18,11 +18,13 @@ from xlprompt.training.store.hub_folders import local_copy
 from xlprompt.training.store.interrupted import ID_PREFIX, LATEST
 from xlprompt.training.store.reading.reader import Reader
 from xlprompt.training.store.store_option import in_store
+from xlprompt.training.store.stored_models import model_of
 from xlprompt.training.store.tracker import TrackingError
 
 _log = logging.getLogger(__name__)
 
 _SHOWN = 5  # runs that an error names
+_LOOKED_AT = 100  # runs that one question is about
 
 
 def find_checkpoint(run: str | Path, store: Path) -> tuple[Checkpoint, str | None]:
@@ -65,18 +67,19 @@ def find_place(run: str | Path, store: Path) -> Path | str:
     if isinstance(run, Path) or (run != LATEST and os.path.exists(run)):
         return Path(run)
     if os.sep not in run:
-        return find_run_id(run, store)
+        return find_run_id(run, store, with_checkpoint=True)
     return Path(run) if os.path.isdir(run.partition(os.sep)[0]) else local_copy(run)
 
 
-def find_run_id(which: str, store: Path) -> str:
-    """The id of the training run that is meant.
+def find_run_id(which: str, store: Path, *, with_checkpoint: bool = False) -> str:
+    """The id of the training run, or of the evaluation, that is meant.
 
     Args:
-        which: `latest`, the newest run that has finished; a run's name (`xnli-prompt-xglm-nano-seed0`), of
-            several the newest that has finished, which is said; its id, or the first four letters of that or
-            more.
+        which: `latest`, the newest training run that has finished; a run's name
+            (`xnli-prompt-xglm-nano-seed0`), of several the newest that has finished, which is said; its id,
+            or the first four letters of that or more.
         store: Folder of the MLflow store.
+        with_checkpoint: Let `latest` be the newest with a checkpoint, if another is newer, which is said.
 
     Raises:
         TrackingError: There is no store or no such run, or several ids begin so; the message lists them.
@@ -84,10 +87,7 @@ def find_run_id(which: str, store: Path) -> str:
     client = open_reader(store)
     with store_errors(store):
         if which == LATEST:
-            newest = training_runs(client, store, "attributes.status = 'FINISHED'", limit=1)
-            if not newest:
-                raise TrackingError(f"{store}: no training run has finished in this store. Train one first")
-            return str(newest[0].info.run_id)
+            return _latest(client, store, with_checkpoint)
         named = _named(client, which, store)
         if named:
             return _newest(named, which)
@@ -101,14 +101,16 @@ def find_run_id(which: str, store: Path) -> str:
         raise TrackingError(_unknown(client, which, store))
 
 
-def training_runs(client: Reader, store: Path, condition: str = "", *, limit: int) -> list[Any]:
-    """Training runs of all experiments that meet a condition of MLflow's, newest first."""
+def training_runs(
+    client: Reader, store: Path, condition: str = "", *, limit: int, job: str = "train"
+) -> list[Any]:
+    """Training runs, or those of another job, that meet a condition of MLflow's, newest first."""
     experiments = list(our_experiments(client, store).values())
-    job = "tags.job = 'train'"
+    its_job = f"tags.job = '{job}'"
     return list(
         client.search_runs(
             experiments,
-            f"{condition} and {job}" if condition else job,
+            f"{condition} and {its_job}" if condition else its_job,
             max_results=limit,
             order_by=["attributes.start_time DESC"],
         )
@@ -121,13 +123,41 @@ def name_of(run: Any) -> str:
     return name if name.startswith(f"{task}-") else f"{task}-{name}"
 
 
+def _latest(client: Reader, store: Path, with_checkpoint: bool) -> str:
+    limit = _LOOKED_AT if with_checkpoint else 1
+    finished = training_runs(client, store, "attributes.status = 'FINISHED'", limit=limit)
+    if not finished:
+        raise TrackingError(f"{store}: no training run has finished in this store. Train one first")
+    newest = finished[0]
+    if not with_checkpoint:
+        return str(newest.info.run_id)
+    chosen = next((run for run in finished if model_of(client, run)), None)
+    if chosen is None:
+        raise TrackingError(
+            f"{store}: no finished run of this store has a checkpoint, as {name_of(newest)} has none. Train "
+            "one first, by a method that trains something"
+        )
+    if chosen is not newest:
+        _log.warning(
+            "%s (%s) is taken, the newest with a checkpoint: %s, which is newer, has none",
+            chosen.info.run_id,
+            name_of(chosen),
+            name_of(newest),
+        )
+    return str(chosen.info.run_id)
+
+
 def _named(client: Reader, name: str, store: Path) -> list[Any]:
     if "'" in name:
         return []
     task, _, rest = name.partition("-")
-    found = training_runs(client, store, f"attributes.run_name = '{name}'", limit=100)
-    return found or training_runs(
-        client, store, f"attributes.run_name = '{rest}' and tags.task = '{task}'", limit=100
+    called = f"attributes.run_name = '{name}'"
+    return (
+        training_runs(client, store, called, limit=_LOOKED_AT)
+        or training_runs(
+            client, store, f"attributes.run_name = '{rest}' and tags.task = '{task}'", limit=_LOOKED_AT
+        )
+        or training_runs(client, store, called, limit=_LOOKED_AT, job="evaluate")
     )
 
 
@@ -147,13 +177,16 @@ def _newest(runs: Sequence[Any], name: str) -> str:
 
 
 def _with_prefix(client: Reader, prefix: str, store: Path) -> list[Any]:
-    """Training runs whose id begins so; of a whole id the run, whatever it did."""
+    """Training runs whose id begins so, or else evaluations; of a whole id the run, whatever it did."""
     if not ID_PREFIX.fullmatch(prefix):
         return []
     if len(prefix) == 32:
         experiments = list(our_experiments(client, store).values())
         return list(client.search_runs(experiments, f"attributes.run_id = '{prefix}'"))
-    return training_runs(client, store, f"attributes.run_id LIKE '{prefix}%'", limit=100)
+    begins = f"attributes.run_id LIKE '{prefix}%'"
+    return training_runs(client, store, begins, limit=_LOOKED_AT) or training_runs(
+        client, store, begins, limit=_LOOKED_AT, job="evaluate"
+    )
 
 
 def _unknown(client: Reader, which: str, store: Path) -> str:

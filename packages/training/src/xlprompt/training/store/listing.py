@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from xlprompt.models import absolute_name, short_name
+from xlprompt.data import TASKS
+from xlprompt.models import KNOWN_MODELS, METHODS, absolute_name, short_name
 from xlprompt.models.accounting.trained_share import share_of_run
+from xlprompt.models.pretrained.known import BUILT_HERE
 from xlprompt.training.store.database import open_reader, our_experiments, store_errors, store_exists
 from xlprompt.training.store.find import name_of
 from xlprompt.training.store.labels import PARENT_TAG, VARIANT_TAG
@@ -86,7 +89,7 @@ def list_runs(
         limit: At most so many; None for all.
 
     Raises:
-        TrackingError: There is no store, or it cannot be read.
+        TrackingError: There is no store, or it cannot be read; or a name is neither known nor of a run in it.
     """
     if not store_exists(store):
         raise TrackingError(
@@ -109,10 +112,27 @@ def list_runs(
             if len(found) == limit:
                 break
         variants = _variants(client, experiments) if any(parents) else {}
+    asked = {"task": task, "method": method, "model": model and short_name(model)}
+    if not found and any(asked.values()):
+        _require_names(list_runs(store), {kind: name for kind, name in asked.items() if name})
     return [
         replace(run, variant=run.variant or variants.get(parent, ""))
         for run, parent in zip(found, parents, strict=True)
     ]
+
+
+def _require_names(runs: Sequence[ListedRun], asked: Mapping[str, str]) -> None:
+    """Refuse a task, method or model that is neither known nor of a run: it is misspelled."""
+    known = {"task": TASKS, "method": METHODS, "model": map(short_name, (*KNOWN_MODELS, *BUILT_HERE))}
+    for kind, name in asked.items():
+        there = list(dict.fromkeys(getattr(run, kind) for run in runs))
+        names = sorted({*there, *known[kind]})
+        if name not in names:
+            near = get_close_matches(name, names, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise TrackingError(
+                f"no {kind} is called '{name}'. {hint}Runs are of: {', '.join(there) or 'none'}"
+            )
 
 
 def _variants(client: Reader, experiments: list[str]) -> dict[str, str]:

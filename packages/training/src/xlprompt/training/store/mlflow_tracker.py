@@ -110,6 +110,7 @@ class MlflowTracker(Tracker):
         self._run_id: str | None = None
         self._experiment_id: str | None = None
         self._parent_run_id: str | None = None
+        self._trained_run_id: str | None = None
         self._pending: list[Metric] = []
         self._logged: dict[str, Metric] = {}  # of a resumed run: the last point of each metric in the store
         self._error_of_before = False  # whether the run that was resumed says what it was interrupted by
@@ -185,7 +186,7 @@ class MlflowTracker(Tracker):
 
     def place(self) -> RunPlace | None:
         """Where the current run stands."""
-        return RunPlace(self._run, str(self._experiment_id), self._parent_run_id)
+        return RunPlace(self._run, str(self._experiment_id), self._parent_run_id, self._trained_run_id)
 
     def log_metrics(
         self,
@@ -288,6 +289,7 @@ class MlflowTracker(Tracker):
         """Name a model of the store as an input of the run."""
         with self._needed(WAIT_TO_FINISH):
             self._client.log_inputs(self._run, models=[LoggedModelInput(model_id)])
+            self._trained_run_id = self._client.get_logged_model(model_id).source_run_id
 
     def end(self, state: EndState, error: str | None = None) -> None:
         """Close the run with its true end state; an error's text becomes the tag `error`.

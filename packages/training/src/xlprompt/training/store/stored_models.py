@@ -58,11 +58,18 @@ def remove_model(client: mlflow.MlflowClient, model: LoggedModel) -> None:
     client.delete_logged_model(model.model_id)
 
 
-def output_model(client: Reader, run: Any) -> Any:
-    """The model that a run has produced; None where there is none."""
-    for output in reversed(run.outputs.model_outputs if run.outputs else []):
+def models_of(run: Any) -> list[str]:
+    """The ids of the models that a run has produced, the newest first, and of those that it has scored."""
+    produced = run.outputs.model_outputs if run.outputs else []
+    scored = run.inputs.model_inputs if run.inputs else []
+    return [each.model_id for each in (*reversed(produced), *scored)]
+
+
+def model_of(client: Reader, run: Any) -> Any:
+    """The model that a run has produced, or as an evaluation has scored; None where there is none."""
+    for model_id in models_of(run):
         try:
-            return client.get_logged_model(output.model_id)
+            return client.get_logged_model(model_id)
         except NotInStore:
             continue
         except Exception as error:

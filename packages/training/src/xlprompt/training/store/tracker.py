@@ -56,11 +56,19 @@ class StoredModel:
 
 @dataclass(frozen=True)
 class RunPlace:
-    """Where a run stands in the store: its id, its experiment's, and its parent's if it has one."""
+    """Where a run stands in the store.
+
+    Attributes:
+        run_id: Its id.
+        experiment_id: Its experiment's.
+        parent_run_id: Its parent's, if it has one.
+        trained_run_id: Of an evaluation, that of the run whose model it scores, if the store has it.
+    """
 
     run_id: str
     experiment_id: str
     parent_run_id: str | None = None
+    trained_run_id: str | None = None
 
 
 class Tracker:

@@ -31,8 +31,9 @@ from xlprompt.training.errors import RecipeError
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data, with_data_at
 from xlprompt.training.machine.environment import usable_cores
 from xlprompt.training.machine.signals import handled
-from xlprompt.training.recipes.recipe import Recipe, load_recipe, task_of
+from xlprompt.training.recipes.recipe import Recipe, task_of
 from xlprompt.training.store.labels import run_name
+from xlprompt.training.store.recipe_file import stored_recipe
 
 SENTENCES = (5, 10, 20, 50, 100, 200)
 
@@ -180,7 +181,7 @@ def _jobs(
     jobs = []
     contents: dict[tuple[str, str], dict[str, str]] = {}
     for (task, _, _), run in runs.items():
-        recipe = with_data_at(load_recipe(ledger.artifacts(run.run_id) / "recipe.yaml"), sweep.data)
+        recipe = with_data_at(stored_recipe(ledger.artifacts(run.run_id), run.run_id), sweep.data)
         source = open_data(recipe)
         languages = _languages(sweep, source, recipe)
         where = (task, json.dumps(recipe.data.model_dump(mode="json"), sort_keys=True))

@@ -60,6 +60,20 @@ class RunData:
 
 
 @dataclass(frozen=True)
+class ModelInput:
+    """As MLflow's."""
+
+    model_id: str
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """As MLflow's, of which data sets are not read."""
+
+    model_inputs: list[ModelInput]
+
+
+@dataclass(frozen=True)
 class ModelOutput:
     """As MLflow's."""
 
@@ -80,6 +94,7 @@ class StoredRun:
 
     info: RunInfo
     data: RunData
+    inputs: RunInputs
     outputs: RunOutputs
 
 
@@ -273,17 +288,22 @@ def _runs(ask: sqlite3.Connection, rows: Sequence[Any]) -> Iterator[StoredRun]:
             "run_uuid",
             ids,
         )
-        outputs = _by_run(
-            ask,
-            "SELECT source_id, destination_id, step FROM inputs",
-            "source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT' AND source_id",
-            ids,
+        used, produced = (
+            _by_run(
+                ask,
+                "SELECT source_id, destination_id, step FROM inputs",
+                f"source_type = 'RUN_{way}' AND destination_type = 'MODEL_{way}' AND source_id",
+                ids,
+            )
+            for way in ("INPUT", "OUTPUT")
         )
         for run, name, experiment, status, start, end, stage, place in some:
             info = RunInfo(run, name or "", str(experiment), status, start, end, stage, place)
             values = {key: nan if value is None else value for key, value in metrics[run]}
-            models = [ModelOutput(model, step) for model, step in outputs[run]]
-            yield StoredRun(info, RunData(dict(params[run]), values, dict(tags[run])), RunOutputs(models))
+            data = RunData(dict(params[run]), values, dict(tags[run]))
+            inputs = RunInputs([ModelInput(model) for model, _ in used[run]])
+            outputs = RunOutputs([ModelOutput(model, step) for model, step in produced[run]])
+            yield StoredRun(info, data, inputs, outputs)
 
 
 def _by_run(

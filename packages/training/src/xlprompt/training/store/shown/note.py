@@ -58,10 +58,11 @@ def markdown_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _next(place: RunPlace, has_model: bool) -> str:
     commands = [f"xlprompt inspect {place.run_id}"]
     if has_model:
+        trained = place.trained_run_id or place.run_id
         commands += [
-            f"xlprompt evaluate {place.run_id}",
-            f"xlprompt export {place.run_id} --to build/adapter",
-            f"xlprompt serve {place.run_id}",
+            f"xlprompt evaluate {trained}",
+            f"xlprompt export {trained} --to build/adapter",
+            f"xlprompt serve {trained}",
         ]
     lines = "\n".join(commands)
     text = f"Where it errs{', scored again, exported, served' if has_model else ''}:\n\n```\n{lines}\n```"
