@@ -97,6 +97,12 @@ def test_the_rows_that_were_cut_are_known(trained, store):
     assert predicted.max_length == 64
 
 
+def test_an_alignment_that_does_not_exist_is_refused(trained, store):
+    checkpoint, _ = find_checkpoint(trained["pos"].run_id, store)
+    with pytest.raises(RunError, match="align is 'mean-scale', and has to be one of none, mean, "):
+        predict(checkpoint, typed_rows(TASKS["pos"], ["a"]), language="de", align="mean-scale")
+
+
 @pytest.mark.parametrize(
     ("task", "language", "error", "message"),
     [

@@ -51,6 +51,16 @@ def test_mlflow_loads_a_run_by_its_address_and_gets_the_answers_of_predict(loade
     assert list(found["probabilities"]) == [each.probabilities for each in expected]
 
 
+def test_answers_have_the_index_of_the_rows_that_they_are_of(loaded):
+    model, predictor = loaded["xnli"]
+    rows = frame(predictor, EXAMPLES["xnli"]).iloc[::-1]
+    found = model.predict(rows)
+    assert list(found.index) == list(rows.index) == [1, 0]
+    assert [found["label"][each] for each in (0, 1)] == [
+        each.label for each in predictor.predict(EXAMPLES["xnli"])
+    ]
+
+
 def test_rows_may_be_of_different_languages_or_of_none(loaded):
     model, predictor = loaded["pos"]
     found = model.predict(frame(predictor, EXAMPLES["pos"], language=["en", None, "de"]))

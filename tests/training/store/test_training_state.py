@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 
 from xlprompt.data import TASKS
+from xlprompt.evaluation.processes import Processes
 from xlprompt.training.errors import CheckpointError
 from xlprompt.training.fitting.listeners import Curves, KeptStates
 from xlprompt.training.fitting.loop import Examples, fit
@@ -19,7 +20,9 @@ from xlprompt.training.store.training_state import (
     Identity,
     LoopState,
     TrainingStates,
+    random_state,
     read_identity,
+    restore_random_state,
     saved_steps,
 )
 
@@ -256,3 +259,14 @@ def test_the_files_of_a_state_are_as_readable_as_the_umask_says(tmp_path):
     files = [path for path in (tmp_path / "states").rglob("*") if path.is_file()]
     assert len(files) == 3
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o664}
+
+
+def test_each_of_two_processes_gets_its_own_random_numbers_back():
+    states, drawn = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        states.append(random_state(CPU, Processes())["cpu"])
+        drawn.append(torch.rand(3))
+    for rank in (0, 1):
+        restore_random_state({"cpu": torch.cat(states)}, CPU, Processes(rank, 2))
+        assert torch.equal(torch.rand(3), drawn[rank])

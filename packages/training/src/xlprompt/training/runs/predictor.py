@@ -21,10 +21,18 @@ from xlprompt.data.encoding.encode import Encoded, encode
 from xlprompt.data.sources.unlabeled import given_rows, unlabeled_dataset
 from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.evaluation.answers.probabilities import answer_probabilities
-from xlprompt.models import AffineMap, AlignmentKind, Backbone, TaskModel, load_backbone, load_tokenizer
+from xlprompt.models import (
+    ALIGNMENT_KINDS,
+    AffineMap,
+    AlignmentKind,
+    Backbone,
+    TaskModel,
+    load_backbone,
+    load_tokenizer,
+)
 from xlprompt.training.alignment.files import kept_alignments, load_alignment
 from xlprompt.training.alignment.moments import Alignment
-from xlprompt.training.errors import CheckpointError
+from xlprompt.training.errors import CheckpointError, RunError
 from xlprompt.training.inputs.checks import at_its_place
 from xlprompt.training.inputs.preparation import pad_id_of, require_known_ids
 from xlprompt.training.machine.out_of_memory import LOADING, out_of_memory_explained
@@ -132,7 +140,7 @@ class Predictor:
         Raises:
             DataError: An example is not as the task has it, or there is no such language.
             CheckpointError: There are no moments of this language.
-            RunError: Memory ran out.
+            RunError: There is no such alignment, or memory ran out.
         """
         rows = given_rows(self.task, texts)
         return list(self.answer(rows, language=language, align=align).rows) if rows else []
@@ -141,6 +149,8 @@ class Predictor:
         self, rows: Sequence[Example], *, language: str | None = None, align: AlignmentKind = "none"
     ) -> Predicted:
         """The same of rows that are read already, from `xlprompt.data.sources.unlabeled`; at least one."""
+        if align not in ALIGNMENT_KINDS:
+            raise RunError(f"align is {align!r}, and has to be one of {', '.join(ALIGNMENT_KINDS)}")
         code = self.recipe.data.train_language if language is None else language_row(language).code
         alignment = None if align == "none" else _kept_alignment(self.checkpoint, self.recipe)
         move = (

@@ -44,7 +44,7 @@ class PredictorForMlflow:
             params: None are known.
 
         Returns:
-            A row for each example in their order: `label`, `probability`, `probabilities`, `cut`.
+            A row for each example, with its index in `data`: `label`, `probability`, `probabilities`, `cut`.
 
         Raises:
             MlflowException: A row is not as the task has it, which MLflow's server answers with status 400.
@@ -55,9 +55,8 @@ class PredictorForMlflow:
         except (DataError, RunError) as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
         columns = ("label", "probability", "probabilities", "cut")
-        return pd.DataFrame(
-            [{name: getattr(each, name) for name in columns} for each in answers], columns=columns
-        )
+        rows = [{name: getattr(each, name) for name in columns} for each in answers]
+        return pd.DataFrame(rows, columns=columns, index=data.index)
 
     def _answers(self, data: pd.DataFrame) -> list[Prediction]:
         fields = self.predictor.task.text_fields

@@ -274,7 +274,7 @@ def restore_random_state(states: Mapping[str, Tensor], device: torch.device, pro
     rank = processes.rank
     if len(states["cpu"]) != processes.size:
         return
-    torch.set_rng_state(states["cpu"][rank])
+    torch.set_rng_state(states["cpu"][rank].clone())  # torch takes a row of a tensor for something else
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"][rank], device)
 
