@@ -1,5 +1,6 @@
 """Answers that are parts of a context: their places, windows, and the best one by the scores."""
 
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -115,6 +116,16 @@ def test_a_question_over_half_a_row_is_cut_and_counted():
     found = encoded(row(question="Where did he go? " * 20), row(question="Where?"), max_length=32)
     assert found.truncated == 1
     assert len(found.by_example("labels")[0]) == len(found.by_example("labels")[1])
+
+
+def test_answers_that_are_too_long_to_be_given_are_counted():
+    context = " ".join(["a"] * (LONGEST_ANSWER + 2))
+    lengths = (LONGEST_ANSWER, LONGEST_ANSWER + 1, 1)
+    found = encoded(*(row(" ".join(["a"] * length), context) for length in lengths), max_length=32)
+    assert [last - first + 1 for first, last in map(partial(right_places, found), range(3))] == list(lengths)
+    assert found.task.kind.out_of_reach(found) == 1
+    unlabeled = encoded(row() | {"answers": []}, row() | {"answers": []})
+    assert unlabeled.task.kind.out_of_reach(unlabeled) == 0
 
 
 def test_tokens_that_are_cut_more_finely_keep_their_places():

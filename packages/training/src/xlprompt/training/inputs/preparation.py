@@ -20,6 +20,7 @@ from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.how_many import how_many
 from xlprompt.data.sources import Source
 from xlprompt.data.sources.kept import load_rows
+from xlprompt.data.tasks.kinds.span_answers import LONGEST_ANSWER
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import (
     Backbone,
@@ -168,6 +169,16 @@ def _read_split(setup: Setup, language: str, split: str, limit: int | None, labe
             encoded.truncated,
             encoded.num_examples,
             recipe.encoding.max_length,
+        )
+    if unreachable := task.kind.out_of_reach(encoded):
+        _log.warning(
+            "%s %s %s: the right answers of %d of %d examples have over %d tokens, and are never given whole",
+            task.name,
+            language,
+            split,
+            unreachable,
+            encoded.num_examples,
+            LONGEST_ANSWER,
         )
     record = dataset_record(
         source, str(recipe.data.source), task, language, split, content=content, examples=len(dataset)

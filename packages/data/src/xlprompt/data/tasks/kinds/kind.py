@@ -187,6 +187,10 @@ class Kind(Protocol):
         """The right answers of each example."""
         ...
 
+    def out_of_reach(self, encoded: Encodings) -> int:
+        """How many examples have a right answer that is never given, as it is too long."""
+        ...
+
     def trivial(self, encoded: Encodings, language: str) -> Answers | None:
         """Answers that need no model; None where that is the commonest label, which the right ones tell."""
         ...

@@ -15,7 +15,14 @@ from xlprompt.data.tasks.kinds.encoded_rows import EncodedRows, Encoder
 from xlprompt.data.tasks.kinds.kind import Answers, Counts, Encodings, Example
 from xlprompt.data.tasks.kinds.layout import joints, leading_ids, windows
 from xlprompt.data.tasks.kinds.overlap import closest_sentences
-from xlprompt.data.tasks.kinds.span_answers import answer_labels, best_span, checked_answers
+from xlprompt.data.tasks.kinds.span_answers import (
+    FIRST,
+    LAST,
+    LONGEST_ANSWER,
+    answer_labels,
+    best_span,
+    checked_answers,
+)
 from xlprompt.data.tasks.kinds.texts import RunningTexts, checked_texts
 from xlprompt.data.tasks.rules import Skipped
 from xlprompt.data.tasks.task_type import Place, Task
@@ -141,6 +148,12 @@ class Span(RunningTexts):
     def gold(self, encoded: Encodings) -> Answers:
         """The texts that are right."""
         return [[each["text"] for each in answers] for answers in encoded.table["answers"]]
+
+    def out_of_reach(self, encoded: Encodings) -> int:
+        """Those whose first right answer has more than `LONGEST_ANSWER` tokens."""
+        labels = np.concatenate([np.empty(0, np.int64), *encoded.by_example("labels")])
+        begins, ends = (np.flatnonzero(labels & bit) for bit in (FIRST, LAST))
+        return int((ends - begins >= LONGEST_ANSWER).sum())
 
     def trivial(self, encoded: Encodings, language: str) -> Answers:
         """The sentence of the context that shares most words with the question."""

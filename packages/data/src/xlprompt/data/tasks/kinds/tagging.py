@@ -18,7 +18,7 @@ from xlprompt.data.tasks.kinds.encoded_rows import (
     Encoder,
     check_labels,
 )
-from xlprompt.data.tasks.kinds.kind import Answers, Counts, Example, Shown
+from xlprompt.data.tasks.kinds.kind import Answers, Counts, Encodings, Example, Shown
 from xlprompt.data.tasks.kinds.labels import OneLabelAReadout, json_type, label_number, right_answers
 from xlprompt.data.tasks.kinds.layout import leading_ids, windows
 from xlprompt.data.tasks.rules import NO_TAG, WITHHELD, Skipped, words_withheld
@@ -168,6 +168,10 @@ class Tagging(OneLabelAReadout):
             found["precision"] = (num_right, num_predicted)
             found["recall"] = (num_right, num_gold)
         return {metric: counts for metric, counts in found.items() if metric in task.metrics}
+
+    def out_of_reach(self, encoded: Encodings) -> int:
+        """None."""
+        return 0
 
     def is_defined(self, task: Task, metric: str, gold: Answers) -> bool:
         """Entity scores need entities: who rightly finds none where there is none would be given 0."""

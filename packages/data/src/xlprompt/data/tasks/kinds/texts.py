@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from xlprompt.data.errors import DataError
-from xlprompt.data.tasks.kinds.kind import Answers, Counts, Example, Shown
+from xlprompt.data.tasks.kinds.kind import Answers, Counts, Encodings, Example, Shown
 from xlprompt.data.tasks.kinds.labels import json_type, label_number, right_answers
 from xlprompt.data.tasks.rules import NO_LABEL, NOT_TRANSLATED, Skipped, untranslated
 from xlprompt.data.tasks.task_type import Place, Task
@@ -67,6 +67,10 @@ class RunningTexts:
     def shown(self, task: Task, texts: Sequence[Any], answers: Sequence[str]) -> Shown:
         """A line a text; an answer goes with all of them."""
         return {name: [(text, "")] for name, text in zip(task.text_fields, texts, strict=True)}
+
+    def out_of_reach(self, encoded: Encodings) -> int:
+        """None."""
+        return 0
 
     def is_defined(self, task: Task, metric: str, gold: Answers) -> bool:
         """Always."""
