@@ -1,6 +1,7 @@
 """A folder of tables or words in columns is a task; what kind, fields, labels and languages is found out."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -110,8 +111,8 @@ def test_rows_without_a_gold_label_are_left_out_of_the_hubs_parquet(tmp_path):
     report = check_folder(tmp_path)
     assert any("3 labels (contradiction, entailment, neutral)" in note for note in report.warnings)
     assert [(found.split, found.count, found.skipped) for found in report.found] == [
-        ("train", 5, {"no gold label": 2}),
-        ("validation", 1, {}),
+        ("train", 3, {"no gold label": 1}),
+        ("validation", 3, {"no gold label": 1}),
     ]
     assert not report.problems
 
@@ -135,7 +136,8 @@ def test_a_tsv_with_a_header_in_capitals_is_a_table(folder):
 def test_truth_values_are_labels(folder, labels):
     rows = '{"text": "a", "label": true}\n{"text": "b", "label": false}\n{"text": "c", "label": false}\n'
     source = folder({"en.train.jsonl": rows, "task.yaml": f"labels: {labels}\n"})
-    assert labels_of(source, "en", "train") == ["false", "false"]
+    assert labels_of(source, "en", "train") == ["false"]
+    assert labels_of(source, "en", "validation") == ["true", "false"]
 
 
 def test_spans_come_from_the_hubs_parquet(tmp_path):
@@ -213,13 +215,25 @@ def test_without_a_development_set_one_training_row_in_ten_is_kept_for_it_and_th
     rows = "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(21))
     source = folder({"en.train.csv": f"text,label\n{rows}", "en.test.csv": TOPICS})
     kept = source.load(source.own, "en", "validation")["first"]
-    assert kept == ["text 0", "text 10", "text 20"]
+    assert kept == ["text 0", "text 3", "text 20"], "of each label one in ten"
     trained = source.load(source.own, "en", "train")["first"]
     assert len(trained) == 18
     assert not set(kept) & set(trained)
-    assert any("no development set in en: of 10 training rows the first" in note for note in source.left_out)
+    assert any(
+        "no development set in en: of 10 training rows of a label one is kept" in note
+        for note in source.left_out
+    )
     prints = {source.fingerprint(source.own, "en", split) for split in ("train", "validation")}
     assert len(prints) == 2
+
+
+def test_a_development_set_that_is_cut_has_each_label_and_leaves_each_for_training(folder):
+    rows = "".join(f"text {number},{'fine' if number % 20 else 'toxic'}\n" for number in range(80))
+    test = "text,label\na,fine\n"
+    source = folder({"en.train.csv": f"text,label\n{rows}lone,odd\n", "en.test.csv": test})
+    kept = Counter(labels_of(source, "en", "validation"))
+    assert kept == {"toxic": 1, "fine": 8}
+    assert Counter(labels_of(source, "en", "train")) == {"fine": 68, "toxic": 3, "odd": 1}
 
 
 def class_label_parquet(path, labels, rows):

@@ -175,7 +175,7 @@ def empty(part: Part) -> DataError:
     if part.cut:
         return DataError(
             f"no {split} rows are left for {language}, as there is no development set and one training row "
-            "in ten is kept for it",
+            "of a label in ten is kept for it",
             file=path,
             fix="Add training rows, or a development set.",
         )
@@ -192,8 +192,8 @@ def _part_fingerprint(part: Part) -> str:
     # The key and the format are in it because one XNLI file holds all languages.
     reading = _READINGS.get(part.format, "")
     if part.format.startswith("own-"):  # what is read from the files is not fixed by a bundled task
-        task = part.task
-        reading += f" {[task.fields, task.labels, task.kind.name, part.language_column, part.cut]}"
+        task, cut = part.task, part.cut and f"{part.cut} by label"
+        reading += f" {[task.fields, task.labels, task.kind.name, part.language_column, cut]}"
     digest = hashlib.sha256(f"{part.key} {part.format}{reading} version {part.task.version}".encode())
     for path in part.files:
         try:

@@ -59,7 +59,7 @@ _SPLITS = ("train", "train", "dev", "test")  # of each pattern's words in turn
 _TASK = """\
 # What this folder is, as a task. Everything may be left out: it is then found out from the files, which are
 # <language>.<train, dev or test>.csv here. They may also be .tsv, .jsonl, .parquet or words in columns, in
-# folders named after languages. Without a development set one training row in ten is kept for it.
+# folders named after languages. Without a development set one training row in ten of a label is kept.
 #
 # xlprompt data check {folder}
 # xlprompt train experiments/mini/own-prompt.yaml --data {folder}

@@ -205,7 +205,7 @@ def _with_development_sets(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tup
     if not lacking:
         return tuple(found), ()
     note = (
-        f"no development set in {', '.join(in_study_order(lacking))}: of {CUT_EVERY} training rows the "
-        "first is kept for it and not trained on. Add <language>.dev to choose it yourself"
+        f"no development set in {', '.join(in_study_order(lacking))}: of {CUT_EVERY} training rows of "
+        "a label one is kept for it and not trained on. Add <language>.dev to choose it yourself"
     )
     return tuple(found), (note,)

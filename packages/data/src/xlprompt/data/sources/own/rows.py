@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -15,6 +16,7 @@ from xlprompt.data.sources.formats.jsonl import own_id
 from xlprompt.data.sources.own.tables import Unnamed, records, texts
 from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.rows import Outcome, is_answered
+from xlprompt.data.splits import Split
 from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.data.tasks.kinds.labels import json_type
 from xlprompt.data.tasks.rules import NO_LABEL, Skipped
@@ -23,12 +25,13 @@ from xlprompt.data.tasks.task_type import Place, Task
 _LIST = re.compile(r"""\s*\[\s*(['"].*|-?\d+(\s*,.*)?)?\]\s*""", re.DOTALL)  # and not [laughs] Thanks
 
 CUT_EVERY = 10
-"""Where there is no development set, each so many training rows give one to it, the first of them."""
+"""Where there is no development set, each so many training rows of a label give one to it."""
 
 
 def read(part: Part) -> Iterator[Outcome]:
     """Read the part's files row by row."""
     task, position = part.task, -1
+    seen: Counter[str] = Counter()
     for path in part.files:
         for line, record in (texts if part.unanswered else records)(path, part.format, task.fields):
             if isinstance(record, DataError):
@@ -37,7 +40,7 @@ def read(part: Part) -> Iterator[Outcome]:
             if part.language_column and not _is_of(record, part):
                 continue
             position += 1
-            if part.cut and (position % CUT_EVERY == 0) != (part.cut == "validation"):
+            if part.cut and _side(task, record, seen) != part.cut:
                 continue
             labeled = not part.unanswered or is_answered(task, record.get(task.fields[-1]))
             place = Place(position, path, line, own_id(record), labeled)
@@ -77,6 +80,20 @@ def _named(row: Example) -> Example:
     """
     digest = blake2b(repr(row.texts).encode(), digest_size=4).hexdigest()
     return row._replace(id=f"{row.position}-{digest}")
+
+
+def _side(task: Task, record: Mapping[str, Any], seen: Counter[str]) -> Split:
+    """The split that a row goes to where there is no development set; counts its label in `seen`.
+
+    Each label is cut by itself, as in rows that alternate one side would have none of it. The very first
+    row is kept, and of other labels the second of ten, so that a lone one is trained on. Sentences and
+    questions have no single label and count as alike.
+    """
+    is_one = task.kind.labeled and not task.kind.by_word
+    label = str(record.get(task.fields[-1])) if is_one else ""
+    seen[label] += 1
+    taken = 1 if label == next(iter(seen)) else 2
+    return "validation" if seen[label] % CUT_EVERY == taken else "train"
 
 
 def _is_of(record: Mapping[str, Any], part: Part) -> bool:
