@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from xlprompt.studies.executors import executor
+from xlprompt.studies.executors import executor, local
 from xlprompt.studies.executors.choose import make_executor
 from xlprompt.studies.executors.executor import MANY, expected_workers
 from xlprompt.studies.executors.settings import ExecutorSettings
@@ -20,6 +20,8 @@ from xlprompt.studies.executors.settings import ExecutorSettings
         ({"workers": 0}, 0, 1),
         ({}, 2, 2),
         ({"gpus": 0.5}, 2, 4),
+        ({"gpus": 0.4}, 2, 4),  # two fit on each, and no fifth between them
+        ({"gpus": 1 / 3}, 2, 6),
         ({"gpus": 0, "threads": 2}, 2, 4),
         ({"kind": "ray", "threads": 2}, 2, 4),
         ({"kind": "ray", "workers": 3}, 0, 3),
@@ -31,6 +33,16 @@ def test_workers_are_known_before_an_executor_starts(monkeypatch, settings, gpus
     monkeypatch.setattr(executor, "usable_cores", lambda: 8)
     monkeypatch.setattr(executor, "visible_gpus", lambda: [str(number) for number in range(gpus)])
     assert expected_workers(ExecutorSettings(**settings)) == workers
+
+
+@pytest.mark.parametrize(
+    ("gpus", "seen"), [(0.33, ["a", "b", "a", "b", "a", "b"]), (1, ["a", "b"]), (2, ["a,b"])]
+)
+def test_cells_that_share_a_gpu_are_no_more_than_fit_on_it(monkeypatch, gpus, seen):
+    for module in (executor, local):
+        monkeypatch.setattr(module, "visible_gpus", lambda: ["a", "b"])
+    here = local.LocalExecutor(ExecutorSettings(gpus=gpus))
+    assert [here._gpus_of(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(here.workers)] == seen
 
 
 @pytest.mark.parametrize(("gpus", "seen"), [(0, ""), (None, "3")])

@@ -89,7 +89,8 @@ def expected_workers(settings: ExecutorSettings) -> int:
         return settings.workers
     gpus = visible_gpus() if settings.kind == "local" and settings.gpus != 0 else []
     if gpus:
-        return max(1, int(len(gpus) / (settings.gpus or 1.0)))
+        of_cell = settings.gpus or 1.0  # below 1 a cell lies within one GPU
+        return len(gpus) * int(1 / of_cell) if of_cell < 1 else max(1, int(len(gpus) / of_cell))
     return max(1, usable_cores() // settings.threads)
 
 

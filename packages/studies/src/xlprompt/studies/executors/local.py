@@ -113,9 +113,8 @@ class LocalExecutor:
     def _gpus_of(self, slot: int) -> dict[str, str]:
         if not self._gpus:
             return {"CUDA_VISIBLE_DEVICES": ""}
-        per_cell = self._settings.gpus or 1.0
-        first = int(slot * per_cell)
-        chosen = [self._gpus[(first + i) % len(self._gpus)] for i in range(max(1, int(per_cell)))]
+        each = max(1, int(self._settings.gpus or 1))  # cells that share a GPU take turns at which
+        chosen = [self._gpus[(slot * each + number) % len(self._gpus)] for number in range(each)]
         return {"CUDA_VISIBLE_DEVICES": ",".join(dict.fromkeys(chosen))}
 
 
