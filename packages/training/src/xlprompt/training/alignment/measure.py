@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from xlprompt.evaluation.processes import Processes
 from xlprompt.models import AlignmentSettings, TaskModel
 from xlprompt.training.alignment.files import load_alignment, save_alignment
 from xlprompt.training.alignment.moments import Alignment, measure
@@ -45,7 +46,7 @@ def measure_alignments(
             f"{'the head' if settings.layer is None else f'layer {settings.layer}'}",
             highlight=False,
         )
-        stored = load_alignment(checkpoint, settings.sentences, settings.layer) if checkpoint else None
+        stored = _known(checkpoint, settings, setup.processes)
         alignment = measure(setup, model, languages, settings, stored=stored, others=measured)
         if alignment is None:
             console.print(
@@ -59,6 +60,12 @@ def measure_alignments(
     if checkpoint and measured and (stored is None or stored.texts != measured[-1].texts):
         _keep(checkpoint, measured[-1], console)
     return tuple(measured)
+
+
+def _known(checkpoint: Path | None, settings: AlignmentSettings, processes: Processes) -> Alignment | None:
+    """The moments beside the checkpoint, if each process sees them: all of them measure, or none does."""
+    stored = load_alignment(checkpoint, settings.sentences, settings.layer) if checkpoint else None
+    return None if processes.largest(float(stored is None)) else stored
 
 
 def _keep(checkpoint: Path, alignment: Alignment, console: Console) -> None:
