@@ -29,7 +29,7 @@ def test_a_search_prints_its_table_and_then_only_that(xlprompt, search_file, tmp
     assert "2 trials of 4 steps at most; 0 done, 2 to run, 1 at a time" in result.stdout
     assert "optimizer.learning_rate  0.001 to 0.1, log-uniform; the recipe has 0.01" in result.stdout
     assert "trial 1: learning_rate " in result.stdout
-    recipe = tmp_path / "best" / "xnli-prompt.yaml"
+    (recipe,) = (tmp_path / "best").glob("xnli-prompt-*.yaml")  # which ends in the model's name
     assert f"Train it: xlprompt train {recipe}" in result.stdout.replace("\n", "")
     assert (load_recipe(recipe).seed, load_recipe(recipe).data.limit) == (3, 16)
     again = xlprompt("search", search_file, *options, "--seed", 3, "--limit", 16, "--json")
