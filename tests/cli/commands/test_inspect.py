@@ -60,8 +60,12 @@ def test_against_another_run_flips_are_shown_with_their_texts(xlprompt, runs):
 def test_what_the_model_is_surest_of_comes_with_its_probability(xlprompt, runs):
     store, (prompt, _), _ = runs
     options = ("--confident", 3, "--language", "de", "--mlruns", store)
-    found = json.loads(xlprompt("inspect", prompt, *options, "--json").stdout)["confident"]
-    assert len(found) == 3
+    told = json.loads(xlprompt("inspect", prompt, *options, "--json").stdout)
+    found = told["confident"]
+    assert [each["language"] for each in found] == ["de"] * 3
+    assert [(each["place"], len(each["texts"])) for each in told["texts"]] == [
+        (each["place"], 2) for each in found
+    ]
     assert [each["probability"] for each in found] == sorted(
         (each["probability"] for each in found), reverse=True
     )

@@ -105,7 +105,9 @@ def command(
         found = inspect_run(*stored)
     if confident is not None:
         with wait("Asking the model again"):
-            sure = most_confident(stored[0], mlruns, number=confident, device=device, model=model)
+            sure = most_confident(
+                stored[0], mlruns, number=confident, languages=languages, device=device, model=model
+            )
         found = replace(found, confident=sure)
     found = _with_texts(found, stored[0], examples)
     if as_json:

@@ -89,6 +89,11 @@ class Inspection:
             "against": self.against and self.against.run_id,
             "flips": self.flips and self.flips.to_dict(),
             "confident": [asdict(each) for each in self.confident],
+            "texts": [
+                {"language": code, "place": place, "texts": list(texts)}
+                for (code, place), texts in self.texts.items()
+            ],
+            "note": self.note,
         }
 
 
@@ -153,7 +158,13 @@ def texts_of(run: StoredRun, wanted: Mapping[str, Sequence[int]]) -> tuple[Texts
 
 
 def most_confident(
-    run: StoredRun, store: Path, *, number: int, device: str | None, model: str | None
+    run: StoredRun,
+    store: Path,
+    *,
+    number: int,
+    languages: Sequence[str] | None,
+    device: str | None,
+    model: str | None,
 ) -> tuple[ConfidentMistake, ...]:
     """Ask the model again about what it has answered wrong, and give the answers that it is surest of.
 
@@ -161,6 +172,7 @@ def most_confident(
         run: A training run, whose checkpoint is in the store.
         store: Folder of the MLflow store.
         number: How many at most.
+        languages: Of which; None for all that the run has.
         device: As in `train`.
         model: Where the backbone lies now, if not where it lay.
 
@@ -181,7 +193,8 @@ def most_confident(
     checkpoint, _ = find_checkpoint(run.run_id, store)
     predictor = open_predictor(checkpoint, device=device, model=model)
     found: list[ConfidentMistake] = []
-    for code, saved in run.predictions.items():
+    for code in languages or run.predictions:
+        saved = run.predictions[code]
         pairs = [row[0] for row in answer_pairs(saved)]
         places = [place for place, (right, given) in enumerate(pairs) if right != given]
         if not places:
