@@ -298,10 +298,7 @@ def _why_tokenization(
 ) -> str:
     """What decided the fourth claim, or what is missing for a decision."""
     slope = None if granularity is None else granularity.slope
-    experiment = ""
-    if granularity is not None and granularity.slope.low is not None and granularity.slope.high is not None:
-        of = granularity.slope
-        experiment = f" ({of.value:+.2f} points [{of.low:+.2f}, {of.high:+.2f}], {granularity.where})"
+    experiment = _experiment_in_words(granularity)
     if third.verdict == "not supported":
         return "there is no advantage of low-resource languages to explain"
     if slope is not None and slope.high is not None and slope.high < margin:
@@ -321,6 +318,14 @@ def _why_tokenization(
     elif slope.low <= 0:
         missing.append(f"the experiment does not decide{experiment}")
     return "; ".join(missing)
+
+
+def _experiment_in_words(granularity: GranularityEffect | None) -> str:
+    """The slope in brackets, after a space; nothing where there is none with an interval."""
+    if granularity is None or granularity.slope.low is None or granularity.slope.high is None:
+        return ""
+    slope = granularity.slope
+    return f" ({slope.value:+.2f} points [{slope.low:+.2f}, {slope.high:+.2f}], {granularity.where})"
 
 
 def _points(margin: float) -> str:

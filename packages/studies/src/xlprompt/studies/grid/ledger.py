@@ -261,7 +261,7 @@ class Ledger:
     def take_in(self, run: CellRun, cell: Cell, group: Group) -> None:
         """Make a finished run from outside the studies, which equals a cell, that cell."""
         parent = self.open_parent(group)  # which is ended again with the run among its aggregates
-        self._make_child(run.run_id, parent)
+        self._make_children([run.run_id], parent)
         self._client.set_tag(run.run_id, GROUP_TAG, group.fingerprint)
         self._client.set_tag(run.run_id, CELL_TAG, cell.fingerprint)  # last: a run that has it counts as in
 
@@ -297,13 +297,15 @@ class Ledger:
             },
         )
         condition = f"tags.{GROUP_TAG} = '{group.fingerprint}' and tags.job = 'train'"
-        for run in self._search([group.task], condition):  # whose own parent was deleted
-            self._make_child(run.info.run_id, parent)
+        if orphans := self._search([group.task], condition):  # their own parent was deleted
+            self._make_children([run.info.run_id for run in orphans], parent)
         return parent
 
-    def _make_child(self, run_id: str, parent: str) -> None:
-        for tag, value in self.tags_of_child(parent).items():
-            self._client.set_tag(run_id, tag, value)
+    def _make_children(self, run_ids: Sequence[str], parent: str) -> None:
+        tags = self.tags_of_child(parent)
+        for run_id in run_ids:
+            for tag, value in tags.items():
+                self._client.set_tag(run_id, tag, value)
 
     def tags_of_child(self, parent: str) -> dict[str, str]:
         """By which MLflow shows a run under a group's, and which variant it is of."""

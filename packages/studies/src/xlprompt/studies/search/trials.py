@@ -42,7 +42,7 @@ from xlprompt.studies.search.space import (
 )
 from xlprompt.studies.search.trial import Pruned
 from xlprompt.training.fitting.loop import TrainingDiverged
-from xlprompt.training.machine.process_identity import is_gone, this_process
+from xlprompt.training.machine.process_identity import is_gone, machine_of, this_process
 from xlprompt.training.recipes.recipe import Recipe
 
 _WITH_RESULT = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -326,7 +326,7 @@ class SearchTrials:
             step=trial.last_step,
             seconds=known.get("seconds", _age(trial)),
             run_id=known.get("run_id"),
-            machine=str(known.get("process", "")).partition(" ")[0] or None,
+            machine=machine_of(str(known.get("process", ""))) or None,
         )
 
 

@@ -13,6 +13,11 @@ def this_process() -> str:
     return f"{platform.node()} {process.pid} {process.create_time():.2f}"
 
 
+def machine_of(process: str) -> str:
+    """The machine of a process, as `this_process` names it."""
+    return process.partition(" ")[0]
+
+
 def is_gone(process: str) -> bool:
     """Whether a process of this machine, as `this_process` names it, has ended."""
     return _is_there(process) is False
@@ -25,9 +30,8 @@ def is_there(process: str) -> bool:
 
 def _is_there(process: str) -> bool | None:
     """None for another machine's process, or where nobody knows whose it is."""
-    machine, _, rest = process.partition(" ")
-    number, _, began = rest.partition(" ")
-    if machine != platform.node() or not number.isdigit():
+    number, _, began = process.partition(" ")[2].partition(" ")
+    if machine_of(process) != platform.node() or not number.isdigit():
         return None
     try:
         found = psutil.Process(int(number))

@@ -81,12 +81,12 @@ def evaluate(
         align = (align,)
     alignment = _asked_alignment(align, align_sentences, align_layers)
     recipe = _recipe_for_evaluation(
-        read_metadata(directory), directory, source, languages, limit, alignment, granularity
+        read_metadata(directory), directory, languages, limit, alignment, granularity
     )
     wanted = _swept(recipe.evaluation.alignment, align_sentences, align_layers)
-    there = with_data_at(recipe, source)
+    recipe = with_data_at(recipe, source)
     check_device(device)
-    there = at_its_place(there, model)
+    there = at_its_place(recipe, model)
     check_scoring(there, open_data(there), split=split)
     with (
         waiting(console, "Loading torch and transformers"),
@@ -161,7 +161,6 @@ def _swept(
 def _recipe_for_evaluation(
     metadata: CheckpointMetadata,
     directory: Path,
-    source: str | None,
     languages: Sequence[str] | None,
     limit: int | None,
     alignment: Mapping[str, Any],
@@ -169,7 +168,7 @@ def _recipe_for_evaluation(
 ) -> Recipe:
     origin = str(directory)
     values = recipe_to_dict(recipe_from_dict(metadata.recipe, origin=origin))
-    given = {"source": source, "languages": languages} | dict.fromkeys(LIMITS, limit)
+    given = {"languages": languages} | dict.fromkeys(LIMITS, limit)
     values["data"] |= {key: value for key, value in given.items() if value is not None}
     values["evaluation"]["alignment"] |= alignment
     recipe = recipe_from_dict(values, origin=origin)
