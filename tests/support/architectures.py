@@ -219,6 +219,12 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "attention in chunks",
         "chunks of the text only",
     ),
+    "Gemma 3n": (
+        "Gemma3nText",
+        {**_SMALL, **_LLAMA, "head_dim": 8},
+        "its layers look the text's tokens up anew",
+        "looks the text's tokens up anew",
+    ),
     "gpt-oss": (
         "GptOss",
         {**_SMALL, **_LLAMA, "head_dim": 8, "num_local_experts": 2},

@@ -13,6 +13,7 @@ from transformers import (
     EuroBertConfig,
     Gemma2Config,
     Gemma3Config,
+    Gemma3nConfig,
     Gemma3TextConfig,
     GraniteConfig,
     JetMoeConfig,
@@ -73,6 +74,7 @@ REFUSED = {
         Gemma3Config(text_config=SIZE | {"head_dim": 8}, vision_config=VISION),
         r"a multimodal checkpoint \(text, vision\).*of Gemma 3: 270M and 1B",
     ),
+    "Gemma 3n": (Gemma3nConfig(), "looks the text's tokens up anew"),  # saving its decoder would not help
     "quantized": (LlamaConfig(**SIZE, quantization_config={"quant_method": "gptq"}), r"quantized \(gptq\)"),
 }
 

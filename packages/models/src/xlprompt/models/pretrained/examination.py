@@ -40,8 +40,8 @@ def examine_config(config: PreTrainedConfig, *, name: str) -> Backbone:
     Raises:
         ModelError: As `examine`.
     """
+    _require_readable_order(config.get_text_config(), name)  # first: else its decoder alone is advised
     _require_text_alone(config, name)
-    _require_readable_order(config, name)
     model = weightless_model(config, name=name)
     _require_causal_modules(model, name)
     key = f"{type(model).__name__} {config.to_json_string(use_diff=False)}"
@@ -96,7 +96,7 @@ def _require_text_alone(config: PreTrainedConfig, name: str) -> None:
 
 
 def _require_readable_order(config: PreTrainedConfig, name: str) -> None:
-    """Refuse what a configuration says itself: attention both ways or in chunks, quantized weights."""
+    """Refuse what a configuration says itself: order, tokens that each layer looks up, quantized weights."""
     values = config.to_dict()
     both = values.get("use_bidirectional_attention")
     if both in (True, "all") or values.get("is_causal") is False or values.get("causal") is False:
@@ -104,6 +104,11 @@ def _require_readable_order(config: PreTrainedConfig, name: str) -> None:
     if "chunked_attention" in (values.get("layer_types") or ()):
         raise ModelError(
             f"{name}: its attention sees chunks of the text only, which prompts here don't know. {INSTEAD}"
+        )
+    if values.get("vocab_size_per_layer_input"):
+        raise ModelError(
+            f"{name}: each of its layers looks the text's tokens up anew, and prompts here hand on their "
+            f"embeddings alone, without which it computes something else. {INSTEAD}"
         )
     if quantized := values.get("quantization_config"):
         kind = (
