@@ -169,9 +169,9 @@ def said(request):
     forms: set[str] = set()
     expand = lexicon_module.expand
 
-    def noted(form, slots):
+    def noted(form, slots, entity=""):
         forms.add(form)
-        return expand(form, slots)
+        return expand(form, slots, entity)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lexicon_module, "expand", noted)

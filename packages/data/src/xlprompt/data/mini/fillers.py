@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xlprompt.data.mini.invented import colored, row_of
-from xlprompt.data.mini.lexicon import Filler, FormError, Lexicon, RowFiller, Word, expand, mark_entity
+from xlprompt.data.mini.lexicon import Filler, FormError, Lexicon, RowFiller, Word, expand
 from xlprompt.data.mini.meaning import Meaning, Thing
 from xlprompt.data.mini.world import COUNTRIES, KINDS, Organization, Person
 
@@ -72,7 +72,7 @@ class PersonFiller:
             "given": RowFiller(f"given.{given}", row_of(self.book, "given", given), (form,)),
             "family": RowFiller(f"family.{family}", row_of(self.book, "family", family), (form,)),
         }
-        return mark_entity(expand(self.book.person[form], slots), "PER")
+        return expand(self.book.person[form], slots, "PER")
 
     def feature(self, name: str) -> str:
         """The gender, or what stands in the given name's row."""
