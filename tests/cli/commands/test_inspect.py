@@ -36,7 +36,7 @@ def test_the_answer_comes_first_and_tables_follow(xlprompt, runs):
     assert result.stdout.startswith(f"{prompt} errs most in ")
     text = " ".join(result.stdout.split())
     assert "where it errs" in text
-    assert "labels given, and right" in text
+    assert "labels given, and true" in text
     assert "Swahili (sw)" in text
 
 

@@ -151,6 +151,17 @@ def test_without_shares_or_the_experiment_the_answer_says_so():
 def test_one_seed_shows_no_spread():
     found = needs(study(5.0, seeds=(0,)))
     assert {each.brief for each in found} == {"needs three seeds"}
+    assert found[1].text == f"As the first claim. {found[0].text}"
+
+
+def test_more_seeds_are_no_answer_where_prompts_train_more_than_is_claimed():
+    comparison = study(5.0, seeds=(0,))
+    found = what_decides(comparison, judge(comparison, trainable_percent={"xnli": 0.95}))
+    assert [each.brief for each in found] == [
+        "needs three seeds",
+        "needs shorter prompts",
+        *2 * ["needs three seeds"],
+    ]
 
 
 def test_the_same_study_needs_the_same_number(noisy, needed):

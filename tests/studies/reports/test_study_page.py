@@ -241,13 +241,14 @@ def test_the_markdown_opens_with_the_same_answer(written, comparison, verdicts):
 
 def test_a_study_of_one_seed_is_reported_without_intervals_and_marks(tmp_path):
     comparison = compare(make_runs(20.0, seeds=(0,)), samples=100)
-    page, _ = write_study_report(tmp_path, StudyFindings(comparison, judge(comparison), []))
+    findings = StudyFindings(comparison, judge(comparison), [])
+    page, _ = write_study_report(tmp_path, findings)
     scores = next(
-        table
-        for table in tables(StudyFindings(comparison, judge(comparison), []))
-        if "by language" in table.title and table.title.startswith("xnli")
+        table for table in tables(findings) if "by language" in table.title and table.title.startswith("xnli")
     )
     assert {row[5:] for row in scores.rows} == {("–", "–", "")}
+    (tallies,) = (table for table in tables(findings) if "against" in table.title)
+    assert {row[1:4] for row in tallies.rows} == {("–", "–", "–")}  # nothing was tested, so nothing is a tie
     assert "Cost" not in page.read_text(encoding="utf-8")
 
 

@@ -107,7 +107,7 @@ def test_provenance_sums_what_the_runs_took():
             (None, None, [], Path("experiments/results/mini")),
             "make report RUNS=experiments/results/mini/runs.jsonl.gz",
         ),
-        ((None, None, [], Path("/elsewhere/mini")), "make report RUNS=mini/runs.jsonl.gz"),
+        ((None, None, [], Path("/elsewhere/mini")), "make report RUNS=<folder>/runs.jsonl.gz"),
         (("nano", "en", [], Path("mini")), "make report RUNS=mini/runs.jsonl.gz MODEL=nano"),
         (("/models/nano", "de", [], Path("mini")), "make report RUNS=mini/runs.jsonl.gz TRAIN_LANG=de"),
     ],

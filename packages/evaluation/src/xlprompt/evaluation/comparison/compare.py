@@ -167,7 +167,8 @@ def _tally(name: str, differences: Sequence[Difference]) -> Tally:
     rows = [row for row in differences if row.task == name]
     outcomes = [row.outcome for row in rows]
     ahead = sum(row.estimate.value > 0 for row in rows)
-    return Tally(name, outcomes.count("win"), outcomes.count("tie"), outcomes.count("loss"), ahead)
+    counts = (outcomes.count("win"), outcomes.count("tie"), outcomes.count("loss"))
+    return Tally(name, *counts, ahead, tested=any(row.p_adjusted is not None for row in rows))
 
 
 def _groups(task: TaskComparison, trained: Sequence[str]) -> list[GroupDifference]:

@@ -91,13 +91,24 @@ def differences_by_task(rows: Iterable[Difference]) -> dict[str, dict[str, float
 
 @dataclass(frozen=True)
 class Tally:
-    """How often the method won in a task, by corrected tests, and how often it was merely ahead."""
+    """How often the method won in a task, by corrected tests, and how often it was merely ahead.
+
+    Attributes:
+        task: Task name.
+        wins: Languages in which it is better.
+        ties: Languages in which neither is shown to be better.
+        losses: Languages in which the baseline is better.
+        ahead: Languages in which its mean is higher.
+        tested: Whether any language was tested, which takes two seeds of both methods. Else all are ties, and
+            that says nothing.
+    """
 
     task: str
     wins: int
     ties: int
     losses: int
     ahead: int
+    tested: bool
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,8 @@ def what_decides(
     tasks = comparison.tasks.values()
     fewest = min(len(seeds) for task in tasks for seeds in (task.method_seeds, task.baseline_seeds))
     if fewest < 2:
-        return tuple(_ONE_SEED if each else None for each in open_claims)
+        needs = (_ONE_SEED, _with_share(verdicts[1], _ONE_SEED), _ONE_SEED, _ONE_SEED)
+        return tuple(need if each else None for need, each in zip(needs, open_claims, strict=True))
     slope, slope_seeds = (granularity.slope, granularity.seeds) if granularity else (None, 0)
     seen = SeenStudy(comparison, margin, fertility, slope, slope_seeds)
     search = _Search(seen, simulations, seed, first=open_claims[0])

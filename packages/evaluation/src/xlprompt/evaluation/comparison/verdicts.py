@@ -113,8 +113,7 @@ def _on_par_everywhere(comparison: Comparison, margin: float) -> Verdict:
     elif ruling == "supported":
         reason = f"on par or better in all {len(rows)}"
     elif all(row.estimate.low is None for row in rows):
-        single = " and ".join(_of_one_seed(comparison, comparison.tasks))
-        reason = f"one seed says nothing about others, and there is one of {single}"
+        reason = _one_seed_says_nothing(_of_one_seed(comparison, comparison.tasks))
     else:
         reason = f"shown to be on par or better in {len(on_par)} of {len(rows)}, clearly worse in none"
     evidence = {
@@ -182,14 +181,15 @@ def _low_resources_gain_more(comparison: Comparison, margin: float) -> tuple[Ver
             weights[name] = dict.fromkeys(low, 1 / len(low)) | dict.fromkeys(high, -1 / len(high))
             contrasts[name] = task.contrast(weights[name])
     advantage = None
-    if not contrasts:
-        reason = "no task has both low- and high-resource languages above the "
-        reason += floor_name(comparison.tasks)
+    if not contrasts and (single := _of_one_seed(comparison, comparison.tasks)):
+        reason = _one_seed_says_nothing(single)
+    elif not contrasts:
+        reason = "no task is shown above the "
+        reason += f"{floor_name(comparison.tasks)} in both low- and high-resource languages"
     else:
         advantage = _mean_over_tasks(comparison, weights)
         if advantage.low is None or advantage.high is None:
-            single = " and ".join(_of_one_seed(comparison, weights))
-            reason = f"one seed says nothing about others, and there is one of {single}"
+            reason = _one_seed_says_nothing(_of_one_seed(comparison, weights))
         else:
             reason = f"advantage of low resources {advantage.value:+.2f} points "
             reason += f"[{advantage.low:+.2f}, {advantage.high:+.2f}]"
@@ -217,6 +217,10 @@ def _of_one_seed(comparison: Comparison, tasks: Iterable[str]) -> list[str]:
         )
         if len(seeds) == 1
     ]
+
+
+def _one_seed_says_nothing(single: Sequence[str]) -> str:
+    return f"one seed says nothing about others, and there is one of {' and '.join(single)}"
 
 
 def _through_tokenization(

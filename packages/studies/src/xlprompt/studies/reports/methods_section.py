@@ -11,7 +11,7 @@ from xlprompt.evaluation.comparison.run_facts import RunFacts
 from xlprompt.evaluation.comparison.statistics import Spread
 from xlprompt.studies.reports.figures import share_against_score
 from xlprompt.studies.reports.page import Image, Section, Table
-from xlprompt.studies.reports.wording import ABSENT, difference, over_seeds
+from xlprompt.studies.reports.wording import ABSENT, difference, over_seeds, tested_languages
 
 SHARE_TITLE = "Zero-shot mean against what trains"
 
@@ -73,8 +73,7 @@ def _differences(
                     str(len(result.seeds)),
                     reference,
                     *(difference(group.estimate) if group else (ABSENT, ABSENT)),
-                    str(tally.wins),
-                    str(tally.losses),
+                    *(tested_languages(tally, each) for each in (tally.wins, tally.losses)),
                     str(tally.wins + tally.ties + tally.losses),
                 )
             )

@@ -14,7 +14,14 @@ from xlprompt.evaluation.comparison.run_facts import Fertility
 from xlprompt.evaluation.comparison.statistics import Spread
 from xlprompt.evaluation.scores.floors import TRIVIAL_ANSWER, has_trivial
 from xlprompt.studies.reports.page import Table
-from xlprompt.studies.reports.wording import ABSENT, difference, interval, number_text, over_seeds
+from xlprompt.studies.reports.wording import (
+    ABSENT,
+    difference,
+    interval,
+    number_text,
+    over_seeds,
+    tested_languages,
+)
 
 _FINDINGS = {"seen": "✗", "not seen": "✓", "undecided": "?", "not checked": "–"}
 
@@ -166,9 +173,7 @@ def tallies(comparison: Comparison) -> Table:
         tuple(
             (
                 row.task,
-                str(row.wins),
-                str(row.ties),
-                str(row.losses),
+                *(tested_languages(row, each) for each in (row.wins, row.ties, row.losses)),
                 str(row.ahead),
                 number_text(names[row.task].rho, "+z.2f"),
                 interval(names[row.task].low, names[row.task].high, "+z.2f"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from xlprompt.evaluation.comparison.compared import Comparison
+from xlprompt.evaluation.comparison.compared import Comparison, Tally
 from xlprompt.evaluation.comparison.statistics import Estimate, Spread
 
 ABSENT = "–"
@@ -59,3 +59,8 @@ def over_seeds(seeds: Collection[tuple[int, ...]]) -> str:
 def error_bars(spreads: Iterable[Spread | None]) -> str:
     """What an axis says of its error bars, where a figure has any."""
     return ", ± sd over seeds" if any(each and each.deviation is not None for each in spreads) else ""
+
+
+def tested_languages(tally: Tally, number: int) -> str:
+    """How many languages came out so in a task's tests; absent where one seed leaves nothing to test."""
+    return str(number) if tally.tested else ABSENT

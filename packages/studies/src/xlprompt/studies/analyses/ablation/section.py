@@ -128,6 +128,13 @@ def _level_table(ablation: Ablation) -> Table:
     )
 
 
+def _tested(variant: VariantResult) -> str:
+    """In how many languages it is better, and worse; absent of the first, and where one seed tests none."""
+    if variant.difference is None or variant.difference.low is None:
+        return ABSENT
+    return f"{variant.wins} / {variant.losses}"
+
+
 def _table(ablation: Ablation) -> Table:
     several = any(each.also_trained_on for each in ablation.variants)
     mean = "other languages" if several else "zero-shot mean"
@@ -143,7 +150,7 @@ def _table(ablation: Ablation) -> Table:
                 _mean(each.trained_on),
                 _mean(each.others),
                 *_difference(each),
-                ABSENT if each.name == first else f"{each.wins} / {each.losses}",
+                _tested(each),
             )
         )
     return Table(

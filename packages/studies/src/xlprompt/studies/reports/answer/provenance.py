@@ -60,12 +60,13 @@ def report_command(
 ) -> str:
     """The command that makes a report anew: from the file that is published with it, where there is one.
 
-    It names model and language, as another store may have runs of others, but no folder of this machine.
+    It names model and language, as another store may have runs of others, but no folder of this machine: one
+    outside the working directory is `<folder>`, the one where the report lies.
     """
     if publish_in is not None:
         whole, here = publish_in.resolve(), Path.cwd()
-        where = whole.relative_to(here).as_posix() if whole.is_relative_to(here) else whole.name
-        words = [f"make report RUNS={shlex.quote(where)}/runs.jsonl.gz"]
+        where = shlex.quote(whole.relative_to(here).as_posix()) if whole.is_relative_to(here) else "<folder>"
+        words = [f"make report RUNS={where}/runs.jsonl.gz"]
         if model and not Path(model).is_absolute():
             words.append(f"MODEL={shlex.quote(model)}")
         if train_language not in (None, "en"):

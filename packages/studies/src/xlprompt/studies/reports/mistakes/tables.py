@@ -225,7 +225,7 @@ def _label_use(prefix: str, found: Confusions) -> Table:
     labels = list(dict.fromkeys(each.label for each in found.use))
     by_language = {code: list(rows) for code, rows in groupby(found.use, key=lambda each: each.language)}
     order = sorted(by_language, key=resource_order)
-    title = f"{prefix}labels given, and right"
+    title = f"{prefix}labels given, and true"
     if len(labels) <= _FEW_LABELS:
         return Table(
             title,
@@ -234,7 +234,7 @@ def _label_use(prefix: str, found: Confusions) -> Table:
                 (_name(code), *(f"{each.given:.1f} ({each.right:.1f})" for each in by_language[code]))
                 for code in order
             ),
-            "Percent of the answers; in brackets, of the right ones.",
+            "Percent of the answers given; in brackets, of the true labels.",
         )
     rows = []
     for code in order:
@@ -250,7 +250,7 @@ def _label_use(prefix: str, found: Confusions) -> Table:
         title,
         ("language", "too often", "too rarely"),
         tuple(rows),
-        "Percent of the answers; in brackets, of the right ones. The three labels that differ most.",
+        "Percent of the answers given; in brackets, of the true labels. The three labels that differ most.",
     )
 
 
