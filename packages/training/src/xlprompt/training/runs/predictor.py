@@ -318,7 +318,7 @@ def _map(
     checkpoint: Checkpoint, alignment: Alignment, code: str, kind: AlignmentKind, *, asked: bool
 ) -> AffineMap | None:
     """What moves the language's states; None for the training language's own."""
-    move = alignment.maps(code, [kind])[kind]
+    move = alignment.maps(code, [kind], alignment.moments)[kind]  # all that is kept
     if move is None and code != alignment.train_language:
         known = ", ".join(sorted(alignment.moments)) or "no other language"
         raise CheckpointError(
