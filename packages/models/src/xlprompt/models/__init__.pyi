@@ -90,3 +90,6 @@ from .task_model import (
 from .task_model import (
     parameter_budget as parameter_budget,
 )
+from .task_model import (
+    weightless_task_model as weightless_task_model,
+)
