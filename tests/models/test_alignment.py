@@ -98,6 +98,11 @@ def test_without_text_nothing_moves(kind, target):
     assert alignment_map(kind, None, target) is None
 
 
+def test_a_kind_that_there_is_not_is_refused(english, target):
+    with pytest.raises(ModelError, match="no alignment 'median'; there are none, mean"):
+        alignment_map("median", moments_of(english, target), target)
+
+
 def test_a_dimension_that_never_varies_stays_finite(english, target):
     english[:, 2] = 1.0
     for kind in ("mean_scale", "principal"):

@@ -99,6 +99,8 @@ def test_what_cannot_be_compared_is_said(scores, store):
         xlprompt.compare(scores.run[0], store=store)
     with pytest.raises(StudyError, match="make all-tasks"):
         xlprompt.compare(store=store)
+    with pytest.raises(StudyError, match=r"both lora and finetune, only none"):
+        xlprompt.compare(method="lora", store=store)
     with pytest.raises(DataError, match=r"none\.jsonl\.gz"):  # a lone file, as a list of one
         xlprompt.compare(published="none.jsonl.gz", store=store)
     both = list(dict.fromkeys(scores.run))

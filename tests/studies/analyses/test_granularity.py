@@ -9,6 +9,8 @@ from xlprompt.evaluation import TaskRuns
 from xlprompt.evaluation.comparison.counts import Counts
 from xlprompt.studies.analyses.granularity.findings import ALL, compare_shares, method_at, slope_weights
 from xlprompt.studies.analyses.granularity.section import granularity_answer, granularity_section
+from xlprompt.studies.analyses.granularity.settings import Settings
+from xlprompt.studies.errors import StudyError
 from xlprompt.studies.reports.page import Image, Table
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -144,3 +146,9 @@ def test_the_answer_says_what_a_finer_cut_does_to_the_difference():
 def test_where_both_methods_guess_the_answer_is_undecided():
     runs = make_sweep({"prompt": 0.0, "finetune": 0.0}, majority=90.0)
     assert granularity_answer(compare_shares(runs, SHARES)).startswith("Undecided: ")
+
+
+def test_data_that_are_named_twice_are_refused(tmp_path):
+    asked = Settings(sweep=tmp_path / "none.yaml", data="here", recipe={"data.source": "there"})
+    with pytest.raises(StudyError, match="data.source is given by --data and by --set"):
+        asked.check(tmp_path)

@@ -14,7 +14,7 @@ from small import write_data
 from studies import check_all_finished, runs_of, scores, start_study, wait_for_training, write_study
 
 from xlprompt.studies.errors import StudyError
-from xlprompt.studies.executors import slurm_executor
+from xlprompt.studies.executors import slurm_executor, slurm_queue
 from xlprompt.studies.executors.choose import make_executor
 from xlprompt.studies.executors.settings import ExecutorSettings
 from xlprompt.studies.grid.study import run_study
@@ -139,6 +139,28 @@ def test_what_the_cluster_does_not_have_is_told_in_slurms_words(
 def test_slurm_grants_no_part_of_a_gpu():
     with pytest.raises(StudyError, match="whole GPUs"):
         make_executor(ExecutorSettings(kind="slurm", gpus=0.5))
+
+
+@pytest.mark.parametrize(("told", "retries", "submitted"), [(True, 0, 3), (False, 0, 0), (False, 2, 4)])
+def test_a_cell_whose_time_is_over_goes_on_while_it_gets_further_though_nothing_is_tried_again(
+    tmp_path, monkeypatch, told, retries, submitted
+):
+    executor = make_executor(ExecutorSettings(kind="slurm", retries=retries))
+    again, sent = [], slurm_executor._Sent(None, tmp_path / "job", "1")
+    monkeypatch.setattr(executor, "_submit", lambda job, before: again.append(before))
+    for step in (None, 20, 40, 40, 40, 40):  # where each job goes on from
+        if again:
+            before = again[-1]
+            sent = slurm_executor._Sent(None, tmp_path / "job", "2", before.failures, before.resumed, False)
+        if step is not None and step > sent.resumed:
+            sent.resumed, sent.came_further = step, True
+        sent.ended = {"state": "stopped"} if told else None
+        word = "COMPLETED" if told else "NODE_FAIL"
+        outcome = executor._again(sent, slurm_queue.JobState(word), lambda job, event: None)
+        if outcome:
+            break
+    assert len(again) == submitted
+    assert f"{'1 time' if not retries else '3 times'} without getting further" in outcome.error
 
 
 def test_what_a_job_asks_for_needs_the_slurm_executor(study, tmp_path, console):

@@ -23,6 +23,7 @@ from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import CellRun
 from xlprompt.training import RunError, evaluate, train
 from xlprompt.training.alignment.files import alignment_path, load_alignment, save_alignment
+from xlprompt.training.alignment.measure import measure_alignments
 from xlprompt.training.alignment.moments import measure
 from xlprompt.training.errors import CheckpointError, RecipeError
 from xlprompt.training.inputs.chosen_data import open_data
@@ -141,6 +142,45 @@ def test_a_language_without_text_stays_as_it_is_but_for_the_subspace(trained, co
         assert result.scores.aligned[kind].results["hi"].scores["accuracy"].value == plain["accuracy"].value
     assert "Hindi (hi) -" in text_of(console)
     assert "no text to be aligned by" in text_of(console)
+
+
+def test_the_subspace_is_of_the_languages_that_are_scored_and_not_of_all_that_were_measured(trained):
+    _, result = trained
+    stored = load_alignment(result.checkpoint, 10, None)
+    alone = replace(stored, moments={"de": stored.moments["de"]})
+    (found,) = stored.maps("de", ["subspace"], ["en", "de", "hi"]).values()
+    (expected,) = alone.maps("de", ["subspace"], ["en", "de"]).values()
+    assert torch.equal(found.weight, expected.weight)
+    (wider,) = stored.maps("de", ["subspace"], ["de", "sw"]).values()
+    assert not torch.allclose(wider.weight, expected.weight)
+
+
+def single_sentence(language, data, folder):
+    """The data with one word, which is read at one place, as a language's development set."""
+    rows = [{"tokens": ["Zug"], "tags": ["NOUN"]}]
+    shutil.copytree(data, folder)
+    write_lines(folder / "pos" / f"{language}.validation.jsonl", rows)
+    return str(folder)
+
+
+def test_a_language_with_too_little_text_is_named_and_stays_as_it_is(trained, data, console, tmp_path):
+    recipe, result = trained
+    source = single_sentence("de", data, tmp_path / "data")
+    changed = recipe.data.model_copy(update={"source": source})
+    setup, model, _ = loaded_model(recipe.model_copy(update={"data": changed}), result)
+    settings = recipe.evaluation.alignment
+    (found,) = measure_alignments(setup, model, ["en", "de", "sw", "hi"], console, [settings], None)
+    assert found.moments.keys() == {"sw"}
+    assert found.without_text(["de", "sw"]) == ("de",)
+    assert "read at one place alone: de\n" in text_of(console)
+
+
+def test_too_little_text_to_align_to_ends_a_run_before_it_begins(trained, data, store, console, tmp_path):
+    recipe, _ = trained
+    source = single_sentence("en", data, tmp_path / "data")
+    changed = recipe.data.model_copy(update={"source": source})
+    with pytest.raises(RunError, match="data: the validation set of pos in 'en'.* is read at 1 place"):
+        train(recipe.model_copy(update={"data": changed}), store=store, console=console)
 
 
 def test_predictions_of_every_kind_are_kept(trained, store):

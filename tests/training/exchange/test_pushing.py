@@ -94,6 +94,17 @@ def test_the_cards_front_is_what_the_hub_reads(pushed, trained):
     assert scores == pytest.approx(expected, abs=0.01)
 
 
+def test_an_interval_of_a_score_stays_in_percent_and_that_of_a_gap_need_not():
+    low = {"value": 20.0, "stderr": 13.3}
+    report = {
+        **{"train_language": "en", "also_trained_on": [], "metric": "accuracy", "results": {}},
+        "summary": {"accuracy": {"mean_zero_shot": low, "transfer_gap": low}},
+    }
+    text = cards._scores(StoredFacts(report=report))
+    assert "| zero-shot mean | 20.0 [0.0, 46.1] |" in text
+    assert "| transfer gap | 20.0 [-6.1, 46.1] |" in text
+
+
 @pytest.mark.parametrize(
     ("task", "metrics"),
     [

@@ -12,17 +12,28 @@ from studies import write_study
 from tiny import bpe_tokenizer
 from transformers import AutoTokenizer
 
-from xlprompt.data import TASKS
+from xlprompt.data import TASKS, tasks
 from xlprompt.data.sources.unlabeled import typed_rows
+from xlprompt.data.tasks.own import definition_of
 from xlprompt.models import ModelError, load_tokenizer
 from xlprompt.studies.grid.cells import make_groups
 from xlprompt.studies.grid.grid import load_grid
 from xlprompt.training import RunError, evaluate, find_checkpoint, load_recipe, predict, train
 from xlprompt.training.errors import CheckpointError
+from xlprompt.training.inputs.chosen_data import open_data
 from xlprompt.training.inputs.preparation import choose_device, pad_id_of
 from xlprompt.training.recipes.recipe import recipe_from_dict, recipe_to_dict
 
 pytestmark = pytest.mark.integration
+
+
+def test_an_own_tasks_scores_are_called_alike_wherever_its_data_are_opened(tmp_path, tiny_llama, monkeypatch):
+    write_lines(tmp_path / "en.test.jsonl", [{"tokens": ["Vera", "reads"], "tags": ["B-PER", "O"]}] * 3)
+    definition = definition_of(TASKS["ner"]).model_dump()
+    recipe = tiny_recipe("names", tiny_llama, tmp_path, task_definition=definition)
+    monkeypatch.setattr(tasks, "_KNOWN", known := dict(tasks.BUNDLED))  # as in another process
+    open_data(recipe)
+    assert known["names"].kind.metric_titles["f1"] == "entity F1"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from small import WORDS, tiny_recipe, write_lines
 
 from xlprompt.studies.grid.ledger import Ledger
 from xlprompt.training import RunResult, evaluate, train
-from xlprompt.training.errors import RecipeError
+from xlprompt.training.errors import RecipeError, RunError
 from xlprompt.training.recipes.recipe import Recipe
 from xlprompt.training.runs.untrained import ENGLISH_TAG
 from xlprompt.training.store.listing import list_runs
@@ -85,6 +86,29 @@ def test_the_answers_do_not_depend_on_the_seed(done: RunResult, tiny_xglm: Path,
     again = train(recipe(tiny_xglm, data, seed=7), store=tmp_path / "m", console=Console(file=io.StringIO()))
     assert again is not None
     assert json.dumps(again.report.to_dict()) == json.dumps(done.report.to_dict())
+
+
+def test_a_step_to_go_on_from_is_refused(tiny_xglm: Path, data: Path, store: Path):
+    with pytest.raises(RunError, match="no training state of step 2 to go on from"):
+        train(
+            recipe(tiny_xglm, data),
+            store=store,
+            console=Console(file=io.StringIO()),
+            resume_step=2,
+            resume="latest",
+        )
+
+
+def test_a_model_that_cannot_be_asked_is_refused_before_its_weights_are_read(
+    tiny_llama: Path, data: Path, tmp_path: Path
+):
+    untied = shutil.copytree(tiny_llama, tmp_path / "untied")
+    config = json.loads((untied / "config.json").read_text()) | {"tie_word_embeddings": False}
+    (untied / "config.json").write_text(json.dumps(config))
+    for weights in untied.glob("*.safetensors"):
+        weights.write_bytes(b"")
+    with pytest.raises(RunError, match="'zeroshot' cannot ask it"):
+        train(recipe(untied, data), store=tmp_path / "m", console=Console(file=io.StringIO()))
 
 
 def test_there_is_nothing_to_evaluate_again(done: RunResult, store: Path):

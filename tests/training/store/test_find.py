@@ -160,6 +160,10 @@ def test_an_unknown_run_is_answered_with_those_that_may_be_meant(add, store):
         find_run_id("xnli-lora-bloom", store)
     with pytest.raises(TrackingError, match=r"no run 'zz'.*The newest: .* and 2 more.*xlprompt runs"):
         find_run_id("zz", store)
+    with pytest.raises(
+        TrackingError, match=r"store, and of a folder it has no answers.*more of its id; `xlp"
+    ):
+        find_run_id(str(store.parent), store)
 
 
 def test_looking_for_a_run_makes_no_store(tmp_path):

@@ -2,6 +2,12 @@ from .accounting.budget import ParameterBudget as ParameterBudget
 from .accounting.memory import StateMemory as StateMemory
 from .accounting.memory import state_memory as state_memory
 from .alignment import (
+    FEWEST_STATES as FEWEST_STATES,
+)
+from .alignment import (
+    FEWEST_TARGET_STATES as FEWEST_TARGET_STATES,
+)
+from .alignment import (
     AffineMap as AffineMap,
 )
 from .alignment import (
@@ -83,4 +89,7 @@ from .task_model import (
 )
 from .task_model import (
     parameter_budget as parameter_budget,
+)
+from .task_model import (
+    weightless_task_model as weightless_task_model,
 )

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from xlprompt.models.errors import ModelError
-from xlprompt.models.settings import AlignmentKind
+from xlprompt.models.settings import ALIGNMENT_KINDS, AlignmentKind
 
 # A dimension that hardly varies in a language's text must not blow up what little it does: it is scaled as if
 # it varied by this share of the mean deviation.
 _LEAST_DEVIATION = 1e-3
+# States that moments take: a language's, and the training language's, which are halved.
+FEWEST_STATES, FEWEST_TARGET_STATES = 2, 4
 # Directions between languages shorter than this share of the longest are rounding.
 _LEAST_DIRECTION = 1e-5
 
@@ -76,7 +78,7 @@ def target_of(states: Tensor) -> Target:
     Raises:
         ModelError: There are fewer than four states, or they are not finite.
     """
-    mean, deviation = _mean_and_deviation(states, least=4)
+    mean, deviation = _mean_and_deviation(states, least=FEWEST_TARGET_STATES)
     standardized = (states.double() - mean) / deviation
     first, second = standardized.tensor_split(2)
     _, directions = torch.linalg.eigh(first.T @ first / len(first))
@@ -95,7 +97,7 @@ def moments_of(states: Tensor, target: Target) -> Moments:
     Raises:
         ModelError: There are fewer than two states, or they are not finite.
     """
-    mean, deviation = _mean_and_deviation(states, least=2)
+    mean, deviation = _mean_and_deviation(states, least=FEWEST_STATES)
     along = (states.double() - mean) / target.moments.deviation @ target.directions.double()
     along = _above_zero(along.std(dim=0, correction=0))
     return Moments(len(states), mean.float(), deviation.float(), along.float())
@@ -200,6 +202,9 @@ def alignment_map(
 
     Returns:
         The map; None where states stay as they are.
+
+    Raises:
+        ModelError: There is no such kind.
     """
     if kind == "none":
         return None
@@ -213,6 +218,8 @@ def alignment_map(
     if kind == "mean_scale":
         scale = target.moments.deviation / own.deviation
         return AffineMap(scale, mean - own.mean * scale)
+    if kind != "principal":
+        raise ModelError(f"there is no alignment '{kind}'; there are {', '.join(ALIGNMENT_KINDS)}")
     deviation, directions = target.moments.deviation.double(), target.directions.double()
     scaled = directions * (target.moments.along / own.along) @ directions.T
     weight = (scaled / deviation[:, None] * deviation).float()

@@ -24,7 +24,7 @@ from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.ledger import CellRun, open_ledger
 from xlprompt.studies.grid.run_params import train_languages_of
 from xlprompt.studies.grid.single_runs import train_alone
-from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs
+from xlprompt.studies.reports.selection import BASELINE, METHOD, find_runs, newest_runs
 from xlprompt.studies.reports.sources import RunSource, open_runs
 from xlprompt.training import evaluate as evaluate_checkpoint
 from xlprompt.training import find_checkpoint, load_recipe, open_predictor
@@ -272,7 +272,8 @@ def compare(
         run: Runs of the store as `load` takes them, of two methods; none for those of the store's study,
             which `xlprompt report` is about.
         method: The method whose wins are counted; None for the first run's, or the prompt.
-        baseline: The method it is compared with; None for the other run's, or fine-tuning.
+        baseline: The method it is compared with; None for the other run's, or fine-tuning (the prompt, where
+            `method` is fine-tuning).
         backbone: Of the runs on this one; needed only where the store has studies of several.
         train_language: Of the runs trained on this language, or these (`en+de`).
         published: A file of published runs, or several, which count as if they were the store's study.
@@ -302,15 +303,17 @@ def compare(
         methods = list(dict.fromkeys(key[1] for key in runs))
     else:
         source = open_runs(Path(store), [Path(each) for each in published], _STUDY_FIRST)
-        runs, methods = dict(find_runs(source, backbone, train_language).runs), [METHOD, BASELINE]
+        usual = {method, baseline} <= {METHOD, BASELINE, None}
+        choose = find_runs if usual else newest_runs  # the former tells what a report lacks
+        runs, methods = dict(choose(source, backbone, train_language).runs), [METHOD, BASELINE]
     ours = method or next((each for each in methods if each != baseline), METHOD)
-    theirs = baseline or next((each for each in methods if each != ours), BASELINE)
+    theirs = baseline or next((each for each in reversed(methods) if each != ours), BASELINE)
     cells = {(key[0], key[1]) for key in runs}
     tasks = [
         task for task in dict.fromkeys(key[0] for key in runs) if {(task, ours), (task, theirs)} <= cells
     ]
     if not tasks or ours == theirs:
-        there = ", ".join(sorted(f"{task} {name}" for task, name in cells))
+        there = ", ".join(sorted(f"{task} {name}" for task, name in cells)) or "none"
         raise StudyError(
             f"no task has finished runs of both {ours} and {theirs}, only {there}. Name other runs"
         )

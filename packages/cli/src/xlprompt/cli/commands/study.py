@@ -147,7 +147,7 @@ def command(
         )
     elif any(group.cells[0].recipe.evaluation.curve_every for group in result.plan.groups):
         offer(console, "See how each language was learned", f"xlprompt analyze learning{where}")
-    elif len({group.method for group in result.plan.groups}) > 1:
+    elif {"prompt", "finetune"} <= {group.method for group in result.plan.groups}:  # what it compares
         offer(console, "Read more", f"xlprompt report{where}")
     else:
         offer(console, "Look at it", f"xlprompt ui{where}")

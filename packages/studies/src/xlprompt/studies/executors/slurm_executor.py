@@ -48,9 +48,10 @@ class _Sent:
         job: The cell.
         folder: Of the files of this attempt.
         number: Slurm's number of it.
-        failures: Jobs that were lost one after another without having come further.
+        failures: Jobs that were lost one after another without having come further. One that was told to
+            stop, its time being over, counts where it went on from no later step than the job before it.
         resumed: The step that it, or an earlier one, went on from.
-        came_further: Whether it went on from a later step than those before it.
+        came_further: Whether it went on from a later step than those before it, or is the first.
         read: Bytes of its events that were read.
         ended: Its last word, where it has come.
         gone: Since when Slurm has called it ended, in `time.monotonic()`.
@@ -62,7 +63,7 @@ class _Sent:
     number: str
     failures: int = 0
     resumed: int = 0
-    came_further: bool = False
+    came_further: bool = True
     read: int = 0
     ended: Event | None = None
     gone: float | None = None
@@ -194,7 +195,7 @@ class SlurmExecutor:
             return Outcome(job, "failed", error=f"Slurm refuses the job: {said}. Check executor.slurm")
         sent = _Sent(job, folder, number)
         if before is not None:
-            sent.failures, sent.resumed = before.failures, before.resumed
+            sent.failures, sent.resumed, sent.came_further = before.failures, before.resumed, False
         self._sent[number] = sent
         return None
 
@@ -238,9 +239,12 @@ class SlurmExecutor:
         return self._again(sent, state, report)
 
     def _again(self, sent: _Sent, state: JobState, report: JobReport) -> Outcome | None:
-        sent.failures = 1 if sent.came_further else sent.failures + 1
-        again = sent.failures <= self._settings.retries
         told = sent.ended is not None and state.word in ("COMPLETED", "UNKNOWN")
+        if sent.came_further:
+            sent.failures = 0
+        if not (told and sent.came_further):  # that its time is over is no failure of a cell that gets on
+            sent.failures += 1
+        again = sent.failures <= self._settings.retries
         reason = f"Slurm job {sent.number} {'was told to stop, its time being over' if told else state.word}"
         report(sent.job, {"event": "lost", "reason": reason, "again": again})
         if again:
@@ -250,8 +254,8 @@ class SlurmExecutor:
         return Outcome(
             sent.job,
             "failed",
-            error=f"{reason}, {sent.failures} times without getting further. Give it more time or memory "
-            f"(executor.slurm.minutes, executor.slurm.memory_gb). {last or _SHARED_FOLDERS}",
+            error=f"{reason}, {how_many(sent.failures, 'time')} without getting further. Give it more time "
+            f"or memory (executor.slurm.minutes, executor.slurm.memory_gb). {last or _SHARED_FOLDERS}",
         )
 
     def _given_up(self, sent: _Sent, state: JobState) -> Outcome | None:

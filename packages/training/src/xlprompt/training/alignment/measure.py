@@ -10,7 +10,7 @@ from rich.console import Console
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import AlignmentSettings, TaskModel
 from xlprompt.training.alignment.files import load_alignment, save_alignment
-from xlprompt.training.alignment.moments import Alignment, measure
+from xlprompt.training.alignment.moments import Alignment, find_text, measure
 from xlprompt.training.inputs.preparation import Setup
 
 
@@ -51,15 +51,30 @@ def measure_alignments(
         if alignment is None:
             console.print(
                 f"No alignment: {setup.source.name} has no {setup.task.name} text of "
-                f"'{setup.recipe.data.train_language}' besides the test set",
+                f"'{setup.recipe.data.train_language}' besides the test set, or too little",
                 highlight=False,
                 markup=False,
             )
             return ()
         measured.append(alignment)
+    if short := _too_short(setup, measured, languages):
+        console.print(
+            f"Not aligned, as their text besides the test set is read at one place alone: {', '.join(short)}",
+            highlight=False,
+        )
     if checkpoint and measured and (stored is None or stored.texts != measured[-1].texts):
         _keep(checkpoint, measured[-1], console)
     return tuple(measured)
+
+
+def _too_short(setup: Setup, measured: Sequence[Alignment], languages: Sequence[str]) -> list[str]:
+    """The languages that have text, and too little of it for the last of the alignments."""
+    return [
+        code
+        for each in measured[-1:]
+        for code in each.without_text(languages)
+        if find_text(setup, code, each.sentences) is not None
+    ]
 
 
 def _known(checkpoint: Path | None, settings: AlignmentSettings, processes: Processes) -> Alignment | None:

@@ -6,13 +6,16 @@ labels. A test set is never read for it: a language that has nothing else stays 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from xlprompt.data.how_many import how_many
 from xlprompt.evaluation.answers.aligned import collect_states
 from xlprompt.models import (
+    FEWEST_STATES,
+    FEWEST_TARGET_STATES,
     AffineMap,
     AlignmentKind,
     AlignmentSettings,
@@ -23,6 +26,7 @@ from xlprompt.models import (
     moments_of,
     target_of,
 )
+from xlprompt.training.errors import RunError
 from xlprompt.training.inputs.chosen_data import unlabelled_split
 from xlprompt.training.inputs.preparation import Setup, Split, load_split
 
@@ -65,15 +69,23 @@ class Alignment:
     moments: Mapping[str, Moments]
     texts: Mapping[str, Text]
 
-    def maps(self, language: str, kinds: Sequence[AlignmentKind]) -> dict[AlignmentKind, AffineMap | None]:
+    def maps(
+        self, language: str, kinds: Sequence[AlignmentKind], among: Collection[str]
+    ) -> dict[AlignmentKind, AffineMap | None]:
         """A language's map of each kind; None, which leaves its states alone, where there is nothing to move.
 
         That is so for the training language, and without text for every kind but `subspace`, which other
         languages' text is enough for.
+
+        Args:
+            language: Whose states are moved.
+            kinds: Which maps.
+            among: The languages that `subspace` is made of, as far as there is text of them: those that are
+                scored together, and not all that were measured before.
         """
         if language == self.train_language:
             return dict.fromkeys(kinds)
-        means = [self.moments[code].mean for code in sorted(self.moments)]
+        means = [self.moments[code].mean for code in sorted(self.moments) if code in among]
         own = self.moments.get(language)
         return {kind: alignment_map(kind, own, self.target, means) for kind in kinds}
 
@@ -114,10 +126,11 @@ def measure(
             language need not be read again.
 
     Returns:
-        The moments; None where there is no text of the training language, to which all are aligned.
+        The moments; None where there is no text, or too little, of the training language, to which all are
+        aligned. Other languages with too little, such as one sentence, are as those without.
 
     Raises:
-        ModelError: A language's text is too short, or the backbone has no such layer.
+        ModelError: The backbone has no such layer.
     """
     train_language = setup.recipe.data.train_language
     known = dict(stored.texts) if stored else {}
@@ -128,6 +141,8 @@ def measure(
         target, target_text, stored = same[0].target, same[0].texts[train_language], None
     elif target_text is not None:
         states = _states(setup, model, train_language, target_text, settings.layer)
+        if len(states) < FEWEST_TARGET_STATES:
+            return None
         target, stored = target_of(states).to("cpu"), None
     else:
         return None
@@ -140,10 +155,33 @@ def measure(
         text = find_text(setup, language, settings.sentences)
         if text is not None and text != texts.get(language):
             states = _states(setup, model, language, text, settings.layer)
-            moments[language] = moments_of(states, here).to("cpu")
-            texts[language] = text
+            if len(states) >= FEWEST_STATES:
+                moments[language] = moments_of(states, here).to("cpu")
+                texts[language] = text
     texts[train_language] = target_text
     return Alignment(settings.sentences, settings.layer, train_language, target, moments, texts)
+
+
+def require_target_text(setup: Setup) -> None:
+    """Refuse an alignment at the head to text of the training language that has no moments, before training.
+
+    Raises:
+        RunError: It has fewer than four places that are read.
+    """
+    alignment, language = setup.recipe.evaluation.alignment, setup.recipe.data.train_language
+    if set(alignment.kinds) == {"none"} or alignment.layer is not None:
+        return
+    text = find_text(setup, language, TARGET_SENTENCES)
+    if text is None:
+        return
+    found = read_text(setup, language, text).encoded.num_readouts
+    if found < FEWEST_TARGET_STATES:
+        raise RunError(
+            f"{setup.source.name}: the {text.split} set of {setup.task.name} in '{language}', to which other "
+            f"languages are aligned, is read at {how_many(found, 'place')}, and alignment needs "
+            f"{FEWEST_TARGET_STATES}. Add sentences, which need no labels, or set "
+            "evaluation.alignment.kinds to [none]"
+        )
 
 
 def find_text(setup: Setup, language: str, sentences: int) -> Text | None:

@@ -155,7 +155,10 @@ def _scores(facts: StoredFacts) -> str:
         lines.append(f"| {language_row(code).name} ({code}){marks} | {cells} | {result['examples']:,} |")
     for key, title in (("mean_zero_shot", "zero-shot mean"), ("transfer_gap", "transfer gap")):
         if any(report["summary"][metric][key] for metric in metrics):
-            cells = " | ".join(_interval(report["summary"][metric][key], bounded=False) for metric in metrics)
+            bounded = key != "transfer_gap"  # which may be below zero
+            cells = " | ".join(
+                _interval(report["summary"][metric][key], bounded=bounded) for metric in metrics
+            )
             lines.append(f"| {title} | {cells} | |")
     note = (
         "Percent on the test sets, with 95 % intervals over test examples (not over seeds). * trained on: "

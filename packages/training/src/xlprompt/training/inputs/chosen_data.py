@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from xlprompt.data import STUDY_LANGUAGES, Task
 from xlprompt.data import language as language_row
 from xlprompt.data.sources import NAMED, FolderSource, Source, open_source
+from xlprompt.data.tasks import register
 from xlprompt.training.errors import RunError
 from xlprompt.training.recipes.data_settings import DataSettings
 from xlprompt.training.recipes.recipe import Recipe, task_of
@@ -28,7 +29,8 @@ def open_data(recipe: Recipe) -> Source:
             "no data: the recipe's data.source is null. Give a folder (DATA=<folder> with make, --data "
             "<folder> with xlprompt) or 'hub'"
         )
-    own = None if recipe.task_definition is None else task_of(recipe)
+    # Known by its name from here on: what scores are called is looked up by it.
+    own = None if recipe.task_definition is None else register(task_of(recipe))
     return open_source(recipe.data.source, own)
 
 

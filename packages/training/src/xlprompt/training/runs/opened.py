@@ -20,6 +20,7 @@ from xlprompt.evaluation.terminal import open_console
 from xlprompt.evaluation.waiting import waiting
 from xlprompt.models import ParameterBudget, TaskModel, load_tokenizer, parameter_budget
 from xlprompt.training.alignment.loss import AlignmentLoss, alignment_loss
+from xlprompt.training.alignment.moments import require_target_text
 from xlprompt.training.fitting.choose_engine import EngineChoice, choose_engine, open_engine
 from xlprompt.training.fitting.engine import Engine
 from xlprompt.training.fitting.language_curve import LanguageCurve
@@ -196,6 +197,8 @@ def open_training(
                 curve = curve_samples(setup, languages) if reads_tests else ()
                 with phases.of(Phase.MODEL):
                     model = build_model(recipe, setup.tokenizer, target)
+            if reads_tests:
+                require_target_text(setup)
             environment = read_environment(repository_of=recipe_path, device=target)
             aligned = alignment_loss(setup, languages)
         opened = (setup, languages, model, tracker, console, store, environment)

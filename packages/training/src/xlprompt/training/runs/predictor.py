@@ -120,7 +120,7 @@ class Predictor:
         texts: Iterable[str | Sequence[str] | Mapping[str, Any]],
         *,
         language: str | None = None,
-        align: AlignmentKind = "none",
+        align: AlignmentKind | None = "none",
     ) -> list[Prediction]:
         """Predict the labels of new text.
 
@@ -131,7 +131,7 @@ class Predictor:
             language: Their language, which alignment and the spaces between words depend on; None for the one
                 that the model was trained on.
             align: How hidden states are moved to those of the training language, by the moments beside the
-                checkpoint.
+                checkpoint, of which those of most sentences count; None for none.
 
         Returns:
             One prediction an example, in their order, with `label`, `probability` and `probabilities`.
@@ -146,9 +146,10 @@ class Predictor:
         return list(self.answer(rows, language=language, align=align).rows) if rows else []
 
     def answer(
-        self, rows: Sequence[Example], *, language: str | None = None, align: AlignmentKind = "none"
+        self, rows: Sequence[Example], *, language: str | None = None, align: AlignmentKind | None = "none"
     ) -> Predicted:
         """The same of rows that are read already, from `xlprompt.data.sources.unlabeled`; at least one."""
+        align = "none" if align is None else align
         if align not in ALIGNMENT_KINDS:
             raise RunError(f"align is {align!r}, and has to be one of {', '.join(ALIGNMENT_KINDS)}")
         code = self.recipe.data.train_language if language is None else language_row(language).code
@@ -310,7 +311,7 @@ def _kept_alignment(checkpoint: Checkpoint, recipe: Recipe) -> Alignment:
             return found
     raise CheckpointError(
         f"{checkpoint.directory}: no moments lie beside the checkpoint, and an alignment needs them. "
-        "Make them first: xlprompt evaluate RUN --align mean"
+        "Make them first: xlprompt evaluate RUN --align mean, with --mlruns as here"
     )
 
 
@@ -318,7 +319,7 @@ def _map(
     checkpoint: Checkpoint, alignment: Alignment, code: str, kind: AlignmentKind, *, asked: bool
 ) -> AffineMap | None:
     """What moves the language's states; None for the training language's own."""
-    move = alignment.maps(code, [kind])[kind]
+    move = alignment.maps(code, [kind], alignment.moments)[kind]  # all that is kept
     if move is None and code != alignment.train_language:
         known = ", ".join(sorted(alignment.moments)) or "no other language"
         raise CheckpointError(

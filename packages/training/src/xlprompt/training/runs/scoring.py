@@ -117,7 +117,7 @@ def score_languages(
             for number, language in enumerate(languages, start=1):
                 with setup.processes.first_alone():
                     part = load_split(setup, language, split)
-                predictions = _predict(setup, run.model, part, language, alignments, kinds)
+                predictions = _predict(setup, run.model, part, language, alignments, kinds, languages)
                 scored.add(setup, part, language, split, predictions, tracker, Path(folder))
                 plain = scored.results[Variant()][language]
                 score = plain.scores[metric]
@@ -270,8 +270,12 @@ def _predict(
     language: str,
     alignments: Sequence[Alignment],
     kinds: Sequence[AlignmentKind],
+    among: Sequence[str],
 ) -> dict[Variant, Predictions]:
-    """Predictions of one language by every variant; where nothing is moved, those of none."""
+    """Predictions of one language by every variant; where nothing is moved, those of none.
+
+    `among` are all languages that are scored.
+    """
     if not model.method.is_trained:
         return {Variant(): _asked(setup, model, part, language)}
     batching = {
@@ -283,7 +287,7 @@ def _predict(
     maps: dict[int | None, dict[Variant, AffineMap | None]] = {None: {Variant(): None}}
     unmoved = []
     for place, alignment in enumerate(alignments):
-        for kind, each in alignment.maps(language, kinds).items():
+        for kind, each in alignment.maps(language, kinds, among).items():
             if each is None:
                 unmoved.append(Variant(kind, place))
             else:

@@ -118,13 +118,19 @@ def train(
         What the run leaves behind; None in processes other than the first.
 
     Raises:
-        RunError: The source lacks a split or language that the recipe needs, or memory ran out.
+        RunError: The source lacks a split or language that the recipe needs, memory ran out, or a step to go
+            on from is named where nothing trains.
         EngineError: There is no such engine, it is not for this method, or its file can't be used.
         CheckpointError: The training state is damaged or belongs to another recipe, data set or backbone.
         TrainingDiverged: See `xlprompt.training.fitting.loop.fit`.
         DataError, ModelError: See `xlprompt.data` and `xlprompt.models`.
     """
     if not recipe.method_settings.is_trained:
+        if resume_step is not None:
+            raise RunError(
+                f"method '{recipe.method}' trains nothing, so it has no training state of step {resume_step} "
+                "to go on from. Leave out --resume-step"
+            )
         choose_engine(recipe.method, engine, deepspeed_config)  # refuses what would not be used
         done = score_untrained(
             recipe,

@@ -19,7 +19,7 @@ from xlprompt.evaluation.processes import launched_processes
 from xlprompt.evaluation.terminal import open_console
 from xlprompt.evaluation.waiting import waiting
 from xlprompt.evaluation.zeroshot.templates import template_language
-from xlprompt.models import ParameterBudget, load_tokenizer
+from xlprompt.models import ParameterBudget, load_tokenizer, weightless_task_model
 from xlprompt.training.errors import RunError
 from xlprompt.training.inputs.chosen_data import languages_to_score, open_data, read_test_sets
 from xlprompt.training.inputs.preparation import Setup, build_model
@@ -145,12 +145,22 @@ def _opened(
                 read_test_sets(source, task, recipe.data, languages)
             tracker = MlflowTracker(store) if processes.is_first else NullTracker()
             with processes.first_alone(), phases.of(Phase.MODEL):
+                _require_token_logits(recipe)
                 setup = Setup(recipe, task, source, load_tokenizer(recipe.model), target, processes, phases)
                 model = build_model(recipe, setup.tokenizer, target)
-        if not model.backbone.has_token_logits:
-            raise RunError(
-                f"{recipe.model}: its language-model head is not its input embedding, and is not read here, "
-                f"so method '{recipe.method}' cannot ask it. Take another model or method"
-            )
         environment = read_environment(repository_of=recipe_path, device=target)
         yield Run(setup, languages, model, tracker, console, store, environment)
+
+
+def _require_token_logits(recipe: Recipe) -> None:
+    """Refuse a backbone that cannot be asked before its weights are read.
+
+    Raises:
+        RunError: It has no language-model head that is read here.
+    """
+    shapes = weightless_task_model(recipe.model, num_labels=1, method=recipe.method_settings)
+    if not shapes.backbone.has_token_logits:
+        raise RunError(
+            f"{recipe.model}: its language-model head is not its input embedding, and is not read here, "
+            f"so method '{recipe.method}' cannot ask it. Take another model or method"
+        )

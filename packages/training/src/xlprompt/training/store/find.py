@@ -98,7 +98,7 @@ def find_run_id(which: str, store: Path, *, with_checkpoint: bool = False) -> st
             raise TrackingError(
                 f"{store}: '{which}' begins the ids of {len(begun)} runs: {_listed(begun)}. Give more of it"
             )
-        raise TrackingError(_unknown(client, which, store))
+        raise TrackingError(_unknown(client, which, store, with_checkpoint))
 
 
 def training_runs(
@@ -189,16 +189,18 @@ def _with_prefix(client: Reader, prefix: str, store: Path) -> list[Any]:
     )
 
 
-def _unknown(client: Reader, which: str, store: Path) -> str:
+def _unknown(client: Reader, which: str, store: Path, with_checkpoint: bool) -> str:
     recent = training_runs(client, store, limit=200)
     names = list(dict.fromkeys(map(name_of, recent)))
     near = difflib.get_close_matches(which, names, n=_SHOWN)
     like = [run for run in recent if name_of(run) in near] or recent
     what = "Near it" if near else "The newest"
     there = f"{what}: {_listed(like)}. " if recent else "It has no training run. "
+    folder = ", or a checkpoint's folder" if with_checkpoint else ""
+    given = ", and of a folder it has no answers or scores" if os.path.isdir(which) else ""
     return (
-        f"{store}: no run '{which}' in this store. {there}Give latest, a run's name, four letters or more of "
-        f"its id, or a checkpoint's folder; `xlprompt runs{in_store(store)}` lists the runs"
+        f"{store}: no run '{which}' in this store{given}. {there}Give latest, a run's name, four letters or "
+        f"more of its id{folder}; `xlprompt runs{in_store(store)}` lists the runs"
     )
 
 

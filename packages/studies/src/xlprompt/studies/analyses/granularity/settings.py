@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from xlprompt.data import LANGUAGES, TASKS
 from xlprompt.studies.analyses.analysis import option
+from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.grid import load_grid
 from xlprompt.studies.grid.ledger import Ledger
 from xlprompt.training.recipes.settings import Settings as AnySettings
@@ -136,7 +137,9 @@ class Settings(AnySettings):
         )
 
     def check(self, store: Path) -> None:
-        """Refuse a wrong file before anything large is imported."""
+        """Refuse a wrong file, and data that are named twice, before anything large is imported."""
+        if self.data is not None and "data.source" in self.recipe:
+            raise StudyError("data.source is given by --data and by --set. Leave one out")
         if store_exists(store):
             Ledger(store, writing=False)  # which learns the own tasks that the sweep may name
         load_settings(self.sweep, Sweep, self.of_sweep())

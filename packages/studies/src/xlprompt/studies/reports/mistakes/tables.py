@@ -120,6 +120,8 @@ def flip_table(prefix: str, first: str, second: str, found: Flips) -> Table:
 
 def _where(name: str, found: Confusions) -> str:
     worst = max(found.wrong, key=lambda code: found.wrong[code])
+    if not found.wrong[worst]:
+        return f"{name} errs nowhere: all of its answers are right."
     base = found.reference
     if base is None or len(found.wrong) < 2:
         return f"{name} errs most in {_name(worst)}: {found.wrong[worst]:.1f} % of its answers are wrong."
