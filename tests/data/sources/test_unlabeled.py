@@ -27,13 +27,35 @@ def read(task, content, name="text"):
         'premise\thypo\tlabel\nA man sleeps.\tNobody sleeps.\tneutral\n"Quoted\ttext.\tneutral\n',
         '{"premise": "A man sleeps.", "hypothesis": "Nobody sleeps.", "label": "what?"}\n'
         '{"premise": "\\"Quoted", "hypothesis": "text."}\n',
+        '[{"premise": "A man sleeps.", "hypothesis": "Nobody sleeps."},\n\n'
+        ' {"premise": "\\"Quoted", "hypothesis": "text."}]\n',
+        'label,premise,hypothesis\nneutral,A man sleeps.,Nobody sleeps.\nneutral,"""Quoted",text.\n',
+        'premise;hypothesis\r\nA man sleeps.;Nobody sleeps.\r\n"""Quoted";text.\r\n',
     ],
-    ids=["two columns", "own header", "published header", "XNLI-MT's header", "JSON Lines"],
+    ids=[
+        *("two columns", "own header", "published header", "XNLI-MT's header", "JSON Lines"),
+        *("a JSON array", "CSV", "CSV of a spreadsheet"),
+    ],
 )
 def test_pairs_come_from_columns_and_json_lines_alike(content):
     rows = read(XNLI, content)
     assert [row.texts for row in rows] == PAIRS
-    assert [row.id for row in rows] == ["0", "1"]
+    assert [row.id for row in rows] == (["x", "y"] if "\tid\t" in content else ["0", "1"])
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ('id,text,label\nq,"a, b",sports\nr,"c\n\nd",sports\n', ["a, b", "c\n\nd"]),
+        ('text\n"a, b"\nc\n', ["a, b", "c"]),
+        ('text\na, b\n"c" he said\n', ["a, b", '"c" he said']),
+        ('[aside], "text"\nb\n', ['[aside], "text"', "b"]),
+        ("[1]\n", ["[1]"]),
+    ],
+    ids=["CSV", "CSV of one column", "lines under a header", "no array", "no array of objects"],
+)
+def test_tables_on_standard_input_are_told_from_lines_of_text(content, texts):
+    assert [row.texts for row in read(TASKS["sib200"], content)] == [(text,) for text in texts]
 
 
 @pytest.mark.parametrize("turn", range(3))
@@ -55,6 +77,8 @@ def test_sentences_are_words_between_spaces_or_tokens():
     assert typed_rows(POS, ["The man reads .", "{ he sleeps"]) == plain
     of_json = read(POS, '{"id": 7, "tokens": ["The man", "reads"]}')
     assert [(row.id, row.texts[0]) for row in of_json] == [("7", ["The man", "reads"])]
+    for content in ('{"tokens": "The man"}', '[{"tokens": "The man"}]', "tokens,tags\nThe man,X Y\n"):
+        assert read(POS, content)[0].texts == (["The", "man"],)
 
 
 CONLLU = """\
@@ -133,7 +157,11 @@ def test_the_rows_have_the_schema_that_is_encoded():
         (XNLI, "A\t \n", "text:1: hypothesis is blank"),
         (XNLI, '{"premise": "A"}', "text:1: missing column 'hypothesis'. The row's columns: premise"),
         (XNLI, '{"premise": "A", "hypothesis": "B"}\nnonsense', "text:2: invalid JSON"),
-        (POS, '{"tokens": "a b"}', "text:1: tokens is not a list"),
+        (POS, '{"tokens": 3}', "text:1: tokens is not a list"),
+        (POS, '{"words": "a b"}', "text:1: missing column 'tokens'"),
+        (XNLI, "premise,hypothesis\nA,B,C\n", "text:2: 3 columns where the header has 2"),
+        (XNLI, "premise,hypothesis\n", "text: there is no row in it"),
+        (XNLI, '[{"premise": "A"}]', "text:1: missing column 'hypothesis'"),
         (POS, '{"tokens": []}', "text:1: a sentence without words"),
         (POS, "\n\n", "text: there is no text in it"),
     ],

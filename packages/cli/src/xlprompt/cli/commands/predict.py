@@ -36,7 +36,8 @@ _STANDARD_INPUT = Path("-")
     "source",
     type=click.Path(path_type=Path, allow_dash=True),
     help="Read text from a file, or '-' for standard input: JSON Lines as in a data folder, without labels; "
-    "or pairs as two texts with a tab between them, or sentences, their words between spaces or as CoNLL-U.",
+    "CSV with its columns; or pairs as two texts with a tab between them, or sentences, their words between "
+    "spaces or as CoNLL-U.",
 )
 @click.option(
     "--language",

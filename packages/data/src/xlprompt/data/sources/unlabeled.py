@@ -1,9 +1,9 @@
 """Text without labels, to predict labels for: typed, given by a program, or in a file or stream.
 
-A file is JSON Lines, CSV or Parquet in the columns of the data folder's files; pairs as two texts with a tab
-between them, under XNLI's or PAWS-X's header or none; sentences as words with spaces between them, in
-CoNLL-U, or in lines as PAN-X's. Labels in it are not looked at. Rows that training leaves out are left out;
-typed or given, refused.
+A file is JSON, in lines or an array, CSV or Parquet in the columns of the data folder's files; pairs as two
+texts with a tab between them, under XNLI's or PAWS-X's header or none; sentences as words with spaces between
+them, in CoNLL-U, or in lines as PAN-X's. Labels in it are not looked at. Rows that training leaves out are
+left out; typed or given, refused.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from xlprompt.data.sources.formats import conllu, panx
 from xlprompt.data.sources.formats.jsonl import own_id, parse_object
 from xlprompt.data.sources.formats.tsv import cells_of, check_header
 from xlprompt.data.sources.lines import numbered_lines
-from xlprompt.data.sources.own.rows import read_unlabeled
-from xlprompt.data.sources.own.tables import in_columns
+from xlprompt.data.sources.own.rows import read_unlabeled, unlabeled_row
+from xlprompt.data.sources.own.tables import in_columns, in_csv, is_csv, records
 from xlprompt.data.sources.quoting import style_of
 from xlprompt.data.sources.rows import Outcome, to_dataset, usable
 from xlprompt.data.sources.strangers import other_format
@@ -110,7 +110,8 @@ def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Ex
     """Rows of a file, each with its own id or else its number from 0; blank lines hold none.
 
     It is JSON Lines where its name says so (`.jsonl`, also `.jsonl.gz`) or its first line is a JSON object,
-    and a table with the task's columns where it is called `.csv` or `.parquet`.
+    and a table with the task's columns where it is called `.csv` or `.parquet`, is an array of JSON objects,
+    or begins with a header of CSV.
 
     Args:
         task: What the rows are for.
@@ -122,29 +123,33 @@ def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Ex
     """
     table = _TABLES.get(Path(path.name.lower().removesuffix(".gz")).suffix) if stream is None else None
     if table is not None:
-        return _kept_rows(read_unlabeled(task, path, table), path)
+        return _kept_rows(read_unlabeled(task, records(path, table, task.text_fields), path), path)
     other = other_format(path)
     if other is not None:
         raise other
     lines = list(_sound_lines(path, stream))
-    filled = [(line, text) for line, text in lines if text.strip()]
-    if not filled:
+    if not any(text.strip() for _, text in lines):
         raise DataError("there is no text in it", file=path, fix="Give at least one line.")
-    if path.name.removesuffix(".gz").endswith(".jsonl") or _is_object(filled[0][1]):
-        outcomes: Iterable[Outcome] = (
-            _from_json(task, text, place, path, line) for place, (line, text) in enumerate(filled)
-        )
-    elif task.kind.by_word:
-        outcomes = _from_words(task, lines, path)
-    else:
-        outcomes = _from_columns(task, filled, path)
-    return _kept_rows(outcomes, path)
+    return _kept_rows(_from_lines(task, lines, path), path)
+
+
+def _from_lines(task: Task, lines: Lines, path: Path) -> Iterable[Outcome]:
+    """Rows of text whose form is told by the file's name or its first line."""
+    filled = [(line, text) for line, text in lines if text.strip()]
+    rows = [text for _, text in filled]
+    if path.name.removesuffix(".gz").endswith(".jsonl") or _is_object(rows[0]):
+        return (_from_json(task, text, place, path, line) for place, (line, text) in enumerate(filled))
+    if objects := _array(rows):
+        return read_unlabeled(task, enumerate(objects, 1), path)
+    if is_csv(rows, task.text_fields):
+        return read_unlabeled(task, in_csv(lines, path, task.text_fields, head=rows[0]), path)
+    return _from_words(task, lines, path) if task.kind.by_word else _from_columns(task, filled, path)
 
 
 def _kept_rows(outcomes: Iterable[Outcome], path: Path) -> list[Example]:
     rows = list(usable(outcomes, file=path, language="the file's"))
     if not rows:
-        raise DataError("every row is one that is left out", file=path, fix="Give at least one other.")
+        raise DataError("there is no row in it, or each is left out", file=path, fix="Give at least one.")
     return rows
 
 
@@ -178,9 +183,20 @@ def _is_object(text: str) -> bool:
         return False
 
 
+def _array(rows: Sequence[str]) -> list[dict[str, Any]]:
+    """The objects of a JSON array, as pandas and `jq -s` write it; none where the text is something else."""
+    if not rows[0].lstrip().startswith("["):
+        return []
+    try:
+        values = json.loads("\n".join(rows))
+    except (ValueError, RecursionError):
+        return []
+    return values if all(isinstance(each, dict) for each in values) else []
+
+
 def _from_json(task: Task, text: str, position: int, path: Path, line: int) -> Example | Skipped:
     record = parse_object(text, path, line)
-    return task.example(record, Place(position, path, line, own_id(record), labeled=False))
+    return unlabeled_row(task, record, Place(position, path, line, own_id(record), labeled=False))
 
 
 def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Skipped]:
@@ -215,7 +231,9 @@ def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Sk
                 )
                 + ", or give JSON Lines.",
             )
-        yield _example(task, [cells[place] for place in columns], position, path, line)
+        record = dict(zip(task.text_fields, (cells[column] for column in columns), strict=True))
+        row_id = None if wanted is None else own_id(dict(zip(head, cells, strict=True)))
+        yield task.example(record, Place(position, path, line, row_id, labeled=False))
     if not lines:
         raise DataError("there is no row below the header", file=path, line=1, fix="Give at least one.")
 

@@ -13,7 +13,7 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import code_of
 from xlprompt.data.sources.formats.jsonl import own_id
-from xlprompt.data.sources.own.tables import Unnamed, records, texts
+from xlprompt.data.sources.own.tables import Records, Unnamed, records, texts
 from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.rows import Outcome, is_answered
 from xlprompt.data.splits import Split
@@ -60,17 +60,25 @@ def read(part: Part) -> Iterator[Outcome]:
                 yield _named(row) if isinstance(row, Example) and place.row_id is None else row
 
 
-def read_unlabeled(task: Task, path: Path, format_name: str) -> Iterator[Outcome]:
+def read_unlabeled(task: Task, table: Records, path: Path) -> Iterator[Outcome]:
     """Read a table for its texts, to predict labels for; those that it has are not looked at."""
-    for position, (line, record) in enumerate(records(path, format_name, task.text_fields)):
+    for position, (line, record) in enumerate(table):
         if isinstance(record, DataError):
             yield record
             continue
-        place = Place(position, path, line, own_id(record), labeled=False)
         try:
-            yield task.example(_with_words(task, record, place), place)
+            yield unlabeled_row(task, record, Place(position, path, line, own_id(record), labeled=False))
         except DataError as problem:
             yield problem
+
+
+def unlabeled_row(task: Task, record: Mapping[str, Any], place: Place) -> Example | Skipped:
+    """An example of a record's texts.
+
+    Raises:
+        DataError: A text is missing, or is not as the kind of task has it.
+    """
+    return task.example(_with_words(task, record, place), place)
 
 
 def _named(row: Example) -> Example:
@@ -104,7 +112,9 @@ def _is_of(record: Mapping[str, Any], part: Part) -> bool:
 def _with_words(task: Task, record: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """The record without an answer, with a list for a sentence that is written as text."""
     words = task.fields[0]
-    return {**record, words: as_list(record[words], words, place)} if task.kind.by_word else dict(record)
+    if not task.kind.by_word or words not in record:  # which `Task.example` says
+        return dict(record)
+    return {**record, words: as_list(record[words], words, place)}
 
 
 def _with_names(task: Task, record: Mapping[str, Any], place: Place, numbered: bool) -> dict[str, Any]:
