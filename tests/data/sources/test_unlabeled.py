@@ -105,8 +105,10 @@ def test_treebanks_and_panx_are_read_as_such_and_not_as_sentences():
     [
         "The\tDET\nman\tNOUN\n\nHe\tPRON\nreads\tVERB\n",
         "-DOCSTART- O\n\nThe X B-PER\nman X O\n\nHe X O\nreads X O\n",
+        "The THING\nman PERSON\n\nHe PERSON\nreads O\n",
+        "The\nman\n\n\nHe\nreads",
     ],
-    ids=["the task's tags", "tags of another task"],
+    ids=["the task's tags", "tags of another task", "tags of no task", "words alone"],
 )
 def test_lines_of_a_word_and_its_tag_are_sentences_whose_tags_are_not_looked_at(content):
     assert [row.texts[0] for row in read(POS, content)] == [["The", "man"], ["He", "reads"]]
@@ -116,6 +118,13 @@ def test_sentences_that_end_in_capitals_stay_sentences():
     assert [row.texts[0] for row in read(POS, "We left the USA\nYou love the NBA\n")] == [
         ["We", "left", "the", "USA"],
         ["You", "love", "the", "NBA"],
+    ]
+
+
+@pytest.mark.parametrize("content", ["Hi\nYou", "\nHi\nYou", "THE USA\n\nTHE NBA", "Big men\n\nBig dogs"])
+def test_short_sentences_stay_sentences(content):
+    assert [row.texts[0] for row in read(POS, content)] == [
+        line.split() for line in content.split("\n") if line
     ]
 
 

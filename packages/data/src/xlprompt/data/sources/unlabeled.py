@@ -40,6 +40,7 @@ _ARGUMENTS = Path("arguments")
 _GIVEN = Path("texts")
 _TABLES = {".csv": "own-csv", ".parquet": "own-parquet"}
 _SPAN_TAG = re.compile(r"O|[BIESLU]-\S+")
+_CAPITALS = re.compile(r"[A-Z_]+(-\S+)?")
 
 Lines = Sequence[tuple[int, str]]
 
@@ -239,15 +240,15 @@ def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Sk
 
 
 def _from_words(task: Task, lines: Lines, path: Path) -> Iterator[Outcome]:
-    """Sentences from CoNLL-U, from PAN-X's lines, or one a line."""
+    """Sentences from CoNLL-U, from PAN-X's lines, from a word a line, or one a line."""
     filled = [text for _, text in lines if text.strip()]
     head = [text for text in filled if not text.startswith("#")][:_HEAD] or filled[:_HEAD]
     if conllu.holds(head):
         yield from conllu.sentences(task, lines, path, count(), labeled=False)
     elif panx.holds(head):
         yield from panx.sentences(task, "", lines, path, labeled=False)
-    elif _are_columns(task, filled):
-        for position, (line, record) in enumerate(in_columns(lines, path, ("words", "tags"))):
+    elif _are_columns(task, lines):
+        for position, (line, record) in enumerate(in_columns(lines, path, ("words", "tags"), untagged=True)):
             if isinstance(record, DataError):
                 raise record
             yield _example(task, (record["words"],), position, path, line)
@@ -264,13 +265,22 @@ def _from_words(task: Task, lines: Lines, path: Path) -> Iterator[Outcome]:
             yield _example(task, (text.split(),), position, path, line)
 
 
-def _are_columns(task: Task, filled: Sequence[str]) -> bool:
-    """Whether all lines are a word and its tag, with other columns between them or none."""
-    rows = [text.split() for text in filled if not text.startswith(("#", "-DOCSTART-"))]
-    return len(rows) > 1 and all(
-        len(row) == len(rows[0]) > 1 and (row[-1] in task.labels or _SPAN_TAG.fullmatch(row[-1]))
-        for row in rows
-    )
+def _are_columns(task: Task, lines: Lines) -> bool:
+    """Whether all lines are a word and its tag, with other columns between them or none.
+
+    Where blank lines end sentences, words alone are columns too, and tags may be any in capitals.
+    """
+    rows = [text.split() for _, text in lines if not text.startswith(("#", "-DOCSTART-"))]
+    filled = [row for row in rows if row]
+    if len(filled) < 2 or any(len(row) != len(filled[0]) for row in filled):
+        return False
+    tags = [row[-1] for row in filled]
+    if all(tag in task.labels or _SPAN_TAG.fullmatch(tag) for tag in tags):
+        return len(filled[0]) > 1
+    if all(rows[rows.index(filled[0]) :]):
+        return False
+    in_capitals = all(_CAPITALS.fullmatch(tag) for tag in tags)
+    return len(filled[0]) == 1 or in_capitals and not all(row[0].isupper() for row in filled)
 
 
 def _example(
