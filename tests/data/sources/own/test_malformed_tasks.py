@@ -66,7 +66,7 @@ CASES = {
         "unknown label '0' in label. The labels are 1, 2",
     ),
     "a label with a fraction in CSV": Case(
-        train("text,label\na,1.0\nb,2.5\n"), "en.train.csv", 2, "label is 1.0, a number with a fraction"
+        train("text,label\na,1.0\nb,2.5\n"), "en.train.csv", 3, "label is 2.5, a number with a fraction"
     ),
     "a label with a fraction in JSON": Case(
         train(ROW + '{"text": "c", "label": 1.5}\n', "en.train.jsonl"), "en.train.jsonl", 3,

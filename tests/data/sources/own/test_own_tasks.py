@@ -140,6 +140,23 @@ def test_truth_values_are_labels(folder, labels):
     assert labels_of(source, "en", "validation") == ["true", "false"]
 
 
+@pytest.mark.parametrize(
+    ("task", "train", "labels"),
+    [
+        ("labels: [False, True]\n", "text,label\na,True\nb,False\nc,FALSE\n", ("false", "true")),
+        ("", "text,label\na,2.0\nb,1.0\nc,2\n", ("1", "2")),
+        ("labels: ['1.0', '2.0']\n", "text,label\na,2.0\nb,1.0\nc,1.0\n", ("1.0", "2.0")),
+    ],
+    ids=["truth values as pandas writes them", "whole numbers as pandas writes them", "versions"],
+)
+def test_labels_are_told_however_a_program_writes_them(folder, task, train, labels):
+    test = '{"text": "d", "label": true}\n' if "true" in labels else '{"text": "d", "label": "2.0"}\n'
+    source = folder({"task.yaml": task, "en.train.csv": train, "de.test.jsonl": test})
+    assert source.own.labels == labels
+    assert labels_of(source, "en", "train") + labels_of(source, "en", "validation")
+    assert labels_of(source, "de", "test") == [labels[1]]
+
+
 def test_spans_come_from_the_hubs_parquet(tmp_path):
     answers = {"text": ["Rome"], "answer_start": [7]}
     rows = [{"context": "I love Rome.", "question": "What?", "answers": answers}] * 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from xlprompt.data.tasks.rules import NO_LABEL, Skipped
 from xlprompt.data.tasks.task_type import Place, Task
 
 _LIST = re.compile(r"""\s*\[\s*(['"].*|-?\d+(\s*,.*)?)?\]\s*""", re.DOTALL)  # and not [laughs] Thanks
+
+_WHOLE = re.compile(r"-?\d+\.0+")
+_TRUTH = ("true", "false")  # which Python, JSON and R write differently
 
 CUT_EVERY = 10
 """Where there is no development set, each so many training rows of a label give one to it."""
@@ -174,6 +177,7 @@ def label_name(
     """
     if isinstance(value, bool):
         value = str(value).lower()
+    value = _whole(value, labels or ())
     if isinstance(value, float):
         raise place.error(
             f"{field} is {value}, a number with a fraction",
@@ -188,6 +192,8 @@ def label_name(
         raise place.error(f"{field} is empty", "Give a label, or delete the row.")
     if labels is None or name in labels:
         return name
+    if name.lower() in _TRUTH and (same := [label for label in labels if label.lower() == name.lower()]):
+        return same[0]
     is_place = name.isdecimal() and int(name) < len(labels) and not any(map(str.isdecimal, labels))
     if is_place and numbered:
         return labels[int(name)]
@@ -200,6 +206,15 @@ def label_name(
             else "Correct the row, or name all labels there."
         ),
     )
+
+
+def _whole(value: Any, labels: Collection[str]) -> Any:
+    """A whole number without its fraction, unless a label has it: pandas writes 2.0 where a row has none."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value not in labels and _WHOLE.fullmatch(value):
+        return value.partition(".")[0]
+    return value
 
 
 def _option(value: Any, field: str, options: tuple[str, ...], place: Place) -> str:
