@@ -4,6 +4,7 @@ import gzip
 import io
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -193,3 +194,25 @@ def test_a_data_frame_is_read_by_its_rows():
     assert [row.texts for row in given_rows(XNLI, pairs)] == [("A", "C"), ("B", "D")]
     with pytest.raises(DataError, match="missing column 'hypothesis'"):
         given_rows(XNLI, pairs[["premise"]])
+
+
+@pytest.mark.parametrize("words", ["a b", ["a", "b"], ("a", "b"), np.array(["a", "b"])])
+def test_a_sentence_of_a_program_is_words_in_any_form(words):
+    for given in ([words], [{"tokens": words}], pd.DataFrame({"tokens": [words]})):
+        (row,) = given_rows(POS, given)
+        assert row.texts == (["a", "b"],)
+        assert {type(word) for word in row.texts[0]} == {str}
+
+
+def test_rows_tell_their_language_however_they_are_given():
+    texts, languages = ["A", "B"], ["deu", None]
+    rows = given_rows(TASKS["sib200"], pd.DataFrame({"text": texts, "language": languages}))
+    assert [row.language for row in rows] == ["de", None]
+    for content in (
+        "text\tlang\nA\tde\nB\t\n",
+        "Language,text\nde,A\n,B\n",
+        '{"text": "A", "language": "de"}\n{"text": "B", "language": null}\n',
+    ):
+        assert [row.language for row in read(TASKS["sib200"], content)] == ["de", None]
+    with pytest.raises(DataError, match="text:2: unknown language 'German' in language. Give its ISO"):
+        read(TASKS["sib200"], "text,language\nA,German\n")

@@ -109,6 +109,11 @@ PAIR = ["the man", "man"]
         ({"task": "xnli", "texts": [PAIR] * 65}, "texts", "65 texts"),
         ({"task": "xnli", "texts": [PAIR], "language": "xx"}, "language", "unknown language"),
         ({"task": "xnli", "texts": [PAIR], "languages": "de"}, "languages", "[Ee]xtra"),
+        (
+            {"task": "pos", "texts": [{"tokens": "a b", "language": "de"}, {"tokens": "a b"}]},
+            "texts",
+            "texts of de, en, and a request is of one language",
+        ),
         ([1], None, "not a JSON object"),
     ],
 )

@@ -43,7 +43,7 @@ _STANDARD_INPUT = Path("-")
     "--language",
     metavar="CODE",
     help="The text's language, such as de; matters for --align, and for zh, ja and th, whose words are put "
-    "together without spaces. Default: the one trained on.",
+    "together without spaces. Default: what a column 'language' tells, or the one trained on.",
 )
 @click.option(
     "--align",

@@ -69,7 +69,7 @@ def given_rows(task: Task, texts: Iterable[str | Sequence[str] | Mapping[str, An
         task: What the rows are for.
         texts: Strings where the task takes one text; tuples of its texts, or dictionaries by its fields; of a
             sentence the list of its words, or a string with spaces between them. Or a data frame whose
-            columns are the task's fields.
+            columns are the task's fields. Dictionaries and frames may tell each one's `language`.
 
     Raises:
         DataError: A value is none of these, or a text is blank or cannot be encoded.
@@ -83,14 +83,15 @@ def given_rows(task: Task, texts: Iterable[str | Sequence[str] | Mapping[str, An
     rows = []
     for number, text in enumerate(texts):
         place = Place(number, _GIVEN, number + 1, labeled=False)
-        rows.append(_kept(task.example(_record(task, text, place), place), _GIVEN, place.line))
+        rows.append(_kept(unlabeled_row(task, _record(task, text, place), place), _GIVEN, place.line))
     return rows
 
 
 def _record(task: Task, text: Any, place: Place) -> dict[str, Any]:
     """The fields of one of `given_rows`."""
     if isinstance(text, Mapping):
-        return dict(text)
+        return {name: _plain(value) for name, value in text.items()}
+    text = text.tolist() if hasattr(text, "tolist") else text
     fields = task.text_fields
     if isinstance(text, str) and len(fields) == 1:
         (parts,) = task.kind.typed(task, [text])
@@ -105,6 +106,12 @@ def _record(task: Task, text: Any, place: Place) -> dict[str, Any]:
             f"Give each example as a dictionary, {{{by_name}}}, or its parts in this order.",
         )
     return dict(zip(fields, parts, strict=True))
+
+
+def _plain(value: Any) -> Any:
+    """A cell as JSON would have it: NumPy's arrays, such as Parquet's lists, and tuples as lists."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return list(map(_plain, value)) if isinstance(value, list | tuple) else value
 
 
 def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Example]:
@@ -232,9 +239,9 @@ def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Sk
                 )
                 + ", or give JSON Lines.",
             )
-        record = dict(zip(task.text_fields, (cells[column] for column in columns), strict=True))
-        row_id = None if wanted is None else own_id(dict(zip(head, cells, strict=True)))
-        yield task.example(record, Place(position, path, line, row_id, labeled=False))
+        record = {} if wanted is None else dict(zip(head, cells, strict=True))
+        record |= zip(task.text_fields, (cells[column] for column in columns), strict=True)
+        yield unlabeled_row(task, record, Place(position, path, line, own_id(record), labeled=False))
     if not lines:
         raise DataError("there is no row below the header", file=path, line=1, fix="Give at least one.")
 

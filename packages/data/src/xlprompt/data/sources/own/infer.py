@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.sources.own.layout import OwnFile
-from xlprompt.data.sources.own.rows import as_list, label_name
+from xlprompt.data.sources.own.rows import LANGUAGE_COLUMNS, as_list, label_name
 from xlprompt.data.sources.own.tables import Unnamed, columns_of, records
 from xlprompt.data.sources.own.task_file import TASK_FILE, TaskFile
 from xlprompt.data.tasks import BUNDLED, register
@@ -23,7 +23,6 @@ from xlprompt.data.tasks.kinds.kind import Kind
 from xlprompt.data.tasks.own import METRICS, OWN_KINDS, TaskDefinition, definition_of, name_problem
 from xlprompt.data.tasks.task_type import Place, Task
 
-LANGUAGE_COLUMNS = ("language", "lang")
 _WORDS = ("tokens", "words")
 _TAGS = ("tags", "ner_tags", "pos_tags", "upos", "labels")
 _LABELS = ("label", "labels", "class", "category", "topic", "sentiment", "intent", "gold_label", "target")

@@ -27,6 +27,7 @@ _LIST = re.compile(r"""\s*\[\s*(['"].*|-?\d+(\s*,.*)?)?\]\s*""", re.DOTALL)  # a
 _WHOLE = re.compile(r"-?\d+\.0+")
 _TRUTH = ("true", "false")  # which Python, JSON and R write differently
 
+LANGUAGE_COLUMNS = ("language", "lang")
 CUT_EVERY = 10
 """Where there is no development set, each so many training rows of a label give one to it."""
 
@@ -76,12 +77,28 @@ def read_unlabeled(task: Task, table: Records, path: Path) -> Iterator[Outcome]:
 
 
 def unlabeled_row(task: Task, record: Mapping[str, Any], place: Place) -> Example | Skipped:
-    """An example of a record's texts.
+    """An example of a record's texts, in the language that it tells, if it does.
 
     Raises:
-        DataError: A text is missing, or is not as the kind of task has it.
+        DataError: A text is missing, or is not as the kind of task has it; or there is no such language.
     """
-    return task.example(_with_words(task, record, place), place)
+    row = task.example(_with_words(task, record, place), place)
+    return row._replace(language=_language(task, record, place)) if isinstance(row, Example) else row
+
+
+def _language(task: Task, record: Mapping[str, Any], place: Place) -> str | None:
+    names = (name for name in record if str(name).lower() in LANGUAGE_COLUMNS and name not in task.fields)
+    column = next(names, "")
+    said = record.get(column)
+    if not isinstance(said, str) or not said.strip():  # null, or what pandas has for it
+        return None
+    code = code_of(said)
+    if code is None:
+        raise place.error(
+            f"unknown language {said[:40]!r} in {column}",
+            "Give its ISO 639 code, such as pl, or call the column otherwise.",
+        )
+    return code
 
 
 def _named(row: Example) -> Example:
