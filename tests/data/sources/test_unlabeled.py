@@ -171,6 +171,7 @@ def test_the_rows_have_the_schema_that_is_encoded():
         (POS, '{"words": "a b"}', "text:1: missing column 'tokens'"),
         (XNLI, "premise,hypothesis\nA,B,C\n", "text:2: 3 columns where the header has 2"),
         (XNLI, "premise,hypothesis\n", "text: there is no row in it"),
+        (TASKS["xcopa"], "A\tCause?\tB\tC\n", "text:1: question is 'Cause?'. Give cause or effect."),
         (XNLI, '[{"premise": "A"}]', "text:1: missing column 'hypothesis'"),
         (POS, '{"tokens": []}', "text:1: a sentence without words"),
         (POS, "\n\n", "text: there is no text in it"),

@@ -132,6 +132,11 @@ def test_a_tsv_with_a_header_in_capitals_is_a_table(folder):
     assert (definition_of(task).kind, task.labels) == ("classification", ("NEG", "POS"))
 
 
+def test_a_known_pair_of_columns_is_read_in_its_order_wherever_they_stand(folder):
+    task = folder({"en.train.csv": "hypothesis,label,premise\na,x,b\nc,y,d\ne,x,f\n"}).own
+    assert task.text_fields == ("premise", "hypothesis")
+
+
 @pytest.mark.parametrize("labels", ["[true, false]", '["true", "false"]'])
 def test_truth_values_are_labels(folder, labels):
     rows = '{"text": "a", "label": true}\n{"text": "b", "label": false}\n{"text": "c", "label": false}\n'

@@ -62,7 +62,7 @@ class Prediction:
         return self._of_each([answer.probability for answer in self.answers])
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON holds: a line of a data folder's file, with what the model says of it."""
+        """What JSON holds: the fields of a data folder's file, the answer as text, and what goes with it."""
         kind = self.task.kind
         answer = kind.to_json([each.label for each in self.answers])
         rounded = [

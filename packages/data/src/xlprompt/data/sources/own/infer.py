@@ -214,14 +214,14 @@ def _texts(file: OwnFile, there: Sequence[str], label: str) -> tuple[str, ...]:
     could_be = _could_be_texts(file, there, label)
     if len(could_be) == 1:
         return (could_be[0],)
-    if tuple(could_be) in _PAIRS:
-        return tuple(could_be)
+    if pair := next((names for names in _PAIRS if sorted(names) == sorted(could_be)), None):
+        return pair
     if not could_be:
         raise DataError("no column of texts", file=file.path, fix=f"The columns: {', '.join(there)[:300]}.")
     raise DataError(
         f"cannot tell which columns are the texts: {', '.join(could_be)[:300]}",
         file=file.path,
-        fix=f"{_FIX}texts: [{could_be[0]}], with up to four.",
+        fix=f"{_FIX}texts: [{', '.join(could_be)[:300]}] without those that are not read.",
     )
 
 
