@@ -110,7 +110,10 @@ PAIR = ["the man", "man"]
         ({"task": "xnli", "texts": [PAIR], "language": "xx"}, "language", "unknown language"),
         ({"task": "xnli", "texts": [PAIR], "languages": "de"}, "languages", "[Ee]xtra"),
         (
-            {"task": "pos", "texts": [{"tokens": "a b", "language": "de"}, {"tokens": "a b"}]},
+            {
+                "task": "xnli",
+                "texts": [{"premise": "a", "hypothesis": "b", "language": "de"}, PAIR],
+            },
             "texts",
             "texts of de, en, and a request is of one language",
         ),

@@ -38,7 +38,7 @@ CASES = {
     "no column of texts": Case(train("id,label\n1,x\n"), "en.train.csv", None, "no column of texts"),
     "columns that could be texts": Case(
         train("text,label_text,label\na,b,x\n"), "en.train.csv", None,
-        "cannot tell which columns are the texts: text, label_text. Say it in task.yaml: texts: [text, label_text] without",
+        "are the texts: text, label_text. Say it in task.yaml: texts: [text, label_text] without those",
     ),
     "entities by tags that are none": Case(
         train("a O\nb ORG\nc PER\n", "en.train.conll", **{"task.yaml": "metrics: [f1]\n"}), "task.yaml", None,
