@@ -4,6 +4,7 @@ import gzip
 import io
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -27,13 +28,35 @@ def read(task, content, name="text"):
         'premise\thypo\tlabel\nA man sleeps.\tNobody sleeps.\tneutral\n"Quoted\ttext.\tneutral\n',
         '{"premise": "A man sleeps.", "hypothesis": "Nobody sleeps.", "label": "what?"}\n'
         '{"premise": "\\"Quoted", "hypothesis": "text."}\n',
+        '[{"premise": "A man sleeps.", "hypothesis": "Nobody sleeps."},\n\n'
+        ' {"premise": "\\"Quoted", "hypothesis": "text."}]\n',
+        'label,premise,hypothesis\nneutral,A man sleeps.,Nobody sleeps.\nneutral,"""Quoted",text.\n',
+        'premise;hypothesis\r\nA man sleeps.;Nobody sleeps.\r\n"""Quoted";text.\r\n',
     ],
-    ids=["two columns", "own header", "published header", "XNLI-MT's header", "JSON Lines"],
+    ids=[
+        *("two columns", "own header", "published header", "XNLI-MT's header", "JSON Lines"),
+        *("a JSON array", "CSV", "CSV of a spreadsheet"),
+    ],
 )
 def test_pairs_come_from_columns_and_json_lines_alike(content):
     rows = read(XNLI, content)
     assert [row.texts for row in rows] == PAIRS
-    assert [row.id for row in rows] == ["0", "1"]
+    assert [row.id for row in rows] == (["x", "y"] if "\tid\t" in content else ["0", "1"])
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ('id,text,label\nq,"a, b",sports\nr,"c\n\nd",sports\n', ["a, b", "c\n\nd"]),
+        ('text\n"a, b"\nc\n', ["a, b", "c"]),
+        ('text\na, b\n"c" he said\n', ["a, b", '"c" he said']),
+        ('[aside], "text"\nb\n', ['[aside], "text"', "b"]),
+        ("[1]\n", ["[1]"]),
+    ],
+    ids=["CSV", "CSV of one column", "lines under a header", "no array", "no array of objects"],
+)
+def test_tables_on_standard_input_are_told_from_lines_of_text(content, texts):
+    assert [row.texts for row in read(TASKS["sib200"], content)] == [(text,) for text in texts]
 
 
 @pytest.mark.parametrize("turn", range(3))
@@ -55,6 +78,8 @@ def test_sentences_are_words_between_spaces_or_tokens():
     assert typed_rows(POS, ["The man reads .", "{ he sleeps"]) == plain
     of_json = read(POS, '{"id": 7, "tokens": ["The man", "reads"]}')
     assert [(row.id, row.texts[0]) for row in of_json] == [("7", ["The man", "reads"])]
+    for content in ('{"tokens": "The man"}', '[{"tokens": "The man"}]', "tokens,tags\nThe man,X Y\n"):
+        assert read(POS, content)[0].texts == (["The", "man"],)
 
 
 CONLLU = """\
@@ -81,8 +106,10 @@ def test_treebanks_and_panx_are_read_as_such_and_not_as_sentences():
     [
         "The\tDET\nman\tNOUN\n\nHe\tPRON\nreads\tVERB\n",
         "-DOCSTART- O\n\nThe X B-PER\nman X O\n\nHe X O\nreads X O\n",
+        "The THING\nman PERSON\n\nHe PERSON\nreads O\n",
+        "The\nman\n\n\nHe\nreads",
     ],
-    ids=["the task's tags", "tags of another task"],
+    ids=["the task's tags", "tags of another task", "tags of no task", "words alone"],
 )
 def test_lines_of_a_word_and_its_tag_are_sentences_whose_tags_are_not_looked_at(content):
     assert [row.texts[0] for row in read(POS, content)] == [["The", "man"], ["He", "reads"]]
@@ -92,6 +119,13 @@ def test_sentences_that_end_in_capitals_stay_sentences():
     assert [row.texts[0] for row in read(POS, "We left the USA\nYou love the NBA\n")] == [
         ["We", "left", "the", "USA"],
         ["You", "love", "the", "NBA"],
+    ]
+
+
+@pytest.mark.parametrize("content", ["Hi\nYou", "\nHi\nYou", "THE USA\n\nTHE NBA", "Big men\n\nBig dogs"])
+def test_short_sentences_stay_sentences(content):
+    assert [row.texts[0] for row in read(POS, content)] == [
+        line.split() for line in content.split("\n") if line
     ]
 
 
@@ -133,7 +167,12 @@ def test_the_rows_have_the_schema_that_is_encoded():
         (XNLI, "A\t \n", "text:1: hypothesis is blank"),
         (XNLI, '{"premise": "A"}', "text:1: missing column 'hypothesis'. The row's columns: premise"),
         (XNLI, '{"premise": "A", "hypothesis": "B"}\nnonsense', "text:2: invalid JSON"),
-        (POS, '{"tokens": "a b"}', "text:1: tokens is not a list"),
+        (POS, '{"tokens": 3}', "text:1: tokens is not a list"),
+        (POS, '{"words": "a b"}', "text:1: missing column 'tokens'"),
+        (XNLI, "premise,hypothesis\nA,B,C\n", "text:2: 3 columns where the header has 2"),
+        (XNLI, "premise,hypothesis\n", "text: there is no row in it"),
+        (TASKS["xcopa"], "A\tCause?\tB\tC\n", "text:1: question is 'Cause?'. Give cause or effect."),
+        (XNLI, '[{"premise": "A"}]', "text:1: missing column 'hypothesis'"),
         (POS, '{"tokens": []}', "text:1: a sentence without words"),
         (POS, "\n\n", "text: there is no text in it"),
     ],
@@ -156,3 +195,25 @@ def test_a_data_frame_is_read_by_its_rows():
     assert [row.texts for row in given_rows(XNLI, pairs)] == [("A", "C"), ("B", "D")]
     with pytest.raises(DataError, match="missing column 'hypothesis'"):
         given_rows(XNLI, pairs[["premise"]])
+
+
+@pytest.mark.parametrize("words", ["a b", ["a", "b"], ("a", "b"), np.array(["a", "b"])])
+def test_a_sentence_of_a_program_is_words_in_any_form(words):
+    for given in ([words], [{"tokens": words}], pd.DataFrame({"tokens": [words]})):
+        (row,) = given_rows(POS, given)
+        assert row.texts == (["a", "b"],)
+        assert {type(word) for word in row.texts[0]} == {str}
+
+
+def test_rows_tell_their_language_however_they_are_given():
+    texts, languages = ["A", "B"], ["deu", None]
+    rows = given_rows(TASKS["sib200"], pd.DataFrame({"text": texts, "language": languages}))
+    assert [row.language for row in rows] == ["de", None]
+    for content in (
+        "text\tlang\nA\tde\nB\t\n",
+        "Language,text\nde,A\n,B\n",
+        '{"text": "A", "language": "de"}\n{"text": "B", "language": null}\n',
+    ):
+        assert [row.language for row in read(TASKS["sib200"], content)] == ["de", None]
+    with pytest.raises(DataError, match="text:2: unknown language 'German' in language. Give its ISO"):
+        read(TASKS["sib200"], "text,language\nA,German\n")

@@ -45,6 +45,19 @@ def test_texts_come_as_tuples_dictionaries_or_words(checkpoints):
     assert words.probability == [max(word.values()) for word in words.probabilities]
 
 
+def test_each_text_is_of_the_language_that_it_tells(checkpoints):
+    tagger = open_predictor(checkpoints["pos", "prompt"])
+    rows = [{"tokens": "我 是", "language": code} for code in ("en", "zh", None, "zh-CN")]
+    found = tagger.predict(rows)
+    assert [each.to_dict().get("language") for each in found] == ["en", "zh", None, "zh"]
+    for each, code in zip(found, ("en", "zh", "en", "zh"), strict=True):  # no spaces in Chinese
+        (alone,) = tagger.predict(["我 是"], language=code)
+        assert each.probability == pytest.approx(alone.probability, rel=1e-4)
+    assert found[0].probability != pytest.approx(found[1].probability, rel=1e-4)
+    with pytest.raises(DataError, match="the id 1 tells its language, zh, and en is given for all. Leave"):
+        tagger.predict(rows, language="en")
+
+
 @pytest.mark.parametrize(
     ("task", "texts", "message"),
     [

@@ -109,6 +109,14 @@ PAIR = ["the man", "man"]
         ({"task": "xnli", "texts": [PAIR] * 65}, "texts", "65 texts"),
         ({"task": "xnli", "texts": [PAIR], "language": "xx"}, "language", "unknown language"),
         ({"task": "xnli", "texts": [PAIR], "languages": "de"}, "languages", "[Ee]xtra"),
+        (
+            {
+                "task": "xnli",
+                "texts": [{"premise": "a", "hypothesis": "b", "language": "de"}, PAIR],
+            },
+            "texts",
+            "texts of de, en, and a request is of one language",
+        ),
         ([1], None, "not a JSON object"),
     ],
 )

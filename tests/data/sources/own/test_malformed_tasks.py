@@ -38,7 +38,7 @@ CASES = {
     "no column of texts": Case(train("id,label\n1,x\n"), "en.train.csv", None, "no column of texts"),
     "columns that could be texts": Case(
         train("text,label_text,label\na,b,x\n"), "en.train.csv", None,
-        "cannot tell which columns are the texts: text, label_text. Say it in task.yaml: texts:",
+        "are the texts: text, label_text. Say it in task.yaml: texts: [text, label_text] without those",
     ),
     "entities by tags that are none": Case(
         train("a O\nb ORG\nc PER\n", "en.train.conll", **{"task.yaml": "metrics: [f1]\n"}), "task.yaml", None,
@@ -66,7 +66,7 @@ CASES = {
         "unknown label '0' in label. The labels are 1, 2",
     ),
     "a label with a fraction in CSV": Case(
-        train("text,label\na,1.0\nb,2.5\n"), "en.train.csv", 2, "label is 1.0, a number with a fraction"
+        train("text,label\na,1.0\nb,2.5\n"), "en.train.csv", 3, "label is 2.5, a number with a fraction"
     ),
     "a label with a fraction in JSON": Case(
         train(ROW + '{"text": "c", "label": 1.5}\n', "en.train.jsonl"), "en.train.jsonl", 3,

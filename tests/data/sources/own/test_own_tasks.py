@@ -132,12 +132,34 @@ def test_a_tsv_with_a_header_in_capitals_is_a_table(folder):
     assert (definition_of(task).kind, task.labels) == ("classification", ("NEG", "POS"))
 
 
+def test_a_known_pair_of_columns_is_read_in_its_order_wherever_they_stand(folder):
+    task = folder({"en.train.csv": "hypothesis,label,premise\na,x,b\nc,y,d\ne,x,f\n"}).own
+    assert task.text_fields == ("premise", "hypothesis")
+
+
 @pytest.mark.parametrize("labels", ["[true, false]", '["true", "false"]'])
 def test_truth_values_are_labels(folder, labels):
     rows = '{"text": "a", "label": true}\n{"text": "b", "label": false}\n{"text": "c", "label": false}\n'
     source = folder({"en.train.jsonl": rows, "task.yaml": f"labels: {labels}\n"})
     assert labels_of(source, "en", "train") == ["false"]
     assert labels_of(source, "en", "validation") == ["true", "false"]
+
+
+@pytest.mark.parametrize(
+    ("task", "train", "labels"),
+    [
+        ("labels: [False, True]\n", "text,label\na,True\nb,False\nc,FALSE\n", ("false", "true")),
+        ("", "text,label\na,2.0\nb,1.0\nc,2\n", ("1", "2")),
+        ("labels: ['1.0', '2.0']\n", "text,label\na,2.0\nb,1.0\nc,1.0\n", ("1.0", "2.0")),
+    ],
+    ids=["truth values as pandas writes them", "whole numbers as pandas writes them", "versions"],
+)
+def test_labels_are_told_however_a_program_writes_them(folder, task, train, labels):
+    test = '{"text": "d", "label": true}\n' if "true" in labels else '{"text": "d", "label": "2.0"}\n'
+    source = folder({"task.yaml": task, "en.train.csv": train, "de.test.jsonl": test})
+    assert source.own.labels == labels
+    assert labels_of(source, "en", "train") + labels_of(source, "en", "validation")
+    assert labels_of(source, "de", "test") == [labels[1]]
 
 
 def test_spans_come_from_the_hubs_parquet(tmp_path):

@@ -36,13 +36,14 @@ _STANDARD_INPUT = Path("-")
     "source",
     type=click.Path(path_type=Path, allow_dash=True),
     help="Read text from a file, or '-' for standard input: JSON Lines as in a data folder, without labels; "
-    "or pairs as two texts with a tab between them, or sentences, their words between spaces or as CoNLL-U.",
+    "CSV with its columns; or pairs as two texts with a tab between them, or sentences, their words between "
+    "spaces or as CoNLL-U.",
 )
 @click.option(
     "--language",
     metavar="CODE",
     help="The text's language, such as de; matters for --align, and for zh, ja and th, whose words are put "
-    "together without spaces. Default: the one trained on.",
+    "together without spaces. Default: what a column 'language' tells, or the one trained on.",
 )
 @click.option(
     "--align",

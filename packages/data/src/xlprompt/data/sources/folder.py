@@ -192,7 +192,9 @@ def _part_fingerprint(part: Part) -> str:
     # The key and the format are in it because one XNLI file holds all languages.
     reading = _READINGS.get(part.format, "")
     if part.format.startswith("own-"):  # what is read from the files is not fixed by a bundled task
-        task, cut = part.task, part.cut and f"{part.cut} by label"
+        task, cut = part.task, part.cut
+        if cut and task.kind.labeled and not task.kind.by_word:
+            cut += " by label"  # others are cut as they were
         reading += f" {[task.fields, task.labels, task.kind.name, part.language_column, cut]}"
     digest = hashlib.sha256(f"{part.key} {part.format}{reading} version {part.task.version}".encode())
     for path in part.files:

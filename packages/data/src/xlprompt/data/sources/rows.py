@@ -67,7 +67,8 @@ def is_answered(task: Task, answer: Any) -> bool:
         return is_answered(task, answer.get("text"))
     if answer is None or answer != answer:
         return False
-    return not isinstance(answer, str | int) or str(answer).strip() not in {"", "-1"} - {*task.labels}
+    none = {"", "-1", "-1.0"} - {*task.labels}
+    return not isinstance(answer, str | int | float) or str(answer).strip() not in none
 
 
 def usable(outcomes: Iterable[Outcome], *, file: str | Path, language: str) -> Iterator[Example]:

@@ -1,9 +1,9 @@
 """Text without labels, to predict labels for: typed, given by a program, or in a file or stream.
 
-A file is JSON Lines, CSV or Parquet in the columns of the data folder's files; pairs as two texts with a tab
-between them, under XNLI's or PAWS-X's header or none; sentences as words with spaces between them, in
-CoNLL-U, or in lines as PAN-X's. Labels in it are not looked at. Rows that training leaves out are left out;
-typed or given, refused.
+A file is JSON, in lines or an array, CSV or Parquet in the columns of the data folder's files; pairs as two
+texts with a tab between them, under XNLI's or PAWS-X's header or none; sentences as words with spaces between
+them, in CoNLL-U, or in lines as PAN-X's. Labels in it are not looked at. Rows that training leaves out are
+left out; typed or given, refused.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from xlprompt.data.sources.formats import conllu, panx
 from xlprompt.data.sources.formats.jsonl import own_id, parse_object
 from xlprompt.data.sources.formats.tsv import cells_of, check_header
 from xlprompt.data.sources.lines import numbered_lines
-from xlprompt.data.sources.own.rows import read_unlabeled
-from xlprompt.data.sources.own.tables import in_columns
+from xlprompt.data.sources.own.rows import read_unlabeled, unlabeled_row
+from xlprompt.data.sources.own.tables import in_columns, in_csv, is_csv, records
 from xlprompt.data.sources.quoting import style_of
 from xlprompt.data.sources.rows import Outcome, to_dataset, usable
 from xlprompt.data.sources.strangers import other_format
@@ -40,6 +40,7 @@ _ARGUMENTS = Path("arguments")
 _GIVEN = Path("texts")
 _TABLES = {".csv": "own-csv", ".parquet": "own-parquet"}
 _SPAN_TAG = re.compile(r"O|[BIESLU]-\S+")
+_CAPITALS = re.compile(r"[A-Z_]+(-\S+)?")
 
 Lines = Sequence[tuple[int, str]]
 
@@ -68,7 +69,7 @@ def given_rows(task: Task, texts: Iterable[str | Sequence[str] | Mapping[str, An
         task: What the rows are for.
         texts: Strings where the task takes one text; tuples of its texts, or dictionaries by its fields; of a
             sentence the list of its words, or a string with spaces between them. Or a data frame whose
-            columns are the task's fields.
+            columns are the task's fields. Dictionaries and frames may tell each one's `language`.
 
     Raises:
         DataError: A value is none of these, or a text is blank or cannot be encoded.
@@ -82,14 +83,15 @@ def given_rows(task: Task, texts: Iterable[str | Sequence[str] | Mapping[str, An
     rows = []
     for number, text in enumerate(texts):
         place = Place(number, _GIVEN, number + 1, labeled=False)
-        rows.append(_kept(task.example(_record(task, text, place), place), _GIVEN, place.line))
+        rows.append(_kept(unlabeled_row(task, _record(task, text, place), place), _GIVEN, place.line))
     return rows
 
 
 def _record(task: Task, text: Any, place: Place) -> dict[str, Any]:
     """The fields of one of `given_rows`."""
     if isinstance(text, Mapping):
-        return dict(text)
+        return {name: _plain(value) for name, value in text.items()}
+    text = text.tolist() if hasattr(text, "tolist") else text
     fields = task.text_fields
     if isinstance(text, str) and len(fields) == 1:
         (parts,) = task.kind.typed(task, [text])
@@ -106,11 +108,18 @@ def _record(task: Task, text: Any, place: Place) -> dict[str, Any]:
     return dict(zip(fields, parts, strict=True))
 
 
+def _plain(value: Any) -> Any:
+    """A cell as JSON would have it: NumPy's arrays, such as Parquet's lists, and tuples as lists."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return list(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
 def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Example]:
     """Rows of a file, each with its own id or else its number from 0; blank lines hold none.
 
     It is JSON Lines where its name says so (`.jsonl`, also `.jsonl.gz`) or its first line is a JSON object,
-    and a table with the task's columns where it is called `.csv` or `.parquet`.
+    and a table with the task's columns where it is called `.csv` or `.parquet`, is an array of JSON objects,
+    or begins with a header of CSV.
 
     Args:
         task: What the rows are for.
@@ -122,29 +131,33 @@ def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Ex
     """
     table = _TABLES.get(Path(path.name.lower().removesuffix(".gz")).suffix) if stream is None else None
     if table is not None:
-        return _kept_rows(read_unlabeled(task, path, table), path)
+        return _kept_rows(read_unlabeled(task, records(path, table, task.text_fields), path), path)
     other = other_format(path)
     if other is not None:
         raise other
     lines = list(_sound_lines(path, stream))
-    filled = [(line, text) for line, text in lines if text.strip()]
-    if not filled:
+    if not any(text.strip() for _, text in lines):
         raise DataError("there is no text in it", file=path, fix="Give at least one line.")
-    if path.name.removesuffix(".gz").endswith(".jsonl") or _is_object(filled[0][1]):
-        outcomes: Iterable[Outcome] = (
-            _from_json(task, text, place, path, line) for place, (line, text) in enumerate(filled)
-        )
-    elif task.kind.by_word:
-        outcomes = _from_words(task, lines, path)
-    else:
-        outcomes = _from_columns(task, filled, path)
-    return _kept_rows(outcomes, path)
+    return _kept_rows(_from_lines(task, lines, path), path)
+
+
+def _from_lines(task: Task, lines: Lines, path: Path) -> Iterable[Outcome]:
+    """Rows of text whose form is told by the file's name or its first line."""
+    filled = [(line, text) for line, text in lines if text.strip()]
+    rows = [text for _, text in filled]
+    if path.name.removesuffix(".gz").endswith(".jsonl") or _is_object(rows[0]):
+        return (_from_json(task, text, place, path, line) for place, (line, text) in enumerate(filled))
+    if objects := _array(rows):
+        return read_unlabeled(task, enumerate(objects, 1), path)
+    if is_csv(rows, task.text_fields):
+        return read_unlabeled(task, in_csv(lines, path, task.text_fields, head=rows[0]), path)
+    return _from_words(task, lines, path) if task.kind.by_word else _from_columns(task, filled, path)
 
 
 def _kept_rows(outcomes: Iterable[Outcome], path: Path) -> list[Example]:
     rows = list(usable(outcomes, file=path, language="the file's"))
     if not rows:
-        raise DataError("every row is one that is left out", file=path, fix="Give at least one other.")
+        raise DataError("there is no row in it, or each is left out", file=path, fix="Give at least one.")
     return rows
 
 
@@ -178,9 +191,20 @@ def _is_object(text: str) -> bool:
         return False
 
 
+def _array(rows: Sequence[str]) -> list[dict[str, Any]]:
+    """The objects of a JSON array, as pandas and `jq -s` write it; none where the text is something else."""
+    if not rows[0].lstrip().startswith("["):
+        return []
+    try:
+        values = json.loads("\n".join(rows))
+    except (ValueError, RecursionError):
+        return []
+    return values if all(isinstance(each, dict) for each in values) else []
+
+
 def _from_json(task: Task, text: str, position: int, path: Path, line: int) -> Example | Skipped:
     record = parse_object(text, path, line)
-    return task.example(record, Place(position, path, line, own_id(record), labeled=False))
+    return unlabeled_row(task, record, Place(position, path, line, own_id(record), labeled=False))
 
 
 def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Skipped]:
@@ -215,21 +239,23 @@ def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Sk
                 )
                 + ", or give JSON Lines.",
             )
-        yield _example(task, [cells[place] for place in columns], position, path, line)
+        record = {} if wanted is None else dict(zip(head, cells, strict=True))
+        record |= zip(task.text_fields, (cells[column] for column in columns), strict=True)
+        yield unlabeled_row(task, record, Place(position, path, line, own_id(record), labeled=False))
     if not lines:
         raise DataError("there is no row below the header", file=path, line=1, fix="Give at least one.")
 
 
 def _from_words(task: Task, lines: Lines, path: Path) -> Iterator[Outcome]:
-    """Sentences from CoNLL-U, from PAN-X's lines, or one a line."""
+    """Sentences from CoNLL-U, from PAN-X's lines, from a word a line, or one a line."""
     filled = [text for _, text in lines if text.strip()]
     head = [text for text in filled if not text.startswith("#")][:_HEAD] or filled[:_HEAD]
     if conllu.holds(head):
         yield from conllu.sentences(task, lines, path, count(), labeled=False)
     elif panx.holds(head):
         yield from panx.sentences(task, "", lines, path, labeled=False)
-    elif _are_columns(task, filled):
-        for position, (line, record) in enumerate(in_columns(lines, path, ("words", "tags"))):
+    elif _are_columns(task, lines):
+        for position, (line, record) in enumerate(in_columns(lines, path, ("words", "tags"), untagged=True)):
             if isinstance(record, DataError):
                 raise record
             yield _example(task, (record["words"],), position, path, line)
@@ -246,13 +272,22 @@ def _from_words(task: Task, lines: Lines, path: Path) -> Iterator[Outcome]:
             yield _example(task, (text.split(),), position, path, line)
 
 
-def _are_columns(task: Task, filled: Sequence[str]) -> bool:
-    """Whether all lines are a word and its tag, with other columns between them or none."""
-    rows = [text.split() for text in filled if not text.startswith(("#", "-DOCSTART-"))]
-    return len(rows) > 1 and all(
-        len(row) == len(rows[0]) > 1 and (row[-1] in task.labels or _SPAN_TAG.fullmatch(row[-1]))
-        for row in rows
-    )
+def _are_columns(task: Task, lines: Lines) -> bool:
+    """Whether all lines are a word and its tag, with other columns between them or none.
+
+    Where blank lines end sentences, words alone are columns too, and tags may be any in capitals.
+    """
+    rows = [text.split() for _, text in lines if not text.startswith(("#", "-DOCSTART-"))]
+    filled = [row for row in rows if row]
+    if len(filled) < 2 or any(len(row) != len(filled[0]) for row in filled):
+        return False
+    tags = [row[-1] for row in filled]
+    if all(tag in task.labels or _SPAN_TAG.fullmatch(tag) for tag in tags):
+        return len(filled[0]) > 1
+    if all(rows[rows.index(filled[0]) :]):
+        return False
+    in_capitals = all(_CAPITALS.fullmatch(tag) for tag in tags)
+    return len(filled[0]) == 1 or in_capitals and not all(row[0].isupper() for row in filled)
 
 
 def _example(

@@ -137,6 +137,7 @@ class Task:
             are taken, where a file is parallel to the English one.
         test_in_validation: Whether published validation files hold the test's rows, which are left out then.
         blind_label: Label of every row in copies that are published without the answers; such are refused.
+        only: Text fields that have one of a few values, with these.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Task:
     as_in_english: tuple[str, ...] = ()
     test_in_validation: bool = False
     blind_label: str = ""
+    only: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def text_fields(self) -> tuple[str, ...]:

@@ -44,4 +44,5 @@ XCOPA = Task(
     aliases=(("0", "choice1"), ("1", "choice2")),  # its labels are numbers
     as_in_english=("question",),
     blind_label="choice1",  # XTREME's prepared test files
+    only=(("question", ("cause", "effect")),),
 )

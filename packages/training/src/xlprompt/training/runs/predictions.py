@@ -62,7 +62,7 @@ class Prediction:
         return self._of_each([answer.probability for answer in self.answers])
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON holds: a line of a data folder's file, with what the model says of it."""
+        """What JSON holds: the fields of a data folder's file, the answer as text, and what goes with it."""
         kind = self.task.kind
         answer = kind.to_json([each.label for each in self.answers])
         rounded = [
@@ -70,6 +70,7 @@ class Prediction:
         ]
         return {
             "id": self.row.id,
+            **({"language": self.row.language} if self.row.language else {}),
             **dict(zip(self.task.fields, (*self.row.texts, answer), strict=True)),
             "probabilities": kind.to_json(rounded),
             "cut": self.cut,
@@ -85,7 +86,7 @@ class Predicted:
 
     Attributes:
         task: The task of the checkpoint.
-        language: What the text was taken for.
+        language: What the text was taken for, with commas in between where rows tell several.
         max_length: Most tokens of a row, beyond which text is cut.
         alignment: How hidden states were moved, in words; None where they were not.
         rows: In the order in which they were given.

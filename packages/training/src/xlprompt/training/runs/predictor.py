@@ -15,7 +15,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from xlprompt.data import Task
+from xlprompt.data import DataError, Task
 from xlprompt.data import language as language_row
 from xlprompt.data.encoding.encode import Encoded, encode
 from xlprompt.data.sources.unlabeled import given_rows, unlabeled_dataset
@@ -129,7 +129,7 @@ class Predictor:
                 in their order (premise and hypothesis) or a dictionary by the fields' names where it takes
                 several. A sentence to tag is a string, with spaces between its words, or a list of words.
             language: Their language, which alignment and the spaces between words depend on; None for the one
-                that the model was trained on.
+                that each dictionary or row of a frame tells as `language`, or else the one trained on.
             align: How hidden states are moved to those of the training language, by the moments beside the
                 checkpoint, of which those of most sentences count; None for none.
 
@@ -152,31 +152,52 @@ class Predictor:
         align = "none" if align is None else align
         if align not in ALIGNMENT_KINDS:
             raise RunError(f"align is {align!r}, and has to be one of {', '.join(ALIGNMENT_KINDS)}")
-        code = self.recipe.data.train_language if language is None else language_row(language).code
         alignment = None if align == "none" else _kept_alignment(self.checkpoint, self.recipe)
-        move = (
-            None
-            if alignment is None
-            else _map(self.checkpoint, alignment, code, align, asked=language is not None)
-        )
-        question = self.question(rows, code)
-        with out_of_memory_explained():
-            probabilities = answer_probabilities(
-                self.model,
-                question.encoded,
-                align=move,
-                layer=None if alignment is None else alignment.layer,
-                token_budget=self.recipe.evaluation.token_budget,
-                pad_id=self.pad_id,
-                device=self.device,
-            )
+        languages = self.languages(rows, language)
+        asked = language is not None or any(row.language for row in rows)
+        moves = {
+            code: alignment and _map(self.checkpoint, alignment, code, align, asked=asked)
+            for code in languages
+        }
+        answers: dict[int, Prediction] = {}
+        for code, places in languages.items():
+            question = self.question([rows[place] for place in places], code)
+            with out_of_memory_explained():
+                probabilities = answer_probabilities(
+                    self.model,
+                    question.encoded,
+                    align=moves[code],
+                    layer=None if alignment is None else alignment.layer,
+                    token_budget=self.recipe.evaluation.token_budget,
+                    pad_id=self.pad_id,
+                    device=self.device,
+                )
+            answers.update(zip(places, self.predictions(question, probabilities), strict=True))
         return Predicted(
             task=self.task,
-            language=code,
+            language=", ".join(languages),
             max_length=self.recipe.encoding.max_length,
-            alignment=None if alignment is None or move is None else _in_words(align, alignment),
-            rows=self.predictions(question, probabilities),
+            alignment=_in_words(align, alignment) if alignment and any(moves.values()) else None,
+            rows=tuple(answers[place] for place in range(len(rows))),
         )
+
+    def languages(self, rows: Sequence[Example], language: str | None) -> dict[str, list[int]]:
+        """The places of rows by language: the one that a row tells, or else this or the one trained on.
+
+        Raises:
+            DataError: There is no such language, or a row tells another.
+        """
+        default = self.recipe.data.train_language if language is None else language_row(language).code
+        places: dict[str, list[int]] = {}
+        for place, row in enumerate(rows):
+            if language is not None and row.language not in (None, default):
+                raise DataError(
+                    f"the text with the id {row.id} tells its language, {row.language}, and {default} is "
+                    "given for all",
+                    fix="Leave the one that is given out, or the column.",
+                )
+            places.setdefault(row.language or default, []).append(place)
+        return places
 
     def question(self, rows: Sequence[Example], language: str) -> Question:
         """Rows, at least one, as the model reads them.

@@ -172,7 +172,11 @@ def _asked(served: Served, request: PredictRequest, limits: Limits) -> Asked:
     except DataError as error:
         field = "texts" if error.line is None else f"texts.{error.line - 1}"
         raise Refused(422, _told(error), field) from error
-    return Asked(predictor, tuple(rows), language)
+    told = sorted({row.language or language for row in rows})
+    if len(told) > 1 or (request.language is not None and told != [language]):
+        reason = f"texts of {', '.join(told)}, and a request is of one language. Send one for each"
+        raise Refused(422, reason, "texts")
+    return Asked(predictor, tuple(rows), *told)
 
 
 async def _answered(

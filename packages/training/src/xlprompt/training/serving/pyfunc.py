@@ -63,17 +63,12 @@ class PredictorForMlflow:
         missing = [name for name in fields if name not in data.columns]
         if missing:
             raise DataError(f"missing column {missing[0]!r}", fix=f"Give the columns {', '.join(fields)}.")
-        columns = [[_plain(value, name) for value in data[name]] for name in fields]
-        texts = list(columns[0] if len(fields) == 1 else zip(*columns, strict=True))
-        rows = given_rows(self.predictor.task, texts)
-        given = list(data[LANGUAGE]) if LANGUAGE in data.columns else [None] * len(rows)
-        languages = [None if _is_null(each) else str(each) for each in given]
-        answers: dict[int, Prediction] = {}
-        for language in dict.fromkeys(languages):
-            places = [place for place, each in enumerate(languages) if each == language]
-            found = self.predictor.answer([rows[place] for place in places], language=language)
-            answers.update(zip(places, found.rows, strict=True))
-        return [answers[place] for place in range(len(rows))]
+        for name in fields:
+            for value in data[name]:
+                _require_value(value, name)
+        known = [*fields, *(name for name in (LANGUAGE,) if name in data.columns)]
+        rows = given_rows(self.predictor.task, data[known])
+        return list(self.predictor.answer(rows).rows) if rows else []
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> PredictorForMlflow:
@@ -98,25 +93,18 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Pr
         raise MlflowException.invalid_parameter_value(str(error)) from error
 
 
-def _plain(value: Any, name: str) -> Any:
-    """A cell as a program would give it: arrays as lists, and nothing refused.
+def _require_value(value: Any, name: str) -> None:
+    """Refuse a cell with nothing in it, or with a list that has nothing in it.
 
     Raises:
-        DataError: It holds nothing, or a list with nothing in it; pandas would make a text of that.
+        DataError: It is one; pandas would make a text of that.
     """
-    if isinstance(value, np.ndarray | tuple):
-        value = list(value)
-    parts = value if isinstance(value, list) else [value]
+    parts = value if isinstance(value, list | tuple | np.ndarray) else [value]
     if any(_is_null(each) for each in parts):
         raise DataError(
             f"a row has nothing (null) in {name!r}",
             fix="Give a text. pandas reads NA and null in CSV as nothing: send JSON where they are words.",
         )
-    return (
-        [str(each) if isinstance(each, np.str_) else each for each in value]
-        if isinstance(value, list)
-        else value
-    )
 
 
 def _is_null(value: Any) -> bool:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.languages import code_of, in_study_order, language
-from xlprompt.data.sources.own.infer import LANGUAGE_COLUMNS, describe, find_task
+from xlprompt.data.sources.own.infer import describe, find_task
 from xlprompt.data.sources.own.layout import OwnFile, place
-from xlprompt.data.sources.own.rows import CUT_EVERY
+from xlprompt.data.sources.own.rows import CUT_EVERY, LANGUAGE_COLUMNS
 from xlprompt.data.sources.own.tables import columns_of, records
 from xlprompt.data.sources.own.task_file import TASK_FILE, TaskFile, read_task_file
 from xlprompt.data.sources.parts import Candidate, LeftOut, Part

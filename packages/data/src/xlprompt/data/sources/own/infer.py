@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.sources.own.layout import OwnFile
-from xlprompt.data.sources.own.rows import as_list, label_name
+from xlprompt.data.sources.own.rows import LANGUAGE_COLUMNS, as_list, label_name
 from xlprompt.data.sources.own.tables import Unnamed, columns_of, records
 from xlprompt.data.sources.own.task_file import TASK_FILE, TaskFile
 from xlprompt.data.tasks import BUNDLED, register
@@ -23,7 +23,6 @@ from xlprompt.data.tasks.kinds.kind import Kind
 from xlprompt.data.tasks.own import METRICS, OWN_KINDS, TaskDefinition, definition_of, name_problem
 from xlprompt.data.tasks.task_type import Place, Task
 
-LANGUAGE_COLUMNS = ("language", "lang")
 _WORDS = ("tokens", "words")
 _TAGS = ("tags", "ner_tags", "pos_tags", "upos", "labels")
 _LABELS = ("label", "labels", "class", "category", "topic", "sentiment", "intent", "gold_label", "target")
@@ -215,14 +214,14 @@ def _texts(file: OwnFile, there: Sequence[str], label: str) -> tuple[str, ...]:
     could_be = _could_be_texts(file, there, label)
     if len(could_be) == 1:
         return (could_be[0],)
-    if tuple(could_be) in _PAIRS:
-        return tuple(could_be)
+    if pair := next((names for names in _PAIRS if sorted(names) == sorted(could_be)), None):
+        return pair
     if not could_be:
         raise DataError("no column of texts", file=file.path, fix=f"The columns: {', '.join(there)[:300]}.")
     raise DataError(
         f"cannot tell which columns are the texts: {', '.join(could_be)[:300]}",
         file=file.path,
-        fix=f"{_FIX}texts: [{could_be[0]}], with up to four.",
+        fix=f"{_FIX}texts: [{', '.join(could_be)[:300]}] without those that are not read.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.how_many import how_many
 from xlprompt.data.languages import code_of
 from xlprompt.data.sources.formats.jsonl import own_id
-from xlprompt.data.sources.own.tables import Unnamed, records, texts
+from xlprompt.data.sources.own.tables import Records, Unnamed, records, texts
 from xlprompt.data.sources.parts import Part
 from xlprompt.data.sources.rows import Outcome, is_answered
 from xlprompt.data.splits import Split
@@ -24,6 +24,10 @@ from xlprompt.data.tasks.task_type import Place, Task
 
 _LIST = re.compile(r"""\s*\[\s*(['"].*|-?\d+(\s*,.*)?)?\]\s*""", re.DOTALL)  # and not [laughs] Thanks
 
+_WHOLE = re.compile(r"-?\d+\.0+")
+_TRUTH = ("true", "false")  # which Python, JSON and R write differently
+
+LANGUAGE_COLUMNS = ("language", "lang")
 CUT_EVERY = 10
 """Where there is no development set, each so many training rows of a label give one to it."""
 
@@ -60,17 +64,41 @@ def read(part: Part) -> Iterator[Outcome]:
                 yield _named(row) if isinstance(row, Example) and place.row_id is None else row
 
 
-def read_unlabeled(task: Task, path: Path, format_name: str) -> Iterator[Outcome]:
+def read_unlabeled(task: Task, table: Records, path: Path) -> Iterator[Outcome]:
     """Read a table for its texts, to predict labels for; those that it has are not looked at."""
-    for position, (line, record) in enumerate(records(path, format_name, task.text_fields)):
+    for position, (line, record) in enumerate(table):
         if isinstance(record, DataError):
             yield record
             continue
-        place = Place(position, path, line, own_id(record), labeled=False)
         try:
-            yield task.example(_with_words(task, record, place), place)
+            yield unlabeled_row(task, record, Place(position, path, line, own_id(record), labeled=False))
         except DataError as problem:
             yield problem
+
+
+def unlabeled_row(task: Task, record: Mapping[str, Any], place: Place) -> Example | Skipped:
+    """An example of a record's texts, in the language that it tells, if it does.
+
+    Raises:
+        DataError: A text is missing, or is not as the kind of task has it; or there is no such language.
+    """
+    row = task.example(_with_words(task, record, place), place)
+    return row._replace(language=_language(task, record, place)) if isinstance(row, Example) else row
+
+
+def _language(task: Task, record: Mapping[str, Any], place: Place) -> str | None:
+    names = (name for name in record if str(name).lower() in LANGUAGE_COLUMNS and name not in task.fields)
+    column = next(names, "")
+    said = record.get(column)
+    if not isinstance(said, str) or not said.strip():  # null, or what pandas has for it
+        return None
+    code = code_of(said)
+    if code is None:
+        raise place.error(
+            f"unknown language {said[:40]!r} in {column}",
+            "Give its ISO 639 code, such as pl, or call the column otherwise.",
+        )
+    return code
 
 
 def _named(row: Example) -> Example:
@@ -104,7 +132,9 @@ def _is_of(record: Mapping[str, Any], part: Part) -> bool:
 def _with_words(task: Task, record: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """The record without an answer, with a list for a sentence that is written as text."""
     words = task.fields[0]
-    return {**record, words: as_list(record[words], words, place)} if task.kind.by_word else dict(record)
+    if not task.kind.by_word or words not in record:  # which `Task.example` says
+        return dict(record)
+    return {**record, words: as_list(record[words], words, place)}
 
 
 def _with_names(task: Task, record: Mapping[str, Any], place: Place, numbered: bool) -> dict[str, Any]:
@@ -164,6 +194,7 @@ def label_name(
     """
     if isinstance(value, bool):
         value = str(value).lower()
+    value = _whole(value, labels or ())
     if isinstance(value, float):
         raise place.error(
             f"{field} is {value}, a number with a fraction",
@@ -178,6 +209,8 @@ def label_name(
         raise place.error(f"{field} is empty", "Give a label, or delete the row.")
     if labels is None or name in labels:
         return name
+    if name.lower() in _TRUTH and (same := [label for label in labels if label.lower() == name.lower()]):
+        return same[0]
     is_place = name.isdecimal() and int(name) < len(labels) and not any(map(str.isdecimal, labels))
     if is_place and numbered:
         return labels[int(name)]
@@ -190,6 +223,15 @@ def label_name(
             else "Correct the row, or name all labels there."
         ),
     )
+
+
+def _whole(value: Any, labels: Collection[str]) -> Any:
+    """A whole number without its fraction, unless a label has it: pandas writes 2.0 where a row has none."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value not in labels and _WHOLE.fullmatch(value):
+        return value.partition(".")[0]
+    return value
 
 
 def _option(value: Any, field: str, options: tuple[str, ...], place: Place) -> str:

@@ -21,7 +21,7 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.how_many import how_many
 from xlprompt.data.sources.formats import jsonl, tsv
 from xlprompt.data.sources.lines import first_lines, numbered_lines
-from xlprompt.data.sources.quoting import unquoted
+from xlprompt.data.sources.quoting import is_quoted, unquoted
 
 Records = Iterator[tuple[int, dict[str, Any] | DataError]]
 
@@ -87,16 +87,28 @@ def texts(path: Path, format_name: str, fields: Sequence[str]) -> Records:
 
 
 def _csv(path: Path, wanted: Sequence[str]) -> Records:
-    """Commas or semicolons between cells, which are quoted where they hold one, and may go over lines."""
+    yield from in_csv(numbered_lines(path), path, wanted, head=next(iter(first_lines(path, 1)), ""))
 
-    def lines() -> Iterator[str]:
-        for _, text in numbered_lines(path):
+
+def in_csv(
+    lines: Iterable[tuple[int, str | DataError]], path: Path, wanted: Sequence[str], *, head: str
+) -> Records:
+    """Commas or semicolons between cells, which are quoted where they hold one, and may go over lines.
+
+    Args:
+        lines: Numbers and texts, or what is wrong with a line.
+        path: For messages.
+        wanted: Columns that have to be there.
+        head: The line of the header, which tells what is between cells.
+    """
+
+    def sound() -> Iterator[str]:
+        for _, text in lines:
             if isinstance(text, DataError):
                 raise text
             yield f"{text}\n"
 
-    head = next(iter(first_lines(path, 1)), "")
-    reader = csv.reader(lines(), delimiter=_delimiter(head), strict=True)
+    reader = csv.reader(sound(), delimiter=_delimiter(head), strict=True)
     header: list[str] | None = None
     begun = 1
     while True:
@@ -127,6 +139,20 @@ def _csv(path: Path, wanted: Sequence[str]) -> Records:
             yield begun, DataError(problem, file=path, line=begun, fix=_AGAIN)
         else:
             yield begun, dict(zip(header, cells, strict=True))
+
+
+def is_csv(rows: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Tell whether lines are CSV: the first names these columns among others.
+
+    Where it names the one column alone, texts with a comma or a quotation mark in them are quoted.
+    """
+    head, *below = rows
+    try:
+        names = next(csv.reader([head], delimiter=_delimiter(head)), [])
+    except csv.Error:  # a text that is longer than a cell may be
+        return False
+    told = len(names) > 1 or all(is_quoted(text) for text in below if "," in text or '"' in text)
+    return set(wanted) <= set(names) and told
 
 
 def _delimiter(head: str) -> str:
