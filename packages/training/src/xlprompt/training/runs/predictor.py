@@ -156,7 +156,7 @@ class Predictor:
         languages = self.languages(rows, language)
         asked = language is not None or any(row.language for row in rows)
         moves = {
-            code: alignment and _map(self.checkpoint, alignment, code, align, asked=asked)
+            code: None if alignment is None else _map(self.checkpoint, alignment, code, align, asked=asked)
             for code in languages
         }
         answers: dict[int, Prediction] = {}
