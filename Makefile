@@ -260,7 +260,7 @@ docs: $(ready) ## Build the site of docs/ into build/site; a warning is an error
 screenshots: $(ready) ## Make the documents' pictures anew; ARGS=report: one kind
 	@$(bin)/python docs/screenshots.py $(ARGS)
 
-test: $(ready) ## Run the unit and integration tests, on up to four cores; ARGS="-k word" picks some
+test: $(ready) ## Run the unit and integration tests, in up to four processes; ARGS="-k word" picks some
 	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(bin)/python -m pytest --numprocesses auto --maxprocesses 4 \
 	    --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -32,6 +32,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 BENCHMARK_DATA = Path(os.environ.get("XLPROMPT_BENCHMARK_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one process more than there are cores, as many tests wait: for Slurm, a server or a browser."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put files with integration tests first: begun last, one of them would keep a single core busy."""
     longer = {item.path for item in items if item.get_closest_marker("integration")}

@@ -40,7 +40,7 @@ def write_pyfunc_files(folder: Path, task: Task) -> None:
         folder: The checkpoint's.
         task: What it was trained for, whose text fields are the model's columns.
     """
-    example = {"columns": list(task.text_fields), "data": [[_example(name) for name in task.text_fields]]}
+    example = {"columns": list(task.text_fields), "data": [[_example(task, name) for name in task.text_fields]]}
     model = Model(
         artifact_path=MODEL_NAME,
         signature=signature(task),
@@ -85,9 +85,9 @@ def signature(task: Task) -> ModelSignature:
     )
 
 
-def _example(field: str) -> str:
+def _example(task: Task, field: str) -> str:
     """A text for a field: none of the data's, which are not to travel with a model."""
-    return f"This is the {field} of an example."
+    return dict(task.only).get(field, (f"This is the {field} of an example.",))[0]
 
 
 def _version(package: str) -> str:
