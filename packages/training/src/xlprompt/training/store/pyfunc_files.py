@@ -40,7 +40,8 @@ def write_pyfunc_files(folder: Path, task: Task) -> None:
         folder: The checkpoint's.
         task: What it was trained for, whose text fields are the model's columns.
     """
-    example = {"columns": list(task.text_fields), "data": [[_example(task, name) for name in task.text_fields]]}
+    row = [_example(task, name) for name in task.text_fields]
+    example = {"columns": list(task.text_fields), "data": [row]}
     model = Model(
         artifact_path=MODEL_NAME,
         signature=signature(task),
