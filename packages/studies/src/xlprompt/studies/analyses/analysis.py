@@ -8,7 +8,7 @@ them, and the rows in brief. `xlprompt analyze`, the report's chapters and the d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -102,6 +102,19 @@ def published_option() -> Any:
         "Also take in the published runs of this file, as if they were the store's, which may be empty; "
         "several times for several.",
     )
+
+
+def in_part(asked: Mapping[str, Any]) -> str:
+    """Say what alone was asked for, which keeps an outcome out of a whole one's place in reports.
+
+    Args:
+        asked: By option the one value or the several that it was limited to; nothing where it was not.
+
+    Returns:
+        Such as "tasks xnli, pos; limit 9"; empty where nothing was limited.
+    """
+    limited = {key: each if isinstance(each, list | tuple) else [each] for key, each in asked.items() if each}
+    return "; ".join(f"{key} {', '.join(map(str, values))}" for key, values in limited.items())
 
 
 ANALYSES = (

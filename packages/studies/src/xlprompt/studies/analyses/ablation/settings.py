@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xlprompt.studies.analyses.analysis import option
+from xlprompt.studies.analyses.analysis import in_part, option
 from xlprompt.studies.grid.grid import load_grid
 from xlprompt.studies.grid.ledger import require_store
 from xlprompt.studies.grid.overrides import Overrides, command_on_grid
@@ -41,13 +41,13 @@ class Settings(AnySettings):
             whole = load_grid(self.grid)
         except RecipeError:  # it is one by what the command line adds
             whole = asked
-        limits = [f"{key} {value}" for key, value in self.overrides.recipe.items() if key in _LIMITS]
-        fewer = [
-            f"{key} {', '.join(map(str, getattr(asked, key)))}"
+        fewer = {
+            key: getattr(asked, key)
             for key in ("tasks", "methods", "seeds", "variants")
             if not set(getattr(whole, key)) <= set(getattr(asked, key))
-        ]
-        return "; ".join([*fewer, *limits])
+        }
+        limits = {key: value for key, value in self.overrides.recipe.items() if key in _LIMITS}
+        return in_part({**fewer, **limits})
 
     def remedy(self, store: Path) -> str:
         """What to do where runs are missing."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from xlprompt.data import LANGUAGES, TASKS
-from xlprompt.studies.analyses.analysis import option
+from xlprompt.studies.analyses.analysis import in_part, option
 from xlprompt.studies.errors import StudyError
 from xlprompt.studies.grid.grid import load_grid
 from xlprompt.studies.grid.ledger import Ledger
@@ -84,17 +84,22 @@ def part_of(sweep: Sweep, path: Path, grid_overrides: Mapping[str, Any]) -> str:
     """
     whole = load_settings(path, Sweep)
     is_limited = sweep.limit is not None and (whole.limit is None or sweep.limit < whole.limit)
-    fewer: list[tuple[str, bool, Sequence[Any]]] = [
-        ("tasks", not set(whole.tasks or TASKS) <= set(sweep.tasks or TASKS), sweep.tasks or ()),
-        ("languages", not set(whole.codes()) <= set(sweep.codes()), sweep.codes()),
-        ("shares", not set(whole.shares) <= set(sweep.shares), sweep.shares),
-        ("limit", is_limited, (sweep.limit,)),
-    ]
+    fewer: dict[str, Any] = {
+        "tasks": _fewer(sweep.tasks or TASKS, whole.tasks or TASKS),
+        "languages": _fewer(sweep.codes(), whole.codes()),
+        "shares": _fewer(sweep.shares, whole.shares),
+        "limit": sweep.limit if is_limited else None,
+    }
     if sweep.train and sweep.study and "seeds" in grid_overrides:
         grid = path.parent / sweep.study
-        seeds = load_grid(grid, grid_overrides).seeds
-        fewer.append(("seeds", not set(load_grid(grid).seeds) <= set(seeds), seeds))
-    return "; ".join(f"{key} {', '.join(map(str, values))}" for key, is_less, values in fewer if is_less)
+        fewer["seeds"] = _fewer(load_grid(grid, grid_overrides).seeds, load_grid(grid).seeds)
+    return in_part(fewer)
+
+
+def _fewer(asked: Iterable[Any], whole: Iterable[Any]) -> list[Any]:
+    """What was asked for, where it lacks some of the whole."""
+    values = list(asked)
+    return [] if set(whole) <= set(values) else values
 
 
 class Settings(AnySettings):

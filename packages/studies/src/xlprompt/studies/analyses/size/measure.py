@@ -16,7 +16,7 @@ from xlprompt.evaluation.terminal import open_console
 from xlprompt.evaluation.waiting import waiting
 from xlprompt.models.accounting.trained_share import share_of_run
 from xlprompt.models.pretrained.known import NANO, NANO_SIZES
-from xlprompt.studies.analyses.analysis import Outcome
+from xlprompt.studies.analyses.analysis import Outcome, in_part
 from xlprompt.studies.analyses.size.costs import RunCost
 from xlprompt.studies.analyses.size.family import Runs, find_family, labels_of
 from xlprompt.studies.analyses.size.findings import compare_sizes
@@ -122,7 +122,7 @@ def measure(settings: Settings, *, store: Path, console: Console | None = None) 
 def _part(settings: Settings) -> str:
     """Which of the bundled family alone were asked for; empty for all of them, and of other families."""
     models = list(labels_of(settings.models).values())
-    return f"models {', '.join(models)}" if set(models) < set(FAMILY) and models else ""
+    return in_part({"models": models} if set(models) < set(FAMILY) else {})
 
 
 def _counts(source: RunSource, task: str, found: Mapping[tuple[str, str], Runs]) -> TaskRuns:

@@ -8,7 +8,7 @@ from xlprompt.data.sources import open_source
 from xlprompt.data.tasks import BUNDLED
 from xlprompt.data.tasks.own import OWN
 from xlprompt.models import require_model
-from xlprompt.studies.analyses.analysis import option, published_option
+from xlprompt.studies.analyses.analysis import in_part, option, published_option
 from xlprompt.training.recipes.settings import Settings as AnySettings
 
 
@@ -45,8 +45,7 @@ class Settings(AnySettings):
     @property
     def part(self) -> str:
         """What alone was asked for; empty where nothing is left out."""
-        languages = [f"languages {', '.join(self.languages)}"] if self.languages else []
-        return "; ".join([*languages, *([f"limit {self.limit}"] if self.limit else [])])
+        return in_part({"languages": self.languages, "limit": self.limit})
 
     def check(self, store: Path) -> None:
         """Refuse data or a model that are not there before anything large is imported."""
