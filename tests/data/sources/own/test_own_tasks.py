@@ -97,6 +97,29 @@ def test_options_and_a_text_that_may_be_read_or_not_are_not_guessed(folder):
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("answer1,answer2,answer3", "label: correct\n"),
+        ("mc_answer1,mc_answer2,mc_answer3", "label: correct\nkind: choice\n"),
+        ("a,b,c", "label: correct\nkind: choice\nlabels: [a, b, c]\n"),
+    ],
+)
+def test_options_of_other_names_are_known_or_are_the_labels(folder, options, said):
+    rows = f"question,{options},correct\nq,x,y,z,0\nq,x,y,z,2\n"
+    task = folder({"en.train.csv": rows, "task.yaml": said}).own
+    assert task.text_fields == ("question", *task.labels)
+    assert ",".join(task.labels) == options
+
+
+@pytest.mark.parametrize("texts", ["", "texts: [question, a, b, c]\n"])
+def test_a_choice_asks_which_columns_are_the_options(folder, texts):
+    said = f"label: correct\nkind: choice\n{texts}"
+    asked = r"which columns are the options among question, a, b, c, correct.*labels: \[NAME.*the options too"
+    with pytest.raises(DataError, match=asked):
+        folder({"en.train.csv": "question,a,b,c,correct\nq,x,y,z,0\n", "task.yaml": said})
+
+
 def test_a_choice_may_have_as_many_texts_as_a_task_can(folder):
     head = "context,question,choice1,choice2,choice3,choice4,choice5,choice6,label\n"
     task = folder({"en.train.csv": f"{head}c,q,1,2,3,4,5,6,0\nc,q,1,2,3,4,5,6,5\n"}).own
