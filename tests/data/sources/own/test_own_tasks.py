@@ -410,6 +410,14 @@ def test_what_was_found_out_is_in_the_report_of_a_folder(folder, tmp_path):
     assert any("its name says no split (train, dev or test): labels.csv" in note for note in report.warnings)
 
 
+def test_the_check_tells_labels_that_training_or_development_sets_lack(folder, tmp_path):
+    lacking = "text,label\nthe soup,food\na match,sport\n"
+    folder({"en.train.csv": TOPICS, "en.dev.csv": lacking, "de.train.csv": lacking, "de.dev.csv": TOPICS})
+    folder({"pl.dev.csv": lacking, "pl.test.csv": lacking})  # neither trained on nor chosen by
+    told = [note for note in check_folder(tmp_path / "mine").warnings if "no row has" in note]
+    assert told == [f"mine {part}: no row has the label weather" for part in ("en validation", "de train")]
+
+
 def test_text_to_predict_for_may_be_a_table(folder, tmp_path):
     source = folder({"en.train.csv": TOPICS, "en.test.csv": TOPICS})
     new = tmp_path / "new.csv"
