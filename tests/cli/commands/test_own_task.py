@@ -100,7 +100,7 @@ def test_the_task_that_a_folder_is_needs_a_folder_that_is_one(xlprompt, xnli_fol
     for data, message in (
         ((), "task: 'own' is the task that a data folder is, and data.source is null. Give a folder"),
         (("--data", "mini"), "data.source is mini"),
-        (("--data", xnli_folder), "no task of your own. Name the task"),
+        (("--data", xnli_folder), "holds xnli, and no task of your own. Name the task"),
         (("--data", tmp_path / "nowhere"), "there is no such folder"),
     ):
         result = xlprompt("train", recipe, *data, "--mlruns", tmp_path / "mlruns")

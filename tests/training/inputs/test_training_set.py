@@ -1,18 +1,28 @@
 """What a recipe trains on: one language, or as many examples of several."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from small import tiny_recipe
 
-from xlprompt.data import TASKS, DataError
+from xlprompt.data import DataError
 from xlprompt.evaluation import TransferReport
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import load_tokenizer
 from xlprompt.studies.grid.cells import data_fingerprints
 from xlprompt.training.errors import RecipeError, RunError
 from xlprompt.training.inputs.chosen_data import open_training_data
-from xlprompt.training.inputs.preparation import Setup, Split, load_split, load_training_set
-from xlprompt.training.recipes.recipe import Recipe
+from xlprompt.training.inputs.preparation import (
+    Setup,
+    Split,
+    load_split,
+    load_training_set,
+    warn_of_absent_labels,
+)
+from xlprompt.training.recipes.recipe import Recipe, load_recipe, task_of
+
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 
 
 @pytest.fixture
@@ -26,10 +36,14 @@ def recipe(tiny_xglm, monkeypatch, tmp_path):
     return make
 
 
-def training_set(recipe: Recipe) -> Split:
+def opened(recipe: Recipe) -> Setup:
     device = torch.device("cpu")
     source, tokenizer = open_training_data(recipe), load_tokenizer(recipe.model)
-    setup = Setup(recipe, TASKS[recipe.task], source, tokenizer, device, Processes(device=device))
+    return Setup(recipe, task_of(recipe), source, tokenizer, device, Processes(device=device))
+
+
+def training_set(recipe: Recipe) -> Split:
+    setup = opened(recipe)
     alone = load_split(setup, recipe.data.train_language, "train")
     found = load_training_set(setup)
     assert found.encoded.num_examples == alone.encoded.num_examples == 24
@@ -52,6 +66,19 @@ def test_of_several_languages_there_are_as_many_examples_as_of_one_and_a_seed_de
     assert len({first.encoded.fingerprint, other.encoded.fingerprint}) == 2
     assert sorted(first.dataset["id"]) == sorted(training_set(recipe()).dataset["id"])
     assert len(first.encoded.gold()) == 24
+
+
+def test_labels_that_a_set_of_an_own_task_lacks_are_told(tiny_xglm, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("XLPROMPT_CACHE", str(tmp_path / "cache"))
+    data, rows = tmp_path / "mine", ["text,label", "the man,a", "the woman,b", "the child,c"]
+    data.mkdir()
+    for split, kept in (("train", 4), ("dev", 2), ("test", 4)):
+        (data / f"en.{split}.csv").write_text("\n".join(rows[:kept]))
+    values = {"data.source": str(data), "model": str(tiny_xglm)}
+    setup = opened(load_recipe(EXPERIMENTS / "mini" / "own-prompt.yaml", values))
+    warn_of_absent_labels(setup, load_training_set(setup), load_split(setup, "en", "validation"))
+    told = [message for message in caplog.messages if "no row" in message]
+    assert told == ["mine, development set: no row has the labels b, c"]
 
 
 def test_a_study_knows_the_training_data_of_every_language(recipe):

@@ -37,11 +37,14 @@ def test_texts_come_as_tuples_dictionaries_or_words(checkpoints):
     assert as_tuple.label == max(as_tuple.probabilities, key=as_tuple.probabilities.__getitem__)
     assert set(as_tuple.probabilities) == set(pairs.labels)
     assert as_tuple.to_dict()["premise"] == "the man"
+    short = round(as_tuple.probability, 2)
+    assert repr(as_tuple) == f"Prediction(label={as_tuple.label!r}, probability={short})"
     assert pairs.predict([]) == []
     tagger = open_predictor(checkpoints["pos", "prompt"])
     sentence, words = tagger.predict(["the man reads", ["der", "Mann", "liest"]], language="de")
     assert [len(each.label) for each in (sentence, words)] == [3, 3]
     assert words.row.texts == (["der", "Mann", "liest"],)
+    assert repr(words).startswith(f"Prediction(label={words.label}, probability=[")
     assert words.probability == [max(word.values()) for word in words.probabilities]
 
 

@@ -97,6 +97,29 @@ def test_options_and_a_text_that_may_be_read_or_not_are_not_guessed(folder):
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("answer1,answer2,answer3", "label: correct\n"),
+        ("mc_answer1,mc_answer2,mc_answer3", "label: correct\nkind: choice\n"),
+        ("a,b,c", "label: correct\nkind: choice\nlabels: [a, b, c]\n"),
+    ],
+)
+def test_options_of_other_names_are_known_or_are_the_labels(folder, options, said):
+    rows = f"question,{options},correct\nq,x,y,z,0\nq,x,y,z,2\n"
+    task = folder({"en.train.csv": rows, "task.yaml": said}).own
+    assert task.text_fields == ("question", *task.labels)
+    assert ",".join(task.labels) == options
+
+
+@pytest.mark.parametrize("texts", ["", "texts: [question, a, b, c]\n"])
+def test_a_choice_asks_which_columns_are_the_options(folder, texts):
+    said = f"label: correct\nkind: choice\n{texts}"
+    asked = r"which columns are the options among question, a, b, c, correct.*labels: \[NAME.*the options too"
+    with pytest.raises(DataError, match=asked):
+        folder({"en.train.csv": "question,a,b,c,correct\nq,x,y,z,0\n", "task.yaml": said})
+
+
 def test_a_choice_may_have_as_many_texts_as_a_task_can(folder):
     head = "context,question,choice1,choice2,choice3,choice4,choice5,choice6,label\n"
     task = folder({"en.train.csv": f"{head}c,q,1,2,3,4,5,6,0\nc,q,1,2,3,4,5,6,5\n"}).own
@@ -385,6 +408,14 @@ def test_what_was_found_out_is_in_the_report_of_a_folder(folder, tmp_path):
         "own task mine: classification; columns text and label; 3 labels (food"
     )
     assert any("its name says no split (train, dev or test): labels.csv" in note for note in report.warnings)
+
+
+def test_the_check_tells_labels_that_training_or_development_sets_lack(folder, tmp_path):
+    lacking = "text,label\nthe soup,food\na match,sport\n"
+    folder({"en.train.csv": TOPICS, "en.dev.csv": lacking, "de.train.csv": lacking, "de.dev.csv": TOPICS})
+    folder({"pl.dev.csv": lacking, "pl.test.csv": lacking})  # neither trained on nor chosen by
+    told = [note for note in check_folder(tmp_path / "mine").warnings if "no row has" in note]
+    assert told == [f"mine {part}: no row has the label weather" for part in ("en validation", "de train")]
 
 
 def test_text_to_predict_for_may_be_a_table(folder, tmp_path):

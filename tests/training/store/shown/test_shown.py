@@ -80,5 +80,6 @@ def test_a_run_and_its_evaluation_carry_headline_figures_and_a_note(tiny_xglm, t
     note = other.data.tags["mlflow.note.content"]
     for part in ("| German (de) |", f"inspect {other.info.run_id}", f"xlprompt export {result.run_id}"):
         assert part in note
+    assert f"xlprompt serve {result.run_id}\n```\n\nIn the folder that holds the store `mlruns`; " in note
     for which in (other.info.run_id[:8], other.info.run_name):  # an evaluation stands for what it scored
         assert find_directory(which, store) == find_directory(result.run_id, store)

@@ -25,6 +25,7 @@ from xlprompt.data.sources.quoting import has_doubled_marks
 from xlprompt.data.sources.reading import read, texts_alone
 from xlprompt.data.splits import SPLITS
 from xlprompt.data.tasks import TASKS
+from xlprompt.data.tasks.absent_labels import absent_labels, has_one_label
 from xlprompt.data.tasks.rules import Skipped, withheld
 
 _WITHOUT = {
@@ -208,6 +209,7 @@ def _read(part: Part, inventory: Inventory, problems: _Problems) -> _Content:
     texts: Counter[bytes] = Counter()
     ids: Counter[bytes] = Counter()
     skipped: Counter[str] = Counter()
+    labels: set[int] = set()
     quoted: list[str] = []
     has_problems = False
     outcomes, note, _ = read(part, inventory.parts)
@@ -220,6 +222,8 @@ def _read(part: Part, inventory: Inventory, problems: _Problems) -> _Content:
         else:
             # A short key: a training set's texts need not all stay in memory.
             texts[_key(outcome.texts)] += 1
+            if has_one_label(part.task):
+                labels.add(outcome.answer)
             if not part.task.kind.by_word:
                 ids[_key(outcome.id)] += 1
                 if any(map(has_doubled_marks, outcome.texts)):
@@ -235,7 +239,7 @@ def _read(part: Part, inventory: Inventory, problems: _Problems) -> _Content:
         for counted, what in ((ids, "id"), (texts if ids else ids, "texts"))
         if (times := sum(counted.values()) - len(counted))
     ]
-    return _Content(found, texts, [*again, *_quoted(found, quoted)], note)
+    return _Content(found, texts, [*again, *_quoted(found, quoted), *_absent(part, labels, inventory)], note)
 
 
 def _key(value: object) -> bytes:
@@ -270,6 +274,15 @@ def _quoted(found: Found, ids: list[str]) -> list[str]:
         f"{', '.join(found.files)}: {how_many(len(ids), 'row looks', 'rows look')} quoted as in CSV, with "
         f"doubled quotation marks, the first with the id {printable(ids[0])}; they are read as they are"
     ]
+
+
+def _absent(part: Part, labels: set[int], inventory: Inventory) -> list[str]:
+    """Note labels that an own task's training set, or the development set beside it, has no row of."""
+    task, is_trained_on = part.task, (part.task.name, part.language, "train") in inventory.parts
+    if not (inventory.is_own and labels and is_trained_on) or part.split == "test" or part.unanswered:
+        return []
+    sentence = absent_labels(task, labels)
+    return [f"{' '.join(part.key)}: {sentence}"] if sentence else []
 
 
 def _relative(path: Path, root: Path) -> str:

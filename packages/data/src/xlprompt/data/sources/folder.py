@@ -73,6 +73,11 @@ class FolderSource:
                 ),
             )
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks that are there, by the alphabet."""
+        return tuple(sorted({name for name, _, _ in self._inventory.parts}))
+
     def languages(self, task: Task, split: str) -> tuple[str, ...]:
         """Return the languages that are there, the study's first and in its order."""
         wanted = check_split(split)
@@ -128,7 +133,7 @@ class FolderSource:
         splits = sorted({there for name, at, there in keys if (name, at) == (task.name, code)})
         if not of_task:
             message = f"no {task.name} data in this folder"
-            fix = f"It has: {', '.join(sorted({name for name, _, _ in keys}))}."
+            fix = f"It has: {', '.join(self.tasks)}."
         elif not splits:
             message = f"no {task.name} data for {code!r} in this folder"
             fix = f"It has: {' '.join(in_study_order(of_task))}."

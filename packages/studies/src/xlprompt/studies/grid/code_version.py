@@ -55,6 +55,7 @@ WITHOUT_INFLUENCE = frozenset(
         "training_progress",
         "true_end_state",
         "waiting",
+        "warn_of_absent_labels",
         "write_pyfunc_files",
     }
 )

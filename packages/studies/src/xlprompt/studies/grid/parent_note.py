@@ -13,7 +13,7 @@ from xlprompt.studies.grid.ledger import Ledger
 from xlprompt.studies.grid.over_seeds import means
 from xlprompt.studies.grid.study_table import GroupResult
 from xlprompt.training.store.metric_names import MEAN, MEAN_ZERO_SHOT, TRANSFER_GAP, score_name
-from xlprompt.training.store.shown.note import markdown_rows
+from xlprompt.training.store.shown.note import OF_WHICH_STORE, markdown_rows
 
 FIGURE = "methods.svg"
 """The figure's name among the parents' artifacts."""
@@ -61,7 +61,11 @@ def parent_note(result: GroupResult, results: Sequence[GroupResult]) -> str:
     ]
     if languages := _languages(result):
         parts += ["### By language", languages]
-    parts.append(f"{FIGURE} is among the artifacts. Compared and judged:\n\n```\nxlprompt report\n```")
+    parts += [
+        f"{FIGURE} is among the artifacts. Compared and judged:",
+        "```\nxlprompt report\n```",
+        OF_WHICH_STORE,
+    ]
     return "\n\n".join(parts)
 
 

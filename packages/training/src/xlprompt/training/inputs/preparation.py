@@ -20,6 +20,7 @@ from xlprompt.data.fingerprints import fingerprint_of
 from xlprompt.data.how_many import how_many
 from xlprompt.data.sources import Source
 from xlprompt.data.sources.kept import load_rows
+from xlprompt.data.tasks.absent_labels import absent_labels, has_one_label
 from xlprompt.data.tasks.kinds.span_answers import LONGEST_ANSWER
 from xlprompt.evaluation.processes import Processes
 from xlprompt.models import (
@@ -119,6 +120,16 @@ def load_training_set(setup: Setup) -> Split:
         ),
         content,
     )
+
+
+def warn_of_absent_labels(setup: Setup, train: Split, development: Split) -> None:
+    """Say which labels of an own task are not learned, or do not count where the best state is chosen."""
+    task = setup.task
+    if setup.recipe.task_definition is None or not has_one_label(task):
+        return
+    for name, split in (("training", train), ("development", development)):
+        if absent := absent_labels(task, split.dataset.unique(task.columns[-1])):
+            _log.warning("%s, %s set: %s", task.name, name, absent)
 
 
 def load_split(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xlprompt.data.sources import NAMED, FolderSource, open_source
+from xlprompt.data.sources.own.task_file import TASK_FILE
 from xlprompt.data.tasks import BUNDLED
 from xlprompt.data.tasks.own import OWN, definition_of
 from xlprompt.training.errors import RecipeError
@@ -46,8 +47,8 @@ def own_task_values(layers: Layers, overrides: Mapping[str, Any]) -> dict[str, A
     own = opened.own
     if own is None and task == OWN:
         raise RecipeError(
-            f"{source}: holds {', '.join(BUNDLED)} or some of them, and no task of your own. Name the task, "
-            "or write a task.yaml into the folder (xlprompt data new FOLDER shows one)"
+            f"{source}: holds {', '.join(opened.tasks)}, and no task of your own. Name the task, or make the "
+            f"folder a task of yours by a {TASK_FILE} in it, which may be empty"
         )
     if own is None or task not in (None, OWN, own.name):
         return {}

@@ -34,7 +34,14 @@ from xlprompt.training.inputs.chosen_data import (
     read_test_sets,
 )
 from xlprompt.training.inputs.curve_samples import CurveSample, curve_samples, curve_steps
-from xlprompt.training.inputs.preparation import Setup, Split, build_model, load_split, load_training_set
+from xlprompt.training.inputs.preparation import (
+    Setup,
+    Split,
+    build_model,
+    load_split,
+    load_training_set,
+    warn_of_absent_labels,
+)
 from xlprompt.training.machine.allocator import keep_few_products
 from xlprompt.training.machine.environment import Environment, read_environment
 from xlprompt.training.machine.out_of_memory import out_of_memory_explained
@@ -194,6 +201,7 @@ def open_training(
                 setup = Setup(recipe, task, source, tokenizer, target, processes, phases)
                 train = load_training_set(setup)
                 development = load_split(setup, recipe.data.train_language, "validation")
+                warn_of_absent_labels(setup, train, development)
                 curve = curve_samples(setup, languages) if reads_tests else ()
                 with phases.of(Phase.MODEL):
                     model = build_model(recipe, setup.tokenizer, target)

@@ -46,6 +46,11 @@ class Prediction:
     answers: tuple[Answer, ...]
     cut: bool
 
+    def __repr__(self) -> str:
+        """The answer in short, with the probability to two digits."""
+        probability = self._of_each([round(answer.probability, 2) for answer in self.answers])
+        return f"Prediction(label={self.label!r}, probability={probability})"
+
     @property
     def label(self) -> Any:
         """The likeliest label, or the part of a text that answers; of a sentence a list, one a word."""

@@ -28,7 +28,8 @@ _TAGS = ("tags", "ner_tags", "pos_tags", "upos", "labels")
 _LABELS = ("label", "labels", "class", "category", "topic", "sentiment", "intent", "gold_label", "target")
 _NO_TEXT = frozenset({"", "id", "idx", "index", "guid", "split", "unnamed: 0", *LANGUAGE_COLUMNS})
 _PAIRS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("text1", "text2"), ("text_a", "text_b"))
-_TOLD, _OPTION = ("context", "premise", "question"), re.compile(r"(choice|option)_?\w{1,2}")
+_TOLD = ("context", "premise", "question")
+_OPTION = re.compile(r"(choice|option)_?\w{1,2}|(mc_)?answer_?\d{1,2}")
 _SPAN = ("context", "question", "answers")
 _FRACTION = re.compile(r"[-+]?\d*[.,]\d+|nan", re.IGNORECASE)
 _ENTITY = re.compile(r"[BI]-(?P<type>.+)")
@@ -59,8 +60,7 @@ def find_task(root: Path, said: TaskFile, files: Sequence[OwnFile], problems: li
     kind, fields = _fields(said, (train or list(files))[0])
     found = OWN_KINDS[kind]
     if found.compares_readouts:  # options have columns of their own, and answers are parts of a context
-        options = tuple(name for name in fields if _OPTION.fullmatch(name))
-        labels = said.labels or (options if found.labeled else ())
+        labels = said.labels or (_options(said, fields[:-1]) if found.labeled else ())
     else:
         if not train and said.labels is None:
             raise DataError(
@@ -136,7 +136,7 @@ def _fields(said: TaskFile, file: OwnFile) -> tuple[str, tuple[str, ...]]:
         return "tagging", _numbered_columns(said, file)
     if not there:
         raise DataError("the file is empty", file=file.path, fix="Put a header and rows into it.")
-    if said.texts is None and said.label is None and (known := _by_names(said.kind, file, there)) is not None:
+    if said.texts is None and (known := _by_names(said, file, there)) is not None:
         return known
     words = _first_of(there, _WORDS)
     kind = said.kind or "classification"
@@ -151,10 +151,27 @@ def _fields(said: TaskFile, file: OwnFile) -> tuple[str, tuple[str, ...]]:
         raise DataError(
             f"cannot tell the column of words among {shown}", file=file.path, fix=f"{_FIX}texts: NAME."
         )
+    if kind == "choice" and len(_options(said, said.texts or there)) < 2:
+        raise DataError(
+            f"cannot tell which columns are the options among {shown}",
+            file=file.path,
+            fix=f"{_FIX}labels: [NAME, NAME, …], and texts: all that are read, the options too.",
+        )
     texts = said.texts or ((words,) if by_word and words else _texts(file, there, answer))
-    if missing := [name for name in (*texts, answer) if name not in there]:
-        raise DataError(f"missing column {missing[0]!r}", file=file.path, fix=f"The columns: {shown}.")
-    return kind, (*texts, answer)
+    return kind, _all_there((*texts, answer), file, there)
+
+
+def _all_there(fields: tuple[str, ...], file: OwnFile, there: Sequence[str]) -> tuple[str, ...]:
+    """The columns, if the file has them.
+
+    Raises:
+        DataError: It lacks one.
+    """
+    if missing := [name for name in fields if name not in there]:
+        raise DataError(
+            f"missing column {missing[0]!r}", file=file.path, fix=f"The columns: {', '.join(there)[:300]}."
+        )
+    return fields
 
 
 def _numbered_columns(said: TaskFile, file: OwnFile) -> tuple[str, str]:
@@ -177,30 +194,48 @@ def _numbered_columns(said: TaskFile, file: OwnFile) -> tuple[str, str]:
     return words, tags
 
 
-def _by_names(kind: str | None, file: OwnFile, there: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
+def _by_names(said: TaskFile, file: OwnFile, there: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
     """Kind and columns where the names tell: words and tags, options, or a context and a question.
 
     Raises:
-        DataError: There are options, and a text beside them of which nothing says whether it is read.
+        DataError: As `_choice` has it.
     """
-    words, tags, label = (_first_of(there, names) for names in (_WORDS, _TAGS, _LABELS))
-    if words and tags and kind in (None, "tagging"):
+    words, tags = _first_of(there, _WORDS), _first_of(there, _TAGS)
+    if words and tags and said.label is None and said.kind in (None, "tagging"):
         return "tagging", (words, tags)
-    options = [name for name in there if _OPTION.fullmatch(name)]
-    if len(options) > 1 and label and kind in (None, "choice"):
-        told = [name for name in _TOLD if name in there]
-        others = [name for name in _could_be_texts(file, there, label) if name not in (*told, *options)]
-        if others:
-            raise DataError(
-                f"cannot tell whether a choice is made by {', '.join(others)[:300]} too",
-                file=file.path,
-                fix=f"{_FIX}kind: choice, label: {label}, and "
-                f"texts: [{', '.join((*others, *told, *options))[:300]}] without those that are not read.",
-            )
-        return "choice", (*told, *options, label)
-    if set(_SPAN) <= set(there) and kind in (None, "span"):
+    if said.kind in (None, "choice") and (fields := _choice(said, file, there)) is not None:
+        return "choice", fields
+    if set(_SPAN) <= set(there) and said.label is None and said.kind in (None, "span"):
         return "span", _SPAN
     return None
+
+
+def _choice(said: TaskFile, file: OwnFile, there: Sequence[str]) -> tuple[str, ...] | None:
+    """The columns of a choice; None where the options or the answer's column are not known.
+
+    Raises:
+        DataError: A column is missing, or nothing says whether a text beside them is read.
+    """
+    options, label = _options(said, there), said.label or _first_of(there, _LABELS)
+    if len(options) < 2 or label is None:
+        return None
+    told = [name for name in _TOLD if name in there]
+    fields = _all_there((*told, *options, label), file, there)
+    if others := [name for name in _could_be_texts(file, there, label) if name not in fields]:
+        raise DataError(
+            f"cannot tell whether a choice is made by {', '.join(others)[:300]} too",
+            file=file.path,
+            fix=f"{_FIX}kind: choice, label: {label}, and "
+            f"texts: [{', '.join((*others, *told, *options))[:300]}] without those that are not read.",
+        )
+    return fields
+
+
+def _options(said: TaskFile, columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a choice's options: as they are said, or by their names."""
+    if said.kind == "choice" and said.labels:
+        return said.labels
+    return tuple(name for name in columns if _OPTION.fullmatch(name))
 
 
 def _first_of(there: Sequence[str], known: Sequence[str]) -> str | None:

@@ -11,6 +11,9 @@ from xlprompt.models import short_name
 from xlprompt.training.recipes.recipe import Recipe
 from xlprompt.training.store.tracker import RunPlace
 
+OF_WHICH_STORE = "In the folder that holds the store `mlruns`; for any other store add `--mlruns <folder>`."
+"""What a description says below its commands, since a store may be moved."""
+
 
 def opening(recipe: Recipe, split: str) -> str:
     """What a run is, in a sentence."""
@@ -66,6 +69,7 @@ def _next(place: RunPlace, has_model: bool) -> str:
         ]
     lines = "\n".join(commands)
     text = f"Where it errs{', scored again, exported, served' if has_model else ''}:\n\n```\n{lines}\n```"
+    text += f"\n\n{OF_WHICH_STORE}"
     if place.parent_run_id is None:
         return text
     link = f"#/experiments/{place.experiment_id}/runs/{place.parent_run_id}"
