@@ -141,9 +141,16 @@ def test_slurm_grants_no_part_of_a_gpu():
         make_executor(ExecutorSettings(kind="slurm", gpus=0.5))
 
 
-@pytest.mark.parametrize(("told", "retries", "submitted"), [(True, 0, 3), (False, 0, 0), (False, 2, 4)])
+@pytest.mark.parametrize(
+    ("told", "retries", "submitted", "said"),
+    [
+        (True, 0, 3, "its time being over, 1 time without getting further. Give it more time"),
+        (False, 0, 0, "Slurm job 1 NODE_FAIL. Give it more time"),
+        (False, 2, 4, "NODE_FAIL, 3 times without getting further. Give it more time"),
+    ],
+)
 def test_a_cell_whose_time_is_over_goes_on_while_it_gets_further_though_nothing_is_tried_again(
-    tmp_path, monkeypatch, told, retries, submitted
+    tmp_path, monkeypatch, told, retries, submitted, said
 ):
     executor = make_executor(ExecutorSettings(kind="slurm", retries=retries))
     again, sent = [], slurm_executor._Sent(None, tmp_path / "job", "1")
@@ -160,7 +167,7 @@ def test_a_cell_whose_time_is_over_goes_on_while_it_gets_further_though_nothing_
         if outcome:
             break
     assert len(again) == submitted
-    assert f"{'1 time' if not retries else '3 times'} without getting further" in outcome.error
+    assert said in outcome.error
 
 
 def test_what_a_job_asks_for_needs_the_slurm_executor(study, tmp_path, console):

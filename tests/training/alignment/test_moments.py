@@ -172,7 +172,9 @@ def test_a_language_with_too_little_text_is_named_and_stays_as_it_is(trained, da
     (found,) = measure_alignments(setup, model, ["en", "de", "sw", "hi"], console, [settings], None)
     assert found.moments.keys() == {"sw"}
     assert found.without_text(["de", "sw"]) == ("de",)
-    assert "read at one place alone: de\n" in text_of(console)
+    assert "read at one place besides the test set: de\n" in text_of(console)
+    stored = load_alignment(result.checkpoint, 10, None)  # of the text before, which it no longer has
+    assert measure(setup, model, ["de", "sw"], settings, stored=stored).moments.keys() == {"sw"}
 
 
 def test_too_little_text_to_align_to_ends_a_run_before_it_begins(trained, data, store, console, tmp_path):

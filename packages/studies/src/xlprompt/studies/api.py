@@ -284,7 +284,7 @@ def compare(
         on (`mean_zero_shot`): `task`, `metric`, `language`, a column of each method's mean score in percent,
         `difference` with the ends of its 95 % interval, `low` and `high`, `p_value`, and by language
         `p_adjusted` by Holm's correction and `outcome` (win, tie or loss). With one seed of a method there is
-        no interval.
+        neither interval nor outcome.
 
     Raises:
         StudyError: There are no such runs, or they are not of two methods and one model; runs are named, and

@@ -155,7 +155,7 @@ def _differences(task: TaskComparison) -> list[Difference]:
     rows = []
     for code, each in estimates.items():
         p_adjusted = adjusted.get(code)
-        outcome: Outcome = "tie"
+        outcome: Outcome | None = None if p_adjusted is None else "tie"
         if p_adjusted is not None and p_adjusted <= LEVEL:
             outcome = "win" if each.value > 0 else "loss"
         ours, theirs = task.method.values[code].mean(), task.baseline.values[code].mean()

@@ -69,7 +69,8 @@ class Difference:
             alone.
         p_adjusted: Holm's p-value over the task's languages, from `estimate.p_far`; None where there is none.
         outcome: "win" or "loss" of the method where `p_adjusted` is at most LEVEL, else "tie". A tie is no
-            proof of equality: the interval says how large a difference may still be.
+            proof of equality: the interval says how large a difference may still be. None where nothing is
+            tested.
     """
 
     task: str
@@ -78,7 +79,7 @@ class Difference:
     baseline: float
     estimate: Estimate
     p_adjusted: float | None
-    outcome: Outcome
+    outcome: Outcome | None
 
 
 def differences_by_task(rows: Iterable[Difference]) -> dict[str, dict[str, float]]:
@@ -96,11 +97,10 @@ class Tally:
     Attributes:
         task: Task name.
         wins: Languages in which it is better.
-        ties: Languages in which neither is shown to be better.
+        ties: Languages that were tested, and in which neither is shown to be better.
         losses: Languages in which the baseline is better.
         ahead: Languages in which its mean is higher.
-        tested: Whether any language was tested, which takes two seeds of both methods. Else all are ties, and
-            that says nothing.
+        tested: Whether any language was tested, which takes two seeds of both methods.
     """
 
     task: str

@@ -251,11 +251,12 @@ class SlurmExecutor:
             shutil.rmtree(sent.folder, ignore_errors=True)
             return self._submit(sent.job, before=sent)
         last = _last_lines(sent.folder)
+        times = "" if sent.came_further else f", {how_many(sent.failures, 'time')} without getting further"
         return Outcome(
             sent.job,
             "failed",
-            error=f"{reason}, {how_many(sent.failures, 'time')} without getting further. Give it more time "
-            f"or memory (executor.slurm.minutes, executor.slurm.memory_gb). {last or _SHARED_FOLDERS}",
+            error=f"{reason}{times}. Give it more time or memory (executor.slurm.minutes, "
+            f"executor.slurm.memory_gb). {last or _SHARED_FOLDERS}",
         )
 
     def _given_up(self, sent: _Sent, state: JobState) -> Outcome | None:

@@ -74,7 +74,7 @@ def _differences(
                     reference,
                     *(difference(group.estimate) if group else (ABSENT, ABSENT)),
                     *(tested_languages(tally, each) for each in (tally.wins, tally.losses)),
-                    str(tally.wins + tally.ties + tally.losses),
+                    str(sum(row.task == task for row in against.differences)),
                 )
             )
     return Table(

@@ -59,7 +59,7 @@ def measure_alignments(
         measured.append(alignment)
     if short := _too_short(setup, measured, languages):
         console.print(
-            f"Not aligned, as their text besides the test set is read at one place alone: {', '.join(short)}",
+            f"Too little text to align by, read at one place besides the test set: {', '.join(short)}",
             highlight=False,
         )
     if checkpoint and measured and (stored is None or stored.texts != measured[-1].texts):

@@ -154,6 +154,8 @@ def measure(
             continue
         text = find_text(setup, language, settings.sentences)
         if text is not None and text != texts.get(language):
+            moments.pop(language, None)
+            texts.pop(language, None)
             states = _states(setup, model, language, text, settings.layer)
             if len(states) >= FEWEST_STATES:
                 moments[language] = moments_of(states, here).to("cpu")
