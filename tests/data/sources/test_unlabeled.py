@@ -107,9 +107,10 @@ def test_treebanks_and_panx_are_read_as_such_and_not_as_sentences():
         "The\tDET\nman\tNOUN\n\nHe\tPRON\nreads\tVERB\n",
         "-DOCSTART- O\n\nThe X B-PER\nman X O\n\nHe X O\nreads X O\n",
         "The THING\nman PERSON\n\nHe PERSON\nreads O\n",
+        "The\tTHING\nman\tPERSON\n\nHe\tPERSON\nreads\tACT\n",
         "The\nman\n\n\nHe\nreads",
     ],
-    ids=["the task's tags", "tags of another task", "tags of no task", "words alone"],
+    ids=["the task's tags", "tags of another task", "tags of no task", "such after tabs", "words alone"],
 )
 def test_lines_of_a_word_and_its_tag_are_sentences_whose_tags_are_not_looked_at(content):
     assert [row.texts[0] for row in read(POS, content)] == [["The", "man"], ["He", "reads"]]
@@ -122,7 +123,22 @@ def test_sentences_that_end_in_capitals_stay_sentences():
     ]
 
 
-@pytest.mark.parametrize("content", ["Hi\nYou", "\nHi\nYou", "THE USA\n\nTHE NBA", "Big men\n\nBig dogs"])
+def test_words_alone_may_end_in_full_stops_where_one_stands_alone():
+    sentences = [row.texts[0] for row in read(POS, "Mr.\nKone\n.\n\nU.S.\ntroops\n")]
+    assert sentences == [["Mr.", "Kone", "."], ["U.S.", "troops"]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("Hi\nYou", "\nHi\nYou", "THE USA\n\nTHE NBA", "Big men\n\nBig dogs", "Yes\nNo\n\n"),
+        *("Siemens AG\nAllianz SE\n\n", "Siemens AG\n\nAllianz SE\n\nLufthansa AG"),
+        *(
+            "Ada moved to USA\nBob moved to NATO\n\nSue moved to UNESCO\n",
+            "我住在北京。\n\n他在上海工作。\n今天\n",
+        ),
+    ],
+)
 def test_short_sentences_stay_sentences(content):
     assert [row.texts[0] for row in read(POS, content)] == [
         line.split() for line in content.split("\n") if line

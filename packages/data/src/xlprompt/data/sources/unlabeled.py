@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import count
+from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -41,6 +41,7 @@ _GIVEN = Path("texts")
 _TABLES = {".csv": "own-csv", ".parquet": "own-parquet"}
 _SPAN_TAG = re.compile(r"O|[BIESLU]-\S+")
 _CAPITALS = re.compile(r"[A-Z_]+(-\S+)?")
+_STOPS = ".!?。！？।۔؟။។"
 
 Lines = Sequence[tuple[int, str]]
 
@@ -275,19 +276,33 @@ def _from_words(task: Task, lines: Lines, path: Path) -> Iterator[Outcome]:
 def _are_columns(task: Task, lines: Lines) -> bool:
     """Whether all lines are a word and its tag, with other columns between them or none.
 
-    Where blank lines end sentences, words alone are columns too, and tags may be any in capitals.
+    Where blank lines end sentences, words alone are columns too. So are words with tags in any capitals, if
+    tabs part them or one is the task's or O: sentences may end in capitals too.
     """
-    rows = [text.split() for _, text in lines if not text.startswith(("#", "-DOCSTART-"))]
+    texts = [text for _, text in lines if not text.startswith(("#", "-DOCSTART-"))]
+    rows = [text.split() for text in texts]
     filled = [row for row in rows if row]
     if len(filled) < 2 or any(len(row) != len(filled[0]) for row in filled):
         return False
+    if len(filled[0]) == 1:
+        return len(_blocks(rows)) > 1 and not _are_sentences([word for (word,) in filled])
     tags = [row[-1] for row in filled]
     if all(tag in task.labels or _SPAN_TAG.fullmatch(tag) for tag in tags):
-        return len(filled[0]) > 1
-    if all(rows[rows.index(filled[0]) :]):
+        return True
+    if all(rows[rows.index(filled[0]) :]) or not any(len(block) > 1 for block in _blocks(rows)):
         return False
-    in_capitals = all(_CAPITALS.fullmatch(tag) for tag in tags)
-    return len(filled[0]) == 1 or in_capitals and not all(row[0].isupper() for row in filled)
+    told = all("\t" in text for text in texts if text.strip()) or not {"O", *task.labels}.isdisjoint(tags)
+    return told and all(map(_CAPITALS.fullmatch, tags)) and not all(row[0].isupper() for row in filled)
+
+
+def _blocks(rows: Sequence[list[str]]) -> list[list[list[str]]]:
+    """The rows between blank ones."""
+    return [list(block) for has_words, block in groupby(rows, bool) if has_words]
+
+
+def _are_sentences(words: Sequence[str]) -> bool:
+    """Whether a full stop is written to one of these, as where no spaces are, and none stands alone."""
+    return any(word[-1] in _STOPS for word in words) and all(word.strip(_STOPS) for word in words)
 
 
 def _example(
