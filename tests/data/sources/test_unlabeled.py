@@ -52,11 +52,42 @@ def test_pairs_come_from_columns_and_json_lines_alike(content):
         ('text\na, b\n"c" he said\n', ["a, b", '"c" he said']),
         ('[aside], "text"\nb\n', ['[aside], "text"', "b"]),
         ("[1]\n", ["[1]"]),
+        ("[sic] he said\n{b}\n", ["[sic] he said", "{b}"]),
+        ('["a, b",\n "c"]\n', ["a, b", "c"]),
+        ('[\n  {\n    "text": "a"\n  }\n]\n', ["a"]),
     ],
-    ids=["CSV", "CSV of one column", "lines under a header", "no array", "no array of objects"],
+    ids=[
+        *("CSV", "CSV of one column", "lines under a header", "no array", "an array of no text"),
+        *("brackets in texts", "an array of texts", "a wide array"),
+    ],
 )
 def test_tables_on_standard_input_are_told_from_lines_of_text(content, texts):
     assert [row.texts for row in read(TASKS["sib200"], content)] == [(text,) for text in texts]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(
+            '[{"text": "a"}, null]',
+            '["a", null]',
+            '[["a"]]',
+            '[{"text": "a",},\n{"text": "b"}]',
+            '["a"]\n["b"]',
+        ),
+        *(
+            '[\n"a",\n]',
+            '{\n"text": "a"\n}',
+            '{\n"text": "a"\n}\n{\n"text": "b"\n}',
+            '{"text": "a"},\n{"text": "b"}',
+        ),
+    ],
+)
+def test_json_of_another_form_is_refused(content):
+    with pytest.raises(
+        DataError, match="text: JSON that is neither an object a line nor an array of objects"
+    ):
+        read(TASKS["sib200"], content)
 
 
 @pytest.mark.parametrize("turn", range(3))
@@ -188,7 +219,9 @@ def test_the_rows_have_the_schema_that_is_encoded():
         (XNLI, "premise,hypothesis\nA,B,C\n", "text:2: 3 columns where the header has 2"),
         (XNLI, "premise,hypothesis\n", "text: there is no row in it"),
         (TASKS["xcopa"], "A\tCause?\tB\tC\n", "text:1: question is 'Cause?'. Give cause or effect."),
-        (XNLI, '[{"premise": "A"}]', "text:1: missing column 'hypothesis'"),
+        (XNLI, '[{"premise": "A"}]', "text: item 1: missing column 'hypothesis'"),
+        (XNLI, '["A"]', "text: item 1: 'A' where xnli takes two texts"),
+        (XNLI, "[]", "text: there is no row in it"),
         (POS, '{"tokens": []}', "text:1: a sentence without words"),
         (POS, "\n\n", "text: there is no text in it"),
     ],

@@ -41,6 +41,8 @@ _GIVEN = Path("texts")
 _TABLES = {".csv": "own-csv", ".parquet": "own-parquet"}
 _SPAN_TAG = re.compile(r"O|[BIESLU]-\S+")
 _CAPITALS = re.compile(r"[A-Z_]+(-\S+)?")
+# A bracket alone, an object's first key, or a list that begins with a text.
+_BEGINS_JSON = re.compile(r'\s*(\[\s*)?(\{\s*("[^"]*"\s*:.*)?)?|\s*\[\s*".*"[\s,\]]+')
 _STOPS = ".!?。！？।۔؟။។"
 
 Lines = Sequence[tuple[int, str]]
@@ -120,7 +122,7 @@ def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Ex
 
     It is JSON Lines where its name says so (`.jsonl`, also `.jsonl.gz`) or its first line is a JSON object,
     and a table with the task's columns where it is called `.csv` or `.parquet`, is an array of JSON objects,
-    or begins with a header of CSV.
+    or begins with a header of CSV. An array may hold texts instead.
 
     Args:
         task: What the rows are for.
@@ -148,8 +150,8 @@ def _from_lines(task: Task, lines: Lines, path: Path) -> Iterable[Outcome]:
     rows = [text for _, text in filled]
     if path.name.removesuffix(".gz").endswith(".jsonl") or _is_object(rows[0]):
         return (_from_json(task, text, place, path, line) for place, (line, text) in enumerate(filled))
-    if objects := _array(rows):
-        return read_unlabeled(task, enumerate(objects, 1), path)
+    if (items := _array(rows, path)) is not None:
+        return _from_array(task, items, path)
     if is_csv(rows, task.text_fields):
         return read_unlabeled(task, in_csv(lines, path, task.text_fields, head=rows[0]), path)
     return _from_words(task, lines, path) if task.kind.by_word else _from_columns(task, filled, path)
@@ -192,15 +194,41 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def _array(rows: Sequence[str]) -> list[dict[str, Any]]:
-    """The objects of a JSON array, as pandas and `jq -s` write it; none where the text is something else."""
-    if not rows[0].lstrip().startswith("["):
-        return []
+def _array(rows: Sequence[str], path: Path) -> list[Any] | None:
+    """The items of a JSON array, as pandas and `jq -s` write it; None where the text is something else.
+
+    Raises:
+        DataError: It is JSON of another form, or is broken; a text that merely begins with a bracket is none.
+    """
+    if not rows[0].lstrip().startswith(("[", "{")):
+        return None
     try:
         values = json.loads("\n".join(rows))
     except (ValueError, RecursionError):
-        return []
-    return values if all(isinstance(each, dict) for each in values) else []
+        values = None
+    if isinstance(values, list):
+        if any(all(isinstance(each, kind) for each in values) for kind in (dict, str)):
+            return values
+        is_meant = any(isinstance(each, dict | str | list) for each in values)
+    else:
+        is_meant = _BEGINS_JSON.fullmatch(rows[0]) is not None
+    if not is_meant:
+        return None
+    raise DataError(
+        "JSON that is neither an object a line nor an array of objects or of texts",
+        file=path,
+        fix="Write each object on a line of its own, as `jq -c .` does, or all in one array.",
+    )
+
+
+def _from_array(task: Task, items: Sequence[Any], path: Path) -> Iterator[Example | Skipped]:
+    """Rows from the objects or texts of an array; what is wrong is told by the item, which has no line."""
+    for position, item in enumerate(items):
+        place = Place(position, path, None, own_id(item) if isinstance(item, dict) else None, labeled=False)
+        try:
+            yield unlabeled_row(task, _record(task, item, place), place)
+        except DataError as problem:
+            raise place.error(f"item {position + 1}: {problem.message}", problem.fix) from None
 
 
 def _from_json(task: Task, text: str, position: int, path: Path, line: int) -> Example | Skipped:
