@@ -49,6 +49,8 @@ def test_pairs_come_from_columns_and_json_lines_alike(content):
     [
         ('id,text,label\nq,"a, b",sports\nr,"c\n\nd",sports\n', ["a, b", "c\n\nd"]),
         ('text\n"a, b"\nc\n', ["a, b", "c"]),
+        ('text\n"two\nlines, yes"\nb\n', ["two\nlines, yes", "b"]),
+        ("Text, he said\nb\n", ["Text, he said", "b"]),
         ('text\na, b\n"c" he said\n', ["a, b", '"c" he said']),
         ('[aside], "text"\nb\n', ['[aside], "text"', "b"]),
         ("[1]\n", ["[1]"]),
@@ -57,8 +59,9 @@ def test_pairs_come_from_columns_and_json_lines_alike(content):
         ('[\n  {\n    "text": "a"\n  }\n]\n', ["a"]),
     ],
     ids=[
-        *("CSV", "CSV of one column", "lines under a header", "no array", "an array of no text"),
-        *("brackets in texts", "an array of texts", "a wide array"),
+        *("CSV", "CSV of one column", "CSV of one column over lines", "a text like a header"),
+        *("lines under a header", "no array", "an array of no text", "brackets in texts"),
+        *("an array of texts", "a wide array"),
     ],
 )
 def test_tables_on_standard_input_are_told_from_lines_of_text(content, texts):
@@ -218,6 +221,8 @@ def test_the_rows_have_the_schema_that_is_encoded():
         (POS, '{"words": "a b"}', "text:1: missing column 'tokens'"),
         (XNLI, "premise,hypothesis\nA,B,C\n", "text:2: 3 columns where the header has 2"),
         (XNLI, "premise,hypothesis\n", "text: there is no row in it"),
+        (XNLI, "Premise\tHypothesis\nA\tB\n", "text:1: missing column 'premise', 'hypothesis'"),
+        (TASKS["sib200"], "Text,Label\nA,a\n", "text:1: missing column 'text'. The first line has to name"),
         (TASKS["xcopa"], "A\tCause?\tB\tC\n", "text:1: question is 'Cause?'. Give cause or effect."),
         (XNLI, '[{"premise": "A"}]', "text: item 1: missing column 'hypothesis'"),
         (XNLI, '["A"]', "text: item 1: 'A' where xnli takes two texts"),

@@ -22,7 +22,7 @@ from xlprompt.data.sources.formats.jsonl import own_id, parse_object
 from xlprompt.data.sources.formats.tsv import cells_of, check_header
 from xlprompt.data.sources.lines import numbered_lines
 from xlprompt.data.sources.own.rows import read_unlabeled, unlabeled_row
-from xlprompt.data.sources.own.tables import in_columns, in_csv, is_csv, records
+from xlprompt.data.sources.own.tables import in_columns, in_csv, is_csv, is_header, records
 from xlprompt.data.sources.quoting import style_of
 from xlprompt.data.sources.rows import Outcome, to_dataset, usable
 from xlprompt.data.sources.strangers import other_format
@@ -240,11 +240,13 @@ def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Sk
     """Texts from lines of cells: under a header that names them among others, or of nothing else."""
     line, text = lines[0]
     known = (task.text_fields, *(names for names in _PUBLISHED if len(names) == len(task.text_fields)))
-    bare = {cell.strip('"') for cell in text.split("\t")}
-    has_header = any(set(names) <= bare for names in known)  # or the first line is a text, with its own marks
+    bare = [cell.strip('"') for cell in text.split("\t")]
+    has_header = any(
+        is_header(bare, names) for names in known
+    )  # or the first line is a text, with its own marks
     style = style_of((text.split("\t") for _, text in lines), header=has_header)
     head = cells_of(text, style, path, line)
-    wanted = next((names for names in known if set(names) <= set(head)), None)
+    wanted = next((names for names in known if is_header(head, names)), None)
     if wanted is None:
         width = len(task.text_fields)
         columns = list(range(width))
