@@ -49,14 +49,48 @@ def test_pairs_come_from_columns_and_json_lines_alike(content):
     [
         ('id,text,label\nq,"a, b",sports\nr,"c\n\nd",sports\n', ["a, b", "c\n\nd"]),
         ('text\n"a, b"\nc\n', ["a, b", "c"]),
+        ('text\n"two\nlines, yes"\nb\n', ["two\nlines, yes", "b"]),
+        ("Text, he said\nb\n", ["Text, he said", "b"]),
         ('text\na, b\n"c" he said\n', ["a, b", '"c" he said']),
         ('[aside], "text"\nb\n', ['[aside], "text"', "b"]),
         ("[1]\n", ["[1]"]),
+        ("[sic] he said\n{b}\n", ["[sic] he said", "{b}"]),
+        ('["a, b",\n "c"]\n', ["a, b", "c"]),
+        ('[\n  {\n    "text": "a"\n  }\n]\n', ["a"]),
     ],
-    ids=["CSV", "CSV of one column", "lines under a header", "no array", "no array of objects"],
+    ids=[
+        *("CSV", "CSV of one column", "CSV of one column over lines", "a text like a header"),
+        *("lines under a header", "no array", "an array of no text", "brackets in texts"),
+        *("an array of texts", "a wide array"),
+    ],
 )
 def test_tables_on_standard_input_are_told_from_lines_of_text(content, texts):
     assert [row.texts for row in read(TASKS["sib200"], content)] == [(text,) for text in texts]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(
+            '[{"text": "a"}, null]',
+            '["a", null]',
+            '[["a"]]',
+            '[{"text": "a",},\n{"text": "b"}]',
+            '["a"]\n["b"]',
+        ),
+        *(
+            '[\n"a",\n]',
+            '{\n"text": "a"\n}',
+            '{\n"text": "a"\n}\n{\n"text": "b"\n}',
+            '{"text": "a"},\n{"text": "b"}',
+        ),
+    ],
+)
+def test_json_of_another_form_is_refused(content):
+    with pytest.raises(
+        DataError, match="text: JSON that is neither an object a line nor an array of objects"
+    ):
+        read(TASKS["sib200"], content)
 
 
 @pytest.mark.parametrize("turn", range(3))
@@ -107,9 +141,10 @@ def test_treebanks_and_panx_are_read_as_such_and_not_as_sentences():
         "The\tDET\nman\tNOUN\n\nHe\tPRON\nreads\tVERB\n",
         "-DOCSTART- O\n\nThe X B-PER\nman X O\n\nHe X O\nreads X O\n",
         "The THING\nman PERSON\n\nHe PERSON\nreads O\n",
+        "The\tTHING\nman\tPERSON\n\nHe\tPERSON\nreads\tACT\n",
         "The\nman\n\n\nHe\nreads",
     ],
-    ids=["the task's tags", "tags of another task", "tags of no task", "words alone"],
+    ids=["the task's tags", "tags of another task", "tags of no task", "such after tabs", "words alone"],
 )
 def test_lines_of_a_word_and_its_tag_are_sentences_whose_tags_are_not_looked_at(content):
     assert [row.texts[0] for row in read(POS, content)] == [["The", "man"], ["He", "reads"]]
@@ -122,7 +157,22 @@ def test_sentences_that_end_in_capitals_stay_sentences():
     ]
 
 
-@pytest.mark.parametrize("content", ["Hi\nYou", "\nHi\nYou", "THE USA\n\nTHE NBA", "Big men\n\nBig dogs"])
+def test_words_alone_may_end_in_full_stops_where_one_stands_alone():
+    sentences = [row.texts[0] for row in read(POS, "Mr.\nKone\n.\n\nU.S.\ntroops\n")]
+    assert sentences == [["Mr.", "Kone", "."], ["U.S.", "troops"]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("Hi\nYou", "\nHi\nYou", "THE USA\n\nTHE NBA", "Big men\n\nBig dogs", "Yes\nNo\n\n"),
+        *("Siemens AG\nAllianz SE\n\n", "Siemens AG\n\nAllianz SE\n\nLufthansa AG"),
+        *(
+            "Ada moved to USA\nBob moved to NATO\n\nSue moved to UNESCO\n",
+            "我住在北京。\n\n他在上海工作。\n今天\n",
+        ),
+    ],
+)
 def test_short_sentences_stay_sentences(content):
     assert [row.texts[0] for row in read(POS, content)] == [
         line.split() for line in content.split("\n") if line
@@ -171,8 +221,12 @@ def test_the_rows_have_the_schema_that_is_encoded():
         (POS, '{"words": "a b"}', "text:1: missing column 'tokens'"),
         (XNLI, "premise,hypothesis\nA,B,C\n", "text:2: 3 columns where the header has 2"),
         (XNLI, "premise,hypothesis\n", "text: there is no row in it"),
+        (XNLI, "Premise\tHypothesis\nA\tB\n", "text:1: missing column 'premise', 'hypothesis'"),
+        (TASKS["sib200"], "Text,Label\nA,a\n", "text:1: missing column 'text'. The first line has to name"),
         (TASKS["xcopa"], "A\tCause?\tB\tC\n", "text:1: question is 'Cause?'. Give cause or effect."),
-        (XNLI, '[{"premise": "A"}]', "text:1: missing column 'hypothesis'"),
+        (XNLI, '[{"premise": "A"}]', "text: item 1: missing column 'hypothesis'"),
+        (XNLI, '["A"]', "text: item 1: 'A' where xnli takes two texts"),
+        (XNLI, "[]", "text: there is no row in it"),
         (POS, '{"tokens": []}', "text:1: a sentence without words"),
         (POS, "\n\n", "text: there is no text in it"),
     ],

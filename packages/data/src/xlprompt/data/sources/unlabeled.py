@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import count
+from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,7 +22,7 @@ from xlprompt.data.sources.formats.jsonl import own_id, parse_object
 from xlprompt.data.sources.formats.tsv import cells_of, check_header
 from xlprompt.data.sources.lines import numbered_lines
 from xlprompt.data.sources.own.rows import read_unlabeled, unlabeled_row
-from xlprompt.data.sources.own.tables import in_columns, in_csv, is_csv, records
+from xlprompt.data.sources.own.tables import in_columns, in_csv, is_csv, is_header, records
 from xlprompt.data.sources.quoting import style_of
 from xlprompt.data.sources.rows import Outcome, to_dataset, usable
 from xlprompt.data.sources.strangers import other_format
@@ -41,6 +41,9 @@ _GIVEN = Path("texts")
 _TABLES = {".csv": "own-csv", ".parquet": "own-parquet"}
 _SPAN_TAG = re.compile(r"O|[BIESLU]-\S+")
 _CAPITALS = re.compile(r"[A-Z_]+(-\S+)?")
+# A bracket alone, an object's first key, or a list that begins with a text.
+_BEGINS_JSON = re.compile(r'\s*(\[\s*)?(\{\s*("[^"]*"\s*:.*)?)?|\s*\[\s*".*"[\s,\]]+')
+_STOPS = ".!?。！？।۔؟။។"
 
 Lines = Sequence[tuple[int, str]]
 
@@ -119,7 +122,7 @@ def read_rows(task: Task, path: Path, stream: BinaryIO | None = None) -> list[Ex
 
     It is JSON Lines where its name says so (`.jsonl`, also `.jsonl.gz`) or its first line is a JSON object,
     and a table with the task's columns where it is called `.csv` or `.parquet`, is an array of JSON objects,
-    or begins with a header of CSV.
+    or begins with a header of CSV. An array may hold texts instead.
 
     Args:
         task: What the rows are for.
@@ -147,8 +150,8 @@ def _from_lines(task: Task, lines: Lines, path: Path) -> Iterable[Outcome]:
     rows = [text for _, text in filled]
     if path.name.removesuffix(".gz").endswith(".jsonl") or _is_object(rows[0]):
         return (_from_json(task, text, place, path, line) for place, (line, text) in enumerate(filled))
-    if objects := _array(rows):
-        return read_unlabeled(task, enumerate(objects, 1), path)
+    if (items := _array(rows, path)) is not None:
+        return _from_array(task, items, path)
     if is_csv(rows, task.text_fields):
         return read_unlabeled(task, in_csv(lines, path, task.text_fields, head=rows[0]), path)
     return _from_words(task, lines, path) if task.kind.by_word else _from_columns(task, filled, path)
@@ -191,15 +194,41 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def _array(rows: Sequence[str]) -> list[dict[str, Any]]:
-    """The objects of a JSON array, as pandas and `jq -s` write it; none where the text is something else."""
-    if not rows[0].lstrip().startswith("["):
-        return []
+def _array(rows: Sequence[str], path: Path) -> list[Any] | None:
+    """The items of a JSON array, as pandas and `jq -s` write it; None where the text is something else.
+
+    Raises:
+        DataError: It is JSON of another form, or is broken; a text that merely begins with a bracket is none.
+    """
+    if not rows[0].lstrip().startswith(("[", "{")):
+        return None
     try:
         values = json.loads("\n".join(rows))
     except (ValueError, RecursionError):
-        return []
-    return values if all(isinstance(each, dict) for each in values) else []
+        values = None
+    if isinstance(values, list):
+        if any(all(isinstance(each, kind) for each in values) for kind in (dict, str)):
+            return values
+        is_meant = any(isinstance(each, dict | str | list) for each in values)
+    else:
+        is_meant = _BEGINS_JSON.fullmatch(rows[0]) is not None
+    if not is_meant:
+        return None
+    raise DataError(
+        "JSON that is neither an object a line nor an array of objects or of texts",
+        file=path,
+        fix="Write each object on a line of its own, as `jq -c .` does, or all in one array.",
+    )
+
+
+def _from_array(task: Task, items: Sequence[Any], path: Path) -> Iterator[Example | Skipped]:
+    """Rows from the objects or texts of an array; what is wrong is told by the item, which has no line."""
+    for position, item in enumerate(items):
+        place = Place(position, path, None, own_id(item) if isinstance(item, dict) else None, labeled=False)
+        try:
+            yield unlabeled_row(task, _record(task, item, place), place)
+        except DataError as problem:
+            raise place.error(f"item {position + 1}: {problem.message}", problem.fix) from None
 
 
 def _from_json(task: Task, text: str, position: int, path: Path, line: int) -> Example | Skipped:
@@ -211,11 +240,13 @@ def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Sk
     """Texts from lines of cells: under a header that names them among others, or of nothing else."""
     line, text = lines[0]
     known = (task.text_fields, *(names for names in _PUBLISHED if len(names) == len(task.text_fields)))
-    bare = {cell.strip('"') for cell in text.split("\t")}
-    has_header = any(set(names) <= bare for names in known)  # or the first line is a text, with its own marks
+    bare = [cell.strip('"') for cell in text.split("\t")]
+    has_header = any(
+        is_header(bare, names) for names in known
+    )  # or the first line is a text, with its own marks
     style = style_of((text.split("\t") for _, text in lines), header=has_header)
     head = cells_of(text, style, path, line)
-    wanted = next((names for names in known if set(names) <= set(head)), None)
+    wanted = next((names for names in known if is_header(head, names)), None)
     if wanted is None:
         width = len(task.text_fields)
         columns = list(range(width))
@@ -275,19 +306,33 @@ def _from_words(task: Task, lines: Lines, path: Path) -> Iterator[Outcome]:
 def _are_columns(task: Task, lines: Lines) -> bool:
     """Whether all lines are a word and its tag, with other columns between them or none.
 
-    Where blank lines end sentences, words alone are columns too, and tags may be any in capitals.
+    Where blank lines end sentences, words alone are columns too. So are words with tags in any capitals, if
+    tabs part them or one is the task's or O: sentences may end in capitals too.
     """
-    rows = [text.split() for _, text in lines if not text.startswith(("#", "-DOCSTART-"))]
+    texts = [text for _, text in lines if not text.startswith(("#", "-DOCSTART-"))]
+    rows = [text.split() for text in texts]
     filled = [row for row in rows if row]
     if len(filled) < 2 or any(len(row) != len(filled[0]) for row in filled):
         return False
+    if len(filled[0]) == 1:
+        return len(_blocks(rows)) > 1 and not _are_sentences([word for (word,) in filled])
     tags = [row[-1] for row in filled]
     if all(tag in task.labels or _SPAN_TAG.fullmatch(tag) for tag in tags):
-        return len(filled[0]) > 1
-    if all(rows[rows.index(filled[0]) :]):
+        return True
+    if all(rows[rows.index(filled[0]) :]) or not any(len(block) > 1 for block in _blocks(rows)):
         return False
-    in_capitals = all(_CAPITALS.fullmatch(tag) for tag in tags)
-    return len(filled[0]) == 1 or in_capitals and not all(row[0].isupper() for row in filled)
+    told = all("\t" in text for text in texts if text.strip()) or not {"O", *task.labels}.isdisjoint(tags)
+    return told and all(map(_CAPITALS.fullmatch, tags)) and not all(row[0].isupper() for row in filled)
+
+
+def _blocks(rows: Sequence[list[str]]) -> list[list[list[str]]]:
+    """The rows between blank ones."""
+    return [list(block) for has_words, block in groupby(rows, bool) if has_words]
+
+
+def _are_sentences(words: Sequence[str]) -> bool:
+    """Whether a full stop is written to one of these, as where no spaces are, and none stands alone."""
+    return any(word[-1] in _STOPS for word in words) and all(word.strip(_STOPS) for word in words)
 
 
 def _example(

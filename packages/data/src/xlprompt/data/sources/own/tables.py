@@ -21,7 +21,7 @@ from xlprompt.data.errors import DataError
 from xlprompt.data.how_many import how_many
 from xlprompt.data.sources.formats import jsonl, tsv
 from xlprompt.data.sources.lines import first_lines, numbered_lines
-from xlprompt.data.sources.quoting import is_quoted, unquoted
+from xlprompt.data.sources.quoting import unquoted
 
 Records = Iterator[tuple[int, dict[str, Any] | DataError]]
 
@@ -142,17 +142,28 @@ def in_csv(
 
 
 def is_csv(rows: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Tell whether lines are CSV: the first names these columns among others.
+    """Tell whether lines are CSV: the first names these columns among others, be it in other case.
 
     Where it names the one column alone, texts with a comma or a quotation mark in them are quoted.
     """
     head, *below = rows
     try:
         names = next(csv.reader([head], delimiter=_delimiter(head)), [])
-    except csv.Error:  # a text that is longer than a cell may be
+        if not is_header(names, wanted):
+            return False
+        return len(names) > 1 or all(
+            len(cells) == 1 for cells in csv.reader((f"{text}\n" for text in below), strict=True)
+        )
+    except csv.Error:  # a text that is longer than a cell may be, or no CSV
         return False
-    told = len(names) > 1 or all(is_quoted(text) for text in below if "," in text or '"' in text)
-    return set(wanted) <= set(names) and told
+
+
+def is_header(names: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Tell whether a line's cells name these columns, in any case: then they are no text."""
+    if set(wanted) <= set(names):
+        return True
+    in_prose = any(name.startswith(" ") for name in names)  # "Text, he said"
+    return not in_prose and {name.lower() for name in wanted} <= {name.lower() for name in names}
 
 
 def _delimiter(head: str) -> str:
