@@ -24,6 +24,7 @@ from xlprompt.data.tasks.task_type import Place, Task
 
 _LIST = re.compile(r"""\s*\[\s*(['"].*|-?\d+(\s*,.*)?)?\]\s*""", re.DOTALL)  # and not [laughs] Thanks
 
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _WHOLE = re.compile(r"-?\d+\.0+")
 _TRUTH = ("true", "false")  # which Python, JSON and R write differently
 
@@ -183,7 +184,7 @@ def label_name(
     """Name a label as the task does.
 
     Args:
-        value: A name; or a number, which is a name, or a label's place where all labels have other names.
+        value: A name; or a number, which is a name, or a label's place where no label is a number.
         field: For the message.
         labels: The task's; None where they are to be found out.
         place: For the message.
@@ -211,7 +212,7 @@ def label_name(
         return name
     if name.lower() in _TRUTH and (same := [label for label in labels if label.lower() == name.lower()]):
         return same[0]
-    is_place = name.isdecimal() and int(name) < len(labels) and not any(map(str.isdecimal, labels))
+    is_place = name.isdecimal() and int(name) < len(labels) and not any(map(_NUMBER.fullmatch, labels))
     if is_place and numbered:
         return labels[int(name)]
     raise place.error(
@@ -227,6 +228,8 @@ def label_name(
 
 def _whole(value: Any, labels: Collection[str]) -> Any:
     """A whole number without its fraction, unless a label has it: pandas writes 2.0 where a row has none."""
+    if isinstance(value, float) and str(value) in labels:
+        return str(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str) and value not in labels and _WHOLE.fullmatch(value):
