@@ -215,5 +215,21 @@ def test_rows_tell_their_language_however_they_are_given():
         '{"text": "A", "language": "de"}\n{"text": "B", "language": null}\n',
     ):
         assert [row.language for row in read(TASKS["sib200"], content)] == ["de", None]
-    with pytest.raises(DataError, match="text:2: unknown language 'German' in language. Give its ISO"):
-        read(TASKS["sib200"], "text,language\nA,German\n")
+
+
+@pytest.mark.parametrize(
+    ("cells", "language"),
+    [
+        ({"lang": "python"}, None),
+        ({"lang": "und", "language": "de"}, "de"),
+        ({"lang": "de", "language": ""}, "de"),
+        ({"lang": ["de"]}, None),
+        ({"Language": "German"}, "de"),
+        ({"language": "und"}, "und"),
+        ({"language": 3}, "3"),
+        ({"language": float("nan")}, None),
+    ],
+)
+def test_a_column_tells_a_language_where_it_holds_one(cells, language):
+    (row,) = given_rows(TASKS["sib200"], [{"text": "A", **cells}])
+    assert row.language == language

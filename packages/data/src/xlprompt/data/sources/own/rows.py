@@ -11,7 +11,7 @@ from typing import Any
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.how_many import how_many
-from xlprompt.data.languages import code_of
+from xlprompt.data.languages import code_named, code_of
 from xlprompt.data.sources.formats.jsonl import own_id
 from xlprompt.data.sources.own.tables import Records, Unnamed, records, texts
 from xlprompt.data.sources.parts import Part
@@ -81,25 +81,27 @@ def unlabeled_row(task: Task, record: Mapping[str, Any], place: Place) -> Exampl
     """An example of a record's texts, in the language that it tells, if it does.
 
     Raises:
-        DataError: A text is missing, or is not as the kind of task has it; or there is no such language.
+        DataError: A text is missing, or is not as the kind of task has it.
     """
     row = task.example(_with_words(task, record, place), place)
-    return row._replace(language=_language(task, record, place)) if isinstance(row, Example) else row
+    return row._replace(language=_language(task, record)) if isinstance(row, Example) else row
 
 
-def _language(task: Task, record: Mapping[str, Any], place: Place) -> str | None:
-    names = (name for name in record if str(name).lower() in LANGUAGE_COLUMNS and name not in task.fields)
-    column = next(names, "")
-    said = record.get(column)
-    if not isinstance(said, str) or not said.strip():  # null, or what pandas has for it
-        return None
-    code = code_of(said)
-    if code is None:
-        raise place.error(
-            f"unknown language {said[:40]!r} in {column}",
-            "Give its ISO 639 code, such as pl, or call the column otherwise.",
-        )
-    return code
+def _language(task: Task, record: Mapping[str, Any]) -> str | None:
+    """The code of the language that a record tells; or what else `language` holds, which is no language.
+
+    `lang` may hold anything, such as what a text was programmed in, and tells nothing then.
+    """
+    names = {str(name).lower(): name for name in record if name not in task.fields}
+    for column in LANGUAGE_COLUMNS:
+        said = record.get(names.get(column, ""))
+        if not isinstance(said, str | int | float | list) or said != said:  # null, or what pandas has for it
+            continue
+        word = str(said).strip()
+        code = code_of(word) or code_named(word)
+        if code or (word and column == "language"):
+            return code or word
+    return None
 
 
 def _named(row: Example) -> Example:
