@@ -203,6 +203,8 @@ async def _answered(
 def _characters(text: Any) -> int:
     if isinstance(text, str):
         return len(text)
+    if text is None:
+        return 0
     return sum(map(_characters, text.values() if isinstance(text, dict) else text))
 
 
