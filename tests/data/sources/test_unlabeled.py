@@ -205,6 +205,14 @@ def test_a_sentence_of_a_program_is_words_in_any_form(words):
         assert {type(word) for word in row.texts[0]} == {str}
 
 
+def test_rows_have_their_own_ids_however_they_are_given():
+    rows = [{"id": "r7", "text": "A"}, {"id": float("nan"), "text": "B"}, {"id": 9, "text": "C"}]
+    for given in (rows, pd.DataFrame(rows), pd.DataFrame(rows).convert_dtypes()):
+        assert [row.id for row in given_rows(TASKS["sib200"], given)] == ["r7", "1", "9"]
+    for content in ("id\ttext\nr7\tA\n\tB\n9\tC\n", "id,text\nr7,A\n,B\n9,C\n"):
+        assert [row.id for row in read(TASKS["sib200"], content)] == ["r7", "1", "9"]
+
+
 def test_rows_tell_their_language_however_they_are_given():
     texts, languages = ["A", "B"], ["deu", None]
     rows = given_rows(TASKS["sib200"], pd.DataFrame({"text": texts, "language": languages}))
