@@ -205,6 +205,12 @@ def test_a_sentence_of_a_program_is_words_in_any_form(words):
         assert {type(word) for word in row.texts[0]} == {str}
 
 
+@pytest.mark.parametrize("question", ["Cause", "CAUSE", " cause"])
+def test_a_question_of_a_few_is_taken_however_it_is_written(question):
+    (row,) = typed_rows(TASKS["xcopa"], ["A", question, "B", "C"])
+    assert row.texts == ("A", "cause", "B", "C")
+
+
 def test_rows_have_their_own_ids_however_they_are_given():
     rows = [{"id": "r7", "text": "A"}, {"id": float("nan"), "text": "B"}, {"id": 9, "text": "C"}]
     for given in (rows, pd.DataFrame(rows), pd.DataFrame(rows).convert_dtypes()):
