@@ -259,6 +259,20 @@ def test_a_sentence_of_a_program_is_words_in_any_form(words):
         assert {type(word) for word in row.texts[0]} == {str}
 
 
+@pytest.mark.parametrize("question", ["Cause", "CAUSE", " cause"])
+def test_a_question_of_a_few_is_taken_however_it_is_written(question):
+    (row,) = typed_rows(TASKS["xcopa"], ["A", question, "B", "C"])
+    assert row.texts == ("A", "cause", "B", "C")
+
+
+def test_rows_have_their_own_ids_however_they_are_given():
+    rows = [{"id": "r7", "text": "A"}, {"id": float("nan"), "text": "B"}, {"id": 9, "text": "C"}]
+    for given in (rows, pd.DataFrame(rows), pd.DataFrame(rows).convert_dtypes()):
+        assert [row.id for row in given_rows(TASKS["sib200"], given)] == ["r7", "1", "9"]
+    for content in ("id\ttext\nr7\tA\n\tB\n9\tC\n", "id,text\nr7,A\n,B\n9,C\n"):
+        assert [row.id for row in read(TASKS["sib200"], content)] == ["r7", "1", "9"]
+
+
 def test_rows_tell_their_language_however_they_are_given():
     texts, languages = ["A", "B"], ["deu", None]
     rows = given_rows(TASKS["sib200"], pd.DataFrame({"text": texts, "language": languages}))
@@ -269,5 +283,21 @@ def test_rows_tell_their_language_however_they_are_given():
         '{"text": "A", "language": "de"}\n{"text": "B", "language": null}\n',
     ):
         assert [row.language for row in read(TASKS["sib200"], content)] == ["de", None]
-    with pytest.raises(DataError, match="text:2: unknown language 'German' in language. Give its ISO"):
-        read(TASKS["sib200"], "text,language\nA,German\n")
+
+
+@pytest.mark.parametrize(
+    ("cells", "language"),
+    [
+        ({"lang": "python"}, None),
+        ({"lang": "und", "language": "de"}, "de"),
+        ({"lang": "de", "language": ""}, "de"),
+        ({"lang": ["de"]}, None),
+        ({"Language": "German"}, "de"),
+        ({"language": "und"}, "und"),
+        ({"language": 3}, "3"),
+        ({"language": float("nan")}, None),
+    ],
+)
+def test_a_column_tells_a_language_where_it_holds_one(cells, language):
+    (row,) = given_rows(TASKS["sib200"], [{"text": "A", **cells}])
+    assert row.language == language

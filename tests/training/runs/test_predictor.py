@@ -59,6 +59,11 @@ def test_each_text_is_of_the_language_that_it_tells(checkpoints):
     assert found[0].probability != pytest.approx(found[1].probability, rel=1e-4)
     with pytest.raises(DataError, match="the id 1 tells its language, zh, and en is given for all. Leave"):
         tagger.predict(rows, language="en")
+    unclear = [{"tokens": "我 是", "language": "und"}]
+    with pytest.raises(DataError, match="unknown language 'und' of the text with the id 0.*--language"):
+        tagger.predict(unclear)
+    (told,) = tagger.predict(unclear, language="zh-CN")
+    assert told.to_dict()["language"] == "zh"
 
 
 @pytest.mark.parametrize(

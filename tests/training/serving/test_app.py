@@ -90,6 +90,15 @@ PAIR = ["the man", "man"]
 
 
 @pytest.mark.parametrize(
+    ("told", "asked", "language"), [("de-DE", None, "de"), (None, "de-DE", "de"), ("und", "de", "de")]
+)
+def test_texts_and_requests_tell_their_language_alike(client, told, asked, language):
+    texts = [{"premise": "a", "hypothesis": "b", "language": told}]
+    answer = client.post("/predict", json={"task": "xnli", "texts": texts, "language": asked})
+    assert (answer.status_code, answer.json()["language"]) == (200, language)
+
+
+@pytest.mark.parametrize(
     ("body", "field", "reason"),
     [
         ({"task": "nli", "texts": [PAIR]}, "task", "no 'nli' here.*xnli"),
@@ -103,6 +112,7 @@ PAIR = ["the man", "man"]
         ({"task": "xnli", "texts": [PAIR, ["a", None]]}, "texts.1", "neither a text"),
         ({"task": "xnli", "texts": [PAIR, ["a"]]}, "texts.1", "two texts"),
         ({"task": "xnli", "texts": [{"premise": "a"}]}, "texts.0", "hypothesis"),
+        ({"task": "xnli", "texts": [{"premise": "a", "hypothesis": None}]}, "texts.0", "hypothesis"),
         ({"task": "xnli", "texts": [["a", " "]]}, "texts.0", "hypothesis is blank"),
         ({"task": "xnli", "texts": [["a\0", "b"]]}, "texts.0", "NUL"),
         ({"task": "xnli", "texts": [["a", "b" * 20_001]]}, "texts.0", "20002 characters"),

@@ -185,6 +185,22 @@ def test_labels_are_told_however_a_program_writes_them(folder, task, train, labe
     assert labels_of(source, "de", "test") == [labels[1]]
 
 
+@pytest.mark.parametrize(
+    ("labels", "given"), [("['1.0', '0.0']", [0.0, 1.0, 0.0]), ("[1, 0, -1]", [-1.0, 1.0, 0.0])]
+)
+def test_numbers_with_a_fraction_are_labels_by_their_names(folder, labels, given):
+    rows = "".join(json.dumps({"text": f"a{label}", "label": label}) + "\n" for label in given)
+    source = folder({"task.yaml": f"labels: {labels}\n", "en.train.jsonl": rows, "en.test.jsonl": rows})
+    assert list(map(float, labels_of(source, "en", "test"))) == given
+
+
+def test_a_number_is_no_place_among_labels_that_are_numbers(folder):
+    row = '{"text": "a", "label": 1}\n'
+    source = folder({"task.yaml": "labels: ['1.0', '0.0']\n", "en.train.jsonl": row, "en.test.jsonl": row})
+    with pytest.raises(DataError, match="unknown label '1' in label"):
+        source.load(source.own, "en", "test")
+
+
 def test_spans_come_from_the_hubs_parquet(tmp_path):
     answers = {"text": ["Rome"], "answer_start": [7]}
     rows = [{"context": "I love Rome.", "question": "What?", "answers": answers}] * 2

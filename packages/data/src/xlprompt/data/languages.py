@@ -202,6 +202,12 @@ def language(code: str) -> Language:
     raise DataError(f"unknown language {code[:_LONGEST_NAME]!r}", fix=fix)
 
 
+def code_named(name: str) -> str | None:
+    """Return the code of the language of the table that has this English name, or None where none has."""
+    wanted = name.strip().casefold()
+    return next((row.code for row in _ROWS if row.name.casefold() == wanted), None)
+
+
 def code_of(word: str) -> str | None:
     """Return the code of the language that a code of another kind stands for, or None where it is no code.
 

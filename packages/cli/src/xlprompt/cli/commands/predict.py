@@ -89,6 +89,7 @@ def command(
       cat pairs.tsv | xlprompt predict latest --file - --out build/predicted.jsonl
     """
     from xlprompt.data import language as language_row
+    from xlprompt.data.languages import code_of
     from xlprompt.evaluation.terminal import open_console
     from xlprompt.training import find_directory, load_checkpoint, read_metadata
     from xlprompt.training.inputs.checks import check_device
@@ -113,7 +114,7 @@ def command(
     rows = _rows(task, texts or pair, source)
     check_device(device)
     if language is not None:
-        language_row(language)
+        language_row(code_of(language) or language)
     with (
         wait("Loading torch and transformers"),
         quick_imports(),

@@ -67,7 +67,7 @@ def is_answered(task: Task, answer: Any) -> bool:
         return is_answered(task, answer.get("text"))
     if answer is None or answer != answer:
         return False
-    none = {"", "-1", "-1.0"} - {*task.labels}
+    none = {"", "-1", "-1.0"} - {*task.labels, *(f"{label}.0" for label in task.labels)}
     return not isinstance(answer, str | int | float) or str(answer).strip() not in none
 
 

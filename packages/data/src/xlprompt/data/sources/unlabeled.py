@@ -72,7 +72,7 @@ def given_rows(task: Task, texts: Iterable[str | Sequence[str] | Mapping[str, An
         task: What the rows are for.
         texts: Strings where the task takes one text; tuples of its texts, or dictionaries by its fields; of a
             sentence the list of its words, or a string with spaces between them. Or a data frame whose
-            columns are the task's fields. Dictionaries and frames may tell each one's `language`.
+            columns are the task's fields. Dictionaries and frames may tell each one's `id` and `language`.
 
     Raises:
         DataError: A value is none of these, or a text is blank or cannot be encoded.
@@ -80,13 +80,15 @@ def given_rows(task: Task, texts: Iterable[str | Sequence[str] | Mapping[str, An
     if hasattr(texts, "to_dict") and hasattr(
         texts, "columns"
     ):  # pandas', which would give its columns' names
-        texts = texts.to_dict("records")
+        texts = texts.astype(object).where(texts.notna(), None).to_dict("records")
     if isinstance(texts, str | Mapping):
         raise DataError("one example where a list is expected", file=_GIVEN, fix="Put it into a list.")
     rows = []
     for number, text in enumerate(texts):
         place = Place(number, _GIVEN, number + 1, labeled=False)
-        rows.append(_kept(unlabeled_row(task, _record(task, text, place), place), _GIVEN, place.line))
+        record = _record(task, text, place)
+        row = unlabeled_row(task, record, place._replace(row_id=own_id(record)))
+        rows.append(_kept(row, _GIVEN, place.line))
     return rows
 
 
@@ -112,8 +114,10 @@ def _record(task: Task, text: Any, place: Place) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A cell as JSON would have it: NumPy's arrays, such as Parquet's lists, and tuples as lists."""
+    """A cell as JSON would have it: NumPy's arrays, such as Parquet's lists, and tuples as lists; no NaN."""
     value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, float) and value != value:
+        return None
     return list(map(_plain, value)) if isinstance(value, list | tuple) else value
 
 

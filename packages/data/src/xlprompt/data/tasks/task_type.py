@@ -189,5 +189,14 @@ class Task:
             if name not in record:
                 there = ", ".join(map(str, record)) or "none"
                 raise place.error(f"missing column {name!r}", f"The row's columns: {there}.")
-        texts = [record[name] for name in names[:-1]]
+        texts = [
+            self._as_named(field, record[name])
+            for field, name in zip(self.text_fields, names[:-1], strict=True)
+        ]
         return self.kind.example(self, texts, record[names[-1]] if place.labeled else None, names, place)
+
+    def _as_named(self, field: str, text: Any) -> Any:
+        """The text; of a field in `only` its value, also where it is in capitals or has spaces around it."""
+        values = dict(self.only).get(field, ())
+        word = text.strip().lower() if values and isinstance(text, str) else text
+        return word if word in values else text

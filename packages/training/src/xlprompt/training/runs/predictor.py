@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from xlprompt.data import DataError, Task
 from xlprompt.data import language as language_row
 from xlprompt.data.encoding.encode import Encoded, encode
+from xlprompt.data.languages import code_of
 from xlprompt.data.sources.unlabeled import given_rows, unlabeled_dataset
 from xlprompt.data.tasks.kinds.kind import Example
 from xlprompt.evaluation.answers.probabilities import answer_probabilities
@@ -185,27 +186,37 @@ class Predictor:
         """The places of rows by language: the one that a row tells, or else this or the one trained on.
 
         Raises:
-            DataError: There is no such language, or a row tells another.
+            DataError: There is no such language; or a row tells another or, where none is given, no language.
         """
-        default = self.recipe.data.train_language if language is None else language_row(language).code
+        default = self.recipe.data.train_language
+        if language is not None:
+            default = language_row(code_of(language) or language).code
         places: dict[str, list[int]] = {}
         for place, row in enumerate(rows):
-            if language is not None and row.language not in (None, default):
+            told = code_of(row.language or "")
+            if language is None and row.language and told is None:
                 raise DataError(
-                    f"the text with the id {row.id} tells its language, {row.language}, and {default} is "
+                    f"unknown language {row.language[:40]!r} of the text with the id {row.id}",
+                    fix="Give its ISO 639 code, such as pl, or leave that column out, or name the language "
+                    "of all: --language, or language= in Python.",
+                )
+            if language is not None and told not in (None, default):
+                raise DataError(
+                    f"the text with the id {row.id} tells its language, {told}, and {default} is "
                     "given for all",
                     fix="Leave the one that is given out, or the column.",
                 )
-            places.setdefault(row.language or default, []).append(place)
+            places.setdefault(told or default, []).append(place)
         return places
 
     def question(self, rows: Sequence[Example], language: str) -> Question:
-        """Rows, at least one, as the model reads them.
+        """Rows, at least one, as the model reads them; those that tell a language are of this one.
 
         Raises:
             RunError: A text has a token that the backbone does not know.
         """
         dataset = unlabeled_dataset(self.task, rows)
+        rows = [row._replace(language=language if row.language else None) for row in rows]
         return Question(tuple(rows), language, dataset, self.encode(dataset, language))
 
     def predictions(

@@ -18,6 +18,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from xlprompt.data import DataError
 from xlprompt.data import language as language_row
+from xlprompt.data.languages import code_of
 from xlprompt.data.printable import printable
 from xlprompt.data.sources.unlabeled import given_rows
 from xlprompt.training.runs.predictions import Prediction
@@ -162,9 +163,8 @@ def _asked(served: Served, request: PredictRequest, limits: Limits) -> Asked:
             reason = f"{_characters(text)} characters, and an example may have {limits.characters}"
             raise Refused(422, reason, f"texts.{number}")
     try:
-        language = predictor.recipe.data.train_language
         if request.language is not None:
-            language = language_row(request.language).code
+            language_row(code_of(request.language) or request.language)
     except DataError as error:
         raise Refused(422, _told(error), "language") from error
     try:
@@ -172,8 +172,11 @@ def _asked(served: Served, request: PredictRequest, limits: Limits) -> Asked:
     except DataError as error:
         field = "texts" if error.line is None else f"texts.{error.line - 1}"
         raise Refused(422, _told(error), field) from error
-    told = sorted({row.language or language for row in rows})
-    if len(told) > 1 or (request.language is not None and told != [language]):
+    try:
+        told = sorted(predictor.languages(rows, request.language))
+    except DataError as error:
+        raise Refused(422, _told(error), "texts") from error
+    if len(told) > 1:
         reason = f"texts of {', '.join(told)}, and a request is of one language. Send one for each"
         raise Refused(422, reason, "texts")
     return Asked(predictor, tuple(rows), *told)
@@ -200,6 +203,8 @@ async def _answered(
 def _characters(text: Any) -> int:
     if isinstance(text, str):
         return len(text)
+    if text is None:
+        return 0
     return sum(map(_characters, text.values() if isinstance(text, dict) else text))
 
 

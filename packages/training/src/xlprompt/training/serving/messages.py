@@ -13,7 +13,7 @@ from xlprompt.training.serving.shelf import Served
 
 _DIGITS = 6  # as in the JSON Lines of `xlprompt predict`
 
-Text = str | list[str] | dict[str, str | list[str]]
+Text = str | list[str] | dict[str, str | list[str] | None]
 
 
 class PredictRequest(BaseModel):
@@ -34,7 +34,7 @@ class PredictRequest(BaseModel):
         min_length=1,
         description="examples: a text where the task takes one; the list of its texts in their order, or an "
         "object by the names of its fields; of a sentence to tag the list of its words, or a text with "
-        "spaces between them",
+        "spaces between them. An object may tell its language, too",
     )
     language: str | None = Field(None, description="their language, such as de; default: the one trained on")
 

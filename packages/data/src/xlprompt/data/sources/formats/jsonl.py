@@ -120,8 +120,8 @@ def parse_object(text: str | DataError, path: Path, line: int) -> dict[str, Any]
 
 
 def own_id(record: Mapping[str, Any] | DataError, name: str = "id") -> str | None:
-    """The id of a row, if it has one."""
-    if isinstance(record, DataError) or record.get(name) is None:
+    """The id of a row, if it has one; an empty cell is none."""
+    if isinstance(record, DataError) or record.get(name) in (None, ""):
         return None
     return str(record[name])
 

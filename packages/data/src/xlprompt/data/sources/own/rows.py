@@ -11,7 +11,7 @@ from typing import Any
 
 from xlprompt.data.errors import DataError
 from xlprompt.data.how_many import how_many
-from xlprompt.data.languages import code_of
+from xlprompt.data.languages import code_named, code_of
 from xlprompt.data.sources.formats.jsonl import own_id
 from xlprompt.data.sources.own.tables import Records, Unnamed, records, texts
 from xlprompt.data.sources.parts import Part
@@ -24,6 +24,7 @@ from xlprompt.data.tasks.task_type import Place, Task
 
 _LIST = re.compile(r"""\s*\[\s*(['"].*|-?\d+(\s*,.*)?)?\]\s*""", re.DOTALL)  # and not [laughs] Thanks
 
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _WHOLE = re.compile(r"-?\d+\.0+")
 _TRUTH = ("true", "false")  # which Python, JSON and R write differently
 
@@ -80,25 +81,27 @@ def unlabeled_row(task: Task, record: Mapping[str, Any], place: Place) -> Exampl
     """An example of a record's texts, in the language that it tells, if it does.
 
     Raises:
-        DataError: A text is missing, or is not as the kind of task has it; or there is no such language.
+        DataError: A text is missing, or is not as the kind of task has it.
     """
     row = task.example(_with_words(task, record, place), place)
-    return row._replace(language=_language(task, record, place)) if isinstance(row, Example) else row
+    return row._replace(language=_language(task, record)) if isinstance(row, Example) else row
 
 
-def _language(task: Task, record: Mapping[str, Any], place: Place) -> str | None:
-    names = (name for name in record if str(name).lower() in LANGUAGE_COLUMNS and name not in task.fields)
-    column = next(names, "")
-    said = record.get(column)
-    if not isinstance(said, str) or not said.strip():  # null, or what pandas has for it
-        return None
-    code = code_of(said)
-    if code is None:
-        raise place.error(
-            f"unknown language {said[:40]!r} in {column}",
-            "Give its ISO 639 code, such as pl, or call the column otherwise.",
-        )
-    return code
+def _language(task: Task, record: Mapping[str, Any]) -> str | None:
+    """The code of the language that a record tells; or what else `language` holds, which is no language.
+
+    `lang` may hold anything, such as what a text was programmed in, and tells nothing then.
+    """
+    names = {str(name).lower(): name for name in record if name not in task.fields}
+    for column in LANGUAGE_COLUMNS:
+        said = record.get(names.get(column, ""))
+        if not isinstance(said, str | int | float | list) or said != said:  # null, or what pandas has for it
+            continue
+        word = str(said).strip()
+        code = code_of(word) or code_named(word)
+        if code or (word and column == "language"):
+            return code or word
+    return None
 
 
 def _named(row: Example) -> Example:
@@ -183,7 +186,7 @@ def label_name(
     """Name a label as the task does.
 
     Args:
-        value: A name; or a number, which is a name, or a label's place where all labels have other names.
+        value: A name; or a number, which is a name, or a label's place where no label is a number.
         field: For the message.
         labels: The task's; None where they are to be found out.
         place: For the message.
@@ -211,7 +214,7 @@ def label_name(
         return name
     if name.lower() in _TRUTH and (same := [label for label in labels if label.lower() == name.lower()]):
         return same[0]
-    is_place = name.isdecimal() and int(name) < len(labels) and not any(map(str.isdecimal, labels))
+    is_place = name.isdecimal() and int(name) < len(labels) and not any(map(_NUMBER.fullmatch, labels))
     if is_place and numbered:
         return labels[int(name)]
     raise place.error(
@@ -227,6 +230,8 @@ def label_name(
 
 def _whole(value: Any, labels: Collection[str]) -> Any:
     """A whole number without its fraction, unless a label has it: pandas writes 2.0 where a row has none."""
+    if isinstance(value, float) and str(value) in labels:
+        return str(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str) and value not in labels and _WHOLE.fullmatch(value):

@@ -32,7 +32,8 @@ class Example(NamedTuple):
         texts: Its texts; of a tagged sentence the list of its words.
         answer: Number of its label; of a tagged sentence the list of its words' labels; of a span those texts
             that are right, each with where it starts.
-        language: What its own column of this name tells, of text without labels; None where nothing does.
+        language: What its own column of this name tells, of text without labels: a code, or what else stands
+            there; None where nothing does.
     """
 
     position: int
