@@ -77,10 +77,9 @@ def given_rows(task: Task, texts: Iterable[str | Sequence[str] | Mapping[str, An
     Raises:
         DataError: A value is none of these, or a text is blank or cannot be encoded.
     """
-    if hasattr(texts, "to_dict") and hasattr(
-        texts, "columns"
-    ):  # pandas', which would give its columns' names
-        texts = texts.astype(object).where(texts.notna(), None).to_dict("records")
+    if hasattr(texts, "to_dict") and hasattr(texts, "columns"):
+        frame: Any = texts  # pandas', which would give its columns' names
+        texts = frame.astype(object).where(frame.notna(), None).to_dict("records")
     if isinstance(texts, str | Mapping):
         raise DataError("one example where a list is expected", file=_GIVEN, fix="Put it into a list.")
     rows = []
