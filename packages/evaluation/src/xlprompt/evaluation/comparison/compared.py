@@ -81,6 +81,11 @@ class Difference:
     p_adjusted: float | None
     outcome: Outcome | None
 
+    @property
+    def is_significant(self) -> bool:
+        """Whether one of the methods is shown to be better."""
+        return self.outcome in ("win", "loss")
+
 
 def differences_by_task(rows: Iterable[Difference]) -> dict[str, dict[str, float]]:
     """The differences themselves, in points, by task and language."""

@@ -58,7 +58,7 @@ def heat_map(comparison: Comparison) -> str:
         for place, column in np.argwhere(np.isnan(values)):  # empty, it would look like no difference
             axes.text(column, place, "–", ha="center", va="center", color="#777777")
         for (name, code), row in rows.items():
-            star = "" if row.outcome == "tie" else "*"
+            star = "*" if row.is_significant else ""
             axes.text(
                 tasks.index(name),
                 codes.index(code),

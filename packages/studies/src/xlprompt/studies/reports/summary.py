@@ -178,8 +178,11 @@ def _metrics(comparison: Comparison) -> str:
 
 def _scores(comparison: Comparison) -> str:
     methods = (comparison.method, comparison.baseline)
-    winners = {"win": comparison.method, "loss": comparison.baseline, "tie": ""}
-    better = {(row.task, row.language): winners[row.outcome] for row in comparison.differences}
+    better = {
+        (row.task, row.language): comparison.method if row.outcome == "win" else comparison.baseline
+        for row in comparison.differences
+        if row.is_significant
+    }
     cells = {}
     for row in comparison.scores:
         text = row.spread.text()

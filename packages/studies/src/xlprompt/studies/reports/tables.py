@@ -231,7 +231,9 @@ def languages(comparison: Comparison, task: str) -> Table:
 
 
 def _better(comparison: Comparison, row: Difference) -> str:
-    return {"win": f"▲ {comparison.method}", "loss": f"▼ {comparison.baseline}", "tie": ""}[row.outcome]
+    if not row.is_significant:
+        return ""
+    return f"▲ {comparison.method}" if row.outcome == "win" else f"▼ {comparison.baseline}"
 
 
 def groups(comparison: Comparison, task: str) -> Table:

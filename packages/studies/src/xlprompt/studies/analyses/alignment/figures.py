@@ -60,7 +60,7 @@ def gains_by_language(gains: Sequence[Gain], task: str) -> str:
                     marker=marker,
                     markersize=4,
                     color=COLORS[style],
-                    markerfacecolor="white" if row.outcome == "tie" else COLORS[style],
+                    markerfacecolor=COLORS[style] if row.is_significant else "white",
                 )
             axes.plot([], [], marker, markersize=4, color=COLORS[style], label=gain.method)
         found = [row.estimate.value for of_method in rows for row in of_method.values()]

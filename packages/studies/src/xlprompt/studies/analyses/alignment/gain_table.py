@@ -9,8 +9,6 @@ from xlprompt.evaluation.comparison.statistics import Estimate
 from xlprompt.studies.analyses.alignment.findings import Gain
 from xlprompt.studies.reports.page import Table
 
-_MARKS = {"win": "*", "loss": "*", "tie": ""}
-
 
 def gain_tables(gains: Sequence[Gain]) -> list[Table]:
     """By task, model and method, in the order in which they come."""
@@ -35,7 +33,7 @@ def _table(task: str, gains: Sequence[Gain]) -> Table:
     of_kinds = [[row for row in gain.comparison.differences if row.task == task] for gain in gains]
     for each in zip(*of_kinds, strict=True):
         name = f"{language(each[0].language).name} ({each[0].language})"
-        figures = (f"{_figure(row.estimate)}{_MARKS[row.outcome]}" for row in each)
+        figures = (f"{_figure(row.estimate)}{'*' if row.is_significant else ''}" for row in each)
         rows.append((name, f"{each[0].baseline:.1f}", *figures))
     for wanted in ("zero-shot", "resource level"):
         groups = [
