@@ -362,7 +362,9 @@ def test_a_report_is_made_anew_from_what_it_published_and_grows_by_another_store
     folder = tmp_path / "results"
     _, first, _ = report_study(stores[0], tmp_path / "out", publish_in=folder, document=readme)
     published = folder / "runs.jsonl.gz"
-    assert "make report RUNS=results/runs.jsonl.gz" in readme.read_text()
+    assert (
+        "make report RUNS=<folder>/runs.jsonl.gz" in readme.read_text()
+    )  # it lies outside the working directory
     content = gzip.decompress(published.read_bytes()).decode()
     assert not [word for word in WORDS["de"] + WORDS["sw"] + [str(data)] if f'"{word}' in content]
     _, again, _ = report_study(tmp_path / "none", tmp_path / "again", published=[published])
