@@ -244,9 +244,8 @@ def _from_columns(task: Task, lines: Lines, path: Path) -> Iterator[Example | Sk
     line, text = lines[0]
     known = (task.text_fields, *(names for names in _PUBLISHED if len(names) == len(task.text_fields)))
     bare = [cell.strip('"') for cell in text.split("\t")]
-    has_header = any(
-        is_header(bare, names) for names in known
-    )  # or the first line is a text, with its own marks
+    # Or the first line is a text, with its own marks.
+    has_header = any(is_header(bare, names) for names in known)
     style = style_of((text.split("\t") for _, text in lines), header=has_header)
     head = cells_of(text, style, path, line)
     wanted = next((names for names in known if is_header(head, names)), None)

@@ -195,8 +195,12 @@ class Task:
         ]
         return self.kind.example(self, texts, record[names[-1]] if place.labeled else None, names, place)
 
+    def values_of(self, field: str) -> tuple[str, ...]:
+        """The few values that a text field has; empty where it takes any text."""
+        return next((values for name, values in self.only if name == field), ())
+
     def _as_named(self, field: str, text: Any) -> Any:
         """The text; of a field in `only` its value, also where it is in capitals or has spaces around it."""
-        values = dict(self.only).get(field, ())
+        values = self.values_of(field)
         word = text.strip().lower() if values and isinstance(text, str) else text
         return word if word in values else text

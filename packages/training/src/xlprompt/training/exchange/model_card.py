@@ -86,7 +86,7 @@ def model_card(metadata: CheckpointMetadata, recipe: Recipe, facts: StoredFacts,
         title=title,
         what=what,
         place=place,
-        typed=" ".join(f'"{dict(task.only).get(field, (field,))[0]}"' for field in task.text_fields),
+        typed=" ".join(f'"{next(iter(task.values_of(field)), field)}"' for field in task.text_fields),
         scores=_scores(facts),
         training=_rows(_training(metadata, recipe, facts)),
     )

@@ -88,7 +88,7 @@ def signature(task: Task) -> ModelSignature:
 
 def _example(task: Task, field: str) -> str:
     """A text for a field: none of the data's, which are not to travel with a model."""
-    return dict(task.only).get(field, (f"This is the {field} of an example.",))[0]
+    return next(iter(task.values_of(field)), f"This is the {field} of an example.")
 
 
 def _version(package: str) -> str:

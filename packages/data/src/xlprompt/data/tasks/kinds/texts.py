@@ -32,10 +32,10 @@ def checked_texts(task: Task, texts: Sequence[Any], names: Sequence[str], place:
     for name, text in zip(names, texts, strict=False):
         if not text.strip():
             raise place.error(f"{name} is blank", "Fill it in or delete the row.")
-    by_field = dict(zip(task.text_fields, texts, strict=True))
     for field, values in task.only:
-        if by_field[field] not in values:
-            raise place.error(f"{field} is {by_field[field][:40]!r}", f"Give {' or '.join(values)}.")
+        text = texts[task.text_fields.index(field)]
+        if text not in values:
+            raise place.error(f"{field} is {text[:40]!r}", f"Give {' or '.join(values)}.")
     return None
 
 
